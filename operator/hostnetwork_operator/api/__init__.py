@@ -1,0 +1,1 @@
+"""WORDS: the types and names that everything else speaks in. Pydantic and the standard library only."""

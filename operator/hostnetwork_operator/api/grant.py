@@ -1,0 +1,137 @@
+"""The grant line: an exception in force as one annotation value on its Namespace, and its codec.
+
+Ten positional fields between `|`; within a list a space; `-` is the empty list, `*` in the last field is any image:
+
+    namespace uid|type|until|service account|host namespaces|privileged|level|capabilities|host paths|images
+
+`until` is RFC 3339 in UTC to the second, always 20 characters, so that comparing two of them as text compares the
+times; an exception without expiry ends in the year 9999. A host path is `ro:` or `rw:` and the path.
+
+The admission policies read exactly this text with CEL (manifests/admission): a change here is a change there. The
+uid in front makes a grant worthless in a namespace that was deleted and created anew under the same name.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from hostnetwork_operator.api import labels
+
+FIELDS: Final = 10
+ENDLESS: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+MAX_GRANTS: Final = 64  # with MAX_IMAGES: what the policies evaluate within CEL's cost limit
+MAX_IMAGES: Final = 16
+MAX_BYTES: Final = 128 * 1024  # of 256 KiB that Kubernetes allows for all annotations of one object
+# Whatever could end a field, a list item or a line, or could show as something else than it is.
+_FORBIDDEN: Final = re.compile(r"[|\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNTIL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+class GrantError(ValueError):
+    """A value that has no grant line, or a line that is no grant. The message names the field and what was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPath:
+    """A host path prefix by path segment: `/var/lib` holds `/var/lib/x`, not `/var/library`."""
+
+    path: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one exception allows, to whom, until when. Lists are sorted; `images` None means any image."""
+
+    namespace_uid: str
+    type: str
+    until: datetime.datetime
+    service_account: str
+    host_namespaces: frozenset[labels.HostNamespace]
+    privileged: bool
+    level: labels.Level
+    capabilities: tuple[str, ...]
+    host_paths: tuple[HostPath, ...]
+    images: tuple[str, ...] | None
+
+    def encode(self) -> str:
+        """The line. Raises GrantError where a value holds a separator, a control or a direction character."""
+        paths = [("ro:" if path.read_only else "rw:") + path.path for path in self.host_paths]
+        return "|".join(
+            (
+                _word("namespace uid", self.namespace_uid),
+                _word("type", self.type),
+                format_time(self.until),
+                _word("service account", self.service_account),
+                _words("host namespaces", [name.value for name in self.host_namespaces]),
+                "true" if self.privileged else "false",
+                self.level.value,
+                _words("capabilities", self.capabilities),
+                _words("host paths", paths),
+                "*" if self.images is None else _words("images", self.images),
+            )
+        )
+
+    @classmethod
+    def decode(cls, line: str) -> Self:
+        """The grant of a line that `encode` wrote. Raises GrantError for every other text."""
+        fields = line.split("|")
+        if len(fields) != FIELDS:
+            raise GrantError(f"a grant has {FIELDS} fields, got {len(fields)}")
+        uid, kind, until, account, namespaces, privileged, level, capabilities, paths, images = fields
+        try:
+            grant = cls(
+                namespace_uid=uid,
+                type=kind,
+                until=parse_time(until),
+                service_account=account,
+                host_namespaces=frozenset(labels.HostNamespace(word) for word in _list(namespaces)),
+                privileged={"true": True, "false": False}[privileged],
+                level=labels.Level(level),
+                capabilities=_list(capabilities),
+                host_paths=tuple(_host_path(word) for word in _list(paths)),
+                images=None if images == "*" else _list(images),
+            )
+        except (KeyError, ValueError) as error:
+            raise GrantError(f"not a grant: {error}") from error
+        if grant.encode() != line:  # one text for one grant, or two readers could differ
+            raise GrantError("not a grant: not in canonical form")
+        return grant
+
+
+def format_time(moment: datetime.datetime) -> str:
+    """RFC 3339 in UTC to the second, 20 characters."""
+    return f"{moment.year:04}" + moment.astimezone(datetime.UTC).strftime(TIME_FORMAT)[-16:]
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """The time of a `format_time` text. Raises GrantError."""
+    if not _UNTIL.fullmatch(text):
+        raise GrantError(f"time must be like 2026-11-22T16:00:00Z, got {text!r}")
+    try:
+        return datetime.datetime.strptime(text, TIME_FORMAT).replace(tzinfo=datetime.UTC)
+    except ValueError as error:
+        raise GrantError(f"no such time: {text!r}") from error
+
+
+def _word(field: str, value: str) -> str:
+    if not value or value in {"-", "*"} or _FORBIDDEN.search(value):
+        raise GrantError(f"{field}: {value!r} is empty or holds a separator, a space or a control character")
+    return value
+
+
+def _words(field: str, values: Iterable[str]) -> str:
+    words = sorted({_word(field, value) for value in values})
+    return " ".join(words) or "-"
+
+
+def _list(field: str) -> tuple[str, ...]:
+    return () if field == "-" else tuple(field.split(" "))
+
+
+def _host_path(word: str) -> HostPath:
+    mode, _, path = word.partition(":")
+    return HostPath(path, {"ro": True, "rw": False}[mode])

@@ -1,0 +1,77 @@
+"""Every name that this software writes on other people's objects, or reads from them. The only place with these strings."""
+
+import enum
+from typing import Final
+
+GROUP: Final = "hostnetwork-operator.github.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+MANAGER: Final = "hostnetwork-operator"  # field manager, event source, service account, Deployment
+SYSTEM_NAMESPACE: Final = "hostnetwork-system"
+OPERATOR_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{MANAGER}"
+
+# On namespaces.
+ENFORCEMENT: Final = f"{GROUP}/enforcement"
+GUARD: Final = f"{GROUP}/guard"
+# Annotations on namespaces.
+HELD_BY: Final = f"{GROUP}/held-by"
+LEVEL_BEFORE: Final = f"{GROUP}/level-before"
+GRANT_PREFIX: Final = f"grant.{GROUP}/"
+# On pods.
+VERDICT: Final = f"{GROUP}/verdict"
+
+# Pod Security Admission, https://kubernetes.io/docs/concepts/security/pod-security-admission/
+PSA_PREFIX: Final = "pod-security.kubernetes.io/"
+PSA_ENFORCE: Final = f"{PSA_PREFIX}enforce"
+PSA_AUDIT: Final = f"{PSA_PREFIX}audit"
+PSA_WARN: Final = f"{PSA_PREFIX}warn"
+PSA_VERSIONS: Final = tuple(f"{label}-version" for label in (PSA_ENFORCE, PSA_AUDIT, PSA_WARN))
+
+# The kubelet puts these on the API object of a static pod.
+MIRROR: Final = "kubernetes.io/config.mirror"
+
+# manifests/admission: the policy objects and their bindings.
+POLICIES: Final = tuple(
+    f"{name}.{GROUP}" for name in ("exception-writers", "host-namespaces", "namespace-labels", "relaxed-namespace")
+)
+POLICY_EXCEPTION_WRITERS, POLICY_HOST_NAMESPACES, POLICY_NAMESPACE_LABELS, POLICY_RELAXED_NAMESPACE = POLICIES
+
+
+class Level(enum.StrEnum):
+    """A Pod Security Standards level, https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
+
+    PRIVILEGED = "privileged"
+    BASELINE = "baseline"
+    RESTRICTED = "restricted"
+
+    @property
+    def strictness(self) -> int:
+        """0 for privileged, 2 for restricted: a level allows everything that a stricter one allows."""
+        return list(Level).index(self)
+
+
+class Enforcement(enum.StrEnum):
+    """Value of the enforcement label of a governed namespace; an exempt namespace has none."""
+
+    DENY = "Deny"
+    HELD = "Held"
+    AUDIT = "Audit"
+
+
+class HostNamespace(enum.StrEnum):
+    """A namespace of its node that a pod can share."""
+
+    NETWORK = "Network"
+    PID = "PID"
+    IPC = "IPC"
+
+
+class Verdict(enum.StrEnum):
+    """What is said of one host-namespace pod, everywhere."""
+
+    COVERED = "Covered"
+    UNCOVERED = "Uncovered"
+    EXPIRED = "Expired"
+    STATIC = "Static"
+    EXEMPT = "Exempt"
+    UNKNOWN = "Unknown"

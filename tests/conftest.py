@@ -1,0 +1,67 @@
+"""Fixtures that every suite shares: real control planes, and namespaces on them that nobody else uses."""
+
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.controlplane import cluster as controlplane
+
+ROOT = pathlib.Path(__file__).parent.parent
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[controlplane.Cluster]:
+    """A control plane with nothing of ours on it."""
+    with controlplane.Cluster(audit=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
+    """That control plane with crds/ and manifests/admission applied and in force, and no operator."""
+    for path in ("crds", "manifests/admission"):
+        done = cluster.kubectl("apply", "--server-side", "-f", str(ROOT / path))
+        assert done.returncode == 0, done.stderr
+    cluster.wait("the policies in force", lambda: _refuses(cluster))
+    return cluster
+
+
+def _refuses(cluster: controlplane.Cluster) -> bool:
+    # A new policy is in force after about a second; namespace-labels refuses a forged label on a dry run.
+    forged = {"metadata": {"labels": {"hostnetwork-operator.github.io/enforcement": "Deny"}}}
+    nobody = cluster.user("nobody-in-particular", "probers")
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "probers"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "probers"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "probers"}],
+    }
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "probers"},
+        "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "patch"]}],
+    }
+    cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).expect(201, 409)
+    cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
+    return cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status == 422
+
+
+@pytest.fixture
+def new_namespace(cluster: controlplane.Cluster) -> Callable[..., str]:
+    """Makes a namespace with the given labels and annotations (as cluster admin); gives its name."""
+
+    def make(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> str:
+        name = f"test-{next(_numbers)}"
+        metadata = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        cluster.admin.post("/api/v1/namespaces", body).expect(201)
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        cluster.wait("its service account", lambda: cluster.admin.get(account).status == 200)
+        return name
+
+    return make

@@ -1,0 +1,91 @@
+"""One component of a control plane as a child process: started, killed, stopped, its log kept."""
+
+import ctypes
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    # A test run that is killed must not leave an etcd behind.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Component:
+    """`command` with its log beside it. With `detached` it outlives this process."""
+
+    def __init__(self, name: str, command: list[str], directory: pathlib.Path, detached: bool) -> None:
+        self.name = name
+        self.command = command
+        self.log = directory / f"{name}.log"
+        self._detached = detached
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.pid
+
+    def start(self, environment: dict[str, str] | None = None) -> None:
+        assert not self.running(), f"{self.name} runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=None if self._detached else _die_with_parent,
+            )
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self.running():
+            os.kill(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def stop(self, deadline_seconds: float = 10) -> int | None:
+        """SIGTERM, SIGKILL after the deadline; the exit status."""
+        if self._process is None:
+            return None
+        if self.running():
+            os.kill(self.pid, signal.SIGTERM)
+            try:
+                self._process.wait(timeout=deadline_seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._process.returncode
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def tail(self, lines: int = 25) -> str:
+        if not self.log.exists():
+            return "(no log)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def end(pid: int, deadline_seconds: float = 10) -> None:
+    """Ends a process that is not our child: SIGTERM, SIGKILL after the deadline. Gone already is fine."""
+    for number, patience in ((signal.SIGTERM, deadline_seconds), (signal.SIGKILL, 5.0)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            if not pathlib.Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.05)
