@@ -22,8 +22,8 @@ def cluster() -> Iterator[controlplane.Cluster]:
 @pytest.fixture(scope="session")
 def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
     """That control plane with crds/ and manifests/admission applied and in force, and no operator."""
-    for path in ("crds", "manifests/admission"):
-        done = cluster.kubectl("apply", "--server-side", "-f", str(ROOT / path))
+    for flag, path in (("-f", "crds"), ("-k", "manifests/admission")):
+        done = cluster.kubectl("apply", "--server-side", flag, str(ROOT / path))
         assert done.returncode == 0, done.stderr
     cluster.wait("the policies in force", lambda: _refuses(cluster))
     return cluster

@@ -61,7 +61,9 @@ class Api:
             headers["Authorization"] = f"Bearer {user['token']}"
         elif "client-certificate-data" in user:
             with tempfile.NamedTemporaryFile() as both:
-                both.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+                both.write(
+                    base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"])
+                )
                 both.flush()
                 context.load_cert_chain(both.name)
         else:

@@ -90,7 +90,9 @@ def _build(target: pathlib.Path) -> None:
     major, minor, _ = KUBERNETES.split(".")
     version = f"-X {package}.gitVersion=v{KUBERNETES} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
     command = [go, "build", "-trimpath", "-ldflags", f"-s -w {version}", "-v", "-o", str(unfinished), "."]
-    _say(f"building Kubernetes {KUBERNETES} (etcd, API server, controllers, kubectl, kwok), once; 6-9 minutes on 2 cores")
+    _say(
+        f"building Kubernetes {KUBERNETES} (etcd, API server, controllers, kubectl, kwok), once; 6-9 minutes on 2 cores"
+    )
     started = time.monotonic()
     process = subprocess.Popen(
         command, cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, stderr=subprocess.PIPE, text=True

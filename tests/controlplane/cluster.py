@@ -74,7 +74,7 @@ class Cluster:
         self.audit_log = self.directory / "audit.log" if audit else None
         self.executables = binary.find_or_build()
         self.authority = pki.Authority(self.directory / "pki")
-        self.ports = Ports(*_free_ports(5))
+        self.ports = Ports(*free_ports(5))
         self.url = f"https://127.0.0.1:{self.ports.apiserver}"
         self._durable = durable
         self._users: dict[tuple[str, tuple[str, ...]], pathlib.Path] = {}
@@ -96,7 +96,10 @@ class Cluster:
                 self.components[name].start()
             for node in self.nodes:
                 self.admin.post("/api/v1/nodes", _node(node)).expect(201)
-            self.wait("the default service account", lambda: self._exists("/api/v1/namespaces/default/serviceaccounts/default"))
+            self.wait(
+                "the default service account",
+                lambda: self._exists("/api/v1/namespaces/default/serviceaccounts/default"),
+            )
             self.wait("ready nodes", self._nodes_ready)
         except BaseException:
             self.stop()
@@ -141,7 +144,10 @@ class Cluster:
             if dead:
                 break
             time.sleep(0.05)
-        tails = "\n".join(f"--- {c.name} {'runs' if c.running() else 'DOES NOT RUN'}\n{c.tail()}" for c in self.components.values())
+        tails = "\n".join(
+            f"--- {c.name} {'runs' if c.running() else 'DOES NOT RUN'}, {c.log}\n{c.tail()}"
+            for c in self.components.values()
+        )
         raise NotReadyError(f"{what}: not there after {deadline_seconds:.0f} s\n{tails}")
 
     # -- who --------------------------------------------------------------------------------------------------------
@@ -189,15 +195,23 @@ class Cluster:
     def service_account(self, namespace: str, name: str, seconds: int = 86400) -> pathlib.Path:
         """A kubeconfig with nothing but a bound token of that service account, fresh at each call."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
         token = self.admin.post(path, request).expect(201).body["status"]["token"]
         return self._write_kubeconfig(f"sa-{namespace}-{name}", {"token": token})
 
-    def kubectl(self, *words: str, user: pathlib.Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *words: str, user: pathlib.Path | None = None, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Runs kubectl; never raises for its exit status."""
         command = [*self.executables.command("kubectl"), f"--kubeconfig={user or self.kubeconfig}", *words]
         environment = {**os.environ, "KUBECACHEDIR": str(self.directory / "kubectl-cache")}
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=120, check=False)
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=environment, timeout=120, check=False
+        )
 
     def audit_events(self) -> Iterator[dict[str, Any]]:
         """What the audit log holds, oldest first."""
@@ -325,7 +339,8 @@ def _node(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now."""
     # All are held open until the last is known, or the kernel could give one twice.
     with contextlib.ExitStack() as stack:
         ports = []

@@ -71,10 +71,10 @@ class Component:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def tail(self, lines: int = 25) -> str:
+    def tail(self, lines: int = 5) -> str:
         if not self.log.exists():
             return "(no log)"
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(line[:300] for line in self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def end(pid: int, deadline_seconds: float = 10) -> None:

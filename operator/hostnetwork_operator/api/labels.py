@@ -1,4 +1,4 @@
-"""Every name that this software writes on other people's objects, or reads from them. The only place with these strings."""
+"""Every name that this software writes on other people's objects or reads from them; nowhere else are these strings."""
 
 import enum
 from typing import Final

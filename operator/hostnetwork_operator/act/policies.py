@@ -1,0 +1,33 @@
+"""Writes the status of the policy: whether it is acted on, and the counts of the whole cluster."""
+
+import datetime
+from collections.abc import Sequence
+
+from hostnetwork_operator.act import events, gateway
+from hostnetwork_operator.api import labels, policy
+from hostnetwork_operator.decide import plan, summary
+from hostnetwork_operator.observe import store
+
+
+async def write_status(
+    api: gateway.Gateway, kept: store.Store, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
+) -> None:
+    """Only if it says something new. Raises gateway.ApiError; a policy that is gone or changed is no error."""
+    present = kept.policy_object()
+    if present is None:
+        return
+    if (event := summary.policy_event(present)) is not None:
+        await events.emit(api, event, now)
+    wanted = summary.policy_status(present, plans, now)
+    if wanted == present.status:
+        return
+    path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"
+    metadata = {"uid": present.uid, "resourceVersion": present.resource_version}
+    body = {"metadata": metadata, "status": wanted.model_dump(mode="json", by_alias=True)}
+    try:
+        answer = await api.patch(path, body)
+    except gateway.ApiError as error:
+        if error.status in {404, 409}:
+            return
+        raise
+    kept.put(store.Kind.POLICY, answer.body)

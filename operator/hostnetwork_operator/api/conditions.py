@@ -1,0 +1,52 @@
+"""Status conditions by the Kubernetes API conventions: types, reasons, and how one is set."""
+
+import enum
+from typing import Literal
+
+from pydantic import Field
+
+from hostnetwork_operator.api import fields
+
+
+class ConditionType(enum.StrEnum):
+    READY = "Ready"
+    IN_USE = "InUse"
+    CLEANED_UP = "CleanedUp"
+
+
+class Ready(enum.StrEnum):
+    """Reasons of an exception's Ready condition. Only Active is status True."""
+
+    ACTIVE = "Active"
+    EXPIRED = "Expired"
+    INVALID = "Invalid"
+    NOT_APPROVED = "NotApproved"
+    GUARD_MISSING = "GuardMissing"
+    GRANT_TOO_LARGE = "GrantTooLarge"
+    LEVEL_OWNED_BY_OTHER = "LevelOwnedByOther"
+    NO_POLICY = "NoPolicy"
+
+
+class Condition(fields.Model):
+    """One observation about an object, in the standard form of Kubernetes."""
+
+    type: str = Field(max_length=316, description="What is observed.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(0, ge=0, description="The metadata.generation that was judged.")
+    last_transition_time: fields.Time = Field(description="When the status last changed.")
+    reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
+    message: str = Field(max_length=32768, description="Why, in a sentence.")
+
+
+def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
+    """`conditions` with `new` in the place of its type; the transition time moves only with the status."""
+    for old in conditions:
+        if old.type == new.type and old.status == new.status:
+            new = new.model_copy(update={"last_transition_time": old.last_transition_time})
+    others = [old for old in conditions if old.type != new.type]
+    return tuple(sorted([*others, new], key=lambda condition: condition.type))
+
+
+def find(conditions: tuple[Condition, ...], kind: ConditionType) -> Condition | None:
+    """The condition of that type, if it was ever set."""
+    return next((condition for condition in conditions if condition.type == kind), None)

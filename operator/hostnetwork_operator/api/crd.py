@@ -1,0 +1,173 @@
+"""CustomResourceDefinitions from the models: `python -m hostnetwork_operator.api.crd DIRECTORY` writes crds/.
+
+The API server wants structural schemas: no references, no `anyOf` with null, no unknown keywords. What cannot be
+said so is an error here, with the path, and not a field that is silently left out.
+"""
+
+import pathlib
+import sys
+from typing import Any, Final
+
+import yaml
+
+from hostnetwork_operator.api import exception, fields, labels, policy
+
+_KEPT: Final = frozenset(
+    "type description properties required items enum default pattern minLength maxLength minItems maxItems"
+    " maxProperties minimum maximum additionalProperties x-kubernetes-validations x-kubernetes-list-type"
+    " x-kubernetes-list-map-keys".split()
+)
+_DROPPED: Final = frozenset({"title"})
+_HEADER: Final = "# Generated from operator/hostnetwork_operator/api by `make crds`; do not edit.\n"
+
+
+class _NoAliases(yaml.SafeDumper):
+    """The same value twice is written twice: a reader of a CRD should not follow anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class SchemaError(Exception):
+    """A model that has no structural schema; the message has the path."""
+
+
+def exceptions_crd() -> dict[str, Any]:
+    """The CRD of HostNetworkException."""
+    columns = [
+        _column("Type", "string", ".spec.type"),
+        _column("Owner", "string", ".spec.owner"),
+        _column("Ticket", "string", ".spec.ticket"),
+        _column("Ready", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+        _column("Pods", "integer", ".status.coveredPods"),
+        # A column of type date shows <invalid> for a time to come.
+        _column("Expiry", "string", ".spec.expiry"),
+        _column("Age", "date", ".metadata.creationTimestamp"),
+        _column("Reason", "string", ".spec.reason", priority=1),
+        _column("Contact", "string", ".spec.contact", priority=1),
+    ]
+    return _crd(exception, exception.HostNetworkException, "hne", "Namespaced", columns, [".spec.type", ".spec.owner"])
+
+
+def policies_crd() -> dict[str, Any]:
+    """The CRD of HostNetworkExceptionPolicy."""
+    columns = [
+        _column("Mode", "string", ".spec.mode"),
+        _column("Enforce", "string", ".spec.podSecurity.enforce"),
+        _column("Ready", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+        _column("Deny", "integer", ".status.namespaces.deny"),
+        _column("Held", "integer", ".status.namespaces.held"),
+        _column("Relaxed", "integer", ".status.namespaces.relaxed"),
+        _column("Uncovered", "integer", ".status.pods.uncovered"),
+        _column("Age", "date", ".metadata.creationTimestamp"),
+    ]
+    return _crd(policy, policy.HostNetworkExceptionPolicy, "hnep", "Cluster", columns, [])
+
+
+def files() -> dict[str, str]:
+    """File name to text, the whole content of crds/."""
+    definitions = {exception.PLURAL: exceptions_crd(), policy.PLURAL: policies_crd()}
+    return {
+        f"{plural}.yaml": _HEADER + yaml.dump(crd, Dumper=_NoAliases, sort_keys=False, width=120, allow_unicode=True)
+        for plural, crd in definitions.items()
+    }
+
+
+def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A structural schema from one of pydantic's. Raises SchemaError."""
+    schema = _without_null(_resolved(schema, definitions), definitions, path)
+    unknown = schema.keys() - _KEPT - _DROPPED
+    if unknown or "type" not in schema:
+        raise SchemaError(f"{path or '.'}: cannot be said in a CRD: {', '.join(sorted(unknown)) or 'no type'}")
+    made = {key: schema[key] for key in schema if key in _KEPT and schema[key] not in (None, [])}
+    if made["type"] == "object" and "properties" in made:
+        made.pop("additionalProperties", None)
+    made["properties"] = {
+        name: structural(value, definitions, f"{path}.{name}") for name, value in schema.get("properties", {}).items()
+    }
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = structural(made[key], definitions, f"{path}[{key}]")
+    if not made["properties"]:
+        del made["properties"]
+    if isinstance(made.get("description"), str):
+        made["description"] = " ".join(made["description"].split())
+    return made
+
+
+def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**definitions[schema["$ref"].rsplit("/", 1)[1]], **beside}
+    return schema
+
+
+def _without_null(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> dict[str, Any]:
+    """In Kubernetes an optional field is absent, never null."""
+    if "anyOf" not in schema:
+        return schema
+    options = [option for option in schema["anyOf"] if option.get("type") != "null"]
+    if len(options) != 1:
+        raise SchemaError(f"{path}: a choice between types cannot be said in a CRD")
+    beside = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    return {**_resolved(options[0], definitions), **beside}
+
+
+def _column(name: str, kind: str, json_path: str, priority: int = 0) -> dict[str, Any]:
+    return {"name": name, "type": kind, "jsonPath": json_path, **({"priority": priority} if priority else {})}
+
+
+def _schema(model: type[fields.Model]) -> dict[str, Any]:
+    raw = model.model_json_schema(by_alias=True, mode="validation")
+    definitions = raw.pop("$defs", {})
+    rules = raw.pop("x-kubernetes-validations", None)
+    properties = raw["properties"]
+    made = {
+        "type": "object",
+        "description": " ".join(raw["description"].split()),
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Always " + labels.API_VERSION + "."},
+            "kind": {"type": "string", "description": f"Always {model.__name__}."},
+            "metadata": {"type": "object"},
+            "spec": structural(properties["spec"], definitions, ".spec"),
+            "status": structural({**properties["status"], "default": None}, definitions, ".status"),
+        },
+    }
+    return {**made, "x-kubernetes-validations": rules} if rules else made
+
+
+def _crd(
+    kind: Any, model: type[fields.Model], short: str, scope: str, columns: list[dict[str, Any]], selectable: list[str]
+) -> dict[str, Any]:
+    version = {
+        "name": labels.VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+        **({"selectableFields": [{"jsonPath": path} for path in selectable]} if selectable else {}),
+        "schema": {"openAPIV3Schema": _schema(model)},
+    }
+    names = {
+        "kind": kind.KIND,
+        "listKind": f"{kind.KIND}List",
+        "plural": kind.PLURAL,
+        "singular": kind.KIND.lower(),
+        "shortNames": [short],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.PLURAL}.{labels.GROUP}"},
+        "spec": {"group": labels.GROUP, "scope": scope, "names": names, "versions": [version]},
+    }
+
+
+def main(directory: str) -> None:
+    for name, text in files().items():
+        (pathlib.Path(directory) / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

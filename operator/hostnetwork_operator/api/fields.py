@@ -1,0 +1,120 @@
+"""Field types that both kinds share: bounded text, times and durations, and how the API server checks each.
+
+A pattern in a CRD answers a mistake with a regular expression; a CEL rule answers with a sentence. So every check
+that a person can fail is a rule whose message says the rule, what was given and what to do.
+"""
+
+import datetime
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from hostnetwork_operator.api import grant
+
+# Control and format characters (direction marks, zero width), line and paragraph separators: they make a text show
+# as something else than it is, in a terminal, a log or an event.
+_INVISIBLE: Final = r"[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]"
+_UNITS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_DURATION: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"  # GEP-2257
+_DATE: Final = (
+    "2[0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
+)
+_TIME: Final = f"^{_DATE}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+
+
+def rule(
+    expression: str, message: str, *, got: str = "", path: str = "", reason: str = "FieldValueInvalid"
+) -> dict[str, Any]:
+    """One x-kubernetes-validations entry. `got` is a CEL string expression that is put behind the message."""
+    made = {"rule": expression, "message": message, "reason": reason}
+    if path:
+        made["fieldPath"] = path
+    if got:
+        # A value with a line break in it makes the API server fall back to `message`.
+        made["messageExpression"] = f"'{message}, got \"' + {got} + '\"'"
+    return made
+
+
+def rules(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(entries)}
+
+
+def visible(subject: str) -> dict[str, Any]:
+    """No control characters, direction marks or line separators."""
+    return rule(
+        f"!self.matches('{_INVISIBLE}')",
+        f"{subject} must not hold control characters, line breaks or direction marks; write it as one plain line",
+    )
+
+
+def form(pattern: str, subject: str) -> dict[str, Any]:
+    """The whole text matches; `subject` says what it must be and how to get there."""
+    return rule(f"self.matches('{pattern}')", subject, got="self")
+
+
+def parse_duration(text: object) -> datetime.timedelta:
+    """A GEP-2257 duration such as `24h` or `1h30m`. Raises ValueError."""
+    if isinstance(text, datetime.timedelta):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(_DURATION, text):
+        raise ValueError(f"duration must be like 24h or 1h30m (GEP-2257), got {text!r}")
+    parts = re.findall(r"([0-9]+)(ms|h|m|s)", text)
+    return datetime.timedelta(milliseconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+
+
+def format_duration(duration: datetime.timedelta) -> str:
+    """The shortest GEP-2257 text of a duration: `1h30m`, `0s` for none."""
+    rest = round(duration.total_seconds() * 1000)
+    text = ""
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def _parse_time(value: object) -> object:
+    return grant.parse_time(value) if isinstance(value, str) else value
+
+
+Time = Annotated[
+    datetime.datetime,
+    BeforeValidator(_parse_time),
+    PlainSerializer(grant.format_time, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 64,
+            **rules(form(_TIME, "must be a time in UTC to the second, such as 2026-11-22T16:00:00Z (date -u +%FT%TZ)")),
+        }
+    ),
+]
+Duration = Annotated[
+    datetime.timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 32,
+            **rules(
+                form(_DURATION, "must be a duration in hours, minutes and seconds, such as 24h or 1h30m (GEP-2257)")
+            ),
+        }
+    ),
+]
+
+
+def duration(default: str, *, description: str, alias: str | None = None) -> Any:
+    """A field of type Duration whose default stands in the CRD as a person would write it."""
+    return Field(parse_duration(default), alias=alias, description=description, json_schema_extra={"default": default})
+
+
+PlainLine = Annotated[str, Field(json_schema_extra=rules(visible("text")))]
+
+
+class Model(BaseModel):
+    """Camel-cased in Kubernetes, immutable in here; a field that a newer CRD has is ignored, not an error."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)

@@ -1,0 +1,40 @@
+"""What the process can be told, by environment variables. How the cluster is governed is in the policy object."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+_PREFIX = "HOSTNETWORK_"
+
+
+class ConfigError(Exception):
+    """A variable with a value that cannot be; the message names it."""
+
+
+class Config(BaseModel):
+    """`HOSTNETWORK_<NAME>` each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz are served.")  # noqa: S104 - a pod's
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="Namespaces that are worked on at the same time."
+    )
+    resync_seconds: Annotated[float, Field(ge=1)] = Field(300, description="How often everything is listed again.")
+    exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(30, description="The same for exceptions.")
+
+
+def from_environment(environment: Mapping[str, str]) -> Config:
+    """Raises ConfigError for a value that does not fit and for a name that does not exist."""
+    given = {
+        name.removeprefix(_PREFIX).lower(): value for name, value in environment.items() if name.startswith(_PREFIX)
+    }
+    try:
+        return Config.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = _PREFIX + str(first["loc"][0]).upper()
+        raise ConfigError(f"environment variable {name}: {first['msg']}, got {first['input']!r}") from error

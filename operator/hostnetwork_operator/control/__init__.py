@@ -1,0 +1,1 @@
+"""RUN: watches, queues, reconciles. The only package that knows kopf."""

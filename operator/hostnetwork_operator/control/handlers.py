@@ -1,0 +1,54 @@
+"""What is watched, and which namespaces are to be judged again for it. Handlers store and enqueue, nothing else.
+
+Only `on.event`, returning None: every other kind of handler makes kopf write finalizers or annotations on objects of
+other people. Failures in a handler are swallowed by kopf, so there is nothing in one that could fail.
+"""
+
+from typing import Any, Final
+
+import kopf
+
+from hostnetwork_operator.api import exception, labels, policy
+from hostnetwork_operator.control import operator
+from hostnetwork_operator.observe import store
+
+_RESOURCES: Final = {
+    store.Kind.POD: ("", "v1", "pods"),
+    store.Kind.NAMESPACE: ("", "v1", "namespaces"),
+    store.Kind.EXCEPTION: (labels.GROUP, labels.VERSION, exception.PLURAL),
+    store.Kind.POLICY: (labels.GROUP, labels.VERSION, policy.PLURAL),
+    store.Kind.ADMISSION_POLICY: ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"),
+    store.Kind.ADMISSION_BINDING: ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
+}
+
+
+def registry(core: operator.Operator) -> kopf.OperatorRegistry:
+    """Handlers of every kind, on a registry of their own."""
+    made = kopf.OperatorRegistry()
+    for kind, (group, version, plural) in _RESOURCES.items():
+        _watch(made, core, kind, group, version, plural)
+    return made
+
+
+def _watch(
+    made: kopf.OperatorRegistry, core: operator.Operator, kind: store.Kind, group: str, version: str, plural: str
+) -> None:
+    @kopf.on.event(group, version, plural, id=f"watch-{plural}", registry=made)
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
+        core.changed(kind, event["type"], event["object"])
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings: what is watched is selected by the API server, and no fault ends a watch for good."""
+    made = kopf.OperatorSettings()
+    made.watching.field_selectors["v1", "pods"] = "spec.hostNetwork=true"
+    made.watching.chunk_size = 500
+    made.watching.server_timeout = 600
+    made.watching.connect_timeout = 10
+    made.networking.connect_timeout = 10
+    made.networking.request_timeout = 60
+    # Without end: kopf's own (54 s) would end the watch, and with it the process, in a longer outage.
+    made.networking.error_backoffs = [1, 1, 2, 3, 5, 8, 13, 21, *[30] * 100_000]
+    made.scanning.disabled = True
+    made.process.ultimate_exiting_timeout = 30
+    return made

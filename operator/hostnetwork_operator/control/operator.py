@@ -1,0 +1,176 @@
+"""The running operator: the store, the queue, and the one path from a change to its effects."""
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hostnetwork_operator import clock, logs, metrics
+from hostnetwork_operator.act import apply, gateway, policies
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.control import workqueue
+from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.observe import live, store
+
+_log = logging.getLogger(__name__)
+# Kinds that say something about every namespace.
+_GLOBAL: Final = frozenset({store.Kind.POLICY, store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING})
+_POLICY_STATUS_SECONDS: Final = 2.0  # how long changes are gathered before the policy's counts are written
+# After a moment that was waited for: the clock is a lower bound, so it may not have come quite yet.
+_EARLY_SECONDS: Final = 0.05
+
+
+class Operator:
+    """One cluster, one gateway. `start` workers, feed `changed`."""
+
+    def __init__(self, api: gateway.Gateway, server_clock: clock.ServerClock, measures: metrics.Metrics) -> None:
+        self.api = api
+        self.clock = server_clock
+        self.metrics = measures
+        self.store = store.Store()
+        self.queue = workqueue.WorkQueue()
+        self.plans: dict[str, plan.NamespacePlan] = {}
+        self._gates: dict[str, snapshot.GateAnswer] = {}
+        self._policy_changed = asyncio.Event()
+        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock.skew_seconds))
+
+    def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
+        """One watch event: into the store, and the namespaces that it concerns into the queue."""
+        before = (self.store.policy_state(), self.store.guards()) if kind in _GLOBAL else None
+        if event == "DELETED":
+            self.store.remove(kind, body)
+        elif not self.store.put(kind, body):
+            return
+        meta = body["metadata"]
+        if kind is store.Kind.NAMESPACE:
+            self.queue.add(meta["name"])
+        elif kind not in _GLOBAL:
+            self.queue.add(meta["namespace"])
+        elif before != (self.store.policy_state(), self.store.guards()):
+            self.everything()
+        if kind is store.Kind.POLICY:
+            self._policy_changed.set()
+
+    def everything(self) -> None:
+        """All namespaces into the queue."""
+        for name in self.store.namespaces():
+            self.queue.add(name)
+
+    async def work(self) -> None:
+        """A worker, until it is cancelled."""
+        while True:
+            name = await self.queue.take()
+            try:
+                await self.reconcile(name)
+            except gateway.ApiError as error:
+                pause = self.queue.retry(name)
+                logs.log(
+                    _log,
+                    logging.WARNING,
+                    "reconcile-failed",
+                    namespace=name,
+                    error=str(error),
+                    retry_seconds=round(pause, 2),
+                )
+            except Exception:
+                # One namespace's trouble must not end the work on all others.
+                pause = self.queue.retry(name)
+                _log.exception("reconcile-crashed", extra={"hno_fields": {"namespace": name, "retry_seconds": pause}})
+            finally:
+                self.queue.done(name)
+
+    async def reconcile(self, name: str) -> None:
+        """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
+        started = time.monotonic()
+        seen = self._snapshot(name)
+        if seen is None:
+            self.plans.pop(name, None)
+            self._gates.pop(name, None)
+            self._policy_changed.set()
+            return
+        made = plan.plan_namespace(seen, self.clock.now())
+        if made.ask is not None:
+            seen = await self._asked(seen, made.ask)
+            made = plan.plan_namespace(seen, self.clock.now())
+        if self._shown(self.plans.get(name)) != self._shown(made):
+            self._policy_changed.set()
+        self.plans[name] = made
+        outcomes = await apply.apply(self.api, made, seen, self.clock, self._note)
+        self._count(outcomes)
+        self.metrics.reconcile.observe(time.monotonic() - started)
+        self._tell(made, outcomes, time.monotonic() - started)
+        if made.next_check is not None:
+            self.queue.add_after(name, (made.next_check - self.clock.now()).total_seconds() + _EARLY_SECONDS)
+        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+        if failed is not None:
+            raise failed
+        self.queue.forget(name)
+
+    async def keep_policy_status(self) -> None:
+        """Writes the policy's status whenever what it says has changed; until cancelled."""
+        while True:
+            await self._policy_changed.wait()
+            await asyncio.sleep(_POLICY_STATUS_SECONDS)
+            self._policy_changed.clear()
+            try:
+                await policies.write_status(self.api, self.store, list(self.plans.values()), self.clock.now())
+            except gateway.ApiError as error:
+                logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
+                self._policy_changed.set()
+
+    def _snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
+        seen = self.store.snapshot(name)
+        if seen is None:
+            return None
+        return dataclasses.replace(seen, gate=self._gates.get(name), clock_trusted=self.clock.trusted())
+
+    async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
+        namespace = seen.namespace
+        try:
+            answer = await live.gate(self.api, namespace, ask, self.clock.now())
+        except gateway.ApiError as error:
+            answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason)
+        self._gates[namespace.name] = answer
+        return dataclasses.replace(seen, gate=answer)
+
+    def _note(self, kind: store.Kind, body: Mapping[str, Any]) -> None:
+        self.store.put(kind, body)
+
+    @staticmethod
+    def _shown(made: plan.NamespacePlan | None) -> object:
+        """What of a plan the policy's counts show."""
+        if made is None:
+            return None
+        return made.exempt, made.enforcement, made.relaxed, [verdict.verdict for verdict in made.verdicts]
+
+    def _count(self, outcomes: tuple[apply.Outcome, ...]) -> None:
+        for outcome in outcomes:
+            effect = outcome.effect
+            self.metrics.effects.labels(type(effect).__name__, outcome.word).inc()
+            if isinstance(effect, effects.WriteNamespace):
+                self.metrics.namespace_writes.labels(effect.action, outcome.word).inc()
+            elif isinstance(effect, effects.DeletePod):
+                self.metrics.deleted_pods.labels(outcome.word).inc()
+            elif isinstance(effect, effects.WriteVerdict) and effect.verdict and outcome.word == "done":
+                self.metrics.detected_pods.labels(effect.verdict.value).inc()
+
+    def _tell(self, made: plan.NamespacePlan, outcomes: tuple[apply.Outcome, ...], seconds: float) -> None:
+        """The canonical line of a reconcile; one that did nothing is told only at DEBUG."""
+        failed = [outcome for outcome in outcomes if outcome.error is not None]
+        level = logging.WARNING if failed else logging.INFO if outcomes else logging.DEBUG
+        logs.log(
+            _log,
+            level,
+            "reconcile",
+            namespace=made.namespace.name,
+            enforcement=made.enforcement,
+            relaxed=made.relaxed,
+            pods=len(made.verdicts),
+            exceptions=len(made.standings),
+            effects=[f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes],
+            errors=[str(outcome.error) for outcome in failed],
+            next_check=made.next_check,
+            seconds=round(seconds, 4),
+        )

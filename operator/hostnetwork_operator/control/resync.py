@@ -1,0 +1,91 @@
+"""Complete lists into the store: before anything is judged, and again and again afterwards.
+
+A watch can lose an event (kopf tells nothing of what vanished while it was away), a list cannot.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from hostnetwork_operator import config, logs
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import operator
+from hostnetwork_operator.observe import live, store
+
+_log = logging.getLogger(__name__)
+_PAUSE_SECONDS: Final = 2.0
+# What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
+_ORDER: Final = (
+    store.Kind.ADMISSION_POLICY,
+    store.Kind.ADMISSION_BINDING,
+    store.Kind.POLICY,
+    store.Kind.EXCEPTION,
+    store.Kind.NAMESPACE,
+    store.Kind.POD,
+)
+
+
+class Resync:
+    """Lists kinds into an operator's store and remembers how that went."""
+
+    def __init__(self, core: operator.Operator, settings: config.Config) -> None:
+        self._core = core
+        self._settings = settings
+        self._when: dict[store.Kind, float] = {}
+        self.trouble: dict[store.Kind, str] = {}
+
+    async def fill(self) -> None:
+        """Every kind once; waits for as long as that takes, and says what it waits for."""
+        for kind in _ORDER:
+            while not await self._list(kind):  # noqa: ASYNC110 - a retry, there is nothing to be told by
+                await asyncio.sleep(_PAUSE_SECONDS)
+        self._core.everything()
+
+    async def keep(self) -> None:
+        """Each kind at its interval, until cancelled."""
+        while True:
+            await asyncio.sleep(min(_PAUSE_SECONDS, self._settings.exceptions_resync_seconds))
+            now = asyncio.get_running_loop().time()
+            for kind in _ORDER:
+                if now - self._when[kind] >= self._interval(kind):
+                    await self._list(kind)
+
+    def stale(self) -> str:
+        """Which kind has not been listed for three intervals, if any: the API server is not to be had, or refuses."""
+        now = asyncio.get_running_loop().time()
+        for kind, when in self._when.items():
+            if now - when > 3 * self._interval(kind) + 60:
+                return f"{kind.value} not listed for {now - when:.0f} s: {self.trouble.get(kind, 'no answer')}"
+        return ""
+
+    def _interval(self, kind: store.Kind) -> float:
+        if kind is store.Kind.EXCEPTION:
+            return self._settings.exceptions_resync_seconds
+        return self._settings.resync_seconds
+
+    async def _list(self, kind: store.Kind) -> bool:
+        before = (self._core.store.policy_state(), self._core.store.guards())
+        try:
+            touched = await live.fill(self._core.api, self._core.store, kind)
+        except gateway.ApiError as error:
+            self.trouble[kind] = _explained(kind, error)
+            logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
+            if kind is store.Kind.POLICY and error.status:
+                self._core.store.policy_unlisted()
+            return False
+        self.trouble.pop(kind, None)
+        self._when[kind] = asyncio.get_running_loop().time()
+        self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())
+        if before != (self._core.store.policy_state(), self._core.store.guards()):
+            self._core.everything()
+        for name in touched - {""}:
+            self._core.queue.add(name)
+        return True
+
+
+def _explained(kind: store.Kind, error: gateway.ApiError) -> str:
+    if error.status == 404:
+        return f"the API server does not serve {kind.value}; kubectl apply --server-side -f crds/"
+    if error.status == 403:
+        return f"{error.message}; kubectl apply -k manifests/base gives the operator's rights"
+    return str(error)

@@ -1,0 +1,156 @@
+"""Puts the process together, runs it until SIGTERM, and takes it apart again."""
+
+import asyncio
+import datetime
+import logging
+import signal
+from typing import Final
+
+import kopf
+from aiohttp import web
+from kubernetes.aio import config as kubernetes_config
+
+import hostnetwork_operator
+from hostnetwork_operator import clock, config, logs, metrics
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import handlers, operator, resync, server
+
+_log = logging.getLogger(__name__)
+OLDEST: Final = (1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
+_PAUSE_SECONDS: Final = 2.0
+_DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
+_LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
+
+
+class StartError(Exception):
+    """The operator cannot run here; the message says why and what to do."""
+
+
+async def run(settings: config.Config) -> None:
+    """Until SIGTERM or SIGINT. Raises StartError."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    measures = metrics.Metrics()
+    server_clock = clock.ServerClock()
+    try:
+        api = gateway.Gateway(await gateway.configure(), server_clock, measures.count_request)
+    except kubernetes_config.ConfigException as error:
+        raise StartError(f"no service account and no kubeconfig: {error}; set KUBECONFIG") from error
+    core = operator.Operator(api, server_clock, measures)
+    lists = resync.Resync(core, settings)
+    ready = asyncio.Event()
+    runner = web.AppRunner(server.application(measures, lists.stale, lambda: _unready(ready, lists)))
+    await runner.setup()
+    site = web.TCPSite(runner, settings.address, settings.port)
+    await site.start()
+    working = asyncio.create_task(_work(core, lists, settings, ready, stop))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        logs.log(_log, logging.INFO, "stopping")
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+        await runner.cleanup()
+        await api.close()
+
+
+def _unready(ready: asyncio.Event, lists: resync.Resync) -> str:
+    if ready.is_set():
+        return ""
+    return next(iter(lists.trouble.values()), "not everything is listed and judged yet")
+
+
+async def _work(
+    core: operator.Operator,
+    lists: resync.Resync,
+    settings: config.Config,
+    ready: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    version = await _server_version(core.api)
+    logs.log(
+        _log,
+        logging.INFO,
+        "starting",
+        version=hostnetwork_operator.__version__,
+        kubernetes=version,
+        server=core.api.configuration.host,
+    )
+    await lists.fill()
+    tasks = [asyncio.create_task(core.work()) for _ in range(settings.workers)]
+    tasks += [asyncio.create_task(coroutine) for coroutine in (lists.keep(), core.keep_policy_status())]
+    tasks.append(asyncio.create_task(_announce(core, ready)))
+    watching = asyncio.create_task(_watch(core, lists, stop))
+    try:
+        await watching
+    finally:
+        for task in (*tasks, watching):
+            task.cancel()
+        await asyncio.gather(*tasks, watching, return_exceptions=True)
+
+
+async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
+    await core.queue.until_idle()
+    ready.set()
+    logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
+
+
+async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Event) -> None:
+    """kopf, again and again: a watch that fails for good ends kopf, not this process."""
+    while not stop.is_set():
+        registry = handlers.registry(core)
+        _log_in(registry, core.api)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=handlers.settings(),
+                clusterwide=True,
+                standalone=True,
+                stop_flag=stop,
+            )
+        except Exception as error:
+            # Whatever kopf gave up on: said, and begun anew with complete lists.
+            logs.log(_log, logging.ERROR, "watch-failed", error=f"{type(error).__name__}: {error}")
+        if not stop.is_set():
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await lists.fill()
+
+
+def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:
+    @kopf.on.login(registry=registry, id="login")
+    async def login(**_: object) -> kopf.ConnectionInfo:
+        settings = api.configuration
+        token = (await settings.auth_settings()).get("BearerToken")
+        value = str(token["value"]) if token else ""
+        return kopf.ConnectionInfo(
+            server=settings.host,
+            ca_path=settings.ssl_ca_cert,
+            insecure=not settings.verify_ssl,
+            scheme="Bearer" if value else None,
+            token=value.removeprefix("Bearer ") or None,
+            certificate_path=settings.cert_file,
+            private_key_path=settings.key_file,
+            expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with its own
+        )
+
+
+async def _server_version(api: gateway.Gateway) -> str:
+    """Waits for the API server. Raises StartError for one that is too old."""
+    while True:
+        try:
+            body = (await api.get("/version")).body
+            break
+        except gateway.ApiError as error:
+            logs.log(_log, logging.ERROR, "api-server-unreachable", error=str(error), retry_seconds=_PAUSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
+    found = (int(body["major"]), int(body["minor"].rstrip("+")))
+    if found < OLDEST:
+        raise StartError(
+            f"Kubernetes must be {OLDEST[0]}.{OLDEST[1]} or newer, got {body['gitVersion']}; upgrade the cluster"
+        )
+    return str(body["gitVersion"])

@@ -1,0 +1,186 @@
+"""Whether an exception covers a pod, and the verdict on a pod.
+
+Decided from what cannot change after a pod's creation, never from labels or owner references (both can be forged).
+manifests/admission/host-namespaces.yaml says the same in CEL; the two must never disagree (design, promise 6).
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hostnetwork_operator.api import exception, grant, labels
+from hostnetwork_operator.decide import snapshot, validity
+
+# Pod Security Standards, control Capabilities: what each level allows to add.
+_BASELINE_CAPABILITIES: Final = frozenset(
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID"
+    " SYS_CHROOT".split()
+)
+_RESTRICTED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})
+
+
+class Condition(enum.Enum):
+    """The conditions of `covers`, in the order in which they are tried."""
+
+    NAMESPACE = "namespace"
+    SERVICE_ACCOUNT = "serviceAccountName"
+    HOST_NAMESPACES = "hostNamespaces"
+    IMAGES = "images"
+    CAPABILITIES = "capabilities"
+    PRIVILEGED = "privileged"
+    HOST_PATHS = "hostPaths"
+    CREATED_BEFORE_EXPIRY = "created before expiry"
+    IN_FORCE = "in force"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether an exception covers a pod: `failed` is the first condition that does not hold, None if all do."""
+
+    exception: str
+    failed: Condition | None
+    why: str
+
+    @property
+    def covers(self) -> bool:
+        return self.failed is None
+
+
+@dataclass(frozen=True, slots=True)
+class PodVerdict:
+    """What is said of a pod, why, and by which exceptions: for Covered the one that lasts longest, for Expired all."""
+
+    pod: snapshot.Pod
+    verdict: labels.Verdict
+    why: str
+    exceptions: tuple[exception.HostNetworkException, ...] = ()
+
+
+def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
+    """What a covered pod may add although its exception does not name it."""
+    return _RESTRICTED_CAPABILITIES if level is labels.Level.RESTRICTED else _BASELINE_CAPABILITIES
+
+
+def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
+    """Whether this exception alone covers the whole pod. The first condition that fails is the explanation."""
+    subject = standing.exception
+    name = subject.metadata.name
+    spec = subject.spec
+    checks = (
+        (Condition.NAMESPACE, _namespace(subject, pod)),
+        (Condition.SERVICE_ACCOUNT, _service_account(spec, pod)),
+        (Condition.HOST_NAMESPACES, _host_namespaces(spec, pod)),
+        (Condition.IMAGES, _images(spec, pod)),
+        (Condition.CAPABILITIES, _capabilities(spec, pod)),
+        (
+            Condition.PRIVILEGED,
+            "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
+        ),
+        (Condition.HOST_PATHS, _host_paths(spec, pod)),
+        (Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)),
+        (Condition.IN_FORCE, "" if standing.in_force else standing.why),
+    )
+    for condition, why_not in checks:
+        if why_not:
+            return Coverage(name, condition, why_not)
+    return Coverage(name, None, f"covered by exception {name!r}")
+
+
+def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: bool) -> PodVerdict:
+    """The verdict on a pod. `standings` are all exceptions of its namespace."""
+    if pod.mirror:
+        return PodVerdict(pod, labels.Verdict.STATIC, f"a static pod of node {pod.node}: the API cannot hold it")
+    coverages = [(standing, covers(standing, pod)) for standing in standings]
+    covering = [standing.exception for standing, coverage in coverages if coverage.covers]
+    if covering:
+        longest = max(covering, key=lambda e: (e.spec.until, e.metadata.name))
+        return PodVerdict(pod, labels.Verdict.COVERED, f"covered by exception {longest.metadata.name!r}", (longest,))
+    expired = [
+        standing.exception
+        for standing, coverage in coverages
+        if coverage.failed is Condition.IN_FORCE and standing.expired
+    ]
+    why = _explain([coverage for _, coverage in coverages])
+    if exempt:
+        return PodVerdict(pod, labels.Verdict.EXEMPT, f"namespace {pod.namespace!r} is exempt; {why}")
+    if expired:
+        ordered = tuple(sorted(expired, key=lambda e: e.metadata.name))
+        names = ", ".join(f"{e.metadata.name!r} ended {grant.format_time(e.spec.until)}" for e in ordered)
+        return PodVerdict(pod, labels.Verdict.EXPIRED, f"exception {names}", ordered)
+    return PodVerdict(pod, labels.Verdict.UNCOVERED, why)
+
+
+def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdict, int]:
+    """How many pods have which verdict, all verdicts named; pods that could not be read are Unknown."""
+    made = dict.fromkeys(labels.Verdict, 0)
+    for one in verdicts:
+        made[one.verdict] += 1
+    made[labels.Verdict.UNKNOWN] += unreadable
+    return made
+
+
+def within(path: str, prefix: str) -> bool:
+    """Whether `path` is `prefix` or below it, by path segment."""
+    wanted, given = _segments(prefix), _segments(path)
+    return given[: len(wanted)] == wanted
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]
+
+
+def _explain(coverages: Sequence[Coverage]) -> str:
+    """Of the exceptions that do not cover the pod, what the one that comes nearest lacks."""
+    order = list(Condition)
+    tried = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Condition.NAMESPACE]
+    if not tried:
+        return "no exception in its namespace"
+    nearest = min(tried, key=lambda pair: (-pair[0], pair[1].exception))[1]
+    return f"exception {nearest.exception!r} does not cover it: {nearest.why}"
+
+
+def _namespace(subject: exception.HostNetworkException, pod: snapshot.Pod) -> str:
+    return "" if subject.metadata.namespace == pod.namespace else f"it is for namespace {subject.metadata.namespace!r}"
+
+
+def _service_account(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    if spec.service_account == pod.service_account:
+        return ""
+    return f"it is for service account {spec.service_account!r}, the pod runs as {pod.service_account!r}"
+
+
+def _host_namespaces(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    return _beyond("host namespaces", pod.host_namespaces - set(spec.host_namespaces))
+
+
+def _images(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    return "" if spec.images is None else _beyond("images", pod.images - set(spec.images))
+
+
+def _capabilities(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    allowed = capabilities_without_naming(spec.pod_security_level) | set(spec.capabilities)
+    return _beyond("capabilities", pod.capabilities - allowed)
+
+
+def _host_paths(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    beyond = {
+        f"{mount.path} ({'read' if mount.read_only else 'write'})"
+        for mount in pod.host_paths
+        if not any(within(mount.path, p.path) and (mount.read_only or not p.read_only) for p in spec.host_paths)
+    }
+    return _beyond("host paths", beyond)
+
+
+def _created(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    if pod.created < spec.until:
+        return ""
+    return f"it ended {grant.format_time(spec.until)}, before the pod was created"
+
+
+def _beyond(what: str, items: frozenset[str] | set[str]) -> str:
+    if not items:
+        return ""
+    shown = sorted(items)
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return f"the pod uses {what} that it does not name: {', '.join(shown[:3])}{more}"

@@ -1,0 +1,72 @@
+"""What is to be done, as data. `act` carries these out; nothing in here does anything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.decide import snapshot
+
+
+class Action:
+    """What one write of a namespace is for: the `action` label of hostnetwork_namespace_writes_total."""
+
+    REVOKE = "revoke"
+    RESTORE = "restore"
+    GRANT = "grant"
+    RELAX = "relax"
+    ENFORCE = "enforce"
+    HOLD = "hold"
+    AUDIT = "audit"
+    REPAIR = "repair"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNamespace:
+    """One merge patch of a Namespace's metadata; None removes a key. Valid only for the version that was judged."""
+
+    namespace: snapshot.Namespace
+    action: str
+    labels: Mapping[str, str | None]
+    annotations: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteVerdict:
+    """The verdict label of a pod, through pods/status; None removes it."""
+
+    pod: snapshot.Reference
+    verdict: labels.Verdict | None
+    detected: labels.Verdict | None = None  # counted when the label is written
+
+
+@dataclass(frozen=True, slots=True)
+class WriteExceptionStatus:
+    """The status of an exception, for the version that was judged."""
+
+    subject: snapshot.Reference
+    resource_version: str
+    status: exception.ExceptionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EmitEvent:
+    """An Event. Two with the same `key` are one: the second is never stored, whoever asks, also after a restart."""
+
+    regarding: snapshot.Reference
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete an expired diagnostic pod, after both were read again and judged again."""
+
+    pod: snapshot.Reference
+    grace_seconds: int
+
+
+Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod

@@ -1,0 +1,206 @@
+"""What a namespace should carry: how it is governed, whether enforcement is on, and its labels.
+
+Rules of Pod Security Admission labels: the operator writes the level that the policy wants, never a looser one than
+somebody else has set, and where somebody else owns the level it relaxes nothing.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hostnetwork_operator.api import grant, labels, policy
+from hostnetwork_operator.decide import snapshot
+
+GATE_AGAIN: Final = datetime.timedelta(seconds=60)  # how often a Held namespace is looked at again (design, section 4)
+_HELD_BY_LIMIT: Final = 1000  # characters; the namespace is described in a terminal
+_OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the policy wants one namespace. `pod_security` is None where no policy is known: what stands stays."""
+
+    exempt: bool
+    mode: policy.Mode | None
+    target: labels.Level
+    pod_security: policy.PodSecurity | None
+    rollout: policy.Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether enforcement is on. `ask` is the level whose dry run has to be asked for before this can be said."""
+
+    enforcement: labels.Enforcement | None
+    ask: labels.Level | None = None
+    held_by: str = ""
+    again: datetime.datetime | None = None
+
+
+def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> Settings:
+    """The first rule that selects the namespace, over the policy's own values."""
+    if state.spec is None:
+        return Settings(False, None, _standing_target(namespace), None, policy.Rollout.GATED)
+    spec = state.spec
+    if namespace.name in spec.exempt_namespaces:
+        return Settings(True, None, labels.Level.PRIVILEGED, None, spec.rollout)
+    rule = next((rule for rule in spec.rules if rule.selector.matches(dict(namespace.labels))), None)
+    if rule is None:
+        return Settings(False, spec.mode, spec.pod_security.enforce, spec.pod_security, spec.rollout)
+    return Settings(
+        False,
+        rule.mode or spec.mode,
+        rule.enforce or spec.pod_security.enforce,
+        spec.pod_security,
+        rule.rollout or spec.rollout,
+    )
+
+
+def decide(
+    seen: snapshot.NamespaceSnapshot, settings: Settings, uncovered: tuple[str, ...], now: datetime.datetime
+) -> Decision:
+    """Whether enforcement is on. Once on it stays on: nothing new that violates it can take it off."""
+    namespace = seen.namespace
+    if settings.exempt:
+        return Decision(None)
+    if settings.mode is None:
+        return Decision(labels.Enforcement.DENY if namespace.denied_before else namespace.enforcement)
+    if settings.mode is policy.Mode.AUDIT:
+        return Decision(labels.Enforcement.AUDIT)
+    once_on = (
+        namespace.enforcement is labels.Enforcement.DENY
+        or namespace.denied_before
+        or labels.LEVEL_BEFORE in namespace.annotations
+    )
+    if once_on or settings.rollout is policy.Rollout.IMMEDIATE:
+        return Decision(labels.Enforcement.DENY)
+    if settings.target is labels.Level.PRIVILEGED:
+        return _held(namespace, uncovered, None, now) if uncovered else Decision(labels.Enforcement.DENY)
+    answer = seen.gate
+    if answer is None or answer.level is not settings.target or now >= answer.asked + GATE_AGAIN:
+        return Decision(namespace.enforcement, ask=settings.target)
+    if answer.clean:
+        return Decision(labels.Enforcement.DENY)
+    return _held(namespace, answer.warnings or (f"not known: {answer.failed}",), answer.asked + GATE_AGAIN, now)
+
+
+def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
+    """Who besides the operator holds the enforce label at the target or stricter, or ''."""
+    others = namespace.others.get(labels.PSA_ENFORCE, frozenset())
+    current = level_of(namespace)
+    if others and current is not None and current.strictness >= target.strictness:
+        return ", ".join(sorted(others))
+    return ""
+
+
+def level_of(namespace: snapshot.Namespace) -> labels.Level | None:
+    """The level that the namespace enforces by its label; None without one, or with a value that is none."""
+    value = namespace.labels.get(labels.PSA_ENFORCE)
+    return labels.Level(value) if value in set(labels.Level) else None
+
+
+def changes(
+    namespace: snapshot.Namespace, settings: Settings, decision: Decision, *, relaxed: bool
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Labels and annotations to change, grants apart; empty where everything is as it should be. None removes."""
+    if decision.enforcement is None:
+        wanted, notes = _released(namespace) if settings.exempt else ({}, {})
+    elif decision.enforcement is labels.Enforcement.DENY:
+        wanted, notes = _denying(namespace, settings, relaxed=relaxed)
+    else:
+        wanted, notes = _not_denying(namespace, settings, decision.enforcement, decision.held_by)
+    return _difference(namespace.labels, wanted), _difference(namespace.annotations, notes)
+
+
+def _denying(
+    namespace: snapshot.Namespace, settings: Settings, *, relaxed: bool
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    target = settings.target
+    wanted: dict[str, str | None] = {labels.ENFORCEMENT: labels.Enforcement.DENY.value}
+    notes: dict[str, str | None] = {labels.HELD_BY: None}
+    if relaxed:
+        wanted[labels.PSA_ENFORCE] = labels.Level.PRIVILEGED.value
+        wanted[labels.GUARD] = target.value
+    else:
+        if not owner_of_level(namespace, target):
+            wanted[labels.PSA_ENFORCE] = target.value
+        if target is labels.Level.PRIVILEGED:
+            wanted[labels.GUARD] = None
+        elif labels.GUARD in namespace.labels:
+            wanted[labels.GUARD] = target.value  # for good: a request in flight may have been judged by PSA already
+    if settings.pod_security is not None:
+        wanted |= _audit_and_warn(namespace, settings.pod_security)
+        if labels.PSA_ENFORCE in wanted:
+            wanted |= _unless_owned(namespace, labels.PSA_ENFORCE + "-version", settings.pod_security.version)
+        if labels.LEVEL_BEFORE not in namespace.annotations:
+            notes[labels.LEVEL_BEFORE] = namespace.labels.get(labels.PSA_ENFORCE, "")
+    return wanted, notes
+
+
+def _not_denying(
+    namespace: snapshot.Namespace, settings: Settings, enforcement: labels.Enforcement, held_by: str
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
+    notes: dict[str, str | None] = {labels.HELD_BY: held_by or None}
+    if settings.pod_security is not None:
+        wanted |= _audit_and_warn(namespace, settings.pod_security)
+        wanted |= _level_before(namespace)
+        notes[labels.LEVEL_BEFORE] = None
+    return wanted, notes
+
+
+def _released(namespace: snapshot.Namespace) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    if not any(key in namespace.labels for key in _OURS):
+        return {}, {}
+    psa = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
+    wanted: dict[str, str | None] = {key: None for key in psa if key not in namespace.others}
+    wanted |= dict.fromkeys(_OURS) | _level_before(namespace)
+    return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE))
+
+
+def _level_before(namespace: snapshot.Namespace) -> dict[str, str | None]:
+    """The enforce label as it was before enforcement went on, unless somebody else has taken it since."""
+    before = namespace.annotations.get(labels.LEVEL_BEFORE)
+    if before is None or labels.PSA_ENFORCE in namespace.others:
+        return {}
+    restored: dict[str, str | None] = {labels.PSA_ENFORCE: before or None}
+    if labels.PSA_VERSIONS[0] not in namespace.others and not before:
+        restored[labels.PSA_VERSIONS[0]] = None
+    return restored
+
+
+def _audit_and_warn(namespace: snapshot.Namespace, wanted: policy.PodSecurity) -> dict[str, str | None]:
+    made: dict[str, str | None] = {}
+    for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, wanted.warn)):
+        made |= _unless_owned(namespace, label, level.value)
+        made |= _unless_owned(namespace, label + "-version", wanted.version)
+    return made
+
+
+def _unless_owned(namespace: snapshot.Namespace, label: str, value: str) -> dict[str, str | None]:
+    """A conflict about a label that enforces nothing is left to whoever else wants it."""
+    return {} if namespace.others.get(label) else {label: value}
+
+
+def _difference(present: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {key: value for key, value in sorted(wanted.items()) if present.get(key) != value}
+
+
+def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
+    """The target of a namespace whose policy is not known: what its guard holds, else the level that it has."""
+    guard = namespace.labels.get(labels.GUARD)
+    if guard in set(labels.Level):
+        return labels.Level(guard)
+    return level_of(namespace) or labels.Level.PRIVILEGED
+
+
+def _held(
+    namespace: snapshot.Namespace, holders: tuple[str, ...], again: datetime.datetime | None, now: datetime.datetime
+) -> Decision:
+    """Held, by whom, since when: the moment stands in the annotation and is kept."""
+    since = namespace.annotations.get(labels.HELD_BY, "").removeprefix("since ")[:20]
+    if len(since) != 20 or not since.endswith("Z"):
+        since = grant.format_time(now)
+    text = f"since {since}: " + "; ".join(holders)
+    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again)

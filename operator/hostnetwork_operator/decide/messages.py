@@ -1,0 +1,125 @@
+"""The Events: what is told to whom on which transition, each under a key that makes it one Event however often it is
+asked for. A message names the subject, what is the case, and what to do.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.decide import coverage, effects, snapshot, validity
+
+_EXCEPTION_API: Final = labels.API_VERSION
+
+
+class Reason:
+    """Event reasons, each documented in the README."""
+
+    UNCOVERED = "HostNamespacesUncovered"
+    EXPIRED = "HostNamespacesExpired"
+    STATIC = "HostNamespacesStatic"
+    COVERED = "HostNamespacesCovered"
+    DELETED = "ExpiredPodDeleted"
+    ENFORCED = "LevelEnforced"
+    HELD = "EnforcementHeld"
+    AUDITED = "EnforcementAudit"
+    RELAXED = "LevelRelaxed"
+    RESTORED = "LevelRestored"
+    REPAIRED = "LabelsRepaired"
+    RELEASED = "NamespaceReleased"
+
+
+_VERDICT_REASONS: Final = {
+    labels.Verdict.UNCOVERED: Reason.UNCOVERED,
+    labels.Verdict.EXPIRED: Reason.EXPIRED,
+    labels.Verdict.STATIC: Reason.STATIC,
+    labels.Verdict.COVERED: Reason.COVERED,
+}
+
+
+def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
+    """An exception as an Event's subject."""
+    meta = subject.metadata
+    return snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, _EXCEPTION_API)
+
+
+def verdict_events(verdict: coverage.PodVerdict) -> list[effects.EmitEvent]:
+    """On the pod and on its owner, when its verdict label changes."""
+    pod = verdict.pod
+    reason = _VERDICT_REASONS[verdict.verdict]
+    normal = verdict.verdict in {labels.Verdict.COVERED, labels.Verdict.STATIC}
+    shared = ", ".join(sorted(pod.host_namespaces))
+    text = f"shares {shared} of its node: {verdict.why}"
+    if verdict.verdict is labels.Verdict.UNCOVERED:
+        text += (
+            f"; remove it from the pod, or ask for a HostNetworkException for service account"
+            f" {pod.service_account!r} (kubectl explain hne.spec)"
+        )
+    key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
+    made = [_event(pod.reference, reason, text, key, normal=normal)]
+    if pod.owner is not None:
+        made.append(_event(pod.owner, reason, f"a pod of it {text}", key, normal=normal))
+    return made
+
+
+def deletion_events(verdict: coverage.PodVerdict) -> list[effects.EmitEvent]:
+    """On the pod's exceptions, when a pod is deleted at the end of its diagnostic exceptions."""
+    text = f"pod {verdict.pod.name} deleted: {verdict.why}"
+    return [_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions]
+
+
+def standing_events(standing: validity.Standing) -> list[effects.EmitEvent]:
+    """On the exception, when the reason of its Ready condition changes."""
+    subject = standing.exception
+    before = conditions.find(subject.status.conditions, conditions.ConditionType.READY)
+    if before is not None and before.reason == standing.reason.value:
+        return []
+    normal = standing.reason in {conditions.Ready.ACTIVE, conditions.Ready.EXPIRED}
+    key = f"{standing.reason.value} {subject.metadata.resource_version}"
+    return [_event(reference(subject), standing.reason.value, standing.why, key, normal=normal)]
+
+
+def namespace_events(write: effects.WriteNamespace, standings: Sequence[validity.Standing]) -> list[effects.EmitEvent]:
+    """On the namespace, for each write that changes how it stands."""
+    told = _namespace_text(write, standings)
+    if told is None:
+        return []
+    reason, text, normal = told
+    key = f"{write.action} {write.namespace.resource_version}"
+    return [_event(write.namespace.reference, reason, text, key, normal=normal)]
+
+
+def _namespace_text(
+    write: effects.WriteNamespace, standings: Sequence[validity.Standing]
+) -> tuple[str, str, bool] | None:
+    level = write.labels.get(labels.PSA_ENFORCE) or write.namespace.labels.get(labels.PSA_ENFORCE, "none")
+    active = ", ".join(s.exception.metadata.name for s in standings if s.in_force)
+    ended = ", ".join(
+        key.removeprefix(labels.GRANT_PREFIX) for key in write.annotations if key.startswith(labels.GRANT_PREFIX)
+    )
+    match write.action:
+        case effects.Action.ENFORCE:
+            return Reason.ENFORCED, f"level {level} enforced; host namespaces need an exception from now on", True
+        case effects.Action.HOLD:
+            held = write.annotations.get(labels.HELD_BY) or ""
+            return Reason.HELD, f"not enforced yet, it would refuse what lives here; {held}", True
+        case effects.Action.AUDIT:
+            return Reason.AUDITED, "judged and shown only, nothing is refused", True
+        case effects.Action.RELAX:
+            return (
+                Reason.RELAXED,
+                f"level {level} while an exception is in force ({active}); others are held to the guard",
+                True,
+            )
+        case effects.Action.RESTORE:
+            return Reason.RESTORED, f"level {level} restored, exception ended: {ended}", True
+        case effects.Action.REPAIR:
+            return Reason.REPAIRED, f"labels put back: {', '.join(sorted(write.labels)) or 'annotations'}", False
+        case effects.Action.RELEASE:
+            return Reason.RELEASED, "no longer governed", True
+    return None
+
+
+def _event(
+    regarding: snapshot.Reference, reason: str, text: str, key: str, *, normal: bool = True
+) -> effects.EmitEvent:
+    return effects.EmitEvent(regarding, "Normal" if normal else "Warning", reason, text, key)

@@ -1,0 +1,349 @@
+"""The plan for one namespace: everything that is to be done now, and when to look again.
+
+One function for every event, for the CLI and for tests. A plan is a function of the snapshot and the time alone, so
+carrying one out and looking again yields an empty one.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.decide import coverage, effects, guards, level, messages, snapshot, status, validity
+from hostnetwork_operator.decide.effects import Effect
+
+_WHAT_RELAXING_RESTS_ON: Final = labels.POLICIES
+_WHAT_GRANTING_RESTS_ON: Final = (
+    labels.POLICY_EXCEPTION_WRITERS,
+    labels.POLICY_HOST_NAMESPACES,
+    labels.POLICY_NAMESPACE_LABELS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePlan:
+    """What is the case and what is to be done, in this order. `ask` set: first ask the gate, then plan again.
+
+    `next_check` is the earliest moment at which the plan could differ without anything having changed.
+    """
+
+    namespace: snapshot.Namespace
+    exempt: bool
+    enforcement: labels.Enforcement | None
+    relaxed: bool
+    verdicts: tuple[coverage.PodVerdict, ...]
+    standings: tuple[validity.Standing, ...]
+    unreadable: int = 0
+    effects: tuple[Effect, ...] = ()
+    next_check: datetime.datetime | None = None
+    ask: labels.Level | None = None
+
+
+def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
+    """The plan for one namespace at `now` (the API server's time)."""
+    namespace = seen.namespace
+    settings = level.settings_for(namespace, seen.policy)
+    standings = _stand(seen, now)
+    verdicts = _verdicts(seen, standings, exempt=settings.exempt)
+    decision = level.decide(seen, settings, _uncovered(verdicts), now)
+    standings, relaxed = _withhold(seen, settings, decision, standings, now)
+    verdicts = _verdicts(seen, standings, exempt=settings.exempt)
+    made = NamespacePlan(
+        namespace,
+        settings.exempt,
+        decision.enforcement,
+        relaxed,
+        verdicts,
+        standings,
+        len(seen.unreadable_pods),
+        ask=decision.ask,
+    )
+    if namespace.terminating or decision.ask is not None:
+        return made
+    writes = _writes(seen, settings, decision, standings, relaxed=relaxed)
+    doing = (
+        *writes[:1],
+        *_deletes(seen, decision, verdicts),
+        *writes[1:],
+        *(event for write in writes for event in messages.namespace_events(write, standings)),
+        *_flags(verdicts),
+        *_statuses(seen, decision, standings, verdicts, now),
+    )
+    return replace(made, effects=doing, next_check=_next_check(seen, decision, standings, now))
+
+
+def deletable(verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, *, trusted: bool) -> bool:
+    """Whether a pod is to be deleted: expired, all of its expired exceptions say so, enforcement wanted, time sure."""
+    return (
+        trusted
+        and verdict.verdict is labels.Verdict.EXPIRED
+        and all(subject.spec.deletes for subject in verdict.exceptions)
+        and enforcement in {labels.Enforcement.DENY, labels.Enforcement.HELD}
+        and not verdict.pod.deleting
+    )
+
+
+def _stand(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
+    rules = seen.policy.spec.exceptions if seen.policy.spec else None
+    writers = seen.guards.get(
+        labels.POLICY_EXCEPTION_WRITERS, snapshot.Guard(labels.POLICY_EXCEPTION_WRITERS, None, "not read yet")
+    )
+    ordered = sorted(seen.exceptions, key=lambda e: e.metadata.name)
+    return tuple(validity.stand(subject, seen.namespace, rules, writers, now) for subject in ordered)
+
+
+def _verdicts(
+    seen: snapshot.NamespaceSnapshot, standings: Sequence[validity.Standing], *, exempt: bool
+) -> tuple[coverage.PodVerdict, ...]:
+    ordered = sorted(seen.pods, key=lambda pod: (pod.name, pod.uid))
+    return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
+
+
+def _uncovered(verdicts: Sequence[coverage.PodVerdict]) -> tuple[str, ...]:
+    return tuple(f"pod {v.pod.name}: {v.why}" for v in verdicts if v.verdict is labels.Verdict.UNCOVERED)
+
+
+def _withhold(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+) -> tuple[tuple[validity.Standing, ...], bool]:
+    """The standings with what withholds a grant, and whether the namespace is relaxed."""
+    if decision.enforcement is None:
+        return tuple(standings), False
+    needs_guard = decision.enforcement is labels.Enforcement.DENY and settings.target is not labels.Level.PRIVILEGED
+    held = [_withheld(seen, settings, s, now, needs_guard=needs_guard) if s.in_force else s for s in standings]
+    held = _within_limits(seen.namespace, held)
+    return tuple(held), needs_guard and any(s.in_force for s in held)
+
+
+def _withheld(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    standing: validity.Standing,
+    now: datetime.datetime,
+    *,
+    needs_guard: bool,
+) -> validity.Standing:
+    namespace, subject = seen.namespace, standing.exception
+    stands = subject.metadata.name in namespace.grants
+    if settings.pod_security is None and not stands:
+        why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
+        return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
+    if needs_guard and labels.Level.RESTRICTED in {settings.target, subject.spec.pod_security_level}:
+        why = (
+            "level restricted cannot be kept beside an exception in this release; use podSecurityLevel: baseline in a"
+            " namespace whose target is baseline"
+        )
+        return replace(standing, reason=conditions.Ready.INVALID, why=why)
+    if needs_guard and (owner := level.owner_of_level(namespace, settings.target)):
+        why = (
+            f"label {labels.PSA_ENFORCE} is owned by {owner}; take it out of what {owner} writes and remove it"
+            f" (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-), the operator writes it again"
+        )
+        return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
+    if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
+        missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
+        keeps = stands and subject.spec.type is not exception.ExceptionType.DIAGNOSTIC
+        if missing is not None and not keeps:
+            why = f"{missing.why_not or missing.name + ' is not in force yet'}; apply manifests/admission"
+            return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
+    return standing
+
+
+def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]:
+    """Which policies must be in place before a grant is written: all, where the level is lifted for it.
+
+    Where nothing is enforced (Audit, Held) a grant lifts nothing, so none is needed.
+    """
+    if needs_guard:
+        return _WHAT_RELAXING_RESTS_ON
+    return _WHAT_GRANTING_RESTS_ON if settings.target is labels.Level.PRIVILEGED else ()
+
+
+def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.Standing]) -> list[validity.Standing]:
+    """Those that do not fit any more are withheld. What is granted already keeps its place."""
+    present = namespace.grants
+    order = sorted(
+        (s for s in standings if s.in_force),
+        key=lambda s: (
+            s.exception.metadata.name not in present,
+            s.exception.metadata.creation_timestamp,
+            s.exception.metadata.name,
+        ),
+    )
+    size, count, refused = 0, 0, dict[str, validity.Standing]()
+    for standing in order:
+        name = standing.exception.metadata.name
+        try:
+            line = line_of(standing.exception, namespace)
+        except grant.GrantError as error:
+            refused[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
+            continue
+        length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
+        if count + 1 > grant.MAX_GRANTS or size + length > grant.MAX_BYTES:
+            why = (
+                f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them;"
+                " remove exceptions that are not needed, or use another namespace"
+            )
+            refused[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
+            continue
+        size, count = size + length, count + 1
+    return [refused.get(s.exception.metadata.name, s) for s in standings]
+
+
+def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
+    """The grant line of an exception in this incarnation of its namespace. Raises grant.GrantError."""
+    spec = subject.spec
+    return grant.Grant(
+        namespace_uid=namespace.uid,
+        type=spec.type.value,
+        until=spec.until,
+        service_account=spec.service_account,
+        host_namespaces=frozenset(spec.host_namespaces),
+        privileged=spec.privileged,
+        level=spec.pod_security_level,
+        capabilities=tuple(spec.capabilities),
+        host_paths=tuple(grant.HostPath(path.path, path.read_only) for path in spec.host_paths),
+        images=spec.images,
+    ).encode()
+
+
+def _writes(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    *,
+    relaxed: bool,
+) -> tuple[effects.WriteNamespace, ...]:
+    """At most two writes: what takes away comes first, and alone, so that a failure of the rest leaves nothing open."""
+    namespace = seen.namespace
+    present = namespace.grants
+    wanted = {}
+    if decision.enforcement is not None:
+        wanted = {s.exception.metadata.name: line_of(s.exception, namespace) for s in standings if s.in_force}
+    taken: dict[str, str | None] = {}
+    given: dict[str, str | None] = {}
+    for name in sorted(present.keys() | wanted.keys()):
+        key, old, new = labels.GRANT_PREFIX + name, present.get(name), wanted.get(name)
+        if old == new:
+            continue
+        if new is None or (old is not None and _shorter(old, new)):
+            taken[key] = new
+        else:
+            given[key] = new
+    changed, notes = level.changes(namespace, settings, decision, relaxed=relaxed)
+    first: dict[str, str | None] = dict(taken)
+    made = []
+    if taken and not given:
+        first |= notes
+        made.append(
+            effects.WriteNamespace(namespace, _action(namespace, changed, decision, taken=True), changed, first)
+        )
+    else:
+        if taken:
+            made.append(effects.WriteNamespace(namespace, effects.Action.REVOKE, {}, taken))
+        if given or changed or notes:
+            action = _action(namespace, changed, decision, given=bool(given))
+            made.append(effects.WriteNamespace(namespace, action, changed, given | notes))
+    return tuple(made)
+
+
+def _shorter(old: str, new: str) -> bool:
+    """Whether the new line allows no more than the old: the same but for an earlier end."""
+    try:
+        before, after = grant.Grant.decode(old), grant.Grant.decode(new)
+    except grant.GrantError:
+        return False
+    return after.until <= before.until and replace(after, until=before.until) == before
+
+
+def _action(
+    namespace: snapshot.Namespace,
+    changed: Mapping[str, str | None],
+    decision: level.Decision,
+    *,
+    taken: bool = False,
+    given: bool = False,
+) -> str:
+    if labels.PSA_ENFORCE in changed and changed[labels.PSA_ENFORCE] == labels.Level.PRIVILEGED and given:
+        return effects.Action.RELAX
+    if taken:
+        return effects.Action.RESTORE if labels.PSA_ENFORCE in changed else effects.Action.REVOKE
+    if decision.enforcement is None:
+        return effects.Action.RELEASE
+    if namespace.enforcement is decision.enforcement and given:
+        return effects.Action.GRANT
+    if namespace.enforcement is decision.enforcement or namespace.denied_before:
+        return effects.Action.REPAIR
+    return {
+        labels.Enforcement.DENY: effects.Action.ENFORCE,
+        labels.Enforcement.HELD: effects.Action.HOLD,
+        labels.Enforcement.AUDIT: effects.Action.AUDIT,
+    }[decision.enforcement]
+
+
+def _deletes(
+    seen: snapshot.NamespaceSnapshot, decision: level.Decision, verdicts: Sequence[coverage.PodVerdict]
+) -> list[Effect]:
+    # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
+    trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
+    made: list[Effect] = []
+    for verdict in verdicts:
+        if deletable(verdict, decision.enforcement, trusted=trusted):
+            grace = max(subject.spec.grace_period_seconds for subject in verdict.exceptions)
+            made.append(effects.DeletePod(verdict.pod.reference, grace))
+            made.extend(messages.deletion_events(verdict))
+    return made
+
+
+def _flags(verdicts: Sequence[coverage.PodVerdict]) -> list[Effect]:
+    """The verdict label, and on its transitions the Events: first the Event, so that a crash between loses neither."""
+    made: list[Effect] = []
+    for verdict in verdicts:
+        pod, shown = verdict.pod, verdict.verdict
+        if shown is labels.Verdict.EXEMPT or pod.deleting:
+            continue
+        wanted = None if shown is labels.Verdict.COVERED else shown
+        if pod.verdict_label == (wanted.value if wanted else None):
+            continue
+        made.extend(messages.verdict_events(verdict))
+        made.append(effects.WriteVerdict(pod.reference, wanted, detected=wanted))
+    return made
+
+
+def _statuses(
+    seen: snapshot.NamespaceSnapshot,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    verdicts: Sequence[coverage.PodVerdict],
+    now: datetime.datetime,
+) -> list[Effect]:
+    made: list[Effect] = []
+    for standing in standings:
+        subject = standing.exception
+        if subject.metadata.deletion_timestamp is not None:
+            continue
+        wanted = status.status_for(standing, seen.namespace, verdicts, decision.enforcement, now)
+        if wanted == subject.status:
+            continue
+        reference = messages.reference(subject)
+        made.extend(messages.standing_events(standing))
+        made.append(effects.WriteExceptionStatus(reference, subject.metadata.resource_version, wanted))
+    return made
+
+
+def _next_check(
+    seen: snapshot.NamespaceSnapshot,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+) -> datetime.datetime | None:
+    moments = [s.exception.spec.until for s in standings if s.exception.spec.expiry is not None]
+    moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
+    moments += [decision.again] if decision.again is not None else []
+    return min((moment for moment in moments if moment > now), default=None)

@@ -1,0 +1,89 @@
+"""The status of an exception, from how it stands and which pods it has."""
+
+import datetime
+from collections.abc import Sequence
+
+from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.decide import coverage, snapshot, validity
+
+_SAMPLE = 10  # pods named in a status; the count is exact
+
+
+def status_for(
+    standing: validity.Standing,
+    namespace: snapshot.Namespace,
+    verdicts: Sequence[coverage.PodVerdict],
+    enforcement: labels.Enforcement | None,
+    now: datetime.datetime,
+) -> exception.ExceptionStatus:
+    """The status that should stand; equal to the present one where nothing changed."""
+    subject = standing.exception
+    present = subject.status
+    covered = sorted(v.pod.name for v in verdicts if _is(v, labels.Verdict.COVERED, subject))
+    remaining = sorted(v.pod.name for v in verdicts if _is(v, labels.Verdict.EXPIRED, subject))
+    made = present.conditions
+    for kind, true, reason, message in _conditions(standing, covered, remaining, enforcement):
+        made = conditions.set_condition(
+            made,
+            conditions.Condition(
+                type=kind,
+                status="True" if true else "False",
+                observed_generation=subject.metadata.generation,
+                last_transition_time=now.replace(microsecond=0),
+                reason=reason,
+                message=message,
+            ),
+        )
+    last_used = now.replace(microsecond=0) if present.covered_pods and not covered else present.last_used_time
+    return exception.ExceptionStatus(
+        observed_generation=subject.metadata.generation,
+        namespace_uid=present.namespace_uid if _unapproved(standing) else namespace.uid,
+        conditions=made,
+        covered_pods=len(covered),
+        sample_pods=tuple(covered[:_SAMPLE]),
+        last_used_time=last_used,
+    )
+
+
+def _is(verdict: coverage.PodVerdict, kind: labels.Verdict, subject: exception.HostNetworkException) -> bool:
+    return verdict.verdict is kind and any(e.metadata.uid == subject.metadata.uid for e in verdict.exceptions)
+
+
+def _unapproved(standing: validity.Standing) -> bool:
+    # An invalid exception was not looked at for approval, so its approval is neither given nor taken.
+    return standing.reason in {conditions.Ready.NOT_APPROVED, conditions.Ready.INVALID}
+
+
+def _conditions(
+    standing: validity.Standing,
+    covered: Sequence[str],
+    remaining: Sequence[str],
+    enforcement: labels.Enforcement | None,
+) -> list[tuple[str, bool, str, str]]:
+    kind = conditions.ConditionType
+    made = [
+        (kind.READY.value, standing.in_force, standing.reason.value, standing.why),
+        (kind.IN_USE.value, *_in_use(covered)),
+    ]
+    if standing.expired:
+        made.append((kind.CLEANED_UP.value, *_cleaned_up(standing.exception, remaining, enforcement)))
+    return made
+
+
+def _in_use(covered: Sequence[str]) -> tuple[bool, str, str]:
+    if not covered:
+        return False, "NoPods", "no pod is covered by it"
+    return True, "PodsCovered", f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
+
+
+def _cleaned_up(
+    subject: exception.HostNetworkException, remaining: Sequence[str], enforcement: labels.Enforcement | None
+) -> tuple[bool, str, str]:
+    if not remaining:
+        return True, "NoPods", "no pod of it is left"
+    names = ", ".join(remaining[:_SAMPLE])
+    if not subject.spec.deletes:
+        return False, "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
+    if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:
+        return False, "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
+    return False, "Deleting", f"pods are being deleted: {names}"

@@ -1,0 +1,152 @@
+"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, so that they
+cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by pods or text of users.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import prometheus_client
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+import hostnetwork_operator
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import coverage, level, plan, snapshot
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Counters and histograms that the operator moves, and the registry they are on."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        self.detected_pods = self._counter(
+            "hostnetwork_detected_pods",
+            "Host-namespace pods that got this verdict label, once for each time it was written.",
+            "verdict",
+        )
+        self.deleted_pods = self._counter(
+            "hostnetwork_deleted_pods",
+            "Pods of expired diagnostic exceptions: deleted, gone already, spared after a second look, or an error.",
+            "outcome",
+        )
+        self.namespace_writes = self._counter(
+            "hostnetwork_namespace_writes", "Writes of a namespace's labels and grants.", "action", "outcome"
+        )
+        self.effects = self._counter(
+            "hostnetwork_operator_effects", "Effects carried out: steps of a plan.", "effect", "outcome"
+        )
+        self.requests = self._counter(
+            "hostnetwork_operator_api_requests", "Requests to the API server; code 0 means no answer.", "method", "code"
+        )
+        self.reconcile = prometheus_client.Histogram(
+            "hostnetwork_operator_reconcile_duration_seconds",
+            "Time from taking a namespace off the queue to its effects being carried out.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.resync = prometheus_client.Gauge(
+            "hostnetwork_operator_last_resync_timestamp_seconds",
+            "When a kind was last listed completely, Unix time.",
+            ["kind"],
+            registry=self.registry,
+        )
+        build = prometheus_client.Gauge(
+            "hostnetwork_operator_build_info", "Always 1; the version is a label.", ["version"], registry=self.registry
+        )
+        build.labels(hostnetwork_operator.__version__).set(1)
+        prometheus_client.ProcessCollector(registry=self.registry)
+
+    def count_request(self, method: str, code: int) -> None:
+        self.requests.labels(method, str(code)).inc()
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return prometheus_client.generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *label_names: str) -> prometheus_client.Counter:
+        return prometheus_client.Counter(name, text, label_names, registry=self.registry)
+
+
+class Standing(Collector):
+    """Gauges of what is the case, from the latest plan of every namespace."""
+
+    def __init__(
+        self,
+        plans: Mapping[str, plan.NamespacePlan],
+        guards: Callable[[], Mapping[str, snapshot.Guard]],
+        skew_seconds: Callable[[], float],
+    ) -> None:
+        self._plans = plans
+        self._guards = guards
+        self._skew_seconds = skew_seconds
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        plans = sorted(self._plans.items())
+        yield self._pods(plans)
+        yield from self._exceptions(plans)
+        yield self._namespaces(plans)
+        intact = _gauge(
+            "hostnetwork_admission_policy_intact",
+            "1 if the policy is there, fails closed and is bound to deny.",
+            "policy",
+        )
+        for name, guard in sorted(self._guards().items()):
+            intact.add_metric([name], float(guard.since is not None))
+        yield intact
+        skew = _gauge(
+            "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
+        )
+        skew.add_metric([], self._skew_seconds())
+        yield skew
+
+    def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
+        made = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")
+        for name, one in plans:
+            for verdict, count in coverage.count(one.verdicts, one.unreadable).items():
+                made.add_metric([name, verdict.value], count)
+        return made
+
+    def _exceptions(self, plans: list[tuple[str, plan.NamespacePlan]]) -> Iterable[GaugeMetricFamily]:
+        ready = _gauge("hostnetwork_exceptions", "Exceptions by the reason of their Ready condition.", "type", "ready")
+        ends = _gauge(
+            "hostnetwork_exception_expiration_timestamp_seconds",
+            "When an exception ends, Unix time; absent for one without expiry.",
+            "namespace",
+            "name",
+        )
+        covered = _gauge("hostnetwork_exception_covered_pods", "Pods covered by an exception.", "namespace", "name")
+        counts: dict[tuple[str, str], int] = {}
+        for name, one in plans:
+            for standing in one.standings:
+                subject = standing.exception
+                key = (subject.spec.type.value, standing.reason.value)
+                counts[key] = counts.get(key, 0) + 1
+                if subject.spec.expiry is not None:
+                    ends.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
+                pods = sum(v.verdict is labels.Verdict.COVERED and subject in v.exceptions for v in one.verdicts)
+                covered.add_metric([name, subject.metadata.name], pods)
+        for key, count in sorted(counts.items()):
+            ready.add_metric(list(key), count)
+        return ready, ends, covered
+
+    def _namespaces(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
+        made = _gauge(
+            "hostnetwork_namespaces",
+            "Namespaces by enforcement (none: exempt, or no policy yet) and enforced level (none: not labelled).",
+            "enforcement",
+            "level",
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for _, one in plans:
+            enforced = level.level_of(one.namespace)
+            key = (one.enforcement.value if one.enforcement else "none", enforced.value if enforced else "none")
+            counts[key] = counts.get(key, 0) + 1
+        for key, count in sorted(counts.items()):
+            made.add_metric(list(key), count)
+        return made
+
+
+def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=label_names)

@@ -1,0 +1,1 @@
+"""READ: from the cluster to frozen snapshots. Nothing in here decides or changes anything."""

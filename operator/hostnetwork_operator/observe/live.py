@@ -1,0 +1,97 @@
+"""Reads of the cluster itself, past the store: full lists, the gate's dry run, and the second look before a delete."""
+
+import datetime
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from hostnetwork_operator.api import exception, labels, policy
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import parse, store
+
+Body = Mapping[str, Any]
+PAGE: Final = 500
+_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+_CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
+PATHS: Final = {
+    store.Kind.POD: "/api/v1/pods?fieldSelector=spec.hostNetwork%3Dtrue",
+    store.Kind.NAMESPACE: "/api/v1/namespaces",
+    store.Kind.EXCEPTION: f"{_CUSTOM}/{exception.PLURAL}",
+    store.Kind.POLICY: f"{_CUSTOM}/{policy.PLURAL}",
+    store.Kind.ADMISSION_POLICY: f"{_ADMISSION}/validatingadmissionpolicies",
+    store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
+}
+
+
+class Answer(Protocol):
+    """What a request gave."""
+
+    @property
+    def body(self) -> Any: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+class Reader(Protocol):
+    """The gateway, as far as reading goes. Raises its own errors."""
+
+    async def get(self, path: str) -> Answer: ...
+    async def patch(self, path: str, body: Body, *, dry_run: bool = False) -> Answer: ...
+
+
+class Clock(Protocol):
+    """The API server's time."""
+
+    def now(self) -> datetime.datetime: ...
+
+
+async def pages(reader: Reader, path: str) -> AsyncIterator[tuple[list[Body], str]]:
+    """Pages of a list, each with the list's resource version."""
+    joint = "&" if "?" in path else "?"
+    follow = ""
+    while True:
+        body = (await reader.get(f"{path}{joint}limit={PAGE}{follow}")).body
+        meta = body["metadata"]
+        yield body["items"], meta["resourceVersion"]
+        if not meta.get("continue"):
+            return
+        follow = f"&continue={meta['continue']}"
+
+
+async def fill(reader: Reader, kept: store.Store, kind: store.Kind) -> set[str]:
+    """Lists one kind into the store; gives the namespaces that were not as the store had them."""
+    bodies: list[Body] = []
+    version = "0"
+    async for page, listed in pages(reader, PATHS[kind]):
+        bodies += page
+        version = listed
+    return kept.replace(kind, bodies, version)
+
+
+async def gate(
+    reader: Reader, namespace: snapshot.Namespace, level: labels.Level, now: datetime.datetime
+) -> snapshot.GateAnswer:
+    """Asks PSA itself which live pods the level would refuse: a dry run of the label, whose warnings are the answer.
+
+    PSA names one pod of a group and how many others, and looks at 3,000 pods or for one second at most; a capped
+    answer has a warning that says so, which holds like every other.
+    """
+    body = {"metadata": {"labels": {labels.PSA_ENFORCE: level.value}}}
+    answer = await reader.patch(f"/api/v1/namespaces/{namespace.name}", body, dry_run=True)
+    return snapshot.GateAnswer(level, now, answer.warnings)
+
+
+async def again(
+    reader: Reader, seen: snapshot.NamespaceSnapshot, pod: snapshot.Reference
+) -> snapshot.NamespaceSnapshot:
+    """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete."""
+    body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
+    listed = (await reader.get(f"{_CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}")).body["items"]
+    # Items of a list carry no kind of their own; the models do not ask for it.
+    parsed = [parse.host_network_exception(item) for item in listed]
+    found = parse.pod(body)
+    return replace(
+        seen,
+        pods=(found,) if isinstance(found, snapshot.Pod) else (),
+        exceptions=tuple(e for e in parsed if isinstance(e, exception.HostNetworkException)),
+    )

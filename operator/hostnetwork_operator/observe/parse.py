@@ -1,0 +1,166 @@
+"""API objects (plain dicts) to the frozen types that decisions read.
+
+Absent, null and empty mean the same in Kubernetes, so they mean the same here. What is not understood is an error of
+that object alone, and becomes an Unreadable one: cannot tell is its own answer.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import pydantic
+
+from hostnetwork_operator.api import exception, grant, labels, policy
+from hostnetwork_operator.decide import guards, snapshot
+
+Body = Mapping[str, Any]
+_CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+_FIELDS: Final = {
+    "hostNetwork": labels.HostNamespace.NETWORK,
+    "hostPID": labels.HostNamespace.PID,
+    "hostIPC": labels.HostNamespace.IPC,
+}
+
+
+def host_namespaces(body: Body) -> frozenset[labels.HostNamespace]:
+    """Which namespaces of its node a pod shares (Pod Security Standards, Host Namespaces); none for an ordinary pod."""
+    spec = body.get("spec") or {}
+    return frozenset(name for field, name in _FIELDS.items() if spec.get(field))
+
+
+def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
+    """A host-namespace pod."""
+    meta = body["metadata"]
+    try:
+        return _pod(body)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        return snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
+
+
+def _pod(body: Body) -> snapshot.Pod:
+    meta, spec = body["metadata"], body["spec"]
+    containers = [container for kind in _CONTAINERS for container in spec.get(kind) or ()]
+    contexts = [container.get("securityContext") or {} for container in containers]
+    added = [(context.get("capabilities") or {}).get("add") or () for context in contexts]
+    annotations = meta.get("annotations") or {}
+    return snapshot.Pod(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        created=_time(meta["creationTimestamp"]),
+        service_account=spec.get("serviceAccountName") or "default",
+        host_namespaces=host_namespaces(body),
+        images=frozenset(container["image"] for container in containers),
+        capabilities=frozenset(name for names in added for name in names),
+        privileged=any(context.get("privileged") for context in contexts),
+        host_paths=_host_paths(spec, containers),
+        mirror=labels.MIRROR in annotations,
+        deleting=bool(meta.get("deletionTimestamp")),
+        node=spec.get("nodeName") or "",
+        owner=_controller(meta),
+        verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
+    )
+
+
+def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostPath]:
+    mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
+    made = set()
+    for volume in spec.get("volumes") or ():
+        if volume.get("hostPath"):
+            writable = any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
+            made.add(grant.HostPath(volume["hostPath"]["path"], read_only=not writable))
+    return frozenset(made)
+
+
+def _controller(meta: Body) -> snapshot.Reference | None:
+    # A claim, which whoever creates a pod can forge: Events are told to it, nothing is decided by it.
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return snapshot.Reference(
+                owner["kind"], meta["namespace"], owner["name"], owner["uid"], owner["apiVersion"]
+            )
+    return None
+
+
+def namespace(body: Body, *, denied_before: bool = False) -> snapshot.Namespace:
+    """A Namespace, with whoever else owns its Pod Security labels."""
+    meta = body["metadata"]
+    return snapshot.Namespace(
+        name=meta["name"],
+        uid=meta["uid"],
+        created=_time(meta["creationTimestamp"]),
+        resource_version=meta["resourceVersion"],
+        labels=MappingProxyType(meta.get("labels") or {}),
+        annotations=MappingProxyType(meta.get("annotations") or {}),
+        others=MappingProxyType(_others(meta)),
+        terminating=bool(meta.get("deletionTimestamp")),
+        denied_before=denied_before,
+    )
+
+
+def _others(meta: Body) -> dict[str, frozenset[str]]:
+    owners: dict[str, set[str]] = {}
+    for entry in meta.get("managedFields") or ():
+        fields = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
+        for field in fields:
+            label = field.removeprefix("f:")
+            if label.startswith(labels.PSA_PREFIX) and entry.get("manager") != labels.MANAGER:
+                owners.setdefault(label, set()).add(entry.get("manager") or "somebody")
+    return {label: frozenset(names) for label, names in owners.items()}
+
+
+def host_network_exception(body: Body) -> exception.HostNetworkException | snapshot.UnreadableException:
+    """An exception; one that does not fit the models grants nothing."""
+    try:
+        return exception.HostNetworkException.model_validate(body)
+    except pydantic.ValidationError as error:
+        meta = body["metadata"]
+        return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], _first(error))
+
+
+def host_network_policy(body: Body) -> snapshot.PolicyObject:
+    """A policy, with its spec or what is wrong with it."""
+    meta = body["metadata"]
+    spec, mistake = None, ""
+    try:
+        spec = policy.PolicySpec.model_validate(body.get("spec"))
+    except pydantic.ValidationError as error:
+        mistake = _first(error)
+    try:
+        status = policy.PolicyStatus.model_validate(body.get("status") or {})
+    except pydantic.ValidationError:
+        status = policy.PolicyStatus()
+    return snapshot.PolicyObject(
+        meta["uid"], meta["resourceVersion"], int(meta.get("generation", 0)), status, spec, mistake
+    )
+
+
+def admission_policy(body: Body) -> guards.AdmissionPolicy:
+    """A ValidatingAdmissionPolicy."""
+    meta = body["metadata"]
+    closed = (body.get("spec") or {}).get("failurePolicy", "Fail") == "Fail"
+    return guards.AdmissionPolicy(meta["name"], _time(meta["creationTimestamp"]), closed, "deletionTimestamp" in meta)
+
+
+def admission_binding(body: Body) -> guards.Binding:
+    """A ValidatingAdmissionPolicyBinding."""
+    meta, spec = body["metadata"], body.get("spec") or {}
+    return guards.Binding(
+        meta["name"],
+        spec.get("policyName", ""),
+        _time(meta["creationTimestamp"]),
+        "Deny" in (spec.get("validationActions") or ()),
+        "deletionTimestamp" in meta,
+    )
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _time(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)

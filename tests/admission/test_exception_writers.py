@@ -1,0 +1,287 @@
+"""exception-writers and exception-expiry: who may write exceptions, for how long, and who says what they are worth."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import grant as grants
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.admission.workbench import Home
+from tests.controlplane import api
+
+APPROVE = "the verb approve on hostnetworkexceptions"
+VERBS = ("get", "list", "create", "update", "patch", "delete", "deletecollection")
+
+
+@pytest.fixture
+def home(make_home: Callable[..., Home]) -> Home:
+    return make_home(enforcement="Deny")
+
+
+@pytest.fixture
+def tenant(home: Home) -> api.Api:
+    """Every verb on everything in the namespace: `approve` on exceptions among them, but in a Role."""
+    return home.cluster.api(home.cluster.tenant(home.name))
+
+
+@pytest.fixture
+def approver(home: Home) -> api.Api:
+    """Ordinary rights to write exceptions everywhere, and the verb approve."""
+    user = workbench.may(
+        home.cluster, "approver", "hostnetworkexceptions", *VERBS, "approve", group=labels.GROUP
+    )
+    return home.cluster.api(user)
+
+
+@pytest.fixture
+def operator(home: Home) -> api.Api:
+    return home.cluster.api(workbench.operator(home.cluster))
+
+
+def exceptions(home: Home, name: str = "") -> str:
+    path = f"/apis/{labels.API_VERSION}/namespaces/{home.name}/hostnetworkexceptions"
+    return f"{path}/{name}" if name else path
+
+
+def exception(home: Home, name: str, kind: str = "Diagnostic", hours: float = 1, **spec: Any) -> dict[str, Any]:
+    """A valid exception that ends so many hours from now."""
+    until = workbench.seconds_from_now(home.cluster, int(hours * 3600))
+    given: dict[str, Any] = {"type": kind, "owner": "team-net", "reason": "Because it must be so."}
+    if kind == "Infrastructure":
+        given |= {"serviceAccountName": "agent"}
+    else:
+        given |= {"ticket": "INC-1", "images": [workbench.IMAGE], "expiry": grants.format_time(until)}
+    return {
+        "apiVersion": labels.API_VERSION,
+        "kind": "HostNetworkException",
+        "metadata": {"name": name},
+        "spec": {**given, **spec},
+    }
+
+
+def create(client: api.Api, home: Home, body: dict[str, Any]) -> api.Response:
+    return workbench.sound(client.post(exceptions(home), body))
+
+
+def write(client: api.Api, path: str, body: dict[str, Any]) -> api.Response:
+    return workbench.sound(client.patch(path, body))
+
+
+def in_hours(home: Home, hours: int, seconds: int = 0) -> str:
+    now = workbench.seconds_from_now(home.cluster, seconds)
+    return grants.format_time(now + datetime.timedelta(hours=hours))
+
+
+# -- who ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tenant_writes_no_exception(home: Home, tenant: api.Api, approver: api.Api) -> None:
+    """A tenant with every verb in his namespace creates, extends, changes, deletes none, and is told whom to ask."""
+    message = workbench.refused(create(tenant, home, exception(home, "mine")), APPROVE)
+    assert "ClusterRole hostnetwork-exception-approver" in message
+    create(approver, home, exception(home, "theirs")).expect(201)
+    path = exceptions(home, "theirs")
+    workbench.refused(write(tenant, path, {"spec": {"expiry": in_hours(home, 2)}}), APPROVE)
+    workbench.refused(write(tenant, path, {"spec": {"owner": "me"}}), APPROVE)
+    workbench.refused(workbench.sound(tenant.delete(path)), "deleting", APPROVE)
+    workbench.refused(workbench.sound(tenant.delete(exceptions(home))), "deleting", APPROVE)
+    apply = tenant.apply(path, {**exception(home, "theirs"), "spec": {"owner": "me"}}, "me", force=True)
+    workbench.refused(apply, APPROVE)
+
+
+def test_a_tenant_makes_no_owner_that_takes_the_exception_along(
+    home: Home, tenant: api.Api, approver: api.Api
+) -> None:
+    """ownerReferences are added, changed and removed with the verb approve only: the owner's end deletes."""
+    create(approver, home, exception(home, "a")).expect(201)
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+    path = exceptions(home, "a")
+    workbench.refused(write(tenant, path, {"metadata": {"ownerReferences": [owner]}}), "ownerReferences", APPROVE)
+    kept = home.cluster.admin.post(f"{home.path}/configmaps", {"metadata": {"name": "kept"}}).expect(201).body
+    owner |= {"name": "kept", "uid": kept["metadata"]["uid"]}
+    write(approver, path, {"metadata": {"ownerReferences": [owner]}}).expect(200)
+    workbench.refused(write(tenant, path, {"metadata": {"ownerReferences": None}}), "ownerReferences", APPROVE)
+    workbench.refused(
+        write(tenant, path, {"metadata": {"ownerReferences": [{**owner, "blockOwnerDeletion": True}]}}), APPROVE
+    )
+
+
+def test_labels_annotations_and_finalizers_of_an_exception_are_free(
+    home: Home, tenant: api.Api, approver: api.Api
+) -> None:
+    """What decides nothing is anybody's who has the ordinary right to write it."""
+    create(approver, home, exception(home, "a")).expect(201)
+    path = exceptions(home, "a")
+    metadata = {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/f"]}
+    write(tenant, path, {"metadata": metadata}).expect(200)
+    write(tenant, path, {"metadata": {"labels": None, "annotations": None, "finalizers": None}}).expect(200)
+
+
+def test_an_approver_writes_all_of_it(home: Home, approver: api.Api) -> None:
+    """The cluster-wide verb approve is what it takes to create, extend and delete."""
+    create(approver, home, exception(home, "a")).expect(201)
+    path = exceptions(home, "a")
+    write(approver, path, {"spec": {"expiry": in_hours(home, 20), "contact": "a@example.com"}}).expect(200)
+    workbench.sound(approver.delete(path)).expect(200)
+
+
+def test_rights_to_write_are_not_rights_to_approve(home: Home) -> None:
+    """Cluster-wide create, update and delete without approve write nothing; nor does the operator."""
+    user = workbench.may(home.cluster, "writer", "hostnetworkexceptions", *VERBS, group=labels.GROUP)
+    for client in (home.cluster.api(user), home.cluster.api(workbench.operator(home.cluster))):
+        workbench.refused(create(client, home, exception(home, "a")), APPROVE)
+
+
+def status(reason: str = "Active", value: str = "True") -> dict[str, Any]:
+    condition = {"type": "Ready", "status": value, "reason": reason, "message": "m"}
+    return {"status": {"conditions": [{**condition, "lastTransitionTime": "2026-11-22T16:00:00Z"}]}}
+
+
+def test_the_status_is_the_operators_alone(home: Home, tenant: api.Api, approver: api.Api, operator: api.Api) -> None:
+    """Nobody but the operator's service account says what an exception is worth: no tenant, approver or administrator."""
+    create(approver, home, {**exception(home, "a"), **status()}).expect(201)
+    path = exceptions(home, "a")
+    assert "status" not in home.cluster.admin.get(path).expect(200).body
+    for client in (tenant, home.cluster.admin):
+        workbench.refused(write(client, f"{path}/status", status()), "written by the operator only")
+    write(operator, f"{path}/status", status()).expect(200)
+    write(home.cluster.admin, path, {**status("Expired", "False"), "metadata": {"labels": {"a": "b"}}}).expect(200)
+    assert home.cluster.admin.get(path).body["status"]["conditions"][0]["reason"] == "Active"
+
+
+# -- how long -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("Diagnostic", 24), ("Application", 2160)])
+def test_each_type_has_its_ceiling(home: Home, approver: api.Api, kind: str, hours: int) -> None:
+    """An expiry later than the type allows after creation is refused at creation and when it is moved."""
+    late = workbench.refused(
+        create(approver, home, exception(home, "late", kind, expiry=in_hours(home, hours, 60))),
+        f"spec.expiry must be within {hours}h of creation for type {kind}",
+    )
+    assert "or earlier" in late
+    create(approver, home, exception(home, "a", kind, expiry=in_hours(home, hours, -60))).expect(201)
+    path = exceptions(home, "a")
+    created = grants.parse_time(home.cluster.admin.get(path).body["metadata"]["creationTimestamp"])
+    last = created + datetime.timedelta(hours=hours)
+    after = grants.format_time(last + datetime.timedelta(seconds=1))
+    workbench.refused(write(approver, path, {"spec": {"expiry": after}}), f"got \"{after}\"", grants.format_time(last))
+    write(approver, path, {"spec": {"expiry": grants.format_time(last)}}).expect(200)
+    write(approver, path, {"spec": {"expiry": "2020-01-01T00:00:00Z"}}).expect(200)  # revoking
+
+
+def test_infrastructure_has_no_ceiling(home: Home, approver: api.Api) -> None:
+    """An Infrastructure exception ends when it says, or never."""
+    create(approver, home, exception(home, "a", "Infrastructure")).expect(201)
+    create(approver, home, exception(home, "b", "Infrastructure", expiry="2999-12-31T23:59:59Z")).expect(201)
+
+
+@pytest.mark.parametrize("expiry", ["tomorrow", "", "2026-11-22", "2026-11-22T16:00:00+00:00", "9", None])
+def test_an_expiry_that_is_no_time_is_refused(home: Home, approver: api.Api, expiry: str | None) -> None:
+    """Nothing but a time in UTC to the second is taken, whoever refuses it first."""
+    body = exception(home, "a")
+    body["spec"]["expiry"] = expiry
+    assert create(approver, home, body).status == 422
+
+
+def test_what_has_expired_does_not_come_back(home: Home, approver: api.Api, operator: api.Api) -> None:
+    """Once its status says Expired, not even an approver moves the expiry; the rest of the record stays editable."""
+    create(approver, home, exception(home, "a")).expect(201)
+    path = exceptions(home, "a")
+    write(operator, f"{path}/status", status("Expired", "False")).expect(200)
+    for expiry in (in_hours(home, 2), "2020-01-01T00:00:00Z", None):
+        answer = write(approver, path, {"spec": {"expiry": expiry}})
+        assert answer.status == 422, answer.message
+    workbench.refused(write(home.cluster.admin, path, {"spec": {"expiry": in_hours(home, 2)}}), "write a new exception")
+    write(approver, path, {"spec": {"contact": "b@example.com"}}).expect(200)
+
+
+def test_an_exception_that_is_born_expired_is_warned_of(home: Home, approver: api.Api, tenant: api.Api) -> None:
+    """An expiry in the past is admitted with a warning at creation, and with none otherwise."""
+    answer = create(approver, home, exception(home, "old", expiry="2020-01-01T00:00:00Z")).expect(201)
+    assert len(answer.warnings) == 1
+    assert "exception-expiry: spec.expiry 2020-01-01T00:00:00Z has passed" in answer.warnings[0]
+    for body in (exception(home, "new"), exception(home, "forever", "Infrastructure")):
+        assert create(approver, home, body).expect(201).warnings == ()
+    assert write(approver, exceptions(home, "old"), {"spec": {"owner": "other"}}).expect(200).warnings == ()
+    assert create(tenant, home, exception(home, "no", expiry="2020-01-01T00:00:00Z")).status == 422
+
+
+# -- what must go on --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Background"])
+def test_the_garbage_collector_takes_an_exception_with_its_owner(home: Home, approver: api.Api, policy: str) -> None:
+    """An exception that is owned goes with its owner, in the foreground and in the background."""
+    owner = home.cluster.admin.post(f"{home.path}/configmaps", {"metadata": {"name": "owner"}}).expect(201).body
+    body = exception(home, "owned")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    body["metadata"]["ownerReferences"] = [{**reference, "blockOwnerDeletion": True}]
+    create(approver, home, body).expect(201)
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
+    home.cluster.admin.delete(f"{home.path}/configmaps/owner", options).expect(200)
+    for path in (exceptions(home, "owned"), f"{home.path}/configmaps/owner"):
+        home.cluster.wait(f"{path} gone", lambda path=path: home.cluster.admin.get(path).status == 404)  # type: ignore[misc]
+
+
+def test_an_orphaned_exception_stays(home: Home, approver: api.Api) -> None:
+    """The garbage collector takes the reference off an exception whose owner is deleted with orphaning."""
+    owner = home.cluster.admin.post(f"{home.path}/configmaps", {"metadata": {"name": "owner"}}).expect(201).body
+    body = exception(home, "owned")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    body["metadata"]["ownerReferences"] = [reference]
+    create(approver, home, body).expect(201)
+    path = exceptions(home, "owned")
+
+    def settled() -> bool:
+        # The collector learns of a new owner from its watch; deleting before that orphans nothing.
+        return home.cluster.admin.get(path).status == 200
+
+    home.cluster.wait("the exception", settled)
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"}
+    home.cluster.admin.delete(f"{home.path}/configmaps/owner", options).expect(200)
+    home.cluster.wait("the owner gone", lambda: home.cluster.admin.get(f"{home.path}/configmaps/owner").status == 404)
+    metadata = home.cluster.admin.get(path).expect(200).body["metadata"]
+    assert "ownerReferences" not in metadata
+
+
+def test_shared_controller_credentials_may_delete(home: Home, approver: api.Api) -> None:
+    """Where the controllers share one user, that user deletes exceptions and takes owners off, and writes no spec."""
+    create(approver, home, exception(home, "a")).expect(201)
+    base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    rule = {"apiGroups": [labels.GROUP], "resources": ["hostnetworkexceptions"], "verbs": ["*"]}
+    rule["verbs"] = ["delete", "patch", "get"]
+    home.cluster.admin.post(f"{base}s", {"metadata": {"name": "collecting"}, "rules": [rule]}).expect(201, 409)
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"apiGroup": rbac, "kind": "User", "name": "system:kube-controller-manager"}
+    reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": "collecting"}
+    binding = {"metadata": {"name": "collecting"}, "roleRef": reference, "subjects": [subject]}
+    home.cluster.admin.post(f"{base}bindings", binding).expect(201, 409)
+    shared = home.cluster.api(home.cluster.user("system:kube-controller-manager"))
+    path = exceptions(home, "a")
+    workbench.refused(write(shared, path, {"spec": {"owner": "me"}}), APPROVE)
+    write(shared, path, {"metadata": {"ownerReferences": None, "finalizers": None}}).expect(200)
+    workbench.sound(shared.delete(path)).expect(200)
+
+
+def test_a_namespace_takes_its_exceptions_along(home: Home, tenant: api.Api, approver: api.Api) -> None:
+    """A namespace with exceptions goes; while it goes anybody may delete them and change owners, not the spec."""
+    held = exception(home, "held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    create(approver, home, held).expect(201)
+    create(approver, home, exception(home, "plain")).expect(201)
+    tenant.delete(home.path).expect(200)
+    path = exceptions(home, "held")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+
+    def owners_pass() -> bool:
+        return write(tenant, f"{path}?dryRun=All", {"metadata": {"ownerReferences": [owner]}}).status == 200
+
+    home.cluster.wait("owners free", owners_pass, 10)
+    workbench.sound(tenant.delete(f"{path}?dryRun=All")).expect(200)
+    workbench.refused(write(tenant, path, {"spec": {"owner": "me"}}), APPROVE)
+    write(tenant, path, {"metadata": {"finalizers": None}}).expect(200)
+    home.cluster.wait("the namespace gone", lambda: home.cluster.admin.get(home.path).status == 404)

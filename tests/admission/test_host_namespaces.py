@@ -1,0 +1,568 @@
+"""host-namespaces: no host-namespace pod without a grant that covers the whole of it."""
+
+import datetime
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import grant as grants
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.admission.workbench import IMAGE, Home, container, grant, pod
+from tests.controlplane import api
+
+Network, PID, IPC = labels.HostNamespace
+ALL_HOSTS = frozenset(labels.HostNamespace)
+MIRROR = {labels.MIRROR: "a-hash"}
+
+
+def ro(path: str) -> grants.HostPath:
+    return grants.HostPath(path, read_only=True)
+
+
+def rw(path: str) -> grants.HostPath:
+    return grants.HostPath(path, read_only=False)
+
+
+def host_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return pod(*containers, **{"hostNetwork": True, **spec})
+
+
+# -- nothing without a grant --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("field", "word"), [("hostNetwork", "Network"), ("hostPID", "PID"), ("hostIPC", "IPC")])
+def test_each_host_namespace_needs_a_grant(deny: Home, field: str, word: str) -> None:
+    """Where enforcement is on and nothing is granted, a pod with any one host namespace is refused and told why."""
+    message = deny.refuses(pod(**{field: True}), f"shares host {word} and no exception in force here covers it")
+    assert "(there is none)" in message
+    for text in ("HostNetworkException", "kubectl explain hne.spec", "serviceAccountName: default", IMAGE, f"[{word}]"):
+        assert text in message
+
+
+def test_administrators_are_no_exception(deny: Home) -> None:
+    """Not even a cluster administrator or a controller creates an uncovered host-namespace pod."""
+    deny.refuses(host_pod())  # system:masters
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": host_pod()["spec"]}
+    body = {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+    path = f"/apis/apps/v1/namespaces/{deny.name}/replicasets"
+    deny.cluster.admin.post(path, body).expect(201)
+
+    def refused() -> bool:
+        conditions = deny.cluster.admin.get(f"{path}/web").body["status"].get("conditions", [])
+        return any("host-namespaces" in condition["message"] for condition in conditions)
+
+    deny.cluster.wait("the refusal on the ReplicaSet", refused)
+
+
+@pytest.mark.parametrize("enforcement", ["Deny", "Audit", "Held"])
+def test_ordinary_pods_are_never_refused(make_home: Callable[..., Home], enforcement: str) -> None:
+    """An ordinary pod passes without a word in every governed namespace, whatever it says besides."""
+    home = make_home(enforcement=enforcement)
+    broken = {labels.GRANT_PREFIX + "broken": "|||", labels.GRANT_PREFIX + "empty": ""}
+    home.cluster.admin.patch(home.path, {"metadata": {"annotations": broken}}).expect(200)
+    for spec in ({}, {"hostNetwork": False, "hostPID": False, "hostIPC": False}, {"hostUsers": False}):
+        assert home.create(pod(**spec)).expect(201).warnings == ()
+    forged = pod(nodeName=home.cluster.nodes[0])
+    forged["metadata"]["annotations"] = MIRROR
+    assert home.create(forged).expect(201).warnings == ()
+
+
+@pytest.mark.parametrize("enforcement", ["Audit", "Held"])
+def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[..., Home], enforcement: str) -> None:
+    """Where enforcement is not on, an uncovered pod is admitted with the warning it would be refused with, audited."""
+    home = make_home(enforcement=enforcement)
+    body = host_pod()
+    answer = home.create(body).expect(201)
+    assert any("no exception in force here covers it" in text for text in answer.warnings), answer.warnings
+
+    def audited() -> bool:
+        key = "validation.policy.admission.k8s.io/validation_failure"
+        return any(
+            "host-namespaces" in event.get("annotations", {}).get(key, "")
+            for event in home.cluster.audit_events()
+            if event.get("objectRef", {}).get("namespace") == home.name
+        )
+
+    home.cluster.wait("the audit annotation", audited)
+
+
+def test_namespaces_without_the_label_are_left_alone(make_home: Callable[..., Home]) -> None:
+    """Where no enforcement label is, host-namespace pods are nobody's business here."""
+    assert make_home().create(host_pod()).expect(201).warnings == ()
+
+
+# -- covers ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_grant_admits_the_pod_that_it_covers(deny: Home) -> None:
+    """A pod that one grant covers is admitted, by itself and through a controller's hands."""
+    deny.give(web=grant())
+    deny.admits(host_pod())
+    deny.admits(host_pod({}, {"name": "second"}, initContainers=[container(name="i")]))
+
+
+@pytest.mark.parametrize("asked", [{"hostNetwork": True}, {"hostPID": True}, {"hostPID": True, "hostIPC": True}])
+def test_a_pod_may_use_fewer_host_namespaces_than_granted(deny: Home, asked: dict[str, bool]) -> None:
+    """Host namespaces are within the grant's, not equal to them."""
+    deny.give(web=grant(host_namespaces=ALL_HOSTS))
+    deny.admits(pod(**asked))
+
+
+DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("host namespaces", {}, pod(hostNetwork=True, hostPID=True), "web allows host Network only"),
+    ("image", {}, host_pod({"image": "other:1"}), "web does not list image other:1"),
+    ("one image of two", {}, host_pod({}, {"image": "other:1"}), "web does not list image other:1"),
+    ("init image", {}, host_pod(initContainers=[container(name="i", image="o:1")]), "does not list image o:1"),
+    ("image prefix", {}, host_pod({"image": IMAGE + "0"}), f"does not list image {IMAGE}0"),
+    ("image - of an empty list", {"images": ()}, host_pod({"image": "-"}), "does not list image -"),
+    ("capability", {}, host_pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}), "added capability"),
+    (
+        "capability in init",
+        {},
+        host_pod(initContainers=[container(name="i", securityContext={"capabilities": {"add": ["NET_RAW"]}})]),
+        "added capability",
+    ),
+    ("capability ALL", {}, host_pod({"securityContext": {"capabilities": {"add": ["ALL"]}}}), "added capability"),
+    ("capability -", {}, host_pod({"securityContext": {"capabilities": {"add": ["-"]}}}), "added capability"),
+    (
+        "CAP_ is part of the name",
+        {"capabilities": ("NET_ADMIN",)},
+        host_pod({"securityContext": {"capabilities": {"add": ["CAP_NET_ADMIN"]}}}),
+        "added capability",
+    ),
+    (
+        "CAP_ of a default one",
+        {},
+        host_pod({"securityContext": {"capabilities": {"add": ["CAP_CHOWN"]}}}),
+        "added capability",
+    ),
+    (
+        "baseline capability under restricted",
+        {"level": labels.Level.RESTRICTED},
+        host_pod({"securityContext": {"capabilities": {"add": ["CHOWN"]}}}),
+        "added capability",
+    ),
+    (
+        "privileged level names no capability",
+        {"level": labels.Level.PRIVILEGED},
+        host_pod({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
+        "added capability",
+    ),
+    ("privileged", {}, host_pod({"securityContext": {"privileged": True}}), "does not allow privileged containers"),
+    (
+        "privileged init",
+        {},
+        host_pod(initContainers=[container(name="i", securityContext={"privileged": True})]),
+        "does not allow privileged containers",
+    ),
+    (
+        "privileged with every capability named",
+        {"capabilities": ("NET_ADMIN",), "level": labels.Level.PRIVILEGED},
+        host_pod({"securityContext": {"privileged": True}}),
+        "does not allow privileged containers",
+    ),
+    ("host path", {}, host_pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]), "does not hold /etc/"),
+    ("the past", {"until": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)}, host_pod(), "ended at 2020-01-01T00"),
+]
+
+
+@pytest.mark.parametrize(("fields", "body", "text"), [row[1:] for row in DIFFERENT], ids=[row[0] for row in DIFFERENT])
+def test_one_difference_is_enough_to_refuse(deny: Home, fields: dict[str, Any], body: dict[str, Any], text: str) -> None:
+    """A pod that differs from its grant in one thing is refused, and the message names grant and thing."""
+    deny.give(web=grant(**fields))
+    deny.refuses(body, "web ", text)
+
+
+ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("any image", {"images": None}, host_pod({"image": "whatever:1"}, initContainers=[container(name="i", image="o:2")])),
+    ("two images", {"images": (IMAGE, "other:1")}, host_pod({}, {"image": "other:1"})),
+    (
+        "capabilities",
+        {"capabilities": ("NET_ADMIN", "NET_RAW")},
+        host_pod({"securityContext": {"capabilities": {"add": ["NET_RAW", "CHOWN"], "drop": ["ALL"]}}}),
+    ),
+    (
+        "every Baseline capability",
+        {},
+        host_pod(
+            {
+                "securityContext": {
+                    "capabilities": {
+                        "add": (
+                            "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID "
+                            "SETPCAP SETUID SYS_CHROOT"
+                        ).split()
+                    }
+                }
+            }
+        ),
+    ),
+    (
+        "the one Restricted capability",
+        {"level": labels.Level.RESTRICTED},
+        host_pod({"securityContext": {"capabilities": {"add": ["NET_BIND_SERVICE"]}}}),
+    ),
+    ("empty and absent", {}, host_pod({"securityContext": {"capabilities": {"add": []}}}, {"securityContext": {}})),
+    ("privileged", {"privileged": True}, host_pod({"securityContext": {"privileged": True}})),
+    ("privileged not used", {"privileged": True}, host_pod({"securityContext": {"privileged": False}})),
+    ("no host path", {"host_paths": (ro("/proc"),)}, host_pod(volumes=[{"name": "v", "emptyDir": {}}])),
+]
+
+
+@pytest.mark.parametrize(("fields", "body"), [row[1:] for row in ALIKE], ids=[row[0] for row in ALIKE])
+def test_what_a_grant_names_is_admitted(deny: Home, fields: dict[str, Any], body: dict[str, Any]) -> None:
+    """A pod within everything that its grant names is admitted."""
+    deny.give(web=grant(**fields))
+    deny.admits(body)
+
+
+PATHS: list[tuple[grants.HostPath, str, bool]] = [
+    (rw("/var/lib"), "/var/lib", True),
+    (rw("/var/lib"), "/var/lib/", True),
+    (rw("/var/lib"), "/var/lib/kubelet", True),
+    (rw("/var/lib"), "/var/library", False),
+    (rw("/var/lib"), "/var", False),
+    (rw("/var/lib"), "/", False),
+    (rw("/var/lib/"), "/var/lib", True),
+    (rw("/var/lib/"), "/var/lib/", True),
+    (rw("/var/lib/"), "/var/lib/kubelet", True),
+    (rw("/var/lib/"), "/var/library", False),
+    (rw("/var/lib//"), "/var/lib", False),  # a path that is not written plainly is no reason to guess
+    (rw("/var/lib"), "/var//lib", False),
+    (rw("/var/lib"), "/var/./lib", False),
+    (rw("/"), "/", True),
+    (rw("/"), "/etc/kubernetes", True),
+    (rw("/"), "etc", False),  # a runtime's idea of a relative path is not ours
+]
+
+
+@pytest.mark.parametrize(("granted", "path", "within"), PATHS)
+def test_host_paths_are_prefixes_by_segment(deny: Home, granted: grants.HostPath, path: str, within: bool) -> None:
+    """A hostPath volume is held by a prefix of whole segments, and / holds every absolute path."""
+    deny.give(web=grant(host_paths=(granted,)))
+    body = host_pod(volumes=[{"name": "v", "hostPath": {"path": path}}])
+    assert (deny.create(body).status == 201) is within
+
+
+def mount(volume: str, **fields: Any) -> dict[str, Any]:
+    return {"name": volume, "mountPath": f"/mnt/{volume}", **fields}
+
+
+MOUNTS: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]], bool]] = [
+    ("read-only", [mount("v", readOnly=True)], [], True),
+    ("not said", [mount("v")], [], False),
+    ("said false", [mount("v", readOnly=False)], [], False),
+    ("not mounted", [], [], True),
+    ("writable in the init container", [mount("v", readOnly=True)], [mount("v")], False),
+    ("read-only twice", [mount("v", readOnly=True)], [mount("v", readOnly=True)], True),
+    ("once of two", [mount("v", readOnly=True), mount("v", mountPath="/2")], [], False),
+    ("another volume writable", [mount("v", readOnly=True), mount("w")], [], True),
+]
+
+
+@pytest.mark.parametrize(("first", "init", "within"), [row[1:] for row in MOUNTS], ids=[row[0] for row in MOUNTS])
+def test_a_read_only_host_path_is_read_only_everywhere(
+    deny: Home, first: list[dict[str, Any]], init: list[dict[str, Any]], within: bool
+) -> None:
+    """A grant `ro:` holds a volume only if every mount of it in every container says readOnly: true."""
+    deny.give(web=grant(host_paths=(ro("/proc"),)))
+    volumes = [{"name": "v", "hostPath": {"path": "/proc"}}, {"name": "w", "emptyDir": {}}]
+    body = host_pod({"volumeMounts": first}, initContainers=[container(name="i", volumeMounts=init)], volumes=volumes)
+    if within:
+        deny.admits(body)
+    else:
+        deny.refuses(body, "web does not hold /proc/ (writable)")
+
+
+def test_the_widest_of_several_host_paths_counts(deny: Home) -> None:
+    """A volume needs one granted prefix that holds it, and each volume may have another."""
+    deny.give(web=grant(host_paths=(ro("/"), rw("/var/log"))))
+    volumes = [{"name": "a", "hostPath": {"path": "/var/log"}}, {"name": "b", "hostPath": {"path": "/etc"}}]
+    deny.admits(host_pod({"volumeMounts": [mount("a"), mount("b", readOnly=True)]}, volumes=volumes))
+    deny.refuses(host_pod({"volumeMounts": [mount("a"), mount("b")]}, volumes=volumes), "/etc/ (writable)")
+
+
+def test_two_grants_never_add_up(deny: Home) -> None:
+    """A pod that needs one grant for its network and another for its image is covered by neither."""
+    deny.give(a=grant(images=("other:1",)), b=grant(host_namespaces=frozenset({PID}), images=None))
+    body = host_pod({"image": "third:1"})
+    deny.refuses(body, "a does not list image third:1", "b allows host PID only")
+    deny.give(c=grant(images=("third:1",)))
+    deny.admits(body)
+
+
+def test_a_grant_is_for_one_service_account(deny: Home) -> None:
+    """The service account must be equal; none said is `default`; the deprecated field is the same field."""
+    accounts = f"{deny.path}/serviceaccounts"
+    deny.cluster.admin.post(accounts, {"metadata": {"name": "agent"}}).expect(201)
+    deny.give(web=grant(service_account="agent"))
+    deny.admits(host_pod(serviceAccountName="agent"))
+    deny.admits(host_pod(serviceAccount="agent"))
+    deny.refuses(host_pod(), "web is for service account agent", "serviceAccountName: default")
+    deny.refuses(host_pod(serviceAccountName="default"), "web is for service account agent")
+    # Where both are said, the API server takes serviceAccountName; so does the policy.
+    deny.refuses(host_pod(serviceAccountName="default", serviceAccount="agent"), "web is for service account agent")
+    deny.give(web=grant())
+    deny.refuses(host_pod(serviceAccountName="agent"), "web is for service account default")
+
+
+def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) -> None:
+    """A line with the uid of an earlier namespace grants nothing and is not named."""
+    old = grant(namespace_uid="00000000-0000-0000-0000-000000000000").encode()
+    deny.give(old=old)
+    assert "old " not in deny.refuses(host_pod(), "(of 1: zz-seen does not list image")
+
+
+def test_a_refusal_names_what_lives_and_what_would_have_fitted(deny: Home) -> None:
+    """The message names the live grants, nearest first, and of those that ended only one that would cover the pod."""
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    deny.give(
+        elsewhere=grant(service_account="other"),
+        fits_but_ended=grant(until=past),
+        other_and_ended=grant(until=past, images=("other:1",)),
+    )
+    message = deny.refuses(host_pod(), "(of 3: fits-but-ended ended at 2020-01-01T00:00:00Z; zz-seen does not list")
+    assert "; elsewhere is for service account other)" in message
+    assert "other-and-ended" not in message
+
+
+def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
+    """A grant that ends in 2 s admits until that second and nothing that is created in it or later."""
+    until = workbench.seconds_from_now(deny.cluster, 2)
+    deny.give(short=grant(until=until))
+    body = host_pod()
+    admitted = refused = None
+    deadline = time.monotonic() + 15
+    while refused is None and time.monotonic() < deadline:
+        created = deny.create(pod()).expect(201).body["metadata"]["creationTimestamp"]
+        answer = deny.create(body)
+        if answer.status == 201:
+            admitted = answer.body["metadata"]["creationTimestamp"]
+            assert admitted < grants.format_time(until)
+        else:
+            refused = created
+            workbench.refused(answer, f"short ended at {grants.format_time(until)}")
+    assert admitted is not None, "it never admitted anything"
+    assert refused is not None, "it never ended"
+    # The plain pod went first, so the refusal came in that second or the next.
+    assert grants.parse_time(refused) >= until - datetime.timedelta(seconds=1)
+
+
+# -- hostile lines ----------------------------------------------------------------------------------------------------
+
+GOOD = f"UID|Diagnostic|9999-12-31T23:59:59Z|default|Network|false|baseline|-|-|{IMAGE}"
+MALFORMED = {
+    "empty": "",
+    "one field": "*",
+    "pipes": "|||||||||",
+    "more pipes": "|" * 5000,
+    "nine fields": GOOD.rsplit("|", 1)[0],
+    "eleven fields": GOOD + "|*",
+    "eleven fields, last empty": GOOD + "|",
+    "no type": GOOD.replace("Diagnostic", ""),
+    "unknown type": GOOD.replace("Diagnostic", "Anything"),
+    "no time": GOOD.replace("9999-12-31T23:59:59Z", "-"),
+    "time that sorts last": GOOD.replace("9999-12-31T23:59:59Z", "zzzz"),
+    "time with an offset": GOOD.replace("9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"),
+    "time and a line": GOOD.replace("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z\n"),
+    "no account": GOOD.replace("|default|", "||"),
+    "any account": GOOD.replace("|default|", "|*|"),
+    "unknown host namespace": GOOD.replace("|Network|", "|Network UTS|"),
+    "any host namespace": GOOD.replace("|Network|", "|*|"),
+    "two spaces": GOOD.replace("|Network|", "|Network  PID|"),
+    "trailing space": GOOD.replace("|Network|", "|Network |"),
+    "privileged yes": GOOD.replace("|false|", "|yes|"),
+    "privileged nothing": GOOD.replace("|false|", "||"),
+    "unknown level": GOOD.replace("|baseline|", "|none|"),
+    "no capabilities field": GOOD.replace("|baseline|-|", "|baseline||"),
+    "host path without mode": GOOD.replace("|-|-|", "|-|/etc|"),
+    "relative host path": GOOD.replace("|-|-|", "|-|rw:etc|"),
+    "empty images": GOOD.rsplit("|", 1)[0] + "|",
+    "images with a leading space": GOOD.rsplit("|", 1)[0] + f"| {IMAGE}",
+    "images on two lines": GOOD.rsplit("|", 1)[0] + f"|{IMAGE}\n{IMAGE}",
+    "control characters": GOOD.replace("Diagnostic", "Diag\x00nostic"),
+    "another namespace": GOOD.replace("UID", "00000000-0000-0000-0000-000000000000"),
+    "no uid": GOOD.replace("UID", ""),
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_line_grants_nothing_and_spoils_no_other(deny: Home, text: str) -> None:
+    """A line that is not a grant admits nothing, raises nothing, and leaves its neighbours in force."""
+    deny.give(aa_bad=text.replace("UID", deny.uid), mm_good=grant(images=("good:1",)))
+    deny.refuses(host_pod(), "mm-good does not list")
+    deny.admits(host_pod({"image": "good:1"}))
+    deny.admits(pod())
+
+
+def test_the_line_that_the_malformed_ones_are_made_from_is_a_grant(deny: Home) -> None:
+    """The text that the malformed lines vary is itself admitted, so each of them fails for its one fault."""
+    deny.give(good=GOOD.replace("UID", deny.uid))
+    deny.admits(host_pod())
+
+
+# -- changes ------------------------------------------------------------------------------------------------------------
+
+
+def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
+    """kubectl set image on a covered pod is refused, for containers and init containers, even to a granted image."""
+    deny.give(web=grant(images=(IMAGE, "other:1")))
+    body = host_pod(initContainers=[container(name="i")])
+    path = deny.put_up(body)
+    name = body["metadata"]["name"]
+    for which in ("c0", "i"):
+        done = deny.cluster.kubectl("-n", deny.name, "set", "image", f"pod/{name}", f"{which}=other:1")
+        assert done.returncode != 0
+        assert "images of a pod that shares host namespaces stay as they were admitted" in done.stderr
+    deny.cluster.admin.get(path).expect(200)
+
+
+def test_other_changes_of_a_host_namespace_pod_pass(deny: Home) -> None:
+    """Labels, annotations, tolerations, finalizers, status and deletion of a pod are free, grant or no grant."""
+    deny.give(web=grant())
+    path = deny.put_up(host_pod())
+    deny.give(web=None)
+    patches: list[dict[str, Any]] = [
+        {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/f"]}},
+        {"spec": {"activeDeadlineSeconds": 600}},
+        {"metadata": {"finalizers": None}},
+    ]
+    for patch in patches:
+        workbench.sound(deny.cluster.admin.patch(path, patch)).expect(200)
+    status = {"status": {"conditions": [{"type": "Said", "status": "True"}]}}
+    deny.cluster.admin.patch(f"{path}/status", status, api.STRATEGIC).expect(200)
+    deny.cluster.admin.delete(path).expect(200, 202)
+
+
+def debug(home: Home, path: str, **fields: Any) -> api.Response:
+    patch = {"spec": {"ephemeralContainers": [container(name="debugger", **fields)]}}
+    return home.cluster.admin.patch(f"{path}/ephemeralcontainers", patch, api.STRATEGIC)
+
+
+def test_a_host_namespace_pod_takes_no_ephemeral_container(deny: Home) -> None:
+    """An ephemeral container is refused in a covered pod, even with a granted image, and free in an ordinary one."""
+    deny.give(web=grant())
+    workbench.refused(debug(deny, deny.put_up(host_pod())), "takes no ephemeral container", "type Diagnostic")
+    workbench.sound(debug(deny, deny.put_up(pod()))).expect(200)
+
+
+def test_updates_in_a_namespace_that_is_going_are_never_refused(deny: Home) -> None:
+    """In a terminating namespace an image change, an ephemeral container and a finalizer removal pass."""
+    deny.give(web=grant())
+    body = host_pod()
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    path = deny.put_up(body)
+    hold = {"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}}
+    deny.cluster.admin.post(f"{deny.path}/configmaps", hold).expect(201)
+    deny.cluster.admin.delete(deny.path).expect(200)
+    image = {"spec": {"containers": [{"name": "c0", "image": "other:1"}]}}
+
+    def passes() -> bool:
+        # The API server's cache of namespaces may be some milliseconds behind.
+        return deny.cluster.admin.patch(f"{path}?dryRun=All", image, api.STRATEGIC).status == 200
+
+    deny.cluster.wait("an image change in it", passes, 10)
+    workbench.sound(debug(deny, path)).expect(200)
+    for held in (path, f"{deny.path}/configmaps/hold"):
+        workbench.sound(deny.cluster.admin.patch(held, {"metadata": {"finalizers": None}})).expect(200)
+    deny.cluster.wait("the namespace gone", lambda: deny.cluster.admin.get(deny.path).status == 404)
+
+
+# -- mirror pods ---------------------------------------------------------------------------------------------------------
+
+
+def mirror_pod(home: Home, node: str) -> dict[str, Any]:
+    uid = home.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
+    body = host_pod(nodeName=node)
+    owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": True}
+    body["metadata"] |= {"annotations": MIRROR, "ownerReferences": [owner]}
+    return body
+
+
+def test_a_kubelet_shows_its_static_pods(deny: Home) -> None:
+    """A mirror pod with host namespaces is admitted from the kubelet of its node without any grant."""
+    node = deny.cluster.nodes[0]
+    deny.admits(mirror_pod(deny, node), deny.cluster.node_user(node))
+
+
+def test_a_forged_mirror_pod_is_refused(deny: Home) -> None:
+    """The mirror annotation proves nothing from anybody else: refused, even where the pod would be covered."""
+    deny.give(web=grant())
+    tenant = deny.cluster.tenant(deny.name)
+    for user in (tenant, None):
+        body = mirror_pod(deny, deny.cluster.nodes[0])
+        deny.refuses(body, "kubernetes.io/config.mirror belongs to the static pods of a kubelet", user=user)
+
+
+# -- the strongest tenant ------------------------------------------------------------------------------------------------
+
+
+def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
+    """A tenant with every verb on everything in his namespace writes no grant, moves none, and gets no host network."""
+    tenant = deny.cluster.api(deny.cluster.tenant(deny.name))
+    deny.give(ended=grant(until=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)))
+    for name in ("mine", "ended"):
+        forged = {"metadata": {"annotations": {labels.GRANT_PREFIX + name: deny.line(grant())}}}
+        for path in (deny.path, f"{deny.path}/status", f"{deny.path}/finalize"):
+            answer = tenant.patch(path, forged)
+            if not path.endswith("finalize"):
+                workbench.refused(answer, f"annotation {labels.GRANT_PREFIX}{name} is written by the operator only")
+            assert answer.status in (403, 405, 422)  # /finalize takes no patch
+    deny.refuses(host_pod(), "ended at 2020", user=deny.cluster.tenant(deny.name))
+
+
+# -- the largest -----------------------------------------------------------------------------------------------------------
+
+
+def long_image(number: int, length: int = 112) -> str:
+    return f"registry.example.com/{number:04}/".ljust(length, "x")
+
+
+def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> None:
+    """64 grants of 16 images in 128 KiB judge a pod of 50 containers, covered by the last grant or by none."""
+    lines = {f"g{number:02}": grant(images=tuple(long_image(number * 16 + n) for n in range(16))) for number in range(63)}
+    written = sum(len(labels.GRANT_PREFIX + name) + len(deny.line(one)) for name, one in lines.items())
+    assert 120 * 1024 < written <= grants.MAX_BYTES
+    deny.give(**lines)  # with the one that `give` adds: 64
+    last = [{"image": long_image(62 * 16 + number % 16)} for number in range(50)]
+    deny.admits(host_pod(*last))
+    message = deny.refuses(host_pod(*last[:-1], {"image": "other:1"}), "(of 64: ", "does not list image")
+    assert len(message.encode()) < 1024 + 200
+    deny.admits(pod())
+
+
+def test_long_images_are_within_the_cost_limit(deny: Home) -> None:
+    """32 grants with 16 images of 256 characters, all of them 128 KiB, judge a pod of 50 such containers."""
+    many = {f"g{number:02}": grant(images=tuple(long_image(n, 250) for n in range(16))) for number in range(31)}
+    deny.give(**many)
+    deny.admits(host_pod(*({"image": long_image(n % 16, 250)} for n in range(50))))
+    deny.refuses(host_pod(*({"image": long_image(n % 16 + 1, 250)} for n in range(50))), "does not list image")
+
+
+def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
+    """64 grants that name 8 capabilities and 8 paths judge a pod of 50 containers that use them all."""
+    capabilities = tuple(f"CAPABILITY_{n}" for n in range(8))
+    paths = tuple(rw(f"/path-{n}") for n in range(8))
+    fields: dict[str, Any] = {"images": None, "host_paths": paths}
+    lines = {f"g{n:02}": grant(capabilities=capabilities[:7], **fields) for n in range(62)}
+    deny.give(**lines, last=grant(capabilities=capabilities, privileged=True, **fields))
+    context = {"capabilities": {"add": list(capabilities)}, "privileged": True}
+    mounts = [{"name": f"v{n}", "mountPath": f"/mnt/{n}"} for n in range(8)]
+    volumes = [{"name": f"v{n}", "hostPath": {"path": f"/path-{n}/sub"}} for n in range(8)]
+    greedy = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]
+    deny.admits(host_pod(*greedy, volumes=volumes))
+    deny.refuses(host_pod(*greedy, volumes=volumes, hostPID=True), "allows host Network only")
+
+
+@pytest.mark.parametrize("image", ["x" * 2000, "é" * 1000, "a\nb", 'a"b', "|", "*", "-"])
+def test_a_refusal_is_one_short_line(deny: Home, image: str) -> None:
+    """Whatever a pod names its images, its refusal is one line under 1 KB."""
+    deny.give(web=grant(), **{f"g{n}": grant() for n in range(30)})
+    answer = deny.create(host_pod({"image": image}, hostPID=True, hostIPC=True))
+    message = workbench.refused(answer).partition("denied request: ")[2]
+    assert message.startswith("host-namespaces: ")
+    assert "\n" not in message
+    assert len(message.encode()) < 1024

@@ -1,0 +1,249 @@
+"""namespace-labels: what decides about host namespaces on a Namespace is not written by those who live in it."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.admission.workbench import Home
+from tests.controlplane import api
+from tests.controlplane import cluster as controlplane
+
+_numbers = itertools.count(1)
+PSA = labels.PSA_PREFIX
+
+
+@pytest.fixture
+def make(make_home: Callable[..., Home]) -> Callable[..., tuple[Home, api.Api]]:
+    """Makes a namespace with these labels and annotations; gives it and a tenant with every verb in it."""
+
+    def make(values: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> tuple[Home, api.Api]:
+        home = make_home()
+        patch = {"metadata": {"labels": values or {}, "annotations": annotations or {}}}
+        home.cluster.admin.patch(home.path, patch).expect(200)
+        return home, home.cluster.api(home.cluster.tenant(home.name))
+
+    return make
+
+
+def put(client: api.Api, home: Home, subresource: str, **metadata: dict[str, str | None]) -> api.Response:
+    """Writes the whole Namespace with these labels or annotations changed, through a subresource or none."""
+    body = home.cluster.admin.get(home.path).expect(200).body
+    for field, values in metadata.items():
+        merged = {**body["metadata"].get(field, {}), **values}
+        body["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
+    return workbench.sound(client.put(home.path + subresource, body))
+
+
+OURS: list[tuple[str, str]] = [
+    ("labels", labels.ENFORCEMENT),
+    ("labels", labels.GUARD),
+    ("labels", labels.GROUP + "/anything"),
+    ("annotations", labels.LEVEL_BEFORE),
+    ("annotations", labels.HELD_BY),
+    ("annotations", labels.GRANT_PREFIX + "mine"),
+]
+
+
+@pytest.mark.parametrize("subresource", ["", "/status", "/finalize"])
+@pytest.mark.parametrize(("field", "key"), OURS)
+def test_our_keys_are_not_for_tenants(
+    make: Callable[..., tuple[Home, api.Api]], field: str, key: str, subresource: str
+) -> None:
+    """A tenant with every verb in his namespace adds, changes and removes none of our keys by any path."""
+    word = field.removesuffix("s")
+    home, tenant = make()
+    workbench.refused(put(tenant, home, subresource, **{field: {key: "x"}}), f"{word} {key} is written by the operator")
+    home, tenant = make(**{{"labels": "values"}.get(field, field): {key: "x"}})
+    workbench.refused(put(tenant, home, subresource, **{field: {key: "y"}}), f"{word} {key} is written by the operator")
+    workbench.refused(put(tenant, home, subresource, **{field: {key: None}}), f"{word} {key} is written by the operator")
+    workbench.refused(put(tenant, home, subresource, **{field: {key: ""}}), f"{word} {key} is written by the operator")
+
+
+@pytest.mark.parametrize(("field", "key"), OURS)
+def test_our_keys_are_not_for_creators(governed: controlplane.Cluster, field: str, key: str) -> None:
+    """Who may create namespaces and no more creates none that carries one of our keys."""
+    creator = governed.api(workbench.may(governed, "creator", "namespaces", "create"))
+    name = f"born-{next(_numbers)}"
+    body = {"metadata": {"name": name, field: {key: "x"}}}
+    workbench.refused(creator.post("/api/v1/namespaces?dryRun=All", body), f"{key} is written by the operator only")
+    plain = {"metadata": {"name": name, "labels": {PSA + "enforce": "privileged", "team": "a"}}}
+    workbench.sound(creator.post("/api/v1/namespaces?dryRun=All", plain)).expect(201)
+
+
+def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """The cluster-wide verb setlevel, and the operator's service account, write all of it; update alone does not."""
+    home, _ = make({PSA + "enforce": "restricted"})
+    everything = {
+        "labels": {labels.ENFORCEMENT: "Deny", labels.GUARD: "baseline", PSA + "enforce": "privileged"},
+        "annotations": {labels.GRANT_PREFIX + "a": "x"},
+    }
+    allowed = home.cluster.api(workbench.may(home.cluster, "labeller", "namespaces", "setlevel", "patch", "update"))
+    barred = home.cluster.api(workbench.may(home.cluster, "labeller", "namespaces", "patch", "update"))
+    workbench.refused(barred.patch(home.path, {"metadata": everything}))
+    workbench.sound(allowed.patch(f"{home.path}?dryRun=All", {"metadata": everything})).expect(200)
+    operator = home.cluster.api(workbench.operator(home.cluster))
+    workbench.sound(operator.patch(home.path, {"metadata": everything})).expect(200)
+
+
+# from, to, whether a tenant may; None is no label
+LEVELS: list[tuple[str | None, str | None, bool]] = [
+    (None, "restricted", True),
+    (None, "baseline", True),
+    ("privileged", "baseline", True),
+    ("privileged", "restricted", True),
+    ("baseline", "restricted", True),
+    ("baseline", "privileged", False),
+    ("restricted", "baseline", False),
+    ("restricted", "privileged", False),
+    ("restricted", None, False),
+    ("baseline", None, False),
+    ("privileged", None, False),
+    (None, "nonsense", False),
+    ("baseline", "nonsense", False),
+    ("baseline", "", False),
+    ("baseline", "Restricted", False),
+]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit", "warn"])
+@pytest.mark.parametrize(("old", "new", "free"), LEVELS)
+def test_levels_are_tightened_freely_and_loosened_by_nobody_else(
+    make: Callable[..., tuple[Home, api.Api]], mode: str, old: str | None, new: str | None, free: bool
+) -> None:
+    """A tenant makes a Pod Security label stricter, and neither looser nor gone nor nonsense, by no path."""
+    key = PSA + mode
+    home, tenant = make({key: old} if old else {})
+    for subresource in ("/status", "/finalize", ""):
+        answer = put(tenant, home, subresource, labels={key: new})
+        if free and subresource != "/finalize":
+            answer.expect(200)
+            home.cluster.admin.patch(home.path, {"metadata": {"labels": {key: old}}}).expect(200)
+        else:
+            assert answer.status == 422
+            if "namespace-labels" in answer.message and subresource != "/finalize":
+                workbench.refused(answer, f"label {key}", old or "not there before", new or "nothing", "setlevel")
+
+
+def test_privileged_where_no_level_was_loosens_enforce_only(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """enforce=privileged may loosen a default that the cluster has; for audit and warn it takes nothing away."""
+    home, tenant = make()
+    workbench.refused(put(tenant, home, "", labels={PSA + "enforce": "privileged"}), "enforce, not there before,")
+    put(tenant, home, "", labels={PSA + "audit": "privileged", PSA + "warn": "privileged"}).expect(200)
+
+
+VERSIONS: list[tuple[str | None, str | None, bool]] = [
+    (None, "latest", True),
+    ("v1.30", "v1.31", True),
+    ("v1.9", "v1.10", True),
+    ("v1.30", "latest", True),
+    (None, "v1.36", False),
+    ("latest", "v1.36", False),
+    ("v1.31", "v1.30", False),
+    ("v1.10", "v1.9", False),
+    ("v1.30", None, False),
+    ("latest", None, False),
+    ("v1.30", "v1.99999999999999999999", False),
+    ("v1.30", "v1.031", False),
+    ("v1.30", "1.31", False),
+    ("v1.30", "", False),
+]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit", "warn"])
+@pytest.mark.parametrize(("old", "new", "free"), VERSIONS)
+def test_versions_move_forward_only(
+    make: Callable[..., tuple[Home, api.Api]], mode: str, old: str | None, new: str | None, free: bool
+) -> None:
+    """A tenant raises a pinned Pod Security version or sets latest, and neither pins, lowers nor removes one."""
+    key = f"{PSA}{mode}-version"
+    home, tenant = make({key: old} if old else {})
+    answer = put(tenant, home, "/status", labels={key: new})
+    if free:
+        answer.expect(200)
+    else:
+        workbench.refused(answer, f"label {key} is pinned, lowered, removed or no version")
+        assert put(tenant, home, "", labels={key: new}).status == 422
+
+
+def test_an_unreadable_old_value_is_replaced_by_the_strictest_only(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """Where a level is nonsense Pod Security enforces restricted, so only that is no loosening of it."""
+    home, tenant = make()
+    body = home.cluster.admin.get(home.path).expect(200).body
+    body["metadata"]["labels"] |= {PSA + "enforce": "nonsense", PSA + "warn-version": "nonsense"}
+    home.cluster.admin.put(f"{home.path}/status", body).expect(200)
+    workbench.refused(put(tenant, home, "/status", labels={PSA + "enforce": "baseline"}), "from \"nonsense\" to \"baseline\"")
+    workbench.refused(put(tenant, home, "/status", labels={PSA + "warn-version": "v1.30"}), "warn-version is pinned")
+    put(tenant, home, "/status", labels={PSA + "warn-version": "latest"}).expect(200)
+    put(tenant, home, "/status", labels={"team": "b"}).expect(200)
+    put(tenant, home, "/status", labels={PSA + "enforce": "restricted"}).expect(200)
+
+
+def test_everything_else_on_a_namespace_is_free(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """Other labels and annotations, look-alikes among them, are written and removed beside ours without a word."""
+    ours = {labels.ENFORCEMENT: "Deny", PSA + "enforce": "baseline"}
+    home, tenant = make(ours, {labels.GRANT_PREFIX + "a": "x"})
+    others: dict[str, str | None] = {"team": "a", f"not-{labels.GROUP}/a": "b", labels.GROUP: "c", PSA + "other": "d"}
+    for subresource in ("", "/status"):
+        put(tenant, home, subresource, labels=others, annotations=others).expect(200)
+        put(tenant, home, subresource, labels=dict.fromkeys(others), annotations=dict.fromkeys(others)).expect(200)
+
+
+def test_finalize_is_for_the_namespace_controller(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """A tenant ends no namespace through /finalize, also not one that is going; setlevel may."""
+    home, tenant = make()
+    body = home.cluster.admin.get(home.path).expect(200).body
+    body["spec"]["finalizers"] = []
+    workbench.refused(tenant.put(f"{home.path}/finalize", body), "namespaces/finalize is for the namespace controller")
+    hold = {"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}}
+    tenant.post(f"{home.path}/configmaps", hold).expect(201)
+    tenant.delete(home.path).expect(200)
+    body = home.cluster.admin.get(home.path).expect(200).body
+    body["spec"]["finalizers"] = []
+    workbench.refused(tenant.put(f"{home.path}/finalize", body), "namespaces/finalize is for the namespace controller")
+    forged = {"metadata": {"annotations": {labels.GRANT_PREFIX + "a": "x"}}}
+    workbench.refused(tenant.patch(home.path, forged), "is written by the operator only")
+    allowed = home.cluster.api(workbench.may(home.cluster, "finalizer", "namespaces/finalize", "update"))
+    workbench.refused(allowed.put(f"{home.path}/finalize", body), "namespaces/finalize is for the namespace controller")
+    tenant.patch(f"{home.path}/configmaps/hold", {"metadata": {"finalizers": None}}).expect(200)
+    home.cluster.wait("the namespace gone", lambda: home.cluster.admin.get(home.path).status == 404)
+
+
+def test_shared_controller_credentials_may_finalize(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """Where the controllers share one user, that user finalizes."""
+    home, _ = make()
+    body = home.cluster.admin.get(home.path).expect(200).body
+    base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    rule = {"apiGroups": [""], "resources": ["namespaces/finalize"], "verbs": ["update"]}
+    home.cluster.admin.post(f"{base}s", {"metadata": {"name": "finalizing"}, "rules": [rule]}).expect(201, 409)
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"apiGroup": rbac, "kind": "User", "name": "system:kube-controller-manager"}
+    reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": "finalizing"}
+    binding = {"metadata": {"name": "finalizing"}, "roleRef": reference, "subjects": [subject]}
+    home.cluster.admin.post(f"{base}bindings", binding).expect(201, 409)
+    shared = home.cluster.api(home.cluster.user("system:kube-controller-manager"))
+    workbench.sound(shared.put(f"{home.path}/finalize", body)).expect(200)
+    forged = home.cluster.admin.get(home.path).expect(200).body
+    forged["metadata"]["labels"][labels.GUARD] = "privileged"
+    workbench.refused(shared.put(f"{home.path}/finalize", forged), "is written by the operator only")
+
+
+def test_a_namespace_with_everything_on_it_is_deleted(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """A namespace full of our keys, thousands of other labels, pods and exceptions goes when its tenant deletes it."""
+    many: dict[str, str] = {f"l{number}": "" for number in range(20000)}
+    ours = {labels.ENFORCEMENT: "Deny", labels.GUARD: "baseline", PSA + "enforce": "privileged"}
+    home, tenant = make({**ours, **many}, {labels.GRANT_PREFIX + "a": "x", **many})
+    home.put_up(workbench.pod())
+    tenant.delete(home.path).expect(200)
+    home.cluster.wait("the namespace gone", lambda: home.cluster.admin.get(home.path).status == 404)
+
+
+def test_many_labels_do_not_spoil_the_message(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """A write that touches thousands of our keys is refused like any other."""
+    home, tenant = make()
+    forged: dict[str, Any] = {f"{labels.GRANT_PREFIX}{number}": "x" for number in range(2000)}
+    answer = tenant.patch(home.path, {"metadata": {"annotations": forged}})
+    workbench.refused(answer, "annotations under hostnetwork-operator.github.io/ are written by the operator only")

@@ -1,0 +1,160 @@
+"""A namespace under test: what is granted in it, and what the API server says to a pod.
+
+A grant is in force when the API server's own cache has the Namespace, some milliseconds after the write. Every write
+of grants therefore carries one for an image that nobody else uses, and waits until a dry run with that image passes.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import itertools
+import pathlib
+from typing import Any
+
+from hostnetwork_operator.api import grant as grants
+from hostnetwork_operator.api import labels
+from tests.controlplane import api
+from tests.controlplane import cluster as controlplane
+
+IMAGE = "registry.example.com/app:1"
+_numbers = itertools.count(1)
+
+
+def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A pod of these containers (one plain one if none is given) with this spec."""
+    name = f"pod-{next(_numbers)}"
+    named = [container(**{"name": f"c{number}", **given}) for number, given in enumerate(containers or ({},))]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": named, **spec}}
+
+
+def container(**fields: Any) -> dict[str, Any]:
+    return {"name": "c", "image": IMAGE, **fields}
+
+
+def grant(**fields: Any) -> grants.Grant:
+    """A grant for plain host network pods of the default service account; the namespace fills in its uid."""
+    given = {
+        "namespace_uid": "filled-in",
+        "type": "Infrastructure",
+        "until": grants.ENDLESS,
+        "service_account": "default",
+        "host_namespaces": frozenset({labels.HostNamespace.NETWORK}),
+        "privileged": False,
+        "level": labels.Level.BASELINE,
+        "capabilities": (),
+        "host_paths": (),
+        "images": (IMAGE,),
+    }
+    return grants.Grant(**{**given, **fields})
+
+
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """One namespace on a governed cluster."""
+
+    cluster: controlplane.Cluster
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.name}"
+
+    @property
+    def uid(self) -> str:
+        return str(self.cluster.admin.get(self.path).expect(200).body["metadata"]["uid"])
+
+    def line(self, given: grants.Grant) -> str:
+        """The grant as it is written here."""
+        return dataclasses.replace(given, namespace_uid=self.uid).encode()
+
+    def give(self, **given: grants.Grant | str | None) -> None:
+        """Writes grants (a text is written as it is, None takes one away), until the API server knows."""
+        image = f"seen:{next(_numbers)}"
+        lines = {**given, "zz-seen": grant(images=(image,))}
+        annotations = {
+            labels.GRANT_PREFIX + name.replace("_", "-"): self.line(one) if isinstance(one, grants.Grant) else one
+            for name, one in lines.items()
+        }
+        self.cluster.admin.patch(self.path, {"metadata": {"annotations": annotations}}).expect(200)
+        probe = pod({"image": image}, hostNetwork=True)
+        self.cluster.wait("the grants known to the API server", lambda: self.create(probe).status == 201)
+
+    def create(self, body: dict[str, Any], user: pathlib.Path | None = None, *, dry: bool = True) -> api.Response:
+        """Creates the pod, in a dry run unless told; an expression that fails is never an answer."""
+        client = self.cluster.api(user) if user else self.cluster.admin
+        answer = client.post(f"{self.path}/pods" + ("?dryRun=All" if dry else ""), body)
+        return sound(answer)
+
+    def admits(self, body: dict[str, Any], user: pathlib.Path | None = None) -> None:
+        self.create(body, user).expect(201)
+
+    def refuses(self, body: dict[str, Any], *texts: str, user: pathlib.Path | None = None) -> str:
+        """The message of the refusal, which is a policy's and holds these texts."""
+        return refused(self.create(body, user), *texts)
+
+    def put_up(self, body: dict[str, Any]) -> str:
+        """Creates the pod for real and gives its path."""
+        self.create(body, dry=False).expect(201)
+        return f"{self.path}/pods/{body['metadata']['name']}"
+
+
+def sound(answer: api.Response) -> api.Response:
+    """The answer, unless an expression failed in it."""
+    text = answer.message + " ".join(answer.warnings)
+    for trouble in ("resulted in error", "failed expression", "failed messageExpression", "cost budget", "no such key"):
+        assert trouble not in text, text
+    return answer
+
+
+def refused(answer: api.Response, *texts: str) -> str:
+    """The message of a policy's refusal that holds these texts."""
+    message = sound(answer).message
+    assert answer.status == 422, f"{answer.status}: {message}"
+    assert "ValidatingAdmissionPolicy" in message, message
+    for text in texts:
+        assert text in message, message
+    return message
+
+
+def seconds_from_now(cluster: controlplane.Cluster, seconds: int) -> datetime.datetime:
+    """That moment by the API server's clock, to the second."""
+    body = pod()
+    created = cluster.admin.post("/api/v1/namespaces/default/pods?dryRun=All", body).expect(201).body
+    now = grants.parse_time(created["metadata"]["creationTimestamp"])
+    return now + datetime.timedelta(seconds=seconds)
+
+
+def may(cluster: controlplane.Cluster, name: str, resource: str, *verbs: str, group: str = "") -> pathlib.Path:
+    """A user with these verbs on that resource, cluster-wide."""
+    user = f"{name}-{hashlib.sha256(' '.join(verbs).encode()).hexdigest()[:8]}"
+    base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    rule = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+    cluster.admin.post(f"{base}s", {"metadata": {"name": user}, "rules": [rule]}).expect(201, 409)
+    rbac = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": user},
+        "subjects": [{"apiGroup": rbac, "kind": "User", "name": user}],
+    }
+    cluster.admin.post(f"{base}bindings", binding).expect(201, 409)
+    return cluster.user(user, "system:authenticated")
+
+
+def operator(cluster: controlplane.Cluster) -> pathlib.Path:
+    """The operator's service account, with leave to write what it asks for: the policies must do the rest."""
+    path = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}"
+    cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": labels.SYSTEM_NAMESPACE}}).expect(201, 409)
+    cluster.admin.post(f"{path}/serviceaccounts", {"metadata": {"name": labels.MANAGER}}).expect(201, 409)
+    base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    rules = [
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "patch", "update"]},
+        {"apiGroups": [labels.GROUP], "resources": ["*"], "verbs": ["get", "patch", "update", "delete", "create"]},
+    ]
+    cluster.admin.post(f"{base}s", {"metadata": {"name": "test-operator"}, "rules": rules}).expect(201, 409)
+    binding = {
+        "metadata": {"name": "test-operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "test-operator"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": labels.SYSTEM_NAMESPACE, "name": labels.MANAGER}],
+    }
+    cluster.admin.post(f"{base}bindings", binding).expect(201, 409)
+    return cluster.service_account(labels.SYSTEM_NAMESPACE, labels.MANAGER)
