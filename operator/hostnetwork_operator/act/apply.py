@@ -1,18 +1,19 @@
 """Carries out a plan's effects in their order, and says what came of each.
 
-What tells about a namespace's write waits for it: where that write fails, nothing claims that it was done, and the
-namespace is judged again. Flags and deletes do not hang on it.
+Whatever rests on a namespace's write waits for it: where that write fails, nothing claims that it was done, and the
+namespace is judged again. Flags and deletes do not rest on it.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
 Note = Callable[[store.Kind, Mapping[str, Any]], None]
+_DONE: Final = "done"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,50 +25,56 @@ class Outcome:
     error: gateway.ApiError | None = None
 
 
-async def apply(
-    api: gateway.Gateway, made: plan.NamespacePlan, seen: snapshot.NamespaceSnapshot, clock: live.Clock, note: Note
-) -> tuple[Outcome, ...]:
-    """Outcomes in the order of the effects. `note` is given every object as it is after a write of ours."""
-    outcomes: list[Outcome] = []
-    version = seen.namespace.resource_version
-    namespace_failed = False
-    for effect in made.effects:
-        if namespace_failed and _hangs_on_namespace(effect):
-            outcomes.append(Outcome(effect, "skipped"))
-            continue
+class Application:
+    """One plan being carried out. `note` is given every object as it is after a write of ours."""
+
+    def __init__(self, api: gateway.Gateway, seen: snapshot.NamespaceSnapshot, clock: live.Clock, note: Note) -> None:
+        self._api = api
+        self._seen = seen
+        self._clock = clock
+        self._note = note
+        self._version = seen.namespace.resource_version
+        self._namespace_failed = False
+        self.outcomes: list[Outcome] = []
+
+    async def run(self, made: plan.NamespacePlan) -> None:
+        """All effects. An effect that fails is an outcome, not an exception."""
+        for effect in made.effects:
+            await self._attempt(effect)
+
+    async def _attempt(self, effect: effects.Effect) -> None:
+        if self._namespace_failed and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
+            self.outcomes.append(Outcome(effect, "skipped"))
+            return
+        if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
+            for event in effect.told:
+                await self._attempt(event)
         try:
-            if isinstance(effect, effects.WriteNamespace):
-                body = await namespaces.write(api, effect, version)
-                version = body["metadata"]["resourceVersion"]
-                note(store.Kind.NAMESPACE, body)
-                outcomes.append(Outcome(effect, "done"))
-            else:
-                outcomes.append(Outcome(effect, await _one(api, effect, seen, clock, note)))
+            word = await self._do(effect)
         except gateway.ApiError as error:
-            namespace_failed = namespace_failed or isinstance(effect, effects.WriteNamespace)
-            outcomes.append(Outcome(effect, error.outcome, error))
-    return tuple(outcomes)
+            self._namespace_failed |= isinstance(effect, effects.WriteNamespace)
+            self.outcomes.append(Outcome(effect, error.outcome, error))
+            return
+        self.outcomes.append(Outcome(effect, word))
+        if isinstance(effect, effects.WriteNamespace | effects.DeletePod) and word in {_DONE, pods.Deletion.DELETED}:
+            for event in effect.told:
+                await self._attempt(event)
 
-
-def _hangs_on_namespace(effect: effects.Effect) -> bool:
-    if isinstance(effect, effects.EmitEvent):
-        return effect.regarding.kind in {"Namespace", "HostNetworkException"}
-    return isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus)
-
-
-async def _one(
-    api: gateway.Gateway, effect: effects.Effect, seen: snapshot.NamespaceSnapshot, clock: live.Clock, note: Note
-) -> str:
-    match effect:
-        case effects.WriteVerdict():
-            pod = await pods.write_verdict(api, effect)
-            if pod is None:
-                return "gone"
-            note(store.Kind.POD, pod)
-        case effects.WriteExceptionStatus():
-            note(store.Kind.EXCEPTION, await exceptions.write_status(api, effect))
-        case effects.EmitEvent():
-            return "done" if await events.emit(api, effect, clock.now()) else "exists"
-        case effects.DeletePod():
-            return (await pods.delete(api, effect, seen, clock)).value
-    return "done"
+    async def _do(self, effect: effects.Effect) -> str:
+        match effect:
+            case effects.WriteNamespace():
+                body = await namespaces.write(self._api, effect, self._version)
+                self._version = body["metadata"]["resourceVersion"]
+                self._note(store.Kind.NAMESPACE, body)
+            case effects.WriteVerdict():
+                pod = await pods.write_verdict(self._api, effect)
+                if pod is None:
+                    return "gone"
+                self._note(store.Kind.POD, pod)
+            case effects.WriteExceptionStatus():
+                self._note(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
+            case effects.EmitEvent():
+                return _DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
+            case effects.DeletePod():
+                return (await pods.delete(self._api, effect, self._seen, self._clock)).value
+        return _DONE

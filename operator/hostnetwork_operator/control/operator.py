@@ -97,7 +97,9 @@ class Operator:
         if self._shown(self.plans.get(name)) != self._shown(made):
             self._policy_changed.set()
         self.plans[name] = made
-        outcomes = await apply.apply(self.api, made, seen, self.clock, self._note)
+        applying = apply.Application(self.api, seen, self.clock, self._note)
+        await applying.run(made)
+        outcomes = applying.outcomes
         self._count(outcomes)
         self.metrics.reconcile.observe(time.monotonic() - started)
         self._tell(made, outcomes, time.monotonic() - started)
@@ -145,7 +147,7 @@ class Operator:
             return None
         return made.exempt, made.enforcement, made.relaxed, [verdict.verdict for verdict in made.verdicts]
 
-    def _count(self, outcomes: tuple[apply.Outcome, ...]) -> None:
+    def _count(self, outcomes: list[apply.Outcome]) -> None:
         for outcome in outcomes:
             effect = outcome.effect
             self.metrics.effects.labels(type(effect).__name__, outcome.word).inc()
@@ -156,7 +158,7 @@ class Operator:
             elif isinstance(effect, effects.WriteVerdict) and effect.verdict and outcome.word == "done":
                 self.metrics.detected_pods.labels(effect.verdict.value).inc()
 
-    def _tell(self, made: plan.NamespacePlan, outcomes: tuple[apply.Outcome, ...], seconds: float) -> None:
+    def _tell(self, made: plan.NamespacePlan, outcomes: list[apply.Outcome], seconds: float) -> None:
         """The canonical line of a reconcile; one that did nothing is told only at DEBUG."""
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         level = logging.WARNING if failed else logging.INFO if outcomes else logging.DEBUG

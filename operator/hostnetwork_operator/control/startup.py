@@ -113,6 +113,7 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
                 standalone=True,
                 stop_flag=stop,
             )
+            stop.set()  # it ends without an error only on SIGTERM, which it takes from us
         except Exception as error:
             # Whatever kopf gave up on: said, and begun anew with complete lists.
             logs.log(_log, logging.ERROR, "watch-failed", error=f"{type(error).__name__}: {error}")

@@ -23,34 +23,6 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteNamespace:
-    """One merge patch of a Namespace's metadata; None removes a key. Valid only for the version that was judged."""
-
-    namespace: snapshot.Namespace
-    action: str
-    labels: Mapping[str, str | None]
-    annotations: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class WriteVerdict:
-    """The verdict label of a pod, through pods/status; None removes it."""
-
-    pod: snapshot.Reference
-    verdict: labels.Verdict | None
-    detected: labels.Verdict | None = None  # counted when the label is written
-
-
-@dataclass(frozen=True, slots=True)
-class WriteExceptionStatus:
-    """The status of an exception, for the version that was judged."""
-
-    subject: snapshot.Reference
-    resource_version: str
-    status: exception.ExceptionStatus
-
-
-@dataclass(frozen=True, slots=True)
 class EmitEvent:
     """An Event. Two with the same `key` are one: the second is never stored, whoever asks, also after a restart."""
 
@@ -62,11 +34,42 @@ class EmitEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteNamespace:
+    """One merge patch of a Namespace's metadata; None removes a key. Valid only for the version that was judged."""
+
+    namespace: snapshot.Namespace
+    action: str
+    labels: Mapping[str, str | None]
+    annotations: Mapping[str, str | None]
+    told: tuple[EmitEvent, ...] = ()  # once it is done
+
+
+@dataclass(frozen=True, slots=True)
+class WriteVerdict:
+    """The verdict label of a pod, through pods/status; None removes it."""
+
+    pod: snapshot.Reference
+    verdict: labels.Verdict | None
+    told: tuple[EmitEvent, ...] = ()  # before it, so that a crash between loses nothing
+
+
+@dataclass(frozen=True, slots=True)
+class WriteExceptionStatus:
+    """The status of an exception, for the version that was judged."""
+
+    subject: snapshot.Reference
+    resource_version: str
+    status: exception.ExceptionStatus
+    told: tuple[EmitEvent, ...] = ()  # before it, so that a crash between loses nothing
+
+
+@dataclass(frozen=True, slots=True)
 class DeletePod:
     """Delete an expired diagnostic pod, after both were read again and judged again."""
 
     pod: snapshot.Reference
     grace_seconds: int
+    told: tuple[EmitEvent, ...] = ()  # once it is done
 
 
 Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod

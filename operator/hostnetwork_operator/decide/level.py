@@ -82,7 +82,7 @@ def decide(
         return Decision(namespace.enforcement, ask=settings.target)
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
-    return _held(namespace, answer.warnings or (f"not known: {answer.failed}",), answer.asked + GATE_AGAIN, now)
+    return _held(namespace, _holders(answer), answer.asked + GATE_AGAIN, now)
 
 
 def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
@@ -193,6 +193,14 @@ def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
     if guard in set(labels.Level):
         return labels.Level(guard)
     return level_of(namespace) or labels.Level.PRIVILEGED
+
+
+def _holders(answer: snapshot.GateAnswer) -> tuple[str, ...]:
+    """PSA's warnings without the first, which says only that there are some."""
+    if answer.failed:
+        return (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
+    pods = answer.warnings[1:] if len(answer.warnings) > 1 else answer.warnings
+    return tuple(f"{pod} (level {answer.level})" for pod in pods)
 
 
 def _held(

@@ -42,7 +42,7 @@ def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
     return snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, _EXCEPTION_API)
 
 
-def verdict_events(verdict: coverage.PodVerdict) -> list[effects.EmitEvent]:
+def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
     """On the pod and on its owner, when its verdict label changes."""
     pod = verdict.pod
     reason = _VERDICT_REASONS[verdict.verdict]
@@ -55,37 +55,39 @@ def verdict_events(verdict: coverage.PodVerdict) -> list[effects.EmitEvent]:
             f" {pod.service_account!r} (kubectl explain hne.spec)"
         )
     key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
-    made = [_event(pod.reference, reason, text, key, normal=normal)]
-    if pod.owner is not None:
-        made.append(_event(pod.owner, reason, f"a pod of it {text}", key, normal=normal))
-    return made
+    on_pod = _event(pod.reference, reason, text, key, normal=normal)
+    if pod.owner is None:
+        return (on_pod,)
+    return on_pod, _event(pod.owner, reason, f"a pod of it {text}", key, normal=normal)
 
 
-def deletion_events(verdict: coverage.PodVerdict) -> list[effects.EmitEvent]:
+def deletion_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
     """On the pod's exceptions, when a pod is deleted at the end of its diagnostic exceptions."""
     text = f"pod {verdict.pod.name} deleted: {verdict.why}"
-    return [_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions]
+    return tuple(_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions)
 
 
-def standing_events(standing: validity.Standing) -> list[effects.EmitEvent]:
+def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...]:
     """On the exception, when the reason of its Ready condition changes."""
     subject = standing.exception
     before = conditions.find(subject.status.conditions, conditions.ConditionType.READY)
     if before is not None and before.reason == standing.reason.value:
-        return []
+        return ()
     normal = standing.reason in {conditions.Ready.ACTIVE, conditions.Ready.EXPIRED}
     key = f"{standing.reason.value} {subject.metadata.resource_version}"
-    return [_event(reference(subject), standing.reason.value, standing.why, key, normal=normal)]
+    return (_event(reference(subject), standing.reason.value, standing.why, key, normal=normal),)
 
 
-def namespace_events(write: effects.WriteNamespace, standings: Sequence[validity.Standing]) -> list[effects.EmitEvent]:
+def namespace_events(
+    write: effects.WriteNamespace, standings: Sequence[validity.Standing]
+) -> tuple[effects.EmitEvent, ...]:
     """On the namespace, for each write that changes how it stands."""
     told = _namespace_text(write, standings)
     if told is None:
-        return []
+        return ()
     reason, text, normal = told
     key = f"{write.action} {write.namespace.resource_version}"
-    return [_event(write.namespace.reference, reason, text, key, normal=normal)]
+    return (_event(write.namespace.reference, reason, text, key, normal=normal),)
 
 
 def _namespace_text(

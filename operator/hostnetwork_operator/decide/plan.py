@@ -62,12 +62,12 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     if namespace.terminating or decision.ask is not None:
         return made
     writes = _writes(seen, settings, decision, standings, relaxed=relaxed)
-    doing = (
+    deletes = _deletes(seen, decision, verdicts)
+    doing: tuple[Effect, ...] = (
         *writes[:1],
-        *_deletes(seen, decision, verdicts),
+        *deletes,
         *writes[1:],
-        *(event for write in writes for event in messages.namespace_events(write, standings)),
-        *_flags(verdicts),
+        *_flags(verdicts, gone={e.pod.uid for e in deletes}),
         *_statuses(seen, decision, standings, verdicts, now),
     )
     return replace(made, effects=doing, next_check=_next_check(seen, decision, standings, now))
@@ -250,7 +250,7 @@ def _writes(
         if given or changed or notes:
             action = _action(namespace, changed, decision, given=bool(given))
             made.append(effects.WriteNamespace(namespace, action, changed, given | notes))
-    return tuple(made)
+    return tuple(replace(write, told=messages.namespace_events(write, standings)) for write in made)
 
 
 def _shorter(old: str, new: str) -> bool:
@@ -289,30 +289,29 @@ def _action(
 
 def _deletes(
     seen: snapshot.NamespaceSnapshot, decision: level.Decision, verdicts: Sequence[coverage.PodVerdict]
-) -> list[Effect]:
+) -> list[effects.DeletePod]:
     # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
     trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
-    made: list[Effect] = []
+    made = []
     for verdict in verdicts:
         if deletable(verdict, decision.enforcement, trusted=trusted):
             grace = max(subject.spec.grace_period_seconds for subject in verdict.exceptions)
-            made.append(effects.DeletePod(verdict.pod.reference, grace))
-            made.extend(messages.deletion_events(verdict))
+            told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
+            made.append(effects.DeletePod(verdict.pod.reference, grace, told))
     return made
 
 
-def _flags(verdicts: Sequence[coverage.PodVerdict]) -> list[Effect]:
+def _flags(verdicts: Sequence[coverage.PodVerdict], gone: set[str]) -> list[Effect]:
     """The verdict label, and on its transitions the Events: first the Event, so that a crash between loses neither."""
     made: list[Effect] = []
     for verdict in verdicts:
         pod, shown = verdict.pod, verdict.verdict
-        if shown is labels.Verdict.EXEMPT or pod.deleting:
+        if shown is labels.Verdict.EXEMPT or pod.deleting or pod.uid in gone:
             continue
         wanted = None if shown is labels.Verdict.COVERED else shown
         if pod.verdict_label == (wanted.value if wanted else None):
             continue
-        made.extend(messages.verdict_events(verdict))
-        made.append(effects.WriteVerdict(pod.reference, wanted, detected=wanted))
+        made.append(effects.WriteVerdict(pod.reference, wanted, messages.verdict_events(verdict)))
     return made
 
 
@@ -332,8 +331,8 @@ def _statuses(
         if wanted == subject.status:
             continue
         reference = messages.reference(subject)
-        made.extend(messages.standing_events(standing))
-        made.append(effects.WriteExceptionStatus(reference, subject.metadata.resource_version, wanted))
+        told = messages.standing_events(standing)
+        made.append(effects.WriteExceptionStatus(reference, subject.metadata.resource_version, wanted, told))
     return made
 
 
