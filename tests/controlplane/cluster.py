@@ -80,6 +80,7 @@ class Cluster:
         self._users: dict[tuple[str, tuple[str, ...]], pathlib.Path] = {}
         self._apis: dict[pathlib.Path, api.Api] = {}
         self.kubeconfig = self.user("admin", "system:masters")
+        assert self.kubeconfig == admin_kubeconfig(self.directory)
         self.components = {
             name: processes.Component(name, [*self.executables.command(name), *flags], self.directory, detached)
             for name, flags in self._flags().items()
@@ -332,6 +333,11 @@ class Cluster:
             if condition["type"] == "Ready" and condition["status"] == "True"
         ]
         return len(ready) == len(self.nodes)
+
+
+def admin_kubeconfig(directory: pathlib.Path) -> pathlib.Path:
+    """Where the administrator's kubeconfig of a cluster in `directory` lies."""
+    return directory / "admin-system_masters.kubeconfig"
 
 
 def _node(name: str) -> dict[str, Any]:

@@ -37,13 +37,18 @@ class OperatorProcess:
     """`python -m hostnetwork_operator`, started, killed and stopped; usable as a context manager."""
 
     def __init__(
-        self, running: cluster.Cluster, *, name: str = "operator", environment: dict[str, str] | None = None
+        self,
+        running: cluster.Cluster,
+        *,
+        name: str = "operator",
+        environment: dict[str, str] | None = None,
+        detached: bool = False,
     ) -> None:
         self._cluster = running
         self.port = cluster.free_ports(1)[0]
         self._environment = environment or {}
         command = [sys.executable, "-m", "hostnetwork_operator"]
-        self._component = processes.Component(name, command, running.directory, detached=False)
+        self._component = processes.Component(name, command, running.directory, detached)
 
     def start(self, *, ready: bool = True) -> Self:
         kubeconfig = self._cluster.service_account(NAMESPACE, ACCOUNT)
@@ -83,6 +88,9 @@ class OperatorProcess:
     @property
     def log(self) -> pathlib.Path:
         return self._component.log
+
+    def tail(self, lines: int = 20) -> str:
+        return self._component.tail(lines)
 
     def running(self) -> bool:
         return self._component.running()
