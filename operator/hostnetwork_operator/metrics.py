@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 import hostnetwork_operator
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, level, plan, snapshot
+from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -125,8 +125,9 @@ class Standing(Collector):
                 counts[key] = counts.get(key, 0) + 1
                 if subject.spec.expiry is not None:
                     ends.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
-                pods = sum(v.verdict is labels.Verdict.COVERED and subject in v.exceptions for v in one.verdicts)
-                covered.add_metric([name, subject.metadata.name], pods)
+                covered.add_metric(
+                    [name, subject.metadata.name], len(status.pods_with(labels.Verdict.COVERED, subject, one.verdicts))
+                )
         for key, count in sorted(counts.items()):
             ready.add_metric(list(key), count)
         return ready, ends, covered

@@ -30,7 +30,7 @@ def host_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return pod(*containers, **{"hostNetwork": True, **spec})
 
 
-# -- nothing without a grant --------------------------------------------------------------------------------------
+# -- nothing without a grant ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("field", "word"), [("hostNetwork", "Network"), ("hostPID", "PID"), ("hostIPC", "IPC")])
@@ -94,7 +94,7 @@ def test_namespaces_without_the_label_are_left_alone(make_home: Callable[..., Ho
     assert make_home().create(host_pod()).expect(201).warnings == ()
 
 
-# -- covers ---------------------------------------------------------------------------------------------------------
+# -- covers -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_grant_admits_the_pod_that_it_covers(deny: Home) -> None:
@@ -170,14 +170,20 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "body", "text"), [row[1:] for row in DIFFERENT], ids=[row[0] for row in DIFFERENT])
-def test_one_difference_is_enough_to_refuse(deny: Home, fields: dict[str, Any], body: dict[str, Any], text: str) -> None:
+def test_one_difference_is_enough_to_refuse(
+    deny: Home, fields: dict[str, Any], body: dict[str, Any], text: str
+) -> None:
     """A pod that differs from its grant in one thing is refused, and the message names grant and thing."""
     deny.give(web=grant(**fields))
     deny.refuses(body, "web ", text)
 
 
 ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("any image", {"images": None}, host_pod({"image": "whatever:1"}, initContainers=[container(name="i", image="o:2")])),
+    (
+        "any image",
+        {"images": None},
+        host_pod({"image": "whatever:1"}, initContainers=[container(name="i", image="o:2")]),
+    ),
     ("two images", {"images": (IMAGE, "other:1")}, host_pod({}, {"image": "other:1"})),
     (
         "capabilities",
@@ -404,7 +410,7 @@ def test_the_line_that_the_malformed_ones_are_made_from_is_a_grant(deny: Home) -
     deny.admits(host_pod())
 
 
-# -- changes ------------------------------------------------------------------------------------------------------------
+# -- changes ----------------------------------------------------------------------------------------------------------
 
 
 def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
@@ -423,7 +429,7 @@ def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
 def test_other_changes_of_a_host_namespace_pod_pass(deny: Home) -> None:
     """Labels, annotations, tolerations, finalizers, status and deletion of a pod are free, grant or no grant."""
     deny.give(web=grant())
-    path = deny.put_up(host_pod())
+    path = deny.put_up(host_pod({}, {}, initContainers=[container(name="i")]))
     deny.give(web=None)
     patches: list[dict[str, Any]] = [
         {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/f"]}},
@@ -471,7 +477,7 @@ def test_updates_in_a_namespace_that_is_going_are_never_refused(deny: Home) -> N
     deny.cluster.wait("the namespace gone", lambda: deny.cluster.admin.get(deny.path).status == 404)
 
 
-# -- mirror pods ---------------------------------------------------------------------------------------------------------
+# -- mirror pods ------------------------------------------------------------------------------------------------------
 
 
 def mirror_pod(home: Home, node: str) -> dict[str, Any]:
@@ -497,7 +503,7 @@ def test_a_forged_mirror_pod_is_refused(deny: Home) -> None:
         deny.refuses(body, "kubernetes.io/config.mirror belongs to the static pods of a kubelet", user=user)
 
 
-# -- the strongest tenant ------------------------------------------------------------------------------------------------
+# -- the strongest tenant ---------------------------------------------------------------------------------------------
 
 
 def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
@@ -514,7 +520,7 @@ def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
     deny.refuses(host_pod(), "ended at 2020", user=deny.cluster.tenant(deny.name))
 
 
-# -- the largest -----------------------------------------------------------------------------------------------------------
+# -- the largest ------------------------------------------------------------------------------------------------------
 
 
 def long_image(number: int, length: int = 112) -> str:
@@ -523,7 +529,9 @@ def long_image(number: int, length: int = 112) -> str:
 
 def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> None:
     """64 grants of 16 images in 128 KiB judge a pod of 50 containers, covered by the last grant or by none."""
-    lines = {f"g{number:02}": grant(images=tuple(long_image(number * 16 + n) for n in range(16))) for number in range(63)}
+    lines = {
+        f"g{number:02}": grant(images=tuple(long_image(number * 16 + n) for n in range(16))) for number in range(63)
+    }
     written = sum(len(labels.GRANT_PREFIX + name) + len(deny.line(one)) for name, one in lines.items())
     assert 120 * 1024 < written <= grants.MAX_BYTES
     deny.give(**lines)  # with the one that `give` adds: 64
@@ -555,6 +563,19 @@ def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
     greedy = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]
     deny.admits(host_pod(*greedy, volumes=volumes))
     deny.refuses(host_pod(*greedy, volumes=volumes, hostPID=True), "allows host Network only")
+
+
+def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
+    """20,000 annotations beside the grants, and as many on a pod, leave the verdicts as they are."""
+    many = {f"a{number}": "" for number in range(20000)}
+    deny.give(web=grant())
+    deny.cluster.admin.patch(deny.path, {"metadata": {"annotations": many}}).expect(200)
+    deny.give(web=grant())
+    body = host_pod()
+    body["metadata"]["annotations"] = many
+    deny.admits(body)
+    deny.refuses(host_pod(hostPID=True), "web allows host Network only")
+    deny.admits(pod())
 
 
 @pytest.mark.parametrize("image", ["x" * 2000, "é" * 1000, "a\nb", 'a"b', "|", "*", "-"])

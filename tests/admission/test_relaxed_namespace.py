@@ -32,7 +32,12 @@ VIOLATIONS: list[tuple[str, str, dict[str, Any], str]] = [
     ("hostNamespaces", "hostNetwork", pod(hostNetwork=True), "it shares host Network"),
     ("hostNamespaces", "hostPID", pod(hostPID=True), "it shares host PID"),
     ("hostNamespaces", "hostIPC", pod(hostIPC=True), "it shares host IPC"),
-    ("capabilities", "add", pod(context(capabilities={"add": ["NET_RAW"]})), 'container "c0" has capabilities.add NET_RAW'),
+    (
+        "capabilities",
+        "add",
+        pod(context(capabilities={"add": ["NET_RAW"]})),
+        'container "c0" has capabilities.add NET_RAW',
+    ),
     ("capabilities", "ALL", pod(context(capabilities={"add": ["ALL"]})), "capabilities.add ALL"),
     ("capabilities", "small", pod(context(capabilities={"add": ["chown"]})), "capabilities.add chown"),
     ("capabilities", "CAP_", pod(context(capabilities={"add": ["CAP_CHOWN"]})), "capabilities.add CAP_CHOWN"),
@@ -148,7 +153,10 @@ CONFORMING: dict[str, dict[str, Any]] = {
     "plain": pod(),
     "empty contexts": pod(context(), securityContext={}),
     "false everywhere": pod(
-        context(privileged=False, windowsOptions={"hostProcess": False}), hostNetwork=False, hostPID=False, hostIPC=False
+        context(privileged=False, windowsOptions={"hostProcess": False}),
+        hostNetwork=False,
+        hostPID=False,
+        hostIPC=False,
     ),
     "empty lists": pod({"ports": [], **context(capabilities={"add": [], "drop": ["ALL"]})}, volumes=[]),
     "Restricted": pod(
@@ -165,7 +173,11 @@ CONFORMING: dict[str, dict[str, Any]] = {
     ),
     "probes of the pod itself": pod({"livenessProbe": {"httpGet": {"port": 80}}, "lifecycle": {}}),
     "exec and grpc": pod(
-        {"livenessProbe": {"exec": {"command": ["a"]}}, "readinessProbe": {"grpc": {"port": 1}}, "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}
+        {
+            "livenessProbe": {"exec": {"command": ["a"]}},
+            "readinessProbe": {"grpc": {"port": 1}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        }
     ),
     "container SELinux types": pod(context(seLinuxOptions={"type": "container_engine_t", "level": "s0"})),
     "safe sysctls": in_pod(sysctls=[{"name": "net.ipv4.tcp_rmem", "value": "4096 1 2"}]),
@@ -202,7 +214,7 @@ def test_app_armor_annotations_are_judged(relaxed: Home) -> None:
     assert answer.status == 422
 
 
-# -- covered pods ---------------------------------------------------------------------------------------------------------
+# -- covered pods -----------------------------------------------------------------------------------------------------
 
 
 def covered_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -256,7 +268,7 @@ def test_the_rest_is_judged_by_the_level_of_the_grant(relaxed: Home, control: st
 
 
 def test_proc_mount_is_judged_as_far_as_validation_lets_it(relaxed: Home) -> None:
-    """Kubernetes 1.36 itself refuses Unmasked outside a user namespace, where Baseline allows it; no grant is needed."""
+    """Kubernetes 1.36 refuses Unmasked outside a user namespace, and inside one Baseline allows it."""
     for spec in ({}, {"hostUsers": True}):
         answer = relaxed.create(pod(context(procMount="Unmasked"), **spec))
         assert "`hostUsers` must be false to use `Unmasked`" in answer.message
@@ -280,7 +292,9 @@ def test_proc_mount_is_refused_where_validation_is_laxer(make_home: Callable[...
         body = pod(unmasked, hostUsers=False)
         home.cluster.wait("the copy in force", lambda: home.create(body).status == 422, 10)
         home.refuses(body, "violates Baseline procMount: ", 'container "c0" has procMount Unmasked')
-        home.refuses(pod(initContainers=[container(name="i", **unmasked)], hostUsers=False), 'container "i" has procMount')
+        home.refuses(
+            pod(initContainers=[container(name="i", **unmasked)], hostUsers=False), 'container "i" has procMount'
+        )
         path = home.put_up(pod(hostUsers=False))
         workbench.refused(debug(home, path, **unmasked), 'container "debugger" has procMount')
         home.admits(pod(context(procMount="Default"), hostUsers=False))
@@ -328,7 +342,7 @@ def test_the_guard_refuses_whoever_asks(relaxed: Home) -> None:
         relaxed.refuses(pod(context(privileged=True)), "violates Baseline privileged: ", user=user)
 
 
-# -- changes ----------------------------------------------------------------------------------------------------------------
+# -- changes ----------------------------------------------------------------------------------------------------------
 
 
 def test_only_containers_make_an_update_worth_judging(make_home: Callable[..., Home]) -> None:
@@ -369,7 +383,7 @@ def test_the_guard_holds_beside_any_level(make_home: Callable[..., Home]) -> Non
         home.admits(pod())
 
 
-# -- mirror pods ------------------------------------------------------------------------------------------------------------
+# -- mirror pods ------------------------------------------------------------------------------------------------------
 
 
 def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
@@ -383,7 +397,7 @@ def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
     relaxed.refuses(body, "violates Baseline privileged: ", user=relaxed.cluster.tenant(relaxed.name))
 
 
-# -- the largest ------------------------------------------------------------------------------------------------------------
+# -- the largest ------------------------------------------------------------------------------------------------------
 
 
 def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) -> None:
@@ -417,7 +431,15 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
     relaxed.refuses(pod(*(fields | {"ports": []} for _ in range(50))), "violates Baseline")
 
 
-# -- one text ---------------------------------------------------------------------------------------------------------------
+def test_annotations_cost_no_pod_its_admission(relaxed: Home) -> None:
+    """A pod with 30,000 annotations is judged like any other."""
+    many = {f"{number:x}": "" for number in range(30000)}
+    for body, status in ((pod(), 201), (pod({"lifecycle": {}}), 201), (pod(context(privileged=True)), 422)):
+        body["metadata"]["annotations"] = many
+        assert relaxed.create(body).status == status
+
+
+# -- one text ---------------------------------------------------------------------------------------------------------
 
 
 def covers(file: str) -> str:

@@ -193,8 +193,13 @@ class Cluster:
         self.admin.post(f"{base}/rolebindings", binding).expect(201, 409)
         return self.user(f"{name}-{namespace}", "system:authenticated")
 
-    def service_account(self, namespace: str, name: str, seconds: int = 86400) -> pathlib.Path:
-        """A kubeconfig with nothing but a bound token of that service account, fresh at each call."""
+    def service_account(
+        self, namespace: str, name: str, seconds: int = 86400, server: str | None = None
+    ) -> pathlib.Path:
+        """A kubeconfig with nothing but a bound token of that service account, fresh at each call.
+
+        `server` is another address of the API server: a proxy's.
+        """
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         request = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -202,7 +207,8 @@ class Cluster:
             "spec": {"expirationSeconds": seconds},
         }
         token = self.admin.post(path, request).expect(201).body["status"]["token"]
-        return self._write_kubeconfig(f"sa-{namespace}-{name}", {"token": token})
+        file = f"sa-{namespace}-{name}" if server is None else f"sa-{namespace}-{name}-{server.rsplit(':', 1)[1]}"
+        return self._write_kubeconfig(file, {"token": token}, server)
 
     def kubectl(
         self, *words: str, user: pathlib.Path | None = None, stdin: str | None = None
@@ -301,12 +307,12 @@ class Cluster:
         policy.write_text(yaml.safe_dump(_AUDIT_POLICY))
         return [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}", "--audit-log-mode=blocking"]
 
-    def _write_kubeconfig(self, name: str, identity: dict[str, str]) -> pathlib.Path:
+    def _write_kubeconfig(self, name: str, identity: dict[str, str], server: str | None = None) -> pathlib.Path:
         ca = base64.b64encode(self.authority.certificate_path.read_bytes()).decode()
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority-data": ca}}],
+            "clusters": [{"name": "test", "cluster": {"server": server or self.url, "certificate-authority-data": ca}}],
             "users": [{"name": name, "user": identity}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
             "current-context": "test",

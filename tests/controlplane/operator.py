@@ -43,15 +43,18 @@ class OperatorProcess:
         name: str = "operator",
         environment: dict[str, str] | None = None,
         detached: bool = False,
+        server: str | None = None,
     ) -> None:
         self._cluster = running
+        self._server = server
         self.port = cluster.free_ports(1)[0]
         self._environment = environment or {}
         command = [sys.executable, "-m", "hostnetwork_operator"]
         self._component = processes.Component(name, command, running.directory, detached)
 
-    def start(self, *, ready: bool = True) -> Self:
-        kubeconfig = self._cluster.service_account(NAMESPACE, ACCOUNT)
+    def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
+        """With a fresh token, unless a kubeconfig is given; with `ready`, until it has judged everything once."""
+        kubeconfig = kubeconfig or self._cluster.service_account(NAMESPACE, ACCOUNT, server=self._server)
         own = {
             "KUBECONFIG": str(kubeconfig),
             "HOSTNETWORK_ADDRESS": "127.0.0.1",

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import datetime
 import logging
 import time
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ class Operator:
         self.queue = workqueue.WorkQueue()
         self.plans: dict[str, plan.NamespacePlan] = {}
         self._gates: dict[str, snapshot.GateAnswer] = {}
+        self._relist: dict[str, datetime.datetime] = {}
         self._policy_changed = asyncio.Event()
         measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock.skew_seconds))
 
@@ -43,6 +45,9 @@ class Operator:
             self.store.remove(kind, body)
         elif not self.store.put(kind, body):
             return
+        elif why := self.store.unreadable(kind, body):
+            subject = f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+            logs.log(_log, logging.WARNING, "unreadable", kind=kind.value, object=subject, error=why)
         meta = body["metadata"]
         if kind is store.Kind.NAMESPACE:
             self.queue.add(meta["name"])
@@ -84,10 +89,15 @@ class Operator:
     async def reconcile(self, name: str) -> None:
         """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
         started = time.monotonic()
+        if name in self._relist and self.clock.now() >= self._relist[name]:
+            await live.fill_pods(self.api, self.store, name)
+            del self._relist[name]
         seen = self._snapshot(name)
         if seen is None:
+            self._relist.pop(name, None)
             self.plans.pop(name, None)
             self._gates.pop(name, None)
+            self.queue.forget(name)
             self._policy_changed.set()
             return
         made = plan.plan_namespace(seen, self.clock.now())
@@ -105,6 +115,9 @@ class Operator:
         self._tell(made, outcomes, time.monotonic() - started)
         if made.next_check is not None:
             self.queue.add_after(name, (made.next_check - self.clock.now()).total_seconds() + _EARLY_SECONDS)
+        if made.relist is not None:
+            self._relist.setdefault(name, made.relist)
+            self.queue.add_after(name, (made.relist - self.clock.now()).total_seconds() + _EARLY_SECONDS)
         failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
         if failed is not None:
             raise failed

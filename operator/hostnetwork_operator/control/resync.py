@@ -14,6 +14,7 @@ from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
+_OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no reason to restart us
 # What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
 _ORDER: Final = (
     store.Kind.ADMISSION_POLICY,
@@ -33,6 +34,7 @@ class Resync:
         self._settings = settings
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
+        self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
 
     async def fill(self) -> None:
         """Every kind once; waits for as long as that takes, and says what it waits for."""
@@ -47,14 +49,19 @@ class Resync:
             await asyncio.sleep(min(_PAUSE_SECONDS, self._settings.exceptions_resync_seconds))
             now = asyncio.get_running_loop().time()
             for kind in _ORDER:
-                if now - self._when[kind] >= self._interval(kind):
+                if now - self._when[kind] >= self._interval(kind) or kind in self.trouble:
                     await self._list(kind)
 
+    async def refresh(self) -> None:
+        """Every kind once, without waiting for what cannot be listed."""
+        for kind in _ORDER:
+            await self._list(kind)
+
     def stale(self) -> str:
-        """Which kind has not been listed for three intervals, if any: the API server is not to be had, or refuses."""
+        """Which kind has not been listed for three intervals and an outage, if any."""
         now = asyncio.get_running_loop().time()
         for kind, when in self._when.items():
-            if now - when > 3 * self._interval(kind) + 60:
+            if now - when > 3 * self._interval(kind) + _OUTAGE_SECONDS:
                 return f"{kind.value} not listed for {now - when:.0f} s: {self.trouble.get(kind, 'no answer')}"
         return ""
 
@@ -73,7 +80,8 @@ class Resync:
             if kind is store.Kind.POLICY and error.status:
                 self._core.store.policy_unlisted()
             return False
-        self.trouble.pop(kind, None)
+        if self.trouble.pop(kind, None) is not None:
+            self.recovered.set()
         self._when[kind] = asyncio.get_running_loop().time()
         self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())
         if before != (self._core.store.policy_state(), self._core.store.guards()):

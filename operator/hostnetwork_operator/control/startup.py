@@ -101,8 +101,14 @@ async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
 
 
 async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Event) -> None:
-    """kopf, again and again: a watch that fails for good ends kopf, not this process."""
+    """kopf, again and again: a watch that fails for good ends kopf, not this process.
+
+    kopf looks once for what it can watch. So it is begun anew when a kind has come back that was missing.
+    """
     while not stop.is_set():
+        lists.recovered.clear()
+        begin_anew = asyncio.Event()
+        renewing = asyncio.create_task(_when_recovered(lists, begin_anew))
         registry = handlers.registry(core)
         _log_in(registry, core.api)
         try:
@@ -111,15 +117,23 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
                 settings=handlers.settings(),
                 clusterwide=True,
                 standalone=True,
-                stop_flag=stop,
+                stop_flag=begin_anew,
             )
-            stop.set()  # it ends without an error only on SIGTERM, which it takes from us
+            if not begin_anew.is_set():
+                stop.set()  # SIGTERM, whose handler kopf takes from us
         except Exception as error:
             # Whatever kopf gave up on: said, and begun anew with complete lists.
             logs.log(_log, logging.ERROR, "watch-failed", error=f"{type(error).__name__}: {error}")
-        if not stop.is_set():
             await asyncio.sleep(_PAUSE_SECONDS)
-            await lists.fill()
+        finally:
+            renewing.cancel()
+        if not stop.is_set():
+            await lists.refresh()
+
+
+async def _when_recovered(lists: resync.Resync, begin_anew: asyncio.Event) -> None:
+    await lists.recovered.wait()
+    begin_anew.set()
 
 
 def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:

@@ -121,13 +121,12 @@ def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdic
 
 
 def within(path: str, prefix: str) -> bool:
-    """Whether `path` is `prefix` or below it, by path segment."""
-    wanted, given = _segments(prefix), _segments(path)
-    return given[: len(wanted)] == wanted
+    """Whether `path` is `prefix` or below it, by path segment; one trailing slash on either does not matter."""
+    return _closed(path).startswith(_closed(prefix))
 
 
-def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment]
+def _closed(path: str) -> str:
+    return path if path.endswith("/") else path + "/"
 
 
 def _explain(coverages: Sequence[Coverage]) -> str:

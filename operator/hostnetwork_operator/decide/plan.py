@@ -13,6 +13,8 @@ from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import coverage, effects, guards, level, messages, snapshot, status, validity
 from hostnetwork_operator.decide.effects import Effect
 
+# A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
+LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
 _WHAT_RELAXING_RESTS_ON: Final = labels.POLICIES
 _WHAT_GRANTING_RESTS_ON: Final = (
     labels.POLICY_EXCEPTION_WRITERS,
@@ -25,7 +27,8 @@ _WHAT_GRANTING_RESTS_ON: Final = (
 class NamespacePlan:
     """What is the case and what is to be done, in this order. `ask` set: first ask the gate, then plan again.
 
-    `next_check` is the earliest moment at which the plan could differ without anything having changed.
+    `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
+    when the namespace's pods are to be listed again although nothing told of a change.
     """
 
     namespace: snapshot.Namespace
@@ -37,6 +40,7 @@ class NamespacePlan:
     unreadable: int = 0
     effects: tuple[Effect, ...] = ()
     next_check: datetime.datetime | None = None
+    relist: datetime.datetime | None = None
     ask: labels.Level | None = None
 
 
@@ -67,10 +71,12 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *writes[:1],
         *deletes,
         *writes[1:],
-        *_flags(verdicts, gone={e.pod.uid for e in deletes}),
+        *_flags(verdicts, gone={e.pod.uid for e in deletes if isinstance(e, effects.DeletePod)}),
         *_statuses(seen, decision, standings, verdicts, now),
     )
-    return replace(made, effects=doing, next_check=_next_check(seen, decision, standings, now))
+    return replace(
+        made, effects=doing, next_check=_next_check(seen, decision, standings, now), relist=_relist(standings, now)
+    )
 
 
 def deletable(verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, *, trusted: bool) -> bool:
@@ -289,14 +295,15 @@ def _action(
 
 def _deletes(
     seen: snapshot.NamespaceSnapshot, decision: level.Decision, verdicts: Sequence[coverage.PodVerdict]
-) -> list[effects.DeletePod]:
+) -> list[Effect]:
     # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
     trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
-    made = []
+    made: list[Effect] = []
     for verdict in verdicts:
         if deletable(verdict, decision.enforcement, trusted=trusted):
             grace = max(subject.spec.grace_period_seconds for subject in verdict.exceptions)
-            told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
+            made.extend(messages.verdict_events(verdict))
+            told = messages.deletion_events(verdict)
             made.append(effects.DeletePod(verdict.pod.reference, grace, told))
     return made
 
@@ -345,4 +352,9 @@ def _next_check(
     moments = [s.exception.spec.until for s in standings if s.exception.spec.expiry is not None]
     moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
     moments += [decision.again] if decision.again is not None else []
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def _relist(standings: Sequence[validity.Standing], now: datetime.datetime) -> datetime.datetime | None:
+    moments = [s.exception.spec.until + LOOK_AGAIN for s in standings if s.expired and s.exception.spec.deletes]
     return min((moment for moment in moments if moment > now), default=None)

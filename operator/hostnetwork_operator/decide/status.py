@@ -19,8 +19,8 @@ def status_for(
     """The status that should stand; equal to the present one where nothing changed."""
     subject = standing.exception
     present = subject.status
-    covered = sorted(v.pod.name for v in verdicts if _is(v, labels.Verdict.COVERED, subject))
-    remaining = sorted(v.pod.name for v in verdicts if _is(v, labels.Verdict.EXPIRED, subject))
+    covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
+    remaining = pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     made = present.conditions
     for kind, true, reason, message in _conditions(standing, covered, remaining, enforcement):
         made = conditions.set_condition(
@@ -45,8 +45,12 @@ def status_for(
     )
 
 
-def _is(verdict: coverage.PodVerdict, kind: labels.Verdict, subject: exception.HostNetworkException) -> bool:
-    return verdict.verdict is kind and any(e.metadata.uid == subject.metadata.uid for e in verdict.exceptions)
+def pods_with(
+    kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
+) -> list[str]:
+    """Names of the pods that have this verdict by this exception."""
+    uid = subject.metadata.uid
+    return sorted(v.pod.name for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions})
 
 
 def _unapproved(standing: validity.Standing) -> bool:

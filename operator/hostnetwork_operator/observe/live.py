@@ -68,6 +68,17 @@ async def fill(reader: Reader, kept: store.Store, kind: store.Kind) -> set[str]:
     return kept.replace(kind, bodies, version)
 
 
+async def fill_pods(reader: Reader, kept: store.Store, namespace: str) -> None:
+    """Lists one namespace's host-network pods into the store."""
+    path = PATHS[store.Kind.POD].replace("/api/v1/pods", f"/api/v1/namespaces/{namespace}/pods")
+    bodies: list[Body] = []
+    version = "0"
+    async for page, listed in pages(reader, path):
+        bodies += page
+        version = listed
+    kept.replace(store.Kind.POD, bodies, version, namespace)
+
+
 async def gate(
     reader: Reader, namespace: snapshot.Namespace, level: labels.Level, now: datetime.datetime
 ) -> snapshot.GateAnswer:

@@ -5,9 +5,10 @@ version of an object never replaces a newer one, so what the operator has just w
 (resource versions of one resource compare as integers since Kubernetes 1.35, and did in etcd-backed ones before).
 """
 
+import collections
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from hostnetwork_operator.api import exception, labels, policy
 from hostnetwork_operator.decide import guards, snapshot
@@ -28,6 +29,8 @@ class Kind(enum.Enum):
 
 
 Key = tuple[str, str]  # namespace, name
+# How many removed objects are remembered: enough for every answer that could still be under way to one of them.
+_REMEMBERED: Final = 4096
 _Parsed = (
     snapshot.Pod
     | snapshot.UnreadablePod
@@ -46,12 +49,18 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {Kind.POD: {}, Kind.EXCEPTION: {}}
+        self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._last_good: policy.PolicySpec | None = None
 
     def put(self, kind: Kind, body: Body) -> bool:
-        """Takes an object in; False if a newer version of it is there already."""
+        """Takes an object in; False if a newer version of it is there already, or it is known to be gone.
+
+        The answer to a write of ours can come after the watch has told that the object is gone.
+        """
         meta = body["metadata"]
+        if meta["uid"] in self._removed:
+            return False
         key, version = (meta.get("namespace", ""), meta["name"]), int(meta["resourceVersion"])
         present = self._objects[kind].get(key)
         if present is not None and present[0] >= version:
@@ -67,6 +76,9 @@ class Store:
     def remove(self, kind: Kind, body: Body) -> None:
         """Takes an object out, unless another of the same name has come since."""
         meta = body["metadata"]
+        self._removed[meta["uid"]] = None
+        if len(self._removed) > _REMEMBERED:
+            self._removed.popitem(last=False)
         key = (meta.get("namespace", ""), meta["name"])
         present = self._objects[kind].get(key)
         if present is None or present[1] != meta["uid"]:
@@ -80,8 +92,10 @@ class Store:
         if kind is Kind.POLICY and key[1] == policy.NAME:
             self._last_good = None
 
-    def replace(self, kind: Kind, bodies: Iterable[Body], listed_version: str) -> set[str]:
-        """A complete list of a kind; gives the namespaces in which something was not as the store had it.
+    def replace(
+        self, kind: Kind, bodies: Iterable[Body], listed_version: str, namespace: str | None = None
+    ) -> set[str]:
+        """A complete list of a kind, or of one namespace; gives the namespaces that were not as the store had them.
 
         What the list does not have, and is not newer than the list, is gone: a watch that broke does not say so.
         """
@@ -92,7 +106,8 @@ class Store:
             if self.put(kind, body):
                 touched.add(_namespace_of(kind, meta))
         for key, (version, uid, _) in list(self._objects[kind].items()):
-            if key not in seen and version <= int(listed_version):
+            listed = namespace is None or key[0] == namespace
+            if listed and key not in seen and version <= int(listed_version):
                 self.remove(kind, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
                 touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
         if kind is Kind.POLICY:
@@ -122,6 +137,12 @@ class Store:
         """The policy named `default` as it is stored."""
         found = self._objects[Kind.POLICY].get(("", policy.NAME))
         return found[2] if found and isinstance(found[2], snapshot.PolicyObject) else None
+
+    def unreadable(self, kind: Kind, body: Body) -> str:
+        """Why the stored object cannot be understood, or ''."""
+        found = self._objects[kind].get((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+        parsed = found[2] if found else None
+        return parsed.why if isinstance(parsed, snapshot.UnreadablePod | snapshot.UnreadableException) else ""
 
     def guards(self) -> dict[str, snapshot.Guard]:
         """Our admission policies, as they stand."""

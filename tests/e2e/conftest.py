@@ -1,0 +1,170 @@
+"""A governed cluster with the operator running, and the words that its tests are written in."""
+
+import datetime
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import api, cluster, operator
+
+LABEL = "hostnetwork-operator.github.io"
+PSA = "pod-security.kubernetes.io/enforce"
+OPERATOR = "system:serviceaccount:hostnetwork-system:hostnetwork-operator"
+IMAGE = "registry.example.com/netshoot:v0.14"
+_numbers = itertools.count(1)
+
+
+class World:
+    """One cluster, its operator, and what one does and sees there."""
+
+    def __init__(self, running: cluster.Cluster) -> None:
+        self.cluster = running
+        self.admin = running.admin
+        self.operator = operator.OperatorProcess(running)
+
+    # -- doing ----------------------------------------------------------------------------------------------------
+
+    def namespace(self, *, deny: bool = True, labels: dict[str, str] | None = None) -> str:
+        """A new namespace; with `deny`, once the operator enforces in it."""
+        name = f"e2e-{next(_numbers)}"
+        self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}}).expect(201)
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        self.until("its service account", lambda: self.admin.get(account).status == 200)
+        if deny:
+            self.until(f"{name} enforced", lambda: self.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+        return name
+
+    def exception(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> api.Response:
+        """A Diagnostic exception for IMAGE that ends in so many seconds."""
+        body = {
+            "apiVersion": f"{LABEL}/v1alpha1",
+            "kind": "HostNetworkException",
+            "metadata": {"name": name},
+            "spec": {
+                "type": "Diagnostic",
+                "owner": "team-sre",
+                "reason": "Capture SYN retries on a node",
+                "ticket": "INC-4711",
+                "expiry": self.time(seconds),
+                "images": [IMAGE],
+                **spec,
+            },
+        }
+        body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
+        return self.admin.post(self.exceptions(namespace), body)
+
+    def pod(self, namespace: str, name: str = "capture", *, dry_run: bool = False, **spec: Any) -> api.Response:
+        """A hostNetwork pod of IMAGE."""
+        wanted = {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}], **spec}
+        query = "?dryRun=All" if dry_run else ""
+        return self.admin.post(f"{self.pods(namespace)}{query}", {"metadata": {"name": name}, "spec": wanted})
+
+    def granted_pod(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> None:
+        """An exception in force, and a pod under it that is seen as covered."""
+        self.exception(namespace, name, seconds=seconds, **spec).expect(201)
+        self.until("a pod under it is admitted", lambda: self.pod(namespace, name).status == 201)
+        self.until("it is covered", lambda: self.status(namespace, name).get("coveredPods") == 1)
+
+    # -- seeing ---------------------------------------------------------------------------------------------------
+
+    def pods(self, namespace: str) -> str:
+        return f"/api/v1/namespaces/{namespace}/pods"
+
+    def exceptions(self, namespace: str) -> str:
+        return f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
+
+    def metadata(self, namespace: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.admin.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]
+        return found
+
+    def labels(self, namespace: str) -> dict[str, str]:
+        return dict(self.metadata(namespace)["labels"])
+
+    def grants(self, namespace: str) -> dict[str, str]:
+        annotations = self.metadata(namespace).get("annotations", {})
+        return {key.split("/")[1]: value for key, value in annotations.items() if key.startswith("grant.")}
+
+    def status(self, namespace: str, name: str = "capture") -> dict[str, Any]:
+        return dict(self.admin.get(f"{self.exceptions(namespace)}/{name}").expect(200).body.get("status", {}))
+
+    def condition(self, namespace: str, name: str = "capture", kind: str = "Ready") -> dict[str, Any]:
+        found = [c for c in self.status(namespace, name).get("conditions", []) if c["type"] == kind]
+        return dict(found[0]) if found else {}
+
+    def ready(self, namespace: str, name: str = "capture") -> str:
+        return str(self.condition(namespace, name).get("reason", ""))
+
+    def verdict(self, namespace: str, pod: str) -> str | None:
+        body = self.admin.get(f"{self.pods(namespace)}/{pod}").body
+        return str(body["metadata"].get("labels", {}).get(f"{LABEL}/verdict", "")) or None
+
+    def gone(self, namespace: str, pod: str = "capture") -> bool:
+        return self.admin.get(f"{self.pods(namespace)}/{pod}").status == 404
+
+    def events(self, namespace: str) -> list[tuple[str, str, str]]:
+        """Kind, name and reason of the operator's Events, with repetitions."""
+        found = self.admin.items(f"/api/v1/namespaces/{namespace}/events")
+        ours = [e for e in found if e["source"].get("component") == "hostnetwork-operator"]
+        return sorted((e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in ours)
+
+    def time(self, seconds: float = 0) -> str:
+        """The API server's time, moved by so many seconds."""
+        return f"{self.now() + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+    def now(self) -> datetime.datetime:
+        probe = {"metadata": {"name": "what-time-is-it"}}
+        answer = self.admin.post("/api/v1/namespaces/default/configmaps?dryRun=All", probe).expect(201)
+        return datetime.datetime.fromisoformat(answer.body["metadata"]["creationTimestamp"])
+
+    def writes(self, since: int = 0) -> list[dict[str, Any]]:
+        """What the operator has written, from the audit log, dry runs left out."""
+        verbs = {"create", "update", "patch", "delete", "deletecollection"}
+        return [
+            event
+            for event in itertools.islice(self.cluster.audit_events(), since, None)
+            if event["user"]["username"] == OPERATOR and event["verb"] in verbs and "dryRun" not in event["requestURI"]
+        ]
+
+    def until(self, what: str, probe: Callable[[], object], deadline_seconds: float = 30) -> None:
+        """Until `probe` holds; AssertionError with the operator's last lines else."""
+        deadline = time.monotonic() + deadline_seconds
+        while not probe():
+            assert time.monotonic() < deadline, f"never: {what}\n{self.operator.tail(10)}"
+            time.sleep(0.03)
+
+    def holds_until(self, moment: datetime.datetime, what: str, probe: Callable[[], object]) -> None:
+        """`probe` holds again and again until the API server's clock shows `moment`."""
+        while self.now() < moment:
+            assert probe(), f"no longer: {what}\n{self.operator.tail(10)}"
+
+
+@pytest.fixture(scope="package")
+def installed() -> Iterator[World]:
+    """A cluster as the README's enforce overlay leaves it, policies in force; the operator is not started."""
+    with cluster.Cluster(audit=True) as running:
+        operator.install(running, "enforce")
+        world = World(running)
+        since = world.now()
+        # An exception counts only if it was written when its admission policies were five seconds old.
+        world.until("the policies have settled", lambda: world.now() > since + datetime.timedelta(seconds=6))
+        yield world
+        world.operator.stop()
+
+
+@pytest.fixture
+def world(installed: World) -> World:
+    """That cluster with the operator running."""
+    if not installed.operator.running():
+        installed.operator.start()
+    return installed
+
+
+@pytest.fixture
+def unattended(installed: World) -> World:
+    """That cluster; a test stops, kills and starts the operator as it likes."""
+    if not installed.operator.running():
+        installed.operator.start()
+    return installed

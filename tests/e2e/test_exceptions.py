@@ -1,0 +1,182 @@
+"""From an applied exception to its pod, to its end."""
+
+import datetime
+
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+
+
+def test_an_applied_exception_admits_its_pod(world: World) -> None:
+    """The level is lifted, the pod gets in, and the exception's status names it."""
+    name = world.namespace()
+    assert world.pod(name).status == 403
+    world.granted_pod(name)
+    assert world.labels(name)[PSA] == "privileged"
+    assert world.labels(name)[f"{LABEL}/guard"] == "baseline"
+    assert world.status(name)["samplePods"] == ["capture"]
+    assert world.ready(name) == "Active"
+    assert world.verdict(name, "capture") is None
+
+
+def test_a_grant_covers_nothing_else(world: World) -> None:
+    """While it is relaxed, another image is refused by host-namespaces, and a privileged pod by the guard."""
+    name = world.namespace()
+    world.granted_pod(name)
+    other = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
+    assert other.status == 422
+    assert "host-namespaces" in other.message
+    privileged = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
+    plain = world.pod(name, "plain", hostNetwork=False, containers=[privileged])
+    assert plain.status == 422
+    assert "relaxed-namespace" in plain.message
+
+
+def test_a_diagnostic_ends(world: World) -> None:
+    """At its expiry the namespace is restored, its pod deleted, a new one refused, and the record says so."""
+    name = world.namespace()
+    world.granted_pod(name, seconds=8)
+    world.until("its pod is deleted", lambda: world.gone(name))
+    world.until("the record says so", lambda: world.ready(name) == "Expired")
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+    assert world.labels(name)[PSA] == "baseline"
+    assert world.labels(name)[f"{LABEL}/guard"] == "baseline", "the guard stays for good"
+    assert world.grants(name) == {}
+    assert world.pod(name).status == 403
+    told = [reason for _, _, reason in world.events(name)]
+    expected = ["Active", "Expired", "ExpiredPodDeleted", "HostNamespacesExpired"]
+    expected += ["LevelEnforced", "LevelRelaxed", "LevelRestored"]
+    assert expected == sorted(told)
+
+
+def test_revoking_cleans_up(world: World) -> None:
+    """An expiry moved to now ends the exception like one that ran out."""
+    name = world.namespace()
+    world.granted_pod(name)
+    body = {"spec": {"expiry": world.time(2)}}
+    world.admin.patch(f"{world.exceptions(name)}/capture", body).expect(200)
+    world.until("its pod is deleted", lambda: world.gone(name))
+    world.until("it is restored", lambda: world.labels(name)[PSA] == "baseline")
+
+
+def test_extending_keeps_the_pod(world: World) -> None:
+    """An expiry moved on before it passes leaves the pod where it is."""
+    name = world.namespace()
+    world.granted_pod(name, seconds=6)
+    first = datetime.datetime.fromisoformat(world.admin.get(f"{world.exceptions(name)}/capture").body["spec"]["expiry"])
+    world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(600)}}).expect(200)
+    world.holds_until(first + datetime.timedelta(seconds=3), "the pod lives", lambda: not world.gone(name))
+    assert world.ready(name) == "Active"
+
+
+def test_deleting_an_exception_flags_its_pods_and_deletes_none(world: World) -> None:
+    """Its grant ends, its pod becomes Uncovered and lives on."""
+    name = world.namespace()
+    world.granted_pod(name)
+    world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
+    world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Uncovered")
+    world.until("the level is restored", lambda: world.labels(name)[PSA] == "baseline")
+    assert not world.gone(name)
+
+
+def test_an_application_that_ends_is_flagged_and_lives_on(world: World) -> None:
+    """Only pods of Diagnostic exceptions are deleted."""
+    name = world.namespace()
+    world.granted_pod(name, seconds=6, type="Application")
+    world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
+    world.until("the level is restored", lambda: world.labels(name)[PSA] == "baseline")
+    world.until("CleanedUp tells", lambda: world.condition(name, kind="CleanedUp").get("reason") == "Reported")
+    assert not world.gone(name)
+
+
+def test_a_diagnostic_that_only_reports_deletes_nothing(world: World) -> None:
+    """onExpiry: Report flags."""
+    name = world.namespace()
+    world.granted_pod(name, seconds=6, onExpiry="Report")
+    world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
+    assert not world.gone(name)
+
+
+def test_a_pod_covered_by_another_exception_is_spared(world: World) -> None:
+    """The end of one exception does not touch a pod that another in force covers."""
+    name = world.namespace()
+    world.exception(name, "longer", seconds=3600).expect(201)
+    world.exception(name, "shorter", seconds=6).expect(201)
+    world.until("the pod is admitted", lambda: world.pod(name).status == 201)
+    world.until("the shorter has ended", lambda: world.ready(name, "shorter") == "Expired")
+    world.until("the longer covers it", lambda: world.status(name, "longer").get("coveredPods") == 1)
+    assert not world.gone(name)
+    assert world.labels(name)[PSA] == "privileged"
+    assert set(world.grants(name)) == {"longer"}
+
+
+def test_describe_explains_itself(world: World) -> None:
+    """kubectl describe of exception, pod and namespace says what is the case and why, in words."""
+    name = world.namespace()
+    world.granted_pod(name)
+    world.exception(name, "typo", seconds=3600, serviceAccountName="nobody").expect(201)
+    world.until("both are judged", lambda: world.ready(name, "typo") == "Active")
+    listed = world.cluster.kubectl("get", "hne", "-n", name).stdout
+    assert "TYPE" in listed
+    assert "Diagnostic" in listed
+    assert "team-sre" in listed
+    described = world.cluster.kubectl("describe", "hne", "capture", "-n", name).stdout
+    assert "in force until" in described
+    assert "1 pod covered by it" in described
+    world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
+    world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Uncovered")
+    pod = world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
+    assert "HostNamespacesUncovered" in pod
+    assert "exception 'typo' does not cover it" in pod
+    assert "it is for service account 'nobody'" in pod
+    namespace = world.cluster.kubectl("describe", "ns", name).stdout
+    assert "hostnetwork-operator.github.io/enforcement=Deny" in namespace
+
+
+def test_kubectl_debug_node_ends_with_its_exception(world: World) -> None:
+    """The real thing: kubectl's own debug pod is admitted, covered, and deleted at the expiry."""
+    name = world.namespace()
+    spec = {"hostNamespaces": ["Network", "PID", "IPC"], "hostPaths": [{"path": "/", "readOnly": False}]}
+    world.exception(name, "node-debug", seconds=12, images=["registry.example.com/busybox:1.37"], **spec).expect(201)
+    words = ["debug", "node/node-1", "-n", name, "--image=registry.example.com/busybox:1.37", "--profile=general"]
+    world.until("kubectl debug is admitted", lambda: world.cluster.kubectl(*words).returncode == 0)
+    pods = [pod["metadata"]["name"] for pod in world.admin.items(world.pods(name))]
+    assert len(pods) == 1
+    assert pods[0].startswith("node-debugger-node-1-")
+    world.until("it is covered", lambda: world.status(name, "node-debug").get("coveredPods") == 1)
+    world.until("it is deleted", lambda: world.gone(name, pods[0]))
+
+
+def test_a_tenant_is_told_what_to_ask_for(world: World) -> None:
+    """With every verb in his namespace a tenant can write no exception, and the refusal names the way."""
+    name = world.namespace()
+    tenant = world.cluster.tenant(name)
+    body = {
+        "apiVersion": f"{LABEL}/v1alpha1",
+        "kind": "HostNetworkException",
+        "metadata": {"name": "mine"},
+        "spec": {
+            "type": "Diagnostic",
+            "owner": "me",
+            "reason": "I would like to have it",
+            "ticket": "X-1",
+            "expiry": world.time(600),
+            "images": [IMAGE],
+        },
+    }
+    answer = world.cluster.api(tenant).post(world.exceptions(name), body)
+    assert answer.status == 422
+    assert "approve" in answer.message
+    assert world.grants(name) == {}
+
+
+def test_an_exception_from_an_earlier_namespace_counts_for_nothing(world: World) -> None:
+    """Written in one incarnation, its record is worth nothing in the next: a new object is judged anew."""
+    name = world.namespace()
+    world.exception(name).expect(201)
+    world.until("in force", lambda: world.ready(name) == "Active")
+    first = world.status(name)["namespaceUID"]
+    assert first == world.metadata(name)["uid"]
+    world.admin.delete(f"/api/v1/namespaces/{name}").expect(200)
+    world.until("it is gone", lambda: world.admin.get(f"/api/v1/namespaces/{name}").status == 404, 60)
+    world.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
+    world.until("enforced again", lambda: world.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+    assert world.grants(name) == {}

@@ -1,0 +1,168 @@
+"""The policy's modes, rules and exempt namespaces, and the way from one to the other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import LABEL, PSA, World
+
+_POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+
+
+@pytest.fixture
+def waves(world: World) -> Iterator[World]:
+    """The policy with rules by the label `wave`; afterwards as it was."""
+    before = world.admin.get(_POLICY).expect(200).body["spec"]
+    rules = [
+        {"selector": {"matchLabels": {"wave": "audit"}}, "mode": "Audit"},
+        {"selector": {"matchLabels": {"wave": "now"}}, "rollout": "Immediate"},
+        {
+            "selector": {"matchExpressions": [{"key": "wave", "operator": "In", "values": ["agents"]}]},
+            "enforce": "privileged",
+        },
+        {"selector": {"matchLabels": {"wave": "strict"}}, "enforce": "restricted"},
+    ]
+    _set(world, {**before, "rules": rules})
+    yield world
+    _set(world, {**before, "rules": [], "exemptNamespaces": before["exemptNamespaces"]})
+
+
+def _set(world: World, spec: dict[str, Any]) -> None:
+    world.admin.patch(_POLICY, {"spec": spec}).expect(200)
+
+
+def _enforcement(world: World, name: str) -> str | None:
+    return world.labels(name).get(f"{LABEL}/enforcement")
+
+
+def test_in_audit_everything_is_shown_and_nothing_refused(waves: World) -> None:
+    """A hostNetwork pod gets in and is flagged, levels are audited and warned about, none is enforced."""
+    name = waves.namespace(deny=False, labels={"wave": "audit"})
+    waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
+    answer = waves.pod(name, "squatter").expect(201)
+    assert any("host-namespaces" in warning for warning in answer.warnings), answer.warnings
+    waves.until("it is flagged", lambda: waves.verdict(name, "squatter") == "Uncovered")
+    assert PSA not in waves.labels(name)
+    assert waves.labels(name)["pod-security.kubernetes.io/warn"] == "restricted"
+
+
+def test_in_audit_an_exception_counts_and_its_end_deletes_nothing(waves: World) -> None:
+    """A covered pod is not flagged; when the exception ends the pod is flagged as Expired, and lives on."""
+    name = waves.namespace(deny=False, labels={"wave": "audit"})
+    waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
+    waves.granted_pod(name, seconds=6)
+    assert set(waves.grants(name)) == {"capture"}
+    assert PSA not in waves.labels(name)
+    waves.until("it is flagged", lambda: waves.verdict(name, "capture") == "Expired")
+    waves.until(
+        "it says why it lives on", lambda: waves.condition(name, kind="CleanedUp").get("reason") == "NotEnforced"
+    )
+    assert not waves.gone(name)
+
+
+def test_from_enforce_to_audit_the_level_before_comes_back(waves: World) -> None:
+    """Guard, grants' effect and the level go; what stood before adoption is written back; and it says so."""
+    name = waves.namespace(labels={"wave": "later"})
+    waves.granted_pod(name)
+    assert waves.labels(name)[PSA] == "privileged"
+    waves.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"wave": "audit"}}}).expect(200)
+    waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
+    assert PSA not in waves.labels(name)
+    assert f"{LABEL}/guard" not in waves.labels(name)
+    assert f"{LABEL}/level-before" not in waves.metadata(name)["annotations"]
+    waves.until("its Event", lambda: ("Namespace", name, "EnforcementAudit") in waves.events(name))
+    waves.pod(name, "squatter").expect(201)
+
+
+def test_a_level_that_stood_before_is_written_back(waves: World) -> None:
+    """A namespace that was explicitly privileged before adoption is privileged again in Audit."""
+    name = waves.namespace(labels={"wave": "later", PSA: "privileged"})
+    assert waves.labels(name)[PSA] == "baseline"
+    waves.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"wave": "audit"}}}).expect(200)
+    waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
+    assert waves.labels(name)[PSA] == "privileged"
+
+
+def test_immediate_enforces_over_what_lives_there(waves: World) -> None:
+    """With rollout Immediate a namespace with an offender is enforced at once; the offender is flagged and lives on."""
+    name = waves.namespace(deny=False, labels={"wave": "audit"})
+    waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
+    waves.pod(name, "squatter").expect(201)
+    waves.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"wave": "now"}}}).expect(200)
+    waves.until("it is enforced", lambda: _enforcement(waves, name) == "Deny")
+    assert waves.labels(name)[PSA] == "baseline"
+    assert waves.pod(name, "another").status == 403
+    waves.until("it is flagged", lambda: waves.verdict(name, "squatter") == "Uncovered")
+    assert not waves.gone(name, "squatter")
+
+
+def test_a_namespace_kept_for_agents_still_needs_exceptions(waves: World) -> None:
+    """With target privileged PSA refuses nothing and no guard is set, and host-namespaces refuses all the same."""
+    name = waves.namespace(labels={"wave": "agents"})
+    assert waves.labels(name)[PSA] == "privileged"
+    refused = waves.pod(name)
+    assert refused.status == 422
+    assert "host-namespaces" in refused.message
+    waves.granted_pod(name)
+    assert f"{LABEL}/guard" not in waves.labels(name)
+
+
+def test_restricted_and_an_exception_exclude_each_other_for_now(waves: World) -> None:
+    """Where the guard would have to hold Restricted, an exception is Invalid and says so; nothing is relaxed."""
+    name = waves.namespace(labels={"wave": "strict"})
+    assert waves.labels(name)[PSA] == "restricted"
+    waves.exception(name).expect(201)
+    waves.until("it is judged", lambda: waves.ready(name) == "Invalid")
+    assert "restricted" in waves.condition(name)["message"]
+    assert waves.labels(name)[PSA] == "restricted"
+    other = waves.namespace()
+    waves.exception(other, podSecurityLevel="restricted").expect(201)
+    waves.until("it is judged", lambda: waves.ready(other) == "Invalid")
+
+
+def test_a_namespace_that_becomes_exempt_is_cleaned_in_one_write(waves: World) -> None:
+    """Everything of ours goes, the level that stood before is written back, and afterwards nothing is written."""
+    name = waves.namespace()
+    before = waves.admin.get(_POLICY).body["spec"]
+    _set(waves, {**before, "exemptNamespaces": [*before["exemptNamespaces"], name]})
+    waves.until("it is released", lambda: _enforcement(waves, name) is None)
+    assert {"kubernetes.io/metadata.name"} == set(waves.labels(name))
+    assert not waves.metadata(name).get("annotations")
+    _set(waves, before)
+    waves.until("it is governed again", lambda: _enforcement(waves, name) == "Deny")
+
+
+def test_a_new_ceiling_makes_a_longer_exception_invalid(waves: World) -> None:
+    """An exception that outlives a lowered exceptions.maxDuration is Invalid, and the message does the sum."""
+    name = waves.namespace()
+    waves.exception(name, seconds=4 * 3600).expect(201)
+    waves.until("in force", lambda: waves.ready(name) == "Active")
+    before = waves.admin.get(_POLICY).body["spec"]
+    _set(waves, {"exceptions": {"maxDuration": {"Diagnostic": "2h"}}})
+    waves.until("it is judged", lambda: waves.ready(name) == "Invalid")
+    assert "(2h after creation)" in waves.condition(name)["message"]
+    waves.until("its grant is gone", lambda: waves.grants(name) == {})
+    _set(waves, before)
+    waves.until("in force again", lambda: waves.ready(name) == "Active")
+
+
+def test_the_policy_tells_how_the_cluster_stands(waves: World) -> None:
+    """`kubectl get hnep` counts namespaces and pods, and says that the policy is acted on."""
+    name = waves.namespace()
+    waves.granted_pod(name)
+
+    def told() -> bool:
+        status = waves.admin.get(_POLICY).body.get("status", {})
+        namespaces = waves.admin.items("/api/v1/namespaces")
+        values = [n["metadata"]["labels"].get(f"{LABEL}/enforcement") for n in namespaces]
+        counted = status.get("namespaces", {})
+        return (
+            counted.get("deny") == values.count("Deny")
+            and counted.get("audit") == values.count("Audit")
+            and counted.get("exempt") == 3
+            and status["pods"]["covered"] >= 1
+        )
+
+    waves.until("the counts are those of the cluster", told)
+    assert "Accepted" in waves.cluster.kubectl("get", "hnep").stdout

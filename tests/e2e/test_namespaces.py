@@ -1,0 +1,85 @@
+"""Namespaces get the level they should have, keep it, and keep what somebody made stricter."""
+
+from tests.e2e.conftest import LABEL, PSA, World
+
+
+def test_a_new_namespace_gets_its_labels(world: World) -> None:
+    """A namespace that nobody labelled is enforced at the policy's levels, and says so in an Event."""
+    name = world.namespace()
+    assert {
+        f"{LABEL}/enforcement": "Deny",
+        PSA: "baseline",
+        f"{PSA}-version": "latest",
+        "pod-security.kubernetes.io/audit": "restricted",
+        "pod-security.kubernetes.io/audit-version": "latest",
+        "pod-security.kubernetes.io/warn": "restricted",
+        "pod-security.kubernetes.io/warn-version": "latest",
+        "kubernetes.io/metadata.name": name,
+    } == world.labels(name)
+    world.until("its Event", lambda: ("Namespace", name, "LevelEnforced") in world.events(name))
+
+
+def test_a_removed_label_comes_back_with_an_event(world: World) -> None:
+    """Each of the operator's labels that a cluster administrator removes is put back, and an Event says so."""
+    name = world.namespace()
+    for label in (PSA, f"{PSA}-version", "pod-security.kubernetes.io/warn", f"{LABEL}/enforcement"):
+        before = world.labels(name)
+        world.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {label: None}}}).expect(200)
+        world.until(f"{label} is back", lambda before=before: world.labels(name) == before)
+    world.until("the Event", lambda: ("Namespace", name, "LabelsRepaired") in world.events(name))
+
+
+def test_a_stricter_level_that_somebody_set_stays(world: World) -> None:
+    """Restricted set by a user outlives the operator's next judgements, and no exception lifts it."""
+    name = world.namespace()
+    stricter = {"metadata": {"labels": {PSA: "restricted"}}}
+    world.admin.patch(f"/api/v1/namespaces/{name}?fieldManager=somebody", stricter).expect(200)
+    world.exception(name).expect(201)
+    world.until("the exception is judged", lambda: world.ready(name) == "LevelOwnedByOther")
+    assert world.labels(name)[PSA] == "restricted"
+    assert "somebody" in world.condition(name)["message"]
+    assert world.grants(name) == {}
+
+
+def test_a_looser_level_is_tightened(world: World) -> None:
+    """Privileged set by an administrator is put back to the target."""
+    name = world.namespace()
+    looser = {"metadata": {"labels": {PSA: "privileged"}}}
+    world.admin.patch(f"/api/v1/namespaces/{name}?fieldManager=somebody", looser).expect(200)
+    world.until("it is put back", lambda: world.labels(name)[PSA] == "baseline")
+
+
+def test_a_namespace_with_an_offender_is_held_and_says_by_whom(unattended: World) -> None:
+    """What lived there before is not refused: the namespace waits, names the pod, and is enforced once it is gone."""
+    unattended.operator.stop()
+    name = unattended.namespace(deny=False)
+    unattended.pod(name, "squatter").expect(201)
+    unattended.operator.start()
+    unattended.until("it is Held", lambda: unattended.labels(name).get(f"{LABEL}/enforcement") == "Held")
+    held_by = unattended.metadata(name)["annotations"][f"{LABEL}/held-by"]
+    assert "squatter" in held_by
+    assert PSA not in unattended.labels(name)
+    unattended.until("the pod is flagged", lambda: unattended.verdict(name, "squatter") == "Uncovered")
+    unattended.admin.delete(f"{unattended.pods(name)}/squatter", {"gracePeriodSeconds": 0}).expect(200)
+    unattended.until(
+        "it is enforced", lambda: unattended.labels(name).get(f"{LABEL}/enforcement") == "Deny", deadline_seconds=90
+    )
+    assert unattended.labels(name)[PSA] == "baseline"
+
+
+def test_exempt_namespaces_are_not_written_into(world: World) -> None:
+    """kube-system carries nothing of ours, also with host pods in it; they are counted as Exempt."""
+    world.pod("kube-system", "agent").expect(201)
+    world.until("it is counted", lambda: 'namespace="kube-system",verdict="Exempt"} 1.0' in world.operator.metrics())
+    assert not [key for key in world.labels("kube-system") if LABEL in key or "pod-security" in key]
+    assert world.verdict("kube-system", "agent") is None
+    world.admin.delete(f"{world.pods('kube-system')}/agent", {"gracePeriodSeconds": 0}).expect(200)
+
+
+def test_a_namespace_goes_with_everything_in_it(unattended: World) -> None:
+    """Deleting a namespace with grants, exceptions and pods needs no operator; nothing of ours stands in the way."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    unattended.operator.stop()
+    unattended.admin.delete(f"/api/v1/namespaces/{name}").expect(200)
+    unattended.until("it is gone", lambda: unattended.admin.get(f"/api/v1/namespaces/{name}").status == 404, 60)

@@ -1,0 +1,126 @@
+"""With the operator dead or silent nothing opens, nothing ordinary is refused, and nothing is written for nothing."""
+
+import datetime
+import time
+
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+
+
+def test_with_the_operator_stopped_a_grant_admits_nothing_from_its_expiry(unattended: World) -> None:
+    """Before that second the pod gets in, from it the API server refuses, and ordinary pods get in all along."""
+    name = unattended.namespace()
+    unattended.granted_pod(name, seconds=8)
+    expiry = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
+    unattended.operator.kill()
+    admitted: list[str] = []
+    while unattended.time() < expiry:
+        answer = unattended.pod(name, "another", dry_run=True)
+        if answer.status == 201:
+            admitted.append(answer.body["metadata"]["creationTimestamp"])
+        assert unattended.pod(name, "plain", dry_run=True, hostNetwork=False).status == 201
+    assert admitted
+    assert max(admitted) < expiry
+    refused = unattended.pod(name, "another", dry_run=True)
+    assert refused.status == 422
+    assert "host-namespaces" in refused.message
+    assert unattended.pod(name, "plain", dry_run=True, hostNetwork=False).status == 201
+    unattended.operator.start()
+    unattended.until("restored after the start", lambda: unattended.labels(name)[PSA] == "baseline")
+    unattended.until("its pod is deleted", lambda: unattended.gone(name))
+
+
+def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(unattended: World) -> None:
+    """kubectl set image and kubectl debug of a host-namespace pod are refused; of an ordinary one they are not."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    unattended.pod(name, "plain", hostNetwork=False).expect(201)
+    unattended.operator.kill()
+    kubectl = unattended.cluster.kubectl
+    refused = kubectl("set", "image", "pod/capture", "main=registry.example.com/other:1", "-n", name)
+    assert refused.returncode != 0
+    assert "host-namespaces" in refused.stderr
+    assert kubectl("set", "image", "pod/plain", "main=registry.example.com/other:1", "-n", name).returncode == 0
+    debug = ["--image=registry.example.com/busybox:1.37", "-n", name, "--attach=false", "--profile=baseline"]
+    refused = kubectl("debug", "pod/capture", *debug)
+    assert refused.returncode != 0
+    assert "host-namespaces" in refused.stderr
+    assert kubectl("debug", "pod/plain", *debug).returncode == 0
+    unattended.operator.start()
+
+
+def test_nothing_is_written_when_nothing_changes(world: World) -> None:
+    """With pods covered and uncovered, grants and Held namespaces, two resyncs pass without one write."""
+    name = world.namespace()
+    world.granted_pod(name)
+    before = -1
+    while (count := len(world.writes())) != before:
+        before = count
+        time.sleep(6)  # longer than the policy's counts are gathered; a pause is what is tested
+    listed = sum(e["verb"] == "list" for e in world.cluster.audit_events())
+    world.until(
+        "the exceptions were listed again",
+        lambda: sum(e["verb"] == "list" for e in world.cluster.audit_events()) > listed + 1,
+        deadline_seconds=90,
+    )
+    assert before == len(world.writes())
+
+
+def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: World) -> None:
+    """Pods, namespaces, exceptions and policies are as their owners made them, but for our labels and grants."""
+    name = world.namespace()
+    world.granted_pod(name)
+    everything = [
+        *world.admin.items("/api/v1/pods"),
+        *world.admin.items("/api/v1/namespaces"),
+        *world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions"),
+        *world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies"),
+    ]
+    assert len(everything) > 8
+    for body in everything:
+        metadata = body["metadata"]
+        assert "finalizers" not in metadata, metadata["name"]
+        assert not [key for key in metadata.get("annotations", {}) if "kopf" in key], metadata["name"]
+
+
+def test_ordinary_pods_are_not_watched(world: World) -> None:
+    """The pod watch selects on the server: no event of an ordinary pod reaches the operator."""
+    world.until("the watch is there", lambda: [e for e in _pod_requests(world) if e["verb"] == "watch"])
+    for event in _pod_requests(world):
+        assert "fieldSelector=spec.hostNetwork%3Dtrue" in event["requestURI"], event["requestURI"]
+
+
+def _pod_requests(world: World) -> list[dict[str, str]]:
+    user = "system:serviceaccount:hostnetwork-system:hostnetwork-operator"
+    return [
+        event
+        for event in world.cluster.audit_events()
+        if event["user"]["username"] == user
+        and event["verb"] in {"list", "watch"}
+        and event["objectRef"]["resource"] == "pods"
+    ]
+
+
+def test_a_static_pods_mirror_is_shown_and_left_alone(world: World) -> None:
+    """A kubelet's mirror pod is admitted without a grant, labelled Static, and never deleted."""
+    name = world.namespace()
+    node = world.admin.get("/api/v1/nodes/node-1").expect(200).body
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": node["metadata"]["uid"], "controller": True}
+    mirror = {
+        "metadata": {
+            "name": "static-proxy-node-1",
+            "annotations": {"kubernetes.io/config.mirror": "abc", "kubernetes.io/config.source": "file"},
+            "ownerReferences": [owner],
+        },
+        "spec": {"hostNetwork": True, "nodeName": "node-1", "containers": [{"name": "main", "image": IMAGE}]},
+    }
+    kubelet = world.cluster.api(world.cluster.node_user("node-1"))
+    # Where PSA enforces Baseline it refuses mirror pods as well, whoever asks: they run all the same, unseen.
+    assert kubelet.post(world.pods(name), mirror).status == 403
+    world.exception(name).expect(201)
+    world.until("relaxed", lambda: world.labels(name)[PSA] == "privileged")
+    world.until("it is admitted", lambda: kubelet.post(world.pods(name), mirror).status in {201, 409})
+    world.until("it is shown", lambda: world.verdict(name, "static-proxy-node-1") == "Static")
+    world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(1)}}).expect(200)
+    world.until("the exception has ended", lambda: world.ready(name) == "Expired")
+    later = world.now() + datetime.timedelta(seconds=3)
+    world.holds_until(later, "the mirror pod is left alone", lambda: not world.gone(name, "static-proxy-node-1"))

@@ -1,0 +1,126 @@
+"""A proxy between the operator and the API server that does harm at a chosen moment.
+
+Plain HTTP on loopback towards the operator, TLS towards the API server; the operator's own token passes through.
+"""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "content-encoding"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """One write as it passed: method, path, and the status that the API server gave (0: it never got there)."""
+
+    method: str
+    path: str
+    status: int
+
+
+class Proxy:
+    """Passes requests on. `harm` is asked at each counted write, by its number from 1, whether to do harm: "before"
+    kills whoever asks before the write is passed on, "after" once it is done and before the answer is.
+    """
+
+    def __init__(self, server: str, ca_file: str, counts: Callable[[str], bool] = lambda _: True) -> None:
+        self._server = server
+        self._ssl = ssl.create_default_context(cafile=ca_file)
+        self._ssl.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._counts = counts
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.writes: list[Write] = []
+        self.harm: Callable[[int], str] = lambda _number: ""
+        self.kill: Callable[[], None] = lambda: None
+        self.refused: Callable[[str, str], int] = lambda _method, _path: 0
+        self.requests: collections.Counter[str] = collections.Counter()
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def _start(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=None)
+        self._session = aiohttp.ClientSession(
+            timeout=timeout, connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
+        )
+        application = web.Application(client_max_size=0)
+        application.router.add_route("*", "/{path:.*}", self._pass)
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _pass(self, request: web.Request) -> web.StreamResponse:
+        path = str(request.rel_url)
+        self.requests[request.method] += 1
+        status = self.refused(request.method, path)
+        if status:
+            body = {"kind": "Status", "status": "Failure", "message": "refused by the test", "code": status}
+            return web.json_response(body, status=status)
+        number, harm = 0, ""
+        counted = request.method in _WRITES and "dryRun" not in path and self._counts(path)
+        if counted:
+            number = len(self.writes) + 1
+            self.writes.append(Write(request.method, path, 0))
+            harm = self.harm(number)
+            if harm == "before":
+                self.kill()
+                raise web.HTTPServiceUnavailable
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
+        data = await request.read()
+        async with self._session.request(
+            request.method, self._server + path, headers=headers, data=data or None, ssl=self._ssl
+        ) as answer:
+            if counted:
+                self.writes[number - 1] = Write(request.method, path, answer.status)
+                await answer.read()
+                if harm == "after":
+                    self.kill()
+            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP]
+            if "Content-Encoding" in answer.headers:
+                kept.append(("Content-Encoding", answer.headers["Content-Encoding"]))
+            response = web.StreamResponse(status=answer.status)
+            for key, value in kept:
+                response.headers.add(key, value)
+            with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # whoever asked is dead: that is the test
+                await response.prepare(request)
+                if counted:
+                    await response.write(await answer.read())
+                else:
+                    async for chunk in answer.content.iter_any():
+                        await response.write(chunk)
+                await response.write_eof()
+            return response

@@ -1,0 +1,170 @@
+"""kill -9 of the operator before and after each of its writes: what is overdue is done once, nothing else is.
+
+One scenario whose writes come in one order, in a namespace of its own: it is enforced, a grant is given and taken,
+one pod is deleted, one flagged, one spared. First it runs undisturbed and its writes are counted; then once for each
+write and each side of it, with the kill there and a second process that finishes the work.
+"""
+
+import collections
+import datetime
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.controlplane import operator
+from tests.e2e.conftest import LABEL, PSA, World
+from tests.faults import proxy
+
+
+def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(unattended: World) -> None:
+    """In one run every write is met by two kills: one before it is passed on, one before its answer is."""
+    unattended.operator.stop()
+    expected, writes = _scenario(unattended, lambda _number: "")
+    assert len(writes) >= 10, writes
+    end, harmed = _scenario(unattended, lambda number: "before" if number % 2 else "after")
+    assert len(harmed) >= 2 * len(writes) - 2, "not every write was met twice"
+    # An Event that tells of a write comes after it (docs/adr/0004): a kill exactly between the two loses it.
+    assert (
+        _differences(expected, end, may_lose={"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted"})
+        == []
+    )
+
+
+def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unattended: World) -> None:
+    """The same with one kill a run, at some of the writes, or at all of them with HNO_CRASH_POINTS=all."""
+    unattended.operator.stop()
+    expected, writes = _scenario(unattended, lambda _number: "")
+    points = [(side, number) for side in ("before", "after") for number in range(1, len(writes) + 1)]
+    if os.environ.get("HNO_CRASH_POINTS") != "all":
+        points = random.Random(len(writes)).sample(points, 4)
+    problems = []
+    for side, number in points:
+        end, _ = _scenario(unattended, lambda n, side=side, number=number: side if n == number else "")
+        write = writes[number - 1]
+        where = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
+        problems += [f"{where}: {what}" for what in _differences(expected, end, may_lose=_told_after(write))]
+    assert problems == []
+
+
+def _told_after(write: proxy.Write) -> set[str]:
+    if write.method == "DELETE":
+        return {"ExpiredPodDeleted"}
+    if write.path.startswith("/api/v1/namespaces/") and write.path.count("/") == 4:
+        return {"LevelEnforced", "LevelRelaxed", "LevelRestored"}
+    return {"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted"} if "events" in write.path else set()
+
+
+def _scenario(world: World, harm: Callable[[int], str]) -> tuple[dict[str, Any], list[proxy.Write]]:
+    """Runs it in a new namespace; gives the normalized end state and the writes that were made in it."""
+    name = world.namespace(deny=False)
+    ca = str(world.cluster.authority.certificate_path)
+    with proxy.Proxy(world.cluster.url, ca, lambda path: f"/{name}/" in path or f"/{name}?" in path) as between:
+        process = operator.OperatorProcess(world.cluster, name=f"operator-{name}", server=between.url)
+        between.harm, between.kill = harm, process.kill
+        process.start(ready=False)
+        try:
+            _story(world, name, process)
+        finally:
+            between.harm = lambda _number: ""
+            process.stop()
+        return _end(world, name), list(between.writes)
+
+
+def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
+    def until(what: str, probe: Any) -> None:
+        def alive() -> object:
+            if not process.running():
+                process.start(ready=False)
+            return probe()
+
+        world.until(f"{name}: {what}", alive, deadline_seconds=300)
+
+    until("enforced", lambda: world.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+    world.exception(name, "capture").expect(201)
+    world.exception(name, "service", seconds=3600, type="Application", serviceAccountName="agent").expect(201)
+    account = {"metadata": {"name": "agent"}}
+    world.admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", account).expect(201)
+    until("a pod of service is admitted", lambda: world.pod(name, "service", serviceAccountName="agent").status == 201)
+    until("a pod of capture is admitted", lambda: world.pod(name, "capture").status == 201)
+    until("capture covers its pod", lambda: world.status(name, "capture").get("coveredPods") == 1)
+    world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(1)}}).expect(200)
+    until("the end is recorded", lambda: world.ready(name) == "Expired")
+    until("the pod is gone", lambda: world.gone(name))
+    until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+    until("service covers its pod", lambda: world.status(name, "service").get("coveredPods") == 1)
+    # Its exception goes: the pod is flagged, and the last grant taken.
+    world.admin.delete(f"{world.exceptions(name)}/service").expect(200)
+    until("the other is flagged", lambda: world.verdict(name, "service") == "Uncovered")
+    until("it is restored", lambda: world.labels(name).get(PSA) == "baseline")
+
+
+def _end(world: World, name: str) -> dict[str, Any]:
+    conditions = world.status(name)["conditions"]
+    deletes = [
+        event["objectRef"]["name"]
+        for event in world.writes()
+        if event["verb"] == "delete"
+        and event["objectRef"].get("namespace") == name
+        and event["responseStatus"]["code"] == 200
+    ]
+    return {
+        "labels": {key: value for key, value in world.labels(name).items() if "kubernetes.io/metadata" not in key},
+        "annotations": sorted(world.metadata(name).get("annotations", {})),
+        "conditions": {c["type"]: (c["status"], c["reason"]) for c in conditions},
+        "pods": {
+            p["metadata"]["name"]: world.verdict(name, p["metadata"]["name"])
+            for p in world.admin.items(world.pods(name))
+        },
+        "deletes": sorted(deletes),
+        "events": world.events(name),
+    }
+
+
+def _differences(expected: dict[str, Any], end: dict[str, Any], may_lose: set[str]) -> list[str]:
+    found = [
+        f"{key}: expected {expected[key]}, got {end[key]}"
+        for key in expected
+        if key != "events" and expected[key] != end[key]
+    ]
+    twice = [event for event, count in collections.Counter(end["events"]).items() if count > 1]
+    other = sorted(set(end["events"]) - set(expected["events"]))
+    lost = sorted(set(expected["events"]) - set(end["events"]))
+    found += [f"Event twice: {twice}"] if twice else []
+    found += [f"Event that the undisturbed run has not: {other}"] if other else []
+    found += [f"Events lost: {lost}"] if [event for event in lost if event[2] not in may_lose] else []
+    return found
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.4, 0.8])
+def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause: float) -> None:
+    """Five exceptions end in the same second while the operator is killed again and again: all end, once each."""
+    unattended.operator.stop()
+    unattended.operator.start()
+    names = [unattended.namespace() for _ in range(5)]
+    expiry = unattended.now() + datetime.timedelta(seconds=10)
+    for name in names:
+        unattended.exception(name, expiry=f"{expiry:%Y-%m-%dT%H:%M:%SZ}").expect(201)
+    for name in names:
+        unattended.until("admitted", lambda name=name: unattended.pod(name).status == 201)
+    unattended.holds_until(expiry, "every pod lives", lambda: not any(unattended.gone(name) for name in names))
+    moment = unattended.now() + datetime.timedelta(seconds=pause)
+    unattended.holds_until(moment, "waiting", lambda: True)
+    for _ in range(3):
+        unattended.operator.kill()
+        unattended.operator.start(ready=False)
+        unattended.until("it answers", lambda: unattended.operator.probe("/healthz") == 200)
+    for name in names:
+        unattended.until(f"{name}: its pod is gone", lambda name=name: unattended.gone(name))
+        unattended.until(f"{name} restored", lambda name=name: unattended.labels(name)[PSA] == "baseline")
+        unattended.until(f"{name} recorded", lambda name=name: unattended.ready(name) == "Expired")
+        told = collections.Counter(unattended.events(name))
+        assert max(told.values()) == 1, told
+    deleted = collections.Counter(
+        event["objectRef"]["namespace"]
+        for event in unattended.writes()
+        if event["verb"] == "delete" and event["responseStatus"]["code"] == 200
+    )
+    assert {name: deleted[name] for name in names} == dict.fromkeys(names, 1)

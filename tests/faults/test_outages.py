@@ -1,0 +1,132 @@
+"""What is missing, away, or malformed: a clear error where people look, and everything goes on by itself."""
+
+import json
+import pathlib
+import time
+
+from tests.controlplane import cluster, operator
+from tests.e2e.conftest import LABEL, PSA, World
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: World) -> None:
+    """The process lives on, and what ended meanwhile is cleaned up when the API server is back."""
+    name = unattended.namespace()
+    unattended.granted_pod(name, seconds=20)
+    pid = unattended.operator.pid
+    unattended.cluster.kill_apiserver()
+    time.sleep(120)  # the outage is what is tested
+    assert unattended.operator.running()
+    unattended.cluster.start_apiserver()
+    unattended.until("its pod is gone", lambda: unattended.gone(name), deadline_seconds=60)
+    unattended.until("it is restored", lambda: unattended.labels(name)[PSA] == "baseline")
+    assert pid == unattended.operator.pid
+    assert unattended.operator.running()
+    other = unattended.namespace()
+    unattended.granted_pod(other)
+
+
+def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
+    """Started first, the operator says what it waits for, is not ready, and begins once the API server answers."""
+    with cluster.Cluster() as running:
+        operator.install(running, "enforce")
+        process = operator.OperatorProcess(running)
+        kubeconfig = running.service_account(operator.NAMESPACE, operator.ACCOUNT)
+        running.kill_apiserver()
+        process.start(ready=False, kubeconfig=kubeconfig)
+        world = World(running)
+        world.operator = process
+        world.until("it says so", lambda: "api-server-unreachable" in process.log.read_text())
+        assert process.probe("/readyz") == 503
+        assert process.probe("/healthz") == 200
+        running.start_apiserver()
+        world.until("it is ready", lambda: process.probe("/readyz") == 200, deadline_seconds=60)
+        assert process.stop() == 0
+
+
+def test_a_missing_crd_is_named_and_waited_for() -> None:
+    """Without crds/ the operator says which command brings them, and begins once they are there."""
+    with cluster.Cluster() as running:
+        operator.install(running, "enforce")
+        for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
+            running.kubectl("delete", "crd", f"{plural}.{LABEL}")
+        world = World(running)
+        world.operator.start(ready=False)
+        world.until("it says so", lambda: "kubectl apply --server-side -f crds/" in world.operator.log.read_text())
+        assert world.operator.probe("/readyz") == 503
+        operator.install(running, "enforce")
+        world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
+        world.namespace()
+        # And away again under way: the process stays, what stands stays, and it comes back by itself.
+        running.kubectl("delete", "crd", f"hostnetworkexceptionpolicies.{LABEL}")
+        world.until("it notices", lambda: "watch-failed" in world.operator.log.read_text(), deadline_seconds=90)
+        assert world.operator.running()
+        operator.install(running, "enforce")
+        world.until("it governs again", lambda: world.namespace(), deadline_seconds=90)
+        world.operator.stop()
+
+
+def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) -> None:
+    """Without the right to patch namespaces the log and the metrics say so, flags go on, and it heals by itself."""
+    kubectl = unattended.cluster.kubectl
+    role = json.loads(kubectl("get", "clusterrole", "hostnetwork-operator", "-o", "json").stdout)
+    weaker = json.loads(json.dumps(role))
+    for rule in weaker["rules"]:
+        if rule["resources"] == ["namespaces"]:
+            rule["verbs"].remove("patch")
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
+    del weaker["metadata"]["resourceVersion"]
+    del role["metadata"]["resourceVersion"]
+    unattended.admin.put(path, weaker).expect(200)
+    try:
+        name = unattended.namespace(deny=False)
+        unattended.pod(name, "squatter").expect(201)
+        unattended.until("it is flagged", lambda: unattended.verdict(name, "squatter") == "Uncovered")
+        unattended.until("it is counted", lambda: 'outcome="forbidden"' in unattended.operator.metrics())
+        assert 'cannot patch resource \\"namespaces\\"' in unattended.operator.log.read_text()
+        assert unattended.operator.running()
+    finally:
+        unattended.admin.put(path, role).expect(200)
+    unattended.admin.delete(f"{unattended.pods(name)}/squatter", {"gracePeriodSeconds": 0}).expect(200)
+    unattended.until(
+        "it heals", lambda: unattended.labels(name).get(f"{LABEL}/enforcement") == "Deny", deadline_seconds=120
+    )
+
+
+def test_a_deleted_policy_changes_nothing_that_stands(unattended: World) -> None:
+    """Without a policy what is enforced stays, a grant in force ends on time, and nothing new is granted."""
+    name = unattended.namespace()
+    unattended.granted_pod(name, seconds=15)
+    kubectl = unattended.cluster.kubectl
+    assert kubectl("delete", "hnep", "default").returncode == 0
+    try:
+        later = unattended.namespace(deny=False)
+        unattended.exception(name, "more", serviceAccountName="other").expect(201)
+        unattended.until("it is not granted", lambda: unattended.ready(name, "more") == "NoPolicy")
+        unattended.until("the pod is gone", lambda: unattended.gone(name))
+        unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline")
+        assert unattended.labels(name)[f"{LABEL}/enforcement"] == "Deny"
+        assert f"{LABEL}/enforcement" not in unattended.labels(later)
+    finally:
+        assert kubectl("apply", "-f", str(ROOT / "manifests/overlays/enforce/policy.yaml")).returncode == 0
+    unattended.until("governed again", lambda: unattended.labels(later).get(f"{LABEL}/enforcement") == "Deny")
+    unattended.until("granted", lambda: unattended.ready(name, "more") == "Active")
+
+
+def test_without_the_guard_nothing_is_relaxed(unattended: World) -> None:
+    """relaxed-namespace deleted: a Diagnostic grant ends at once, a new exception says GuardMissing, both come back."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    kubectl = unattended.cluster.kubectl
+    guard = f"relaxed-namespace.{LABEL}"
+    assert kubectl("delete", "validatingadmissionpolicy", guard).returncode == 0
+    try:
+        unattended.until("the level is restored", lambda: unattended.labels(name)[PSA] == "baseline")
+        unattended.until("it says why", lambda: unattended.ready(name) == "GuardMissing")
+        assert guard in unattended.condition(name)["message"]
+        assert f'hostnetwork_admission_policy_intact{{policy="{guard}"}} 0.0' in unattended.operator.metrics()
+    finally:
+        assert kubectl("apply", "-k", str(ROOT / "manifests/admission")).returncode == 0
+    unattended.until("it is granted again", lambda: unattended.ready(name) == "Active")
+    assert unattended.labels(name)[PSA] == "privileged"
