@@ -20,6 +20,7 @@ class Metrics:
     """Counters and histograms that the operator moves, and the registry they are on."""
 
     def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()  # a second series a counter, which nobody asked for
         self.registry = prometheus_client.CollectorRegistry()
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",

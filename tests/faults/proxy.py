@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -29,8 +30,9 @@ class Write:
 
 
 class Proxy:
-    """Passes requests on. `harm` is asked at each counted write, by its number from 1, whether to do harm: "before"
-    kills whoever asks before the write is passed on, "after" once it is done and before the answer is.
+    """Passes requests on. `harm` is asked at each counted write, with its number from 1 and how often the same write
+    has come before, whether to do harm: "before" kills whoever asks before the write is passed on, "after" once it is
+    done and before the answer is.
     """
 
     def __init__(self, server: str, ca_file: str, counts: Callable[[str], bool] = lambda _: True) -> None:
@@ -41,7 +43,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.writes: list[Write] = []
-        self.harm: Callable[[int], str] = lambda _number: ""
+        self.harm: Callable[[int, int], str] = lambda _number, _repeated: ""
+        self.times: collections.Counter[str] = collections.Counter()  # how often each write came, times apart
         self.kill: Callable[[], None] = lambda: None
         self.refused: Callable[[str, str], int] = lambda _method, _path: 0
         self.requests: collections.Counter[str] = collections.Counter()
@@ -95,7 +98,9 @@ class Proxy:
         if counted:
             number = len(self.writes) + 1
             self.writes.append(Write(request.method, path, 0))
-            harm = self.harm(number)
+            key = _same(request.method, path, (await request.read()).decode())
+            harm = self.harm(number, self.times[key])
+            self.times[key] += 1
             if harm == "before":
                 self.kill()
                 raise web.HTTPServiceUnavailable
@@ -124,3 +129,8 @@ class Proxy:
                         await response.write(chunk)
                 await response.write_eof()
             return response
+
+
+def _same(method: str, path: str, body: str) -> str:
+    """A write without what differs when it is made anew: times and versions."""
+    return " ".join([method, path, re.sub(r'"(resourceVersion)": ?"[0-9]+"|[0-9-]{10}T[0-9:]{8}Z', "", body)])

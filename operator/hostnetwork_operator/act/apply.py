@@ -34,7 +34,7 @@ class Application:
         self._clock = clock
         self._note = note
         self._version = seen.namespace.resource_version
-        self._namespace_failed = False
+        self.namespace_written = True  # as far as the plan asked for it
         self.outcomes: list[Outcome] = []
 
     async def run(self, made: plan.NamespacePlan) -> None:
@@ -43,7 +43,7 @@ class Application:
             await self._attempt(effect)
 
     async def _attempt(self, effect: effects.Effect) -> None:
-        if self._namespace_failed and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
+        if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
             self.outcomes.append(Outcome(effect, "skipped"))
             return
         if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
@@ -52,7 +52,7 @@ class Application:
         try:
             word = await self._do(effect)
         except gateway.ApiError as error:
-            self._namespace_failed |= isinstance(effect, effects.WriteNamespace)
+            self.namespace_written &= not isinstance(effect, effects.WriteNamespace)
             self.outcomes.append(Outcome(effect, error.outcome, error))
             return
         self.outcomes.append(Outcome(effect, word))

@@ -104,12 +104,10 @@ class Operator:
         if made.ask is not None:
             seen = await self._asked(seen, made.ask)
             made = plan.plan_namespace(seen, self.clock.now())
-        if self._shown(self.plans.get(name)) != self._shown(made):
-            self._policy_changed.set()
-        self.plans[name] = made
         applying = apply.Application(self.api, seen, self.clock, self._note)
         await applying.run(made)
         outcomes = applying.outcomes
+        self._show(name, made if applying.namespace_written else plan.unchanged(made))
         self._count(outcomes)
         self.metrics.reconcile.observe(time.monotonic() - started)
         self._tell(made, outcomes, time.monotonic() - started)
@@ -153,12 +151,11 @@ class Operator:
     def _note(self, kind: store.Kind, body: Mapping[str, Any]) -> None:
         self.store.put(kind, body)
 
-    @staticmethod
-    def _shown(made: plan.NamespacePlan | None) -> object:
-        """What of a plan the policy's counts show."""
-        if made is None:
-            return None
-        return made.exempt, made.enforcement, made.relaxed, [verdict.verdict for verdict in made.verdicts]
+    def _show(self, name: str, made: plan.NamespacePlan) -> None:
+        """Keeps a plan for the metrics, and has the policy's counts written if they show something else now."""
+        before, self.plans[name] = self.plans.get(name), made
+        if before is None or _counted(before) != _counted(made):
+            self._policy_changed.set()
 
     def _count(self, outcomes: list[apply.Outcome]) -> None:
         for outcome in outcomes:
@@ -189,3 +186,7 @@ class Operator:
             next_check=made.next_check,
             seconds=round(seconds, 4),
         )
+
+
+def _counted(made: plan.NamespacePlan) -> object:
+    return made.exempt, made.enforcement, made.relaxed, [verdict.verdict for verdict in made.verdicts]

@@ -56,7 +56,7 @@ def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...
         )
     key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
     on_pod = _event(pod.reference, reason, text, key, normal=normal)
-    if pod.owner is None:
+    if pod.owner is None or pod.mirror:  # a mirror pod's owner is its Node
         return (on_pod,)
     return on_pod, _event(pod.owner, reason, f"a pod of it {text}", key, normal=normal)
 

@@ -71,12 +71,21 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *writes[:1],
         *deletes,
         *writes[1:],
-        *_flags(verdicts, gone={e.pod.uid for e in deletes if isinstance(e, effects.DeletePod)}),
-        *_statuses(seen, decision, standings, verdicts, now),
+        *_flags(
+            verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes if isinstance(e, effects.DeletePod)}
+        ),
+        *_statuses(seen, decision, standings, verdicts, now, exempt=settings.exempt),
     )
     return replace(
         made, effects=doing, next_check=_next_check(seen, decision, standings, now), relist=_relist(standings, now)
     )
+
+
+def unchanged(made: NamespacePlan) -> NamespacePlan:
+    """What is the case where the plan's write of the namespace failed: it stands as it stood."""
+    namespace = made.namespace
+    relaxed = labels.GUARD in namespace.labels and level.level_of(namespace) is labels.Level.PRIVILEGED
+    return replace(made, enforcement=namespace.enforcement, relaxed=relaxed)
 
 
 def deletable(verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, *, trusted: bool) -> bool:
@@ -308,12 +317,14 @@ def _deletes(
     return made
 
 
-def _flags(verdicts: Sequence[coverage.PodVerdict], gone: set[str]) -> list[Effect]:
+def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
     """The verdict label, and on its transitions the Events: first the Event, so that a crash between loses neither."""
+    if exempt:
+        return []
     made: list[Effect] = []
     for verdict in verdicts:
         pod, shown = verdict.pod, verdict.verdict
-        if shown is labels.Verdict.EXEMPT or pod.deleting or pod.uid in gone:
+        if pod.deleting or pod.uid in gone:
             continue
         wanted = None if shown is labels.Verdict.COVERED else shown
         if pod.verdict_label == (wanted.value if wanted else None):
@@ -328,6 +339,8 @@ def _statuses(
     standings: Sequence[validity.Standing],
     verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
+    *,
+    exempt: bool,
 ) -> list[Effect]:
     made: list[Effect] = []
     for standing in standings:
@@ -338,7 +351,7 @@ def _statuses(
         if wanted == subject.status:
             continue
         reference = messages.reference(subject)
-        told = messages.standing_events(standing)
+        told = () if exempt else messages.standing_events(standing)
         made.append(effects.WriteExceptionStatus(reference, subject.metadata.resource_version, wanted, told))
     return made
 

@@ -1,0 +1,44 @@
+"""What the documentation holds that a test can hold against the software: commands, tables, links."""
+
+import pathlib
+import re
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = (README, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/**/*.md")))
+_BLOCK = re.compile(
+    r"<!-- run: (?P<name>[\w-]+) -->\n```bash\n(?P<script>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL
+)
+_TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<rows>(?:\|.*\n)+)")
+_CODE = re.compile(r"`([^`]+)`")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands that a reader pastes, and the output that is shown beneath them, '' for none."""
+
+    name: str
+    script: str
+    shown: str
+
+
+def blocks() -> list[Block]:
+    """Every block of the README that is marked with `<!-- run: name -->`, in order."""
+    found = _BLOCK.finditer(README.read_text())
+    return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
+
+
+def table(name: str) -> list[list[str]]:
+    """The cells of the README's table that is marked with `<!-- table: name -->`, without its head."""
+    rows = {match["name"]: match["rows"] for match in _TABLE.finditer(README.read_text())}[name]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows.splitlines()[2:]]
+
+
+def column(name: str, number: int = 0) -> list[str]:
+    """The first code word in each cell of a column, every row has one."""
+    return [_CODE.findall(row[number])[0] for row in table(name)]
+
+
+def codes(cell: str) -> list[str]:
+    return _CODE.findall(cell.strip("| "))

@@ -1,0 +1,348 @@
+"""The README's commands, in its order, on a cluster with a history and the real operator: each does what is said of it.
+
+Blocks are run as a reader would: pasted into a shell, in a checkout, as a cluster administrator.
+"""
+
+import datetime
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+
+from hostnetwork_operator.api import conditions, labels
+from hostnetwork_operator.decide import messages, summary
+from tests.controlplane import cluster, operator
+from tests.docs import markdown
+
+SAMPLES = markdown.ROOT / "tests" / "samples"
+EXCEPTIONS = f"/apis/{labels.API_VERSION}"
+_PATIENCE_SECONDS = 90.0  # a Held namespace is asked again every 60 s
+_HASH = "[bcdfghjklmnpqrstvwxz2456789]"  # what Kubernetes makes names of
+
+
+class Reader:
+    """Somebody who follows the README: a checkout, a shell, a cluster where things run already."""
+
+    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
+        self.cluster = running
+        self.api = running.admin
+        self.checkout = checkout
+        self.operator = operator.OperatorProcess(running)
+        self.failed = ""
+        self.levels_before: dict[str, str | None] = {}
+        for name in ("crds", "manifests"):
+            shutil.copytree(markdown.ROOT / name, checkout / name)
+        path = checkout / ".bin" / "kubectl"
+        path.parent.mkdir()
+        path.write_text(f'#!/bin/sh\nexec {" ".join(running.executables.command("kubectl"))} "$@"\n')
+        path.chmod(0o755)
+
+    def arrange(self) -> None:
+        """Agents in kube-system, an exporter, an application, one that shares the node's network by mistake."""
+        for namespace in ("monitoring", "shop", "legacy", "payments", "debug"):
+            # One with a level of its own, looser than the target.
+            given = {labels.PSA_ENFORCE: "privileged"} if namespace == "shop" else {}
+            self.api.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": given}}).expect(201)
+            account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+            self.until("a service account", lambda path=account: self.api.get(path).status == 200)
+        for file, namespace in (
+            ("cni-agent", "kube-system"),
+            ("kube-proxy", "kube-system"),
+            ("node-exporter", "monitoring"),
+            ("web", "shop"),
+            ("by-mistake", "legacy"),
+        ):
+            operator.apply(self.cluster, "-n", namespace, "-f", str(SAMPLES / f"{file}.yaml"))
+        running = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
+        self.until("all sample pods run", lambda: len(self.api.items(running)) >= 9)
+        self.levels_before = {name: self.label(name, labels.PSA_ENFORCE) for name in self.namespaces()}
+
+    def paste(self, script: str) -> str:
+        """What the shell printed. AssertionError with everything it said if a command failed."""
+        environment = {
+            **os.environ,
+            "PATH": f"{self.checkout / '.bin'}:{os.environ['PATH']}",
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "KUBECACHEDIR": str(self.cluster.directory / "kubectl-cache"),
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def until(self, what: str, probe: Callable[[], object], seconds: float = _PATIENCE_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not (last := probe()):
+            assert time.monotonic() < deadline, f"never seen: {what}; last: {last!r}\n{self.operator.tail()}"
+            time.sleep(0.1)
+
+    def namespaces(self) -> list[str]:
+        return [body["metadata"]["name"] for body in self.api.items("/api/v1/namespaces")]
+
+    def label(self, namespace: str, key: str) -> str | None:
+        body = self.api.get(f"/api/v1/namespaces/{namespace}").expect(200).body
+        value: str | None = body["metadata"]["labels"].get(key)
+        return value
+
+    def stands(self, namespace: str, enforcement: str, level: str | None, guard: str | None = None) -> bool:
+        keys = (labels.ENFORCEMENT, labels.PSA_ENFORCE, labels.GUARD)
+        return [self.label(namespace, key) for key in keys] == [enforcement, level, guard]
+
+    def exception(self, namespace: str, name: str) -> tuple[str, int]:
+        """Reason of Ready, and how many pods it covers."""
+        path = f"{EXCEPTIONS}/namespaces/{namespace}/hostnetworkexceptions/{name}"
+        status = self.api.get(path).expect(200).body.get("status", {})
+        ready = [c["reason"] for c in status.get("conditions", []) if c["type"] == "Ready"]
+        return (ready or [""])[0], status.get("coveredPods", 0)
+
+    def flagged(self, namespace: str) -> list[str]:
+        pods = self.api.items(f"/api/v1/namespaces/{namespace}/pods?labelSelector={labels.VERDICT}")
+        return [pod["metadata"]["name"] for pod in pods]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-readme-"))
+    try:
+        with cluster.Cluster() as running:
+            reading = Reader(running, checkout)
+            reading.arrange()
+            try:
+                yield reading
+            finally:
+                reading.operator.stop()
+    finally:
+        shutil.rmtree(checkout)
+
+
+# -- what has to be so before a block ---------------------------------------------------------------------------------
+
+
+def _the_operator_ends(reader: Reader) -> None:
+    # Its process is not the simulated pod of the Deployment that the block deletes.
+    assert reader.operator.stop() == 0
+
+
+# -- what has to be so after one --------------------------------------------------------------------------------------
+
+
+def _installed(reader: Reader) -> None:
+    reader.operator.start()
+    bodies = reader.api.items("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies")
+    newest = max(datetime.datetime.fromisoformat(body["metadata"]["creationTimestamp"]) for body in bodies)
+    settled = newest + datetime.timedelta(seconds=6)
+    reader.until("policies that count", lambda: datetime.datetime.now(datetime.UTC) > settled)  # noqa: TID251
+
+
+def _nothing_is_refused(reader: Reader) -> None:
+    for namespace, level in reader.levels_before.items():
+        assert reader.label(namespace, labels.PSA_ENFORCE) == level
+    pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
+    reader.api.post("/api/v1/namespaces/payments/pods?dryRun=All", pod).expect(201)
+
+
+def _only_with_an_exception(reader: Reader) -> None:
+    reader.until("a looser level is tightened", lambda: reader.stands("shop", "Deny", "baseline"))
+    pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
+    reader.api.post("/api/v1/namespaces/payments/pods?dryRun=All", pod).expect(403)
+    reader.api.post("/api/v1/namespaces/legacy/pods?dryRun=All", pod).expect(201)
+    system = reader.api.get("/api/v1/namespaces/kube-system").expect(200).body["metadata"]
+    assert set(system["labels"]) == {"kubernetes.io/metadata.name"}
+    assert "annotations" not in system
+    pods = reader.api.items("/api/v1/namespaces/kube-system/pods")
+    assert not any(labels.VERDICT in pod["metadata"]["labels"] for pod in pods)
+
+
+def _approvers_may_and_tenants_may_not(reader: Reader) -> None:
+    text = (SAMPLES / "exceptions" / "node-exporter.yaml").read_text()
+    words = ("create", "--dry-run=server", "-f", "-")
+    approver = reader.cluster.user("ann", "platform-security")
+    allowed = reader.cluster.kubectl(*words, user=approver, stdin=text)
+    assert allowed.returncode == 0, allowed.stderr
+    refused = reader.cluster.kubectl(*words, user=reader.cluster.tenant("monitoring"), stdin=text)
+    assert "needs the verb approve on hostnetworkexceptions" in refused.stderr
+
+
+def _exporter_covered(reader: Reader) -> None:
+    reader.until("both covered", lambda: reader.exception("monitoring", "node-exporter") == ("Active", 2))
+    reader.until("none flagged", lambda: not reader.flagged("monitoring"))
+
+
+def _tcpdump_covered(reader: Reader) -> None:
+    reader.until("it is covered", lambda: reader.exception("payments", "tcpdump-inc4711") == ("Active", 1))
+    assert reader.stands("payments", "Deny", "privileged", "baseline")
+    assert reader.flagged("payments") == []
+
+
+def _debug_pod_covered(reader: Reader) -> None:
+    reader.until("it is covered", lambda: reader.exception("debug", "node-debug-inc4712") == ("Active", 1))
+    pods = reader.api.items("/api/v1/namespaces/debug/pods")
+    assert [pod["spec"]["hostPID"] for pod in pods] == [True]
+
+
+def _extended(reader: Reader) -> None:
+    pod = reader.api.get("/api/v1/namespaces/payments/pods/tcpdump").expect(200).body
+    assert "deletionTimestamp" not in pod["metadata"]
+    assert reader.exception("payments", "tcpdump-inc4711") == ("Active", 1)
+
+
+def _revoked(reader: Reader) -> None:
+    reader.until("the record says so", lambda: reader.exception("payments", "tcpdump-inc4711") == ("Expired", 0))
+    reader.until("the level is back", lambda: reader.stands("payments", "Deny", "baseline", "baseline"))
+
+
+def _fixed(reader: Reader) -> None:
+    reader.until("legacy is enforced", lambda: reader.stands("legacy", "Deny", "baseline"))
+
+
+def _kept_and_relaxed(reader: Reader) -> None:
+    reader.until("it is relaxed", lambda: reader.stands("monitoring", "Deny", "privileged", "baseline"))
+    reader.paste("kubectl rollout restart -n monitoring ds/node-exporter")
+    reader.paste("kubectl rollout status -n monitoring ds/node-exporter --timeout=60s")
+    pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
+    reader.api.post("/api/v1/namespaces/monitoring/pods?dryRun=All", pod).expect(422)
+    _metrics_are_those_of_the_table(reader)
+    _told_under_documented_reasons(reader)
+
+
+def _metrics_are_those_of_the_table(reader: Reader) -> None:
+    text = reader.operator.metrics()
+    documented = {markdown.codes(row[0])[0]: set(markdown.codes(row[1])) for row in markdown.table("metrics")}
+    types = re.findall(r"^# TYPE (hostnetwork_\w+)", text, re.MULTILINE)
+    # The client library says beside each counter and histogram when it was made.
+    assert {name for name in types if not name.endswith("_created")} == set(documented)
+    for name, expected in documented.items():
+        sample = re.search(rf"^{name}(?:_bucket|_count)?(?:{{(.*)}})? ", text, re.MULTILINE)
+        assert sample, f"{name} has no sample after all this"
+        assert set(re.findall(r'(\w+)="', sample[1] or "")) - {"le"} == expected, name
+
+
+def _told_under_documented_reasons(reader: Reader) -> None:
+    bodies = reader.api.items("/api/v1/events?fieldSelector=source%3Dhostnetwork-operator")
+    told = {body["reason"] for body in bodies}
+    assert told <= set(markdown.column("events"))
+    assert {
+        messages.Reason.UNCOVERED,
+        messages.Reason.COVERED,
+        messages.Reason.AUDITED,
+        messages.Reason.ENFORCED,
+        messages.Reason.HELD,
+        messages.Reason.RELAXED,
+        messages.Reason.RESTORED,
+        messages.Reason.DELETED,
+        conditions.Ready.ACTIVE,
+        conditions.Ready.EXPIRED,
+        f"Policy{summary.ACCEPTED}",
+    } <= told
+
+
+def _levels_written_back(reader: Reader) -> None:
+    for namespace, level in reader.levels_before.items():
+        if namespace not in {"kube-system", "kube-public", "kube-node-lease"}:
+            reader.until(f"{namespace} as it was", lambda n=namespace, v=level: reader.stands(n, "Audit", v))
+    _nothing_is_refused(reader)
+
+
+def _nothing_is_left_but_what_is_said(reader: Reader) -> None:
+    for path in (EXCEPTIONS, "/api/v1/namespaces/hostnetwork-system"):
+        reader.until(f"{path} is gone", lambda path=path: reader.api.get(path).status == 404)
+    for group, plurals in (
+        ("rbac.authorization.k8s.io", ("clusterroles", "clusterrolebindings")),
+        ("admissionregistration.k8s.io", ("validatingadmissionpolicies", "validatingadmissionpolicybindings")),
+    ):
+        for plural in plurals:
+            names = [body["metadata"]["name"] for body in reader.api.items(f"/apis/{group}/v1/{plural}")]
+            assert [name for name in names if "hostnetwork" in name] == []
+    said = {labels.ENFORCEMENT, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS[1:]}
+    for namespace in ("default", "monitoring", "shop", "legacy", "payments", "debug"):
+        metadata = reader.api.get(f"/api/v1/namespaces/{namespace}").body["metadata"]
+        tightened = {labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]} if namespace == "shop" else set()
+        assert set(metadata["labels"]) - {"kubernetes.io/metadata.name"} == said | tightened, namespace
+        assert metadata.get("annotations", {}) == {}, namespace
+
+
+def _own_labels_are_gone(reader: Reader) -> None:
+    for path in ("/api/v1/namespaces", "/api/v1/pods"):
+        keys = {key for body in reader.api.items(path) for key in body["metadata"].get("labels", {})}
+        assert [key for key in keys if labels.GROUP in key] == []
+
+
+BEFORE = {"off-delete": _the_operator_ends}
+AFTER = {
+    "audit": _installed,
+    "audit-pods": _nothing_is_refused,
+    "enforce-look": _only_with_an_exception,
+    "approvers": _approvers_may_and_tenants_may_not,
+    "node-exporter": _exporter_covered,
+    "tcpdump-pod": _tcpdump_covered,
+    "node-debug": _debug_pod_covered,
+    "extend": _extended,
+    "revoke": _revoked,
+    "fix": _fixed,
+    "immediate": _kept_and_relaxed,
+    "off-audit": _levels_written_back,
+    "off-delete": _nothing_is_left_but_what_is_said,
+    "off-labels": _own_labels_are_gone,
+}
+
+
+def _normal(line: str) -> str:
+    """A line of output without what differs from run to run: ages, times, generated names, widths."""
+    line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>", line)
+    line = re.sub(r"(?<=\s)(\d+[hms])+(?=\s|$)", "<age>", line)
+    line = re.sub(rf"{_HASH}{{8,10}}|(?<=-){_HASH}{{5}}\b", "<generated>", line)
+    return " ".join(line.split())
+
+
+def _missing(shown: str, output: str) -> set[str]:
+    """Lines that the README shows and the shell did not; those with an ellipsis are shortened."""
+    return {_normal(line) for line in shown.splitlines() if "…" not in line} - {
+        _normal(line) for line in output.splitlines()
+    }
+
+
+@pytest.mark.parametrize("block", markdown.blocks(), ids=lambda block: block.name)
+def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
+    """The block runs as it stands, shows what the README shows, and does what is said of it."""
+    if reader.failed:
+        pytest.skip(f"the commands before it failed: {reader.failed}")
+    reader.failed = block.name
+    BEFORE.get(block.name, lambda _: None)(reader)
+    output = reader.paste(block.script)
+    if block.script.startswith("kubectl get") and block.shown:
+        deadline = time.monotonic() + 30  # a reader looks a moment later
+        while _missing(block.shown, output) and time.monotonic() < deadline:
+            time.sleep(0.5)
+            output = reader.paste(block.script)
+    assert _missing(block.shown, output) == set(), output
+    if block.name == "off-grants":
+        reader.until("no grants", lambda: "no grants are left" in reader.paste(block.script))
+    AFTER.get(block.name, lambda _: None)(reader)
+    reader.failed = ""
+
+
+def test_every_claim_belongs_to_a_block() -> None:
+    """What is checked before and after blocks names blocks that exist, and no two blocks have one name."""
+    names = [block.name for block in markdown.blocks()]
+    assert len(names) == len(set(names))
+    assert {*BEFORE, *AFTER} <= set(names)
+
+
+def test_every_command_for_a_cluster_is_run() -> None:
+    """A block with kubectl in it is marked for running."""
+    text = markdown.README.read_text()
+    assert len(re.findall(r"```bash\n[^`]*kubectl", text)) + 1 == len(markdown.blocks())  # one has no kubectl in it

@@ -1,0 +1,160 @@
+"""The reference tables of the README are what the code has: nothing missing, nothing that does not exist."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+import yaml
+
+import hostnetwork_operator
+from hostnetwork_operator import config
+from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.decide import messages, status, summary
+from tests.docs import markdown
+
+ROOT = markdown.ROOT
+
+
+def _reasons() -> set[str]:
+    return {value for name, value in vars(messages.Reason).items() if name.isupper()}
+
+
+def _camel_case_in(module: object) -> set[str]:
+    tree = ast.parse((ROOT / "operator" / f"{module.__name__.replace('.', '/')}.py").read_text())  # type: ignore[attr-defined]
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {text for text in texts if re.fullmatch(r"([A-Z][a-z]+)+", text)}
+
+
+def test_every_event_reason_is_documented_and_no_other() -> None:
+    """The table of Events has every reason that an Event can have, once."""
+    policy = {f"Policy{summary.ACCEPTED}", f"Policy{summary.BROKEN}"}
+    assert sorted(_reasons() | policy | {reason.value for reason in conditions.Ready}) == sorted(
+        markdown.column("events")
+    )
+
+
+def test_every_reason_of_ready_is_documented_and_no_other() -> None:
+    """The table of Ready has every reason of an exception's Ready condition, in the order of the code."""
+    assert [reason.value for reason in conditions.Ready] == markdown.column("ready")
+
+
+def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
+    """The table has every reason that decide/status.py gives to InUse and CleanedUp."""
+    assert _camel_case_in(status) - {"True", "False"} == set(markdown.column("other-reasons", 1))
+
+
+def test_every_condition_is_documented() -> None:
+    """Each condition type stands in the README as code."""
+    text = markdown.README.read_text()
+    assert [kind for kind in conditions.ConditionType if f"`{kind.value}`" not in text] == []
+
+
+def test_the_reasons_of_the_policy_are_documented_and_no_other() -> None:
+    """The table has the two reasons of the policy's Ready condition."""
+    assert markdown.column("policy-reasons") == [summary.ACCEPTED, summary.BROKEN]
+
+
+def test_every_verdict_is_documented_and_no_other() -> None:
+    """The table of verdicts has every verdict, in the order of the code."""
+    assert [verdict.value for verdict in labels.Verdict] == markdown.column("verdicts")
+
+
+def test_every_label_and_annotation_is_documented_and_no_other() -> None:
+    """The table has every key that the operator writes, and says which are labels."""
+    ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.VERDICT)}
+    psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
+    notes = {f"annotation {key}" for key in (labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")}
+    written = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
+    assert ours | psa | notes == written
+    assert f"`{labels.MIRROR}`" in markdown.README.read_text()
+
+
+def test_no_key_stands_in_the_documentation_that_does_not_exist() -> None:
+    """Every key under our prefix, wherever it is written, is one of the table."""
+    known = {key.split()[-1] for key in (row[0].strip("| ").replace("`", "") for row in markdown.table("keys"))}
+    known.add(labels.API_VERSION)
+    for document in markdown.DOCUMENTS:
+        text = document.read_text().replace("\\.", ".")
+        found = set(re.findall(rf"(?<!exception\.)(?:grant\.)?{re.escape(labels.GROUP)}/[\w<>-]*[\w>]", text))
+        assert found - known == set(), document.name
+
+
+def test_every_environment_variable_is_documented_with_its_default_and_no_other() -> None:
+    """The table of environment variables is config.Config, field by field."""
+    fields = config.Config.model_fields
+    expected = [[f"HOSTNETWORK_{name.upper()}", str(field.default)] for name, field in fields.items()]
+    actual = [[markdown.codes(row[0])[0], markdown.codes(row[1])[0]] for row in markdown.table("environment")]
+    assert expected == actual
+    levels = next(row for row in markdown.table("environment") if "LOG_LEVEL" in row[0])[2]
+    assert markdown.codes(levels) == ["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+def test_every_documented_variable_is_accepted() -> None:
+    """The operator takes each documented variable with its default; any other name is an error."""
+    given = {markdown.codes(row[0])[0]: markdown.codes(row[1])[0] for row in markdown.table("environment")}
+    assert config.Config() == config.from_environment(given)
+    with pytest.raises(config.ConfigError):
+        config.from_environment({"HOSTNETWORK_NO_SUCH": "1"})
+
+
+def test_every_admission_policy_is_documented_and_no_other() -> None:
+    """The table of admission policies has the objects of manifests/admission."""
+    names = set()
+    for path in (ROOT / "manifests" / "admission").glob("*.yaml"):
+        for body in yaml.safe_load_all(path.read_text()):
+            if body["kind"] == "ValidatingAdmissionPolicy":
+                names.add(body["metadata"]["name"].removesuffix(f".{labels.GROUP}"))
+    assert names == set(markdown.column("policies"))
+    assert {name.removesuffix(f".{labels.GROUP}") for name in labels.POLICIES} <= names
+
+
+def test_every_make_target_is_documented_and_no_other() -> None:
+    """What `make help` shows is in the documentation, and what that says of make exists."""
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    targets = set(re.findall(r"^  make ([a-z-]+)", shown.stdout, re.MULTILINE))
+    text = "\n".join(document.read_text() for document in markdown.DOCUMENTS)
+    documented = set(re.findall(r"(?:`(?:[A-Z]+=\S+ )?|^)make ([a-z-]+)", text, re.MULTILINE))
+    assert targets | {"help"} == documented | {"help"}
+
+
+def test_the_fields_that_can_change_are_said() -> None:
+    """The README's list of mutable fields is what the CRD leaves mutable."""
+    text = markdown.README.read_text()
+    paragraph = text[text.index("`expiry`, `owner`") :].split(" can change")[0]
+    fields = {field.alias or name for name, field in exception.ExceptionSpec.model_fields.items()}
+    assert fields - set(exception.IMMUTABLE) - {"namespace"} == set(markdown.codes(paragraph))
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """Package, README and changelog speak of one version."""
+    version = hostnetwork_operator.__version__
+    assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"newTag: {version}}}" in markdown.README.read_text()
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_no_metric_stands_in_the_documentation_that_does_not_exist() -> None:
+    """Every name with our prefix, wherever it is written, is in the table of metrics (or is the package)."""
+    known = {*markdown.column("metrics"), "hostnetwork_operator"}
+    for document in markdown.DOCUMENTS:
+        assert set(re.findall(r"\bhostnetwork_\w+", document.read_text())) - known == set(), document.name
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link names a file or directory, every anchor a heading."""
+    for document in markdown.DOCUMENTS:
+        text = document.read_text()
+        anchors = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
+        }
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            if target.startswith("https://"):
+                continue
+            path, _, anchor = target.partition("#")
+            assert not path or (document.parent / path).exists(), f"{document.name}: {target}"
+            assert path or anchor in anchors, f"{document.name}: {target}"

@@ -1,0 +1,171 @@
+"""The Dockerfile, as far as it can be checked without a container engine: its steps are carried out one by one."""
+
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+USER = 65532
+_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
+
+
+def _instructions() -> list[tuple[str, str]]:
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def _copied() -> list[str]:
+    words = [shlex.split(rest) for name, rest in _instructions() if name == "COPY" and not rest.startswith("--from")]
+    return [source for sources in words for source in sources[:-1]]
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[pathlib.Path]:
+    """A directory that everybody can read, with nothing but what the first stage copies."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="hno-image-"))
+    directory.chmod(0o755)
+    for name in _copied():
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / "src" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (directory / "src").mkdir(exist_ok=True)
+            shutil.copy(source, directory / "src" / name)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def wheel(context: pathlib.Path) -> pathlib.Path:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run(
+        [*command, "-w", str(context / "wheels"), str(context / "src")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return next((context / "wheels").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(context: pathlib.Path, wheel: pathlib.Path) -> pathlib.Path:
+    """The interpreter of a fresh venv with the wheel and what it depends on, nothing else."""
+    found = next((path for path in _PYTHONS if os.access(path, os.X_OK) and _version(path) >= (3, 11)), sys.executable)
+    subprocess.run([found, "-m", "venv", "--without-pip", str(context / "venv")], check=True)
+    installed = context / "venv" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(installed), "install", "--quiet"]
+    constraints = ["--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
+    done = subprocess.run([*install, *constraints, str(wheel)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return installed
+
+
+def _version(python: str) -> tuple[int, ...]:
+    code = "import sys, venv, ensurepip; print(*sys.version_info[:2])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return tuple(int(word) for word in done.stdout.split())
+
+
+def _run(python: pathlib.Path, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """As the container would: the image's user where we may become it, and a directory that it cannot write to."""
+    given = dict(setting.split("=", 1) for name, rest in _instructions() if name == "ENV" for setting in rest.split())
+    given["PATH"] = given["PATH"].replace("/opt/venv/bin", str(python.parent)).replace("$PATH", "/usr/bin:/bin")
+    entry = yaml.safe_load(next(rest for name, rest in _instructions() if name == "ENTRYPOINT"))
+    root = os.getuid() == 0
+    return subprocess.run(
+        [str(python.parent / entry[0]), *(words or entry[1:])],
+        env={**given, "HOME": "/", **environment},
+        cwd="/proc",
+        user=USER if root else None,
+        group=USER if root else None,
+        extra_groups=[] if root else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_image_is_built_in_two_stages_from_a_base_that_can_be_changed() -> None:
+    """Both stages are FROM ${BASE}, whose default names no registry."""
+    instructions = _instructions()
+    assert [rest for name, rest in instructions if name == "ARG"] == ["BASE=python:3.13-slim"]
+    assert [rest for name, rest in instructions if name == "FROM"] == ["${BASE} AS build", "${BASE}"]
+
+
+def test_the_image_runs_as_the_user_of_the_deployment() -> None:
+    """USER in the last stage, by number, is runAsUser and runAsGroup."""
+    last = _instructions()[max(i for i, (name, _) in enumerate(_instructions()) if name == "FROM") :]
+    deployment = yaml.safe_load((ROOT / "manifests" / "base" / "deployment.yaml").read_text())
+    context = deployment["spec"]["template"]["spec"]["securityContext"]
+    assert [rest for name, rest in last if name == "USER"] == [f"{USER}:{USER}"]
+    assert (context["runAsUser"], context["runAsGroup"]) == (USER, USER)
+    assert [rest for name, rest in last if name == "ENTRYPOINT"] == ['["python", "-m", "hostnetwork_operator"]']
+    assert "command" not in deployment["spec"]["template"]["spec"]["containers"][0]
+    assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(rest for name, rest in last if name == "ENV")
+
+
+def test_what_is_installed_is_what_was_tested() -> None:
+    """pip installs under constraints.txt and keeps no cache."""
+    install = next(rest for name, rest in _instructions() if name == "RUN")
+    assert "--no-cache-dir" in install
+    assert "-c constraints.txt" in install
+
+
+def test_the_build_context_has_what_is_copied_and_not_more() -> None:
+    """.dockerignore excludes everything but what the Dockerfile copies."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} == {name.rstrip("/") for name in _copied()}
+    assert any(fnmatch.fnmatch("operator/x/__pycache__", line) for line in lines if line.startswith("**"))
+    assert [name for name in _copied() if not (ROOT / name).exists()] == []
+
+
+def test_the_wheel_has_the_package_and_the_license(wheel: pathlib.Path) -> None:
+    """What the first stage copies is enough to build the wheel, and nothing of the tests is in it."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
+    )
+    names = {line.split()[0].split("/")[0] for line in listed.stdout.splitlines()[1:]}
+    assert names == {"hostnetwork_operator", "hostnetwork_operator-0.1.0.dist-info"}
+    assert "licenses/LICENSE" in listed.stdout
+
+
+def test_without_a_cluster_it_says_so_and_ends_with_1(python: pathlib.Path) -> None:
+    """Installed alone, as the image's user, in a directory that cannot be written to: one clear line, status 1."""
+    done = _run(python, {})
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith("hostnetwork-operator: no service account and no kubeconfig: ")
+    assert done.stderr.endswith("; set KUBECONFIG\n")
+    assert done.stderr.count("\n") == 1
+    for line in done.stdout.splitlines():
+        json.loads(line)  # the log, which libraries write to as well
+
+
+def test_a_wrong_setting_is_named_and_ends_with_2(python: pathlib.Path) -> None:
+    """The variable and what was given stand in one line."""
+    done = _run(python, {"HOSTNETWORK_PORT": "http"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("hostnetwork-operator: environment variable HOSTNETWORK_PORT: ")
+    assert done.stderr.endswith("got 'http'\n")
+
+
+def test_nothing_of_the_development_tools_is_installed(python: pathlib.Path) -> None:
+    """The runtime dependencies suffice: the whole package can be imported without the extra `dev`."""
+    code = (
+        "import importlib, importlib.util, pkgutil, hostnetwork_operator as package\n"
+        "for found in pkgutil.walk_packages(package.__path__, 'hostnetwork_operator.'):\n"
+        "    if not found.name.endswith('__main__'): importlib.import_module(found.name)\n"
+        "print([name for name in ('pytest', 'hypothesis', 'ruff', 'mypy') if importlib.util.find_spec(name)])"
+    )
+    done = _run(python, {}, "-c", code)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

@@ -1,0 +1,359 @@
+"""Every file of crds/ and manifests/ is applied to a real API server, as the README says, and looked at."""
+
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+import hostnetwork_operator
+from hostnetwork_operator import config
+from hostnetwork_operator.api import exception, labels, policy
+from tests.controlplane import cluster as controlplane
+from tests.controlplane import operator
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+MANIFESTS = ROOT / "manifests"
+OVERLAYS = ("audit", "enforce")
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+NAMESPACE = "team"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[controlplane.Cluster]:
+    """A control plane of this module's own: the overlays say how a whole cluster is governed."""
+    with controlplane.Cluster() as running:
+        running.admin.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).expect(201)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: controlplane.Cluster) -> controlplane.Cluster:
+    """With crds/ and the overlay enforce applied as they are."""
+    _apply(cluster, "--server-side", "-f", str(ROOT / "crds"))
+    done = cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
+    assert done.returncode == 0, done.stderr
+    _apply(cluster, "-k", str(MANIFESTS / "overlays" / "enforce"))
+    return cluster
+
+
+def _apply(cluster: controlplane.Cluster, *words: str) -> str:
+    """What kubectl printed. AssertionError if it failed or complained, of an unknown field for instance."""
+    done = cluster.kubectl("apply", "--validate=strict", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def _bodies(path: pathlib.Path) -> list[dict[str, Any]]:
+    return [body for body in yaml.safe_load_all(path.read_text()) if body]
+
+
+def _identity(body: dict[str, Any]) -> tuple[str, str, str, str]:
+    metadata = body["metadata"]
+    return body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def _reached(directory: pathlib.Path) -> set[pathlib.Path]:
+    """The files that a kustomization takes in, itself included."""
+    file = directory / "kustomization.yaml"
+    found = {file}
+    for name in _bodies(file)[0]["resources"]:
+        path = (directory / name).resolve()
+        found |= _reached(path) if path.is_dir() else {path}
+    return found
+
+
+def _deployment() -> dict[str, Any]:
+    return _bodies(MANIFESTS / "base" / "deployment.yaml")[0]
+
+
+def _cluster_role(name: str) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = _bodies(MANIFESTS / "rbac" / f"{name}-clusterrole.yaml")[0]["rules"]
+    return rules
+
+
+# -- the files --------------------------------------------------------------------------------------------------------
+
+
+def test_every_file_is_part_of_an_overlay() -> None:
+    """No file under manifests/ is left out: what is not applied is not enforced."""
+    reached = set().union(*(_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS))
+    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} == reached
+
+
+def test_the_overlays_differ_in_the_policy_only() -> None:
+    """Going from audit to enforce changes the HostNetworkExceptionPolicy and nothing else."""
+    audit, enforce = (_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS)
+    assert {path.name for path in audit ^ enforce} == {"kustomization.yaml", "policy.yaml"}
+    modes = {name: _bodies(MANIFESTS / "overlays" / name / "policy.yaml")[0]["spec"]["mode"] for name in OVERLAYS}
+    assert modes == {"audit": "Audit", "enforce": "Enforce"}
+
+
+def test_one_namespace_and_one_service_account_everywhere() -> None:
+    """The account that the admission policies let write is the one that base makes, binds and runs as."""
+    account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
+    subject = _bodies(MANIFESTS / "rbac" / "operator-clusterrolebinding.yaml")[0]["subjects"]
+    pod = _deployment()["spec"]["template"]["spec"]
+    assert (account["namespace"], account["name"]) == ("hostnetwork-system", "hostnetwork-operator")
+    assert subject == [{"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}]
+    assert (_deployment()["metadata"]["namespace"], pod["serviceAccountName"]) == (
+        account["namespace"],
+        account["name"],
+    )
+    assert _bodies(MANIFESTS / "base" / "namespace.yaml")[0]["metadata"]["name"] == account["namespace"]
+    user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert user == labels.OPERATOR_USER
+    text = "\n".join(path.read_text() for path in (MANIFESTS / "admission").glob("*.yaml"))
+    named = set(re.findall(r"system:serviceaccount:[\w:-]+", text))
+    assert {name for name in named if ":kube-system:" not in name} == {user}
+
+
+def test_admission_policies_fail_closed_and_are_bound() -> None:
+    """Each policy says Fail and has a binding in its own file; those that grants rest on have one that says Deny."""
+    denying = set()
+    for path in (MANIFESTS / "admission").glob("*.yaml"):
+        bodies = [body for body in _bodies(path) if "metadata" in body]
+        policies = [body for body in bodies if body["kind"] == "ValidatingAdmissionPolicy"]
+        bound = [body["spec"] for body in bodies if body["kind"] == "ValidatingAdmissionPolicyBinding"]
+        assert [body["spec"]["failurePolicy"] for body in policies] == ["Fail"] * len(policies)
+        assert {spec["policyName"] for spec in bound} == {body["metadata"]["name"] for body in policies}
+        denying |= {spec["policyName"] for spec in bound if "Deny" in spec["validationActions"]}
+    assert denying == set(labels.POLICIES)
+
+
+def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
+    """Replicas, security context, port and probes are exactly these."""
+    spec = _deployment()["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["image"] == f"hostnetwork-operator:{hostnetwork_operator.__version__}"
+    assert container["ports"] == [{"name": "http", "containerPort": config.Config().port}]
+    probes = {name: value["httpGet"] for name, value in container.items() if name.endswith("Probe")}
+    assert probes == {
+        "startupProbe": {"path": "/healthz", "port": "http"},
+        "livenessProbe": {"path": "/healthz", "port": "http"},
+        "readinessProbe": {"path": "/readyz", "port": "http"},
+    }
+    assert {"volumes", "hostNetwork", "hostPID", "hostIPC"} & pod.keys() == set()
+
+
+def test_the_operator_has_few_rights() -> None:
+    """No wildcard, no secrets, no exec, no creating or patching of pods, no writing of policies or exceptions."""
+    rights = {
+        (group, resource, verb)
+        for rule in _cluster_role("operator")
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert not any("*" in word for right in rights for word in right)
+    assert all("nonResourceURLs" not in rule for rule in _cluster_role("operator"))
+    writes = {right for right in rights if right[2] not in {"get", "list", "watch"}}
+    assert writes == {
+        ("", "pods", "delete"),
+        ("", "pods/status", "patch"),
+        ("", "namespaces", "patch"),
+        ("", "events", "create"),
+        (labels.GROUP, "hostnetworkexceptions/status", "patch"),
+        (labels.GROUP, "hostnetworkexceptionpolicies/status", "patch"),
+    }
+    assert {resource for _, resource, _ in rights} & {"secrets", "configmaps", "pods/exec"} == set()
+
+
+# -- on the API server ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_applies_and_a_second_time_changes_nothing(installed: controlplane.Cluster, overlay: str) -> None:
+    """Strictly validated, without a warning; afterwards each object is the version that it was before."""
+    path = MANIFESTS / "overlays" / overlay
+    _apply(installed, "-k", str(path))
+    before = _versions(installed, path)
+    lines = _apply(installed, "-k", str(path)).splitlines()
+    assert before == _versions(installed, path)
+    # kubectl says `configured` of a rule whose default `scope: "*"` is not written out; the API server changes nothing.
+    other = [line for line in lines if not line.startswith("validatingadmissionpolicy.")]
+    assert [line for line in other if not line.endswith(" unchanged")] == []
+    assert len(lines) == len(before)
+    expected = {_identity(b) for f in _reached(path) for b in _bodies(f) if "metadata" in b}
+    assert set(before) == expected
+
+
+def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tuple[str, str, str, str], Any]:
+    """What changes with an object's spec: its generation, where its kind has one (a status changes by itself)."""
+    done = cluster.kubectl("get", "-k", str(overlay), "-o", "json")
+    assert done.returncode == 0, done.stderr
+    bodies = json.loads(done.stdout)["items"]
+    return {_identity(b): b["metadata"].get("generation", b["metadata"]["resourceVersion"]) for b in bodies}
+
+
+def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
+    """Each object is read back from the API server, whichever file it is in."""
+    missing = []
+    for path in sorted([*MANIFESTS.rglob("*.yaml"), *(ROOT / "crds").glob("*.yaml")]):
+        for body in (body for body in _bodies(path) if "metadata" in body):
+            found = installed.kubectl("get", "-f", "-", "-o", "name", stdin=yaml.safe_dump(body))
+            if found.returncode:
+                missing.append((path.name, found.stderr))
+    assert missing == []
+
+
+def test_the_crds_apply_again_without_a_change(installed: controlplane.Cluster) -> None:
+    """A second server-side apply leaves the resource versions where they are."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+    def versions() -> dict[str, str]:
+        return {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in installed.admin.items(path)}
+
+    before = versions()
+    _apply(installed, "--server-side", "-f", str(ROOT / "crds"))
+    assert before == versions()
+    assert set(before) == {f"{plural}.{labels.GROUP}" for plural in (exception.PLURAL, policy.PLURAL)}
+
+
+def test_the_admission_policies_type_check(installed: controlplane.Cluster) -> None:
+    """The API server has looked at every policy and has no warning about an expression."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+
+    def checked() -> bool:
+        return all(
+            body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"]
+            for body in installed.admin.items(path)
+        )
+
+    installed.wait("type checks", checked)
+    warnings = {
+        body["metadata"]["name"]: body["status"]["typeChecking"]["expressionWarnings"]
+        for body in installed.admin.items(path)
+        if body["status"].get("typeChecking", {}).get("expressionWarnings")
+    }
+    assert warnings == {}
+
+
+def test_the_operators_pod_is_admitted_at_restricted(installed: controlplane.Cluster) -> None:
+    """Its namespace enforces restricted; the ReplicaSet's pod is there, and PSA warns of nothing."""
+    namespace = installed.admin.get("/api/v1/namespaces/hostnetwork-system").expect(200).body["metadata"]["labels"]
+    for mode in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
+        assert namespace[mode] == "restricted"
+    pods = "/api/v1/namespaces/hostnetwork-system/pods"
+    installed.wait("the operator's pod", lambda: len(installed.admin.items(pods)) == 1)
+    template = _deployment()["spec"]["template"]
+    body = {"metadata": {"generateName": "check-"}, "spec": template["spec"]}
+    assert installed.admin.post(f"{pods}?dryRun=All", body).expect(201).warnings == ()
+    shares = {**body, "spec": {**template["spec"], "hostNetwork": True}}
+    installed.admin.post(f"{pods}?dryRun=All", shares).expect(403)
+
+
+def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -> None:
+    """With nothing but its own token it may do what the ClusterRole says, and nothing that it must never do."""
+    account = installed.service_account(operator.NAMESPACE, operator.ACCOUNT)
+    api = installed.api(account)
+
+    def may(group: str, resource: str, verb: str) -> bool:
+        resource, _, sub = resource.partition("/")
+        attributes = {"group": group, "resource": resource, "subresource": sub, "verb": verb, "namespace": NAMESPACE}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        review = {"spec": {"resourceAttributes": attributes}}
+        allowed: bool = api.post(path, review).expect(201).body["status"]["allowed"]
+        return allowed
+
+    for rule in _cluster_role("operator"):
+        for resource in rule["resources"]:
+            for verb in rule["verbs"]:
+                assert may(rule["apiGroups"][0], resource, verb), f"{verb} {resource}"
+    for group, resource, verb in (
+        ("", "secrets", "get"),
+        ("", "pods", "create"),
+        ("", "pods", "patch"),
+        ("", "pods/exec", "create"),
+        ("", "namespaces", "create"),
+        ("", "namespaces", "delete"),
+        ("", "namespaces", "setlevel"),
+        (labels.GROUP, "hostnetworkexceptions", "approve"),
+        (labels.GROUP, "hostnetworkexceptions", "delete"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies", "patch"),
+    ):
+        assert not may(group, resource, verb), f"{verb} {resource}"
+
+
+# -- who may what with exceptions -------------------------------------------------------------------------------------
+
+
+def _bound(cluster: controlplane.Cluster, role: str, name: str) -> controlplane.api.Api:
+    """A user with that ClusterRole in one namespace, through a RoleBinding."""
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+    }
+    cluster.admin.post(f"{RBAC}/namespaces/{NAMESPACE}/rolebindings", binding).expect(201, 409)
+    return cluster.api(cluster.user(name))
+
+
+def _an_exception() -> dict[str, Any]:
+    (body,) = _bodies(ROOT / "tests" / "samples" / "exceptions" / "node-exporter.yaml")
+    return {**body, "metadata": {"name": "node-exporter", "namespace": NAMESPACE}}
+
+
+_PATH = f"/apis/{labels.API_VERSION}/namespaces/{NAMESPACE}/{exception.PLURAL}"
+
+
+@pytest.mark.parametrize("role", ["view", "edit", "admin"])
+def test_whoever_views_a_namespace_sees_its_exceptions_and_writes_none(
+    installed: controlplane.Cluster, role: str
+) -> None:
+    """The viewer role is aggregated to view, and so to edit and admin; the approver role is aggregated to none."""
+    user = _bound(installed, role, f"{role}er")
+    installed.wait("the aggregated right", lambda: user.get(_PATH).status == 200, deadline_seconds=20)
+    answer = user.post(f"{_PATH}?dryRun=All", _an_exception()).expect(403)
+    assert "cannot create resource" in answer.message
+    user.get(f"/apis/{labels.API_VERSION}/namespaces/default/{exception.PLURAL}").expect(403)
+    aggregated = [
+        body["metadata"]["name"]
+        for body in installed.admin.items(f"{RBAC}/clusterroles")
+        if any(key.startswith("rbac.authorization.k8s.io/aggregate-to") for key in body["metadata"].get("labels", {}))
+        and "hostnetwork" in body["metadata"]["name"]
+    ]
+    assert aggregated == ["hostnetwork-exception-viewer"]
+
+
+def test_an_approver_in_one_namespace_approves_nothing(installed: controlplane.Cluster) -> None:
+    """Through a RoleBinding the approver role passes RBAC and exception-writers refuses; cluster-wide it counts."""
+    user = _bound(installed, "hostnetwork-exception-approver", "halfway")
+    installed.wait("its right", lambda: user.get(_PATH).status == 200, deadline_seconds=20)
+
+    def refused() -> bool:
+        answer = user.post(f"{_PATH}?dryRun=All", _an_exception())
+        return "needs the verb approve on hostnetworkexceptions" in answer.message
+
+    installed.wait("the refusal", refused, deadline_seconds=20)
+    binding = {
+        "metadata": {"name": "approvers"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "hostnetwork-exception-approver",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "approving"}],
+    }
+    installed.admin.post(f"{RBAC}/clusterrolebindings", binding).expect(201)
+    approver = installed.api(installed.user("approving"))
+    installed.wait(
+        "the approval", lambda: approver.post(f"{_PATH}?dryRun=All", _an_exception()).status == 201, deadline_seconds=20
+    )
