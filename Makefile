@@ -14,7 +14,7 @@ demo: $(READY) ## Everything set up and the main job shown, every line observed;
 
 test: check ## Every test, on real control planes (45 minutes cold, 15 warm, on 2 cores)
 	@$(BIN)/python -m tests.controlplane binary
-	@$(BIN)/pytest --ignore=tests/unit
+	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/unit
 
 check: $(READY) ## Format, lint, types, import contracts, unit tests: seconds
 	@$(BIN)/ruff format --quiet --check .

@@ -23,7 +23,7 @@ def test_a_grant_covers_nothing_else(world: World) -> None:
     world.granted_pod(name)
     other = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
     assert other.status == 422
-    assert "host-namespaces" in other.message
+    assert "ValidatingAdmissionPolicy" in other.message
     privileged = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
     plain = world.pod(name, "plain", hostNetwork=False, containers=[privileged])
     assert plain.status == 422

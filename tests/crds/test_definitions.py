@@ -1,0 +1,62 @@
+"""The definitions themselves: generated, described to the last field, installable."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from hostnetwork_operator.api import crd, exception, labels, policy
+from tests.controlplane import cluster as controlplane
+from tests.crds.conftest import CRDS
+
+
+def test_crds_are_what_the_models_say(tmp_path: pathlib.Path) -> None:
+    """crds/ is byte for byte what `python -m hostnetwork_operator.api.crd` writes; `make crds` writes it."""
+    crd.main(str(tmp_path))
+    generated = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert generated == {file.name: file.read_bytes() for file in CRDS.iterdir()}
+
+
+def properties(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}.{name}", field
+        yield from properties(field, f"{path}.{name}")
+        yield from properties(field.get("items", {}), f"{path}.{name}[]")
+
+
+@pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
+def test_every_field_is_described(plural: str) -> None:
+    """Each field at each depth has a description of its own, but metadata, which Kubernetes describes."""
+    definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    fields = dict(properties(schema, ""))
+    assert len(fields) > 20
+    assert schema["description"]
+    assert [path for path, field in fields.items() if len(field.get("description", "")) < 8] == [".metadata"]
+
+
+@pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
+def test_kubectl_explains_every_field(described: controlplane.Cluster, plural: str) -> None:
+    """`kubectl explain --recursive` knows each field, and `kubectl explain` says what the description says."""
+    definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    done = described.kubectl("explain", "--recursive", plural)
+    assert done.returncode == 0, done.stderr
+    known = {line.split("\t")[0].strip() for line in done.stdout.splitlines()}
+    assert set() == {path.rsplit(".", 1)[1] for path, _ in properties(schema, "")} - known
+    spec = described.kubectl("explain", f"{plural}.spec").stdout
+    assert "<no description>" not in spec
+    words = " ".join(spec.split())
+    for name, field in schema["properties"]["spec"]["properties"].items():
+        assert f"{name} <" in words
+        assert field["description"] in words
+
+
+@pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
+def test_the_api_server_has_nothing_against_them(described: controlplane.Cluster, plural: str) -> None:
+    """The definition is established, its schema is structural, its names are accepted, its rules are in the budget."""
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{labels.GROUP}"
+    conditions = described.admin.get(path).expect(200).body["status"]["conditions"]
+    assert {c["type"]: c["status"] for c in conditions} == {"Established": "True", "NamesAccepted": "True"}

@@ -1,0 +1,98 @@
+"""What somebody sees who asks kubectl: columns, short names, selectors."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from hostnetwork_operator.api import exception, labels, policy
+from tests.controlplane import cluster as controlplane
+
+BASE = {"owner": "team-a", "reason": "Capture SYN retries on node-7", "serviceAccountName": "netdebug"}
+DATED = {**BASE, "ticket": "INC-4711", "expiry": "2999-11-22T16:00:00Z", "images": ["app:1"]}
+OBJECTS = {
+    "capture": {**DATED, "type": "Diagnostic", "contact": "net@example.com"},
+    "sip": {**DATED, "type": "Application", "owner": "team-b"},
+    "cni": {**BASE, "type": "Infrastructure", "owner": "team-b"},
+}
+STATUS = {
+    "coveredPods": 2,
+    "conditions": [
+        {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": "so it is",
+            "lastTransitionTime": "2026-11-22T16:00:00Z",
+        }
+        for kind, reason in (("InUse", "PodsCovered"), ("Ready", "Active"))
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def shown(described: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
+    """A cluster with three exceptions in namespace `shown`, one of them with a status, and for a while the policy."""
+    described.admin.post("/api/v1/namespaces", {"metadata": {"name": "shown"}}).expect(201)
+    path = f"/apis/{labels.API_VERSION}/namespaces/shown/{exception.PLURAL}"
+    for name, spec in OBJECTS.items():
+        body = {"apiVersion": labels.API_VERSION, "kind": exception.KIND, "metadata": {"name": name}, "spec": spec}
+        described.admin.post(path, body).expect(201)
+    described.admin.patch(f"{path}/capture/status", {"status": STATUS}).expect(200)
+    body = {
+        "kind": policy.KIND,
+        "apiVersion": labels.API_VERSION,
+        "metadata": {"name": "default"},
+        "spec": {"mode": "Audit"},
+    }
+    policies = f"/apis/{labels.API_VERSION}/{policy.PLURAL}"
+    described.admin.post(policies, body).expect(201)
+    yield described
+    described.admin.delete(f"{policies}/{policy.NAME}").expect(200)
+
+
+def rows(cluster: controlplane.Cluster, *words: str) -> list[list[str]]:
+    done = cluster.kubectl("get", *words, "-n", "shown")
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_the_columns_say_who_what_until_when(shown: controlplane.Cluster) -> None:
+    """`kubectl get hne` shows type, owner, ticket, readiness, pods and the expiry as it was written."""
+    header, *lines = rows(shown, "hne")
+    assert header == ["NAME", "TYPE", "OWNER", "TICKET", "READY", "PODS", "EXPIRY", "AGE"]
+    seen = {line[0]: line[1:-1] for line in lines}
+    assert seen["capture"] == ["Diagnostic", "team-a", "INC-4711", "Active", "2", "2999-11-22T16:00:00Z"]
+    assert seen["cni"][:2] == ["Infrastructure", "team-b"]
+
+
+def test_wide_shows_why_and_whom_to_ask(shown: controlplane.Cluster) -> None:
+    """`kubectl get hne -o wide` adds the reason and the contact."""
+    done = shown.kubectl("get", "hne", "-n", "shown", "-o", "wide")
+    header, capture, *_ = done.stdout.splitlines()
+    assert header.split()[-2:] == ["REASON", "CONTACT"]
+    assert capture.rstrip().endswith("net@example.com")
+    assert "Capture SYN retries on node-7" in capture
+
+
+def test_policies_are_shown_by_their_short_name(shown: controlplane.Cluster) -> None:
+    """`kubectl get hnep` shows the mode and the level."""
+    header, line = rows(shown, "hnep")
+    assert header == ["NAME", "MODE", "ENFORCE", "READY", "DENY", "HELD", "RELAXED", "UNCOVERED", "AGE"]
+    assert line[:3] == ["default", "Audit", "baseline"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "names"),
+    [
+        ("spec.type=Diagnostic", {"capture"}),
+        ("spec.owner=team-b", {"sip", "cni"}),
+        ("spec.owner=team-b,spec.type!=Application", {"cni"}),
+        ("spec.owner=nobody", set()),
+    ],
+)
+def test_type_and_owner_can_be_selected(shown: controlplane.Cluster, selector: str, names: set[str]) -> None:
+    """The API server itself selects by spec.type and spec.owner."""
+    done = shown.kubectl("get", "hne", "-n", "shown", "-o", "json", f"--field-selector={selector}")
+    assert done.returncode == 0, done.stderr
+    assert names == {item["metadata"]["name"] for item in json.loads(done.stdout)["items"]}

@@ -1,0 +1,110 @@
+"""The models read what the API server gives, and the API server takes what they write."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import conditions, exception, grant, labels, policy
+from hostnetwork_operator.decide import coverage, snapshot, status, summary, validity
+from hostnetwork_operator.observe import parse
+from tests.controlplane import cluster as controlplane
+from tests.crds.test_objects import GOOD, objects, stem
+from tests.unit import builders
+
+NAMESPACE = "crd-models"
+
+
+@pytest.fixture(scope="module")
+def models(described: controlplane.Cluster) -> controlplane.Cluster:
+    described.admin.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).expect(201)
+    return described
+
+
+def path_of(body: dict[str, Any]) -> str:
+    if body["kind"] == policy.KIND:
+        return f"/apis/{labels.API_VERSION}/{policy.PLURAL}"
+    return f"/apis/{labels.API_VERSION}/namespaces/{NAMESPACE}/{exception.PLURAL}"
+
+
+def spec_of(body: dict[str, Any]) -> exception.ExceptionSpec | policy.PolicySpec | None:
+    if body["kind"] == policy.KIND:
+        # The answer to a dry run has no resourceVersion.
+        return parse.host_network_policy({**body, "metadata": {"resourceVersion": "1", **body["metadata"]}}).spec
+    read = parse.host_network_exception(body)
+    assert isinstance(read, exception.HostNetworkException), read
+    return read.spec
+
+
+@pytest.mark.parametrize("file", GOOD, ids=stem)
+def test_the_models_read_what_the_api_server_gives(models: controlplane.Cluster, file: Any) -> None:
+    """Every good object is read with its defaults, and what the model writes of it is the same object again."""
+    body = objects(file)[-1]
+    answer = models.admin.post(f"{path_of(body)}?dryRun=All", body).expect(201).body
+    read = spec_of(answer)
+    assert read is not None
+    written = read.model_dump(mode="json", by_alias=True, exclude_none=True)
+    again = models.admin.post(f"{path_of(body)}?dryRun=All&fieldValidation=Strict", {**body, "spec": written})
+    assert read == spec_of(again.expect(201).body)
+
+
+def test_defaults_of_the_models_are_those_of_the_api_server(models: controlplane.Cluster) -> None:
+    """An object with only what is required is read the same before and after the API server has filled it in."""
+    for file in GOOD:
+        body = objects(file)[-1]
+        metadata = {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-22T12:00:00Z"}
+        raw = {**body, "metadata": {**body["metadata"], "namespace": NAMESPACE, **metadata}}
+        answer = models.admin.post(f"{path_of(body)}?dryRun=All", body).expect(201).body
+        assert spec_of(raw) == spec_of(answer), file
+
+
+def test_the_status_of_an_exception_is_taken_and_read_back(models: controlplane.Cluster) -> None:
+    """What status_for makes is accepted on /status, whole, and read back equal: a second write is not needed."""
+    body = next(objects(file)[0] for file in GOOD if file.stem == "diagnostic")
+    path = path_of(body)
+    created = models.admin.post(path, {**body, "metadata": {"name": "with-status"}}).expect(201).body
+    subject = parse.host_network_exception(created)
+    assert isinstance(subject, exception.HostNetworkException)
+    standing = validity.Standing(subject, conditions.Ready.EXPIRED, 'it ended\tjust "now" …')
+    pods = [builders.pod(f"pod-{number:02}-" + "n" * 240) for number in range(12)]
+    verdicts = [coverage.PodVerdict(pod, labels.Verdict.COVERED, "", (subject,)) for pod in pods]
+    verdicts += [coverage.PodVerdict(builders.pod("left"), labels.Verdict.EXPIRED, "", (subject,))]
+    wanted = status.status_for(standing, builders.namespace(), verdicts, labels.Enforcement.DENY, builders.NOW)
+    patch = {"status": wanted.model_dump(mode="json", by_alias=True)}
+    answer = models.admin.patch(f"{path}/{subject.metadata.name}/status?fieldValidation=Strict", patch).expect(200)
+    assert answer.warnings == ()
+    read = parse.host_network_exception(answer.body)
+    assert isinstance(read, exception.HostNetworkException)
+    assert wanted == read.status
+    assert wanted == status.status_for(
+        validity.Standing(read, standing.reason, standing.why),
+        builders.namespace(),
+        verdicts,
+        labels.Enforcement.DENY,
+        builders.at(minutes=5),
+    )
+    assert subject.spec == read.spec
+
+
+def test_the_status_of_a_policy_is_taken_and_read_back(models: controlplane.Cluster) -> None:
+    """What policy_status makes is accepted on /status and read back equal."""
+    body = next(objects(file)[0] for file in GOOD if file.stem == "policy-shortest")
+    path = f"{path_of(body)}/{policy.NAME}"
+    present = parse.host_network_policy(models.admin.post(path_of(body), body).expect(201).body)
+    plans = [builders.planned(builders.seen(builders.pod(), builders.hne()))]
+    wanted = summary.policy_status(present, plans, builders.NOW)
+    patch = {"status": wanted.model_dump(mode="json", by_alias=True)}
+    answer = models.admin.patch(f"{path}/status?fieldValidation=Strict", patch)
+    models.admin.delete(path).expect(200)
+    read = parse.host_network_policy(answer.expect(200).body)
+    assert isinstance(read, snapshot.PolicyObject)
+    assert wanted == read.status
+    assert wanted == summary.policy_status(read, plans, builders.at(minutes=5))
+
+
+def test_times_are_read_as_they_are_written(models: controlplane.Cluster) -> None:
+    """The expiry that the API server took is the moment that the grant line says."""
+    body = next(objects(file)[0] for file in GOOD if file.stem == "infrastructure-with-expiry")
+    answer = models.admin.post(f"{path_of(body)}?dryRun=All", body).expect(201).body
+    read = spec_of(answer)
+    assert isinstance(read, exception.ExceptionSpec)
+    assert body["spec"]["expiry"] == grant.format_time(read.until)

@@ -1,0 +1,21 @@
+"""What a newcomer sees first."""
+
+import subprocess
+import sys
+
+from tests.controlplane import operator
+
+
+def test_the_demo_observes_everything_that_it_claims() -> None:
+    """`make demo` ends with status 0, has claimed each part of the main job, and leaves nothing running."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.demo"],
+        cwd=operator.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for part in ("Uncovered", "Held", "admitted and run", "its pod was deleted", "kill -9", "all of it was observed"):
+        assert part in done.stdout, part
