@@ -45,6 +45,17 @@ class ServerClock:
             return datetime.datetime.fromtimestamp(0, datetime.UTC)
         return datetime.datetime.fromtimestamp(time.monotonic() + self._offset(), datetime.UTC)
 
+    def may_be_past(self, moment: datetime.datetime) -> bool:
+        """Whether the API server's time may have reached `moment` already, although `now` has not."""
+        if not self._samples:
+            return False
+        latest = min(sample[2] for sample in self._samples)
+        return moment.timestamp() <= time.monotonic() + latest
+
+    def asked_within(self, seconds: float) -> bool:
+        """Whether an answer came in the last so many seconds."""
+        return bool(self._samples) and self._samples[-1][0] >= time.monotonic() - seconds
+
     def skew_seconds(self) -> float:
         """How far this machine's clock is ahead of the API server's."""
         if not self._samples:

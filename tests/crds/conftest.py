@@ -24,4 +24,7 @@ def described(cluster: controlplane.Cluster) -> controlplane.Cluster:
     assert done.returncode == 0, done.stderr
     waited = cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
     assert waited.returncode == 0, waited.stderr
+    # Served, and a moment later told of by discovery, which is where kubectl looks.
+    cluster.wait("discovery", lambda: cluster.kubectl("explain", "hne").returncode == 0)
+    cluster.wait("discovery", lambda: cluster.kubectl("explain", "hnep").returncode == 0)
     return cluster

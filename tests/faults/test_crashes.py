@@ -29,7 +29,11 @@ def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(u
     assert not [write for write in once if "/events?" not in write], "a write was not met by both kills"
     # An Event that tells of a write comes after it (docs/adr/0004): a kill exactly between the two loses it.
     assert (
-        _differences(expected, end, may_lose={"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted"})
+        _differences(
+            expected,
+            end,
+            may_lose={"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted", "HostNamespacesExpired"},
+        )
         == []
     )
 
@@ -52,10 +56,14 @@ def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unattended: World
 
 def _told_after(write: proxy.Write) -> set[str]:
     if write.method == "DELETE":
-        return {"ExpiredPodDeleted"}
+        return {"ExpiredPodDeleted", "HostNamespacesExpired"}
     if write.path.startswith("/api/v1/namespaces/") and write.path.count("/") == 4:
         return {"LevelEnforced", "LevelRelaxed", "LevelRestored"}
-    return {"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted"} if "events" in write.path else set()
+    return (
+        {"LevelEnforced", "LevelRelaxed", "LevelRestored", "ExpiredPodDeleted", "HostNamespacesExpired"}
+        if "events" in write.path
+        else set()
+    )
 
 
 def _scenario(

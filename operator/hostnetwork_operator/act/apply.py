@@ -1,11 +1,11 @@
-"""Carries out a plan's effects in their order, and says what came of each.
+"""Carries out a plan's effects, what is pressing first, and says what came of each.
 
 Whatever rests on a namespace's write waits for it: where that write fails, nothing claims that it was done, and the
 namespace is judged again. Flags and deletes do not rest on it.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods
@@ -14,6 +14,7 @@ from hostnetwork_operator.observe import live, store
 
 Note = Callable[[store.Kind, Mapping[str, Any]], None]
 _DONE: Final = "done"
+_PRESSING: Final = (effects.WriteNamespace, effects.DeletePod)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,13 +37,24 @@ class Application:
         self._version = seen.namespace.resource_version
         self.namespace_written = True  # as far as the plan asked for it
         self.outcomes: list[Outcome] = []
+        self.untold: list[effects.EmitEvent] = []
 
-    async def run(self, made: plan.NamespacePlan) -> None:
-        """All effects. An effect that fails is an outcome, not an exception."""
+    async def press(self, made: plan.NamespacePlan) -> None:
+        """What cannot wait: grants, levels, deletes. What is to be told of them is in `untold` afterwards."""
         for effect in made.effects:
-            await self._attempt(effect)
+            if isinstance(effect, _PRESSING):
+                await self._attempt(effect)
+
+    async def tell(self, made: plan.NamespacePlan, untold: Sequence[effects.EmitEvent]) -> None:
+        """The rest: Events about what was done, flags, statuses."""
+        for event in untold:
+            await self._attempt(event)
+        for effect in made.effects:
+            if not isinstance(effect, _PRESSING):
+                await self._attempt(effect)
 
     async def _attempt(self, effect: effects.Effect) -> None:
+        """One effect. One that fails is an outcome, not an exception."""
         if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
             self.outcomes.append(Outcome(effect, "skipped"))
             return
@@ -56,9 +68,8 @@ class Application:
             self.outcomes.append(Outcome(effect, error.outcome, error))
             return
         self.outcomes.append(Outcome(effect, word))
-        if isinstance(effect, effects.WriteNamespace | effects.DeletePod) and word in {_DONE, pods.Deletion.DELETED}:
-            for event in effect.told:
-                await self._attempt(event)
+        if isinstance(effect, _PRESSING) and word in {_DONE, pods.Deletion.DELETED}:
+            self.untold += effect.told
 
     async def _do(self, effect: effects.Effect) -> str:
         match effect:

@@ -38,6 +38,19 @@ def _watch(
         core.changed(kind, event["type"], event["object"])
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """kopf makes a copy of every object at every event to find differences for handlers of a kind we have none of."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
+
+
 def settings() -> kopf.OperatorSettings:
     """kopf's settings: what is watched is selected by the API server, and no fault ends a watch for good."""
     made = kopf.OperatorSettings()
@@ -50,5 +63,6 @@ def settings() -> kopf.OperatorSettings:
     # Without end: kopf's own (54 s) would end the watch, and with it the process, in a longer outage.
     made.networking.error_backoffs = [1, 1, 2, 3, 5, 8, 13, 21, *[30] * 100_000]
     made.scanning.disabled = True
+    made.persistence.diffbase_storage = _NoDiffs()
     made.process.ultimate_exiting_timeout = 30
     return made

@@ -1,10 +1,11 @@
 """A queue of namespace names: each at most once, at most one worker on each, later ones in time, failed ones after a
-growing pause.
+growing pause, those with nothing pressing left after all others.
 
 The shape of client-go's workqueue. A name that is added while it is being worked on is worked on again afterwards.
 """
 
 import asyncio
+import collections
 import heapq
 import random
 from typing import Final
@@ -17,10 +18,12 @@ class WorkQueue:
     """Moments are in seconds of the running event loop's clock, which is never set."""
 
     def __init__(self) -> None:
-        self._ready: list[str] = []
+        self._ready: collections.deque[str] = collections.deque()
+        self._deferred: dict[str, None] = {}  # in the order in which they came
         self._queued: set[str] = set()
         self._working: set[str] = set()
         self._again: set[str] = set()
+        self._defer: set[str] = set()
         self._later: list[tuple[float, str]] = []
         self._when: dict[str, float] = {}
         self._failures: dict[str, int] = {}
@@ -31,11 +34,22 @@ class WorkQueue:
         """As soon as a worker is free."""
         if name in self._working:
             self._again.add(name)
-        elif name not in self._queued:
+        elif name not in self._queued or name in self._deferred:
+            self._deferred.pop(name, None)
             self._queued.add(name)
             self._idle.clear()
             self._ready.append(name)
             self._changed.set()
+
+    @property
+    def pressing(self) -> bool:
+        """Whether names wait that were not deferred."""
+        self._promote()
+        return bool(self._ready)
+
+    def defer(self, name: str) -> None:
+        """The name that is being worked on, again when nothing is pressing."""
+        self._defer.add(name)
 
     def add_after(self, name: str, seconds: float) -> None:
         """Once, after so many seconds; the earliest of several such wishes counts."""
@@ -61,8 +75,8 @@ class WorkQueue:
         """The next name; it is this worker's until `done`."""
         while True:
             pause = self._promote()
-            if self._ready:
-                name = self._ready.pop(0)
+            if self._ready or self._deferred:
+                name = self._ready.popleft() if self._ready else self._first_deferred()
                 self._queued.discard(name)
                 self._working.add(name)
                 return name
@@ -76,15 +90,26 @@ class WorkQueue:
     def done(self, name: str) -> None:
         """Gives a taken name back."""
         self._working.discard(name)
+        deferred = name in self._defer
+        self._defer.discard(name)
         if name in self._again:
             self._again.discard(name)
             self.add(name)
-        if not self._ready and not self._working:
+        elif deferred and name not in self._queued:
+            self._queued.add(name)
+            self._deferred[name] = None
+            self._changed.set()
+        if not self._queued and not self._working:
             self._idle.set()
 
     async def until_idle(self) -> None:
         """Until nothing is ready and nobody works; what is due later does not count."""
         await self._idle.wait()
+
+    def _first_deferred(self) -> str:
+        name = next(iter(self._deferred))
+        del self._deferred[name]
+        return name
 
     def _promote(self) -> float | None:
         """Moves what is due to the ready ones; gives the seconds until the next is due, None if none is."""

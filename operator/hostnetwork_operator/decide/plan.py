@@ -71,9 +71,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *writes[:1],
         *deletes,
         *writes[1:],
-        *_flags(
-            verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes if isinstance(e, effects.DeletePod)}
-        ),
+        *_flags(verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes}),
         *_statuses(seen, decision, standings, verdicts, now, exempt=settings.exempt),
     )
     return replace(
@@ -304,15 +302,14 @@ def _action(
 
 def _deletes(
     seen: snapshot.NamespaceSnapshot, decision: level.Decision, verdicts: Sequence[coverage.PodVerdict]
-) -> list[Effect]:
+) -> list[effects.DeletePod]:
     # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
     trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
-    made: list[Effect] = []
+    made = []
     for verdict in verdicts:
         if deletable(verdict, decision.enforcement, trusted=trusted):
             grace = max(subject.spec.grace_period_seconds for subject in verdict.exceptions)
-            made.extend(messages.verdict_events(verdict))
-            told = messages.deletion_events(verdict)
+            told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
             made.append(effects.DeletePod(verdict.pod.reference, grace, told))
     return made
 

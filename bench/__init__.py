@@ -1,0 +1,1 @@
+"""Benchmarks of the operator and of its admission policies, on real control planes. `python -m bench --help`."""

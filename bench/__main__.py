@@ -1,0 +1,134 @@
+"""`make bench`: benchmarks on real control planes, with the operator as a process of its own and only its own token.
+
+The table goes to stdout, progress to stderr, every single value to a JSON file. A goal that is not reached is shown
+and is no failure; the exit status is 1 only if something could not be measured.
+"""
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable
+
+from tests.controlplane import api, binary, cluster
+
+from bench import admission, detection, expiry, figures, granting, report, startup, steady
+from bench.world import OFFENDERS, World, say
+
+# In this order: what wants a quiet cluster comes first.
+_ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
+    "start": startup.measure,
+    "steady": steady.measure,
+    "detection": detection.measure,
+    "granting": granting.measure,
+    "expiry": expiry.singles,
+    "burst": expiry.bursts,
+}
+_NAMES = (*_ON_A_WORLD, "admission")
+_EXPLAINED = """\
+what there is to measure (--only, may be repeated):
+  start      process start -> /readyz, all 50 offenders labelled and told; writes, CPU, memory   (20 s)
+  steady     60 s in which nothing changes; 200 ordinary pods come; 60 s of its clock            (2 min)
+  detection  uncovered pod created -> label, Event, metric, in Held and in Audit namespaces      (1 min)
+  granting   exception applied -> a pod under it admitted                                        (20 s)
+  expiry     expiry -> namespace restored and DELETE sent, one a second                          (1 min)
+  burst      the same for 100 and for 500 in the same second                                     (4 min)
+  admission  what the policies add to creating an ordinary pod, four control planes side by side (2 min)
+each of the first six once for every size in --pods, on a control plane of its own for each size.
+
+examples:
+  make bench
+  python -m bench --pods 1000 --only detection
+  python -m bench --only admission --out /tmp/admission.json
+
+how to read the figures: bench/README.md
+"""
+
+
+class _Run:
+    """Rows as they come, and what could not be measured."""
+
+    def __init__(self) -> None:
+        self.rows: list[figures.Row] = []
+        self.failed: dict[str, str] = {}
+
+    def add(self, name: str, pods: int | None, measure: Callable[[], list[figures.Row]]) -> None:
+        """One measure. That it fails keeps no other from being made."""
+        say(f"--- {name}{f', {pods} pods' if pods else ''}")
+        try:
+            self.rows += [dataclasses.replace(row, pods=pods) for row in measure()]
+        except (AssertionError, OSError, api.ConnectionFailedError, cluster.NotReadyError) as error:
+            traceback.print_exc()
+            self.failed[f"{name} {pods or ''}".strip()] = str(error)
+
+    def on_a_world(self, pods: int, names: list[str]) -> None:
+        with World(pods) as world:
+            if "start" not in names:
+                world.operator.start()
+            for name in names:
+                self.add(name, pods, functools.partial(_ON_A_WORLD[name], world))
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    names = [name for name in _NAMES if name in (arguments.only or _NAMES)]
+    about = report.circumstances()
+    run = _Run()
+    path = arguments.out or report.default_path()
+    try:
+        binary.find_or_build()
+        _measure(run, names, arguments.pods)
+    except (binary.BuildError, cluster.NotReadyError) as error:
+        run.failed["the control plane"] = str(error)
+    except KeyboardInterrupt:
+        run.failed["the rest"] = "interrupted"
+    finally:
+        report.write(path, about, run.rows, run.failed)
+    print(figures.table(run.rows))
+    print(f"\nevery value: {path}")
+    for name, why in run.failed.items():
+        print(f"could not be measured: {name}: {why}", file=sys.stderr)
+    return 1 if run.failed else 0
+
+
+def _measure(run: _Run, names: list[str], sizes: list[int]) -> None:
+    on_a_world = [name for name in names if name in _ON_A_WORLD]
+    for pods in sizes if on_a_world else []:
+        run.on_a_world(pods, on_a_world)
+    if "admission" in names:
+        run.add("admission", None, admission.measure)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=_EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--pods",
+        type=_sizes,
+        default=[1000, 5000],
+        metavar="N,N",
+        help=f"sizes of the cluster in pods, {OFFENDERS} of which are uncovered host-namespace pods (1000,5000)",
+    )
+    parser.add_argument("--only", action="append", choices=_NAMES, metavar="NAME", help="measure this alone; see below")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="the JSON file (bench/results/<time>.json)")
+    return parser
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < OFFENDERS:
+        raise argparse.ArgumentTypeError(f"must be numbers of at least {OFFENDERS}, separated by commas, got {text!r}")
+    return sizes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

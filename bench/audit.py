@@ -1,0 +1,92 @@
+"""The operator's requests as the API server's audit log has them: what was asked for, received when, answered when."""
+
+import collections
+import dataclasses
+import datetime
+import json
+import pathlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tests.controlplane import cluster, operator
+
+_USER = f"system:serviceaccount:{operator.NAMESPACE}:{operator.ACCOUNT}"
+_READS = frozenset({"get", "list", "watch"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One request; moments in Unix seconds by the API server's clock."""
+
+    verb: str
+    resource: str  # with its subresource: pods/status
+    namespace: str
+    name: str
+    dry_run: bool
+    received: float
+    answered: float
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def writes(self) -> bool:
+        return self.verb not in _READS and not self.dry_run
+
+
+def by_operator(running: cluster.Cluster, since: float, until: float = float("inf")) -> list[Request]:
+    """What the operator asked for in a time, oldest first; a request and its stages once."""
+    found: dict[str, Request] = {}
+    for event in _events(running):
+        request = _request(event)
+        if since <= request.received < until:
+            found[event["auditID"]] = request
+    return sorted(found.values(), key=lambda request: request.received)
+
+
+def counts(requests: Iterable[Request]) -> dict[str, int]:
+    """How many reads of each verb, and writes of each verb and resource; the most frequent first."""
+    return dict(collections.Counter(_sort(request) for request in requests).most_common())
+
+
+def _sort(request: Request) -> str:
+    if request.verb in _READS:
+        return f"{request.verb}, all"
+    return f"{request.verb} {request.resource}{' (dry run)' if request.dry_run else ''}"
+
+
+def now() -> float:
+    """The clock of the audit log: the API server is on this machine."""
+    return time.time()
+
+
+def _events(running: cluster.Cluster) -> Iterator[dict[str, Any]]:
+    assert running.audit_log is not None, "this cluster was started without audit=True"
+    # The API server begins a new file at 100 MB and renames the full one to audit-<time>.log.
+    for path in sorted(pathlib.Path(running.directory).glob("audit*.log")):
+        with path.open() as lines:
+            for line in lines:
+                if _USER in line and line.endswith("\n"):
+                    event = json.loads(line)
+                    if event["user"]["username"] == _USER:
+                        yield event
+
+
+def _request(event: dict[str, Any]) -> Request:
+    subject = event.get("objectRef") or {}
+    resource = subject.get("resource", event["requestURI"].split("?")[0])
+    return Request(
+        verb=event["verb"],
+        resource="/".join(part for part in (resource, subject.get("subresource", "")) if part),
+        namespace=subject.get("namespace", ""),
+        name=subject.get("name", ""),
+        dry_run="dryRun=All" in event["requestURI"],
+        received=_unix(event["requestReceivedTimestamp"]),
+        answered=_unix(event["stageTimestamp"]),
+        status=int((event.get("responseStatus") or {}).get("code", 0)),
+        body=event.get("requestObject") or {},
+    )
+
+
+def _unix(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()

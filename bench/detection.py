@@ -1,0 +1,94 @@
+"""From the creation of an uncovered host-namespace pod until it is flagged: label, Event, metric."""
+
+import random
+import time
+from typing import Any
+
+import urllib3
+
+from bench import figures, streams
+from bench.world import VERDICT, World, host_pod, say
+
+_PODS = 100  # for label and Event, in each kind of namespace
+_POLLED = 50  # for the metric, in each
+_POLL_SECONDS = 0.005
+_DEADLINE_SECONDS = 30.0
+_GOAL = figures.Goal("p99", 250)
+
+
+def measure(world: World) -> list[figures.Row]:
+    audited = [f"audited-{number}" for number in range(5)]
+    world.audited(audited)
+    rows = []
+    for kind, places in (("Held", world.teams[:5]), ("Audit", audited)):
+        say(f"detection: {_PODS} + {_POLLED} uncovered pods in {kind} namespaces")
+        labelled, told = _watched(world, kind, places)
+        rows += [
+            figures.spread(f"pod created ({kind}) -> label", labelled, goal=_GOAL),
+            figures.spread(f"pod created ({kind}) -> Event", told, goal=_GOAL),
+            figures.spread(f"pod created ({kind}) -> metric", _polled(world, kind, places), goal=_GOAL),
+        ]
+    return rows
+
+
+def _watched(world: World, kind: str, places: list[str]) -> tuple[list[float], list[float]]:
+    labels, events = streams.Moments(), streams.Moments()
+
+    def told(moment: float, body: dict[str, Any]) -> None:
+        if body["reason"] == "HostNamespacesUncovered":
+            events.note(body["involvedObject"]["uid"], moment)
+
+    path = f"/api/v1/pods?labelSelector={VERDICT}"
+    until_label, until_event = [], []
+    with (
+        streams.Watch(world.cluster, path, lambda moment, body: labels.note(body["metadata"]["uid"], moment)),
+        streams.Watch(world.cluster, "/api/v1/events", told),
+    ):
+        for number in range(_PODS):
+            _rest()
+            sent = time.monotonic()
+            uid = world.create_pod(places[number % len(places)], host_pod(f"watched-{number}"))
+            until_label.append(1000 * (labels.wait(uid) - sent))
+            until_event.append(1000 * (events.wait(uid) - sent))
+    _clean(world, places, "watched", _PODS)
+    say(f"detection: {kind} done by watch")
+    return until_label, until_event
+
+
+def _polled(world: World, kind: str, places: list[str]) -> list[float]:
+    """The metric, in a pass of its own: asking 200 times a second takes CPU from the operator."""
+    until_metric = []
+    with urllib3.HTTPConnectionPool("127.0.0.1", world.operator.port, maxsize=1) as http:
+        for number in range(_POLLED):
+            _rest()
+            place = places[number % len(places)]
+            before = _uncovered(http, place)
+            sent = time.monotonic()
+            world.create_pod(place, host_pod(f"polled-{number}"))
+            while _uncovered(http, place) <= before:
+                assert time.monotonic() - sent < _DEADLINE_SECONDS, f"a pod in {place} is never counted"
+                time.sleep(_POLL_SECONDS)
+            until_metric.append(1000 * (time.monotonic() - sent))
+    _clean(world, places, "polled", _POLLED)
+    say(f"detection: {kind} done by metric")
+    return until_metric
+
+
+def _uncovered(http: urllib3.HTTPConnectionPool, namespace: str) -> float:
+    start = f'hostnetwork_pods{{namespace="{namespace}",verdict="Uncovered"}} '
+    for line in http.request("GET", "/metrics", timeout=5).data.decode().splitlines():
+        if line.startswith(start):
+            return float(line.removeprefix(start))
+    return 0.0
+
+
+def _clean(world: World, places: list[str], prefix: str, number: int) -> None:
+    """Deletes the pods and lets the operator come to rest, so that one pass does not weigh on the next."""
+    for at in range(number):
+        world.api.delete(f"/api/v1/namespaces/{places[at % len(places)]}/pods/{prefix}-{at}").expect(200)
+    time.sleep(1)
+
+
+def _rest() -> None:
+    # Not in step with anything: kwok's and the scheduler's work on the pod before goes on meanwhile.
+    time.sleep(random.uniform(0.05, 0.15))

@@ -1,0 +1,92 @@
+"""What the operator costs when nothing changes, and what ordinary pods cost it: nothing, if the watch is selective."""
+
+import dataclasses
+import functools
+import re
+import time
+from collections.abc import Callable
+
+from bench import audit, figures, usage
+from bench.world import World, ordinary_pod, say
+
+_SECONDS = 60.0
+_ORDINARY = 200
+_BATCHES = 3
+_AFTER_SECONDS = 2.0  # for what would come of them
+_RECONCILES = "hostnetwork_operator_reconcile_duration_seconds_count"
+_SKEW = "hostnetwork_operator_clock_skew_seconds"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Window:
+    """What the operator did in a time."""
+
+    requests: list[audit.Request]
+    cpu_seconds: float
+    reconciles: float
+    minutes: float
+
+    @property
+    def writes(self) -> int:
+        return sum(request.writes for request in self.requests)
+
+
+def measure(world: World) -> list[figures.Row]:
+    say(f"steady state: {_SECONDS:.0f} s of nothing, {_BATCHES} x {_ORDINARY} ordinary pods, then the clock")
+    quiet = _window(world, lambda: time.sleep(_SECONDS))
+    rows = [
+        figures.single("steady: writes a minute", quiet.writes / quiet.minutes, "requests", at_most=0),
+        figures.single("steady: CPU a minute", quiet.cpu_seconds / quiet.minutes, "CPU s"),
+        figures.single("steady: RSS", usage.megabytes(world.operator.pid, "VmRSS"), "MB", at_most=100),
+        figures.single("steady: reconciles a minute", quiet.reconciles / quiet.minutes, "reconciles"),
+    ]
+    for name, number in audit.counts(quiet.requests).items():
+        rows.append(figures.single(f"steady:   {name}", number / quiet.minutes, "requests"))
+    return [*rows, *_ordinary(world), figures.spread("steady: operator's clock behind the API server's", _clock(world))]
+
+
+def _ordinary(world: World) -> list[figures.Row]:
+    """Held namespaces are looked at again each minute, which may fall into a batch; hence the least of several."""
+    batches = [_window(world, functools.partial(_create, world, batch)) for batch in range(_BATCHES)]
+    return [
+        figures.single(f"{_ORDINARY} ordinary pods: writes", max(b.writes for b in batches), "requests", at_most=0),
+        figures.single(f"{_ORDINARY} ordinary pods: reconciles", min(b.reconciles for b in batches), "reconciles", 0),
+        figures.single(f"{_ORDINARY} ordinary pods: CPU", min(b.cpu_seconds for b in batches), "CPU s"),
+    ]
+
+
+def _create(world: World, batch: int) -> None:
+    teams = world.teams
+    world.create_pods((teams[at % len(teams)], ordinary_pod(f"later-{batch}-{at}")) for at in range(_ORDINARY))
+    time.sleep(_AFTER_SECONDS)
+
+
+def _window(world: World, happening: Callable[[], None]) -> _Window:
+    pid = world.operator.pid
+    since, began = audit.now(), time.monotonic()
+    cpu, reconciles = usage.cpu_seconds(pid), _metric(world, _RECONCILES)
+    happening()
+    return _Window(
+        audit.by_operator(world.cluster, since),
+        usage.cpu_seconds(pid) - cpu,
+        _metric(world, _RECONCILES) - reconciles,
+        (time.monotonic() - began) / 60,
+    )
+
+
+def _clock(world: World) -> list[float]:
+    """How late the operator takes it to be, second by second, when it has little to ask the API server.
+
+    Its clock is a lower bound of the API server's. Both are this machine's, so what it calls skew is what it is late.
+    """
+    values = []
+    for _ in range(int(_SECONDS)):
+        values.append(1000 * _metric(world, _SKEW))
+        time.sleep(1)
+    return values
+
+
+def _metric(world: World, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", world.operator.metrics(), re.MULTILINE)
+    assert found, f"/metrics has no {name}"
+    return float(found[1])

@@ -1,0 +1,90 @@
+"""Watches of the API server, a thread each: a moment is taken when the event arrives, not when it is asked for."""
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from tests.controlplane import cluster
+
+Note = Callable[[float, dict[str, Any]], None]  # moment on time.monotonic(), the object
+
+
+class Watch:
+    """Calls `note` for every object that is there, comes or changes, while it is entered. As administrator."""
+
+    def __init__(self, running: cluster.Cluster, path: str, note: Note) -> None:
+        user = yaml.safe_load(running.kubeconfig.read_text())["users"][0]["user"]
+        context = ssl.create_default_context(cafile=str(running.authority.certificate_path))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.load_cert_chain(user["client-certificate"], user["client-key"])
+        self._connection = http.client.HTTPSConnection("127.0.0.1", running.ports.apiserver, context=context)
+        self._path = f"{path}{'&' if '?' in path else '?'}watch=true&timeoutSeconds=3600"
+        self._note = note
+        self._stopping = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._response: http.client.HTTPResponse | None = None
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        self._connection.request("GET", self._path, headers={"Accept": "application/json"})
+        self._socket = self._connection.sock
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200, f"GET {self._path}: {self._response.status}"
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stopping = True
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=5)
+
+    def _read(self) -> None:
+        assert self._response is not None
+        try:
+            while line := self._response.readline():
+                moment = time.monotonic()
+                event = json.loads(line)
+                if event["type"] != "DELETED":
+                    self._note(moment, event["object"])
+        except Exception:
+            # Our own shutdown of the socket shows up as any of several errors.
+            if not self._stopping:
+                raise
+
+
+class Moments:
+    """When something was first seen of each uid; filled by the thread of a watch, waited on by the measure."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, float] = {}
+        self._changed = threading.Condition()
+
+    def note(self, uid: str, moment: float) -> None:
+        with self._changed:
+            self._first.setdefault(uid, moment)
+            self._changed.notify_all()
+
+    def seen(self, uids: set[str]) -> int:
+        """How many of these."""
+        with self._changed:
+            return len(uids & self._first.keys())
+
+    def wait(self, uid: str, deadline_seconds: float = 30) -> float:
+        """The moment. AssertionError after the deadline."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: uid in self._first, deadline_seconds)
+            assert found, f"nothing seen of {uid} for {deadline_seconds:.0f} s"
+            return self._first[uid]
+
+    def latest(self, uids: set[str]) -> float:
+        """When the last of these was first seen."""
+        with self._changed:
+            return max(self._first[uid] for uid in uids)

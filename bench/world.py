@@ -1,0 +1,166 @@
+"""A cluster with a population, and the operator on it as its own process with only its own token.
+
+What the population is stands in README.md; measures add to it what they need, under names of their own.
+"""
+
+import concurrent.futures
+import datetime
+import sys
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tests.controlplane import cluster, operator
+
+LABEL = "hostnetwork-operator.github.io"
+VERDICT = f"{LABEL}/verdict"
+ENFORCEMENT = f"{LABEL}/enforcement"
+PSA_ENFORCE = "pod-security.kubernetes.io/enforce"
+IMAGE = "registry.example.com/netshoot:v0.14"
+OFFENDERS = 50
+NAMESPACES = 20
+_THREADS = 8
+_SETTLE_SECONDS = 6.0  # an exception counts only if it was written when its admission policy was 5 s old
+_POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+_AUDITED = {"selector": {"matchLabels": {"bench": "audited"}}, "mode": "Audit"}
+
+
+class World:
+    """`pods` pods (or none) in 20 namespaces, 50 of them uncovered host-namespace pods; the operator is not up."""
+
+    def __init__(self, pods: int, *, audit: bool = True) -> None:
+        self.pods = pods
+        self.cluster = cluster.Cluster(audit=audit)
+        self.operator = operator.OperatorProcess(self.cluster)
+        self.offenders: set[str] = set()
+        self.teams = [f"team-{number:02}" for number in range(NAMESPACES)]
+
+    @property
+    def api(self) -> Any:
+        return self.cluster.admin
+
+    def __enter__(self) -> Self:
+        say("a control plane")
+        self.cluster.start()
+        try:
+            self._populate()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.operator.stop()
+        self.cluster.stop()
+
+    def _populate(self) -> None:
+        operator.install(self.cluster, "enforce")
+        settled = time.monotonic() + _SETTLE_SECONDS
+        self.api.patch(_POLICY, {"spec": {"rules": [_AUDITED]}}).expect(200)
+        self.namespaces(self.teams)
+        if self.pods:
+            self._fill()
+        time.sleep(max(0.0, settled - time.monotonic()))
+
+    def _fill(self) -> None:
+        say(f"{self.pods} pods, {OFFENDERS} of them host-namespace pods")
+        places = [self.teams[number % NAMESPACES] for number in range(self.pods)]
+        made = [(place, host_pod(f"host-{at}")) for at, place in enumerate(places[:OFFENDERS])]
+        made += [(place, ordinary_pod(f"ordinary-{at}")) for at, place in enumerate(places[OFFENDERS:])]
+        uids = self.create_pods(made)
+        self.offenders = set(uids[:OFFENDERS])
+
+    # -- making ---------------------------------------------------------------------------------------------------
+
+    def namespaces(self, names: list[str], labels: dict[str, str] | None = None) -> None:
+        """Makes them, and waits for their service accounts: no pod is admitted before."""
+        bodies = [{"metadata": {"name": name, "labels": labels or {}}} for name in names]
+        parallel(lambda body: self.api.post("/api/v1/namespaces", body).expect(201), bodies)
+        wanted = set(names)
+        self.cluster.wait("the service accounts", lambda: wanted <= self._with_account())
+
+    def enforced(self, names: list[str]) -> None:
+        """Makes clean namespaces and waits until the operator has put enforcement on in all of them."""
+        self.namespaces(names)
+        wanted = set(names)
+        self.cluster.wait("enforcement=Deny", lambda: wanted <= self.labelled(f"{ENFORCEMENT}=Deny"), 180)
+
+    def audited(self, names: list[str]) -> None:
+        """Makes namespaces for which the policy says mode: Audit."""
+        self.namespaces(names, {"bench": "audited"})
+        wanted = set(names)
+        self.cluster.wait("enforcement=Audit", lambda: wanted <= self.labelled(f"{ENFORCEMENT}=Audit"), 60)
+
+    def create_pods(self, pods: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+        """Creates (namespace, body) pairs with 8 threads; their uids in the same order."""
+        return parallel(lambda pair: self.create_pod(*pair), pods)
+
+    def create_pod(self, namespace: str, body: dict[str, Any]) -> str:
+        answer = self.api.post(f"/api/v1/namespaces/{namespace}/pods", body).expect(201)
+        return str(answer.body["metadata"]["uid"])
+
+    def admitted(self, namespace: str, body: dict[str, Any]) -> bool:
+        """Whether the API server would take the pod now."""
+        status = self.api.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body).expect(201, 403, 422).status
+        return bool(status == 201)
+
+    def create_exception(self, namespace: str, expiry: float) -> None:
+        """A Diagnostic exception for `host_pod`, until `expiry` (Unix seconds, whole)."""
+        path = f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
+        self.api.post(path, exception("bench", expiry)).expect(201)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def labelled(self, selector: str) -> set[str]:
+        """Names of the namespaces that a label selector selects."""
+        return {item["metadata"]["name"] for item in self.api.items(f"/api/v1/namespaces?labelSelector={selector}")}
+
+    def _with_account(self) -> set[str]:
+        found = self.api.items("/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault")
+        return {item["metadata"]["namespace"] for item in found}
+
+
+def parallel(make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+    """`make` of each, by 8 threads, in order; the first error is raised."""
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(make, given))
+
+
+def host_pod(name: str) -> dict[str, Any]:
+    """A pod with hostNetwork that is scheduled and that kwok calls running."""
+    containers = [{"name": "main", "image": IMAGE}]
+    return {"metadata": {"name": name}, "spec": {"hostNetwork": True, "containers": containers}}
+
+
+def ordinary_pod(name: str) -> dict[str, Any]:
+    """A pod without host namespaces that no scheduler touches: only the API server has work with it."""
+    containers = [{"name": "main", "image": "registry.example.com/web:1"}]
+    return {
+        "metadata": {"name": name},
+        "spec": {"schedulingGates": [{"name": f"{LABEL}/bench"}], "containers": containers},
+    }
+
+
+def exception(name: str, expiry: float) -> dict[str, Any]:
+    moment = datetime.datetime.fromtimestamp(expiry, datetime.UTC)
+    return {
+        "apiVersion": f"{LABEL}/v1alpha1",
+        "kind": "HostNetworkException",
+        "metadata": {"name": name},
+        "spec": {
+            "type": "Diagnostic",
+            "owner": "team-bench",
+            "reason": "Measure how long it takes",
+            "ticket": "BENCH-1",
+            "expiry": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+            "images": [IMAGE],
+        },
+    }
+
+
+def say(text: str) -> None:
+    """Progress: on stderr, so that stdout is the table alone."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,15 @@
+"""How hard to look: the profile `default` for every run, `thorough` (HYPOTHESIS_PROFILE=thorough) before a release."""
+
+import os
+
+import hypothesis
+
+for _name, _examples in (("default", 150), ("thorough", 3000)):
+    hypothesis.settings.register_profile(
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,274 @@
+"""What can stand in a cluster, from pools so small that things meet: the same image, the same second, the same name."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.decide import plan, snapshot
+from tests.unit import builders
+from tests.unit.builders import NOW, at
+
+_IMAGES = (builders.IMAGE, "registry.example.com/app:2", builders.PINNED)
+_NAMES = ("a", "b", "c")
+# Around the births of pods and the present second; hours beyond the ceilings too.
+_ENDS = (
+    at(hours=1), at(seconds=1), at(minutes=10), at(hours=30), NOW, NOW, NOW, at(seconds=-1), at(minutes=-30),
+    at(minutes=-59), at(minutes=-59, seconds=1), at(minutes=-61),
+)  # fmt: skip
+UID_BEFORE = "5f0c8f1e-0000-4000-8000-000000000000"
+
+Fields = dict[str, Any]
+
+
+def changed(pool: dict[str, tuple[object, ...]], most: int) -> st.SearchStrategy[Fields]:
+    """A few fields with other values than the builders', so that most of what is drawn is one step from in order."""
+    steps = [(name, value) for name, values in pool.items() for value in values]
+    return st.lists(st.sampled_from(steps), max_size=most).map(dict)
+
+
+def paths(*given: grant.HostPath) -> frozenset[grant.HostPath]:
+    return frozenset(given)
+
+
+_PODS: dict[str, tuple[object, ...]] = {
+    "created": (at(minutes=-30), at(seconds=-1), NOW),
+    "service_account": ("default",),
+    "host_namespaces": (frozenset({builders.PID}), frozenset({builders.NETWORK, builders.IPC})),
+    "images": (frozenset(_IMAGES[:2]), frozenset({"evil:1"})),
+    "capabilities": (frozenset({"CHOWN"}), frozenset({"NET_ADMIN"}), frozenset({"NET_BIND_SERVICE", "NET_RAW"})),
+    "privileged": (True,),
+    "host_paths": (
+        paths(builders.host_path("/proc/net")), paths(builders.host_path("/var/lib/x", write=True)),
+        paths(builders.host_path("/var/library")),
+    ),
+    "mirror": (True,),
+    "deleting": (True,),
+    "owner": (snapshot.Reference("DaemonSet", builders.NAMESPACE, "agent", "uid-agent"),),
+    "verdict_label": ("Uncovered", "Expired", "Static"),
+}  # fmt: skip
+
+_EXCEPTIONS: dict[str, tuple[object, ...]] = {
+    "service_account_name": ("default",),
+    "host_namespaces": (("Network", "PID", "IPC"), ("PID",)),
+    "images": (_IMAGES, _IMAGES[1:], (builders.PINNED,)),
+    "capabilities": (("NET_ADMIN", "NET_RAW"), ("CHOWN",)),
+    "privileged": (True,),
+    "host_paths": (({"path": "/", "read_only": False},), ({"path": "/proc"}, {"path": "/var/lib", "read_only": False})),
+    "pod_security_level": ("restricted", "privileged"),
+    "expiry": _ENDS,
+    "on_expiry": ("Delete", "Report"),
+    "grace_period_seconds": (0, 300),
+}
+_METADATA: dict[str, tuple[object, ...]] = {
+    "generation": (2,),
+    "creation_timestamp": (at(hours=-2), at(days=-2)),
+    "deletion_timestamp": (NOW,),
+    "managed_fields": (({"manager": "kubectl", "time": at(minutes=-5), "fieldsV1": {"f:spec": {}}},),),
+}
+
+
+@st.composite
+def exceptions(draw: st.DrawFn, name: str) -> exception.HostNetworkException:
+    kind = draw(st.sampled_from(["Diagnostic", "Application", "Infrastructure"]))
+    spec = draw(changed(_EXCEPTIONS, 3))
+    if kind != "Diagnostic":
+        spec.pop("on_expiry", None)
+    metadata = draw(changed(_METADATA, 1))
+    status = draw(statuses(int(metadata.get("generation", 1))))
+    return builders.hne(name, metadata=metadata, status=status, type=kind, **spec)
+
+
+@st.composite
+def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
+    """Never judged; judged; refused; approved in a namespace that is gone."""
+    kind = draw(st.sampled_from(["never", *["judged"] * 5, "changed", "refused", "elsewhere"]))
+    if kind == "never":
+        return exception.ExceptionStatus()
+    reason = draw(st.sampled_from([conditions.Ready.ACTIVE, conditions.Ready.INVALID, conditions.Ready.EXPIRED]))
+    if kind == "refused":
+        reason = conditions.Ready.NOT_APPROVED
+    ready = conditions.Condition(
+        type="Ready",
+        status="True" if reason is conditions.Ready.ACTIVE else "False",
+        observed_generation=1,
+        last_transition_time=at(minutes=-50),
+        reason=reason.value,
+        message="as it was",
+    )
+    return exception.ExceptionStatus(
+        # A spec that changes in another incarnation of the namespace while exception-writers is away says why it is
+        # not approved in other words the second time: one more status write. So "elsewhere" is always up to date here.
+        observed_generation=1 if kind == "changed" else generation,
+        namespace_uid={"elsewhere": UID_BEFORE, "refused": None}.get(kind, builders.UID),
+        conditions=(ready,),
+        covered_pods=draw(st.sampled_from([0, 1])),
+    )
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> tuple[snapshot.Pod, tuple[exception.HostNetworkException, ...]]:
+    """A pod that asks for several things, and exceptions that each name some of them."""
+
+    def some(*pool: Any) -> tuple[Any, ...]:
+        return tuple(one for one in pool if draw(st.booleans()))
+
+    subject = builders.pod(
+        images=frozenset(some(*_IMAGES) or _IMAGES[:1]),
+        capabilities=frozenset(some("NET_ADMIN", "NET_RAW")),
+        host_namespaces=frozenset(some("Network", "PID") or ("Network",)),
+    )
+    named = tuple(
+        builders.hne(
+            name,
+            images=some(*_IMAGES) or _IMAGES[:1],
+            capabilities=some("NET_ADMIN", "NET_RAW"),
+            host_namespaces=some("Network", "PID") or ("Network",),
+        )
+        for name in _NAMES
+    )
+    return subject, named
+
+
+_POLICIES: dict[str, tuple[object, ...]] = {
+    "pod_security": ({"enforce": "restricted"}, {"enforce": "privileged"}),
+    "rules": (({"selector": {"matchLabels": {"team": "net"}}, "enforce": "privileged"},),),
+    "exceptions": ({"imageDigests": "Require"}, {"maxDuration": {"Diagnostic": "1h"}}),
+}
+_MODES: tuple[Fields, ...] = (
+    {},
+    {"rollout": "Gated"},
+    {"mode": "Audit"},
+    {"exempt_namespaces": (builders.NAMESPACE,)},
+)
+_governed = st.builds(
+    lambda mode, more: builders.governed(**{**more, **mode}), st.sampled_from(_MODES), changed(_POLICIES, 1)
+)
+_policies = st.one_of(*[_governed] * 4, st.sampled_from([builders.ABSENT, builders.UNKNOWN]))
+_guards = st.sampled_from(
+    [builders.guards()] * 5
+    + [builders.guards(missing=[name]) for name in labels.POLICIES]
+    + [builders.guards(since=at(minutes=-30)), *(builders.guards(since=at(seconds=-age)) for age in (5, 4, 4, 1, 1))]
+)
+
+_STANDING = (
+    {}, builders.DENIED, builders.RELAXED, builders.DENIED, builders.RELAXED,
+    {labels.ENFORCEMENT: "Held", **builders.AUDIT_AND_WARN}, {labels.ENFORCEMENT: "Audit", **builders.AUDIT_AND_WARN},
+)  # fmt: skip
+_LABELS: dict[str, tuple[object, ...]] = {
+    labels.ENFORCEMENT: ("Deny", "nonsense", None),
+    labels.GUARD: ("baseline", "restricted", None),
+    labels.PSA_ENFORCE: ("privileged", "baseline", "restricted", "nonsense", None),
+    labels.PSA_WARN: ("baseline", None),
+    "team": ("net",),
+}
+_OWNED = (frozenset(), frozenset(), frozenset({labels.PSA_ENFORCE}), frozenset({labels.PSA_WARN, labels.PSA_ENFORCE}))
+_NOTES: dict[str, tuple[object, ...]] = {
+    labels.LEVEL_BEFORE: ("", "privileged", "baseline", None),
+    labels.HELD_BY: ("since 2026-11-22T11:00:00Z: pod x", "nonsense"),
+    labels.GRANT_PREFIX + "a": ("nonsense", "|" * 9),
+    labels.GRANT_PREFIX + "gone": ("nonsense",),
+}
+
+
+@st.composite
+def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, ...]) -> snapshot.Namespace:
+    """Untouched, enforced, relaxed, held, or as somebody with too many rights has left it."""
+    stands = draw(st.sampled_from(_STANDING))
+    lines = {
+        labels.GRANT_PREFIX + one.metadata.name: plan.line_of(one, builders.namespace())
+        for one in present
+        if draw(st.booleans())
+    }
+    notes = builders.ADOPTED if stands.get(labels.ENFORCEMENT) == "Deny" else {}
+    stands = _merged(stands, draw(changed(_LABELS, 2)))
+    return builders.namespace(
+        labels=stands,
+        annotations=_merged({**notes, **lines}, draw(changed(_NOTES, 1))),
+        others={label: frozenset({"argocd"}) for label in sorted(draw(st.sampled_from(_OWNED))) if label in stands},
+        terminating=draw(st.sampled_from([False] * 9 + [True])),
+        denied_before=labels.ENFORCEMENT not in stands and draw(st.booleans()),
+    )
+
+
+def _merged(present: Mapping[str, str], changes: Fields) -> dict[str, str]:
+    return {key: value for key, value in {**present, **changes}.items() if value is not None}
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
+    """One namespace of a cluster in which anything may have happened, with the gate not asked yet."""
+    present = tuple(draw(exceptions(name)) for name in _NAMES[: draw(st.integers(0, 3))])
+    odd = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+    return snapshot.NamespaceSnapshot(
+        namespace=draw(namespaces(present)),
+        pods=tuple(
+            builders.pod(f"pod-{name}", **draw(changed(_PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]
+        ),
+        exceptions=present,
+        policy=draw(_policies),
+        guards=draw(_guards),
+        clock_trusted=draw(st.sampled_from([True, True, True, False])),
+        unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
+    )
+
+
+GATE_ANSWERS = st.sampled_from(
+    [
+        (),
+        (
+            'existing pods in namespace "payments" violate the new PodSecurity',
+            "web-1 (and 2 other pods): host namespaces",
+        ),
+    ]
+)
+
+
+def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snapshot.NamespaceSnapshot:
+    """The same snapshot, with everything that happened, and every end that is set, that much later."""
+
+    def move(moment: datetime.datetime | None) -> datetime.datetime | None:
+        return None if moment is None else moment + delta
+
+    made = []
+    for subject in seen.exceptions:
+        metadata = subject.metadata.model_copy(
+            update={
+                "creation_timestamp": move(subject.metadata.creation_timestamp),
+                "deletion_timestamp": move(subject.metadata.deletion_timestamp),
+                "managed_fields": tuple(
+                    entry.model_copy(update={"time": move(entry.time)}) for entry in subject.metadata.managed_fields
+                ),
+            }
+        )
+        spec = subject.spec.model_copy(update={"expiry": move(subject.spec.expiry)})
+        status = subject.status.model_copy(
+            update={
+                "last_used_time": move(subject.status.last_used_time),
+                "conditions": tuple(
+                    one.model_copy(update={"last_transition_time": move(one.last_transition_time)})
+                    for one in subject.status.conditions
+                ),
+            }
+        )
+        made.append(subject.model_copy(update={"metadata": metadata, "spec": spec, "status": status}))
+    notes = {key: _line_moved(text, delta) for key, text in seen.namespace.annotations.items()}
+    return replace(
+        seen,
+        namespace=replace(seen.namespace, created=seen.namespace.created + delta, annotations=notes),
+        pods=tuple(replace(pod, created=pod.created + delta) for pod in seen.pods),
+        exceptions=tuple(made),
+        guards={name: replace(guard, since=move(guard.since)) for name, guard in seen.guards.items()},
+        gate=replace(seen.gate, asked=seen.gate.asked + delta) if seen.gate else None,
+    )
+
+
+def _line_moved(text: str, delta: datetime.timedelta) -> str:
+    try:
+        line = grant.Grant.decode(text)
+    except grant.GrantError:
+        return text
+    return text if line.until == grant.ENDLESS else replace(line, until=line.until + delta).encode()

@@ -1,0 +1,162 @@
+"""The grant line: one text for one grant, and nothing hostile in it."""
+
+import dataclasses
+import datetime
+
+import pytest
+
+from hostnetwork_operator.api import grant, labels
+from tests.unit import builders
+from tests.unit.builders import NETWORK, PID
+
+GRANT = grant.Grant(
+    namespace_uid=builders.UID,
+    type="Diagnostic",
+    until=datetime.datetime(2026, 11, 22, 16, tzinfo=datetime.UTC),
+    service_account="netdebug",
+    host_namespaces=frozenset({PID, NETWORK}),
+    privileged=True,
+    level=labels.Level.BASELINE,
+    capabilities=("NET_ADMIN", "SYS_PTRACE"),
+    host_paths=(grant.HostPath("/proc", read_only=True), grant.HostPath("/var/lib", read_only=False)),
+    images=("a:1", "b:2"),
+)
+LINE = (
+    f"{builders.UID}|Diagnostic|2026-11-22T16:00:00Z|netdebug|Network PID|true|baseline|NET_ADMIN SYS_PTRACE"
+    "|ro:/proc rw:/var/lib|a:1 b:2"
+)
+
+
+def test_a_grant_is_ten_fields_in_order() -> None:
+    """Fields are separated by bars and list items by spaces; lists are sorted."""
+    assert GRANT.encode() == LINE
+    assert len(LINE.split("|")) == grant.FIELDS
+
+
+def test_a_line_is_read_as_it_was_written() -> None:
+    """decode gives the grant that encode was given."""
+    assert grant.Grant.decode(LINE) == GRANT
+
+
+def test_an_exception_without_lists_has_dashes() -> None:
+    """An empty list is a dash, any image is a star, no expiry is the year 9999."""
+    bare = dataclasses.replace(
+        GRANT, until=grant.ENDLESS, privileged=False, capabilities=(), host_paths=(), images=None
+    )
+    assert f"{builders.UID}|Diagnostic|9999-12-31T23:59:59Z|netdebug|Network PID|false|baseline|-|-|*" == bare.encode()
+    assert bare == grant.Grant.decode(bare.encode())
+
+
+def test_the_order_and_number_of_items_make_no_other_line() -> None:
+    """Two grants that allow the same have the same line."""
+    shuffled = dataclasses.replace(GRANT, capabilities=("SYS_PTRACE", "NET_ADMIN", "NET_ADMIN"), images=("b:2", "a:1"))
+    assert shuffled.encode() == LINE
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "-",
+        "*",
+        "a b",
+        "a|b",
+        "a\nb",
+        "a\tb",
+        "a\x00b",
+        "a\x1bb",
+        "a\x7fb",
+        "a\x85b",
+        "a\u00a0b",
+        "a\u200bb",
+        "a\u200eb",
+        "a\u202eb",
+        "a\u2028b",
+        "a\u2066b",
+        "a\ufeffb",
+        "a\u3000b",
+    ],
+)
+@pytest.mark.parametrize("field", ["namespace_uid", "type", "service_account", "capabilities", "images", "host_paths"])
+def test_hostile_values_have_no_line(field: str, value: str) -> None:
+    """A value that is empty, separates, hides or turns text around is refused, wherever it stands."""
+    hostile: object = value
+    if field in {"capabilities", "images"}:
+        hostile = ("ok", value)
+    if field == "host_paths":
+        if value in {"", "-", "*"}:
+            return  # behind ro: these are no separators
+        hostile = (grant.HostPath(value, read_only=True),)
+    with pytest.raises(grant.GrantError, match="is empty or holds a separator"):
+        dataclasses.replace(GRANT, **{field: hostile}).encode()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        (0, ""),
+        (0, "-"),
+        (1, ""),
+        (2, "2026-11-22T16:00:00+00:00"),
+        (2, "2026-11-22T16:00:00.0Z"),
+        (2, "2026-02-30T00:00:00Z"),
+        (2, "2026-11-22t16:00:00z"),
+        (2, "٢٠٢٦-11-22T16:00:00Z"),
+        (2, ""),
+        (3, "net debug"),
+        (3, "*"),
+        (4, "network"),
+        (4, "PID Network"),
+        (4, "Network  PID"),
+        (4, "Network Network"),
+        (5, "True"),
+        (5, ""),
+        (6, "Baseline"),
+        (6, ""),
+        (7, ""),
+        (7, "- -"),
+        (7, "SYS_PTRACE NET_ADMIN"),
+        (7, " NET_ADMIN"),
+        (8, "/proc"),
+        (8, "rx:/proc"),
+        (8, ""),
+        (8, "ro:/proc\trw:/x"),
+        (9, ""),
+        (9, "b:2 a:1"),
+        (9, "a:1 *"),
+        (9, "a:1 "),
+    ],
+)
+def test_a_line_that_encode_did_not_write_is_no_grant(field: int, text: str) -> None:
+    """Any other spelling of a field is refused: two readers could differ on it."""
+    fields = LINE.split("|")
+    fields[field] = text
+    with pytest.raises(grant.GrantError):
+        grant.Grant.decode("|".join(fields))
+
+
+@pytest.mark.parametrize("line", ["", "|" * 9, "|" * 10, LINE + "|", "|" + LINE, LINE.rsplit("|", 1)[0], LINE + "\n"])
+def test_a_line_with_another_count_of_fields_is_no_grant(line: str) -> None:
+    """Ten fields, not nine and not eleven, and nothing behind them."""
+    with pytest.raises(grant.GrantError):
+        grant.Grant.decode(line)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        grant.ENDLESS,
+        datetime.datetime(1, 1, 1, tzinfo=datetime.UTC),
+        datetime.datetime(2026, 11, 22, 16, tzinfo=datetime.UTC),
+    ],
+)
+def test_times_are_twenty_characters(moment: datetime.datetime) -> None:
+    """Every moment has the same width, so that comparing as text compares the times; reading gives it back."""
+    assert len(grant.format_time(moment)) == 20
+    assert moment == grant.parse_time(grant.format_time(moment))
+
+
+def test_a_time_in_another_zone_is_written_in_utc() -> None:
+    """Half past midnight on New Year in Berlin is still the old year in UTC."""
+    berlin = datetime.timezone(datetime.timedelta(hours=1))
+    assert grant.format_time(datetime.datetime(2027, 1, 1, 0, 30, tzinfo=berlin)) == "2026-12-31T23:30:00Z"

@@ -1,0 +1,187 @@
+"""Valid inputs of decisions, each with one thing changed: pods, exceptions, namespaces, policies, guards, snapshots.
+
+Everything lives in namespace payments at NOW, one hour after it was made and one day after the guards were. What a
+builder makes by itself is in order and fits the others: `pod()` is covered by `hne()`, and `hne()` is approved.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hostnetwork_operator.api import exception, grant, labels, policy
+from hostnetwork_operator.decide import effects, plan, snapshot
+
+NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
+NAMESPACE = "payments"
+UID = "5f0c8f1e-0000-4000-8000-000000000001"
+IMAGE = "registry.example.com/netshoot:1"
+PINNED = "registry.example.com/netshoot@sha256:" + "0" * 64
+NETWORK, PID, IPC = labels.HostNamespace
+LEVEL_VERSIONS = dict.fromkeys(labels.PSA_VERSIONS, "latest")
+AUDIT_AND_WARN = {labels.PSA_AUDIT: "restricted", labels.PSA_WARN: "restricted", **LEVEL_VERSIONS}
+# As the operator leaves them behind.
+DENIED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline", **AUDIT_AND_WARN}
+RELAXED = {**DENIED, labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+ADOPTED = {labels.LEVEL_BEFORE: ""}
+
+
+def at(**delta: float) -> datetime.datetime:
+    """NOW and so much later: `at(hours=-1)`."""
+    return NOW + datetime.timedelta(**delta)
+
+
+def pod(name: str = "capture", **fields: Any) -> snapshot.Pod:
+    """A hostNetwork pod, an hour less a minute old, that `hne()` covers."""
+    given: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "name": name,
+        "uid": f"uid-of-{name}",
+        "resource_version": "7",
+        "created": at(minutes=-59),
+        "service_account": "netdebug",
+        "host_namespaces": frozenset({NETWORK}),
+        "images": frozenset({IMAGE}),
+        "node": "node-1",
+    }
+    return snapshot.Pod(**{**given, **fields})
+
+
+def meta(name: str, **fields: Any) -> dict[str, Any]:
+    given = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": f"uid-of-{name}",
+        "generation": 1,
+        "resource_version": "3",
+        "creation_timestamp": at(hours=-1),
+    }
+    return {**given, **fields}
+
+
+def hne(
+    name: str = "net",
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    status: exception.ExceptionStatus | None = None,
+    **spec: Any,
+) -> exception.HostNetworkException:
+    """A Diagnostic exception from an hour ago until in an hour. `spec` and `metadata` take the models' field names."""
+    given: dict[str, Any] = {
+        "type": "Diagnostic",
+        "owner": "team-sre-network",
+        "reason": "Capture SYN retries on node-7",
+        "service_account_name": "netdebug",
+    }
+    if spec.get("type") != "Infrastructure":
+        given |= {"ticket": "INC-4711", "expiry": at(hours=1), "images": (IMAGE,)}
+    return exception.HostNetworkException.model_validate(
+        {
+            "metadata": meta(name, **(metadata or {})),
+            "spec": {**given, **spec},
+            "status": status or exception.ExceptionStatus(),
+        }
+    )
+
+
+def namespace(**fields: Any) -> snapshot.Namespace:
+    """A namespace that nobody has touched."""
+    given: dict[str, Any] = {"name": NAMESPACE, "uid": UID, "created": at(hours=-1), "resource_version": "11"}
+    return snapshot.Namespace(**{**given, **fields})
+
+
+def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
+    """A namespace as the operator leaves it: enforced, and relaxed where something is granted."""
+    lines = {labels.GRANT_PREFIX + one.metadata.name: plan.line_of(one, namespace()) for one in granted}
+    stands = dict(RELAXED if granted else DENIED) | dict(fields.pop("labels", {}))
+    notes = {**ADOPTED, **lines, **fields.pop("annotations", {})}
+    return namespace(labels=stands, annotations=notes, **fields)
+
+
+def governed(**spec: Any) -> snapshot.PolicyState:
+    """A policy: Enforce, at once, and kube-system exempt unless told."""
+    given = {"mode": "Enforce", "rollout": "Immediate", "exempt_namespaces": ("kube-system",)}
+    return snapshot.PolicyState(snapshot.Known.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
+
+
+ABSENT = snapshot.PolicyState(snapshot.Known.ABSENT)
+UNKNOWN = snapshot.PolicyState(snapshot.Known.UNKNOWN)
+
+
+def guards(
+    missing: Iterable[str] = (), since: datetime.datetime = NOW - datetime.timedelta(days=1)
+) -> dict[str, snapshot.Guard]:
+    """All admission policies in place since then, but for the missing ones."""
+    gone = set(missing)
+    return {
+        name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing")
+        if name in gone
+        else snapshot.Guard(name, since)
+        for name in labels.POLICIES
+    }
+
+
+def seen(
+    *things: snapshot.Pod | exception.HostNetworkException | snapshot.UnreadablePod, **fields: Any
+) -> snapshot.NamespaceSnapshot:
+    """A snapshot of these pods and exceptions, in a namespace already enforced, under `governed()`."""
+    given: dict[str, Any] = {
+        "namespace": denied(),
+        "pods": tuple(t for t in things if isinstance(t, snapshot.Pod)),
+        "unreadable_pods": tuple(t for t in things if isinstance(t, snapshot.UnreadablePod)),
+        "exceptions": tuple(t for t in things if isinstance(t, exception.HostNetworkException)),
+        "policy": governed(),
+        "guards": guards(),
+    }
+    return snapshot.NamespaceSnapshot(**{**given, **fields})
+
+
+# -- what a plan does -----------------------------------------------------------------------------------------------
+
+
+def planned(made: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> plan.NamespacePlan:
+    return plan.plan_namespace(made, now)
+
+
+def writes(made: plan.NamespacePlan) -> list[effects.WriteNamespace]:
+    return [e for e in made.effects if isinstance(e, effects.WriteNamespace)]
+
+
+def deletes(made: plan.NamespacePlan) -> list[effects.DeletePod]:
+    return [e for e in made.effects if isinstance(e, effects.DeletePod)]
+
+
+def statuses(made: plan.NamespacePlan) -> dict[str, exception.ExceptionStatus]:
+    return {e.subject.name: e.status for e in made.effects if isinstance(e, effects.WriteExceptionStatus)}
+
+
+def flags(made: plan.NamespacePlan) -> dict[str, str | None]:
+    """Pod name to the verdict label that is to be written."""
+    return {
+        e.pod.name: e.verdict.value if e.verdict else None for e in made.effects if isinstance(e, effects.WriteVerdict)
+    }
+
+
+def verdicts(made: plan.NamespacePlan) -> dict[str, str]:
+    return {v.pod.name: v.verdict.value for v in made.verdicts}
+
+
+def reasons(made: plan.NamespacePlan) -> dict[str, str]:
+    """Exception name to the reason of its Ready condition."""
+    return {s.exception.metadata.name: s.reason.value for s in made.standings}
+
+
+def granted(made: plan.NamespacePlan) -> set[str]:
+    """Names of the exceptions whose grants stand once the plan is carried out."""
+    lines = dict.fromkeys(made.namespace.grants, "")
+    for write in writes(made):
+        for key, line in write.annotations.items():
+            if key.startswith(labels.GRANT_PREFIX):
+                name = key.removeprefix(labels.GRANT_PREFIX)
+                lines.pop(name, None)
+                if line is not None:
+                    lines[name] = line
+    return set(lines)
+
+
+def host_path(path: str, *, write: bool = False) -> grant.HostPath:
+    return grant.HostPath(path, read_only=not write)

@@ -1,0 +1,207 @@
+"""The queue of namespaces: each at most once, at most one worker on each, later ones in time.
+
+No test waits for a time to pass that is not the queue's own, and none is about how long something takes.
+"""
+
+import asyncio
+
+import pytest
+
+from hostnetwork_operator.control.workqueue import WorkQueue
+
+
+async def empty(queue: WorkQueue) -> bool:
+    """Whether there is nothing to take now: a worker that asks has to wait."""
+    asking = asyncio.ensure_future(queue.take())
+    for _ in range(5):
+        await asyncio.sleep(0)  # lets it run, takes no time
+    if asking.done():
+        raise AssertionError(f"{asking.result()!r} was there")
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    return True
+
+
+async def test_names_come_in_order() -> None:
+    """First in, first out."""
+    queue = WorkQueue()
+    for name in ("a", "b", "c"):
+        queue.add(name)
+    assert [await queue.take() for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_a_name_is_queued_once() -> None:
+    """However often it is added."""
+    queue = WorkQueue()
+    for name in ("a", "b", "a", "a"):
+        queue.add(name)
+    assert [await queue.take() for _ in range(2)] == ["a", "b"]
+    assert await empty(queue)
+
+
+async def test_a_name_has_at_most_one_worker() -> None:
+    """Added while it is worked on, it is worked on again afterwards, and once."""
+    queue = WorkQueue()
+    queue.add("a")
+    assert await queue.take() == "a"
+    queue.add("a")
+    queue.add("a")
+    assert await empty(queue)
+    queue.done("a")
+    assert await queue.take() == "a"
+    queue.done("a")
+    assert await empty(queue)
+
+
+async def test_other_names_are_not_held_up() -> None:
+    """A slow namespace holds up none but itself."""
+    queue = WorkQueue()
+    queue.add("slow")
+    await queue.take()
+    queue.add("slow")
+    queue.add("b")
+    assert await queue.take() == "b"
+
+
+async def test_a_waiting_worker_is_woken() -> None:
+    """By the next name."""
+    queue = WorkQueue()
+    asking = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await asyncio.wait_for(asking, 10) == "a"
+
+
+async def test_many_workers_share_the_work() -> None:
+    """Every name is worked on, and no name by two at a time."""
+    queue = WorkQueue()
+    working: set[str] = set()
+    worked: list[str] = []
+
+    async def work() -> None:
+        while True:
+            name = await queue.take()
+            assert name not in working
+            working.add(name)
+            await asyncio.sleep(0)
+            queue.add(f"n{(len(worked) * 7) % 10}") if len(worked) < 200 else None
+            await asyncio.sleep(0)
+            working.discard(name)
+            worked.append(name)
+            queue.done(name)
+
+    for number in range(10):
+        queue.add(f"n{number}")
+    workers = [asyncio.ensure_future(work()) for _ in range(4)]
+    idle = asyncio.ensure_future(queue.until_idle())
+    done, _ = await asyncio.wait([idle, *workers], timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    assert {idle} == done
+    assert {f"n{number}" for number in range(10)} == set(worked)
+    assert len(worked) >= 200
+
+
+async def test_a_later_wish_waits() -> None:
+    """And comes when it is due."""
+    queue = WorkQueue()
+    queue.add_after("late", 3600)
+    assert await empty(queue)
+    queue.add_after("soon", 0.01)
+    assert await asyncio.wait_for(queue.take(), 10) == "soon"
+
+
+@pytest.mark.parametrize("pauses", [(3600, 0.01), (0.01, 3600), (3600, 0.01, 7200)])
+async def test_the_earliest_of_several_wishes_counts(pauses: tuple[float, ...]) -> None:
+    """And is one: the others are gone with it."""
+    queue = WorkQueue()
+    for pause in pauses:
+        queue.add_after("a", pause)
+    assert await asyncio.wait_for(queue.take(), 10) == "a"
+    queue.done("a")
+    assert await empty(queue)
+
+
+async def test_an_earlier_wish_wakes_a_worker_that_waits_for_a_later_one() -> None:
+    """It does not sleep past it."""
+    queue = WorkQueue()
+    queue.add_after("late", 3600)
+    asking = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    queue.add_after("soon", 0.01)
+    assert await asyncio.wait_for(asking, 10) == "soon"
+
+
+@pytest.mark.parametrize("pause", [0.0, -5.0])
+async def test_a_wish_for_the_past_is_due_now(pause: float) -> None:
+    """A moment that has come while it was computed is not lost."""
+    queue = WorkQueue()
+    queue.add_after("a", pause)
+    assert await asyncio.wait_for(queue.take(), 10) == "a"
+
+
+async def test_wishes_come_in_the_order_of_their_moments() -> None:
+    """Not in that in which they were made."""
+    queue = WorkQueue()
+    for name, pause in (("c", 0.03), ("a", 0.01), ("b", 0.02)):
+        queue.add_after(name, pause)
+    assert [await asyncio.wait_for(queue.take(), 10) for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_a_new_wish_after_one_that_came_is_a_new_one() -> None:
+    """A namespace is looked at again at each of its moments."""
+    queue = WorkQueue()
+    for _ in range(3):
+        queue.add_after("a", 0.01)
+        assert await asyncio.wait_for(queue.take(), 10) == "a"
+        queue.done("a")
+
+
+async def test_the_pause_after_a_failure_grows() -> None:
+    """It doubles from a quarter of a second to a minute, less up to half of it."""
+    queue = WorkQueue()
+    pauses = [queue.retry("a") for _ in range(40)]
+    for number, pause in enumerate(pauses):
+        whole = min(60.0, 0.25 * 2.0**number)
+        assert whole / 2 <= pause <= whole
+    assert len(set(pauses)) > 30
+
+
+async def test_each_name_has_its_own_failures_until_a_success() -> None:
+    """Another name's pause is short; so is this one's after it was forgotten."""
+    queue = WorkQueue()
+    for _ in range(10):
+        queue.retry("a")
+    assert queue.retry("b") <= 0.25
+    queue.forget("a")
+    queue.forget("never failed")
+    assert queue.retry("a") <= 0.25
+
+
+async def test_a_failed_name_comes_again() -> None:
+    """After its pause."""
+    queue = WorkQueue()
+    queue.add("a")
+    await queue.take()
+    queue.retry("a")
+    queue.done("a")
+    assert await asyncio.wait_for(queue.take(), 10) == "a"
+
+
+async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
+    """What is due later does not count; what was added during the work does."""
+    queue = WorkQueue()
+    queue.add("a")
+    queue.add_after("late", 3600)
+    idle = asyncio.ensure_future(queue.until_idle())
+    await queue.take()
+    await asyncio.sleep(0)
+    assert not idle.done()
+    queue.add("a")
+    queue.done("a")
+    await asyncio.sleep(0)
+    assert not idle.done()
+    await queue.take()
+    queue.done("a")
+    await asyncio.wait_for(idle, 10)

@@ -1,0 +1,328 @@
+"""Whether an exception covers a pod: nine conditions, in order, all of them in one exception."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import conditions, labels
+from hostnetwork_operator.decide import coverage, snapshot, validity
+from tests.unit.builders import IMAGE, IPC, NETWORK, NOW, PID, at, hne, host_path, pod
+
+Condition = coverage.Condition
+
+
+def standing(
+    name: str = "net", *, reason: conditions.Ready = conditions.Ready.ACTIVE, **spec: Any
+) -> validity.Standing:
+    why = "in force" if reason is conditions.Ready.ACTIVE else f"withheld: {reason}"
+    return validity.Standing(hne(name, **spec), reason, why)
+
+
+EXPIRED: dict[str, Any] = {"reason": conditions.Ready.EXPIRED, "expiry": NOW}
+
+
+def test_an_exception_covers_the_pod_that_it_names() -> None:
+    """All nine conditions hold, so nothing failed."""
+    found = coverage.covers(standing(), pod())
+    assert found.covers
+    assert (found.failed, found.why) == (None, "covered by exception 'net'")
+
+
+# Each row breaks one condition and no other; the pods fail none that comes before.
+ONE_AT_A_TIME: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
+    (Condition.NAMESPACE, {}, {"namespace": "other"}, "it is for namespace 'payments'"),
+    (
+        Condition.SERVICE_ACCOUNT,
+        {},
+        {"service_account": "default"},
+        "for service account 'netdebug', the pod runs as 'default'",
+    ),
+    (
+        Condition.HOST_NAMESPACES,
+        {},
+        {"host_namespaces": frozenset({NETWORK, PID})},
+        "host namespaces that it does not name: PID",
+    ),
+    (Condition.IMAGES, {}, {"images": frozenset({IMAGE, "evil:1"})}, "images that it does not name: evil:1"),
+    (
+        Condition.CAPABILITIES,
+        {},
+        {"capabilities": frozenset({"NET_ADMIN"})},
+        "capabilities that it does not name: NET_ADMIN",
+    ),
+    (Condition.PRIVILEGED, {}, {"privileged": True}, "the pod is privileged, which it does not name"),
+    (
+        Condition.HOST_PATHS,
+        {},
+        {"host_paths": frozenset({host_path("/proc")})},
+        "host paths that it does not name: /proc (read)",
+    ),
+    (
+        Condition.CREATED_BEFORE_EXPIRY,
+        {"expiry": at(minutes=-59)},
+        {},
+        "it ended 2026-11-22T11:01:00Z, before the pod was created",
+    ),
+    (Condition.IN_FORCE, {"reason": conditions.Ready.GUARD_MISSING}, {}, "withheld: GuardMissing"),
+]
+
+
+@pytest.mark.parametrize(("failed", "spec", "fields", "why"), ONE_AT_A_TIME, ids=[c.name for c, *_ in ONE_AT_A_TIME])
+def test_each_condition_alone_keeps_a_pod_uncovered(
+    failed: Condition, spec: dict[str, Any], fields: dict[str, Any], why: str
+) -> None:
+    """One condition that does not hold is enough, and is the explanation."""
+    found = coverage.covers(standing(**spec), pod(**fields))
+    assert failed is found.failed
+    assert not found.covers
+    assert why in found.why
+    assert labels.Verdict.UNCOVERED is coverage.judge(pod(**fields), [standing(**spec)], exempt=False).verdict
+
+
+def test_there_is_a_row_for_each_condition() -> None:
+    """In the order of the design: namespace first, in force last."""
+    assert list(Condition) == [condition for condition, *_ in ONE_AT_A_TIME]
+
+
+@pytest.mark.parametrize("first", range(9), ids=[c.name for c in Condition])
+def test_the_first_condition_that_fails_explains(first: int) -> None:
+    """With this one and all later ones broken, this one is named."""
+    spec: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for _, more_spec, more_fields, _ in ONE_AT_A_TIME[first:]:
+        spec |= more_spec
+        fields |= more_fields
+    assert list(Condition)[first] is coverage.covers(standing(**spec), pod(**fields)).failed
+
+
+@pytest.mark.parametrize("used", [{NETWORK}, {PID}, {NETWORK, PID, IPC}])
+def test_a_pod_may_use_fewer_host_namespaces(used: set[labels.HostNamespace]) -> None:
+    """What an exception names is the most."""
+    named = standing(host_namespaces=("Network", "PID", "IPC"))
+    assert coverage.covers(named, pod(host_namespaces=frozenset(used))).covers
+
+
+def test_an_exception_without_images_covers_any() -> None:
+    """Infrastructure may leave them open."""
+    assert coverage.covers(standing(type="Infrastructure"), pod(images=frozenset({"what:ever"}))).covers
+
+
+@pytest.mark.parametrize("image", [IMAGE + "1", IMAGE[:-1], "docker.io/" + IMAGE, IMAGE.upper()])
+def test_images_are_exact(image: str) -> None:
+    """No prefix, no registry by default, no other case."""
+    assert Condition.IMAGES is coverage.covers(standing(), pod(images=frozenset({image}))).failed
+
+
+@pytest.mark.parametrize(
+    ("level", "capability", "covered"),
+    [
+        ("baseline", "NET_BIND_SERVICE", True),
+        ("baseline", "CHOWN", True),
+        ("baseline", "SYS_CHROOT", True),
+        ("baseline", "NET_RAW", False),
+        ("baseline", "SYS_ADMIN", False),
+        ("privileged", "CHOWN", True),
+        ("privileged", "NET_ADMIN", False),
+        ("restricted", "NET_BIND_SERVICE", True),
+        ("restricted", "CHOWN", False),
+    ],
+)
+def test_some_capabilities_need_no_naming(level: str, capability: str, covered: bool) -> None:
+    """Restricted: NET_BIND_SERVICE; baseline and privileged: Baseline's list, and nothing beyond."""
+    found = coverage.covers(standing(pod_security_level=level), pod(capabilities=frozenset({capability})))
+    assert covered is found.covers
+
+
+def test_named_capabilities_come_on_top() -> None:
+    """What is named is allowed beside what needs no naming."""
+    named = standing(capabilities=("NET_ADMIN",))
+    assert coverage.covers(named, pod(capabilities=frozenset({"NET_ADMIN", "CHOWN"}))).covers
+
+
+def test_all_is_no_capability_that_covers_others() -> None:
+    """ALL must be named as ALL: naming another does not allow it."""
+    assert not coverage.covers(standing(capabilities=("NET_ADMIN",)), pod(capabilities=frozenset({"ALL"}))).covers
+    assert not coverage.covers(standing(capabilities=("ALL",)), pod(capabilities=frozenset({"NET_ADMIN"}))).covers
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_pod_need_not_be_privileged(named: bool) -> None:
+    """privileged: true is the most, not a duty."""
+    assert coverage.covers(standing(privileged=named), pod(privileged=False)).covers
+    assert named is coverage.covers(standing(privileged=named), pod(privileged=True)).covers
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "inside"),
+    [
+        ("/var/lib", "/var/lib", True),
+        ("/var/lib/kubelet", "/var/lib", True),
+        ("/var/library", "/var/lib", False),
+        ("/var", "/var/lib", False),
+        ("/", "/var/lib", False),
+        ("/etc", "/", True),
+        ("/", "/", True),
+        ("/var/lib/", "/var/lib", True),
+        ("/var/lib", "/var/lib/", True),
+        ("//var//lib", "/var/lib", False),
+        ("/srv/var/lib", "/var/lib", False),
+        ("/Var/lib", "/var/lib", False),
+    ],
+)
+def test_a_host_path_holds_by_segment(path: str, prefix: str, inside: bool) -> None:
+    """/var/lib holds /var/lib/kubelet and not /var/library."""
+    assert inside is coverage.within(path, prefix)
+
+
+@pytest.mark.parametrize(
+    ("read_only", "write", "covered"),
+    [(True, False, True), (True, True, False), (False, True, True), (False, False, True)],
+)
+def test_a_read_only_path_is_not_written(read_only: bool, write: bool, covered: bool) -> None:
+    """A path for reading does not cover a mount for writing; the other way round it does."""
+    named = standing(host_paths=({"path": "/var/lib", "read_only": read_only},))
+    found = coverage.covers(named, pod(host_paths=frozenset({host_path("/var/lib/x", write=write)})))
+    assert covered is found.covers
+
+
+def test_a_writable_path_inside_a_read_only_one_can_be_named() -> None:
+    """Each mount needs one entry that holds it; they do not have to be the same."""
+    named = standing(host_paths=({"path": "/"}, {"path": "/run/x", "read_only": False}))
+    mounts = frozenset({host_path("/etc"), host_path("/run/x/y", write=True)})
+    assert coverage.covers(named, pod(host_paths=mounts)).covers
+    assert not coverage.covers(named, pod(host_paths=mounts | {host_path("/etc/x", write=True)})).covers
+
+
+def test_the_first_three_of_many_are_told() -> None:
+    """A long list is cut with its count, in order."""
+    images = frozenset(f"evil:{number}" for number in range(5))
+    assert "evil:0, evil:1, evil:2 and 2 more" in coverage.covers(standing(), pod(images=images)).why
+
+
+@pytest.mark.parametrize(("born", "covered"), [(-1, True), (0, False), (1, False)])
+def test_a_pod_born_in_the_second_of_the_expiry_is_not_covered(born: int, covered: bool) -> None:
+    """Created before the expiry means before, not at."""
+    found = coverage.covers(standing(expiry=at(minutes=-5)), pod(created=at(minutes=-5, seconds=born)))
+    assert covered is (found.failed is not Condition.CREATED_BEFORE_EXPIRY)
+
+
+# -- verdicts -------------------------------------------------------------------------------------------------------
+
+
+def judge(subject: snapshot.Pod, *standings: validity.Standing, exempt: bool = False) -> coverage.PodVerdict:
+    return coverage.judge(subject, standings, exempt=exempt)
+
+
+def test_two_exceptions_never_add_up() -> None:
+    """Two of which each covers a half leave the pod uncovered; one that holds both covers it."""
+    subject = pod(images=frozenset({"a:1", "b:2"}))
+    halves = standing("a", images=("a:1",)), standing("b", images=("b:2",))
+    assert labels.Verdict.UNCOVERED is judge(subject, *halves).verdict
+    whole = judge(subject, *halves, standing("whole", images=("a:1", "b:2")))
+    assert (whole.verdict, [e.metadata.name for e in whole.exceptions]) == (labels.Verdict.COVERED, ["whole"])
+
+
+def test_of_several_the_longest_counts() -> None:
+    """And one without an end is longer than every other."""
+    several = [standing(name, expiry=at(hours=hours)) for name, hours in (("a", 2), ("b", 5), ("c", 3))]
+    assert [e.metadata.name for e in judge(pod(), *several).exceptions] == ["b"]
+    endless = standing("infra", type="Infrastructure", images=(IMAGE,))
+    assert [e.metadata.name for e in judge(pod(), *several, endless).exceptions] == ["infra"]
+
+
+def test_a_pod_without_any_exception_says_so() -> None:
+    """Exceptions of other namespaces are not in question."""
+    found = judge(pod())
+    assert (
+        found.verdict,
+        found.why,
+        found.exceptions,
+    ) == (labels.Verdict.UNCOVERED, "no exception in its namespace", ())
+
+
+def test_an_uncovered_pod_is_told_what_the_nearest_exception_lacks() -> None:
+    """The one that fails latest in the order is the nearest."""
+    far = standing("far", service_account_name="other")
+    near = standing("near", images=("other:1",))
+    assert "exception 'near' does not cover it: the pod uses images" in judge(pod(), far, near).why
+
+
+def test_expired_means_everything_but_the_time() -> None:
+    """Some exception covers the pod in everything but that its expiry has passed."""
+    found = judge(pod(), standing(**EXPIRED))
+    assert labels.Verdict.EXPIRED is found.verdict
+    assert found.why == "exception 'net' ended 2026-11-22T12:00:00Z"
+
+
+@pytest.mark.parametrize("expiry", [at(minutes=-59), at(minutes=-60), at(days=-1)])
+def test_an_expiry_moved_to_before_the_birth_leaves_the_pod_uncovered(expiry: Any) -> None:
+    """Such a pod was never under this exception, so it is not deleted for its end."""
+    found = judge(pod(), standing(reason=conditions.Ready.EXPIRED, expiry=expiry))
+    assert (found.verdict, found.exceptions) == (labels.Verdict.UNCOVERED, ())
+
+
+@pytest.mark.parametrize(
+    "fields", [fields for failed, _, fields, _ in ONE_AT_A_TIME if fields], ids=lambda fields: next(iter(fields))
+)
+def test_an_expired_exception_that_lacks_more_does_not_count(fields: dict[str, Any]) -> None:
+    """A pod that it would not have covered anyway is Uncovered."""
+    assert labels.Verdict.UNCOVERED is judge(pod(**fields), standing(**EXPIRED)).verdict
+
+
+@pytest.mark.parametrize("reason", [r for r in conditions.Ready if r not in {"Active", "Expired"}])
+def test_withheld_is_not_expired(reason: conditions.Ready) -> None:
+    """An exception that is not in force for any other reason leaves the pod Uncovered, also after its expiry."""
+    assert labels.Verdict.UNCOVERED is judge(pod(), standing(reason=reason, expiry=NOW)).verdict
+
+
+def test_another_exception_in_force_keeps_a_pod_covered() -> None:
+    """The end of one is not the end of the other."""
+    found = judge(pod(), standing("over", **EXPIRED), standing("on"))
+    assert (found.verdict, [e.metadata.name for e in found.exceptions]) == (labels.Verdict.COVERED, ["on"])
+
+
+def test_all_expired_exceptions_are_named_in_order() -> None:
+    """Whether a pod is deleted depends on all of them."""
+    found = judge(pod(), standing("b", **EXPIRED), standing("a", **EXPIRED), standing("no", images=("x:1",), **EXPIRED))
+    assert [e.metadata.name for e in found.exceptions] == ["a", "b"]
+
+
+def test_a_mirror_pod_is_static_whatever_covers_it() -> None:
+    """The API cannot hold what a kubelet runs from a file."""
+    found = judge(pod(mirror=True), standing())
+    assert (found.verdict, found.exceptions) == (labels.Verdict.STATIC, ())
+    assert "node-1" in found.why
+
+
+@pytest.mark.parametrize("standings", [(), (standing(**EXPIRED),)], ids=["uncovered", "expired"])
+def test_exempt_stands_in_for_uncovered_and_expired(standings: tuple[validity.Standing, ...]) -> None:
+    """In an exempt namespace neither is said, and no exception is named for clean-up."""
+    found = judge(pod(), *standings, exempt=True)
+    assert (found.verdict, found.exceptions) == (labels.Verdict.EXEMPT, ())
+    assert "namespace 'payments' is exempt" in found.why
+
+
+def test_a_covered_pod_in_an_exempt_namespace_is_covered() -> None:
+    """Exempt replaces the bad news only."""
+    assert labels.Verdict.COVERED is judge(pod(), standing(), exempt=True).verdict
+
+
+def test_labels_and_owners_of_a_pod_decide_nothing() -> None:
+    """Both can be forged: the verdict is the same with any of them."""
+    forged = pod(
+        verdict_label="Covered", owner=snapshot.Reference("DaemonSet", "kube-system", "cni", "u"), deleting=True
+    )
+    assert labels.Verdict.UNCOVERED is judge(forged).verdict
+
+
+def test_counts_name_every_verdict() -> None:
+    """Also those that are not there; pods that could not be read are Unknown."""
+    counts = coverage.count([judge(pod()), judge(pod("b"), standing())], unreadable=2)
+    assert {verdict.value: count for verdict, count in counts.items()} == {
+        "Covered": 1,
+        "Uncovered": 1,
+        "Expired": 0,
+        "Static": 0,
+        "Exempt": 0,
+        "Unknown": 2,
+    }

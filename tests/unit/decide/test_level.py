@@ -1,0 +1,362 @@
+"""What a namespace should carry, and whether enforcement is on."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels, policy
+from hostnetwork_operator.decide import level, snapshot
+from tests.unit.builders import (
+    ABSENT,
+    ADOPTED,
+    AUDIT_AND_WARN,
+    DENIED,
+    NAMESPACE,
+    NOW,
+    RELAXED,
+    UNKNOWN,
+    at,
+    denied,
+    governed,
+    namespace,
+    seen,
+)
+
+Level, Enforcement = labels.Level, labels.Enforcement
+HELD = {labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN}
+FIRST_WARNING = 'existing pods in namespace "payments" violate the new PodSecurity enforce level "baseline:latest"'
+
+
+def settings(home: snapshot.Namespace | None = None, **spec: Any) -> level.Settings:
+    return level.settings_for(home or namespace(), governed(**spec))
+
+
+def decide(
+    home: snapshot.Namespace, uncovered: tuple[str, ...] = (), gate: snapshot.GateAnswer | None = None, **spec: Any
+) -> level.Decision:
+    made = seen(namespace=home, policy=governed(**spec), gate=gate)
+    return level.decide(made, level.settings_for(home, made.policy), uncovered, NOW)
+
+
+def changes(
+    home: snapshot.Namespace, enforcement: Enforcement | None, *, relaxed: bool = False, held_by: str = "", **spec: Any
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    return level.changes(home, settings(home, **spec), level.Decision(enforcement, held_by=held_by), relaxed=relaxed)
+
+
+# -- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_rule_that_selects_counts() -> None:
+    """Its values stand over those of the policy; what it leaves out is the policy's."""
+    rules = (
+        {"selector": {"matchLabels": {"team": "web"}}, "mode": "Audit"},
+        {"selector": {"matchLabels": {"team": "net"}}, "enforce": "restricted", "rollout": "Gated"},
+        {"selector": {}, "enforce": "privileged"},
+    )
+    found = settings(namespace(labels={"team": "net"}), rules=rules)
+    assert (found.mode, found.target, found.rollout) == (policy.Mode.ENFORCE, Level.RESTRICTED, policy.Rollout.GATED)
+    assert policy.Mode.AUDIT is settings(namespace(labels={"team": "web"}), rules=rules).mode
+    assert Level.PRIVILEGED is settings(namespace(), rules=rules).target
+
+
+def test_without_a_rule_the_policy_counts() -> None:
+    """Baseline, at once, enforced."""
+    found = settings()
+    assert (
+        found.mode,
+        found.target,
+        found.rollout,
+        found.exempt,
+    ) == (policy.Mode.ENFORCE, Level.BASELINE, policy.Rollout.IMMEDIATE, False)
+
+
+def test_exempt_stands_over_every_rule() -> None:
+    """A namespace on the list is governed by nothing else."""
+    found = settings(exempt_namespaces=(NAMESPACE,), rules=({"selector": {}, "mode": "Enforce"},))
+    assert (found.exempt, found.mode) == (True, None)
+
+
+@pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
+@pytest.mark.parametrize(
+    ("stands", "target"),
+    [
+        ({}, Level.PRIVILEGED),
+        (DENIED, Level.BASELINE),
+        (RELAXED, Level.BASELINE),
+        ({labels.PSA_ENFORCE: "odd"}, Level.PRIVILEGED),
+    ],
+    ids=["untouched", "denied", "relaxed", "odd"],
+)
+def test_without_a_policy_what_stands_is_the_target(
+    state: snapshot.PolicyState, stands: dict[str, str], target: Level
+) -> None:
+    """The guard's level where there is one: the level itself may be lifted."""
+    found = level.settings_for(namespace(labels=stands), state)
+    assert (None, None, target) == (found.mode, found.pod_security, found.target)
+
+
+# -- decisions ------------------------------------------------------------------------------------------------------
+
+
+def test_audit_takes_enforcement_down() -> None:
+    """Also where it was on."""
+    assert Enforcement.AUDIT is decide(denied(), mode="Audit").enforcement
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        denied(),
+        namespace(denied_before=True),
+        namespace(annotations=ADOPTED),
+        namespace(labels=HELD, annotations=ADOPTED),
+    ],
+    ids=["label", "label removed", "label removed and restarted", "label forged to Held"],
+)
+def test_once_on_enforcement_stays_on(home: snapshot.Namespace) -> None:
+    """No gate is asked again: nothing that lives there now can take it off."""
+    found = decide(home, uncovered=("pod new: no exception",), rollout="Gated")
+    assert (found.enforcement, found.ask) == (Enforcement.DENY, None)
+
+
+def test_immediate_asks_nobody() -> None:
+    """Enforcement goes on whatever lives there."""
+    assert Enforcement.DENY is decide(namespace(), uncovered=("pod x: y",)).enforcement
+
+
+@pytest.mark.parametrize("home", [namespace(), namespace(labels=HELD)], ids=["untouched", "held"])
+def test_gated_asks_for_the_target_first(home: snapshot.Namespace) -> None:
+    """Until the answer is there the namespace stands as it stands."""
+    found = decide(home, rollout="Gated")
+    assert (home.enforcement, Level.BASELINE) == (found.enforcement, found.ask)
+
+
+def test_an_answer_about_another_level_is_none() -> None:
+    """The policy has changed since it was asked."""
+    assert Level.BASELINE is decide(namespace(), gate=snapshot.GateAnswer(Level.RESTRICTED, NOW), rollout="Gated").ask
+
+
+@pytest.mark.parametrize(("age", "ask"), [(59, None), (60, Level.BASELINE)])
+def test_an_answer_is_good_for_sixty_seconds(age: int, ask: Level | None) -> None:
+    """Then the gate is asked again."""
+    gate = snapshot.GateAnswer(Level.BASELINE, at(seconds=-age), (FIRST_WARNING, "web: host namespaces"))
+    assert ask is decide(namespace(), gate=gate, rollout="Gated").ask
+
+
+def test_a_clean_gate_turns_enforcement_on() -> None:
+    """No warning at all is clean."""
+    assert (
+        Enforcement.DENY
+        is decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW), rollout="Gated").enforcement
+    )
+
+
+def test_a_gate_that_warns_holds_and_says_who() -> None:
+    """PSA's first line says only that there are some; the others are the holders."""
+    gate = snapshot.GateAnswer(
+        Level.BASELINE, at(seconds=-10), (FIRST_WARNING, "web (and 2 other pods): host namespaces")
+    )
+    found = decide(namespace(), gate=gate, rollout="Gated")
+    assert (Enforcement.HELD, at(seconds=50)) == (found.enforcement, found.again)
+    assert found.held_by == "since 2026-11-22T12:00:00Z: web (and 2 other pods): host namespaces (level baseline)"
+
+
+def test_a_lone_warning_is_a_holder_too() -> None:
+    """A capped answer has only the line that says so, and holds."""
+    gate = snapshot.GateAnswer(
+        Level.BASELINE, NOW, ("new PodSecurity enforce level only checked against the first 3000",)
+    )
+    found = decide(namespace(), gate=gate, rollout="Gated")
+    assert Enforcement.HELD is found.enforcement
+    assert "only checked against the first 3000" in found.held_by
+
+
+def test_a_gate_that_did_not_answer_holds() -> None:
+    """Cannot tell is not clean."""
+    found = decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW, failed="timeout"), rollout="Gated")
+    assert Enforcement.HELD is found.enforcement
+    assert "not known whether level baseline would refuse something: timeout" in found.held_by
+
+
+@pytest.mark.parametrize(
+    ("note", "since"),
+    [
+        ("since 2026-11-20T08:00:00Z: web", "2026-11-20T08:00:00Z"),
+        ("nonsense", "2026-11-22T12:00:00Z"),
+        ("", "2026-11-22T12:00:00Z"),
+    ],
+)
+def test_the_moment_since_when_it_is_held_is_kept(note: str, since: str) -> None:
+    """And made anew where somebody has spoilt it."""
+    gate = snapshot.GateAnswer(Level.BASELINE, NOW, (FIRST_WARNING, "web"))
+    home = namespace(labels=HELD, annotations={labels.HELD_BY: note} if note else {})
+    assert f"since {since}: web (level baseline)" == decide(home, gate=gate, rollout="Gated").held_by
+
+
+def test_a_long_list_of_holders_is_cut() -> None:
+    """A thousand characters are shown in a terminal."""
+    gate = snapshot.GateAnswer(Level.BASELINE, NOW, (FIRST_WARNING, *("w" * 100 for _ in range(50))))
+    assert len(decide(namespace(), gate=gate, rollout="Gated").held_by) == 1000
+
+
+def test_where_the_target_is_privileged_uncovered_pods_hold() -> None:
+    """PSA refuses nothing there, so the host-namespace pods without an exception are the gate."""
+    kept = {"rollout": "Gated", "pod_security": {"enforce": "privileged"}}
+    found = decide(namespace(), uncovered=("pod web: no exception in its namespace",), **kept)
+    assert (found.enforcement, found.ask) == (Enforcement.HELD, None)
+    assert found.held_by.endswith(": pod web: no exception in its namespace")
+    assert Enforcement.DENY is decide(namespace(), **kept).enforcement
+
+
+@pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
+@pytest.mark.parametrize(
+    ("home", "enforcement"),
+    [
+        (namespace(), None),
+        (denied(), Enforcement.DENY),
+        (namespace(labels=HELD), Enforcement.HELD),
+        (namespace(labels={labels.ENFORCEMENT: "Audit"}), Enforcement.AUDIT),
+        (namespace(denied_before=True), Enforcement.DENY),
+    ],
+    ids=["untouched", "denied", "held", "audit", "label removed"],
+)
+def test_without_a_policy_what_stands_stays(
+    state: snapshot.PolicyState, home: snapshot.Namespace, enforcement: Enforcement | None
+) -> None:
+    """Nothing new is enforced, and nothing that is enforced is taken down."""
+    made = seen(namespace=home, policy=state)
+    assert enforcement is level.decide(made, level.settings_for(home, state), (), NOW).enforcement
+
+
+# -- labels and annotations -----------------------------------------------------------------------------------------
+
+
+def test_enforcing_writes_the_level_and_keeps_what_was_before() -> None:
+    """Enforce, audit, warn, their versions, the enforcement label; the level of before is noted, none as empty."""
+    wanted, notes = changes(namespace(), Enforcement.DENY)
+    assert wanted == DENIED
+    assert notes == ADOPTED
+    _, notes = changes(namespace(labels={labels.PSA_ENFORCE: "privileged"}), Enforcement.DENY)
+    assert notes == {labels.LEVEL_BEFORE: "privileged"}
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_a_namespace_in_order_needs_nothing(relaxed: bool) -> None:
+    """Steady state: no writes."""
+    home = namespace(labels=RELAXED if relaxed else DENIED, annotations=ADOPTED)
+    assert changes(home, Enforcement.DENY, relaxed=relaxed) == ({}, {})
+
+
+def test_relaxing_lifts_the_level_and_sets_the_guard() -> None:
+    """Everybody else stays held to the target."""
+    wanted, _ = changes(denied(), Enforcement.DENY, relaxed=True)
+    assert wanted == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+
+
+def test_restoring_leaves_the_guard() -> None:
+    """A request in flight may have been judged by Pod Security already."""
+    assert changes(namespace(labels=RELAXED, annotations=ADOPTED), Enforcement.DENY) == (
+        {labels.PSA_ENFORCE: "baseline"},
+        {},
+    )
+
+
+def test_the_guard_follows_the_target() -> None:
+    """A guard that says something else is put right, also while nothing is granted."""
+    home = namespace(labels={**DENIED, labels.GUARD: "restricted"}, annotations=ADOPTED)
+    assert changes(home, Enforcement.DENY) == ({labels.GUARD: "baseline"}, {})
+
+
+def test_a_namespace_kept_for_such_workloads_has_no_guard() -> None:
+    """Where the target is privileged there is nothing to hold others to."""
+    wanted, _ = changes(namespace(labels=RELAXED), Enforcement.DENY, pod_security={"enforce": "privileged"})
+    assert wanted == {labels.GUARD: None}
+
+
+@pytest.mark.parametrize("present", ["baseline", "restricted"])
+def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str) -> None:
+    """Neither the level nor its version is touched, and there is no write war."""
+    home = denied(
+        labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "v1.30"}, others={labels.PSA_ENFORCE: {"argocd"}}
+    )
+    assert changes(home, Enforcement.DENY) == ({}, {})
+    assert level.owner_of_level(home, Level.BASELINE) == "argocd"
+
+
+def test_a_looser_level_of_somebody_else_is_tightened() -> None:
+    """Tightening needs nobody's leave."""
+    home = denied(labels={labels.PSA_ENFORCE: "privileged"}, others={labels.PSA_ENFORCE: frozenset({"argocd"})})
+    assert changes(home, Enforcement.DENY) == ({labels.PSA_ENFORCE: "baseline"}, {})
+    assert level.owner_of_level(home, Level.BASELINE) == ""
+
+
+@pytest.mark.parametrize("label", [labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS])
+def test_a_conflict_on_audit_warn_or_version_is_left_out(label: str) -> None:
+    """That field is left to whoever owns it, and the rest is written."""
+    home = namespace(labels={label: "mine"}, others={label: frozenset({"helm"})})
+    wanted, _ = changes(home, Enforcement.DENY)
+    assert {key: value for key, value in DENIED.items() if key != label} == wanted
+
+
+@pytest.mark.parametrize("enforcement", [Enforcement.AUDIT, Enforcement.HELD])
+def test_where_nothing_is_enforced_audit_and_warn_are_written(enforcement: Enforcement) -> None:
+    """The enforce label is not ours then."""
+    wanted, notes = changes(namespace(labels={labels.PSA_ENFORCE: "baseline"}), enforcement, held_by="since …")
+    assert {labels.ENFORCEMENT: enforcement.value, **AUDIT_AND_WARN} == {labels.PSA_VERSIONS[0]: "latest", **wanted}
+    assert labels.PSA_ENFORCE not in wanted
+    assert notes == {labels.HELD_BY: "since …"}
+
+
+@pytest.mark.parametrize(
+    ("before", "restored"),
+    [
+        ("", {labels.PSA_ENFORCE: None, labels.PSA_VERSIONS[0]: None}),
+        ("privileged", {labels.PSA_ENFORCE: "privileged"}),
+    ],
+)
+def test_audit_writes_back_the_level_of_before(before: str, restored: dict[str, str | None]) -> None:
+    """The guard goes too, and the note; no level before means no label."""
+    home = namespace(labels={**DENIED, labels.GUARD: "baseline"}, annotations={labels.LEVEL_BEFORE: before})
+    wanted, notes = changes(home, Enforcement.AUDIT, mode="Audit")
+    assert {labels.ENFORCEMENT: "Audit", labels.GUARD: None, **restored} == wanted
+    assert notes == {labels.LEVEL_BEFORE: None}
+
+
+def test_audit_does_not_take_a_level_that_somebody_else_has_set_since() -> None:
+    """It is his now."""
+    home = denied(others={labels.PSA_ENFORCE: frozenset({"argocd"})})
+    wanted, _ = changes(home, Enforcement.AUDIT, mode="Audit")
+    assert wanted == {labels.ENFORCEMENT: "Audit"}
+
+
+def test_an_exempt_namespace_is_cleaned_once() -> None:
+    """Everything that the operator wrote goes, the level of before comes back; then nothing more is written."""
+    home = namespace(
+        labels={**RELAXED, "team": "net"},
+        annotations={labels.LEVEL_BEFORE: "baseline", labels.HELD_BY: "x"},
+    )
+    exempt = {"exempt_namespaces": (NAMESPACE,)}
+    wanted, notes = changes(home, None, **exempt)
+    gone = dict.fromkeys((labels.ENFORCEMENT, labels.GUARD, *AUDIT_AND_WARN))
+    assert {**gone, labels.PSA_ENFORCE: "baseline"} == wanted
+    assert notes == {labels.LEVEL_BEFORE: None, labels.HELD_BY: None}
+    assert changes(namespace(labels={labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "baseline"}), None, **exempt) == (
+        {},
+        {},
+    )
+
+
+def test_an_exempt_namespace_keeps_what_others_have_written() -> None:
+    """Labels that somebody else owns are not taken with it."""
+    home = denied(others={labels.PSA_WARN: frozenset({"helm"}), labels.PSA_ENFORCE: frozenset({"helm"})})
+    wanted, _ = changes(home, None, exempt_namespaces=(NAMESPACE,))
+    assert labels.PSA_WARN not in wanted
+    assert labels.PSA_ENFORCE not in wanted
+
+
+def test_without_a_policy_nothing_is_written_to_a_namespace_nobody_governs() -> None:
+    """Neither labels nor notes."""
+    home = namespace(labels={labels.PSA_ENFORCE: "baseline"})
+    found = level.changes(home, level.settings_for(home, ABSENT), level.Decision(None), relaxed=False)
+    assert found == ({}, {})

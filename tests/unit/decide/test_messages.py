@@ -1,0 +1,129 @@
+"""The Events: who is told what, under a key that makes it one Event however often it is asked for."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.decide import coverage, effects, messages, snapshot, validity
+from tests.unit.builders import DENIED, NOW, hne, namespace, planned, pod, seen, writes
+
+Reason = messages.Reason
+OWNER = snapshot.Reference("DaemonSet", "payments", "agent", "uid-of-agent", "apps/v1")
+
+
+def verdict(kind: labels.Verdict, *subjects: exception.HostNetworkException, **fields: Any) -> coverage.PodVerdict:
+    return coverage.PodVerdict(pod(**fields), kind, "so it is", subjects)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "type_"),
+    [
+        (labels.Verdict.UNCOVERED, "HostNamespacesUncovered", "Warning"),
+        (labels.Verdict.EXPIRED, "HostNamespacesExpired", "Warning"),
+        (labels.Verdict.STATIC, "HostNamespacesStatic", "Normal"),
+        (labels.Verdict.COVERED, "HostNamespacesCovered", "Normal"),
+    ],
+)
+def test_each_verdict_has_a_reason(kind: labels.Verdict, reason: str, type_: str) -> None:
+    """On the pod, with what it shares and why it stands so."""
+    (event,) = messages.verdict_events(verdict(kind))
+    assert (pod().reference, reason, type_) == (event.regarding, event.reason, event.type)
+    assert event.message.startswith("shares Network of its node: so it is")
+
+
+def test_the_owner_is_told_too() -> None:
+    """Where its owner looks."""
+    on_pod, on_owner = messages.verdict_events(verdict(labels.Verdict.UNCOVERED, owner=OWNER))
+    assert (pod().reference, OWNER) == (on_pod.regarding, on_owner.regarding)
+    assert "a pod of it shares" in on_owner.message
+
+
+def test_an_uncovered_pod_is_told_the_way_out() -> None:
+    """Remove it, or ask for an exception for that service account."""
+    (event,) = messages.verdict_events(verdict(labels.Verdict.UNCOVERED))
+    assert (
+        "or ask for a HostNetworkException for service account 'netdebug' (kubectl explain hne.spec)" in event.message
+    )
+
+
+def test_the_key_says_the_verdict_and_the_exceptions() -> None:
+    """So that a restart repeats none, and another exception is another Event."""
+    once, again = (messages.verdict_events(verdict(labels.Verdict.COVERED, hne("a")))[0].key for _ in range(2))
+    assert once == again
+    assert once != messages.verdict_events(verdict(labels.Verdict.COVERED, hne("b")))[0].key
+    assert once != messages.verdict_events(verdict(labels.Verdict.EXPIRED, hne("a")))[0].key
+
+
+def test_a_deletion_is_told_on_every_exception() -> None:
+    """Once a pod."""
+    events = messages.deletion_events(verdict(labels.Verdict.EXPIRED, hne("a"), hne("b")))
+    assert [event.regarding.name for event in events] == ["a", "b"]
+    assert {("ExpiredPodDeleted", "pod capture deleted: so it is", "uid-of-capture")} == {
+        (event.reason, event.message, event.key) for event in events
+    }
+
+
+@pytest.mark.parametrize("before", [None, *conditions.Ready])
+@pytest.mark.parametrize("reason", list(conditions.Ready))
+def test_a_standing_is_told_when_its_reason_changes(before: conditions.Ready | None, reason: conditions.Ready) -> None:
+    """And only then; only Active and Expired are no warnings."""
+    ready = (
+        [conditions.Condition(type="Ready", status="False", last_transition_time=NOW, reason=before.value, message="m")]
+        if before
+        else []
+    )
+    subject = hne(status=exception.ExceptionStatus(conditions=tuple(ready)))
+    events = messages.standing_events(validity.Standing(subject, reason, "so it is"))
+    if before is reason:
+        assert events == ()
+    else:
+        (event,) = events
+        assert ("HostNetworkException", "net", reason.value, "so it is") == (
+            event.regarding.kind,
+            event.regarding.name,
+            event.reason,
+            event.message,
+        )
+        assert ("Normal" if reason.value in {"Active", "Expired"} else "Warning") == event.type
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (effects.Action.ENFORCE, "LevelEnforced"),
+        (effects.Action.HOLD, "EnforcementHeld"),
+        (effects.Action.AUDIT, "EnforcementAudit"),
+        (effects.Action.RELAX, "LevelRelaxed"),
+        (effects.Action.RESTORE, "LevelRestored"),
+        (effects.Action.REPAIR, "LabelsRepaired"),
+        (effects.Action.RELEASE, "NamespaceReleased"),
+        (effects.Action.REVOKE, None),
+        (effects.Action.GRANT, None),
+    ],
+)
+def test_a_write_is_told_where_it_changes_how_the_namespace_stands(action: str, reason: str | None) -> None:
+    """On the namespace, among its own events, once a version."""
+    write = effects.WriteNamespace(namespace(labels=DENIED), action, {}, {})
+    events = messages.namespace_events(write, ())
+    assert [reason] * (reason is not None) == [event.reason for event in events]
+    for event in events:
+        assert (
+            event.regarding.kind,
+            event.regarding.namespace,
+            event.regarding.name,
+        ) == ("Namespace", "payments", "payments")
+        assert f"{action} 11" == event.key
+        assert ("Warning" if reason == "LabelsRepaired" else "Normal") == event.type
+
+
+def test_relaxing_and_restoring_name_the_level_and_the_exceptions() -> None:
+    """What is lifted for whom, and what has ended."""
+    (relax,) = writes(planned(seen(hne("a"), hne("b"))))
+    assert (
+        relax.told[0].message == "level privileged while an exception is in force (a, b); others are held to the guard"
+    )
+    write = effects.WriteNamespace(
+        namespace(), effects.Action.RESTORE, {labels.PSA_ENFORCE: "baseline"}, {labels.GRANT_PREFIX + "a": None}
+    )
+    assert messages.namespace_events(write, ())[0].message == "level baseline restored, exception ended: a"

@@ -1,0 +1,563 @@
+"""The plan for one namespace: what is done, in which order, and what is left alone."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import exception, grant, labels
+from hostnetwork_operator.decide import effects, plan, snapshot
+from tests.unit.builders import (
+    ABSENT,
+    ADOPTED,
+    AUDIT_AND_WARN,
+    DENIED,
+    IMAGE,
+    NAMESPACE,
+    NOW,
+    UID,
+    UNKNOWN,
+    at,
+    deletes,
+    denied,
+    flags,
+    governed,
+    granted,
+    guards,
+    hne,
+    namespace,
+    planned,
+    pod,
+    reasons,
+    seen,
+    statuses,
+    verdicts,
+    writes,
+)
+
+Action = effects.Action
+EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
+AUDIT = governed(mode="Audit")
+HELD = {labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN}
+HOLDING = snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("existing pods violate", "web: host namespaces"))
+
+
+def key(name: str) -> str:
+    return labels.GRANT_PREFIX + name
+
+
+def line(subject: exception.HostNetworkException) -> str:
+    return plan.line_of(subject, namespace())
+
+
+def held(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
+    """A namespace that is to be enforced, and whose gate says no."""
+    given = {"namespace": namespace(labels=HELD), "policy": governed(rollout="Gated"), "gate": HOLDING}
+    return seen(*things, **{**given, **fields})
+
+
+def only(made: plan.NamespacePlan) -> effects.WriteNamespace:
+    (write,) = writes(made)
+    return write
+
+
+# -- granting, relaxing, restoring ----------------------------------------------------------------------------------
+
+
+def test_a_settled_namespace_needs_nothing() -> None:
+    """No pods, no exceptions, labels in order: no effects, and nothing to wait for but expiries."""
+    made = planned(seen())
+    assert made.effects == ()
+    assert None is made.next_check
+
+
+def test_relaxing_is_one_write_of_grant_guard_and_level() -> None:
+    """The level is never lifted without the grant and the guard in the same write."""
+    made = planned(seen(pod(), hne()))
+    write = only(made)
+    assert write.action == Action.RELAX
+    assert write.labels == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+    assert {key("net"): line(hne())} == write.annotations
+    assert (verdicts(made), reasons(made), made.relaxed) == ({"capture": "Covered"}, {"net": "Active"}, True)
+
+
+def test_a_second_grant_is_a_grant() -> None:
+    """The namespace is relaxed already."""
+    write = only(planned(seen(hne("a"), hne("b"), namespace=denied(hne("a")))))
+    assert (Action.GRANT, {}, {key("b"): line(hne("b"))}) == (write.action, write.labels, write.annotations)
+
+
+def test_restoring_is_one_write_of_grant_and_level() -> None:
+    """At the expiry the grant goes and the level comes back together; the guard stays."""
+    write = only(planned(seen(hne(expiry=NOW), namespace=denied(hne()))))
+    assert write.action == Action.RESTORE
+    assert write.labels == {labels.PSA_ENFORCE: "baseline"}
+    assert {key("net"): None} == write.annotations
+
+
+def test_one_of_two_that_ends_is_a_revocation() -> None:
+    """The level stays lifted for the other."""
+    write = only(planned(seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a"), hne("b")))))
+    assert (Action.REVOKE, {}, {key("a"): None}) == (write.action, write.labels, write.annotations)
+
+
+def test_a_revocation_is_a_write_of_its_own_before_a_grant() -> None:
+    """One write "revoke a, add b" that fails would leave a granted."""
+    revoke, give = writes(planned(seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a")))))
+    assert (Action.REVOKE, {}, {key("a"): None}) == (revoke.action, revoke.labels, revoke.annotations)
+    assert (Action.GRANT, {key("b"): line(hne("b"))}) == (give.action, give.annotations)
+
+
+def test_shortening_is_a_revocation() -> None:
+    """A line with an earlier end takes away, so it goes first and alone."""
+    shorter = hne("a", expiry=at(minutes=1))
+    revoke, give = writes(planned(seen(shorter, hne("b"), namespace=denied(hne("a")))))
+    assert ({key("a"): line(shorter)}, {key("b"): line(hne("b"))}) == (revoke.annotations, give.annotations)
+
+
+def test_lengthening_is_a_grant() -> None:
+    """It is not written in the first of two writes."""
+    longer = hne("a", expiry=at(hours=2))
+    write = only(planned(seen(longer, namespace=denied(hne("a")))))
+    assert (Action.GRANT, {key("a"): line(longer)}) == (write.action, write.annotations)
+
+
+def test_the_first_write_goes_before_deletes_and_the_second_after() -> None:
+    """Nothing that is given away is in front of what is taken."""
+    made = planned(seen(pod(), hne("a", expiry=NOW), hne("b", images=("other:1",)), namespace=denied(hne("a"))))
+    kinds = [type(e) for e in made.effects if not isinstance(e, effects.EmitEvent)]
+    assert [effects.WriteNamespace, effects.DeletePod, effects.WriteNamespace] == kinds[:3]
+    assert [effects.WriteExceptionStatus] * 2 == kinds[3:]
+
+
+@pytest.mark.parametrize("text", ["nonsense", "|" * 9, ""])
+def test_a_grant_of_no_exception_is_removed(text: str) -> None:
+    """Whoever wrote it: a key in the prefix stands only for an exception in force."""
+    write = only(planned(seen(namespace=denied(annotations={key("forged"): text}))))
+    assert {key("forged"): None} == write.annotations
+
+
+def test_a_spoilt_grant_is_written_again() -> None:
+    """The line is what the exception says, whatever stands there."""
+    write = only(planned(seen(hne(), namespace=denied(hne(), annotations={key("net"): "nonsense"}))))
+    assert {key("net"): line(hne())} == write.annotations
+
+
+def test_a_grant_of_an_earlier_namespace_is_written_for_this_one() -> None:
+    """The uid in it is this incarnation's."""
+    old = line(hne()).replace(UID, "uid-of-the-old-one")
+    write = only(planned(seen(hne(), namespace=denied(hne(), annotations={key("net"): old}))))
+    assert {key("net"): line(hne())} == write.annotations
+
+
+def test_a_deleted_exception_ends_its_grant_and_spares_its_pods() -> None:
+    """Its pods become Uncovered: flagged, not deleted."""
+    made = planned(seen(pod(), namespace=denied(hne())))
+    assert {key("net"): None} == only(made).annotations
+    assert flags(made) == {"capture": "Uncovered"}
+    assert deletes(made) == []
+
+
+def test_the_guard_stays_while_nothing_is_granted() -> None:
+    """For good: a settled namespace with a guard and no grant is in order."""
+    home = namespace(labels={**DENIED, labels.GUARD: "baseline"}, annotations=ADOPTED)
+    assert writes(planned(seen(namespace=home))) == []
+
+
+def test_loosened_labels_are_put_back() -> None:
+    """A repair, which is told as a warning."""
+    write = only(planned(seen(namespace=denied(labels={labels.PSA_ENFORCE: "privileged"}))))
+    assert (write.action, write.labels) == (Action.REPAIR, {labels.PSA_ENFORCE: "baseline"})
+
+
+def test_a_removed_enforcement_label_is_put_back() -> None:
+    """The last-seen Deny counts."""
+    stands = {label: value for label, value in DENIED.items() if label != labels.ENFORCEMENT}
+    home = namespace(labels=stands, annotations=ADOPTED, denied_before=True)
+    write = only(planned(seen(namespace=home, policy=governed(rollout="Gated"))))
+    assert (write.action, write.labels) == (Action.REPAIR, {labels.ENFORCEMENT: "Deny"})
+
+
+@pytest.mark.parametrize(
+    ("policy", "gate", "action"),
+    [
+        (governed(), None, Action.ENFORCE),
+        (AUDIT, None, Action.AUDIT),
+        (governed(rollout="Gated"), HOLDING, Action.HOLD),
+    ],
+    ids=["enforce", "audit", "hold"],
+)
+def test_a_new_namespace_is_taken_up(policy: Any, gate: Any, action: str) -> None:
+    """One write, named after how the namespace stands from then."""
+    assert action == only(planned(seen(namespace=namespace(), policy=policy, gate=gate))).action
+
+
+def test_a_gate_that_has_to_be_asked_comes_first() -> None:
+    """Nothing is done and nothing waited for before it has answered."""
+    made = planned(seen(pod(), hne(), namespace=namespace(), policy=governed(rollout="Gated")))
+    assert (made.ask, made.effects, made.next_check) == (labels.Level.BASELINE, (), None)
+
+
+# -- what withholds a grant -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", labels.POLICIES)
+def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
+    """Each of the four policies is needed to lift a level, whatever the type."""
+    for kind in ("Diagnostic", "Application", "Infrastructure"):
+        made = planned(seen(pod(), hne(type=kind, images=(IMAGE,), status=approved()), guards=guards(missing=[name])))
+        assert ({"net": "GuardMissing"}, set(), False) == (reasons(made), granted(made), made.relaxed)
+        assert f"ValidatingAdmissionPolicy {name!r} is missing; apply manifests/admission" == made.standings[0].why
+
+
+def approved() -> exception.ExceptionStatus:
+    return exception.ExceptionStatus(observed_generation=1, namespace_uid=UID)
+
+
+@pytest.mark.parametrize("name", labels.POLICIES)
+@pytest.mark.parametrize(
+    ("kind", "reason", "level"),
+    [("Diagnostic", "GuardMissing", "baseline"), ("Application", "Active", None), ("Infrastructure", "Active", None)],
+)
+def test_without_a_guard_diagnostics_end_and_the_rest_stays(
+    name: str, kind: str, reason: str, level: str | None
+) -> None:
+    """Taking a standing grant of Infrastructure would stop the network at the next restart."""
+    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(missing=[name])))
+    assert {"net": reason} == reasons(made)
+    assert [level] * (level is not None) == [write.labels.get(labels.PSA_ENFORCE) for write in writes(made)]
+    assert deletes(made) == []
+
+
+def test_a_guard_counts_after_five_seconds() -> None:
+    """Until then the exception waits, and the plan says until when."""
+    young = guards(since=at(seconds=-3))
+    made = planned(seen(hne(status=approved()), guards=young))
+    assert reasons(made) == {"net": "GuardMissing"}
+    assert "is not in force yet" in made.standings[0].why
+    assert at(seconds=2) == made.next_check
+    assert reasons(planned(seen(hne(status=approved()), guards=young), at(seconds=2))) == {"net": "Active"}
+
+
+@pytest.mark.parametrize(
+    ("target", "level"), [("restricted", "baseline"), ("baseline", "restricted"), ("restricted", "restricted")]
+)
+def test_restricted_beside_an_exception_is_invalid(target: str, level: str) -> None:
+    """This release has no guard for it, so it promises none."""
+    made = planned(seen(hne(pod_security_level=level), policy=governed(pod_security={"enforce": target})))
+    assert ({"net": "Invalid"}, set(), False) == (reasons(made), granted(made), made.relaxed)
+    assert "level restricted cannot be kept beside an exception" in made.standings[0].why
+
+
+def test_restricted_is_no_trouble_where_nothing_is_enforced() -> None:
+    """In Audit a grant lifts nothing."""
+    made = planned(seen(hne(pod_security_level="restricted"), policy=AUDIT))
+    assert ({"net": "Active"}, {"net"}) == (reasons(made), granted(made))
+
+
+@pytest.mark.parametrize("present", ["baseline", "restricted"])
+def test_where_somebody_else_owns_the_level_nothing_is_relaxed(present: str) -> None:
+    """The exception names the manager and the way out."""
+    home = denied(labels={labels.PSA_ENFORCE: present}, others={labels.PSA_ENFORCE: frozenset({"argocd", "helm"})})
+    made = planned(seen(pod(), hne(), namespace=home))
+    assert (reasons(made), writes(made), made.relaxed) == ({"net": "LevelOwnedByOther"}, [], False)
+    assert made.standings[0].why == (
+        "label pod-security.kubernetes.io/enforce is owned by argocd, helm; take it out of what argocd, helm writes and"
+        " remove it (kubectl label namespace payments pod-security.kubernetes.io/enforce-), the operator writes it"
+        " again"
+    )
+
+
+def test_an_owner_of_other_labels_withholds_nothing() -> None:
+    """A conflict about audit and warn enforces nothing."""
+    made = planned(seen(hne(), namespace=denied(others={labels.PSA_WARN: frozenset({"helm"})})))
+    assert reasons(made) == {"net": "Active"}
+
+
+@pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
+def test_without_a_policy_nothing_new_is_granted(state: snapshot.PolicyState) -> None:
+    """The exception says NoPolicy; the pod is judged and shown all the same."""
+    made = planned(seen(pod(), hne(), policy=state))
+    assert (reasons(made), writes(made)) == ({"net": "NoPolicy"}, [])
+    assert verdicts(made) == {"capture": "Uncovered"}
+
+
+@pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
+def test_without_a_policy_what_is_granted_stays(state: snapshot.PolicyState) -> None:
+    """And is restored when it ends."""
+    made = planned(seen(pod(), hne(), namespace=denied(hne()), policy=state))
+    assert (reasons(made), writes(made), made.relaxed) == ({"net": "Active"}, [], True)
+    ended = only(planned(seen(hne(), namespace=denied(hne()), policy=state), at(hours=1)))
+    assert ({labels.PSA_ENFORCE: "baseline"}, {key("net"): None}) == (ended.labels, ended.annotations)
+
+
+def test_the_65th_grant_is_too_many() -> None:
+    """64 are granted; the youngest waits, and nothing is mangled."""
+    many = [hne(f"e{n:02}", metadata={"creation_timestamp": at(minutes=-60 + n / 10)}) for n in range(65)]
+    made = planned(seen(*many))
+    assert {name: reason for name, reason in reasons(made).items() if reason != "Active"} == {"e64": "GrantTooLarge"}
+    assert len(granted(made)) == 64
+    assert "at most 64 grants and 128 KiB" in made.standings[-1].why
+
+
+def test_what_is_granted_already_keeps_its_place() -> None:
+    """An older exception that comes later does not push out one that pods rest on."""
+    many = [hne(f"e{n:02}") for n in range(64)]
+    older = hne("a", metadata={"creation_timestamp": at(hours=-2)})
+    made = planned(seen(*many, older, namespace=denied(*many, created=at(hours=-3))))
+    assert {name: reason for name, reason in reasons(made).items() if reason != "Active"} == {"a": "GrantTooLarge"}
+    assert writes(made) == []
+
+
+def test_grants_stay_below_128_kib() -> None:
+    """As many as fit are written whole."""
+    image = "registry.example.com/" + "x" * 480
+    many = [hne(f"e{n:02}", images=tuple(f"{image}:{m:02}" for m in range(16))) for n in range(20)]
+    made = planned(seen(*many))
+    written = {
+        k: v for write in writes(made) for k, v in write.annotations.items() if k.startswith(labels.GRANT_PREFIX)
+    }
+    size = sum(len(k) + len(v or "") for k, v in written.items())
+    assert 15 <= len(written) < 20
+    assert size <= grant.MAX_BYTES
+    assert {"GrantTooLarge"} == {r for name, r in reasons(made).items() if key(name) not in written}
+    assert all(
+        line(subject) == written[key(subject.metadata.name)]
+        for subject in many
+        if key(subject.metadata.name) in written
+    )
+
+
+def test_an_exception_without_a_line_is_invalid_and_spoils_no_other() -> None:
+    """A value that could separate fields never reaches an annotation (the CRD refuses it before)."""
+    made = planned(seen(hne("bad", service_account_name="a|b"), hne("good")))
+    assert ({"bad": "Invalid", "good": "Active"}, {"good"}) == (reasons(made), granted(made))
+
+
+# -- where nothing is enforced --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [planned(held(hne())), planned(seen(hne(), policy=AUDIT))], ids=["held", "audit"])
+def test_an_exception_where_nothing_is_enforced_is_a_grant_and_nothing_else(made: plan.NamespacePlan) -> None:
+    """No guard, no level: it would refuse what holds."""
+    assert ({"net": "Active"}, {"net"}, False) == (reasons(made), granted(made), made.relaxed)
+    for write in writes(made):
+        assert write.labels.get(labels.GUARD) is None
+        assert write.labels.get(labels.PSA_ENFORCE) is None
+
+
+def test_a_held_namespace_is_looked_at_again() -> None:
+    """A minute after the gate was asked."""
+    assert at(seconds=60) == planned(held()).next_check
+
+
+def test_audit_takes_level_and_guard_down() -> None:
+    """The level of before comes back; grants stay so that verdicts agree."""
+    home = denied(hne(), annotations={labels.LEVEL_BEFORE: "baseline"})
+    write = only(planned(seen(pod(), hne(), namespace=home, policy=AUDIT)))
+    assert write.labels == {labels.ENFORCEMENT: "Audit", labels.GUARD: None, labels.PSA_ENFORCE: "baseline"}
+    assert write.annotations == {labels.LEVEL_BEFORE: None}
+
+
+def test_an_exempt_namespace_gets_no_grants() -> None:
+    """What stands there from before goes."""
+    made = planned(seen(pod(), hne(), namespace=denied(hne()), policy=EXEMPT))
+    assert set() == granted(made)
+    assert all(value is None for write in writes(made) for value in write.annotations.values())
+    assert (verdicts(made), made.enforcement, made.exempt) == ({"capture": "Covered"}, None, True)
+
+
+def test_an_exempt_namespace_is_left_alone() -> None:
+    """Nothing is written into it but exception status."""
+    made = planned(seen(pod("a"), pod("b", service_account="x"), hne(), namespace=namespace(), policy=EXEMPT))
+    assert {effects.WriteExceptionStatus} == {type(e) for e in made.effects}
+
+
+def test_a_static_pod_of_an_exempt_namespace_is_left_alone() -> None:
+    """kube-system's mirror pods get no label and no events: labels are for pods outside exempt namespaces."""
+    made = planned(seen(pod(mirror=True), namespace=namespace(), policy=EXEMPT))
+    assert made.effects == ()
+
+
+def test_a_terminating_namespace_gets_nothing() -> None:
+    """It is judged and shown, and nothing more is written or deleted."""
+    made = planned(seen(pod(), hne(expiry=NOW), namespace=denied(hne(), terminating=True)))
+    assert (made.effects, made.next_check) == ((), None)
+    assert verdicts(made) == {"capture": "Expired"}
+
+
+# -- deletes --------------------------------------------------------------------------------------------------------
+
+
+def test_at_the_expiry_the_pods_are_deleted() -> None:
+    """With the grace of the exception, after the namespace's write."""
+    made = planned(seen(pod(), hne(expiry=NOW, grace_period_seconds=7), namespace=denied(hne())))
+    (delete,) = deletes(made)
+    assert (pod().reference, 7) == (delete.pod, delete.grace_seconds)
+    assert isinstance(made.effects[0], effects.WriteNamespace)
+    assert flags(made) == {}
+
+
+def test_the_longest_grace_counts() -> None:
+    """Of several exceptions that have ended."""
+    subjects = [hne(name, expiry=NOW, grace_period_seconds=grace) for name, grace in (("a", 5), ("b", 90), ("c", 30))]
+    assert [e.grace_seconds for e in deletes(planned(seen(pod(), *subjects)))] == [90]
+
+
+def test_held_namespaces_are_cleaned_up_too() -> None:
+    """Enforcement is wanted there."""
+    assert len(deletes(planned(held(pod(), hne(expiry=NOW))))) == 1
+
+
+SPARED: dict[str, snapshot.NamespaceSnapshot] = {
+    "audit": seen(pod(), hne(expiry=NOW), policy=AUDIT),
+    "exempt": seen(pod(), hne(expiry=NOW), policy=EXEMPT),
+    "nothing enforced": seen(pod(), hne(expiry=NOW), namespace=namespace(), policy=ABSENT),
+    "mirror": seen(pod(mirror=True), hne(expiry=NOW)),
+    "uncovered": seen(pod(), hne(expiry=NOW, images=("other:1",))),
+    "no exception": seen(pod()),
+    "expiry before its birth": seen(pod(), hne(expiry=at(minutes=-59))),
+    "unknown policy": seen(pod(), hne(expiry=NOW), policy=UNKNOWN),
+    "untrusted clock": seen(pod(), hne(expiry=NOW), clock_trusted=False),
+    "application": seen(pod(), hne(type="Application", expiry=NOW)),
+    "infrastructure": seen(pod(), hne(type="Infrastructure", expiry=NOW)),
+    "report": seen(pod(), hne(expiry=NOW, on_expiry="Report")),
+    "one of two reports": seen(pod(), hne("a", expiry=NOW), hne("b", expiry=NOW, on_expiry="Report")),
+    "one of two is an application": seen(pod(), hne("a", expiry=NOW), hne("b", type="Application", expiry=NOW)),
+    "another in force": seen(pod(), hne("a", expiry=NOW), hne("b")),
+    "deleting already": seen(pod(deleting=True), hne(expiry=NOW)),
+    "not approved": seen(pod(), hne(expiry=NOW), guards=guards(missing=[labels.POLICY_EXCEPTION_WRITERS])),
+    "a second to go": seen(pod(), hne(expiry=at(seconds=1))),
+    "exception deleted": seen(pod(), hne(expiry=NOW, metadata={"deletion_timestamp": NOW})),
+    "unreadable": seen(snapshot.UnreadablePod(NAMESPACE, "capture", "u", "KeyError"), hne(expiry=NOW)),
+    "terminating": seen(pod(), hne(expiry=NOW), namespace=denied(terminating=True)),
+}
+
+
+@pytest.mark.parametrize("case", SPARED)
+def test_nothing_else_is_deleted(case: str) -> None:
+    """Each of these alone spares the pod that would go otherwise."""
+    assert deletes(planned(SPARED[case])) == []
+
+
+def test_the_untrusted_clock_stops_no_restore() -> None:
+    """Only deletes wait for a sure time."""
+    made = planned(seen(pod(), hne(expiry=NOW), namespace=denied(hne()), clock_trusted=False))
+    assert only(made).action == Action.RESTORE
+    assert flags(made) == {"capture": "Expired"}
+
+
+# -- flags and statuses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subject", "things", "label"),
+    [
+        (pod(), (), "Uncovered"),
+        (pod(verdict_label="Uncovered"), (), "nothing"),
+        (pod(verdict_label="Expired"), (), "Uncovered"),
+        (pod(), (hne(),), "nothing"),
+        (pod(verdict_label="Uncovered"), (hne(),), None),
+        (pod(), (hne(expiry=NOW, on_expiry="Report"),), "Expired"),
+        (pod(mirror=True), (), "Static"),
+        (pod(deleting=True), (), "nothing"),
+        (pod(verdict_label="Covered"), (hne(),), None),
+    ],
+)
+def test_the_verdict_label_is_written_on_transitions_only(
+    subject: snapshot.Pod, things: Any, label: str | None
+) -> None:
+    """Covered pods carry none; pods on their way out are left alone."""
+    assert ({} if label == "nothing" else {"capture": label}) == flags(planned(seen(subject, *things)))
+
+
+def test_a_status_is_written_once() -> None:
+    """What stands already is not written again."""
+    first = statuses(planned(seen(pod(), hne())))["net"]
+    assert (first.covered_pods, first.sample_pods, first.namespace_uid) == (1, ("capture",), UID)
+    again = planned(seen(pod(), hne(status=first), namespace=denied(hne())), at(minutes=3))
+    assert again.effects == ()
+
+
+def test_an_exception_that_is_being_deleted_gets_no_status() -> None:
+    """The write would fail or come too late."""
+    assert statuses(planned(seen(hne(metadata={"deletion_timestamp": NOW})))) == {}
+
+
+def test_unreadable_pods_are_counted() -> None:
+    """Unknown is said, and nothing is done."""
+    made = planned(seen(snapshot.UnreadablePod(NAMESPACE, "odd", "u", "KeyError: 'image'")))
+    assert (made.unreadable, made.verdicts, made.effects) == (1, (), ())
+
+
+# -- the next check -------------------------------------------------------------------------------------------------
+
+
+def check(now: datetime.datetime = NOW, **fields: Any) -> datetime.datetime | None:
+    return planned(
+        seen(hne("a", expiry=at(minutes=30)), hne("b"), hne("c", type="Infrastructure"), **fields), now
+    ).next_check
+
+
+def test_the_next_expiry_is_the_next_check() -> None:
+    """The earliest that is still to come; one without an end adds none."""
+    assert at(minutes=30) == check()
+    assert at(hours=1) == check(at(minutes=30))
+    assert None is check(at(hours=1))
+
+
+def test_a_guard_that_settles_is_a_check() -> None:
+    """Something may be granted from then."""
+    assert at(seconds=4) == check(guards=guards(since=at(seconds=-1)))
+
+
+def test_plans_do_not_depend_on_the_order_they_are_given_in() -> None:
+    """Pods and exceptions are sorted before anything is emitted."""
+    things = [pod("b"), pod("a"), hne("z"), hne("y", expiry=NOW)]
+    one, other = seen(*things), seen(*reversed(things))
+    assert one != other
+    assert planned(one) == planned(other)
+
+
+def test_a_line_says_all_that_the_exception_says() -> None:
+    """Type, end, account, host namespaces, privileged, level, capabilities, paths and images, for this namespace."""
+    subject = hne(
+        host_namespaces=("PID", "Network"),
+        privileged=True,
+        pod_security_level="privileged",
+        capabilities=("SYS_PTRACE",),
+        host_paths=({"path": "/proc"}, {"path": "/var/lib", "read_only": False}),
+        images=("b:2", "a:1"),
+    )
+    assert (
+        f"{UID}|Diagnostic|2026-11-22T13:00:00Z|netdebug|Network PID|true|privileged|SYS_PTRACE"
+        "|ro:/proc rw:/var/lib|a:1 b:2"
+    ) == line(subject)
+
+
+def test_nothing_of_an_exception_but_its_record_stays_out_of_the_line() -> None:
+    """Every field of the spec either changes the line or is one that a grant does not need."""
+    record = {
+        "component",
+        "owner",
+        "contact",
+        "reason",
+        "ticket",
+        "review",
+        "on_expiry",
+        "grace_period_seconds",
+        "namespace",
+    }
+    in_line = {
+        "type",
+        "expiry",
+        "service_account_name",
+        "host_namespaces",
+        "images",
+        "capabilities",
+        "privileged",
+        "host_paths",
+        "pod_security_level",
+    }
+    assert set(exception.ExceptionSpec.model_fields) == record | in_line

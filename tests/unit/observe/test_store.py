@@ -1,0 +1,284 @@
+"""Our own copy of what is watched: never older than it was, without ghosts, never sure of what it was not told."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels, policy
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe.store import Kind, Store
+
+HOME = "payments"
+
+
+def body(name: str, version: int, *, uid: str = "", namespace: str = HOME, **rest: Any) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "uid": uid or f"uid-of-{name}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2026-11-22T12:00:00Z",
+        **({"namespace": namespace} if namespace else {}),
+        **rest.pop("metadata", {}),
+    }
+    return {"metadata": metadata, **rest}
+
+
+def pod(name: str, version: int, **rest: Any) -> dict[str, Any]:
+    return body(name, version, spec={"hostNetwork": True, "containers": [{"image": f"v:{version}"}]}, **rest)
+
+
+def home(version: int, *, uid: str = "u", **found: str) -> dict[str, Any]:
+    return body(HOME, version, uid=uid, namespace="", metadata={"labels": found})
+
+
+def default(version: int, mode: str = "Enforce", name: str = policy.NAME) -> dict[str, Any]:
+    return body(name, version, namespace="", spec={"mode": mode})
+
+
+@pytest.fixture
+def kept() -> Store:
+    """A store that knows the namespace."""
+    made = Store()
+    made.put(Kind.NAMESPACE, home(1))
+    return made
+
+
+def seen(kept: Store) -> snapshot.NamespaceSnapshot:
+    made = kept.snapshot(HOME)
+    assert made is not None
+    return made
+
+
+def pods(kept: Store) -> dict[str, str]:
+    return {one.name: one.resource_version for one in seen(kept).pods}
+
+
+# -- one object -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "taken"), [(9, False), (10, False), (11, True)])
+def test_an_older_version_never_replaces_a_newer_one(kept: Store, version: int, taken: bool) -> None:
+    """Neither does the same; versions are numbers, not text."""
+    assert kept.put(Kind.POD, pod("a", 10))
+    assert taken is kept.put(Kind.POD, pod("a", version))
+    assert {"a": "11" if taken else "10"} == pods(kept)
+
+
+def test_a_pod_made_anew_replaces_the_old_one(kept: Store) -> None:
+    """Same name, other uid, newer version."""
+    kept.put(Kind.POD, pod("a", 10))
+    assert kept.put(Kind.POD, pod("a", 12, uid="new"))
+    assert [one.uid for one in seen(kept).pods] == ["new"]
+
+
+def test_a_late_farewell_does_not_remove_the_new_one(kept: Store) -> None:
+    """DELETED of the old pod after ADDED of the new one of that name."""
+    kept.put(Kind.POD, pod("a", 12, uid="new"))
+    kept.remove(Kind.POD, pod("a", 13, uid="old"))
+    assert pods(kept) == {"a": "12"}
+    kept.remove(Kind.POD, pod("a", 14, uid="new"))
+    kept.remove(Kind.POD, pod("a", 14, uid="new"))
+    assert pods(kept) == {}
+
+
+def test_what_is_gone_does_not_come_back(kept: Store) -> None:
+    """The answer to a write of ours, which came after the watch told that the pod is gone."""
+    kept.put(Kind.POD, pod("a", 10))
+    kept.remove(Kind.POD, pod("a", 12))
+    assert not kept.put(Kind.POD, pod("a", 11))
+    assert pods(kept) == {}
+    assert kept.put(Kind.POD, pod("a", 13, uid="new"))
+
+
+def test_namespaces_do_not_mix(kept: Store) -> None:
+    """A pod of the same name elsewhere is another pod."""
+    kept.put(Kind.POD, pod("a", 10))
+    kept.put(Kind.POD, pod("a", 11, namespace="other"))
+    kept.remove(Kind.POD, pod("a", 12, namespace="other"))
+    assert pods(kept) == {"a": "10"}
+
+
+def test_a_namespace_that_was_never_seen_has_no_snapshot(kept: Store) -> None:
+    """Also where pods of it were."""
+    kept.put(Kind.POD, pod("a", 10, namespace="other"))
+    assert None is kept.snapshot("other")
+    assert kept.namespaces() == [HOME]
+
+
+def test_unreadable_objects_are_kept_apart(kept: Store) -> None:
+    """They are seen, and are neither pods nor exceptions."""
+    kept.put(Kind.POD, body("odd", 10, spec={"hostNetwork": True, "containers": [{}]}))
+    kept.put(Kind.EXCEPTION, body("odd", 11, spec={}))
+    made = seen(kept)
+    assert (
+        made.pods,
+        made.exceptions,
+        [p.name for p in made.unreadable_pods],
+        [e.name for e in made.unreadable_exceptions],
+    ) == ((), (), ["odd"], ["odd"])
+
+
+# -- lists ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_removes_ghosts(kept: Store) -> None:
+    """What was deleted while a watch was broken is gone, and its namespace was touched."""
+    kept.put(Kind.POD, pod("ghost", 10))
+    kept.put(Kind.POD, pod("ghost", 11, namespace="other"))
+    assert {HOME, "other"} == kept.replace(Kind.POD, [pod("a", 15)], "20")
+    assert pods(kept) == {"a": "15"}
+
+
+def test_a_list_does_not_remove_what_is_newer_than_it(kept: Store) -> None:
+    """A watch event overtook it."""
+    kept.put(Kind.POD, pod("new", 21))
+    assert set() == kept.replace(Kind.POD, [], "20")
+    assert pods(kept) == {"new": "21"}
+
+
+def test_a_list_does_not_bring_back_what_is_older(kept: Store) -> None:
+    """The store was ahead of the list."""
+    kept.put(Kind.POD, pod("a", 21))
+    assert set() == kept.replace(Kind.POD, [pod("a", 15)], "20")
+    assert pods(kept) == {"a": "21"}
+
+
+def test_a_list_says_which_namespaces_were_not_as_they_were(kept: Store) -> None:
+    """Unchanged ones are not judged again."""
+    kept.put(Kind.POD, pod("a", 10))
+    kept.put(Kind.POD, pod("b", 10, namespace="other"))
+    assert {"other"} == kept.replace(Kind.POD, [pod("a", 10), pod("b", 12, namespace="other")], "20")
+
+
+def test_a_list_of_namespaces_names_those_that_came_and_went(kept: Store) -> None:
+    """By their own names."""
+    assert {HOME, "new"} == kept.replace(Kind.NAMESPACE, [body("new", 5, namespace="")], "20")
+    assert kept.namespaces() == ["new"]
+
+
+def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
+    """Nothing is said of those that were not listed."""
+    kept.put(Kind.POD, pod("ghost", 10))
+    kept.put(Kind.POD, pod("there", 10, namespace="other"))
+    assert {HOME} == kept.replace(Kind.POD, [], "20", HOME)
+    assert pods(kept) == {}
+    kept.put(Kind.NAMESPACE, body("other", 2, namespace=""))
+    other = kept.snapshot("other")
+    assert other is not None
+    assert [one.name for one in other.pods] == ["there"]
+
+
+# -- enforcement that was on ----------------------------------------------------------------------------------------
+
+DENY = {labels.ENFORCEMENT: "Deny"}
+
+
+def denied_before(*bodies: dict[str, Any]) -> bool:
+    made = Store()
+    for one in bodies:
+        made.put(Kind.NAMESPACE, one)
+    return seen(made).namespace.denied_before
+
+
+@pytest.mark.parametrize(
+    ("bodies", "before"),
+    [
+        ([home(1)], False),
+        ([home(1, **DENY)], False),
+        ([home(1, **DENY), home(2)], True),
+        ([home(1, **DENY), home(2), home(3, team="net")], True),
+        ([home(1, **DENY), home(2), home(3, **DENY)], False),
+        ([home(1, **{labels.ENFORCEMENT: "Audit"}), home(2)], False),
+        ([home(1, **DENY), home(2, uid="new")], False),
+        ([home(1, **DENY), home(2), home(3, uid="new")], False),
+    ],
+    ids=[
+        "never",
+        "stands",
+        "removed",
+        "touched since",
+        "put back",
+        "was audit",
+        "made anew",
+        "removed, then made anew",
+    ],
+)
+def test_a_removed_deny_is_remembered(bodies: list[dict[str, Any]], before: bool) -> None:
+    """Within the same incarnation of the namespace."""
+    assert before is denied_before(*bodies)
+
+
+# -- the policy -----------------------------------------------------------------------------------------------------
+
+
+def test_before_any_list_the_policy_is_unknown() -> None:
+    """Not looked at is not absent."""
+    assert snapshot.Known.UNKNOWN is Store().policy_state().known
+
+
+def test_a_list_without_one_is_absence() -> None:
+    """Also one that has only policies of other names."""
+    made = Store()
+    made.replace(Kind.POLICY, [default(3, name="other")], "5")
+    assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.ABSENT, None)
+
+
+def listed(*bodies: dict[str, Any]) -> Store:
+    made = Store()
+    made.replace(Kind.POLICY, [], "1")
+    for one in bodies:
+        made.put(Kind.POLICY, one)
+    return made
+
+
+def test_the_policy_named_default_counts() -> None:
+    """No other does."""
+    state = listed(default(3, "Audit"), default(4, "Enforce", name="other")).policy_state()
+    assert snapshot.Known.PRESENT is state.known
+    assert state.spec is not None
+    assert policy.Mode.AUDIT is state.spec.mode
+
+
+def test_a_broken_policy_changes_nothing() -> None:
+    """The last good one holds; the object itself says what is wrong."""
+    made = listed(default(3, "Audit"), default(4, "Off"))
+    assert made.policy_state().spec is not None
+    present = made.policy_object()
+    assert present is not None
+    assert (present.spec, present.resource_version) == (None, "4")
+
+
+def test_a_policy_that_never_was_a_good_one_is_unknown() -> None:
+    """What it wants is not known, which is not absence."""
+    assert snapshot.Known.UNKNOWN is listed(default(4, "Off")).policy_state().known
+
+
+def test_a_deleted_policy_is_absent() -> None:
+    """The last good one does not outlive its object; a list that lacks it says the same."""
+    made = listed(default(3))
+    made.remove(Kind.POLICY, default(5))
+    assert snapshot.Known.ABSENT is made.policy_state().known
+    made = listed(default(3))
+    made.replace(Kind.POLICY, [], "9")
+    assert snapshot.Known.ABSENT is made.policy_state().known
+
+
+def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
+    """A 403 is not absence."""
+    made = listed(default(3))
+    made.policy_unlisted()
+    assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.UNKNOWN, None)
+    made.replace(Kind.POLICY, [default(3)], "9")
+    assert snapshot.Known.PRESENT is made.policy_state().known
+
+
+def test_guards_come_from_policies_and_bindings() -> None:
+    """Of ours, whichever came first."""
+    made = Store()
+    assert {None} == {guard.since for guard in made.guards().values()}
+    name = labels.POLICY_HOST_NAMESPACES
+    made.put(
+        Kind.ADMISSION_BINDING, body("b", 2, namespace="", spec={"policyName": name, "validationActions": ["Deny"]})
+    )
+    made.put(Kind.ADMISSION_POLICY, body(name, 3, namespace="", spec={}))
+    assert {name} == {guard.name for guard in made.guards().values() if guard.since is not None}

@@ -1,0 +1,132 @@
+"""The API server's time: never ahead of it, soon close to it, and sure only where answers agree.
+
+Here an API server is a function of the monotonic clock; the clock under test sees only its Date headers.
+"""
+
+import datetime
+import email.utils
+import math
+import time
+
+import pytest
+
+from hostnetwork_operator import clock
+
+
+class Server:
+    """An API server whose clock is `ahead` seconds ahead of this machine's."""
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._base = time.time() - time.monotonic() + ahead
+
+    def at(self, monotonic: float) -> float:
+        return self._base + monotonic
+
+    def date(self, monotonic: float) -> str:
+        return email.utils.formatdate(math.floor(self.at(monotonic)), usegmt=True)
+
+    def answer(self, asked: clock.ServerClock, ago: float, there: float = 0.004, back: float = 0.004) -> None:
+        """An answer that was made so many seconds ago, after so long on the way there and before so long back."""
+        made = time.monotonic() - ago
+        asked.observe(self.date(made), made - there, made + back)
+
+
+def behind(tested: clock.ServerClock, server: Server) -> tuple[float, float]:
+    """By how much at least and at most the clock is behind the server."""
+    before = server.at(time.monotonic())
+    now = tested.now().timestamp()
+    return before - now, server.at(time.monotonic()) - now
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0])
+@pytest.mark.parametrize(("there", "back"), [(0.001, 0.001), (0.0, 2.0), (2.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_the_clock_is_never_ahead_of_the_server(ahead: float, there: float, back: float, count: int) -> None:
+    """Whatever an answer took on either way, and however many there were."""
+    server, tested = Server(ahead), clock.ServerClock()
+    for number in range(count, 0, -1):
+        server.answer(tested, ago=3 + number * 0.377, there=there, back=back)
+        assert behind(tested, server)[1] >= -1e-6
+        assert behind(tested, server)[0] < 1 + there + back + 0.01
+
+
+def test_many_answers_narrow_it_to_about_a_round_trip() -> None:
+    """One answer says the second; many say where the second begins."""
+    server, tested = Server(), clock.ServerClock()
+    for number in range(50, 0, -1):
+        server.answer(tested, ago=number * 0.617)
+    assert behind(tested, server)[0] < 0.1
+
+
+def test_before_the_first_answer_nothing_has_expired() -> None:
+    """The epoch, and no trust."""
+    tested = clock.ServerClock()
+    assert datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) == tested.now()
+    assert (tested.trusted(), tested.skew_seconds(), tested.spread_seconds()) == (False, 0.0, 0.0)
+
+
+def test_time_goes_on_without_answers() -> None:
+    """The clock runs on the monotonic one between them, and not backwards."""
+    server, tested = Server(), clock.ServerClock()
+    server.answer(tested, ago=0.01)
+    moments = [tested.now() for _ in range(1000)]
+    assert sorted(moments) == moments
+    assert moments[0] < moments[-1]
+
+
+def test_a_clock_that_agrees_is_trusted() -> None:
+    """With no spread, and a skew below the second that a Date leaves open."""
+    server, tested = Server(), clock.ServerClock()
+    for number in range(20, 0, -1):
+        server.answer(tested, ago=number * 0.7)
+    assert tested.trusted()
+    assert tested.spread_seconds() == 0.0
+    assert -0.1 < tested.skew_seconds() < 1.1
+
+
+@pytest.mark.parametrize("ahead", [60.0, -60.0])
+def test_a_machine_whose_clock_is_off_is_not_trusted(ahead: float) -> None:
+    """The skew is how far the machine is ahead of the server."""
+    server, tested = Server(ahead), clock.ServerClock()
+    server.answer(tested, ago=0.1)
+    assert not tested.trusted()
+    assert abs(tested.skew_seconds() + ahead) < 1.1
+
+
+@pytest.mark.parametrize(("apart", "trusted"), [(3.0, True), (30.0, False)])
+def test_servers_that_contradict_each_other_are_a_spread(apart: float, trusted: bool) -> None:
+    """More than five seconds are too many to delete by."""
+    one, other, tested = Server(), Server(-apart), clock.ServerClock()
+    for number in range(20, 0, -1):
+        one.answer(tested, ago=number * 0.6)
+        other.answer(tested, ago=number * 0.6 - 0.3)
+    assert apart - 1.1 < tested.spread_seconds() < apart + 1.1
+    assert trusted is tested.trusted()
+
+
+def test_where_answers_contradict_each_other_the_newest_counts() -> None:
+    """A server whose clock was set back is followed at once: ahead of it would be early."""
+    before, after, tested = Server(), Server(-100.0), clock.ServerClock()
+    before.answer(tested, ago=10)
+    after.answer(tested, ago=0.1)
+    assert behind(tested, after)[1] >= -1e-6
+
+
+def test_old_answers_are_forgotten() -> None:
+    """After a minute a clock that was set back is trusted again."""
+    before, after, tested = Server(100.0), Server(), clock.ServerClock()
+    before.answer(tested, ago=70)
+    after.answer(tested, ago=5)
+    assert tested.spread_seconds() == 0.0
+    assert tested.trusted()
+
+
+@pytest.mark.parametrize(
+    "date", ["", "garbage", "2026-11-22T12:00:00Z", "Sun, 31 Feb 2026 11:00:00 GMT", "Sun, 22 Nov 99999 11:00:00 GMT"]
+)
+def test_a_header_that_is_no_date_says_nothing(date: str) -> None:
+    """A proxy may answer anything."""
+    tested = clock.ServerClock()
+    tested.observe(date, 1.0, 2.0)
+    assert not tested.trusted()
+    assert tested.skew_seconds() == 0.0
