@@ -33,7 +33,7 @@ class ServerClock:
         """One answer's Date header, with the monotonic moments at which the request went and the answer came."""
         try:
             second = email.utils.parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         while self._samples and self._samples[0][0] < received - _AGE_SECONDS:
             self._samples.popleft()

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
-from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
 
 
@@ -55,8 +54,6 @@ def _written(namespace: snapshot.Namespace, write: effects.WriteNamespace) -> sn
         # Whoever changes the value of a field takes it from everybody else (server-side apply's rule for updates).
         others={label: who for label, who in namespace.others.items() if label not in write.labels},
         resource_version=_next(namespace.resource_version),
-        denied_before=labels.ENFORCEMENT not in present
-        and (namespace.denied_before or namespace.enforcement is labels.Enforcement.DENY),
     )
 
 

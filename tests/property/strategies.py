@@ -190,7 +190,6 @@ def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, .
         annotations=_merged({**notes, **lines}, draw(changed(_NOTES, 1))),
         others={label: frozenset({"argocd"}) for label in sorted(draw(st.sampled_from(_OWNED))) if label in stands},
         terminating=draw(st.sampled_from([False] * 9 + [True])),
-        denied_before=labels.ENFORCEMENT not in stands and draw(st.booleans()),
     )
 
 

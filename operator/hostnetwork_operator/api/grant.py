@@ -13,6 +13,7 @@ uid in front makes a grant worthless in a namespace that was deleted and created
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
@@ -25,8 +26,9 @@ TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 MAX_GRANTS: Final = 64  # with MAX_IMAGES: what the policies evaluate within CEL's cost limit
 MAX_IMAGES: Final = 16
 MAX_BYTES: Final = 128 * 1024  # of 256 KiB that Kubernetes allows for all annotations of one object
-# Whatever could end a field, a list item or a line, or could show as something else than it is.
-_FORBIDDEN: Final = re.compile(r"[|\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Whatever could end a field, a list item or a line, or could show as something else than it is: spaces, line ends,
+# control and format characters (Unicode general categories).
+_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _UNTIL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -59,7 +61,7 @@ class Grant:
 
     def encode(self) -> str:
         """The line. Raises GrantError where a value holds a separator, a control or a direction character."""
-        paths = [("ro:" if path.read_only else "rw:") + path.path for path in self.host_paths]
+        paths = [_absolute(("ro:" if path.read_only else "rw:") + path.path) for path in self.host_paths]
         return "|".join(
             (
                 _word("namespace uid", self.namespace_uid),
@@ -104,7 +106,7 @@ class Grant:
 
 def format_time(moment: datetime.datetime) -> str:
     """RFC 3339 in UTC to the second, 20 characters."""
-    return f"{moment.year:04}" + moment.astimezone(datetime.UTC).strftime(TIME_FORMAT)[-16:]
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -118,7 +120,8 @@ def parse_time(text: str) -> datetime.datetime:
 
 
 def _word(field: str, value: str) -> str:
-    if not value or value in {"-", "*"} or _FORBIDDEN.search(value):
+    hostile = any(character == "|" or unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in value)
+    if not value or value in {"-", "*"} or hostile:
         raise GrantError(f"{field}: {value!r} is empty or holds a separator, a space or a control character")
     return value
 
@@ -133,5 +136,11 @@ def _list(field: str) -> tuple[str, ...]:
 
 
 def _host_path(word: str) -> HostPath:
-    mode, _, path = word.partition(":")
+    mode, _, path = _absolute(word).partition(":")
     return HostPath(path, {"ro": True, "rw": False}[mode])
+
+
+def _absolute(word: str) -> str:
+    if not word[3:].startswith("/"):
+        raise GrantError(f"host path must be absolute, got {word!r}")
+    return word

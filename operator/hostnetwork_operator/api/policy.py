@@ -11,6 +11,7 @@ from hostnetwork_operator.api.conditions import Condition
 KIND = "HostNetworkExceptionPolicy"
 PLURAL = "hostnetworkexceptionpolicies"
 NAME = "default"
+EXEMPT_BY_DEFAULT = ("kube-system", "kube-public", "kube-node-lease")
 _NOT_YET = " Stored, not acted on by this release."
 
 
@@ -180,7 +181,7 @@ class PolicySpec(fields.Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     exempt_namespaces: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = Field(
-        ("kube-system", "kube-public", "kube-node-lease"),
+        EXEMPT_BY_DEFAULT,
         max_length=256,
         description="Nothing is written into these and nothing is refused there; their pods are judged and shown.",
         json_schema_extra={"x-kubernetes-list-type": "set"},

@@ -41,7 +41,9 @@ class Decision:
 def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> Settings:
     """The first rule that selects the namespace, over the policy's own values."""
     if state.spec is None:
-        return Settings(False, None, _standing_target(namespace), None, policy.Rollout.GATED)
+        # What the system lives in is exempt by default; without a policy nothing else is known about exemptions.
+        exempt = namespace.name in policy.EXEMPT_BY_DEFAULT and labels.ENFORCEMENT not in namespace.labels
+        return Settings(exempt, None, _standing_target(namespace), None, policy.Rollout.GATED)
     spec = state.spec
     if namespace.name in spec.exempt_namespaces:
         return Settings(True, None, labels.Level.PRIVILEGED, None, spec.rollout)
@@ -65,15 +67,10 @@ def decide(
     if settings.exempt:
         return Decision(None)
     if settings.mode is None:
-        return Decision(labels.Enforcement.DENY if namespace.denied_before else namespace.enforcement)
+        return Decision(labels.Enforcement.DENY if _once_on(namespace) else namespace.enforcement)
     if settings.mode is policy.Mode.AUDIT:
         return Decision(labels.Enforcement.AUDIT)
-    once_on = (
-        namespace.enforcement is labels.Enforcement.DENY
-        or namespace.denied_before
-        or labels.LEVEL_BEFORE in namespace.annotations
-    )
-    if once_on or settings.rollout is policy.Rollout.IMMEDIATE:
+    if _once_on(namespace) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
     if settings.target is labels.Level.PRIVILEGED:
         return _held(namespace, uncovered, None, now) if uncovered else Decision(labels.Enforcement.DENY)
@@ -83,6 +80,11 @@ def decide(
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
     return _held(namespace, _holders(answer), answer.asked + GATE_AGAIN, now)
+
+
+def _once_on(namespace: snapshot.Namespace) -> bool:
+    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label."""
+    return namespace.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in namespace.annotations
 
 
 def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
@@ -141,13 +143,12 @@ def _denying(
 def _not_denying(
     namespace: snapshot.Namespace, settings: Settings, enforcement: labels.Enforcement, held_by: str
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    if settings.pod_security is None:
+        return {labels.ENFORCEMENT: enforcement.value}, {}
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
-    notes: dict[str, str | None] = {labels.HELD_BY: held_by or None}
-    if settings.pod_security is not None:
-        wanted |= _audit_and_warn(namespace, settings.pod_security)
-        wanted |= _level_before(namespace)
-        notes[labels.LEVEL_BEFORE] = None
-    return wanted, notes
+    wanted |= _audit_and_warn(namespace, settings.pod_security)
+    wanted |= _level_before(namespace)
+    return wanted, {labels.HELD_BY: held_by or None, labels.LEVEL_BEFORE: None}
 
 
 def _released(namespace: snapshot.Namespace) -> tuple[dict[str, str | None], dict[str, str | None]]:

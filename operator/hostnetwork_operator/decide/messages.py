@@ -101,7 +101,7 @@ def _namespace_text(
     match write.action:
         case effects.Action.ENFORCE:
             return Reason.ENFORCED, f"level {level} enforced; host namespaces need an exception from now on", True
-        case effects.Action.HOLD:
+        case effects.Action.HOLD if labels.ENFORCEMENT in write.labels:
             held = write.annotations.get(labels.HELD_BY) or ""
             return Reason.HELD, f"not enforced yet, it would refuse what lives here; {held}", True
         case effects.Action.AUDIT:
@@ -114,8 +114,8 @@ def _namespace_text(
             )
         case effects.Action.RESTORE:
             return Reason.RESTORED, f"level {level} restored, exception ended: {ended}", True
-        case effects.Action.REPAIR:
-            return Reason.REPAIRED, f"labels put back: {', '.join(sorted(write.labels)) or 'annotations'}", False
+        case effects.Action.REPAIR if write.labels:
+            return Reason.REPAIRED, f"labels put back: {', '.join(sorted(write.labels))}", False
         case effects.Action.RELEASE:
             return Reason.RELEASED, "no longer governed", True
     return None

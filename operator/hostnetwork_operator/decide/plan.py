@@ -49,8 +49,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     namespace = seen.namespace
     settings = level.settings_for(namespace, seen.policy)
     standings = _stand(seen, now)
-    verdicts = _verdicts(seen, standings, exempt=settings.exempt)
-    decision = level.decide(seen, settings, _uncovered(verdicts), now)
+    decision = level.decide(seen, settings, _would_refuse(seen, settings, standings, now), now)
     standings, relaxed = _withhold(seen, settings, decision, standings, now)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
     made = NamespacePlan(
@@ -113,7 +112,15 @@ def _verdicts(
     return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
 
 
-def _uncovered(verdicts: Sequence[coverage.PodVerdict]) -> tuple[str, ...]:
+def _would_refuse(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+) -> tuple[str, ...]:
+    """Pods that host-namespaces would refuse if enforcement were on, each with why."""
+    enforced = level.Decision(labels.Enforcement.DENY)
+    verdicts = _verdicts(seen, _withhold(seen, settings, enforced, standings, now)[0], exempt=False)
     return tuple(f"pod {v.pod.name}: {v.why}" for v in verdicts if v.verdict is labels.Verdict.UNCOVERED)
 
 
@@ -143,9 +150,6 @@ def _withheld(
 ) -> validity.Standing:
     namespace, subject = seen.namespace, standing.exception
     stands = subject.metadata.name in namespace.grants
-    if settings.pod_security is None and not stands:
-        why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
-        return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     if needs_guard and labels.Level.RESTRICTED in {settings.target, subject.spec.pod_security_level}:
         why = (
             "level restricted cannot be kept beside an exception in this release; use podSecurityLevel: baseline in a"
@@ -160,10 +164,15 @@ def _withheld(
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
         missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
-        keeps = stands and subject.spec.type is not exception.ExceptionType.DIAGNOSTIC
+        # Taking these would stop network and ingress at the next restart; they stay, and a metric is loud about it.
+        relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
+        keeps = relaxed_for_it and subject.spec.type is not exception.ExceptionType.DIAGNOSTIC
         if missing is not None and not keeps:
             why = f"{missing.why_not or missing.name + ' is not in force yet'}; apply manifests/admission"
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
+    if settings.pod_security is None and not stands:
+        why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
+        return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     return standing
 
 
@@ -286,12 +295,15 @@ def _action(
     if labels.PSA_ENFORCE in changed and changed[labels.PSA_ENFORCE] == labels.Level.PRIVILEGED and given:
         return effects.Action.RELAX
     if taken:
-        return effects.Action.RESTORE if labels.PSA_ENFORCE in changed else effects.Action.REVOKE
+        restored = changed.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
+        return effects.Action.RESTORE if restored else effects.Action.REVOKE
     if decision.enforcement is None:
         return effects.Action.RELEASE
+    if decision.enforcement is labels.Enforcement.HELD and not changed and not given:
+        return effects.Action.HOLD  # others hold it now
     if namespace.enforcement is decision.enforcement and given:
         return effects.Action.GRANT
-    if namespace.enforcement is decision.enforcement or namespace.denied_before:
+    if namespace.enforcement is decision.enforcement or labels.LEVEL_BEFORE in namespace.annotations:
         return effects.Action.REPAIR
     return {
         labels.Enforcement.DENY: effects.Action.ENFORCE,
@@ -316,12 +328,14 @@ def _deletes(
 
 def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
     """The verdict label, and on its transitions the Events: first the Event, so that a crash between loses neither."""
-    if exempt:
-        return []
     made: list[Effect] = []
     for verdict in verdicts:
         pod, shown = verdict.pod, verdict.verdict
         if pod.deleting or pod.uid in gone:
+            continue
+        if exempt and pod.verdict_label is not None:  # flagged before the namespace became exempt
+            made.append(effects.WriteVerdict(pod.reference, None))
+        if exempt:
             continue
         wanted = None if shown is labels.Verdict.COVERED else shown
         if pod.verdict_label == (wanted.value if wanted else None):

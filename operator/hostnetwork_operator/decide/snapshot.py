@@ -79,10 +79,7 @@ class UnreadableException:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A Namespace object. `others` are, per PSA label, the field managers besides the operator that own it.
-
-    `denied_before`: the enforcement label was Deny when last seen, also if somebody has removed it since.
-    """
+    """A Namespace object. `others` are, per PSA label, the field managers besides the operator that own it."""
 
     name: str
     uid: str
@@ -92,7 +89,6 @@ class Namespace:
     annotations: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     terminating: bool = False
-    denied_before: bool = False
 
     @property
     def reference(self) -> Reference:

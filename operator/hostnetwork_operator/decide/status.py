@@ -37,7 +37,7 @@ def status_for(
     last_used = now.replace(microsecond=0) if present.covered_pods and not covered else present.last_used_time
     return exception.ExceptionStatus(
         observed_generation=subject.metadata.generation,
-        namespace_uid=present.namespace_uid if _unapproved(standing) else namespace.uid,
+        namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
         conditions=made,
         covered_pods=len(covered),
         sample_pods=tuple(covered[:_SAMPLE]),
@@ -51,11 +51,6 @@ def pods_with(
     """Names of the pods that have this verdict by this exception."""
     uid = subject.metadata.uid
     return sorted(v.pod.name for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions})
-
-
-def _unapproved(standing: validity.Standing) -> bool:
-    # An invalid exception was not looked at for approval, so its approval is neither given nor taken.
-    return standing.reason in {conditions.Ready.NOT_APPROVED, conditions.Ready.INVALID}
 
 
 def _conditions(

@@ -39,16 +39,16 @@ def stand(
     """Active, Expired, NotApproved or Invalid. `rules` is None where no policy is known: then only the ceilings that
     the API server holds apply. `writers` is the policy that lets only approvers write exceptions.
     """
-    over = now >= subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
         return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
-    if not over and rules is not None and (mistake := _mistake(subject, rules)):
-        return Standing(subject, conditions.Ready.INVALID, mistake)
+    # First of all, so that every other judgement of a generation is also one that it was approved.
     if why_not := _unapproved(subject, namespace, writers):
         return Standing(subject, conditions.Ready.NOT_APPROVED, why_not)
     until = grant.format_time(subject.spec.until)
-    if over:
+    if now >= subject.spec.until:
         return Standing(subject, conditions.Ready.EXPIRED, f"it ended {until}; from then nothing is admitted under it")
+    if rules is not None and (mistake := _mistake(subject, rules)):
+        return Standing(subject, conditions.Ready.INVALID, mistake)
     lasts = f"until {until}" if subject.spec.expiry else "without expiry"
     return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}")
 
@@ -86,13 +86,12 @@ def _unapproved(subject: exception.HostNetworkException, namespace: snapshot.Nam
     if status.namespace_uid == namespace.uid and not refused and generation == status.observed_generation:
         return ""
     remedy = "somebody with the verb approve must change its spec, for instance review.time"
+    why_not = f"it was written while {writers.name} was not in place; {remedy}"
+    if elsewhere:
+        why_not = f"it was approved in an earlier namespace {namespace.name!r}; {remedy}"
     if (refused or elsewhere) and generation == status.observed_generation:
-        return (
-            f"it was approved in an earlier namespace {namespace.name!r}; {remedy}"
-            if elsewhere
-            else f"it was written while {writers.name} was not in place; {remedy}"
-        )
+        return why_not
     written, settled = subject.metadata.written, writers.settled
     if settled is None or written < settled or written < namespace.created:
-        return f"it was written while {writers.name} was not in place; {remedy}"
+        return why_not
     return ""

@@ -53,8 +53,8 @@ def _pod(body: Body) -> snapshot.Pod:
         created=_time(meta["creationTimestamp"]),
         service_account=spec.get("serviceAccountName") or "default",
         host_namespaces=host_namespaces(body),
-        images=frozenset(container["image"] for container in containers),
-        capabilities=frozenset(name for names in added for name in names),
+        images=frozenset(_text(container["image"]) for container in containers),
+        capabilities=frozenset(_text(name) for names in added for name in _list(names)),
         privileged=any(context.get("privileged") for context in contexts),
         host_paths=_host_paths(spec, containers),
         mirror=labels.MIRROR in annotations,
@@ -63,6 +63,18 @@ def _pod(body: Body) -> snapshot.Pod:
         owner=_controller(meta),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, got {value!r}")
+    return value
+
+
+def _list(value: object) -> Iterable[object]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"list expected, got {value!r}")
+    return value
 
 
 def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostPath]:
@@ -85,7 +97,7 @@ def _controller(meta: Body) -> snapshot.Reference | None:
     return None
 
 
-def namespace(body: Body, *, denied_before: bool = False) -> snapshot.Namespace:
+def namespace(body: Body) -> snapshot.Namespace:
     """A Namespace, with whoever else owns its Pod Security labels."""
     meta = body["metadata"]
     return snapshot.Namespace(
@@ -97,7 +109,6 @@ def namespace(body: Body, *, denied_before: bool = False) -> snapshot.Namespace:
         annotations=MappingProxyType(meta.get("annotations") or {}),
         others=MappingProxyType(_others(meta)),
         terminating=bool(meta.get("deletionTimestamp")),
-        denied_before=denied_before,
     )
 
 

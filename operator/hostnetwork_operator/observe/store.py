@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, labels, policy
+from hostnetwork_operator.api import exception, policy
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import parse
 
@@ -65,7 +65,7 @@ class Store:
         present = self._objects[kind].get(key)
         if present is not None and present[0] >= version:
             return False
-        parsed = self._parse(kind, body, present[2] if present else None)
+        parsed = _parse(kind, body)
         self._objects[kind][key] = (version, meta["uid"], parsed)
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed
@@ -170,33 +170,21 @@ class Store:
             guards=self.guards(),
         )
 
-    # -- writing --------------------------------------------------------------------------------------------------
 
-    def _parse(self, kind: Kind, body: Body, present: _Parsed | None) -> _Parsed:
-        match kind:
-            case Kind.POD:
-                return parse.pod(body)
-            case Kind.NAMESPACE:
-                return parse.namespace(body, denied_before=_denied_before(body, present))
-            case Kind.EXCEPTION:
-                return parse.host_network_exception(body)
-            case Kind.POLICY:
-                return parse.host_network_policy(body)
-            case Kind.ADMISSION_POLICY:
-                return parse.admission_policy(body)
-            case Kind.ADMISSION_BINDING:
-                return parse.admission_binding(body)
-
-
-def _denied_before(body: Body, present: _Parsed | None) -> bool:
-    """Whether the enforcement label that is gone now was Deny when it was last seen, in the same incarnation."""
-    if labels.ENFORCEMENT in (body["metadata"].get("labels") or {}):
-        return False
-    return (
-        isinstance(present, snapshot.Namespace)
-        and present.uid == body["metadata"]["uid"]
-        and (present.denied_before or present.enforcement is labels.Enforcement.DENY)
-    )
+def _parse(kind: Kind, body: Body) -> _Parsed:
+    match kind:
+        case Kind.POD:
+            return parse.pod(body)
+        case Kind.NAMESPACE:
+            return parse.namespace(body)
+        case Kind.EXCEPTION:
+            return parse.host_network_exception(body)
+        case Kind.POLICY:
+            return parse.host_network_policy(body)
+        case Kind.ADMISSION_POLICY:
+            return parse.admission_policy(body)
+        case Kind.ADMISSION_BINDING:
+            return parse.admission_binding(body)
 
 
 def _namespace_of(kind: Kind, meta: Mapping[str, Any]) -> str:

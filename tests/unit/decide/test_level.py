@@ -108,11 +108,10 @@ def test_audit_takes_enforcement_down() -> None:
     "home",
     [
         denied(),
-        namespace(denied_before=True),
         namespace(annotations=ADOPTED),
         namespace(labels=HELD, annotations=ADOPTED),
     ],
-    ids=["label", "label removed", "label removed and restarted", "label forged to Held"],
+    ids=["label", "label removed", "label forged to Held"],
 )
 def test_once_on_enforcement_stays_on(home: snapshot.Namespace) -> None:
     """No gate is asked again: nothing that lives there now can take it off."""
@@ -217,7 +216,7 @@ def test_where_the_target_is_privileged_uncovered_pods_hold() -> None:
         (denied(), Enforcement.DENY),
         (namespace(labels=HELD), Enforcement.HELD),
         (namespace(labels={labels.ENFORCEMENT: "Audit"}), Enforcement.AUDIT),
-        (namespace(denied_before=True), Enforcement.DENY),
+        (namespace(annotations=ADOPTED), Enforcement.DENY),
     ],
     ids=["untouched", "denied", "held", "audit", "label removed"],
 )

@@ -104,7 +104,7 @@ def test_a_standing_is_told_when_its_reason_changes(before: conditions.Ready | N
 )
 def test_a_write_is_told_where_it_changes_how_the_namespace_stands(action: str, reason: str | None) -> None:
     """On the namespace, among its own events, once a version."""
-    write = effects.WriteNamespace(namespace(labels=DENIED), action, {}, {})
+    write = effects.WriteNamespace(namespace(labels=DENIED), action, {labels.ENFORCEMENT: "Deny"}, {})
     events = messages.namespace_events(write, ())
     assert [reason] * (reason is not None) == [event.reason for event in events]
     for event in events:

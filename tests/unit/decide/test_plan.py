@@ -173,7 +173,7 @@ def test_loosened_labels_are_put_back() -> None:
 def test_a_removed_enforcement_label_is_put_back() -> None:
     """The last-seen Deny counts."""
     stands = {label: value for label, value in DENIED.items() if label != labels.ENFORCEMENT}
-    home = namespace(labels=stands, annotations=ADOPTED, denied_before=True)
+    home = namespace(labels=stands, annotations=ADOPTED)
     write = only(planned(seen(namespace=home, policy=governed(rollout="Gated"))))
     assert (write.action, write.labels) == (Action.REPAIR, {labels.ENFORCEMENT: "Deny"})
 

@@ -86,7 +86,7 @@ def test_a_status_that_says_the_same_is_the_same() -> None:
         (Ready.GUARD_MISSING, UID),
         (Ready.NO_POLICY, UID),
         (Ready.NOT_APPROVED, "before"),
-        (Ready.INVALID, "before"),
+        (Ready.INVALID, UID),
     ],
 )
 def test_the_namespace_uid_is_written_where_it_is_approved(reason: Ready, uid: str) -> None:

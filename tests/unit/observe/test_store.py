@@ -168,46 +168,6 @@ def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
     assert [one.name for one in other.pods] == ["there"]
 
 
-# -- enforcement that was on ----------------------------------------------------------------------------------------
-
-DENY = {labels.ENFORCEMENT: "Deny"}
-
-
-def denied_before(*bodies: dict[str, Any]) -> bool:
-    made = Store()
-    for one in bodies:
-        made.put(Kind.NAMESPACE, one)
-    return seen(made).namespace.denied_before
-
-
-@pytest.mark.parametrize(
-    ("bodies", "before"),
-    [
-        ([home(1)], False),
-        ([home(1, **DENY)], False),
-        ([home(1, **DENY), home(2)], True),
-        ([home(1, **DENY), home(2), home(3, team="net")], True),
-        ([home(1, **DENY), home(2), home(3, **DENY)], False),
-        ([home(1, **{labels.ENFORCEMENT: "Audit"}), home(2)], False),
-        ([home(1, **DENY), home(2, uid="new")], False),
-        ([home(1, **DENY), home(2), home(3, uid="new")], False),
-    ],
-    ids=[
-        "never",
-        "stands",
-        "removed",
-        "touched since",
-        "put back",
-        "was audit",
-        "made anew",
-        "removed, then made anew",
-    ],
-)
-def test_a_removed_deny_is_remembered(bodies: list[dict[str, Any]], before: bool) -> None:
-    """Within the same incarnation of the namespace."""
-    assert before is denied_before(*bodies)
-
-
 # -- the policy -----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,246 @@
+"""Mistakes that were found and mended: each of these failed once."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.api import exception, grant, labels
+from hostnetwork_operator.decide import plan, snapshot
+from hostnetwork_operator.observe import parse, store
+from tests.unit.builders import (
+    ABSENT,
+    ADOPTED,
+    AUDIT_AND_WARN,
+    DENIED,
+    IMAGE,
+    NAMESPACE,
+    NOW,
+    UID,
+    UNKNOWN,
+    at,
+    denied,
+    flags,
+    governed,
+    guards,
+    hne,
+    namespace,
+    planned,
+    pod,
+    reasons,
+    seen,
+    statuses,
+    writes,
+)
+
+EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
+
+
+def _body(version: int, found: dict[str, str], notes: dict[str, str]) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": NAMESPACE,
+            "uid": UID,
+            "resourceVersion": str(version),
+            "creationTimestamp": "2026-11-22T11:00:00Z",
+            "labels": found,
+            "annotations": notes,
+        }
+    }
+
+
+def _present(values: dict[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _released() -> store.Store:
+    """Deny, then exempted by the policy, and released by the operator itself."""
+    kept = store.Store()
+    kept.put(store.Kind.NAMESPACE, _body(1, DENIED, ADOPTED))
+    kept.replace(
+        store.Kind.POLICY,
+        [
+            {
+                "metadata": {"name": "default", "uid": "p", "resourceVersion": "2"},
+                "spec": {"mode": "Enforce", "exemptNamespaces": [NAMESPACE]},
+            }
+        ],
+        "2",
+    )
+    (write,) = writes(planned(kept.snapshot(NAMESPACE)))
+    kept.put(
+        store.Kind.NAMESPACE, _body(3, _present({**DENIED, **write.labels}), _present({**ADOPTED, **write.annotations}))
+    )
+    return kept
+
+
+def test_a_released_exempt_namespace_is_not_enforced_when_the_policy_cannot_be_listed() -> None:
+    """What the operator itself took off is not taken for a Deny that somebody removed."""
+    kept = _released()
+    kept.policy_unlisted()
+    assert writes(planned(kept.snapshot(NAMESPACE))) == []
+
+
+def test_a_namespace_that_stops_being_exempt_is_gated_again() -> None:
+    """Enforcement that was ended by an exemption begins again at the gate."""
+    kept = _released()
+    seen_ = replace(kept.snapshot(NAMESPACE), policy=governed(rollout="Gated"))
+    assert labels.Level.BASELINE is planned(seen_).ask
+
+
+def test_a_spec_written_while_the_policy_was_away_is_not_approved_by_having_been_invalid() -> None:
+    """A generation that was judged otherwise still has to be approved."""
+    late = guards(since=at(minutes=-3))
+    entry = {"manager": "k", "time": at(minutes=-5), "fieldsV1": {"f:spec": {}}}
+    subject = hne(
+        metadata={"generation": 2, "managed_fields": (entry,)},
+        expiry=at(hours=22),
+        status=exception.ExceptionStatus(observed_generation=1, namespace_uid=UID),
+    )
+    strict = governed(exceptions={"maxDuration": {"Diagnostic": "2h"}})
+    made = planned(seen(subject, policy=strict, guards=late))
+    subject = subject.model_copy(update={"status": statuses(made)["net"]})
+    assert reasons(planned(seen(subject, guards=late))) == {"net": "NotApproved"}
+
+
+def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held() -> None:
+    """A grant written where nothing was lifted for it is no reason to lift something now."""
+    infra = hne(type="Infrastructure", images=(IMAGE,))
+    home = namespace(
+        labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
+        annotations={labels.GRANT_PREFIX + "net": plan.line_of(infra, namespace())},
+    )
+    made = planned(seen(pod(), infra, namespace=home, guards=guards(missing=[labels.POLICY_RELAXED_NAMESPACE])))
+    assert not made.relaxed
+
+
+def test_where_the_target_is_privileged_a_withheld_exception_does_not_open_the_gate() -> None:
+    """The gate sees the pod as admission would, with the exception withheld."""
+    made = planned(
+        seen(
+            pod(),
+            hne(),
+            namespace=namespace(),
+            policy=governed(rollout="Gated", pod_security={"enforce": "privileged"}),
+            guards=guards(missing=[labels.POLICY_NAMESPACE_LABELS]),
+        )
+    )
+    assert labels.Enforcement.DENY is not made.enforcement
+
+
+def test_without_a_policy_held_by_stays() -> None:
+    """What stands stays: by whom it is held, and since when."""
+    home = namespace(
+        labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
+        annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x"},
+    )
+    assert writes(planned(seen(namespace=home, policy=UNKNOWN))) == []
+
+
+def test_the_verdict_label_goes_where_a_namespace_is_exempt() -> None:
+    """A pod that was flagged before the namespace became exempt loses its label."""
+    made = planned(seen(pod(verdict_label="Uncovered"), namespace=namespace(), policy=EXEMPT))
+    assert flags(made) == {"capture": None}
+
+
+def test_without_a_policy_a_reason_does_not_depend_on_whether_the_grant_still_stands() -> None:
+    """The reason is the same before and after the grant is gone."""
+    subject = hne(pod_security_level="restricted")
+    made = planned(seen(subject, namespace=denied(hne(pod_security_level="restricted")), policy=ABSENT))
+    after = denied(labels={labels.GUARD: "baseline"})
+    assert reasons(made) == reasons(planned(seen(subject, namespace=after, policy=ABSENT)))
+
+
+def test_the_reason_not_approved_says_the_same_twice() -> None:
+    """A status that was written is not written again in other words."""
+    subject = hne(
+        metadata={"generation": 2}, status=exception.ExceptionStatus(observed_generation=1, namespace_uid="old")
+    )
+    late = guards(since=at(minutes=-3))
+    made = planned(seen(subject, guards=late))
+    subject = subject.model_copy(update={"status": statuses(made)["net"]})
+    assert statuses(planned(seen(subject, guards=late))) == {}
+
+
+def test_a_restart_without_the_label_and_the_policy_revokes_nothing() -> None:
+    """Without the label, what was enforced and granted is known by the annotation."""
+    home = denied(hne())
+    home = replace(home, labels={k: v for k, v in home.labels.items() if k != labels.ENFORCEMENT})
+    assert [
+        k
+        for w in writes(planned(seen(hne(), namespace=home, policy=UNKNOWN)))
+        for k, v in w.annotations.items()
+        if v is None
+    ] == []
+
+
+def test_a_level_that_is_lifted_again_while_one_exception_ends_is_not_told_as_restored() -> None:
+    """The Event would say the opposite of what is done."""
+    home = denied(hne("a"), hne("b"), labels={labels.PSA_ENFORCE: "baseline"})
+    (write,) = writes(planned(seen(hne("a"), hne("b", expiry=NOW), namespace=home)))
+    assert write.action != "restore"
+
+
+def test_a_new_list_of_holders_is_not_told_as_a_repair_of_labels() -> None:
+    """Others hold it now; no label was put back."""
+    home = namespace(
+        labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
+        annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x (level baseline)"},
+    )
+    made = planned(
+        seen(
+            namespace=home,
+            policy=governed(rollout="Gated"),
+            gate=snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("existing pods", "pod y")),
+        )
+    )
+    assert writes(made)[0].action != "repair"
+
+
+def test_an_arabic_letter_mark_has_no_line() -> None:
+    """Format characters that show nothing are hostile in a grant."""
+    for character in "\u061c\u00ad\u180e\u206a\ufff9\U000e0041":
+        with pytest.raises(grant.GrantError):
+            plan.line_of(hne(service_account_name=f"a{character}b"), namespace())
+
+
+def test_null_image_and_text_capabilities_are_unreadable() -> None:
+    """What is not in the form of the API is not guessed at."""
+    meta_ = {
+        "namespace": "n",
+        "name": "p",
+        "uid": "u",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-11-22T11:00:00Z",
+    }
+    for container in (
+        {"image": None},
+        {"image": 7},
+        {"image": "a", "securityContext": {"capabilities": {"add": "NET_ADMIN"}}},
+    ):
+        assert isinstance(
+            parse.pod({"metadata": meta_, "spec": {"hostNetwork": True, "containers": [container]}}),
+            snapshot.UnreadablePod,
+        ), container
+
+
+def test_an_event_after_deleted_does_not_bring_a_ghost() -> None:
+    """A ghost would be counted and judged until the next complete list."""
+    kept = store.Store()
+    kept.put(store.Kind.NAMESPACE, _body(9, {}, {}))
+    kept.remove(store.Kind.NAMESPACE, _body(11, {}, {}))
+    kept.put(store.Kind.NAMESPACE, _body(10, {}, {}))  # the answer to a write of ours, noted after the watch's DELETED
+    assert None is kept.snapshot(NAMESPACE)
+
+
+def test_a_header_with_an_absurd_number_says_nothing() -> None:
+    """The clock goes on with what it knows."""
+    clock.ServerClock().observe("Sun, 22 Nov 2026 11:00:00 +999999999999999999", 1.0, 2.0)
+
+
+def test_a_grant_has_no_empty_path() -> None:
+    """An empty prefix would hold every path."""
+    line = plan.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
+    with pytest.raises(grant.GrantError):
+        grant.Grant.decode(line)
