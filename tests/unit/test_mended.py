@@ -244,3 +244,10 @@ def test_a_grant_has_no_empty_path() -> None:
     line = plan.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
+
+
+def test_from_deny_to_audit_is_told_as_such() -> None:
+    """And not as a repair of labels, although enforcement was on before."""
+    (write,) = writes(planned(seen(namespace=denied(), policy=governed(mode="Audit"))))
+    assert write.action == "audit"
+    assert [event.reason for event in write.told] == ["EnforcementAudit"]

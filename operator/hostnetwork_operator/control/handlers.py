@@ -62,6 +62,9 @@ def settings() -> kopf.OperatorSettings:
     made.networking.request_timeout = 60
     # Without end: kopf's own (54 s) would end the watch, and with it the process, in a longer outage.
     made.networking.error_backoffs = [1, 1, 2, 3, 5, 8, 13, 21, *[30] * 100_000]
+    # A task an object waits this long for its next event; ours keep nothing, so they need not wait.
+    made.queueing.idle_timeout = 0.5
+    made.queueing.exit_timeout = 0.5
     made.scanning.disabled = True
     made.persistence.diffbase_storage = _NoDiffs()
     made.process.ultimate_exiting_timeout = 30

@@ -107,19 +107,20 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
     """
     while not stop.is_set():
         lists.recovered.clear()
-        begin_anew = asyncio.Event()
-        renewing = asyncio.create_task(_when_recovered(lists, begin_anew))
+        ending = asyncio.Event()
+        renewing = asyncio.create_task(_when_recovered(lists, ending))
         registry = handlers.registry(core)
         _log_in(registry, core.api)
+        _end_with(registry, ending)
         try:
             await kopf.operator(
                 registry=registry,
                 settings=handlers.settings(),
                 clusterwide=True,
                 standalone=True,
-                stop_flag=begin_anew,
+                stop_flag=ending,
             )
-            if not begin_anew.is_set():
+            if not lists.recovered.is_set():
                 stop.set()  # SIGTERM, whose handler kopf takes from us
         except Exception as error:
             # Whatever kopf gave up on: said, and begun anew with complete lists.
@@ -131,9 +132,15 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
             await lists.refresh()
 
 
-async def _when_recovered(lists: resync.Resync, begin_anew: asyncio.Event) -> None:
+async def _when_recovered(lists: resync.Resync, ending: asyncio.Event) -> None:
     await lists.recovered.wait()
-    begin_anew.set()
+    ending.set()
+
+
+def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
+    @kopf.on.cleanup(registry=registry, id="end")
+    async def end(**_: object) -> None:
+        ending.set()  # or kopf waits five seconds for its own waiter of the flag
 
 
 def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:

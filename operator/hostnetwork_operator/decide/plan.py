@@ -303,7 +303,8 @@ def _action(
         return effects.Action.HOLD  # others hold it now
     if namespace.enforcement is decision.enforcement and given:
         return effects.Action.GRANT
-    if namespace.enforcement is decision.enforcement or labels.LEVEL_BEFORE in namespace.annotations:
+    removed = namespace.enforcement is None and labels.LEVEL_BEFORE in namespace.annotations
+    if namespace.enforcement is decision.enforcement or removed:
         return effects.Action.REPAIR
     return {
         labels.Enforcement.DENY: effects.Action.ENFORCE,
