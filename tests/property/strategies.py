@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import plan, snapshot
+from hostnetwork_operator.decide import grants, snapshot
 from tests.unit import builders
 from tests.unit.builders import NOW, at
 
@@ -179,7 +179,7 @@ def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, .
     """Untouched, enforced, relaxed, held, or as somebody with too many rights has left it."""
     stands = draw(st.sampled_from(_STANDING))
     lines = {
-        labels.GRANT_PREFIX + one.metadata.name: plan.line_of(one, builders.namespace())
+        labels.GRANT_PREFIX + one.metadata.name: grants.line_of(one, builders.namespace())
         for one in present
         if draw(st.booleans())
     }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hostnetwork_operator.api import exception, grant, labels, policy
-from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.decide import effects, grants, plan, snapshot
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 NAMESPACE = "payments"
@@ -91,7 +91,7 @@ def namespace(**fields: Any) -> snapshot.Namespace:
 
 def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
     """A namespace as the operator leaves it: enforced, and relaxed where something is granted."""
-    lines = {labels.GRANT_PREFIX + one.metadata.name: plan.line_of(one, namespace()) for one in granted}
+    lines = {labels.GRANT_PREFIX + one.metadata.name: grants.line_of(one, namespace()) for one in granted}
     stands = dict(RELAXED if granted else DENIED) | dict(fields.pop("labels", {}))
     notes = {**ADOPTED, **lines, **fields.pop("annotations", {})}
     return namespace(labels=stands, annotations=notes, **fields)

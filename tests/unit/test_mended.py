@@ -7,7 +7,7 @@ import pytest
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.api import exception, grant, labels
-from hostnetwork_operator.decide import plan, snapshot
+from hostnetwork_operator.decide import grants, snapshot
 from hostnetwork_operator.observe import parse, store
 from tests.unit.builders import (
     ABSENT,
@@ -109,7 +109,7 @@ def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held
     infra = hne(type="Infrastructure", images=(IMAGE,))
     home = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
-        annotations={labels.GRANT_PREFIX + "net": plan.line_of(infra, namespace())},
+        annotations={labels.GRANT_PREFIX + "net": grants.line_of(infra, namespace())},
     )
     made = planned(seen(pod(), infra, namespace=home, guards=guards(missing=[labels.POLICY_RELAXED_NAMESPACE])))
     assert not made.relaxed
@@ -202,7 +202,7 @@ def test_an_arabic_letter_mark_has_no_line() -> None:
     """Format characters that show nothing are hostile in a grant."""
     for character in "\u061c\u00ad\u180e\u206a\ufff9\U000e0041":
         with pytest.raises(grant.GrantError):
-            plan.line_of(hne(service_account_name=f"a{character}b"), namespace())
+            grants.line_of(hne(service_account_name=f"a{character}b"), namespace())
 
 
 def test_null_image_and_text_capabilities_are_unreadable() -> None:
@@ -241,7 +241,7 @@ def test_a_header_with_an_absurd_number_says_nothing() -> None:
 
 def test_a_grant_has_no_empty_path() -> None:
     """An empty prefix would hold every path."""
-    line = plan.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
+    line = grants.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 

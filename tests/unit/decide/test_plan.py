@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import exception, grant, labels
-from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.decide import effects, grants, plan, snapshot
 from tests.unit.builders import (
     ABSENT,
     ADOPTED,
@@ -47,7 +47,7 @@ def key(name: str) -> str:
 
 
 def line(subject: exception.HostNetworkException) -> str:
-    return plan.line_of(subject, namespace())
+    return grants.line_of(subject, namespace())
 
 
 def held(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:

@@ -1,0 +1,129 @@
+"""Which exceptions become grants: what withholds one that is in order by itself, and the line of one that is not.
+
+A grant that lifts a level rests on every admission policy of ours; one that cannot be written as it is, is not cut.
+"""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.decide import guards, level, snapshot, validity
+
+_WHAT_RELAXING_RESTS_ON: Final = labels.POLICIES
+_WHAT_GRANTING_RESTS_ON: Final = (
+    labels.POLICY_EXCEPTION_WRITERS,
+    labels.POLICY_HOST_NAMESPACES,
+    labels.POLICY_NAMESPACE_LABELS,
+)
+
+
+def withhold(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+) -> tuple[tuple[validity.Standing, ...], bool]:
+    """The standings with what withholds a grant, and whether the namespace is relaxed."""
+    if decision.enforcement is None:
+        return tuple(standings), False
+    needs_guard = decision.enforcement is labels.Enforcement.DENY and settings.target is not labels.Level.PRIVILEGED
+    held = [_withheld(seen, settings, s, now, needs_guard=needs_guard) if s.in_force else s for s in standings]
+    held = _within_limits(seen.namespace, held)
+    return tuple(held), needs_guard and any(s.in_force for s in held)
+
+
+def _withheld(
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    standing: validity.Standing,
+    now: datetime.datetime,
+    *,
+    needs_guard: bool,
+) -> validity.Standing:
+    namespace, subject = seen.namespace, standing.exception
+    stands = subject.metadata.name in namespace.grants
+    if needs_guard and labels.Level.RESTRICTED in {settings.target, subject.spec.pod_security_level}:
+        why = (
+            "level restricted cannot be kept beside an exception in this release; use podSecurityLevel: baseline in a"
+            " namespace whose target is baseline"
+        )
+        return replace(standing, reason=conditions.Ready.INVALID, why=why)
+    if needs_guard and (owner := level.owner_of_level(namespace, settings.target)):
+        why = (
+            f"label {labels.PSA_ENFORCE} is owned by {owner}; take it out of what {owner} writes and remove it"
+            f" (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-), the operator writes it again"
+        )
+        return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
+    if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
+        missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
+        # Taking these would stop network and ingress at the next restart; they stay, and a metric is loud about it.
+        relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
+        keeps = relaxed_for_it and subject.spec.type is not exception.ExceptionType.DIAGNOSTIC
+        if missing is not None and not keeps:
+            why = f"{missing.why_not or missing.name + ' is not in force yet'}; apply manifests/admission"
+            return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
+    if settings.pod_security is None and not stands:
+        why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
+        return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
+    return standing
+
+
+def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]:
+    """Which policies must be in place before a grant is written: all, where the level is lifted for it.
+
+    Where nothing is enforced (Audit, Held) a grant lifts nothing, so none is needed.
+    """
+    if needs_guard:
+        return _WHAT_RELAXING_RESTS_ON
+    return _WHAT_GRANTING_RESTS_ON if settings.target is labels.Level.PRIVILEGED else ()
+
+
+def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.Standing]) -> list[validity.Standing]:
+    """Those that do not fit any more are withheld. What is granted already keeps its place."""
+    present = namespace.grants
+    order = sorted(
+        (s for s in standings if s.in_force),
+        key=lambda s: (
+            s.exception.metadata.name not in present,
+            s.exception.metadata.creation_timestamp,
+            s.exception.metadata.name,
+        ),
+    )
+    size, count, refused = 0, 0, dict[str, validity.Standing]()
+    for standing in order:
+        name = standing.exception.metadata.name
+        try:
+            line = line_of(standing.exception, namespace)
+        except grant.GrantError as error:
+            refused[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
+            continue
+        length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
+        if count + 1 > grant.MAX_GRANTS or size + length > grant.MAX_BYTES:
+            why = (
+                f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them;"
+                " remove exceptions that are not needed, or use another namespace"
+            )
+            refused[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
+            continue
+        size, count = size + length, count + 1
+    return [refused.get(s.exception.metadata.name, s) for s in standings]
+
+
+def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
+    """The grant line of an exception in this incarnation of its namespace. Raises grant.GrantError."""
+    spec = subject.spec
+    return grant.Grant(
+        namespace_uid=namespace.uid,
+        type=spec.type.value,
+        until=spec.until,
+        service_account=spec.service_account,
+        host_namespaces=frozenset(spec.host_namespaces),
+        privileged=spec.privileged,
+        level=spec.pod_security_level,
+        capabilities=tuple(spec.capabilities),
+        host_paths=tuple(grant.HostPath(path.path, path.read_only) for path in spec.host_paths),
+        images=spec.images,
+    ).encode()
