@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -352,12 +353,17 @@ def _node(name: str) -> dict[str, Any]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    # All are held open until the last is known, or the kernel could give one twice.
+    """Loopback ports that nobody listens on now.
+
+    Below the range that the kernel gives to outgoing connections (from 32768): a port of that range can be taken by
+    any client between here and the moment a component listens on it. Several clusters start at the same time.
+    """
+    # All are held open until the last is known, or one could be found twice.
     with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
+        ports: list[int] = []
+        while len(ports) < count:
             listener = stack.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", random.randint(15000, 32000)))
+                ports.append(listener.getsockname()[1])
         return ports
