@@ -32,7 +32,8 @@ class World:
         name = f"e2e-{next(_numbers)}"
         self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}}).expect(201)
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-        self.until("its service account", lambda: self.admin.get(account).status == 200)
+        # After an outage kube-controller-manager waits up to 60 s (30 s and as much jitter) before it watches again.
+        self.until("its service account", lambda: self.admin.get(account).status == 200, deadline_seconds=120)
         if deny:
             self.until(f"{name} enforced", lambda: self.labels(name).get(f"{LABEL}/enforcement") == "Deny")
         return name
