@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+
+_RESTRICTED: dict[str, Any] = {  # a pod spec that meets it
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [
+        {
+            "name": "main",
+            "image": IMAGE,
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+}
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 
@@ -108,17 +119,30 @@ def test_a_namespace_kept_for_agents_still_needs_exceptions(waves: World) -> Non
     assert f"{LABEL}/guard" not in waves.labels(name)
 
 
-def test_restricted_and_an_exception_exclude_each_other_for_now(waves: World) -> None:
-    """Where the guard would have to hold Restricted, an exception is Invalid and says so; nothing is relaxed."""
+def test_an_exception_in_a_restricted_namespace_opens_it_for_its_pods_only(waves: World) -> None:
+    """Beside a covered pod at Baseline everybody is held to Restricted by the guard, and afterwards by Pod Security."""
     name = waves.namespace(labels={"wave": "strict"})
     assert waves.labels(name)[PSA] == "restricted"
-    waves.exception(name).expect(201)
-    waves.until("it is judged", lambda: waves.ready(name) == "Invalid")
-    assert "restricted" in waves.condition(name)["message"]
-    assert waves.labels(name)[PSA] == "restricted"
-    other = waves.namespace()
-    waves.exception(other, podSecurityLevel="restricted").expect(201)
-    waves.until("it is judged", lambda: waves.ready(other) == "Invalid")
+    waves.granted_pod(name, seconds=12)
+    assert (waves.labels(name)[PSA], waves.labels(name)[f"{LABEL}/guard"]) == ("privileged", "restricted")
+    answer = waves.pod(name, "plain", hostNetwork=False)
+    assert answer.status == 422
+    assert "relaxed-namespace: the pod violates Restricted " in answer.message
+    waves.pod(name, "good", hostNetwork=False, **_RESTRICTED).expect(201)
+    waves.until("its pod is gone", lambda: waves.gone(name))
+    waves.until("restored", lambda: waves.labels(name)[PSA] == "restricted")
+    assert waves.pod(name, "plain", hostNetwork=False).status == 403
+    waves.pod(name, "better", hostNetwork=False, **_RESTRICTED).expect(201)
+
+
+def test_a_covered_pod_is_held_to_the_level_of_its_exception(waves: World) -> None:
+    """With podSecurityLevel restricted an excepted pod meets Restricted in everything but its host network."""
+    name = waves.namespace()
+    waves.exception(name, podSecurityLevel="restricted").expect(201)
+    waves.until("it is granted", lambda: waves.ready(name) == "Active")
+    waves.until("the guard answers", lambda: "violates Restricted" in waves.pod(name).message)
+    waves.pod(name, **_RESTRICTED).expect(201)
+    waves.pod(name, "plain", hostNetwork=False).expect(201)
 
 
 def test_a_namespace_that_becomes_exempt_is_cleaned_in_one_write(waves: World) -> None:

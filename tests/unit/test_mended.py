@@ -10,7 +10,6 @@ from hostnetwork_operator.api import exception, grant, labels
 from hostnetwork_operator.decide import grants, snapshot
 from hostnetwork_operator.observe import parse, store
 from tests.unit.builders import (
-    ABSENT,
     ADOPTED,
     AUDIT_AND_WARN,
     DENIED,
@@ -142,14 +141,6 @@ def test_the_verdict_label_goes_where_a_namespace_is_exempt() -> None:
     """A pod that was flagged before the namespace became exempt loses its label."""
     made = planned(seen(pod(verdict_label="Uncovered"), namespace=namespace(), policy=EXEMPT))
     assert flags(made) == {"capture": None}
-
-
-def test_without_a_policy_a_reason_does_not_depend_on_whether_the_grant_still_stands() -> None:
-    """The reason is the same before and after the grant is gone."""
-    subject = hne(pod_security_level="restricted")
-    made = planned(seen(subject, namespace=denied(hne(pod_security_level="restricted")), policy=ABSENT))
-    after = denied(labels={labels.GUARD: "baseline"})
-    assert reasons(made) == reasons(planned(seen(subject, namespace=after, policy=ABSENT)))
 
 
 def test_the_reason_not_approved_says_the_same_twice() -> None:

@@ -153,6 +153,14 @@ _SPEC_RULES = fields.rules(
         reason="FieldValueForbidden",
     ),
     fields.rule(
+        "!(has(self.privileged) && self.privileged"
+        " && has(self.podSecurityLevel) && self.podSecurityLevel == 'restricted')",
+        "a privileged container cannot meet restricted, which forbids privilege escalation; set podSecurityLevel:"
+        " baseline, or no privileged",
+        path=".podSecurityLevel",
+        reason="FieldValueForbidden",
+    ),
+    fields.rule(
         "!has(self.namespace)",
         "an exception is for the namespace that it is in; remove spec.namespace and set metadata.namespace",
         path=".namespace",

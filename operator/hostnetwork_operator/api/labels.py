@@ -32,9 +32,16 @@ MIRROR: Final = "kubernetes.io/config.mirror"
 
 # manifests/admission: the policy objects and their bindings.
 POLICIES: Final = tuple(
-    f"{name}.{GROUP}" for name in ("exception-writers", "host-namespaces", "namespace-labels", "relaxed-namespace")
+    f"{name}.{GROUP}"
+    for name in (
+        "exception-writers",
+        "host-namespaces",
+        "namespace-labels",
+        "relaxed-namespace",
+        "relaxed-namespace-restricted",
+    )
 )
-POLICY_EXCEPTION_WRITERS, POLICY_HOST_NAMESPACES, POLICY_NAMESPACE_LABELS, POLICY_RELAXED_NAMESPACE = POLICIES
+POLICY_EXCEPTION_WRITERS, POLICY_HOST_NAMESPACES, POLICY_NAMESPACE_LABELS, POLICY_RELAXED_NAMESPACE = POLICIES[:4]
 
 
 class Level(enum.StrEnum):

@@ -45,12 +45,6 @@ def _withheld(
 ) -> validity.Standing:
     namespace, subject = seen.namespace, standing.exception
     stands = subject.metadata.name in namespace.grants
-    if needs_guard and labels.Level.RESTRICTED in {settings.target, subject.spec.pod_security_level}:
-        why = (
-            "level restricted cannot be kept beside an exception in this release; use podSecurityLevel: baseline in a"
-            " namespace whose target is baseline"
-        )
-        return replace(standing, reason=conditions.Ready.INVALID, why=why)
     if needs_guard and (owner := level.owner_of_level(namespace, settings.target)):
         why = (
             f"label {labels.PSA_ENFORCE} is owned by {owner}; take it out of what {owner} writes and remove it"

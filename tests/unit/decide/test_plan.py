@@ -240,20 +240,14 @@ def test_a_guard_counts_after_five_seconds() -> None:
     assert reasons(planned(seen(hne(status=approved()), guards=young), at(seconds=2))) == {"net": "Active"}
 
 
-@pytest.mark.parametrize(
-    ("target", "level"), [("restricted", "baseline"), ("baseline", "restricted"), ("restricted", "restricted")]
-)
-def test_restricted_beside_an_exception_is_invalid(target: str, level: str) -> None:
-    """This release has no guard for it, so it promises none."""
+@pytest.mark.parametrize("level", ["restricted", "baseline", "privileged"])
+@pytest.mark.parametrize("target", ["restricted", "baseline"])
+def test_the_guard_is_the_target_whatever_level_a_grant_asks_for(target: str, level: str) -> None:
+    """Everybody else is held to what was to be enforced; podSecurityLevel is for the pods of its exception."""
     made = planned(seen(hne(pod_security_level=level), policy=governed(pod_security={"enforce": target})))
-    assert ({"net": "Invalid"}, set(), False) == (reasons(made), granted(made), made.relaxed)
-    assert "level restricted cannot be kept beside an exception" in made.standings[0].why
-
-
-def test_restricted_is_no_trouble_where_nothing_is_enforced() -> None:
-    """In Audit a grant lifts nothing."""
-    made = planned(seen(hne(pod_security_level="restricted"), policy=AUDIT))
-    assert ({"net": "Active"}, {"net"}) == (reasons(made), granted(made))
+    assert ({"net": "Active"}, {"net"}, True) == (reasons(made), granted(made), made.relaxed)
+    written = dict(only(made).labels)
+    assert (target, "privileged") == (written[labels.GUARD], written[labels.PSA_ENFORCE])
 
 
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
