@@ -1,113 +1,111 @@
-"""What the policies add to creating an ordinary pod, beside a cluster with none and one with a trivial policy.
+"""What the policies add to creating an ordinary pod, beside no policy, a trivial one and a webhook.
 
-Single dry-run requests of one client, every place once in each round, in a new order each round: whatever else the
-machine does meets all of them alike.
+Every place gets a create in each round, in a new order each round: whatever else the machine does meets all of them
+alike. One client or eight at once, as a dry run or for real.
 """
 
+import concurrent.futures
 import contextlib
+import dataclasses
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from tests.controlplane import api, cluster
+from bench import figures, places
+from bench.world import LABEL, host_pod, ordinary_pod, say
 
-from bench import audit, figures
-from bench.world import LABEL, PSA_ENFORCE, World, ordinary_pod, say
+_CLEAN_EVERY = 20  # rounds; pods that are there make lists longer, not creates slower
 
-_ROUNDS = 1500
-_WARM_UP = 200
-_BARE, _AGAIN, _PSA = "no policy", "no policy, again (A/A)", "no policy, only the Pod Security labels"
-_TRIVIAL, _ENFORCED, _RELAXED = "one trivial policy", "ours, enforced namespace", "ours, relaxed namespace"
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-_NAME = "trivial.bench.example.com"
 
-Places = dict[str, tuple[api.Api, str]]  # what it is -> whom to ask, in which namespace
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How many clients at once, whether for real, and how often."""
+
+    clients: int
+    dry_run: bool
+    rounds: int
+    warm_up: int
+
+    def __str__(self) -> str:
+        return f"{self.clients} client{'s' * (self.clients > 1)}, {'dry run' if self.dry_run else 'real'}"
+
+
+_MODES = (Mode(1, True, 1000, 150), Mode(8, True, 100, 10), Mode(1, False, 200, 20), Mode(8, False, 40, 5))
 
 
 def measure() -> list[figures.Row]:
     with contextlib.ExitStack() as stack:
-        places = _places(stack)
-        say(f"admission: {_ROUNDS} rounds of {len(places)} dry runs")
-        values = _alternate(places)
-    rows = [figures.spread(f"pod create: {name}", values[name]) for name in places]
-    rows += [figures.spread(f"added: {name}", _added(values, name)) for name in places if name != _BARE]
-    bare, trivial = rows[0].quantile(0.5), _median(_added(values, _TRIVIAL))
-    enforced, relaxed = _median(_added(values, _ENFORCED)), _median(_added(values, _RELAXED))
-    beyond = _median([ours - psa for ours, psa in zip(values[_ENFORCED], values[_PSA], strict=True)])
+        everywhere = places.build(stack)
+        rows: list[figures.Row] = []
+        for mode in _MODES:
+            say(f"admission: {mode}, {mode.rounds} rounds of {len(everywhere)} places")
+            rows += _rows(mode, _alternate(everywhere, mode))
+        return rows + _covered(everywhere)
+
+
+def _rows(mode: Mode, values: dict[str, list[float]]) -> list[figures.Row]:
+    rows = [figures.spread(f"pod create, {mode}: {name}", took) for name, took in values.items()]
+    added = {name: _added(values, name) for name in values if name != places.BARE}
+    rows += [figures.spread(f"added, {mode}: {name}", more) for name, more in added.items()]
+    if mode != _MODES[0]:
+        return rows
+    bare, trivial = rows[0].quantile(0.5), _median(added[places.TRIVIAL])
+    beyond = [ours - psa for ours, psa in zip(values[places.ENFORCED], values[places.PSA], strict=True)]
+    share = {name: 100 * _median(added[name]) / bare for name in added}
     return [
         *rows,
-        figures.single("added, of a create: A/A, the noise", 100 * _median(_added(values, _AGAIN)) / bare, "%"),
-        figures.single("added, of a create: ours, enforced", 100 * enforced / bare, "%", at_most=2),
-        figures.single("added, of a create: ours, enforced, beyond the PSA labels'", 100 * beyond / bare, "%"),
-        figures.single("added: ours, relaxed, times the trivial policy's", relaxed / trivial, "x", at_most=1.5),
+        figures.single("added, of a create: A/A, the noise", share[places.AGAIN], "%"),
+        figures.single("added, of a create: ours, exempt", share[places.EXEMPT], "%"),
+        figures.single("added, of a create: ours, enforced", share[places.ENFORCED], "%", at_most=2),
+        figures.single("added, of a create: ours, enforced, beyond the labels'", 100 * _median(beyond) / bare, "%"),
+        *(
+            figures.single(f"added, times the trivial policy's: {name}", _median(added[name]) / trivial, "x", 1.5)
+            for name in places.RELAXED.values()
+        ),
     ]
 
 
-def _places(stack: contextlib.ExitStack) -> Places:
-    say("admission: four control planes side by side")
-    bare, again, trivial = (stack.enter_context(cluster.Cluster()) for _ in range(3))
-    ours = stack.enter_context(World(pods=0, audit=False))
-    ours.operator.start()
-    ours.enforced(["enforced", "relaxed"])
-    ours.create_exception("relaxed", int(audit.now()) + 3600)
-    relaxed = f"{PSA_ENFORCE}=privileged"
-    ours.cluster.wait("the relaxed namespace", lambda: "relaxed" in ours.labelled(relaxed))
-    _apply_trivial(trivial)
-    levels = ours.api.get("/api/v1/namespaces/enforced").expect(200).body["metadata"]["labels"]
-    same = {key: value for key, value in levels.items() if key.startswith("pod-security.kubernetes.io/")}
-    return {
-        _BARE: (bare.admin, _namespace(bare, {})),
-        _AGAIN: (again.admin, _namespace(again, {})),
-        _PSA: (bare.admin, _namespace(bare, same, "levels")),
-        _TRIVIAL: (trivial.admin, _namespace(trivial, {})),
-        _ENFORCED: (ours.api, "enforced"),
-        _RELAXED: (ours.api, "relaxed"),
-    }
+def _covered(everywhere: dict[str, places.Place]) -> list[figures.Row]:
+    """The excepted pod itself, which pays for the reading of all grants; beside it the same pod without policy."""
+    chosen = {name: everywhere[name] for name in (places.BARE, places.TRIVIAL, *places.RELAXED.values())}
+    mode = dataclasses.replace(_MODES[0], rounds=300)
+    say(f"admission: an excepted pod, {mode.rounds} rounds of {len(chosen)} places")
+    values = _alternate(chosen, mode, host=True)
+    return [figures.spread(f"excepted pod create, {mode}: {name}", took) for name, took in values.items()]
 
 
-def _namespace(running: cluster.Cluster, labels: dict[str, str], name: str = "place") -> str:
-    running.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}}).expect(201)
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    running.wait("its service account", lambda: running.admin.get(account).status == 200)
-    return name
-
-
-def _apply_trivial(running: cluster.Cluster) -> None:
-    """One expression on every pod, bound to deny; waits until it is in force."""
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["pods"]}
-    spec = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": [rule]},
-        "validations": [{"expression": "object.metadata.name != 'refused'"}],
-    }
-    binding = {"policyName": _NAME, "validationActions": ["Deny"]}
-    path = f"{_ADMISSION}/validatingadmissionpolic"
-    running.admin.post(f"{path}ies", {"metadata": {"name": _NAME}, "spec": spec}).expect(201)
-    running.admin.post(f"{path}ybindings", {"metadata": {"name": _NAME}, "spec": binding}).expect(201)
-    create = "/api/v1/namespaces/default/pods?dryRun=All"
-    running.wait("the trivial policy", lambda: running.admin.post(create, ordinary_pod("refused")).status == 422)
-
-
-def _alternate(places: Places) -> dict[str, list[float]]:
+def _alternate(everywhere: dict[str, places.Place], mode: Mode, *, host: bool = False) -> dict[str, list[float]]:
     """Milliseconds of each place, the rounds in step."""
-    values: dict[str, list[float]] = {name: [] for name in places}
-    for number, name in _order(list(places)):
-        client, namespace = places[name]
-        path, body = f"/api/v1/namespaces/{namespace}/pods?dryRun=All", _restricted_pod()
-        began = time.perf_counter()
-        answer = client.post(path, body)
-        took = time.perf_counter() - began
-        answer.expect(201)
-        if number >= _WARM_UP:
-            values[name].append(1000 * took)
+    values: dict[str, list[float]] = {name: [] for name in everywhere}
+    with concurrent.futures.ThreadPoolExecutor(mode.clients) as pool:
+        for number in range(mode.warm_up + mode.rounds):
+            for name in random.sample(list(everywhere), len(everywhere)):
+                took = list(pool.map(_create, [(everywhere[name], mode.dry_run, host)] * mode.clients))
+                if number >= mode.warm_up:
+                    values[name] += took
+            if not mode.dry_run and number % _CLEAN_EVERY == 0:
+                _clean(everywhere.values())
+    if not mode.dry_run:
+        _clean(everywhere.values())
     return values
 
 
-def _order(names: list[str]) -> Iterator[tuple[int, str]]:
-    for number in range(_WARM_UP + _ROUNDS):
-        for name in random.sample(names, len(names)):
-            yield number, name
+def _create(given: tuple[places.Place, bool, bool]) -> float:
+    place, dry_run, host = given
+    path = place.pods + ("?dryRun=All" if dry_run else "")
+    body = host_pod("probe") if host else _restricted_pod()
+    body["metadata"] = {**body["metadata"], "generateName": "probe-", "name": ""}
+    began = time.perf_counter()
+    answer = place.client.post(path, body)
+    took = time.perf_counter() - began
+    answer.expect(201)
+    return 1000 * took
+
+
+def _clean(everywhere: Iterable[places.Place]) -> None:
+    for place in everywhere:
+        place.client.delete(f"{place.pods}?labelSelector={LABEL}/bench", {"gracePeriodSeconds": 0}).expect(200)
 
 
 def _restricted_pod() -> dict[str, Any]:
@@ -122,7 +120,7 @@ def _restricted_pod() -> dict[str, Any]:
 
 def _added(values: dict[str, list[float]], name: str) -> list[float]:
     """By how much a place took longer than the one without policy, round by round."""
-    return [with_it - without for with_it, without in zip(values[name], values[_BARE], strict=True)]
+    return [with_it - without for with_it, without in zip(values[name], values[places.BARE], strict=True)]
 
 
 def _median(values: list[float]) -> float:

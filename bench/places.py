@@ -1,0 +1,138 @@
+"""Where the admission benchmark creates its pods: control planes side by side, and the namespaces on them.
+
+Every place is a namespace that differs from another in one thing only.
+"""
+
+import base64
+import contextlib
+import dataclasses
+import sys
+from typing import Any
+
+from tests.controlplane import api, cluster, processes
+
+from bench import audit
+from bench.world import LABEL, PSA_ENFORCE, World, exception, host_pod, say
+
+BARE, AGAIN, PSA = "no policy", "no policy, again (A/A)", "no policy, only the Pod Security labels"
+TRIVIAL, WEBHOOK = "one trivial policy", "a webhook that answers at once"
+EXEMPT, ENFORCED, RESTORED = "ours, exempt", "ours, enforced", "ours, enforced, relaxed once"
+RELAXED = {number: f"ours, relaxed, {number} grants" for number in (1, 10, 64)}
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+_NAME = "trivial.bench.example.com"
+_RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["pods"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Whom to ask, and in which namespace."""
+
+    client: api.Api
+    namespace: str
+
+    @property
+    def pods(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+
+def build(stack: contextlib.ExitStack) -> dict[str, Place]:
+    """Every place, ready. What runs for it ends with the stack."""
+    say("admission: five control planes side by side")
+    bare, again, trivial, hooked = (stack.enter_context(cluster.Cluster()) for _ in range(4))
+    ours = stack.enter_context(World(pods=0, audit=False))
+    ours.operator.start()
+    relaxed = {number: f"relaxed-{number}" for number in RELAXED}
+    ours.enforced(["enforced", "restored", *relaxed.values()])
+    _restore(ours)
+    for number, name in relaxed.items():
+        _grant(ours, name, number)
+    _apply_trivial(trivial)
+    _apply_webhook(hooked, stack)
+    found = ours.api.get("/api/v1/namespaces/enforced").expect(200).body["metadata"]["labels"]
+    levels = {key: value for key, value in found.items() if key.startswith("pod-security.kubernetes.io/")}
+    return {
+        BARE: _namespace(bare, {}),
+        AGAIN: _namespace(again, {}),
+        PSA: _namespace(bare, levels, "levels"),
+        TRIVIAL: _namespace(trivial, {}),
+        WEBHOOK: _namespace(hooked, {}),
+        EXEMPT: Place(ours.api, "kube-public"),
+        ENFORCED: Place(ours.api, "enforced"),
+        RESTORED: Place(ours.api, "restored"),
+        **{RELAXED[number]: Place(ours.api, name) for number, name in relaxed.items()},
+    }
+
+
+def _namespace(running: cluster.Cluster, labels: dict[str, str], name: str = "place") -> Place:
+    running.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}}).expect(201)
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    running.wait("its service account", lambda: running.admin.get(account).status == 200)
+    return Place(running.admin, name)
+
+
+def _restore(ours: World) -> None:
+    """A namespace in which an exception came and went: level and grants as before, and the guard."""
+    ours.create_exception("restored", int(audit.now()) + 3600)
+    ours.cluster.wait("relaxed", lambda: "restored" in ours.labelled(f"{PSA_ENFORCE}=privileged"))
+    path = f"/apis/{LABEL}/v1alpha1/namespaces/restored/hostnetworkexceptions/bench"
+    ours.api.delete(path).expect(200)
+    ours.cluster.wait("restored", lambda: "restored" in ours.labelled(f"{PSA_ENFORCE}=baseline,{LABEL}/guard"))
+
+
+def _grant(ours: World, namespace: str, count: int) -> None:
+    """So many exceptions of 16 images each; the last is for `host_pod`."""
+    path = f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
+    expiry = int(audit.now()) + 7200
+    for number in range(count - 1):
+        body = exception(f"other-{number:02}", expiry)
+        body["spec"]["images"] = [f"registry.example.com/team-{number:02}/agent-{image:02}:v1" for image in range(16)]
+        ours.api.post(path, body).expect(201)
+    ours.api.post(path, exception("bench", expiry)).expect(201)
+    ours.cluster.wait("the grants", lambda: _grants(ours, namespace) == count)
+    ours.cluster.wait("a pod under one", lambda: ours.admitted(namespace, host_pod("probe")))
+
+
+def _grants(ours: World, namespace: str) -> int:
+    metadata: dict[str, Any] = ours.api.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]
+    return sum(key.startswith(f"grant.{LABEL}/") for key in metadata.get("annotations", {}))
+
+
+def _apply_trivial(running: cluster.Cluster) -> None:
+    """One expression on every pod, bound to deny; waits until it is in force."""
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [_RULE]},
+        "validations": [{"expression": "object.metadata.name != 'refused'"}],
+    }
+    binding = {"policyName": _NAME, "validationActions": ["Deny"]}
+    path = f"{_ADMISSION}/validatingadmissionpolic"
+    running.admin.post(f"{path}ies", {"metadata": {"name": _NAME}, "spec": spec}).expect(201)
+    running.admin.post(f"{path}ybindings", {"metadata": {"name": _NAME}, "spec": binding}).expect(201)
+    create = "/api/v1/namespaces/default/pods?dryRun=All"
+    running.wait("the trivial policy", lambda: running.admin.post(create, host_pod("refused")).status == 422)
+
+
+def _apply_webhook(running: cluster.Cluster, stack: contextlib.ExitStack) -> None:
+    """A webhook of its own process on every pod; waits until it is asked (while nobody answers, pods are refused)."""
+    certificate, key = running.authority.issue("webhook", "webhook")
+    (port,) = cluster.free_ports(1)
+    hook = {
+        "name": _NAME,
+        "clientConfig": {
+            "url": f"https://127.0.0.1:{port}/",
+            "caBundle": base64.b64encode(running.authority.certificate_path.read_bytes()).decode(),
+        },
+        "rules": [_RULE],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    path = f"{_ADMISSION}/validatingwebhookconfigurations"
+    running.admin.post(path, {"metadata": {"name": _NAME}, "webhooks": [hook]}).expect(201)
+    create = "/api/v1/namespaces/default/pods?dryRun=All"
+    running.wait("the webhook asked", lambda: running.admin.post(create, host_pod("probe")).status == 500)
+    command = [sys.executable, "-m", "bench.webhook", str(port), str(certificate), str(key)]
+    server = processes.Component("webhook", command, running.directory, False)
+    server.start()
+    stack.callback(server.stop)
+    running.wait("the webhook answers", lambda: running.admin.post(create, host_pod("probe")).status == 201)
