@@ -1,7 +1,8 @@
 """Namespaces that the policies look at."""
 
 import itertools
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,7 +10,36 @@ from hostnetwork_operator.api import labels
 from tests.admission import workbench
 from tests.controlplane import cluster as controlplane
 
+MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "manifests"
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def complete() -> Iterator[controlplane.Cluster]:
+    """A control plane of its own with all policies, the mutating ones too, and no operator."""
+    files = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem != "kustomization")
+    with controlplane.Cluster() as running:
+        for words in (
+            ("--server-side", "-f", str(MANIFESTS.parent / "crds")),
+            ("-k", str(MANIFESTS / "admission")),
+            *(("-f", str(file)) for file in files),
+        ):
+            done = running.kubectl("apply", *words)
+            assert done.returncode == 0, done.stderr
+        # The policies come into force one by one, all of them within a second or so.
+        probe = {"metadata": {"generateName": "probe-", "labels": {labels.GUARD: "x"}}}
+        creator = running.api(workbench.may(running, "prober", "namespaces", "create"))
+        path = "/api/v1/namespaces?dryRun=All"
+
+        def in_force() -> bool:
+            probe["metadata"]["labels"] = {labels.GUARD: "x"}
+            if creator.post(path, probe).status != 422:
+                return False
+            probe["metadata"]["labels"] = {}
+            return labels.ENFORCEMENT in creator.post(path, probe).expect(201).body["metadata"].get("labels", {})
+
+        running.wait("the policies in force", in_force)
+        yield running
 
 
 @pytest.fixture

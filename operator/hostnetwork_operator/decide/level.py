@@ -136,7 +136,7 @@ def _denying(
         if labels.PSA_ENFORCE in wanted:
             wanted |= _unless_owned(namespace, labels.PSA_ENFORCE + "-version", settings.pod_security.version)
         if labels.LEVEL_BEFORE not in namespace.annotations:
-            notes[labels.LEVEL_BEFORE] = namespace.labels.get(labels.PSA_ENFORCE, "")
+            notes[labels.LEVEL_BEFORE] = "" if _born(namespace) else namespace.labels.get(labels.PSA_ENFORCE, "")
     return wanted, notes
 
 
@@ -162,13 +162,26 @@ def _released(namespace: snapshot.Namespace) -> tuple[dict[str, str | None], dic
 
 def _level_before(namespace: snapshot.Namespace) -> dict[str, str | None]:
     """The enforce label as it was before enforcement went on, unless somebody else has taken it since."""
-    before = namespace.annotations.get(labels.LEVEL_BEFORE)
+    before = namespace.annotations.get(labels.LEVEL_BEFORE, "" if _born(namespace) else None)
     if before is None or labels.PSA_ENFORCE in namespace.others:
         return {}
     restored: dict[str, str | None] = {labels.PSA_ENFORCE: before or None}
     if labels.PSA_VERSIONS[0] not in namespace.others and not before:
         restored[labels.PSA_VERSIONS[0]] = None
     return restored
+
+
+def _born(namespace: snapshot.Namespace) -> bool:
+    """Whether label-at-birth wrote the level: enforced, nothing noted yet, and nobody else owns the label.
+
+    What a mutating policy writes is owned by nobody in managedFields, what the creator writes by him
+    (docs/adr/0009-born-enforced.md). Where somebody has removed the note, the level is the operator's: no other either.
+    """
+    return (
+        namespace.enforcement is labels.Enforcement.DENY
+        and labels.LEVEL_BEFORE not in namespace.annotations
+        and labels.PSA_ENFORCE not in namespace.others
+    )
 
 
 def _audit_and_warn(namespace: snapshot.Namespace, wanted: policy.PodSecurity) -> dict[str, str | None]:

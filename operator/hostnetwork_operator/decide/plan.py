@@ -187,8 +187,10 @@ def _action(
         return effects.Action.HOLD  # others hold it now
     if namespace.enforcement is decision.enforcement and given:
         return effects.Action.GRANT
-    removed = namespace.enforcement is None and labels.LEVEL_BEFORE in namespace.annotations
-    if namespace.enforcement is decision.enforcement or removed:
+    noted = labels.LEVEL_BEFORE in namespace.annotations
+    if decision.enforcement is labels.Enforcement.DENY and not noted:
+        return effects.Action.ENFORCE  # also where label-at-birth has written the labels already
+    if namespace.enforcement is decision.enforcement or (namespace.enforcement is None and noted):
         return effects.Action.REPAIR
     return {
         labels.Enforcement.DENY: effects.Action.ENFORCE,

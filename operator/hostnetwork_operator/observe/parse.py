@@ -15,6 +15,9 @@ from hostnetwork_operator.api import exception, grant, labels, policy
 from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
+# Whoever wrote before managedFields were kept, as the API server calls it. A namespace that was made by a server-side
+# apply without labels has none until the next one, and this owns everything then that was written meanwhile.
+_NOBODY: Final = "before-first-apply"
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 _FIELDS: Final = {
     "hostNetwork": labels.HostNamespace.NETWORK,
@@ -116,6 +119,8 @@ def _others(meta: Body) -> dict[str, frozenset[str]]:
     owners: dict[str, set[str]] = {}
     for entry in meta.get("managedFields") or ():
         fields = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
+        if entry.get("manager") == _NOBODY and f"f:{labels.ENFORCEMENT}" in fields:
+            continue  # it took over what the operator or label-at-birth wrote
         for field in fields:
             label = field.removeprefix("f:")
             if label.startswith(labels.PSA_PREFIX) and entry.get("manager") != labels.MANAGER:

@@ -359,3 +359,68 @@ def test_without_a_policy_nothing_is_written_to_a_namespace_nobody_governs() -> 
     home = namespace(labels={labels.PSA_ENFORCE: "baseline"})
     found = level.changes(home, level.settings_for(home, ABSENT), level.Decision(None), relaxed=False)
     assert found == ({}, {})
+
+
+# -- born enforced: label-at-birth has written the labels, and nobody owns them ---------------------------------------
+
+BORN = namespace(labels=DENIED)
+
+
+@pytest.mark.parametrize("rollout", ["Gated", "Immediate"])
+def test_a_namespace_that_was_born_enforced_asks_no_gate(rollout: str) -> None:
+    """Nothing lived there before."""
+    found = decide(BORN, uncovered=("pod new: no exception",), rollout=rollout)
+    assert (found.enforcement, found.ask) == (Enforcement.DENY, None)
+
+
+def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
+    """The note is all that is left to write, and it says that there was no label."""
+    assert changes(BORN, Enforcement.DENY) == ({}, ADOPTED)
+    wanted, notes = changes(BORN, Enforcement.DENY, relaxed=True)
+    assert (wanted, notes) == ({labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}, ADOPTED)
+
+
+@pytest.mark.parametrize("target", ["restricted", "privileged"])
+def test_a_level_of_birth_follows_the_policy(target: str) -> None:
+    """Nobody set it, so it is tightened and loosened to what the policy says, and was none before."""
+    wanted, notes = changes(BORN, Enforcement.DENY, pod_security={"enforce": target})
+    assert wanted == {labels.PSA_ENFORCE: target}
+    assert notes == ADOPTED
+
+
+@pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
+def test_a_level_that_the_creator_set_is_his(given: str) -> None:
+    """It is noted as it was, written back in Audit only if the operator changed it, and a stricter one stays."""
+    home = namespace(labels={**DENIED, labels.PSA_ENFORCE: given}, others={labels.PSA_ENFORCE: frozenset({"helm"})})
+    wanted, notes = changes(home, Enforcement.DENY)
+    assert wanted == ({labels.PSA_ENFORCE: "baseline"} if given == "privileged" else {})
+    assert notes == {labels.LEVEL_BEFORE: given}
+    assert changes(home, Enforcement.AUDIT, mode="Audit") == ({labels.ENFORCEMENT: "Audit"}, {})
+
+
+def test_where_a_rule_says_audit_the_level_of_birth_goes() -> None:
+    """Without a note too: what birth wrote stood for nobody."""
+    wanted, notes = changes(BORN, Enforcement.AUDIT, mode="Audit")
+    assert wanted == {labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None, labels.PSA_VERSIONS[0]: None}
+    assert notes == {}
+
+
+def test_where_a_namespace_is_exempt_everything_of_birth_goes() -> None:
+    """In one write; a level that the creator set stays."""
+    exempt = {"exempt_namespaces": (NAMESPACE,)}
+    assert changes(BORN, None, **exempt) == (dict.fromkeys(DENIED), {})
+    home = namespace(labels={**DENIED, "team": "net"}, others={labels.PSA_ENFORCE: frozenset({"helm"})})
+    wanted, _ = changes(home, None, **exempt)
+    assert wanted == dict.fromkeys(DENIED.keys() - {labels.PSA_ENFORCE})
+
+
+def test_without_a_policy_what_birth_wrote_stays() -> None:
+    """Nothing is written, not even the note: nobody knows yet what the policy will be."""
+    found = level.settings_for(BORN, ABSENT)
+    assert level.changes(BORN, found, level.Decision(Enforcement.DENY), relaxed=False) == ({}, {})
+
+
+def test_a_lost_note_of_a_relaxed_namespace_is_no_level_before() -> None:
+    """The privileged that stands there is the operator's own, and mode Audit must not write it back."""
+    _, notes = changes(namespace(labels=RELAXED), Enforcement.DENY)
+    assert notes == ADOPTED

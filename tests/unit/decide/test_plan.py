@@ -192,6 +192,22 @@ def test_a_new_namespace_is_taken_up(policy: Any, gate: Any, action: str) -> Non
     assert action == only(planned(seen(namespace=namespace(), policy=policy, gate=gate))).action
 
 
+@pytest.mark.parametrize(
+    ("policy", "action"), [(governed(), Action.ENFORCE), (AUDIT, Action.AUDIT), (EXEMPT, Action.RELEASE)]
+)
+def test_a_namespace_that_was_born_enforced_is_taken_up(policy: Any, action: str) -> None:
+    """The first write is named after what the policy wants, though the labels of Deny stand there already."""
+    home = namespace(labels=DENIED)
+    assert action == only(planned(seen(namespace=home, policy=policy))).action
+
+
+def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
+    """Nobody owns the level that birth wrote, so it is lifted."""
+    write = only(planned(seen(hne(), namespace=namespace(labels=DENIED))))
+    assert (write.action, write.labels) == (Action.RELAX, {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"})
+    assert write.annotations == {key("net"): line(hne()), **ADOPTED}
+
+
 def test_a_gate_that_has_to_be_asked_comes_first() -> None:
     """Nothing is done and nothing waited for before it has answered."""
     made = planned(seen(pod(), hne(), namespace=namespace(), policy=governed(rollout="Gated")))

@@ -250,6 +250,16 @@ def test_a_namespace_is_read_with_who_else_owns_its_levels() -> None:
     assert (found.labels, found.annotations, found.terminating, found.created) == ({"team": "net"}, {}, True, NOW)
 
 
+def test_who_wrote_before_ownership_was_kept_owns_nothing_of_ours() -> None:
+    """before-first-apply takes over what the operator or birth wrote into a namespace made by server-side apply."""
+    lump = managed("before-first-apply", labels.ENFORCEMENT, labels.PSA_ENFORCE)
+    theirs = managed("before-first-apply", labels.PSA_WARN)
+    assert parse.namespace({"metadata": {**META, "managedFields": [lump]}}).others == {}
+    assert parse.namespace({"metadata": {**META, "managedFields": [theirs]}}).others == {
+        labels.PSA_WARN: {"before-first-apply"}
+    }
+
+
 def test_a_bare_namespace_is_read() -> None:
     """Nothing of it is required but what every object has."""
     found = parse.namespace({"metadata": META})

@@ -1,0 +1,282 @@
+"""label-at-birth: a namespace is governed in the request that creates it, with no operator anywhere."""
+
+import itertools
+import json
+import pathlib
+from typing import Any
+
+import pytest
+import yaml
+
+from hostnetwork_operator.api import labels, policy
+from tests.admission import workbench
+from tests.controlplane import api
+from tests.controlplane import cluster as controlplane
+
+MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "manifests"
+COMPONENTS = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem != "kustomization")
+NAMESPACES = "/api/v1/namespaces"
+BIRTH = {
+    labels.ENFORCEMENT: "Deny",
+    labels.PSA_ENFORCE: "baseline",
+    labels.PSA_AUDIT: "restricted",
+    labels.PSA_WARN: "restricted",
+    **dict.fromkeys(labels.PSA_VERSIONS, "latest"),
+}
+_numbers = itertools.count(1)
+
+
+def named(values: dict[str, str] | None = None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": f"born-{next(_numbers)}"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata if values is None else {**metadata, "labels": values},
+    }
+
+
+def creator(cluster: controlplane.Cluster) -> api.Api:
+    """Somebody who may create namespaces and change what he created, and not setlevel."""
+    return cluster.api(workbench.may(cluster, "creator", "namespaces", "create", "get", "patch", "update"))
+
+
+def born(body: dict[str, Any]) -> dict[str, str]:
+    """The labels of a Namespace, without the one that names it."""
+    return {key: value for key, value in body["metadata"]["labels"].items() if key != "kubernetes.io/metadata.name"}
+
+
+def home(cluster: controlplane.Cluster, name: str) -> workbench.Home:
+    """That namespace, ready for pods."""
+    made = workbench.Home(cluster, name)
+    cluster.admin.post(f"{made.path}/serviceaccounts", {"metadata": {"name": "default"}}).expect(201, 409)
+    return made
+
+
+# -- what is born -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [None, {}, {"team": "net"}], ids=["none", "empty", "other"])
+def test_every_namespace_is_born_with_all_labels(complete: controlplane.Cluster, given: dict[str, str] | None) -> None:
+    """The answer to the request that creates it carries them, whether or not it had labels of its own."""
+    answer = creator(complete).post(NAMESPACES, named(given)).expect(201)
+    assert born(answer.body) == {**BIRTH, **(given or {})}
+    assert answer.warnings == ()
+
+
+def test_the_first_host_namespace_pod_is_refused(complete: controlplane.Cluster) -> None:
+    """By Pod Security at once, by host-namespaces where the creator set privileged; an ordinary pod gets in."""
+    for given, refusal in (({}, "violates PodSecurity"), ({labels.PSA_ENFORCE: "privileged"}, "host-namespaces")):
+        name = creator(complete).post(NAMESPACES, named(given)).expect(201).body["metadata"]["name"]
+        place = home(complete, name)
+        for field in ("hostNetwork", "hostPID", "hostIPC"):
+            answer = place.create(workbench.pod(**{field: True}), dry=False)
+            assert answer.status in {403, 422}
+            assert refusal in answer.message
+        place.put_up(workbench.pod())
+
+
+def test_by_every_path(complete: controlplane.Cluster) -> None:
+    """kubectl create, replace --force, apply, server-side apply, generateName; a dry run shows it and stores nothing."""
+    body, applied_one = named(), named()
+    name = body["metadata"]["name"]
+    shown = complete.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(body))
+    assert born(json.loads(shown.stdout)) == BIRTH
+    complete.admin.get(f"{NAMESPACES}/{name}").expect(404)
+    for words, given in ((["create"], body), (["replace", "--force"], body), (["apply"], applied_one)):
+        done = complete.kubectl(*words, "-f", "-", stdin=json.dumps(given))
+        assert done.returncode == 0, done.stderr
+        assert born(complete.admin.get(f"{NAMESPACES}/{given['metadata']['name']}").expect(200).body) == BIRTH
+    body = named({"team": "net"})
+    applied = creator(complete).apply(f"{NAMESPACES}/{body['metadata']['name']}", body, "helm").expect(201)
+    assert born(applied.body) == {**BIRTH, "team": "net"}
+    again = creator(complete).apply(f"{NAMESPACES}/{body['metadata']['name']}", body, "helm").expect(200)
+    assert born(again.body) == {**BIRTH, "team": "net"}
+    generated = {"metadata": {"generateName": "hostnetwork-preview-"}}
+    assert born(creator(complete).post(NAMESPACES, generated).expect(201).body) == BIRTH
+
+
+def test_nobody_owns_what_birth_wrote(complete: controlplane.Cluster) -> None:
+    """No manager in managedFields has the labels, after create and after apply; what the creator wrote is his."""
+    for number, given in enumerate(({}, {labels.PSA_ENFORCE: "baseline"})):
+        body = named(given)
+        path = f"{NAMESPACES}/{body['metadata']['name']}"
+        created = creator(complete).post(NAMESPACES, body).expect(201)
+        other = named({**given, "team": "net"})
+        applied = creator(complete).apply(f"{NAMESPACES}/{other['metadata']['name']}", other, "helm").expect(201)
+        patched = creator(complete).patch(path, {"metadata": {"labels": {"team": "net"}}}).expect(200)
+        for answer in (created, applied, patched):
+            owned = json.dumps(answer.body["metadata"].get("managedFields"))
+            assert [label for label in BIRTH if f'f:{label}"' in owned] == [labels.PSA_ENFORCE] * number
+
+
+# -- where labels are there already -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
+def test_a_label_of_the_creator_stays(complete: controlplane.Cluster, given: str) -> None:
+    """Each Pod Security label alone; the others are written beside it."""
+    for label in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
+        answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({label: given})).expect(201)
+        assert born(answer.body) == {**BIRTH, label: given}
+    pinned = dict.fromkeys(labels.PSA_VERSIONS, "v1.30")
+    assert born(creator(complete).post(f"{NAMESPACES}?dryRun=All", named(pinned)).expect(201).body) == BIRTH | pinned
+
+
+def test_a_creator_may_say_deny_and_nothing_else(complete: controlplane.Cluster) -> None:
+    """Deny is what he would get; Held, Audit and anything else is refused, and grants, guard and notes beside it."""
+    path = f"{NAMESPACES}?dryRun=All"
+    body = named({labels.ENFORCEMENT: "Deny"})
+    assert born(workbench.sound(creator(complete).post(path, body)).expect(201).body) == BIRTH
+    for value in ("Held", "Audit", "deny", "Off", ""):
+        refused = creator(complete).post(path, named({labels.ENFORCEMENT: value}))
+        workbench.refused(refused, f"label {labels.ENFORCEMENT} is written by the operator only")
+    for label in (labels.GUARD, f"{labels.GROUP}/other"):
+        refused = creator(complete).post(path, named({label: "baseline"}))
+        workbench.refused(refused, f"label {label} is written by the operator only")
+    for key in (labels.LEVEL_BEFORE, labels.HELD_BY, labels.GRANT_PREFIX + "mine"):
+        body = named()
+        body["metadata"]["annotations"] = {key: "privileged"}
+        workbench.refused(creator(complete).post(path, body), f"annotation {key} is written by the operator only")
+
+
+@pytest.mark.parametrize("value", ["Held", "Audit"])
+def test_who_has_setlevel_may_restore_a_namespace_as_it_was(complete: controlplane.Cluster, value: str) -> None:
+    """Where enforcement is said to be something else, nothing is written: a backup comes back as it was taken."""
+    answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", named({labels.ENFORCEMENT: value})).expect(201)
+    assert born(answer.body) == {labels.ENFORCEMENT: value}
+
+
+def test_nobody_takes_off_what_birth_wrote(complete: controlplane.Cluster) -> None:
+    """The creator, who may write the Namespace, neither removes nor loosens it afterwards."""
+    client = creator(complete)
+    name = client.post(NAMESPACES, named()).expect(201).body["metadata"]["name"]
+    for label, value in ((labels.ENFORCEMENT, None), (labels.ENFORCEMENT, "Audit"), (labels.PSA_ENFORCE, "privileged")):
+        workbench.refused(client.patch(f"{NAMESPACES}/{name}", {"metadata": {"labels": {label: value}}}))
+    assert born(complete.admin.get(f"{NAMESPACES}/{name}").body) == BIRTH
+
+
+@pytest.mark.parametrize("level", ["baseline", "restricted"])
+def test_the_preview_namespaces_are_left_alone(complete: controlplane.Cluster, level: str) -> None:
+    """They are for dry runs, and a level there would refuse what is to be judged."""
+    body = {"metadata": {"name": f"hostnetwork-preview-{level}"}}
+    assert born(complete.admin.post(f"{NAMESPACES}?dryRun=All", body).expect(201).body) == {}
+
+
+def test_the_names_that_are_left_out_are_those_of_the_policy() -> None:
+    """What is exempt by default, and the preview namespaces."""
+    (names,) = [
+        condition["expression"]
+        for condition in policy_object()["spec"]["matchConditions"]
+        if condition["name"] == "not-exempt-by-name"
+    ]
+    preview = {f"hostnetwork-preview-{level}" for level in ("baseline", "restricted")}
+    assert {word for word in names.split("'") if "-" in word and " " not in word} == {
+        *policy.EXEMPT_BY_DEFAULT,
+        *preview,
+    }
+
+
+# -- by which form nobody escapes -------------------------------------------------------------------------------------
+
+
+def test_no_form_of_a_namespace_escapes(complete: controlplane.Cluster) -> None:
+    """Tens of thousands of labels, lists with an element twice, strange keys: all of them are born like any other."""
+    many = {f"l{number}": "" for number in range(40_000)}
+    twice = ["example.com/a", "example.com/a"]
+    for metadata, spec in (
+        ({"labels": many}, {}),
+        ({"annotations": {f"a{number}": "" for number in range(20_000)}}, {}),
+        ({"finalizers": twice}, {"finalizers": ["kubernetes", "kubernetes"]}),
+        ({"labels": {"pod-security.kubernetes.io/enforced": "x", f"not.{labels.ENFORCEMENT}": "Audit"}}, {}),
+        ({"labels": None, "managedFields": [{}]}, {}),
+    ):
+        body = named()
+        body["metadata"] |= metadata
+        answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", {**body, "spec": spec}).expect(201)
+        assert born(answer.body).items() >= BIRTH.items()
+
+
+def test_what_comes_after_takes_nothing_off(complete: controlplane.Cluster) -> None:
+    """A mutating policy that runs later and removes the labels has them put on again."""
+    base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["namespaces"]}
+    remove = "[JSONPatch{op: 'remove', path: '/metadata/labels'}]"
+    spec = {
+        "reinvocationPolicy": "Never",
+        "matchConstraints": {"resourceRules": [rule]},
+        "matchConditions": [{"name": "own", "expression": "object.metadata.name.startsWith('stripped')"}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": remove}}],
+    }
+    complete.admin.post(f"{base}ies", {"metadata": {"name": "zz-strip"}, "spec": spec}).expect(201)
+    bound = {"metadata": {"name": "zz-strip"}, "spec": {"policyName": "zz-strip"}}
+    complete.admin.post(f"{base}ybindings", bound).expect(201)
+    path = f"{NAMESPACES}?dryRun=All"
+    try:
+        body = {"metadata": {"name": "stripped", "labels": {"team": "net"}}}
+        complete.wait(
+            "the other policy in force",
+            lambda: "team" not in complete.admin.post(path, body).expect(201).body["metadata"]["labels"],
+        )
+        assert born(complete.admin.post(path, body).expect(201).body) == BIRTH
+    finally:
+        complete.admin.delete(f"{base}ybindings/zz-strip").expect(200)
+        complete.admin.delete(f"{base}ies/zz-strip").expect(200)
+
+
+def test_the_first_namespace_after_a_restart_is_labelled(complete: controlplane.Cluster) -> None:
+    """An API server that was killed comes back with it: its first answer to a creation is a labelled namespace."""
+    complete.kill_apiserver()
+    complete.components["kube-apiserver"].start()
+
+    def first() -> api.Response | None:
+        try:
+            answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", named())
+        except api.ConnectionFailedError:
+            return None
+        return answer if answer.status == 201 else None
+
+    answers: list[api.Response] = []
+    complete.wait("a first answer", lambda: answers.extend(filter(None, [first()])) or answers)
+    assert born(answers[0].body) == BIRTH
+    complete.wait_for_apiserver()
+
+
+# -- the files --------------------------------------------------------------------------------------------------------
+
+
+def policy_object() -> dict[str, Any]:
+    made: dict[str, Any]
+    made, _ = yaml.safe_load_all((MANIFESTS / "components/label-at-birth/label-at-birth.yaml").read_text())
+    return made
+
+
+def test_the_levels_are_those_of_the_overlay() -> None:
+    """What is born is what the operator would write under overlays/enforce/policy.yaml."""
+    spec = yaml.safe_load((MANIFESTS / "overlays/enforce/policy.yaml").read_text())["spec"]["podSecurity"]
+    modes = {"enforce": spec["enforce"], "audit": spec["audit"], "warn": spec["warn"]}
+    wanted = {labels.PSA_PREFIX + mode: level for mode, level in modes.items()}
+    assert {labels.ENFORCEMENT: "Deny", **wanted, **dict.fromkeys(labels.PSA_VERSIONS, spec["version"])} == BIRTH
+
+
+@pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
+def test_a_component_is_one_mutating_policy_that_fails_closed(file: pathlib.Path) -> None:
+    """Named after its file, without parameters, called again where others mutate, with one binding."""
+    made, binding = yaml.safe_load_all(file.read_text())
+    assert (made["kind"], made["metadata"]["name"]) == ("MutatingAdmissionPolicy", f"{file.stem}.{labels.GROUP}")
+    assert (made["spec"]["failurePolicy"], made["spec"]["reinvocationPolicy"]) == ("Fail", "IfNeeded")
+    assert "paramKind" not in made["spec"]
+    assert binding["kind"] == "MutatingAdmissionPolicyBinding"
+    assert binding["spec"]["policyName"] == made["metadata"]["name"]
+    assert binding["metadata"]["name"].startswith(file.stem + "-")
+    assert "paramRef" not in binding["spec"]
+
+
+@pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
+def test_a_component_says_what_it_holds_against_whom_and_what_not(file: pathlib.Path) -> None:
+    """Before anything else in the file, each in a paragraph of its own, in this order."""
+    head = file.read_text().split("\napiVersion:")[0]
+    assert all(line.startswith("#") for line in head.splitlines())
+    paragraphs = [text.strip("# \n") for text in head.split("\n#\n")]
+    openings = [text.split(":")[0] for text in paragraphs]
+    wanted = ["What it holds", "Against whom", "What it cannot hold"]
+    assert [text for text in openings if text in wanted] == wanted
