@@ -76,7 +76,7 @@ def test_the_first_host_namespace_pod_is_refused(complete: controlplane.Cluster)
 
 
 def test_by_every_path(complete: controlplane.Cluster) -> None:
-    """kubectl create, replace --force, apply, server-side apply, generateName; a dry run shows it and stores nothing."""
+    """kubectl create, replace --force, apply, server-side apply, generateName; a dry run only shows it."""
     body, applied_one = named(), named()
     name = body["metadata"]["name"]
     shown = complete.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(body))
