@@ -16,6 +16,7 @@ from tests.controlplane import cluster, operator
 LABEL = "hostnetwork-operator.github.io"
 VERDICT = f"{LABEL}/verdict"
 ENFORCEMENT = f"{LABEL}/enforcement"
+LEVEL_BEFORE = f"{LABEL}/level-before"
 PSA_ENFORCE = "pod-security.kubernetes.io/enforce"
 IMAGE = "registry.example.com/netshoot:v0.14"
 OFFENDERS = 50
@@ -57,12 +58,13 @@ class World:
         self.cluster.stop()
 
     def _populate(self) -> None:
-        operator.install(self.cluster, "enforce")
-        settled = time.monotonic() + _SETTLE_SECONDS
-        self.api.patch(_POLICY, {"spec": {"rules": [_AUDITED]}}).expect(200)
+        # First the population, then what governs it: what is made afterwards is born enforced.
         self.namespaces(self.teams)
         if self.pods:
             self._fill()
+        operator.install(self.cluster, "enforce")
+        settled = time.monotonic() + _SETTLE_SECONDS
+        self.api.patch(_POLICY, {"spec": {"rules": [_AUDITED]}}).expect(200)
         time.sleep(max(0.0, settled - time.monotonic()))
 
     def _fill(self) -> None:
@@ -83,10 +85,10 @@ class World:
         self.cluster.wait("the service accounts", lambda: wanted <= self._with_account())
 
     def enforced(self, names: list[str]) -> None:
-        """Makes clean namespaces and waits until the operator has put enforcement on in all of them."""
+        """Makes clean namespaces and waits until the operator has taken up all of them; born enforced they are."""
         self.namespaces(names)
         wanted = set(names)
-        self.cluster.wait("enforcement=Deny", lambda: wanted <= self.labelled(f"{ENFORCEMENT}=Deny"), 180)
+        self.cluster.wait("namespaces taken up", lambda: wanted <= self._taken_up(), 180)
 
     def audited(self, names: list[str]) -> None:
         """Makes namespaces for which the policy says mode: Audit."""
@@ -117,6 +119,11 @@ class World:
     def labelled(self, selector: str) -> set[str]:
         """Names of the namespaces that a label selector selects."""
         return {item["metadata"]["name"] for item in self.api.items(f"/api/v1/namespaces?labelSelector={selector}")}
+
+    def _taken_up(self) -> set[str]:
+        """Namespaces in which the operator has noted the level of before: its first write when enforcement goes on."""
+        found = self.api.items(f"/api/v1/namespaces?labelSelector={ENFORCEMENT}=Deny")
+        return {body["metadata"]["name"] for body in found if LEVEL_BEFORE in body["metadata"].get("annotations", {})}
 
     def _with_account(self) -> set[str]:
         found = self.api.items("/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault")

@@ -255,6 +255,9 @@ def _levels_written_back(reader: Reader) -> None:
         if namespace not in {"kube-system", "kube-public", "kube-node-lease"}:
             reader.until(f"{namespace} as it was", lambda n=namespace, v=level: reader.stands(n, "Audit", v))
     _nothing_is_refused(reader)
+    # And one that is made now has no level of birth: the policy that writes it is gone.
+    reader.api.post("/api/v1/namespaces", {"metadata": {"name": "later"}}).expect(201)
+    reader.until("a new one is only shown", lambda: reader.stands("later", "Audit", None))
 
 
 def _nothing_is_left_but_what_is_said(reader: Reader) -> None:
@@ -263,6 +266,7 @@ def _nothing_is_left_but_what_is_said(reader: Reader) -> None:
     for group, plurals in (
         ("rbac.authorization.k8s.io", ("clusterroles", "clusterrolebindings")),
         ("admissionregistration.k8s.io", ("validatingadmissionpolicies", "validatingadmissionpolicybindings")),
+        ("admissionregistration.k8s.io", ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")),
     ):
         for plural in plurals:
             names = [body["metadata"]["name"] for body in reader.api.items(f"/apis/{group}/v1/{plural}")]

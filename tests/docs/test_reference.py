@@ -99,11 +99,11 @@ def test_every_documented_variable_is_accepted() -> None:
 
 
 def test_every_admission_policy_is_documented_and_no_other() -> None:
-    """The table of admission policies has the objects of manifests/admission."""
+    """The table of admission policies has the objects of manifests/admission and manifests/components."""
     names = set()
-    for path in (ROOT / "manifests" / "admission").glob("*.yaml"):
+    for path in [*(ROOT / "manifests/admission").glob("*.yaml"), *(ROOT / "manifests/components").rglob("*.yaml")]:
         for body in yaml.safe_load_all(path.read_text()):
-            if body["kind"] == "ValidatingAdmissionPolicy":
+            if body["kind"] in {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"}:
                 names.add(body["metadata"]["name"].removesuffix(f".{labels.GROUP}"))
     assert names == set(markdown.column("policies"))
     assert {name.removesuffix(f".{labels.GROUP}") for name in labels.POLICIES} <= names

@@ -27,15 +27,19 @@ class World:
 
     # -- doing ----------------------------------------------------------------------------------------------------
 
-    def namespace(self, *, deny: bool = True, labels: dict[str, str] | None = None) -> str:
-        """A new namespace; with `deny`, once the operator enforces in it."""
+    def namespace(self, *, deny: bool = True, old: bool = False, labels: dict[str, str] | None = None) -> str:
+        """A new namespace; with `deny`, once the operator has it under enforcement.
+
+        It is born with label-at-birth's labels; with `old` it has none of them, as if mode Audit had left it behind.
+        """
         name = f"e2e-{next(_numbers)}"
-        self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}}).expect(201)
+        given = {**(labels or {}), **({f"{LABEL}/enforcement": "Audit"} if old else {})}
+        self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": given}}).expect(201)
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         # After an outage kube-controller-manager waits up to 60 s (30 s and as much jitter) before it watches again.
         self.until("its service account", lambda: self.admin.get(account).status == 200, deadline_seconds=120)
         if deny:
-            self.until(f"{name} enforced", lambda: self.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+            self.until(f"{name} enforced", lambda: self.enforced(name))
         return name
 
     def exception(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> api.Response:
@@ -83,6 +87,11 @@ class World:
 
     def labels(self, namespace: str) -> dict[str, str]:
         return dict(self.metadata(namespace)["labels"])
+
+    def enforced(self, namespace: str) -> bool:
+        """Whether the operator has enforced it: the label alone may be label-at-birth's."""
+        noted = f"{LABEL}/level-before" in self.metadata(namespace).get("annotations", {})
+        return noted and self.labels(namespace).get(f"{LABEL}/enforcement") == "Deny"
 
     def grants(self, namespace: str) -> dict[str, str]:
         annotations = self.metadata(namespace).get("annotations", {})

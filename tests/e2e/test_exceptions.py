@@ -178,5 +178,5 @@ def test_an_exception_from_an_earlier_namespace_counts_for_nothing(world: World)
     world.admin.delete(f"/api/v1/namespaces/{name}").expect(200)
     world.until("it is gone", lambda: world.admin.get(f"/api/v1/namespaces/{name}").status == 404, 60)
     world.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
-    world.until("enforced again", lambda: world.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+    world.until("enforced again", lambda: world.enforced(name))
     assert world.grants(name) == {}

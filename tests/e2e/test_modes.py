@@ -51,7 +51,8 @@ def test_in_audit_everything_is_shown_and_nothing_refused(waves: World) -> None:
     """A hostNetwork pod gets in and is flagged, levels are audited and warned about, none is enforced."""
     name = waves.namespace(deny=False, labels={"wave": "audit"})
     waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
-    answer = waves.pod(name, "squatter").expect(201)
+    waves.until("a pod is admitted", lambda: waves.pod(name, "squatter").status == 201)
+    answer = waves.pod(name, "another", dry_run=True).expect(201)
     assert any("host-namespaces" in warning for warning in answer.warnings), answer.warnings
     waves.until("it is flagged", lambda: waves.verdict(name, "squatter") == "Uncovered")
     assert PSA not in waves.labels(name)
@@ -83,7 +84,7 @@ def test_from_enforce_to_audit_the_level_before_comes_back(waves: World) -> None
     assert f"{LABEL}/guard" not in waves.labels(name)
     assert f"{LABEL}/level-before" not in waves.metadata(name)["annotations"]
     waves.until("its Event", lambda: ("Namespace", name, "EnforcementAudit") in waves.events(name))
-    waves.pod(name, "squatter").expect(201)
+    waves.until("a pod is admitted", lambda: waves.pod(name, "squatter").status == 201)
 
 
 def test_a_level_that_stood_before_is_written_back(waves: World) -> None:
@@ -99,7 +100,7 @@ def test_immediate_enforces_over_what_lives_there(waves: World) -> None:
     """With rollout Immediate a namespace with an offender is enforced at once; the offender is flagged and lives on."""
     name = waves.namespace(deny=False, labels={"wave": "audit"})
     waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
-    waves.pod(name, "squatter").expect(201)
+    waves.until("a pod is admitted", lambda: waves.pod(name, "squatter").status == 201)
     waves.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"wave": "now"}}}).expect(200)
     waves.until("it is enforced", lambda: _enforcement(waves, name) == "Deny")
     assert waves.labels(name)[PSA] == "baseline"
@@ -112,9 +113,8 @@ def test_a_namespace_kept_for_agents_still_needs_exceptions(waves: World) -> Non
     """With target privileged PSA refuses nothing and no guard is set, and host-namespaces refuses all the same."""
     name = waves.namespace(labels={"wave": "agents"})
     assert waves.labels(name)[PSA] == "privileged"
-    refused = waves.pod(name)
-    assert refused.status == 422
-    assert "host-namespaces" in refused.message
+    waves.until("the level of birth is lifted", lambda: waves.pod(name).status == 422)
+    assert "host-namespaces" in waves.pod(name).message
     waves.granted_pod(name)
     assert f"{LABEL}/guard" not in waves.labels(name)
 

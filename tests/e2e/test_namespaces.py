@@ -52,7 +52,7 @@ def test_a_looser_level_is_tightened(world: World) -> None:
 def test_a_namespace_with_an_offender_is_held_and_says_by_whom(unattended: World) -> None:
     """What lived there before is not refused: the namespace waits, names the pod, and is enforced once it is gone."""
     unattended.operator.stop()
-    name = unattended.namespace(deny=False)
+    name = unattended.namespace(deny=False, old=True)
     unattended.pod(name, "squatter").expect(201)
     unattended.operator.start()
     unattended.until("it is Held", lambda: unattended.labels(name).get(f"{LABEL}/enforcement") == "Held")

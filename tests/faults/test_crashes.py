@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.controlplane import operator
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import PSA, World
 from tests.faults import proxy
 
 
@@ -93,7 +93,7 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
 
         world.until(f"{name}: {what}", alive, deadline_seconds=300)
 
-    until("enforced", lambda: world.labels(name).get(f"{LABEL}/enforcement") == "Deny")
+    until("enforced", lambda: world.enforced(name))
     world.exception(name, "capture").expect(201)
     world.exception(name, "service", seconds=3600, type="Application", serviceAccountName="agent").expect(201)
     account = {"metadata": {"name": "agent"}}

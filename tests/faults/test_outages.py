@@ -80,7 +80,7 @@ def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) 
     del role["metadata"]["resourceVersion"]
     unattended.admin.put(path, weaker).expect(200)
     try:
-        name = unattended.namespace(deny=False)
+        name = unattended.namespace(deny=False, old=True)
         unattended.pod(name, "squatter").expect(201)
         unattended.until("it is flagged", lambda: unattended.verdict(name, "squatter") == "Uncovered")
         unattended.until("it is counted", lambda: 'outcome="forbidden"' in unattended.operator.metrics())
@@ -101,13 +101,14 @@ def test_a_deleted_policy_changes_nothing_that_stands(unattended: World) -> None
     kubectl = unattended.cluster.kubectl
     assert kubectl("delete", "hnep", "default").returncode == 0
     try:
-        later = unattended.namespace(deny=False)
+        later = unattended.namespace(deny=False, old=True)
         unattended.exception(name, "more", serviceAccountName="other").expect(201)
         unattended.until("it is not granted", lambda: unattended.ready(name, "more") == "NoPolicy")
         unattended.until("the pod is gone", lambda: unattended.gone(name))
         unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline")
         assert unattended.labels(name)[f"{LABEL}/enforcement"] == "Deny"
-        assert f"{LABEL}/enforcement" not in unattended.labels(later)
+        assert unattended.labels(later)[f"{LABEL}/enforcement"] == "Audit"
+        assert PSA not in unattended.labels(later)
     finally:
         assert kubectl("apply", "-f", str(ROOT / "manifests/overlays/enforce/policy.yaml")).returncode == 0
     unattended.until("governed again", lambda: unattended.labels(later).get(f"{LABEL}/enforcement") == "Deny")

@@ -17,7 +17,7 @@ from tests.controlplane import operator
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
-OVERLAYS = ("audit", "enforce")
+OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NAMESPACE = "team"
 
@@ -61,7 +61,8 @@ def _reached(directory: pathlib.Path) -> set[pathlib.Path]:
     """The files that a kustomization takes in, itself included."""
     file = directory / "kustomization.yaml"
     found = {file}
-    for name in _bodies(file)[0]["resources"]:
+    body = _bodies(file)[0]
+    for name in [*body["resources"], *body.get("components", ())]:
         path = (directory / name).resolve()
         found |= _reached(path) if path.is_dir() else {path}
     return found
@@ -86,11 +87,27 @@ def test_every_file_is_part_of_an_overlay() -> None:
 
 
 def test_the_overlays_differ_in_the_policy_only() -> None:
-    """Going from audit to enforce changes the HostNetworkExceptionPolicy and nothing else."""
-    audit, enforce = (_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS)
-    assert {path.name for path in audit ^ enforce} == {"kustomization.yaml", "policy.yaml"}
-    modes = {name: _bodies(MANIFESTS / "overlays" / name / "policy.yaml")[0]["spec"]["mode"] for name in OVERLAYS}
+    """Going from audit to enforce changes the HostNetworkExceptionPolicy and adds the components."""
+    overlays = MANIFESTS / "overlays"
+    audit, enforce = _reached(overlays / "audit"), _reached(overlays / "enforce")
+    components = {path for path in enforce if MANIFESTS / "components" in path.parents}
+    assert {path.name for path in audit ^ (enforce - components)} == {"kustomization.yaml", "policy.yaml"}
+    assert {path.stem for path in components} == {"kustomization", "diagnostic-deadline", "label-at-birth"}
+    modes = {name: _bodies(overlays / name / "policy.yaml")[0]["spec"]["mode"] for name in ("audit", "enforce")}
     assert modes == {"audit": "Audit", "enforce": "Enforce"}
+
+
+def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: controlplane.Cluster) -> None:
+    """enforce-before-1.36 renders as enforce without what those clusters do not serve."""
+
+    def rendered(overlay: str) -> list[dict[str, Any]]:
+        done = cluster.kubectl("kustomize", str(MANIFESTS / "overlays" / overlay))
+        assert done.returncode == 0, done.stderr
+        return [body for body in yaml.safe_load_all(done.stdout) if body]
+
+    newer, older = rendered("enforce"), rendered("enforce-before-1.36")
+    assert older == [body for body in newer if not body["kind"].startswith("MutatingAdmissionPolicy")]
+    assert len(newer) == len(older) + 4
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:
@@ -188,10 +205,12 @@ def test_an_overlay_applies_and_a_second_time_changes_nothing(installed: control
     lines = _apply(installed, "-k", str(path)).splitlines()
     assert before == _versions(installed, path)
     # kubectl says `configured` of a rule whose default `scope: "*"` is not written out; the API server changes nothing.
-    other = [line for line in lines if not line.startswith("validatingadmissionpolicy.")]
+    other = [line for line in lines if not re.match("(validating|mutating)admissionpolicy[.]", line)]
     assert [line for line in other if not line.endswith(" unchanged")] == []
     assert len(lines) == len(before)
     expected = {_identity(b) for f in _reached(path) for b in _bodies(f) if "metadata" in b}
+    if overlay == "enforce-before-1.36":
+        expected = {identity for identity in expected if not identity[1].startswith("MutatingAdmissionPolicy")}
     assert set(before) == expected
 
 

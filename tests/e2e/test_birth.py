@@ -1,0 +1,172 @@
+"""Namespaces that are born enforced, with the operator away, and what it makes of them when it comes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
+
+_POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+_BEFORE = f"{LABEL}/level-before"
+BIRTH = {
+    f"{LABEL}/enforcement": "Deny",
+    PSA: "baseline",
+    f"{PSA}-version": "latest",
+    "pod-security.kubernetes.io/audit": "restricted",
+    "pod-security.kubernetes.io/audit-version": "latest",
+    "pod-security.kubernetes.io/warn": "restricted",
+    "pod-security.kubernetes.io/warn-version": "latest",
+}
+
+
+@pytest.fixture
+def ruled(unattended: World) -> Iterator[World]:
+    """The policy with rules by the label `kept`, and the operator away; afterwards as it was."""
+    before = unattended.admin.get(_POLICY).expect(200).body["spec"]
+    rules = [
+        {"selector": {"matchLabels": {"kept": "audit"}}, "mode": "Audit"},
+        {"selector": {"matchLabels": {"kept": "agents"}}, "enforce": "privileged"},
+        {"selector": {"matchLabels": {"kept": "strict"}}, "enforce": "restricted"},
+    ]
+    unattended.admin.patch(_POLICY, {"spec": {"rules": rules}}).expect(200)
+    unattended.operator.stop()
+    yield unattended
+    if not unattended.operator.running():
+        unattended.operator.start()
+    exempt = before["exemptNamespaces"]
+    unattended.admin.patch(_POLICY, {"spec": {"rules": [], "exemptNamespaces": exempt}}).expect(200)
+
+
+def _labels(world: World, name: str) -> dict[str, str]:
+    """Without the one that names it and those that the rules select by."""
+    return {
+        key: value for key, value in world.labels(name).items() if "/" in key and not key.endswith("/metadata.name")
+    }
+
+
+def _note(world: World, name: str) -> str | None:
+    note: str | None = world.metadata(name).get("annotations", {}).get(_BEFORE)
+    return note
+
+
+def _set(world: World, name: str, **values: str) -> None:
+    world.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": values}}).expect(200)
+
+
+def _requests(world: World, name: str) -> list[dict[str, Any]]:
+    """What the operator asked of that Namespace object, dry runs too."""
+    return [
+        event
+        for event in world.cluster.audit_events()
+        if event["user"]["username"] == OPERATOR
+        and event["verb"] == "patch"
+        and event["objectRef"]["resource"] == "namespaces"
+        and event["objectRef"]["name"] == name
+    ]
+
+
+def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> None:
+    """From its first moment; when the operator comes it writes one note, asks no gate, and tells once."""
+    name = ruled.namespace(deny=False)
+    assert _labels(ruled, name) == BIRTH
+    assert ruled.pod(name).status == 403
+    ruled.pod(name, "plain", hostNetwork=False).expect(201)
+    assert _requests(ruled, name) == []
+    ruled.operator.start()
+    ruled.until("it is taken up", lambda: ruled.enforced(name))
+    assert _labels(ruled, name) == BIRTH
+    assert _note(ruled, name) == ""
+    ruled.until("its Event", lambda: ruled.events(name) == [("Namespace", name, "LevelEnforced")])
+    assert [event["requestURI"].split("?")[0] for event in _requests(ruled, name)] == [f"/api/v1/namespaces/{name}"]
+    ruled.granted_pod(name)
+    assert ruled.labels(name)[PSA] == "privileged"
+
+
+def test_the_policy_says_what_comes_of_it(ruled: World) -> None:
+    """Where a rule says restricted, privileged or Audit, the level of birth is nobody's and follows."""
+    strict, agents, audit = (
+        ruled.namespace(deny=False, labels={"kept": kept}) for kept in ("strict", "agents", "audit")
+    )
+    for name in (strict, agents, audit):
+        assert _labels(ruled, name) == BIRTH
+    ruled.operator.start()
+    ruled.until("strict is tightened", lambda: _labels(ruled, strict) == {**BIRTH, PSA: "restricted"})
+    ruled.until("agents are let in", lambda: _labels(ruled, agents) == {**BIRTH, PSA: "privileged"})
+    level = {PSA, f"{PSA}-version"}
+    shown = {key: value for key, value in BIRTH.items() if key not in level} | {f"{LABEL}/enforcement": "Audit"}
+    ruled.until("audit is shown only", lambda: _labels(ruled, audit) == shown)
+    assert [_note(ruled, name) for name in (strict, agents, audit)] == ["", "", None]
+    # And from Enforce to Audit later: what birth wrote is not written back, there was nothing before.
+    _set(ruled, strict, kept="audit")
+    _set(ruled, agents, kept="audit")
+    for name in (strict, agents):
+        ruled.until(f"{name} is shown only", lambda name=name: _labels(ruled, name) == shown)
+        ruled.until("a pod is admitted", lambda name=name: ruled.pod(name).status == 201)
+
+
+def test_a_namespace_that_is_exempt_loses_all_of_it(ruled: World) -> None:
+    """Exempt by a name that label-at-birth does not know: the operator's one clean-up write leaves nothing."""
+    name = ruled.namespace(deny=False)
+    exempt = ruled.admin.get(_POLICY).body["spec"]["exemptNamespaces"]
+    ruled.admin.patch(_POLICY, {"spec": {"exemptNamespaces": [*exempt, name]}}).expect(200)
+    ruled.operator.start()
+    ruled.until("it is clean", lambda: _labels(ruled, name) == {})
+    assert _note(ruled, name) is None
+    assert len(_requests(ruled, name)) == 1
+    ruled.until("a pod is admitted", lambda: ruled.pod(name).status == 201)
+
+
+@pytest.mark.parametrize("given", ["privileged", "restricted"])
+def test_a_level_of_the_creator_is_his(ruled: World, given: str) -> None:
+    """Enforced until the operator comes; a looser one is tightened then, a stricter one stays, Audit restores it."""
+    name = ruled.namespace(deny=False, labels={PSA: given})
+    assert _labels(ruled, name) == {**BIRTH, PSA: given}
+    assert ruled.pod(name).status in {403, 422}
+    ruled.operator.start()
+    ruled.until("it is taken up", lambda: ruled.enforced(name))
+    assert _labels(ruled, name) == {**BIRTH, PSA: "baseline" if given == "privileged" else given}
+    assert _note(ruled, name) == given
+    _set(ruled, name, kept="audit")
+    ruled.until("it is his again", lambda: ruled.labels(name).get(f"{LABEL}/enforcement") == "Audit")
+    assert ruled.labels(name)[PSA] == given
+
+
+def test_what_server_side_apply_makes_of_it(ruled: World) -> None:
+    """A bare namespace made by apply has no managedFields until the next apply: nobody owns its level then either."""
+    name = "applied-twice"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    path = f"/api/v1/namespaces/{name}"
+    ruled.admin.apply(path, body, "argocd").expect(201)
+    ruled.operator.start()
+    ruled.until("it is taken up", lambda: ruled.enforced(name))
+    labelled = {**body, "metadata": {"name": name, "labels": {"team": "net"}}}
+    applied = ruled.admin.apply(path, labelled, "argocd").expect(200)
+    managers = [entry["manager"] for entry in applied.body["metadata"]["managedFields"]]
+    assert managers == ["argocd", "before-first-apply"]
+    ruled.granted_pod(name)
+
+
+def test_a_namespace_that_is_made_again_is_closed(ruled: World) -> None:
+    """With the operator away a namespace of the same name starts enforced, and an old grant line opens nothing."""
+    ruled.operator.start()
+    name = ruled.namespace()
+    ruled.granted_pod(name)
+    grants = ruled.metadata(name)["annotations"]
+    ruled.operator.stop()
+    ruled.admin.delete(f"/api/v1/namespaces/{name}").expect(200)
+    ruled.until("it is gone", lambda: ruled.admin.get(f"/api/v1/namespaces/{name}").status == 404, 60)
+    ruled.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "annotations": grants}}).expect(201)
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    ruled.until("its service account", lambda: ruled.admin.get(account).status == 200)
+    assert _labels(ruled, name) == BIRTH
+    assert ruled.pod(name).status == 403
+
+
+def test_only_a_diagnostic_has_a_deadline(world: World) -> None:
+    """Its pod ends a day after its start at the latest, whoever is gone; a pod of an Application runs on."""
+    diagnostic, application = world.namespace(), world.namespace()
+    world.granted_pod(diagnostic)
+    world.granted_pod(application, type="Application")
+    pods = [world.admin.get(f"{world.pods(name)}/capture").body["spec"] for name in (diagnostic, application)]
+    assert [spec.get("activeDeadlineSeconds") for spec in pods] == [86400, None]
