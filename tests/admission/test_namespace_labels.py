@@ -76,6 +76,19 @@ def test_our_keys_are_not_for_creators(governed: controlplane.Cluster, field: st
     workbench.sound(creator.post("/api/v1/namespaces?dryRun=All", plain)).expect(201)
 
 
+def test_deny_is_free_in_the_request_that_creates_and_never_after(make: Callable[..., tuple[Home, api.Api]]) -> None:
+    """label-at-birth writes it under the creator's name; a tenant turns enforcement neither on nor to another value."""
+    home, tenant = make()
+    creator = home.cluster.api(workbench.may(home.cluster, "creator", "namespaces", "create"))
+    for value, status in (("Deny", 201), ("Held", 422), ("Audit", 422), ("DENY", 422), ("", 422)):
+        body = {"metadata": {"generateName": "born-", "labels": {labels.ENFORCEMENT: value}}}
+        answer = workbench.sound(creator.post("/api/v1/namespaces?dryRun=All", body))
+        assert answer.status == status, (value, answer.message)
+    for subresource in ("", "/status", "/finalize"):
+        refused = put(tenant, home, subresource, labels={labels.ENFORCEMENT: "Deny"})
+        workbench.refused(refused, f"label {labels.ENFORCEMENT} is written by the operator only")
+
+
 def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]) -> None:
     """The cluster-wide verb setlevel, and the operator's service account, write all of it; update alone does not."""
     home, _ = make({PSA + "enforce": "restricted"})

@@ -172,16 +172,12 @@ def _level_before(namespace: snapshot.Namespace) -> dict[str, str | None]:
 
 
 def _born(namespace: snapshot.Namespace) -> bool:
-    """Whether label-at-birth wrote the level: enforced, nothing noted yet, and nobody else owns the label.
+    """Where nothing is noted: whether label-at-birth wrote the level, which is then enforced and owned by nobody else.
 
     What a mutating policy writes is owned by nobody in managedFields, what the creator writes by him
     (docs/adr/0009-born-enforced.md). Where somebody has removed the note, the level is the operator's: no other either.
     """
-    return (
-        namespace.enforcement is labels.Enforcement.DENY
-        and labels.LEVEL_BEFORE not in namespace.annotations
-        and labels.PSA_ENFORCE not in namespace.others
-    )
+    return namespace.enforcement is labels.Enforcement.DENY and labels.PSA_ENFORCE not in namespace.others
 
 
 def _audit_and_warn(namespace: snapshot.Namespace, wanted: policy.PodSecurity) -> dict[str, str | None]:

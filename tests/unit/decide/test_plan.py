@@ -193,7 +193,9 @@ def test_a_new_namespace_is_taken_up(policy: Any, gate: Any, action: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("policy", "action"), [(governed(), Action.ENFORCE), (AUDIT, Action.AUDIT), (EXEMPT, Action.RELEASE)]
+    ("policy", "action"),
+    [(governed(), Action.ENFORCE), (AUDIT, Action.AUDIT), (EXEMPT, Action.RELEASE)],
+    ids=["enforce", "audit", "exempt"],
 )
 def test_a_namespace_that_was_born_enforced_is_taken_up(policy: Any, action: str) -> None:
     """The first write is named after what the policy wants, though the labels of Deny stand there already."""
