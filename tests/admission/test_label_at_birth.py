@@ -122,6 +122,12 @@ def test_a_label_of_the_creator_stays(complete: controlplane.Cluster, given: str
     assert born(creator(complete).post(f"{NAMESPACES}?dryRun=All", named(pinned)).expect(201).body) == BIRTH | pinned
 
 
+def test_a_value_that_is_no_level_is_refused(complete: controlplane.Cluster) -> None:
+    """By Pod Security after the mutation, with the value in its message: so a mistake in the file would show."""
+    answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({labels.PSA_ENFORCE: "Baseline"})).expect(422)
+    assert f'{labels.PSA_ENFORCE}]: Invalid value: "Baseline"' in answer.message
+
+
 def test_a_creator_may_say_deny_and_nothing_else(complete: controlplane.Cluster) -> None:
     """Deny is what he would get; Held, Audit and anything else is refused, and grants, guard and notes beside it."""
     path = f"{NAMESPACES}?dryRun=All"
