@@ -30,18 +30,26 @@ PSA_VERSIONS: Final = tuple(f"{label}-version" for label in (PSA_ENFORCE, PSA_AU
 # The kubelet puts these on the API object of a static pod.
 MIRROR: Final = "kubernetes.io/config.mirror"
 
-# manifests/admission: the policy objects and their bindings.
-POLICIES: Final = tuple(
-    f"{name}.{GROUP}"
-    for name in (
-        "exception-writers",
-        "host-namespaces",
-        "namespace-labels",
-        "relaxed-namespace",
-        "relaxed-namespace-restricted",
-    )
+# Where Pod Security Admission is asked about pods that are never stored (manifests/base).
+PREVIEW_NAMESPACES: Final = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
+
+# manifests/admission: the policies that are bound to deny.
+POLICY_EXCEPTION_WRITERS: Final = f"exception-writers.{GROUP}"
+POLICY_HOST_NAMESPACES: Final = f"host-namespaces.{GROUP}"
+POLICY_NAMESPACE_LABELS: Final = f"namespace-labels.{GROUP}"
+POLICY_OPERATOR_LIMITS: Final = f"operator-limits.{GROUP}"
+POLICY_PREVIEW_DRY_RUN: Final = f"preview-dry-run.{GROUP}"
+POLICY_RELAXED_NAMESPACE: Final = f"relaxed-namespace.{GROUP}"
+POLICY_RELAXED_NAMESPACE_RESTRICTED: Final = f"relaxed-namespace-restricted.{GROUP}"
+POLICIES: Final = (
+    POLICY_EXCEPTION_WRITERS,
+    POLICY_HOST_NAMESPACES,
+    POLICY_NAMESPACE_LABELS,
+    POLICY_OPERATOR_LIMITS,
+    POLICY_PREVIEW_DRY_RUN,
+    POLICY_RELAXED_NAMESPACE,
+    POLICY_RELAXED_NAMESPACE_RESTRICTED,
 )
-POLICY_EXCEPTION_WRITERS, POLICY_HOST_NAMESPACES, POLICY_NAMESPACE_LABELS, POLICY_RELAXED_NAMESPACE = POLICIES[:4]
 
 
 class Level(enum.StrEnum):

@@ -1,6 +1,7 @@
 """Which exceptions become grants: what withholds one that is in order by itself, and the line of one that is not.
 
-A grant that lifts a level rests on every admission policy of ours; one that cannot be written as it is, is not cut.
+A grant rests on the admission policies that hold whoever it is not for; one that cannot be written as it is, is not
+cut.
 """
 
 import datetime
@@ -11,11 +12,17 @@ from typing import Final
 from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import guards, level, snapshot, validity
 
-_WHAT_RELAXING_RESTS_ON: Final = labels.POLICIES
+# operator-limits holds the operator and preview-dry-run two namespaces that nothing is granted in: without them no pod
+# is admitted that should not be, so taking grants for their sake would cost something and save nothing.
 _WHAT_GRANTING_RESTS_ON: Final = (
     labels.POLICY_EXCEPTION_WRITERS,
     labels.POLICY_HOST_NAMESPACES,
     labels.POLICY_NAMESPACE_LABELS,
+)
+WHAT_RELAXING_RESTS_ON: Final = (
+    *_WHAT_GRANTING_RESTS_ON,
+    labels.POLICY_RELAXED_NAMESPACE,
+    labels.POLICY_RELAXED_NAMESPACE_RESTRICTED,
 )
 
 
@@ -66,12 +73,12 @@ def _withheld(
 
 
 def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]:
-    """Which policies must be in place before a grant is written: all, where the level is lifted for it.
+    """Which policies must be in place before a grant is written: the guard too where the level is lifted for it.
 
     Where nothing is enforced (Audit, Held) a grant lifts nothing, so none is needed.
     """
     if needs_guard:
-        return _WHAT_RELAXING_RESTS_ON
+        return WHAT_RELAXING_RESTS_ON
     return _WHAT_GRANTING_RESTS_ON if settings.target is labels.Level.PRIVILEGED else ()
 
 

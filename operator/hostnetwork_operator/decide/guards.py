@@ -1,4 +1,4 @@
-"""Whether the admission policies that everything rests on are in place.
+"""Whether our admission policies are in place; which of them a grant rests on is said in `grants`.
 
 In place: the policy says failurePolicy Fail, a binding of it says Deny, neither is being deleted. A policy bound only
 to audit is somebody's configuration: nothing is refused by it, so nothing is relaxed on its account.

@@ -77,6 +77,19 @@ def test_exempt_stands_over_every_rule() -> None:
     assert (found.exempt, found.mode) == (True, None)
 
 
+@pytest.mark.parametrize("name", labels.PREVIEW_NAMESPACES)
+@pytest.mark.parametrize("state", [governed(), governed(exempt_namespaces=()), ABSENT, UNKNOWN])
+@pytest.mark.parametrize("stands", [{}, DENIED, RELAXED])
+def test_the_preview_namespaces_are_always_exempt(
+    name: str, state: snapshot.PolicyState, stands: dict[str, str]
+) -> None:
+    """Whatever the policy says, also without one, and whatever somebody has labelled them with."""
+    home = namespace(name=name, labels=stands)
+    found = level.settings_for(home, state)
+    assert (found.exempt, found.mode) == (True, None)
+    assert (stands == {}) == (level.changes(home, found, level.Decision(None), relaxed=False) == ({}, {}))
+
+
 @pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
 @pytest.mark.parametrize(
     ("stands", "target"),

@@ -219,7 +219,7 @@ def test_a_gate_that_has_to_be_asked_comes_first() -> None:
 # -- what withholds a grant -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", labels.POLICIES)
+@pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
 def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
     """Each of the four policies is needed to lift a level, whatever the type."""
     for kind in ("Diagnostic", "Application", "Infrastructure"):
@@ -232,7 +232,7 @@ def approved() -> exception.ExceptionStatus:
     return exception.ExceptionStatus(observed_generation=1, namespace_uid=UID)
 
 
-@pytest.mark.parametrize("name", labels.POLICIES)
+@pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
 @pytest.mark.parametrize(
     ("kind", "reason", "level"),
     [("Diagnostic", "GuardMissing", "baseline"), ("Application", "Active", None), ("Infrastructure", "Active", None)],
@@ -246,6 +246,16 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
     assert {"net": reason} == reasons(made)
     assert [level] * (level is not None) == [write.labels.get(labels.PSA_ENFORCE) for write in writes(made)]
     assert deletes(made) == []
+
+
+@pytest.mark.parametrize("name", [labels.POLICY_OPERATOR_LIMITS, labels.POLICY_PREVIEW_DRY_RUN])
+@pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
+def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind: str) -> None:
+    """Without operator-limits or preview-dry-run an exception is in force, and one that is granted stays."""
+    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    for home in (denied(), denied(subject)):
+        made = planned(seen(pod(), subject, namespace=home, guards=guards(missing=[name])))
+        assert ({"net": "Active"}, {"net"}, True) == (reasons(made), granted(made), made.relaxed)
 
 
 def test_a_guard_counts_after_five_seconds() -> None:

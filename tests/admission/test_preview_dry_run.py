@@ -1,0 +1,214 @@
+"""preview-dry-run: in the preview namespaces pods are asked about, and nothing ever runs."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.controlplane import api, operator
+from tests.controlplane import cluster as controlplane
+
+NAMESPACES = labels.PREVIEW_NAMESPACES
+FINALIZER = "example.com/kept"
+BAD = {"hostNetwork": True, "hostPID": True}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[controlplane.Cluster]:
+    """A control plane on which a pod ran in each preview namespace before the policies came."""
+    with controlplane.Cluster() as running:
+        for level in ("baseline", "restricted"):
+            operator.apply(running, "-f", str(operator.ROOT / f"manifests/base/preview-{level}-namespace.yaml"))
+        for name in NAMESPACES:
+            account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+            running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)
+            for old in ("first", "second"):
+                body = workbench.pod()
+                body["metadata"] = {"name": old, "finalizers": [FINALIZER]}
+                running.admin.post(f"/api/v1/namespaces/{name}/pods", body).expect(201)
+        operator.apply(running, "--server-side", "-f", str(operator.ROOT / "crds"))
+        operator.apply(running, "-k", str(operator.ROOT / "manifests" / "admission"))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
+    """That control plane, once the policies are in force."""
+    for name in NAMESPACES:
+        pods = f"/api/v1/namespaces/{name}/pods"
+
+        def refuses(pods: str = pods) -> bool:
+            answer = cluster.admin.post(pods, workbench.pod())
+            if answer.status == 201:  # the policy is not in force yet
+                cluster.admin.delete(f"{pods}/{answer.body['metadata']['name']}").expect(200)
+            return answer.status == 422
+
+        cluster.wait("preview-dry-run in force", refuses)
+    return cluster
+
+
+def asker(cluster: controlplane.Cluster, name: str, who: str) -> api.Api:
+    users = {
+        "administrator": lambda: cluster.kubeconfig,
+        "tenant": lambda: cluster.tenant(name),
+        "node": lambda: cluster.node_user("node-1"),
+        "operator": lambda: _operator_that_may_create_pods(cluster),
+    }
+    return cluster.api(users[who]())
+
+
+def _operator_that_may_create_pods(cluster: controlplane.Cluster) -> pathlib.Path:
+    account = workbench.operator(cluster)
+    rbac = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": "stolen"},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": labels.SYSTEM_NAMESPACE, "name": labels.MANAGER}],
+    }
+    cluster.admin.post(f"/apis/{rbac}/v1/clusterrolebindings", binding).expect(201, 409)
+    cluster.wait("its right", lambda: cluster.api(account).get("/api/v1/nodes").status == 200)
+    return account
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+@pytest.mark.parametrize("who", ["administrator", "tenant", "operator"])
+@pytest.mark.parametrize("spec", [{}, BAD], ids=["harmless", "host-namespaces"])
+def test_nobody_creates_a_pod(governed: controlplane.Cluster, name: str, who: str, spec: dict[str, Any]) -> None:
+    """Posted under a name or a generated one, or applied: every pod is refused, with what to do instead."""
+    client = asker(governed, name, who)
+    pods = f"/api/v1/namespaces/{name}/pods"
+    named = workbench.pod(**spec)
+    generated = {**named, "metadata": {"generateName": "any-"}}
+    applied = named["metadata"]["name"]
+    for answer in (
+        client.post(pods, named),
+        client.post(pods, generated),
+        client.apply(f"{pods}/{applied}", named, "somebody"),
+    ):
+        workbench.refused(answer, f'preview-dry-run: no pod runs in namespace "{name}"', "ask with --dry-run=server")
+    assert {"first", "second"} == _names(governed, name)
+
+
+def _names(cluster: controlplane.Cluster, name: str) -> set[str]:
+    return {body["metadata"]["name"] for body in cluster.admin.items(f"/api/v1/namespaces/{name}/pods")}
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_a_node_stores_no_mirror_pod_there(governed: controlplane.Cluster, name: str) -> None:
+    """A kubelet's own mirror pod, which NodeRestriction would let it store, is refused like all others."""
+    node = governed.admin.get("/api/v1/nodes/node-1").expect(200).body["metadata"]
+    body = workbench.pod(nodeName="node-1", hostNetwork=True)
+    body["metadata"]["annotations"] = {labels.MIRROR: "x"}
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": node["uid"], "controller": True}
+    body["metadata"]["ownerReferences"] = [owner]
+    client = asker(governed, name, "node")
+    client.post("/api/v1/namespaces/default/pods?dryRun=All", body).expect(201)
+    workbench.refused(client.post(f"/api/v1/namespaces/{name}/pods", body), "preview-dry-run: no pod runs")
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
+    governed: controlplane.Cluster, name: str
+) -> None:
+    """Admitted and not stored, each control that it breaks in the warning; a pod that breaks none warns of nothing."""
+    level = name.removeprefix("hostnetwork-preview-")
+    client = asker(governed, name, "tenant")
+    bad = workbench.pod({"securityContext": {"privileged": True}}, **BAD)
+    (warning,) = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", bad).expect(201).warnings
+    assert warning.startswith(f'would violate PodSecurity "{level}:latest": host namespaces')
+    assert "privileged" in warning
+    assert ("runAsNonRoot" in warning) == (level == "restricted")
+    good = workbench.pod(
+        {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}},
+        securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    )
+    answer = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", good).expect(201)
+    assert () == answer.warnings
+    assert {"first", "second"} == _names(governed, name)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_controllers_are_made_and_their_pods_refused(governed: controlplane.Cluster, name: str) -> None:
+    """Deployment, DaemonSet and Job are stored; what they ask for is refused, and they say so."""
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [workbench.container()]}}
+    apps, selector = f"/apis/apps/v1/namespaces/{name}", {"matchLabels": {"app": "a"}}
+    spec = {"selector": selector, "template": template}
+    governed.admin.post(f"{apps}/deployments", {"metadata": {"name": "a"}, "spec": spec}).expect(201)
+    governed.admin.post(f"{apps}/daemonsets", {"metadata": {"name": "b"}, "spec": spec}).expect(201)
+    once = {"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}
+    governed.admin.post(f"/apis/batch/v1/namespaces/{name}/jobs", {"metadata": {"name": "c"}, "spec": once}).expect(201)
+
+    def told() -> set[str]:
+        found = governed.admin.items(f"/api/v1/namespaces/{name}/events?fieldSelector=reason%3DFailedCreate")
+        return {event["involvedObject"]["kind"] for event in found if "preview-dry-run: no pod" in event["message"]}
+
+    governed.wait("three refusals told", lambda: told() == {"ReplicaSet", "DaemonSet", "Job"})
+    assert {"first", "second"} == _names(governed, name)
+    for path in (f"{apps}/deployments/a", f"{apps}/daemonsets/b", f"/apis/batch/v1/namespaces/{name}/jobs/c"):
+        governed.admin.delete(path).expect(200)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_the_name_that_it_is_selected_by_stays(governed: controlplane.Cluster, name: str) -> None:
+    """Whoever writes another kubernetes.io/metadata.name, or all labels away, by any path, changes nothing."""
+    path = f"/api/v1/namespaces/{name}"
+    key = "kubernetes.io/metadata.name"
+    before = governed.admin.get(path).expect(200).body
+    for subresource in ("", "/status", "/finalize"):
+        for given in ({key: "other"}, {key: ""}, {}):
+            body = governed.admin.get(path).expect(200).body
+            body["metadata"]["labels"] = given
+            governed.admin.put(path + subresource, body)
+            assert governed.admin.get(path).expect(200).body["metadata"]["labels"][key] == name
+            workbench.refused(governed.admin.post(f"{path}/pods", workbench.pod()), "preview-dry-run")
+    governed.admin.patch(path, {"metadata": {"labels": before["metadata"]["labels"]}}).expect(200)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_a_pod_that_was_there_before_gets_no_ephemeral_container(governed: controlplane.Cluster, name: str) -> None:
+    """Not even a harmless one; a dry run may ask."""
+    path = f"/api/v1/namespaces/{name}/pods/first/ephemeralcontainers"
+    change = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": workbench.IMAGE}]}}
+    for who in ("administrator", "tenant"):
+        client = asker(governed, name, who)
+        answer = client.patch(path, change, content_type=api.STRATEGIC)
+        workbench.refused(answer, f'preview-dry-run: no pod runs in namespace "{name}"')
+        client.patch(f"{path}?dryRun=All", change, content_type=api.STRATEGIC).expect(200)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_what_ends_a_pod_and_a_namespace_passes(governed: controlplane.Cluster, name: str) -> None:
+    """Labels, status, finalizers, eviction, deletecollection, service accounts, deletion of all: none is held up."""
+    namespace = f"/api/v1/namespaces/{name}"
+    first, second = f"{namespace}/pods/first", f"{namespace}/pods/second"
+    tenant = asker(governed, name, "tenant")
+    tenant.post(f"{namespace}/serviceaccounts", {"metadata": {"name": "another"}}).expect(201)
+    tenant.patch(first, {"metadata": {"labels": {"a": "b"}}}).expect(200)
+    tenant.patch(f"{first}/status", {"status": {"message": "m"}}).expect(200)
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "second", "namespace": name}}
+    tenant.post(f"{second}/eviction", eviction).expect(201)
+    tenant.patch(second, {"metadata": {"finalizers": None}}).expect(200)
+    governed.wait("it is gone", lambda: governed.admin.get(second).status == 404)
+    tenant.request("DELETE", f"{namespace}/pods").expect(200)
+    governed.admin.delete(namespace).expect(200)
+    tenant.patch(first, {"metadata": {"finalizers": None}}).expect(200)
+    governed.wait("all of it is gone", lambda: governed.admin.get(namespace).status == 404)
+    level = name.removeprefix("hostnetwork-preview-")
+    operator.apply(governed, "-f", str(operator.ROOT / f"manifests/base/preview-{level}-namespace.yaml"))
+    account = f"{namespace}/serviceaccounts/default"
+    governed.wait("its service account", lambda: governed.admin.get(account).status == 200)
+    workbench.refused(governed.admin.post(f"{namespace}/pods", workbench.pod()), "preview-dry-run")
+
+
+@pytest.mark.parametrize("spec", [{}, BAD], ids=["harmless", "host-namespaces"])
+def test_elsewhere_nothing_is_refused(governed: controlplane.Cluster, spec: dict[str, Any]) -> None:
+    """Also in a namespace that carries the same labels and nearly the same name."""
+    given = {"pod-security.kubernetes.io/warn": "baseline", "app.kubernetes.io/name": "hostnetwork-operator"}
+    metadata = {"name": "hostnetwork-preview", "labels": given}
+    governed.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201, 409)
+    path = "/api/v1/namespaces/hostnetwork-preview"
+    governed.wait("its account", lambda: governed.admin.get(f"{path}/serviceaccounts/default").status == 200)
+    governed.admin.post(f"{path}/pods", workbench.pod(**spec)).expect(201)
