@@ -126,7 +126,7 @@ def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
         securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
     )
     answer = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", good).expect(201)
-    assert () == answer.warnings
+    assert answer.warnings == ()
     assert {"first", "second"} == _names(governed, name)
 
 

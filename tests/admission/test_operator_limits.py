@@ -1,0 +1,605 @@
+"""operator-limits: the operator's own account does what the operator does, and nothing else.
+
+The account's real token is used. `stolen` has the rights that are shipped; `omnipotent` is the same account with
+cluster-admin, so that what refuses is the policy and not RBAC.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.controlplane import api, operator
+from tests.controlplane import cluster as controlplane
+
+_numbers = itertools.count(1)
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+CUSTOM = f"/apis/{labels.API_VERSION}"
+SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
+GRANT = labels.GRANT_PREFIX
+DENIED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline"}
+RELAXED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[controlplane.Cluster]:
+    """A control plane of this module's own with the enforce overlay, and agents in the system's namespaces."""
+    with controlplane.Cluster() as running:
+        operator.install(running, "enforce")
+        for name in SYSTEM:
+            account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+            running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)
+            agent = workbench.pod(hostNetwork=True)
+            agent["metadata"]["name"] = "agent"
+            running.admin.post(f"/api/v1/namespaces/{name}/pods", agent).expect(201)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stolen(cluster: controlplane.Cluster) -> api.Api:
+    """The operator's token, once operator-limits is in force."""
+    client = cluster.api(cluster.service_account(labels.SYSTEM_NAMESPACE, labels.MANAGER))
+    forged = {"metadata": {"labels": {"team": "mine"}}}
+    cluster.wait("operator-limits", lambda: client.patch("/api/v1/namespaces/default?dryRun=All", forged).status == 422)
+    return client
+
+
+@pytest.fixture
+def omnipotent(cluster: controlplane.Cluster, stolen: api.Api) -> Iterator[api.Api]:
+    """The same account while RBAC lets it do everything."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    subject = {"kind": "ServiceAccount", "namespace": labels.SYSTEM_NAMESPACE, "name": labels.MANAGER}
+    binding = {"metadata": {"name": "by-mistake"}, "roleRef": role, "subjects": [subject]}
+    cluster.admin.post(f"{RBAC}/clusterrolebindings", binding).expect(201)
+    cluster.wait("its rights", lambda: stolen.get("/api/v1/secrets").status == 200)
+    yield stolen
+    cluster.admin.delete(f"{RBAC}/clusterrolebindings/by-mistake").expect(200)
+    cluster.wait("the end of its rights", lambda: stolen.get("/api/v1/secrets").status == 403)
+
+
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def make(cluster: controlplane.Cluster) -> Make:
+    """Makes a namespace with these labels and annotations; gives its path."""
+
+    def made(
+        values: dict[str, str] | None = None, notes: dict[str, str] | None = None, finalizers: tuple[str, ...] = ()
+    ) -> str:
+        name = f"limits-{next(_numbers)}"
+        metadata = {"name": name, "labels": values or {}, "annotations": notes or {}, "finalizers": list(finalizers)}
+        cluster.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201)
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        cluster.wait("its service account", lambda: cluster.admin.get(account).status == 200)
+        return f"/api/v1/namespaces/{name}"
+
+    return made
+
+
+def write(
+    client: api.Api,
+    path: str,
+    values: dict[str, str | None] | None = None,
+    notes: dict[str, str | None] | None = None,
+    **metadata: Any,
+) -> api.Response:
+    body = {"metadata": {"labels": values or {}, "annotations": notes or {}, **metadata}}
+    return workbench.sound(client.patch(path, body))
+
+
+def place(cluster: controlplane.Cluster, path: str, name: str = "", **spec: Any) -> str:
+    """Puts a pod there as an administrator; gives its path."""
+    body = workbench.pod(**spec)
+    body["metadata"]["name"] = name or body["metadata"]["name"]
+    cluster.admin.post(f"{path}/pods", body).expect(201)
+    return f"{path}/pods/{body['metadata']['name']}"
+
+
+# -- what it does -----------------------------------------------------------------------------------------------------
+
+Sequence = list[tuple[dict[str, str | None], dict[str, str | None]]]
+WORK: dict[str, tuple[dict[str, str], dict[str, str], Sequence]] = {
+    "enforce, relax, restore": (
+        {"team": "a", labels.PSA_ENFORCE: "privileged"},
+        {"note": "b"},
+        [
+            ({labels.PSA_AUDIT: "restricted", labels.PSA_WARN: "restricted"}, {labels.HELD_BY: "since x: a pod"}),
+            ({labels.ENFORCEMENT: "Held"}, {}),
+            ({**DENIED, labels.PSA_VERSIONS[0]: "latest"}, {labels.LEVEL_BEFORE: "privileged", labels.HELD_BY: None}),
+            ({**RELAXED}, {GRANT + "a": "line", GRANT + "b": "line"}),
+            ({}, {GRANT + "a": "shorter"}),
+            ({labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None, GRANT + "b": None}),
+            ({labels.PSA_ENFORCE: "restricted", labels.GUARD: "restricted"}, {}),
+        ],
+    ),
+    "a target of privileged": ({}, {}, [({**DENIED, labels.PSA_ENFORCE: "privileged"}, {labels.LEVEL_BEFORE: ""})]),
+    "to Audit, where nothing stood before": (
+        RELAXED,
+        {labels.LEVEL_BEFORE: "", GRANT + "a": "line"},
+        [({labels.ENFORCEMENT: "Audit", labels.GUARD: None, labels.PSA_ENFORCE: None}, {labels.LEVEL_BEFORE: None})],
+    ),
+    "to Audit, where another level stood before": (
+        DENIED,
+        {labels.LEVEL_BEFORE: "privileged"},
+        [({labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: "privileged"}, {labels.LEVEL_BEFORE: None})],
+    ),
+    "to exempt": (
+        {**RELAXED, labels.PSA_AUDIT: "restricted"},
+        {labels.LEVEL_BEFORE: "restricted", GRANT + "a": "line"},
+        [
+            ({}, {GRANT + "a": None}),
+            (
+                {
+                    labels.ENFORCEMENT: None,
+                    labels.GUARD: None,
+                    labels.PSA_AUDIT: None,
+                    labels.PSA_ENFORCE: "restricted",
+                },
+                {labels.LEVEL_BEFORE: None},
+            ),
+        ],
+    ),
+    "repairs of what somebody removed": ({}, {labels.LEVEL_BEFORE: "", labels.HELD_BY: "x"}, [(DENIED, {})]),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_the_operators_writes_of_a_namespace_pass(stolen: api.Api, make: Make, name: str) -> None:
+    """Each step of each way that a namespace goes, and the gate's dry run at any time."""
+    values, notes, steps = WORK[name]
+    path = make(values, notes)
+    for labelled, noted in steps:
+        for level in ("baseline", "restricted", "privileged"):
+            write(stolen, f"{path}?dryRun=All", {labels.PSA_ENFORCE: level}).expect(200)
+        write(stolen, path, dict(labelled), dict(noted)).expect(200)
+
+
+def test_the_operators_writes_of_pods_pass(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
+    """Each verdict is written through pods/status and taken off; pods with each host namespace are deleted."""
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        path = place(cluster, make(), **{field: True})
+        for verdict in ("Uncovered", "Expired", "Static", "Unknown", None):
+            write(stolen, f"{path}/status", {labels.VERDICT: verdict}).expect(200)
+        stolen.delete(path, {"gracePeriodSeconds": 0}).expect(200)
+
+
+MANY: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "20,000 annotations": ({}, {f"a/{number}": "" for number in range(20_000)}),
+    "as many as fit": ({}, {f"{number:x}a": "" for number in range(36_000)}),
+    "60,000 labels": ({f"a{number:x}a": "" for number in range(60_000)}, {}),
+    "as many as are looped over, with long keys": (
+        {f"{number}.{'a' * 60}.{'b' * 60}.{'c' * 60}/{'e' * 63}": "v" * 63 for number in range(980)},
+        {f"{number:03d}.{'a' * 60}.{'b' * 60}/{'e' * 63}": "" for number in range(930)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.Api, make: Make, name: str) -> None:
+    """No loop costs more than CEL allows: the restore passes, and so do the next grant and its end."""
+    values, notes = MANY[name]
+    path = make({**values, **RELAXED}, {**notes, GRANT + "a": "line", labels.LEVEL_BEFORE: ""})
+    write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None}).expect(200)
+    write(stolen, path, {labels.PSA_ENFORCE: "privileged"}, {GRANT + "b": "line"}).expect(200)
+    released: dict[str, str | None] = {labels.ENFORCEMENT: None, labels.GUARD: None, labels.PSA_ENFORCE: None}
+    write(stolen, path, released, {GRANT + "b": None, labels.LEVEL_BEFORE: None}).expect(200)
+
+
+def test_a_pod_with_many_labels_is_flagged(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
+    """A tenant cannot hide a pod behind labels that cost too much to look at."""
+    body = workbench.pod(hostNetwork=True)
+    body["metadata"]["labels"] = {f"a{number:x}a": "" for number in range(40_000)}
+    path = make()
+    cluster.admin.post(f"{path}/pods", body).expect(201)
+    write(stolen, f"{path}/pods/{body['metadata']['name']}/status", {labels.VERDICT: "Uncovered"}).expect(200)
+
+
+# -- what it does not do, by the policy alone -------------------------------------------------------------------------
+
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"labels": {"team": "mine"}}, "got a change of another label"),
+    ({"labels": {"present": "changed"}}, "got a change of another label"),
+    ({"labels": {"present": None}}, "got a change of another label"),
+    ({"labels": {"istio-injection": "disabled", labels.PSA_WARN: "baseline"}}, "got a change of another label"),
+    ({"labels": {labels.VERDICT: "Uncovered"}}, "got a change of another label"),
+    ({"labels": {labels.GROUP + "/anything": "x"}}, "got a change of another label"),
+    ({"annotations": {"team": "mine"}}, "got a change of another annotation"),
+    ({"annotations": {"present": "changed"}}, "got a change of another annotation"),
+    ({"annotations": {"present": None}}, "got a change of another annotation"),
+    ({"annotations": {labels.GROUP + "/anything": "x"}}, "got a change of another annotation"),
+    ({"annotations": {"grant.example.com/a": "x"}}, "got a change of another annotation"),
+    ({"finalizers": []}, "got a change of spec, finalizers or ownerReferences"),
+    ({"finalizers": ["example.com/kept", "example.com/more"]}, "got a change of spec, finalizers or ownerReferences"),
+    (
+        {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "x"}]},
+        "got a change of spec, finalizers or ownerReferences",
+    ),
+]
+
+
+@pytest.mark.parametrize("dry", [False, True], ids=["real", "dry"])
+@pytest.mark.parametrize(("metadata", "text"), OTHERS, ids=[str(metadata) for metadata, _ in OTHERS])
+def test_nothing_of_others_on_a_namespace(
+    stolen: api.Api, make: Make, metadata: dict[str, Any], text: str, dry: bool
+) -> None:
+    """Other labels and annotations, finalizers, owners: alone, with a write that is its own, and by every patch."""
+    path = make({"present": "x", **DENIED}, {"present": "x"}, ("example.com/kept",)) + ("?dryRun=All" if dry else "")
+    workbench.refused(stolen.patch(path, {"metadata": metadata}), "operator-limits", text)
+    own = {"metadata": {**metadata, "labels": {**metadata.get("labels", {}), labels.PSA_AUDIT: "restricted"}}}
+    workbench.refused(stolen.patch(path, own), "operator-limits", text)
+    if "finalizers" not in metadata:  # which a strategic patch adds to
+        workbench.refused(stolen.patch(path, {"metadata": metadata}, api.STRATEGIC), "operator-limits", text)
+
+
+VALUES: list[tuple[str, dict[str, str], dict[str, str], dict[str, str | None], dict[str, str | None], str]] = [
+    ("no such enforcement", {}, {}, {labels.ENFORCEMENT: "Off"}, {}, "the label enforcement is Deny, Held or Audit"),
+    ("no such guard", DENIED, {}, {labels.GUARD: "privileged"}, {}, "guard is set to baseline or restricted"),
+    ("an odd guard", DENIED, {}, {labels.GUARD: "none"}, {}, "guard is set to baseline or restricted"),
+    ("a guard in Audit", {labels.ENFORCEMENT: "Audit"}, {}, {labels.GUARD: "baseline"}, {}, "guard is set to baseline"),
+    ("loosened, not governed", {labels.PSA_ENFORCE: "baseline"}, {}, {labels.PSA_ENFORCE: "privileged"}, {}, ""),
+    ("taken away, not governed", {labels.PSA_ENFORCE: "baseline"}, {}, {labels.PSA_ENFORCE: None}, {}, ""),
+    ("tightened, not governed", {}, {}, {labels.PSA_ENFORCE: "restricted"}, {}, ""),
+    (
+        "loosened with enforcement",
+        DENIED,
+        {labels.LEVEL_BEFORE: "baseline"},
+        {labels.ENFORCEMENT: None, labels.PSA_ENFORCE: "privileged"},
+        {},
+        'got enforce from "baseline" to "privileged"',
+    ),
+    (
+        "taken away with enforcement",
+        DENIED,
+        {labels.LEVEL_BEFORE: "baseline"},
+        {labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None},
+        {labels.LEVEL_BEFORE: None},
+        'got enforce from "baseline" to ""',
+    ),
+    ("a made-up level before", {}, {}, {}, {labels.LEVEL_BEFORE: "privileged"}, "level-before comes with"),
+    ("a made-up one with Deny", {}, {}, dict(DENIED), {labels.LEVEL_BEFORE: "privileged"}, "level-before comes with"),
+    ("a changed one", DENIED, {labels.LEVEL_BEFORE: ""}, {}, {labels.LEVEL_BEFORE: "privileged"}, "level-before comes"),
+    (
+        "one that goes, in Deny",
+        DENIED,
+        {labels.LEVEL_BEFORE: ""},
+        {},
+        {labels.LEVEL_BEFORE: None},
+        "level-before comes",
+    ),
+    ("65 grants", DENIED, {}, {}, {f"{GRANT}{number}": "line" for number in range(65)}, "at most 64 grants, got more"),
+    (
+        "one grant more",
+        DENIED,
+        {f"{GRANT}{number}": "line" for number in range(64)},
+        {},
+        {GRANT + "more": "line"},
+        "at most 64 grants, got more",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", VALUES, ids=[case[0] for case in VALUES])
+def test_no_value_on_a_namespace_that_it_never_writes(stolen: api.Api, make: Make, case: tuple[Any, ...]) -> None:
+    """Words that are none, a level without enforcement, a level-before that never stood there, more than 64 grants."""
+    _, values, notes, labelled, noted, text = case
+    message = text or "where enforcement is not Deny the operator writes the level of Pod Security Admission back"
+    workbench.refused(write(stolen, make(values, notes), labelled, noted), "operator-limits", message)
+
+
+def test_grants_beyond_the_limit_can_go(stolen: api.Api, make: Make) -> None:
+    """Where an administrator has put more than 64, one after the other can be taken."""
+    path = make(DENIED, {f"{GRANT}{number}": "line" for number in range(70)})
+    write(stolen, path, {}, {GRANT + "0": None}).expect(200)
+    write(stolen, path, {}, {GRANT + "1": None, GRANT + "new": "line"}).expect(200)
+
+
+@pytest.mark.parametrize("name", [*SYSTEM, *labels.PREVIEW_NAMESPACES])
+def test_nothing_is_written_into_a_system_namespace_that_nobody_governs(
+    cluster: controlplane.Cluster, stolen: api.Api, name: str
+) -> None:
+    """No level that would stop the system's pods, no grant; what is there can go; one label by a person opens it."""
+    path = f"/api/v1/namespaces/{name}"
+    text = f'the operator writes nothing into namespace "{name}" unless it is governed'
+    for values, notes in (
+        ({labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "restricted"}, {labels.LEVEL_BEFORE: ""}),
+        ({labels.ENFORCEMENT: "Audit"}, {}),
+        ({labels.PSA_AUDIT: "restricted"}, {}),
+        ({}, {GRANT + "a": "line"}),
+    ):
+        before = cluster.admin.get(path).expect(200).body["metadata"]["labels"].get(labels.PSA_ENFORCE, "")
+        given = {key: before if key == labels.LEVEL_BEFORE else value for key, value in notes.items()}
+        workbench.refused(write(stolen, path, dict(values), dict(given)), text, "enforcement=Audit once")
+    cluster.admin.patch(path, {"metadata": {"annotations": {GRANT + "old": "line"}}}).expect(200)
+    workbench.refused(write(stolen, path, {}, {GRANT + "old": "other"}), text)
+    write(stolen, path, {}, {GRANT + "old": None}).expect(200)
+    cluster.admin.patch(path, {"metadata": {"labels": {labels.ENFORCEMENT: "Audit"}}}).expect(200)
+    write(stolen, path, {labels.PSA_AUDIT: "restricted"}, {GRANT + "a": "line"}).expect(200)
+    write(stolen, path, {labels.ENFORCEMENT: None, labels.PSA_AUDIT: None}, {GRANT + "a": None}).expect(200)
+
+
+def test_no_other_request_about_namespaces(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
+    """Not created, deleted, finalized, or written through /status; not by deletecollection either."""
+    path = make(DENIED)
+    body = cluster.admin.get(path).expect(200).body
+    del body["metadata"]["resourceVersion"]  # controllers write it too
+    text = "of namespaces and pods the operator updates namespaces and pods/status and deletes pods, got "
+    created = omnipotent.post("/api/v1/namespaces", {"metadata": {"name": "another"}})
+    workbench.refused(created, text + "CREATE namespaces")
+    workbench.refused(omnipotent.delete(path), text + "DELETE namespaces")
+    labelled = {"metadata": {"labels": {labels.PSA_AUDIT: "baseline"}}}
+    workbench.refused(omnipotent.patch(f"{path}/status", labelled), text + "UPDATE namespaces/status")
+    emptied = {**body, "spec": {"finalizers": []}}
+    workbench.refused(omnipotent.put(f"{path}/finalize", emptied), text + "UPDATE namespaces/finalize")
+    replaced = {**body, "metadata": {**body["metadata"], "labels": {**body["metadata"]["labels"], "team": "mine"}}}
+    workbench.refused(omnipotent.put(path, replaced), "got a change of another label")
+    applied = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": body["metadata"]["name"], "labels": {"a": "b"}},
+    }
+    workbench.refused(omnipotent.apply(path, applied, labels.MANAGER, force=True), "got a change of another label")
+
+
+def test_no_other_request_about_pods(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
+    """Not patched or replaced, entered, evicted or bound, and none gets an ephemeral container."""
+    home = make()
+    path = place(cluster, home, hostNetwork=True)
+    body = cluster.admin.get(path).expect(200).body
+    del body["metadata"]["resourceVersion"]  # controllers write it too
+    name = body["metadata"]["name"]
+    text = "of namespaces and pods the operator updates namespaces and pods/status and deletes pods, got "
+    labelled = {"metadata": {"labels": {labels.VERDICT: "Uncovered"}}}
+    workbench.refused(omnipotent.patch(path, labelled), text + "UPDATE pods;")
+    replaced = {**body, "metadata": {**body["metadata"], "labels": {"a": "b"}}}
+    workbench.refused(omnipotent.put(path, replaced), text + "UPDATE pods;")
+    ephemeral = {"spec": {"ephemeralContainers": [{"name": "d", "image": workbench.IMAGE}]}}
+    answer = omnipotent.patch(f"{path}/ephemeralcontainers", ephemeral, api.STRATEGIC)
+    workbench.refused(answer, text + "UPDATE pods/ephemeralcontainers;")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    workbench.refused(omnipotent.post(f"{path}/eviction", eviction), text + "CREATE pods/eviction;")
+    target = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name},
+        "target": {"kind": "Node", "name": "node-1"},
+    }
+    workbench.refused(omnipotent.post(f"{path}/binding", target), text + "CREATE pods/binding;")
+    for subresource, query in (
+        ("exec", "?command=id&stdout=true"),
+        ("attach", "?stdout=true"),
+        ("portforward", "?ports=80"),
+        ("proxy", ""),
+    ):
+        for method in ("GET", "POST"):
+            answer = omnipotent.request(method, f"{path}/{subresource}{query}")
+            workbench.refused(answer, text + f"CONNECT pods/{subresource};")
+
+
+POD_STATUS: list[dict[str, Any]] = [
+    {"status": {"phase": "Failed"}},
+    {"status": {"message": "x"}},
+    {"status": {"conditions": [{"type": "Ready", "status": "False"}]}},
+    {"metadata": {"labels": {"app": "other"}}},
+    {"metadata": {"labels": {"new": "x"}}},
+    {"metadata": {"labels": {"app": None}}},
+    {"metadata": {"annotations": {"new": "x"}}},
+    {"metadata": {"finalizers": ["example.com/held"]}},
+]
+
+
+@pytest.mark.parametrize("change", POD_STATUS, ids=str)
+def test_through_the_status_of_a_pod_nothing_but_the_verdict(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, change: dict[str, Any]
+) -> None:
+    """Alone and together with a verdict; a status says which endpoints a Service has."""
+    path = place(cluster, make(), hostNetwork=True)
+    cluster.admin.patch(path, {"metadata": {"labels": {"app": "a"}}}).expect(200)
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    cluster.admin.patch(f"{path}/status", ready).expect(200)
+    metadata = change.get("metadata", {})
+    both = {**change, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), labels.VERDICT: "Uncovered"}}}
+    for body in (change, both):
+        message = workbench.refused(
+            stolen.patch(f"{path}/status", body), "of a pod the operator writes the verdict label"
+        )
+        assert "operator-limits" in message
+
+
+@pytest.mark.parametrize("verdict", ["Covered", "Exempt", "", "x"])
+def test_no_verdict_that_is_never_written(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, verdict: str
+) -> None:
+    """Covered and Exempt are shown by the absence of the label. An empty one says nothing, and is let through."""
+    path = place(cluster, make(), hostNetwork=True)
+    answer = write(stolen, f"{path}/status", {labels.VERDICT: verdict})
+    if verdict:
+        workbench.refused(answer, "the verdict label is Uncovered, Expired, Static or Unknown, got something else")
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_no_pod_of_the_system_is_deleted(omnipotent: api.Api, cluster: controlplane.Cluster, name: str) -> None:
+    """One by one, by deletecollection, in a dry run."""
+    pods = f"/api/v1/namespaces/{name}/pods"
+    text = "operator-limits: the operator deletes no pod in kube-system, kube-public and kube-node-lease"
+    for path in (f"{pods}/agent", f"{pods}/agent?dryRun=All", pods):
+        workbench.refused(omnipotent.delete(path), text)
+    assert "deletionTimestamp" not in cluster.admin.get(f"{pods}/agent").expect(200).body["metadata"]
+
+
+def test_no_ordinary_pod_is_deleted(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
+    """One by one, by deletecollection, in a dry run; host-namespace pods beside it are."""
+    home = make()
+    path = place(cluster, home)
+    text = "operator-limits: the operator deletes pods with hostNetwork, hostPID or hostIPC"
+    for target in (path, f"{path}?dryRun=All", f"{home}/pods"):
+        workbench.refused(omnipotent.delete(target), text)
+    shares = place(cluster, home, hostNetwork=True)
+    omnipotent.delete(shares).expect(200)
+    assert "deletionTimestamp" not in cluster.admin.get(path).expect(200).body["metadata"]
+
+
+def test_no_mirror_pod_is_deleted(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
+    """A static pod runs on, and nobody would see it."""
+    node = cluster.admin.get("/api/v1/nodes/node-1").expect(200).body["metadata"]
+    home = make()
+    body = workbench.pod(nodeName="node-1", hostNetwork=True)
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": node["uid"], "controller": True}
+    body["metadata"] |= {"annotations": {labels.MIRROR: "x"}, "ownerReferences": [owner]}
+    cluster.api(cluster.node_user("node-1")).post(f"{home}/pods", body).expect(201)
+    answer = stolen.delete(f"{home}/pods/{body['metadata']['name']}")
+    workbench.refused(answer, "operator-limits: the operator deletes no mirror pod")
+
+
+def test_nobody_else_is_held(cluster: controlplane.Cluster, make: Make) -> None:
+    """Administrators, controllers and kubelets do all of it; a namespace with pods in it is deleted."""
+    home = make({"present": "x"}, {}, ("example.com/kept",))
+    path = place(cluster, home, nodeName="node-1")
+    node = cluster.api(cluster.node_user("node-1"))
+    node.patch(f"{path}/status", {"status": {"message": "m"}}).expect(200)
+    write(cluster.admin, home, {"present": None, "team": "a"}, {"note": "b"}, finalizers=None).expect(200)
+    cluster.admin.delete(home).expect(200)
+    cluster.wait("it is gone", lambda: cluster.admin.get(home).status == 404)
+
+
+# -- what the stolen token cannot do as the operator is installed -----------------------------------------------------
+
+
+def _forbidden() -> list[tuple[str, str, Any]]:
+    """Method, path and body of requests that a thief would like; in {home} runs an ordinary pod."""
+    pod, new = workbench.pod(hostNetwork=True), {"metadata": {"name": "new"}}
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    me = [{"kind": "ServiceAccount", "namespace": labels.SYSTEM_NAMESPACE, "name": labels.MANAGER}]
+    admin = {**new, "roleRef": role, "subjects": me}
+    own = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}"
+    exceptions = CUSTOM + "/namespaces/{name}/hostnetworkexceptions"
+    policy = f"{CUSTOM}/hostnetworkexceptionpolicies"
+    tokens = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    audit = {"spec": {"validationActions": ["Audit"]}}
+    guard = f"{ADMISSION}/validatingadmissionpolicies/{labels.POLICY_HOST_NAMESPACES}"
+    bound = f"{ADMISSION}/validatingadmissionpolicybindings/operator-limits-deny.{labels.GROUP}"
+    return [
+        # Whoever reads these is somebody else.
+        ("GET", "/api/v1/secrets", None),
+        ("GET", f"{own}/secrets", None),
+        ("POST", f"{own}/secrets", new),
+        ("GET", "/api/v1/configmaps", None),
+        ("POST", f"{own}/configmaps", new),
+        ("POST", f"{own}/serviceaccounts/{labels.MANAGER}/token", tokens),
+        ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/default/token", tokens),
+        ("POST", "{home}/serviceaccounts", new),
+        ("GET", f"{RBAC}/clusterrolebindings", None),
+        ("POST", f"{RBAC}/clusterrolebindings", admin),
+        ("POST", f"{RBAC}/namespaces/kube-system/rolebindings", admin),
+        ("POST", f"{RBAC}/clusterroles", {**new, "rules": everything}),
+        ("PATCH", f"{RBAC}/clusterroles/{labels.MANAGER}", {"rules": everything}),
+        ("DELETE", f"{RBAC}/clusterroles/{labels.MANAGER}", None),
+        ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests", new),
+        # Pods.
+        ("POST", "{home}/pods", pod),
+        ("POST", "{home}/pods?dryRun=All", pod),
+        ("POST", "/api/v1/namespaces/kube-system/pods", pod),
+        *(("POST", f"/api/v1/namespaces/{name}/pods", pod) for name in labels.PREVIEW_NAMESPACES),
+        ("PATCH", "{home}/pods/plain", {"metadata": {"labels": {labels.VERDICT: "Uncovered"}}}),
+        ("PATCH", "{home}/pods/plain/ephemeralcontainers", {"spec": {}}),
+        ("PATCH", "{home}/pods/plain/resize", {"spec": {}}),
+        ("PATCH", "{home}/pods/plain/status", {"status": {"phase": "Failed"}}),
+        ("PATCH", "{home}/pods/plain/status", {"metadata": {"labels": {"app": "b"}}}),
+        ("PATCH", "{home}/pods/plain/status", {"metadata": {"finalizers": ["a.example.com/b"]}}),
+        ("GET", "{home}/pods/plain/log", None),
+        ("POST", "{home}/pods/plain/exec?command=id&stdout=true", None),
+        ("GET", "{home}/pods/plain/exec?command=id&stdout=true", None),
+        ("POST", "{home}/pods/plain/attach?stdout=true", None),
+        ("POST", "{home}/pods/plain/portforward?ports=80", None),
+        ("GET", "{home}/pods/plain/proxy/", None),
+        ("POST", "{home}/pods/plain/eviction", {"metadata": {"name": "plain"}}),
+        ("POST", "{home}/pods/plain/binding", {"metadata": {"name": "plain"}, "target": {"name": "node-1"}}),
+        ("DELETE", "{home}/pods/plain", None),
+        ("DELETE", "{home}/pods", None),
+        ("DELETE", "/api/v1/namespaces/kube-system/pods/agent", None),
+        ("DELETE", "/api/v1/namespaces/kube-system/pods", None),
+        # What makes pods.
+        ("POST", "/apis/apps/v1/namespaces/{name}/deployments", new),
+        ("POST", "/apis/apps/v1/namespaces/kube-system/daemonsets", new),
+        ("POST", "/apis/batch/v1/namespaces/{name}/jobs", new),
+        ("DELETE", "/apis/batch/v1/namespaces/{name}/jobs", None),
+        ("PATCH", f"/apis/apps/v1/namespaces/{labels.SYSTEM_NAMESPACE}/deployments/{labels.MANAGER}", {"spec": {}}),
+        # Namespaces.
+        ("POST", "/api/v1/namespaces", new),
+        ("DELETE", "{home}", None),
+        ("PATCH", "{home}", {"metadata": {"labels": {"team": "b"}}}),
+        ("PATCH", "{home}", {"metadata": {"annotations": {"team": "b"}}}),
+        ("PATCH", "{home}", {"metadata": {"finalizers": ["a.example.com/b"]}}),
+        ("PATCH", "{home}", {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}),
+        ("PATCH", "{home}/status", {"metadata": {"labels": {labels.PSA_ENFORCE: "privileged"}}}),
+        ("PUT", "{home}/finalize", {"metadata": {"name": "{name}"}, "spec": {"finalizers": []}}),
+        ("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}),
+        ("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"annotations": {GRANT + "a": "x"}}}),
+        # What governs.
+        ("POST", exceptions, new),
+        ("PATCH", exceptions + "/a", {"spec": {"expiry": "2099-01-01T00:00:00Z"}}),
+        ("DELETE", exceptions + "/a", None),
+        ("DELETE", exceptions, None),
+        ("PATCH", f"{policy}/default", {"spec": {"mode": "Audit"}}),
+        ("DELETE", f"{policy}/default", None),
+        ("POST", policy, {"metadata": {"name": "default"}, "spec": {"mode": "Audit"}}),
+        ("PATCH", guard, {"spec": {"failurePolicy": "Ignore"}}),
+        ("DELETE", guard, None),
+        ("PATCH", bound, audit),
+        ("DELETE", bound, None),
+        ("POST", f"{ADMISSION}/mutatingwebhookconfigurations", new),
+        ("POST", f"{ADMISSION}/validatingwebhookconfigurations", new),
+        (
+            "DELETE",
+            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/hostnetworkexceptions.{labels.GROUP}",
+            None,
+        ),
+        # The rest of a cluster.
+        ("GET", "/api/v1/nodes", None),
+        ("PATCH", "/api/v1/nodes/node-1", {"metadata": {"labels": {"a": "b"}}}),
+        ("DELETE", "/api/v1/nodes/node-1", None),
+        ("GET", "/api/v1/nodes/node-1/proxy/", None),
+        ("POST", "/api/v1/persistentvolumes", new),
+        ("GET", "{home}/events", None),
+        ("DELETE", "{home}/events", None),
+        ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", new),
+        ("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.", {"spec": {}}),
+        ("GET", "/metrics", None),
+        ("GET", "/logs/", None),
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), _forbidden(), ids=lambda value: str(value)[:60])
+def test_what_a_thief_would_like_is_forbidden(
+    cluster: controlplane.Cluster, stolen: api.Api, thiefs_home: str, method: str, path: str, body: Any
+) -> None:
+    """With the rights that are shipped: RBAC says Forbidden, or a policy refuses. Never anything else."""
+    name = thiefs_home.rsplit("/", 1)[1]
+    filled = path.format(home=thiefs_home, name=name)
+    if isinstance(body, dict) and body.get("metadata", {}).get("name") == "{name}":
+        body = {**body, "metadata": {"name": name}}
+    media = api.MERGE if method == "PATCH" else "application/json"
+    answer = stolen.request(method, filled, body, media)
+    assert answer.status in {403, 422}, f"{answer.status}: {answer.message[:500]}"
+    if answer.status == 422:  # and not because it was malformed
+        workbench.refused(answer, "operator-limits: ")
+
+
+@pytest.fixture(scope="module")
+def thiefs_home(cluster: controlplane.Cluster, stolen: api.Api) -> str:
+    path = "/api/v1/namespaces/thiefs-home"
+    metadata = {"name": "thiefs-home", "labels": {"team": "a"}}
+    cluster.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201)
+    cluster.wait("its account", lambda: cluster.admin.get(f"{path}/serviceaccounts/default").status == 200)
+    place(cluster, path, "plain")
+    return path
+
+
+def test_the_list_is_long() -> None:
+    """Threat T22: at least 60 requests."""
+    assert len(_forbidden()) >= 60
