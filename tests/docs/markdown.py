@@ -10,6 +10,7 @@ DOCUMENTS = (README, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md
 _BLOCK = re.compile(
     r"<!-- run: (?P<name>[\w-]+) -->\n```bash\n(?P<script>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL
 )
+_METRICS = re.compile(r"<!-- metrics: (?P<name>[\w-]+) -->\n```text\n(?P<lines>.*?)```\n", re.DOTALL)
 _TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<rows>(?:\|.*\n)+)")
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -23,10 +24,15 @@ class Block:
     shown: str
 
 
-def blocks() -> list[Block]:
-    """Every block of the README that is marked with `<!-- run: name -->`, in order."""
-    found = _BLOCK.finditer(README.read_text())
+def blocks(document: pathlib.Path = README) -> list[Block]:
+    """Every block of the document that is marked with `<!-- run: name -->`, in order."""
+    found = _BLOCK.finditer(document.read_text())
     return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
+
+
+def metrics(document: pathlib.Path) -> dict[str, list[str]]:
+    """The lines that are shown in each block that is marked with `<!-- metrics: name -->`."""
+    return {match["name"]: match["lines"].splitlines() for match in _METRICS.finditer(document.read_text())}
 
 
 def table(name: str) -> list[list[str]]:
