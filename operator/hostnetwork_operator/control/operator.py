@@ -107,6 +107,8 @@ class Operator:
         if made.ask is not None:
             seen = await self._asked(seen, made.ask)
             made = plan.plan_namespace(seen, self.clock.now())
+        if made.enforcement is not labels.Enforcement.HELD:
+            self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
         applying = apply.Application(self.api, seen, self.clock, self._note)
         await applying.press(made)
         untold = [*self._untold.pop(name, ()), *applying.untold]

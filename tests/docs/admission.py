@@ -1,0 +1,113 @@
+"""What docs/reference/admission.md takes from the YAML, so that it cannot say something else.
+
+`python -m tests.docs.admission` writes it anew; everything outside its marks is written by hand.
+"""
+
+import pathlib
+import re
+from typing import Any
+
+import yaml
+
+from hostnetwork_operator.api import labels
+from tests.docs import markdown
+
+PAGE = markdown.ROOT / "docs" / "reference" / "admission.md"
+_MARK = "<!-- generated -->\n"
+_END = "<!-- end of generated -->\n"
+_KINDS = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
+
+
+def files() -> list[pathlib.Path]:
+    """The files with policies in them, also those of components."""
+    manifests = markdown.ROOT / "manifests"
+    found = [*manifests.glob("admission/*.yaml"), *manifests.glob("components/*/*.yaml")]
+    return sorted((path for path in found if path.name != "kustomization.yaml"), key=lambda path: path.name)
+
+
+def policies() -> list[tuple[pathlib.Path, dict[str, Any], list[dict[str, Any]]]]:
+    """Each policy with its file and its bindings, by name."""
+    made = []
+    for path in files():
+        bodies = [body for body in yaml.safe_load_all(path.read_text()) if body]
+        for body in bodies:
+            if body["kind"] in _KINDS:
+                name = body["metadata"]["name"]
+                bound = [other for other in bodies if other.get("spec", {}).get("policyName") == name]
+                made.append((path, body, bound))
+    return sorted(made, key=lambda one: str(one[1]["metadata"]["name"]))
+
+
+def short(name: str) -> str:
+    return name.removesuffix(f".{labels.GROUP}")
+
+
+def controls() -> set[tuple[str, str]]:
+    """Level and name of each control that relaxed-namespace has a validation for."""
+    text = (markdown.ROOT / "manifests" / "admission" / "relaxed-namespace.yaml").read_text()
+    return set(re.findall(r"the pod violates (Baseline|Restricted) (\w+):", text))
+
+
+def generated() -> str:
+    """The table of all policies, then what each of them checks."""
+    rows = ["| policy | file | judges | fails | bindings |", "|---|---|---|---|---|"]
+    rows += [_row(path, policy, bound) for path, policy, bound in policies()]
+    parts = ["\n".join(rows)]
+    for _, policy, _ in policies():
+        checks = [f"{number}. {_first_words(v)}" for number, v in enumerate(policy["spec"].get("validations", []), 1)]
+        if checks:
+            parts.append(
+                f"What `{short(policy['metadata']['name'])}` refuses, in its own words:\n\n" + "\n".join(checks)
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def page() -> str:
+    """The page as it should be."""
+    before, rest = PAGE.read_text().split(_MARK)
+    _, after = rest.split(_END)
+    return f"{before}{_MARK}\n{generated()}\n{_END}{after}"
+
+
+def _row(path: pathlib.Path, policy: dict[str, Any], bound: list[dict[str, Any]]) -> str:
+    constraints = policy["spec"]["matchConstraints"]
+    judged = [
+        f"{' '.join(rule['operations'])} of {', '.join(f'`{name}`' for name in rule['resources'])}"
+        for rule in constraints["resourceRules"]
+    ]
+    if where := _selected(constraints):
+        judged.append(where)
+    actions = [_binding(binding["spec"]) for binding in bound]
+    place = path.relative_to(markdown.ROOT / "manifests")
+    cells = [
+        f"`{short(policy['metadata']['name'])}`",
+        f"[{place}](../../manifests/{place})",
+        "; ".join(judged),
+        "closed" if policy["spec"].get("failurePolicy", "Fail") == "Fail" else "open",
+        "; ".join(actions),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _binding(spec: dict[str, Any]) -> str:
+    actions = ", ".join(spec.get("validationActions", ["mutates"]))
+    where = _selected(spec.get("matchResources", {}))
+    return f"{actions} {where}" if where else f"{actions} everywhere"
+
+
+def _selected(constraints: dict[str, Any]) -> str:
+    selector = constraints.get("namespaceSelector") or {}
+    texts = [f"`{key}` is {value}" for key, value in selector.get("matchLabels", {}).items()]
+    for one in selector.get("matchExpressions", ()):
+        word = {"In": "is", "NotIn": "is not", "Exists": "is there", "DoesNotExist": "is not there"}[one["operator"]]
+        texts.append(f"`{one['key']}` {word} {' or '.join(one.get('values', ()))}".rstrip())
+    return f"where {' and '.join(texts)}" if texts else ""
+
+
+def _first_words(validation: dict[str, Any]) -> str:
+    message = str(validation.get("message", validation.get("messageExpression", "")))
+    return message.split(": ", 1)[-1].split("; ")[0].strip().replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
