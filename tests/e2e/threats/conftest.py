@@ -1,0 +1,263 @@
+"""Who attacks, where, by which paths; and who it was that stopped him.
+
+The numbers T1 to T27 are those of docs/explanation/threat-model.md. A test asserts who refused, not only that somebody
+did: a wall that stands for the wrong reason falls with it.
+"""
+
+import copy
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import api
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+
+POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+RBAC = "rbac.authorization.k8s.io"
+KEPT = f"{LABEL}/kept-for"  # under our prefix, so that namespace-labels guards what a rule selects by
+HOSTS = {"hostNetwork": "Network", "hostPID": "PID", "hostIPC": "IPC"}
+# In a relaxed namespace both judge a pod; which of the two the API server names is not defined.
+POD_GUARDS = ("host-namespaces", "relaxed-namespace")
+VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+
+
+# -- who refused ------------------------------------------------------------------------------------------------------
+
+
+def refuser(answer: api.Response) -> str:
+    """Which part of the API server refused: one of our policies, PSA, RBAC, a node's limits, or validation."""
+    text = answer.message
+    if found := re.search(rf"ValidatingAdmissionPolicy '([a-z-]+)\.{re.escape(LABEL)}'", text):
+        return found[1]
+    if "violates PodSecurity" in text:
+        return "PSA"
+    if answer.status == 403 and (re.search(r'User "[^"]*" cannot ', text) or "can not escalate" in text):
+        return "RBAC"
+    if answer.status == 403 and re.search(r'node "[^"]*"|\bnodes? (can|may|cannot)', text):
+        return "node"
+    if answer.status == 422 and "is invalid" in text:
+        return "validation"
+    return f"nobody that is known, status {answer.status}: {text}"
+
+
+def refused(answer: api.Response, by: str | tuple[str, ...], *texts: str) -> str:
+    """The message of a refusal by one of these that holds these texts; AssertionError else."""
+    expected = (by,) if isinstance(by, str) else by
+    assert answer.status in {403, 422}, f"{answer.status}: {answer.message}"
+    assert refuser(answer) in expected, f"expected {expected}, got {refuser(answer)}: {answer.message}"
+    for trouble in ("resulted in error", "failed expression", "cost budget", "no such key"):
+        assert trouble not in answer.message, answer.message
+    for text in texts:
+        assert text in answer.message, f"{text!r} is not in: {answer.message}"
+    return answer.message
+
+
+# -- who attacks ------------------------------------------------------------------------------------------------------
+
+
+def tenant(world: World, namespace: str) -> api.Api:
+    """Every verb on everything in this namespace, by a Role."""
+    return world.cluster.api(world.cluster.tenant(namespace))
+
+
+def kubelet(world: World, node: str = "node-1") -> api.Api:
+    return world.cluster.api(world.cluster.node_user(node))
+
+
+def stolen(world: World) -> api.Api:
+    """Whoever has the operator's token."""
+    return world.cluster.api(world.cluster.service_account("hostnetwork-system", "hostnetwork-operator"))
+
+
+def holder(world: World, name: str, *rules: dict[str, Any]) -> api.Api:
+    """A user with these rules, cluster-wide."""
+    return world.cluster.api(holders_kubeconfig(world, name, *rules))
+
+
+def holders_kubeconfig(world: World, name: str, *rules: dict[str, Any]) -> pathlib.Path:
+    base = f"/apis/{RBAC}/v1/clusterrole"
+    world.admin.post(f"{base}s", {"metadata": {"name": name}, "rules": list(rules)}).expect(201, 409)
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": name}],
+    }
+    world.admin.post(f"{base}bindings", binding).expect(201, 409)
+    user = world.cluster.user(name, "system:authenticated")
+    review = {"spec": {"resourceAttributes": {**_attributes(rules[0])}}}
+    client = world.cluster.api(user)
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    world.until(f"the rights of {name}", lambda: client.post(path, review).expect(201).body["status"]["allowed"])
+    return user
+
+
+def _attributes(rule: dict[str, Any]) -> dict[str, str]:
+    resource, _, subresource = rule["resources"][0].partition("/")
+    return {"group": rule["apiGroups"][0], "resource": resource, "subresource": subresource, "verb": rule["verbs"][0]}
+
+
+def author(world: World) -> api.Api:
+    """Writes exceptions everywhere as far as RBAC goes, without the verb approve."""
+    rule = {"apiGroups": [LABEL], "resources": ["hostnetworkexceptions", "hostnetworkexceptions/status"]}
+    return holder(world, "exception-author", {**rule, "verbs": VERBS})
+
+
+# -- what they send ---------------------------------------------------------------------------------------------------
+
+
+def pod(name: str = "evil", **spec: Any) -> dict[str, Any]:
+    """A pod of IMAGE with this spec."""
+    wanted = {"containers": [{"name": "main", "image": IMAGE}], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": wanted}
+
+
+def container(**fields: Any) -> dict[str, Any]:
+    return {"name": "main", "image": IMAGE, **fields}
+
+
+_RESOURCES = {
+    "Deployment": ("apps/v1", "deployments"),
+    "ReplicaSet": ("apps/v1", "replicasets"),
+    "StatefulSet": ("apps/v1", "statefulsets"),
+    "DaemonSet": ("apps/v1", "daemonsets"),
+    "ReplicationController": ("v1", "replicationcontrollers"),
+    "Job": ("batch/v1", "jobs"),
+    "CronJob": ("batch/v1", "cronjobs"),
+}
+WORKLOADS = tuple(_RESOURCES)
+
+
+def workloads(namespace: str, kind: str) -> str:
+    version, plural = _RESOURCES[kind]
+    return f"/{'api' if version == 'v1' else 'apis'}/{version}/namespaces/{namespace}/{plural}"
+
+
+def workload(kind: str, name: str, replicas: int = 1, **spec: Any) -> dict[str, Any]:
+    """A workload whose pods are those of `pod`; its labels are app=<name>."""
+    labels = {"app": name}
+    once = {"restartPolicy": "Never"} if kind in {"Job", "CronJob"} else {}
+    template = {"metadata": {"labels": labels}, "spec": {**pod(**spec)["spec"], **once}}
+    selector: Any = labels if kind == "ReplicationController" else {"matchLabels": labels}
+    made: dict[str, Any] = {"selector": selector, "template": template}
+    if kind == "Job":
+        made = {"template": template, "backoffLimit": 0}
+    elif kind == "CronJob":
+        made = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template, "backoffLimit": 0}}}
+    elif kind == "StatefulSet":
+        made |= {"serviceName": name, "replicas": replicas}
+    elif kind != "DaemonSet":
+        made |= {"replicas": replicas}
+    return {"apiVersion": _RESOURCES[kind][0], "kind": kind, "metadata": {"name": name}, "spec": made}
+
+
+def writes(
+    client: api.Api, path: str, seen: dict[str, Any], at: tuple[str, ...], value: object
+) -> Iterator[tuple[str, api.Response]]:
+    """Sets one field of an object (None removes it) by every verb that writes; gives the path taken and the answer."""
+    changed = copy.deepcopy(seen)
+    inner = changed
+    for step in at[:-1]:
+        inner = inner.setdefault(step, {})
+    inner[at[-1]] = value
+    if value is None:
+        del inner[at[-1]]
+    yield "replace", client.put(path, changed)
+    nested: Any = value
+    for step in reversed(at):
+        nested = {step: nested}
+    yield "merge patch", client.patch(path, nested)
+    pointer = "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in at)
+    operation = {"op": "remove", "path": pointer} if value is None else {"op": "add", "path": pointer, "value": value}
+    yield "JSON patch", client.patch(path, [operation], api.JSON_PATCH)
+    if seen["apiVersion"] == "v1":
+        yield "strategic patch", client.patch(path, nested, api.STRATEGIC)
+    if value is not None:
+        identity = {"apiVersion": seen["apiVersion"], "kind": seen["kind"]}
+        applied = {**identity, **nested, "metadata": {"name": seen["metadata"]["name"], **nested.get("metadata", {})}}
+        yield "server-side apply", client.apply(path, applied, "attacker", force=True)
+    yield "dry run", client.patch(f"{path}?dryRun=All", nested)
+
+
+# -- what is there afterwards -----------------------------------------------------------------------------------------
+
+
+def said_of(world: World, namespace: str, kind: str, name: str) -> str:
+    """The messages of an owner's conditions and Events, and those of what it owns."""
+    texts = []
+    for owner in (kind, "ReplicaSet") if kind == "Deployment" else (kind,):
+        for found in world.admin.items(workloads(namespace, owner)):
+            if found["metadata"]["name"].startswith(name):
+                texts += [c.get("message", "") for c in found.get("status", {}).get("conditions", [])]
+    for event in world.admin.items(f"/api/v1/namespaces/{namespace}/events"):
+        if event["reason"] == "FailedCreate" and event["involvedObject"]["name"].startswith(name):
+            texts.append(event["message"])
+    return "\n".join(texts)
+
+
+def host_pods(world: World, namespace: str) -> list[str]:
+    """Names of the host-namespace pods there."""
+    found = world.admin.items(world.pods(namespace))
+    return sorted(p["metadata"]["name"] for p in found if any(p["spec"].get(field) for field in HOSTS))
+
+
+def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
+    """The operator's own DELETEs of pods there, from the audit log."""
+    return [
+        event
+        for event in world.writes()
+        if event["verb"] == "delete"
+        and event["objectRef"]["resource"] == "pods"
+        and event["objectRef"]["namespace"] == namespace
+    ]
+
+
+# -- where ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attacked(installed: World) -> World:
+    """The cluster with the operator running, for fixtures that live as long as a file."""
+    if not installed.operator.running():
+        installed.operator.start()
+    return installed
+
+
+@pytest.fixture(scope="module")
+def enforced(attacked: World) -> str:
+    """A namespace at its target, Baseline, without exceptions."""
+    return attacked.namespace()
+
+
+@pytest.fixture(scope="module")
+def relaxed(attacked: World) -> str:
+    """A namespace whose level is lifted for pods of IMAGE with the host network and service account `agent`."""
+    name = attacked.namespace()
+    lift(attacked, name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def kept(attacked: World) -> Iterator[str]:
+    """A namespace kept for such workloads: its target is privileged, so host-namespaces stands there alone."""
+    rules = [{"selector": {"matchLabels": {KEPT: "agents"}}, "enforce": "privileged"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    name = attacked.namespace(labels={KEPT: "agents"})
+    attacked.until("its target is privileged", lambda: attacked.labels(name).get(PSA) == "privileged")
+    yield name
+    attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
+
+
+def lift(world: World, namespace: str, name: str = "theirs", account: str = "agent", **spec: Any) -> None:
+    """An exception for that service account, in force, the account made."""
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    world.admin.post(accounts, {"metadata": {"name": account}}).expect(201, 409)
+    world.exception(namespace, name, serviceAccountName=account, **spec).expect(201)
+    fields = {value: key for key, value in HOSTS.items()}
+    asked = {fields[host]: True for host in spec.get("hostNamespaces", ["Network"])}
+    probe = pod("probe", serviceAccountName=account, **asked)
+    probe["spec"]["containers"][0]["image"] = spec.get("images", [IMAGE])[0]
+    path = f"{world.pods(namespace)}?dryRun=All"
+    world.until(f"{name} in force", lambda: world.admin.post(path, probe).status == 201)
