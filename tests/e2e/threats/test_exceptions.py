@@ -1,0 +1,382 @@
+"""Ways to an exception without somebody who approves it, or to more than was approved (T4 to T6)."""
+
+import datetime
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.controlplane import api
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+from tests.e2e.threats.conftest import (
+    POD_GUARDS,
+    RBAC,
+    VERBS,
+    author,
+    container,
+    holder,
+    lift,
+    pod,
+    refused,
+    refuser,
+    tenant,
+    writes,
+)
+
+APPROVE = "the verb approve on hostnetworkexceptions"
+OTHER = "registry.example.com/other:1"
+CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/hostnetworkexceptions.{LABEL}"
+
+
+def _bound(world: World, namespace: str) -> api.Api:
+    """A tenant who binds the approvers' ClusterRole to himself, as far as he may: by a RoleBinding in his namespace."""
+    attacker = tenant(world, namespace)
+    subject = {"apiGroup": RBAC, "kind": "User", "name": f"tenant-{namespace}"}
+    reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "hostnetwork-exception-approver"}
+    body = {"metadata": {"name": "mine"}, "roleRef": reference, "subjects": [subject]}
+    attacker.post(f"/apis/{RBAC}/v1/namespaces/{namespace}/rolebindings", body).expect(201, 409)
+    refused(attacker.post(f"/apis/{RBAC}/v1/clusterrolebindings", body), "RBAC")
+    return attacker
+
+
+def _author(world: World, namespace: str) -> api.Api:
+    return author(world)
+
+
+ACTORS: dict[str, Callable[[World, str], api.Api]] = {
+    "a tenant with every verb": tenant,
+    "a tenant bound to approvers in his namespace": _bound,
+    "who may write all exceptions": _author,
+}
+
+
+@pytest.fixture(params=ACTORS)
+def attacker(request: pytest.FixtureRequest, attacked: World, relaxed: str) -> api.Api:
+    """Somebody who may write exceptions in that namespace, without the cluster-wide verb approve."""
+    return ACTORS[request.param](attacked, relaxed)
+
+
+def approver(world: World) -> api.Api:
+    rule = {"apiGroups": [LABEL], "resources": ["hostnetworkexceptions"], "verbs": [*VERBS, "approve"]}
+    return holder(world, "exception-approver", rule)
+
+
+def exception(world: World, name: str = "mine", version: str = "v1alpha1", **spec: Any) -> dict[str, Any]:
+    given = {
+        "type": "Diagnostic",
+        "owner": "me",
+        "reason": "I would like to have it",
+        "ticket": "X-1",
+        "expiry": world.time(3600),
+        "images": [IMAGE],
+        **spec,
+    }
+    identity = {"apiVersion": f"{LABEL}/{version}", "kind": "HostNetworkException"}
+    return {**identity, "metadata": {"name": name}, "spec": given}
+
+
+# -- T4: making one ----------------------------------------------------------------------------------------------------
+
+
+def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker: api.Api) -> None:
+    """T4, CVE-2024-48921: one's own namespace and every verb in it make no exception, and the refusal names the way."""
+    path, body = attacked.exceptions(relaxed), exception(attacked)
+    before = attacked.grants(relaxed)
+    for answer in (
+        attacker.post(path, body),
+        attacker.post(f"{path}?dryRun=All", body),
+        attacker.post(f"{path}?fieldValidation=Ignore", {**body, "status": {"namespaceUID": "x"}, "approved": True}),
+        attacker.post(path, {**body, "metadata": {"generateName": "mine-"}}),
+        attacker.post(path, exception(attacked, type="Infrastructure", serviceAccountName="default")),
+        attacker.apply(f"{path}/mine", body, "me"),
+        attacker.apply(f"{path}/mine", body, "me", force=True),
+    ):
+        refused(answer, "exception-writers", APPROVE, "ClusterRole hostnetwork-exception-approver")
+    assert attacker.put(f"{path}/mine", body).status in {404, 422}
+    stored = [e["metadata"]["name"] for e in attacked.admin.items(path)]
+    assert stored == ["theirs"]
+    assert attacked.grants(relaxed) == before
+
+
+def test_kubectl_makes_none_either(attacked: World, relaxed: str) -> None:
+    """T4: kubectl create, apply and replace --force pass the refusal on; RBAC refuses to pretend to be another."""
+    user, text = attacked.cluster.tenant(relaxed), json.dumps(exception(attacked))
+    for words in (["create"], ["apply"], ["apply", "--server-side"], ["replace", "--force"]):
+        done = attacked.cluster.kubectl(*words, "-n", relaxed, "-f", "-", user=user, stdin=text)
+        assert done.returncode != 0
+        assert APPROVE in done.stderr, done.stderr
+    operator = "--as=system:serviceaccount:hostnetwork-system:hostnetwork-operator"
+    done = attacked.cluster.kubectl(
+        "create", "--validate=false", operator, "-n", relaxed, "-f", "-", user=user, stdin=text
+    )
+    assert "cannot impersonate" in done.stderr, done.stderr
+
+
+def test_an_exception_of_another_namespace_covers_nothing_here(attacked: World, enforced: str, relaxed: str) -> None:
+    """T4, CVE-2024-48921: an exception counts in the namespace that it stands in, and in no other."""
+    body = pod(hostNetwork=True, serviceAccountName="agent")
+    account = {"metadata": {"name": "agent"}}
+    attacked.admin.post(f"/api/v1/namespaces/{enforced}/serviceaccounts", account).expect(201, 409)
+    refused(tenant(attacked, enforced).post(attacked.pods(enforced), body), "PSA")
+    tenant(attacked, relaxed).post(f"{attacked.pods(relaxed)}?dryRun=All", body).expect(201)
+
+
+# -- T5: changing one --------------------------------------------------------------------------------------------------
+
+EDITS: list[tuple[str, Any]] = [
+    ("expiry", "extended"),
+    ("owner", "me"),
+    ("contact", "me@example.com"),
+    ("reason", "another reason altogether"),
+    ("ticket", "X-2"),
+    ("onExpiry", "Report"),
+    ("gracePeriodSeconds", 300),
+    ("review", {"time": "2026-11-22T16:00:00Z"}),
+    ("images", [IMAGE, OTHER]),
+    ("serviceAccountName", "default"),
+    ("hostNamespaces", ["Network", "PID"]),
+    ("capabilities", ["SYS_ADMIN"]),
+    ("privileged", True),
+    ("hostPaths", [{"path": "/", "readOnly": False}]),
+    ("podSecurityLevel", "privileged"),
+    ("type", "Application"),
+]
+MUTABLE = {"expiry", "owner", "contact", "reason", "ticket", "review", "onExpiry", "gracePeriodSeconds"}
+
+
+@pytest.mark.parametrize(("field", "value"), EDITS, ids=[name for name, _ in EDITS])
+def test_what_was_approved_stays(attacked: World, relaxed: str, attacker: api.Api, field: str, value: Any) -> None:
+    """T5: without approve no field of the spec changes by any verb; with it only those that widen nothing."""
+    value = attacked.time(7200) if value == "extended" else value
+    path = f"{attacked.exceptions(relaxed)}/theirs"
+    before = attacked.admin.get(path).expect(200).body
+    grants = attacked.grants(relaxed)
+    for way, answer in writes(attacker, path, before, ("spec", field), value):
+        # Of what never changes, the CRD may speak first.
+        by = ("exception-writers",) if field in MUTABLE else ("exception-writers", "validation")
+        try:
+            refused(answer, by)
+        except AssertionError as error:
+            raise AssertionError(f"{way}: {error}") from error
+    seen = attacked.admin.get(path).expect(200).body
+    assert seen["spec"] == before["spec"]
+    assert attacked.grants(relaxed) == grants
+    answer = approver(attacked).patch(f"{path}?dryRun=All", {"spec": {field: value}})
+    if field in MUTABLE:
+        answer.expect(200)
+    else:
+        refused(answer, "validation", "immutable" if "immutable" in answer.message else field)
+
+
+def test_none_is_deleted_or_replaced(attacked: World, relaxed: str, attacker: api.Api) -> None:
+    """T5: delete, deletecollection and an owner that takes it along need approve; labels and finalizers are free."""
+    path = attacked.exceptions(relaxed)
+    refused(attacker.delete(f"{path}/theirs"), "exception-writers", "deleting")
+    refused(attacker.delete(f"{path}/theirs?dryRun=All"), "exception-writers", "deleting")
+    refused(attacker.delete(path), "exception-writers", "deleting")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+    seen = attacked.admin.get(f"{path}/theirs").body
+    for _, answer in writes(attacker, f"{path}/theirs", seen, ("metadata", "ownerReferences"), [owner]):
+        refused(answer, "exception-writers", "ownerReferences")
+    attacker.patch(f"{path}/theirs", {"metadata": {"labels": {"a": "b"}}}).expect(200)
+    attacker.patch(f"{path}/theirs", {"metadata": {"labels": None}}).expect(200)
+
+
+def test_nobody_but_the_operator_says_what_one_is_worth(attacked: World, relaxed: str, attacker: api.Api) -> None:
+    """T5: its status is not written by whoever asks, administrators and approvers among them."""
+    path = f"{attacked.exceptions(relaxed)}/theirs"
+    admin = attacked.admin
+    for client in (attacker, admin):
+        seen = admin.get(path).body
+        at = ("status", "namespaceUID")
+        for _, answer in writes(client, f"{path}/status", seen, at, "00000000-0000-0000-0000-000000000000"):
+            refused(answer, "exception-writers", "written by the operator only")
+    assert attacked.status(relaxed, "theirs")["namespaceUID"] == attacked.metadata(relaxed)["uid"]
+
+
+def test_a_ceiling_is_measured_from_the_api_servers_clock(attacked: World, relaxed: str) -> None:
+    """T5: a forged creationTimestamp makes no exception last longer, not even an approver's."""
+    far = (attacked.now() + datetime.timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = exception(attacked, expiry=far)
+    body["metadata"]["creationTimestamp"] = (attacked.now() + datetime.timedelta(days=29, hours=12)).isoformat()
+    answer = approver(attacked).post(attacked.exceptions(relaxed), body)
+    refused(answer, "exception-writers", "must be within 24h of creation")
+
+
+# -- T6: other versions, other words -----------------------------------------------------------------------------------
+
+
+def test_every_served_version_is_judged_alike(attacked: World, relaxed: str, attacker: api.Api) -> None:
+    """T6, kyverno#17367: by each version that is served, the same exception is refused and reads the same."""
+    served = [v["name"] for v in attacked.admin.get(CRD).expect(200).body["spec"]["versions"] if v["served"]]
+    specs = []
+    for version in served:
+        path = f"/apis/{LABEL}/{version}/namespaces/{relaxed}/hostnetworkexceptions"
+        refused(attacker.post(path, exception(attacked, version=version)), "exception-writers", APPROVE)
+        refused(attacker.patch(f"{path}/theirs", {"spec": {"owner": "me"}}), "exception-writers", APPROVE)
+        refused(attacker.delete(f"{path}/theirs"), "exception-writers", APPROVE)
+        specs.append(attacked.admin.get(f"{path}/theirs").expect(200).body["spec"])
+    assert specs
+    assert all(spec == specs[0] for spec in specs)
+
+
+def test_every_policy_matches_every_version() -> None:
+    """T6, kyverno#17367: no policy names a version of what it judges, so that a new one is no way around it."""
+    for file in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
+        for body in yaml.safe_load_all(file.read_text()):
+            rules = body.get("spec", {}).get("matchConstraints", {}).get("resourceRules", [])
+            for rule in rules:
+                assert rule["apiVersions"] == ["*"], file.name
+                assert body["spec"]["matchConstraints"].get("matchPolicy", "Equivalent") == "Equivalent", file.name
+
+
+def test_what_is_not_in_the_schema_means_nothing(attacked: World) -> None:
+    """T6: unknown fields, a status and fields written twice are no more in the grant than in what is stored."""
+    namespace = attacked.namespace()
+    body = exception(attacked, "odd", approved=True, Privileged=True, host_paths=["/"])
+    body |= {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Active"}]}, "spek": {}}
+    path = f"{attacked.exceptions(namespace)}?fieldValidation=Ignore"
+    stored = approver(attacked).post(path, body).expect(201).body
+    assert {"approved", "Privileged", "host_paths"} & set(stored["spec"]) == set()
+    assert "status" not in stored
+    assert "spek" not in stored
+    attacked.until("granted", lambda: "odd" in attacked.grants(namespace))
+    assert attacked.grants(namespace)["odd"].split("|")[5:9] == ["false", "baseline", "-", "-"]
+
+
+# -- two never add up --------------------------------------------------------------------------------------------------
+
+
+COMBINED: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    (
+        "images",
+        {"images": [IMAGE]},
+        {"images": [OTHER]},
+        {"containers": [container(), container(name="other", image=OTHER)]},
+    ),
+    (
+        "host namespaces",
+        {"hostNamespaces": ["Network"]},
+        {"hostNamespaces": ["PID"]},
+        {"hostNetwork": True, "hostPID": True},
+    ),
+    (
+        "privileged by one, the image by the other",
+        {"images": [IMAGE]},
+        {"images": [OTHER], "privileged": True, "podSecurityLevel": "privileged"},
+        {"containers": [container(securityContext={"privileged": True})]},
+    ),
+    (
+        "a capability by one, a path by the other",
+        {"capabilities": ["NET_ADMIN"]},
+        {"hostPaths": [{"path": "/proc", "readOnly": True}]},
+        {
+            "containers": [container(securityContext={"capabilities": {"add": ["NET_ADMIN"]}})],
+            "volumes": [{"name": "proc", "hostPath": {"path": "/proc"}}],
+        },
+    ),
+    (
+        "the level of one, the image of the other",
+        {"images": [IMAGE]},
+        {"images": [OTHER], "podSecurityLevel": "privileged"},
+        {"containers": [container(securityContext={"seccompProfile": {"type": "Unconfined"}})]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "asked"), [c[1:] for c in COMBINED], ids=[c[0] for c in COMBINED])
+def test_two_exceptions_never_add_up(
+    attacked: World, first: dict[str, Any], second: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """GHSA-gg4x-fgg2-h9w9: a pod that needs two exceptions is refused, whichever is looser; what one covers is not."""
+    namespace = attacked.namespace()
+    for name, spec in (("first", first), ("second", second)):
+        attacked.exception(namespace, name, **spec).expect(201)
+    attacked.until("both granted", lambda: set(attacked.grants(namespace)) == {"first", "second"})
+    attacker = tenant(attacked, namespace)
+    dry = f"{attacked.pods(namespace)}?dryRun=All"
+    honest = pod(hostNetwork=True)
+    attacked.until("the first covers its pod", lambda: attacker.post(dry, honest).status == 201)
+    refused(attacker.post(attacked.pods(namespace), pod(**{"hostNetwork": True, **asked})), POD_GUARDS)
+
+
+# -- the end of one ----------------------------------------------------------------------------------------------------
+
+
+def test_after_the_end_all_say_the_same(attacked: World) -> None:
+    """kyverno#17473: from its expiry an exception counts for none: API server, condition, label, metric and level."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=5, onExpiry="Report")
+    attacked.until("the pod is flagged", lambda: attacked.verdict(namespace, "capture") == "Expired")
+    attacked.until("its status", lambda: attacked.ready(namespace) == "Expired")
+    refused(attacked.pod(namespace, "another"), (*POD_GUARDS, "PSA"))
+    assert attacked.labels(namespace)[PSA] == "baseline"
+    assert attacked.grants(namespace) == {}
+
+    def counted() -> bool:
+        text = attacked.operator.metrics()
+        lines = (
+            f'{{namespace="{namespace}",verdict="Expired"}} 1.0',
+            f'{{namespace="{namespace}",verdict="Covered"}} 0.0',
+        )
+        return all(f"hostnetwork_pods{line}" in text for line in lines)
+
+    attacked.until("the metrics", counted)
+    assert attacked.status(namespace)["coveredPods"] == 0
+
+
+def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) -> None:
+    """T5: a tenant may put a finalizer on an exception; when it is deleted its grant ends all the same."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace)
+    path = f"{attacked.exceptions(namespace)}/capture"
+    attacker = tenant(attacked, namespace)
+    attacker.patch(path, {"metadata": {"finalizers": ["example.com/hold"]}}).expect(200)
+    approver(attacked).delete(path).expect(200)
+    attacked.until("its grant is gone", lambda: attacked.grants(namespace) == {})
+    attacked.until("its pod is flagged", lambda: attacked.verdict(namespace, "capture") == "Uncovered")
+    refused(attacked.pod(namespace, "another"), (*POD_GUARDS, "PSA"))
+    assert attacked.admin.get(path).status == 200
+    attacker.patch(path, {"metadata": {"finalizers": None}}).expect(200)
+    assert attacked.admin.get(path).status == 404
+
+
+# -- the honest neighbours ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Background"])
+def test_the_garbage_collector_takes_an_exception_along(attacked: World, policy: str) -> None:
+    """T5, honest: an exception that is owned goes with its owner, also in the foreground, and its grant with it."""
+    namespace = attacked.namespace()
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    owner = attacked.admin.post(maps, {"metadata": {"name": "release"}}).expect(201).body
+    body = exception(attacked, "owned")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "release", "uid": owner["metadata"]["uid"]}
+    body["metadata"]["ownerReferences"] = [{**reference, "blockOwnerDeletion": True}]
+    approver(attacked).post(attacked.exceptions(namespace), body).expect(201)
+    attacked.until("granted", lambda: "owned" in attacked.grants(namespace))
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
+    tenant(attacked, namespace).delete(f"{maps}/release", options).expect(200)
+    attacked.until("gone", lambda: attacked.admin.get(f"{attacked.exceptions(namespace)}/owned").status == 404)
+    attacked.until("its grant too", lambda: attacked.grants(namespace) == {})
+
+
+def test_applying_the_same_again_is_no_change(attacked: World) -> None:
+    """T5, honest: a chart that holds an approved exception is applied again by whoever may not approve."""
+    namespace = attacked.namespace()
+    lift(attacked, namespace, "chart", "agent")
+    stored = attacked.admin.get(f"{attacked.exceptions(namespace)}/chart").body
+    manifest = {key: stored[key] for key in ("apiVersion", "kind", "spec")}
+    manifest["metadata"] = {"name": "chart", "namespace": namespace}
+    user = attacked.cluster.tenant(namespace)
+    for flags in ([], ["--server-side", "--force-conflicts"]):
+        done = attacked.cluster.kubectl("apply", *flags, "-f", "-", user=user, stdin=json.dumps(manifest))
+        assert done.returncode == 0, done.stderr
+    assert attacked.ready(namespace, "chart") == "Active"
+    widened = {**manifest, "spec": {**manifest["spec"], "owner": "me"}}
+    done = attacked.cluster.kubectl("apply", "-f", "-", user=user, stdin=json.dumps(widened))
+    assert APPROVE in done.stderr
+    assert refuser(tenant(attacked, namespace).delete(f"{attacked.exceptions(namespace)}/chart")) == "exception-writers"
