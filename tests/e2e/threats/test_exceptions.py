@@ -328,6 +328,18 @@ def test_after_the_end_all_say_the_same(attacked: World) -> None:
     assert attacked.status(namespace)["coveredPods"] == 0
 
 
+def test_what_is_revoked_admits_no_more(attacked: World) -> None:
+    """CVE-2021-43979: an expiry moved to now reaches the API server's copy of the Namespace, and nothing gets in."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, onExpiry="Report").expect(201)
+    attacked.until("in force", lambda: attacked.pod(namespace, dry_run=True).status == 201)
+    revoked = {"spec": {"expiry": attacked.time()}}
+    approver(attacked).patch(f"{attacked.exceptions(namespace)}/capture", revoked).expect(200)
+    attacked.until("refused", lambda: attacked.pod(namespace, dry_run=True).status != 201)
+    later = attacked.now() + datetime.timedelta(seconds=1)
+    attacked.holds_until(later, "refused", lambda: attacked.pod(namespace, dry_run=True).status in {403, 422})
+
+
 def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) -> None:
     """T5: a tenant may put a finalizer on an exception; when it is deleted its grant ends all the same."""
     namespace = attacked.namespace()
