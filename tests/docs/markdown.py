@@ -35,9 +35,9 @@ def metrics(document: pathlib.Path) -> dict[str, list[str]]:
     return {match["name"]: match["lines"].splitlines() for match in _METRICS.finditer(document.read_text())}
 
 
-def table(name: str) -> list[list[str]]:
-    """The cells of the README's table that is marked with `<!-- table: name -->`, without its head."""
-    rows = {match["name"]: match["rows"] for match in _TABLE.finditer(README.read_text())}[name]
+def table(name: str, document: pathlib.Path = README) -> list[list[str]]:
+    """The cells of the table that a document marks with `<!-- table: name -->`, without its head."""
+    rows = {match["name"]: match["rows"] for match in _TABLE.finditer(document.read_text())}[name]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows.splitlines()[2:]]
 
 

@@ -1,7 +1,7 @@
 """Who attacks, where, by which paths; and who it was that stopped him.
 
-The numbers T1 to T27 are those of docs/explanation/threat-model.md. A test asserts who refused, not only that somebody
-did: a wall that stands for the wrong reason falls with it.
+The numbers (T1, A1, CVE) are those of docs/explanation/threat-model.md. A test asserts who refused, not only that
+somebody did: a wall that stands for the wrong reason falls with it.
 """
 
 import copy

@@ -101,7 +101,7 @@ def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker:
     assert attacked.grants(relaxed) == before
 
 
-def test_kubectl_makes_none_either(attacked: World, relaxed: str) -> None:
+def test_kubectl_makes_no_exception(attacked: World, relaxed: str) -> None:
     """T4: kubectl create, apply and replace --force pass the refusal on; RBAC refuses to pretend to be another."""
     user, text = attacked.cluster.tenant(relaxed), json.dumps(exception(attacked))
     for words in (["create"], ["apply"], ["apply", "--server-side"], ["replace", "--force"]):

@@ -115,7 +115,7 @@ def test_a_namespace_is_not_made_anew(attacked: World, enforced: str) -> None:
 
 
 def test_a_tenant_who_shares_a_label_keeps_nothing_open(attacked: World) -> None:
-    """T2: applying the relaxed level and the grant as they stand makes the tenant an owner, and nothing stays."""
+    """T2, A3: applying the relaxed level and the grant as they stand makes the tenant an owner, and nothing stays."""
     namespace = attacked.namespace()
     lift(attacked, namespace, seconds=8, onExpiry="Report")
     metadata = attacked.metadata(namespace)
@@ -208,7 +208,7 @@ def test_a_namespace_of_this_second_is_judged(attacked: World) -> None:
 
 
 def test_a_rule_by_a_guarded_label_is_not_for_tenants(attacked: World, kept: str) -> None:
-    """gatekeeper "ignore" label: what a rule selects by under our prefix is written by nobody who lives there."""
+    """A6: what a rule selects by under our prefix is written by nobody who lives there."""
     namespace = attacked.namespace()
     refused(
         tenant(attacked, namespace).patch(
@@ -225,7 +225,7 @@ def test_a_rule_by_a_guarded_label_is_not_for_tenants(attacked: World, kept: str
     reason="a rule may select namespaces by any label, also one that a tenant may write on his own Namespace",
 )
 def test_no_tenant_moves_his_namespace_to_another_rule(attacked: World) -> None:
-    """gatekeeper "ignore" label: a tenant's own label takes his namespace out of no enforcement."""
+    """A6: a tenant's own label takes his namespace out of no enforcement."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
@@ -244,7 +244,7 @@ def test_no_tenant_moves_his_namespace_to_another_rule(attacked: World) -> None:
     reason="the operator writes labels and the annotation level-before in one patch, which 256 KiB of others refuse",
 )
 def test_no_tenant_writes_so_much_that_enforcement_finds_no_room(attacked: World) -> None:
-    """Annotations up to their limit, written while a namespace is in Audit, do not keep Enforce from it."""
+    """A7: annotations up to their limit, written while a namespace is in Audit, do not keep Enforce from it."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {f"{LABEL}/wave": "later"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
@@ -284,7 +284,7 @@ def _stays(world: World, namespace: str, enforcement: str, seconds: float = 2) -
 
 @pytest.mark.parametrize("going", [False, True], ids=["living", "going"])
 def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
-    """Attack /finalize: emptying the finalizers, which would leave pods running, is for the namespace controller."""
+    """A2: emptying the finalizers, which would leave pods running, is for the namespace controller."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     path = f"/api/v1/namespaces/{namespace}"
@@ -302,7 +302,7 @@ def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
 
 
 def test_what_a_finalized_namespace_leaves_is_worth_nothing(attacked: World) -> None:
-    """Attack /finalize: by whoever may, the exception reappears in the next namespace of that name, and grants nothing.
+    """A2: by whoever may, the exception reappears in the next namespace of that name, and grants nothing.
 
     Somebody with `approve` brings it into force by changing its spec.
     """

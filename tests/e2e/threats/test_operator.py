@@ -472,7 +472,7 @@ def test_the_stolen_token_is_held_to_what_the_operator_does(attacked: World, enf
 
 
 def test_the_operators_words_are_its_own(attacked: World) -> None:
-    """Forged Events: a tenant may store an Event in the operator's name; label and metric tell the truth."""
+    """A8: a tenant may store an Event in the operator's name; label and metric tell the truth."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace)
     forged = {

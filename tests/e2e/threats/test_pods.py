@@ -64,7 +64,7 @@ def test_no_path_makes_a_host_namespace_pod(attacked: World, venue: tuple[str, t
     attacker.post(f"{pods}?dryRun=All", pod("plain")).expect(201)
 
 
-def test_kubectl_makes_none_either(attacked: World, relaxed: str) -> None:
+def test_kubectl_makes_no_host_namespace_pod(attacked: World, relaxed: str) -> None:
     """T1: kubectl run with overrides, and a careless administrator's kubectl debug node/, are refused with words."""
     overrides = f"--overrides={json.dumps({'spec': {'hostNetwork': True}})}"
     user = attacked.cluster.tenant(relaxed)
@@ -209,7 +209,7 @@ def test_what_is_done_to_covered_pods_every_day_is_done(attacked: World, relaxed
 
 
 def test_the_images_of_a_covered_pod_stay(attacked: World, relaxed: str, covered: str) -> None:
-    """Attack "set image": by no verb and no subresource does a covered pod get another image, even a granted one."""
+    """A1: by no verb and no subresource does a covered pod get another image, even a granted one."""
     attacker = tenant(attacked, relaxed)
     before = attacked.admin.get(covered).body["spec"]["containers"][0]["image"]
     main = attacked.admin.get(covered).body["spec"]["containers"][0]
@@ -402,7 +402,7 @@ def test_a_user_namespace_is_no_bait(attacked: World, request: pytest.FixtureReq
 
 
 def test_a_forged_time_of_creation_is_not_taken(attacked: World) -> None:
-    """Attack on expiry: a pod that says it was made before the exception ended is judged by the API server's clock."""
+    """A4: a pod that says it was made before the exception ended is judged by the API server's clock."""
     namespace = attacked.namespace()
     lift(attacked, namespace, seconds=4, onExpiry="Report")
     attacked.until("it has ended", lambda: attacked.ready(namespace, "theirs") == "Expired")
@@ -435,7 +435,7 @@ def test_a_huge_pod_is_judged_like_any_other(attacked: World, request: pytest.Fi
 
 @pytest.mark.parametrize("kind", ["relaxed", "kept"])
 def test_a_namespace_that_is_going_opens_nothing(attacked: World, kept: str, kind: str) -> None:
-    """CVE-2024-7598: with the exceptions gone first, no pod is made and none that is there gets another image."""
+    """A5, CVE-2024-7598: with the exceptions gone first, no pod is made and none that is there gets another image."""
     namespace = attacked.namespace(labels={} if kind == "relaxed" else {KEPT: "agents"})
     attacker = tenant(attacked, namespace)
     lift(attacked, namespace)

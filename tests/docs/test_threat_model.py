@@ -1,0 +1,80 @@
+"""The threat model names tests that exist, and every test of tests/e2e/threats stands where its docstring says."""
+
+import ast
+import pathlib
+import re
+
+from tests.docs import markdown
+
+DOCUMENT = markdown.ROOT / "docs" / "explanation" / "threat-model.md"
+THREATS = markdown.ROOT / "tests" / "e2e" / "threats"
+REQUIRED = {f"T{number}" for number in (*range(1, 16), 19, 20, 22, 24, 25, 26)} | {f"A{n}" for n in range(1, 9)}
+_ID = re.compile(r"\b(?:[TA]\d+|CVE-\d+-\d+|GHSA(?:-\w{4}){3}|kyverno#\d+)")
+
+
+def _rows() -> list[list[str]]:
+    return [row for name in ("threats", "attacks") for row in markdown.table(name, DOCUMENT)]
+
+
+def _tests(file: pathlib.Path) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse(file.read_text())
+    return {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")}
+
+
+def _named(text: str) -> set[str]:
+    return set(re.findall(r"`(test_\w+)`", text))
+
+
+def _ids(text: str) -> set[str]:
+    return set(_ID.findall(text.split(":")[0]))
+
+
+def test_every_threat_has_a_row_and_every_row_a_test() -> None:
+    """Each threat that the project answers for stands in a table, once, with a defence and a test."""
+    found = [number for row in _rows() for number in sorted(_ids(row[0]))]
+    assert sorted(set(found)) == sorted(found)
+    assert set(found) >= REQUIRED
+    for row in _rows():
+        assert row[1].strip(), row[0]
+        assert _named(row[2]), row[0]
+
+
+def test_every_test_that_is_named_exists() -> None:
+    """No test in the threat model is one that nobody can run."""
+    existing = {name for file in (markdown.ROOT / "tests").glob("**/test_*.py") for name in _tests(file)}
+    assert _named(DOCUMENT.read_text()) - existing == set()
+
+
+def test_every_test_of_a_threat_stands_in_its_row() -> None:
+    """The numbers at the beginning of a docstring lead to rows that name the test."""
+    said = {
+        (number, name)
+        for file in THREATS.glob("test_*.py")
+        for name, node in _tests(file).items()
+        for number in _ids(ast.get_docstring(node) or "")
+    }
+    ours = {name for file in THREATS.glob("test_*.py") for name in _tests(file)}
+    assert {name for _, name in said} == ours
+    written = {(number, name) for row in _rows() for number in _ids(row[0]) for name in _named(row[2]) & ours}
+    assert said - written == set()
+
+
+def test_what_fails_is_marked_as_failing() -> None:
+    """A test is marked as an attack that works exactly if it is a strict expected failure."""
+    failing = set()
+    for file in THREATS.glob("test_*.py"):
+        for name, node in _tests(file).items():
+            marks = [ast.unparse(mark) for mark in node.decorator_list]
+            if any("xfail" in mark for mark in marks):
+                assert any("strict=True" in mark for mark in marks), name
+                failing.add(name)
+    assert failing == set(re.findall(r"`(test_\w+)` \(\*fails\*\)", DOCUMENT.read_text()))
+
+
+def test_every_policy_that_is_named_as_a_defence_is_there() -> None:
+    """What stands in the column of defences as code is a file in manifests/admission, or another release's."""
+    files = {file.stem for file in (markdown.ROOT / "manifests" / "admission").glob("*.yaml")}
+    named = {code for row in _rows() for code in markdown.codes(row[1])}
+    verbs = {"approve", "setlevel"}
+    assert {name for name in named if "-" in name} - files - {"operator-limits"} == set()
+    assert {name for name in named if "-" not in name} <= verbs
