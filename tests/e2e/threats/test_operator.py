@@ -401,7 +401,7 @@ FORBIDDEN: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize("namespace", ["default", "hostnetwork-system", "kube-system"])
 def test_the_stolen_token_may_do_nothing_else(attacked: World, namespace: str) -> None:
-    """T22: of 140 rights that would make more of it the operator's token has none, in no namespace."""
+    """T22: none of the rights that would make more of it belongs to the operator's token, in any namespace."""
     thief = stolen(attacked)
     allowed = []
     for group, resource, verbs in FORBIDDEN:
