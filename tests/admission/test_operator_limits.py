@@ -201,7 +201,7 @@ def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.
 def test_a_pod_with_many_labels_is_flagged(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
     """A tenant cannot hide a pod behind labels that cost too much to look at."""
     body = workbench.pod(hostNetwork=True)
-    body["metadata"]["labels"] = {f"a{number:x}a": "" for number in range(40_000)}
+    body["metadata"]["labels"] = {f"a{number:x}a": "" for number in range(10_000)}
     path = make()
     cluster.admin.post(f"{path}/pods", body).expect(201)
     write(stolen, f"{path}/pods/{body['metadata']['name']}/status", {labels.VERDICT: "Uncovered"}).expect(200)
@@ -498,7 +498,6 @@ def _forbidden() -> list[tuple[str, str, Any]]:
         ("PATCH", "{home}", {"metadata": {"labels": {"team": "b"}}}),
         ("PATCH", "{home}", {"metadata": {"annotations": {"team": "b"}}}),
         ("PATCH", "{home}", {"metadata": {"finalizers": ["a.example.com/b"]}}),
-        ("PATCH", "{home}", {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}),
         ("PATCH", "{home}/status", {"metadata": {"labels": {labels.PSA_ENFORCE: "privileged"}}}),
         ("PUT", "{home}/finalize", {"metadata": {"name": "{name}"}, "spec": {"finalizers": []}}),
         ("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}),
