@@ -27,6 +27,9 @@ PSA_AUDIT: Final = f"{PSA_PREFIX}audit"
 PSA_WARN: Final = f"{PSA_PREFIX}warn"
 PSA_VERSIONS: Final = tuple(f"{label}-version" for label in (PSA_ENFORCE, PSA_AUDIT, PSA_WARN))
 
+# What the API server takes of annotations on one object, keys and values (apimachinery, TotalAnnotationSizeLimitB).
+ANNOTATION_BYTES: Final = 256 * 1024
+
 # The kubelet puts these on the API object of a static pod.
 MIRROR: Final = "kubernetes.io/config.mirror"
 

@@ -94,6 +94,7 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
         ),
     )
     size, count, refused = 0, 0, dict[str, validity.Standing]()
+    room = min(grant.MAX_BYTES, namespace.room(*(labels.GRANT_PREFIX + name for name in present)))
     for standing in order:
         name = standing.exception.metadata.name
         try:
@@ -102,10 +103,11 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
             refused[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
             continue
         length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
-        if count + 1 > grant.MAX_GRANTS or size + length > grant.MAX_BYTES:
+        if count + 1 > grant.MAX_GRANTS or size + length > room:
             why = (
-                f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them;"
-                " remove exceptions that are not needed, or use another namespace"
+                f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them, here"
+                f" {max(0, room)} bytes beside the annotations of others; remove what is not needed, or use another"
+                " namespace"
             )
             refused[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
             continue

@@ -114,7 +114,16 @@ def changes(
         wanted, notes = _denying(namespace, settings, relaxed=relaxed)
     else:
         wanted, notes = _not_denying(namespace, settings, decision.enforcement, decision.held_by)
-    return _difference(namespace.labels, wanted), _difference(namespace.annotations, notes)
+    return _difference(namespace.labels, wanted), _fitting(namespace, _difference(namespace.annotations, notes))
+
+
+def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dict[str, str | None]:
+    """The notes, or without room for them only those that go.
+
+    A tenant may fill the annotations of his Namespace to the last byte; enforcement must not fail for lack of a note.
+    """
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in notes.items() if value is not None)
+    return notes if size <= namespace.room(*notes) else {key: value for key, value in notes.items() if value is None}
 
 
 def _denying(

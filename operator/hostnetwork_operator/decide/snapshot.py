@@ -106,6 +106,11 @@ class Namespace:
         prefix = names.GRANT_PREFIX
         return {key.removeprefix(prefix): line for key, line in self.annotations.items() if key.startswith(prefix)}
 
+    def room(self, *keys: str) -> int:
+        """Bytes that the annotations named may take, beside all others, before the API server refuses the write."""
+        taken = sum(len(k.encode()) + len(v.encode()) for k, v in self.annotations.items() if k not in keys)
+        return names.ANNOTATION_BYTES - taken
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyObject:

@@ -132,6 +132,15 @@ def test_once_on_enforcement_stays_on(home: snapshot.Namespace) -> None:
     assert (found.enforcement, found.ask) == (Enforcement.DENY, None)
 
 
+def test_enforcement_goes_on_without_room_for_its_note() -> None:
+    """Where a tenant has filled the annotations of his Namespace the labels are written all the same."""
+    full = namespace(annotations={"a": "x" * (labels.ANNOTATION_BYTES - 1)})
+    wanted, notes = changes(full, Enforcement.DENY)
+    assert (wanted[labels.ENFORCEMENT], wanted[labels.PSA_ENFORCE], notes) == ("Deny", "baseline", {})
+    one_left = {"a": "x" * (labels.ANNOTATION_BYTES - 1 - len(labels.LEVEL_BEFORE))}
+    assert changes(namespace(annotations=one_left), Enforcement.DENY)[1] == {labels.LEVEL_BEFORE: ""}
+
+
 def test_immediate_asks_nobody() -> None:
     """Enforcement goes on whatever lives there."""
     assert Enforcement.DENY is decide(namespace(), uncovered=("pod x: y",)).enforcement

@@ -323,6 +323,16 @@ def test_the_65th_grant_is_too_many() -> None:
     assert "at most 64 grants and 128 KiB" in made.standings[-1].why
 
 
+def test_annotations_of_others_leave_less_room() -> None:
+    """A grant that the API server would refuse for its size is withheld, in so many words; a smaller one is given."""
+    size = len(key("net")) + len(line(hne()))
+    for free, reason in ((size, "Active"), (size - 1, "GrantTooLarge")):
+        others = {"a": "x" * (labels.ANNOTATION_BYTES - free - 1 - sum(len(k + v) for k, v in ADOPTED.items()))}
+        made = planned(seen(hne(), namespace=namespace(labels=DENIED, annotations={**ADOPTED, **others})))
+        assert reasons(made) == {"net": reason}
+    assert f"here {size - 1} bytes beside the annotations of others" in made.standings[0].why
+
+
 def test_what_is_granted_already_keeps_its_place() -> None:
     """An older exception that comes later does not push out one that pods rest on."""
     many = [hne(f"e{n:02}") for n in range(64)]

@@ -1,0 +1,55 @@
+"""rule-selectors: who writes a rule that tenants can leave is told so."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.controlplane import cluster as controlplane
+
+PATH = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies?dryRun=All"
+OURS = f"{labels.GROUP}/wave"
+NAME = "kubernetes.io/metadata.name"
+
+
+def by(*keys: str) -> dict[str, Any]:
+    return {"selector": {"matchLabels": dict.fromkeys(keys, "a")}, "mode": "Audit"}
+
+
+def expression(key: str) -> dict[str, Any]:
+    return {"selector": {"matchExpressions": [{"key": key, "operator": "Exists"}]}, "mode": "Audit"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        (None, None),
+        ([], None),
+        ([by(OURS)], None),
+        ([by(NAME), expression(OURS)], None),
+        ([by(OURS, "team")], "team"),
+        ([by(OURS), expression("team")], "team"),
+        ([by("a", "b"), expression("c")], "a, b, c"),
+        ([by(f"x{OURS}")], f"x{OURS}"),
+        ([{"mode": "Audit", "selector": {}}], None),
+    ],
+    ids=str,
+)
+def test_a_rule_by_a_free_label_is_warned_of(
+    governed: controlplane.Cluster, rules: list[dict[str, Any]] | None, named: str | None
+) -> None:
+    """The warning names the labels under no protection; a rule by a guarded label or a name passes without a word."""
+    spec: dict[str, Any] = {"mode": "Enforce"} if rules is None else {"mode": "Enforce", "rules": rules}
+    body = {
+        "apiVersion": labels.API_VERSION,
+        "kind": "HostNetworkExceptionPolicy",
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+    answer = workbench.sound(governed.admin.post(PATH, body).expect(201))
+    if named is None:
+        assert answer.warnings == ()
+    else:
+        (warning,) = answer.warnings
+        assert f"rule-selectors: spec.rules select by label {named}, which" in warning
