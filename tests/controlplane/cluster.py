@@ -119,14 +119,36 @@ class Cluster:
     def kill_apiserver(self) -> None:
         self.components["kube-apiserver"].kill()
 
+    def add_apiserver(self, etcd: str) -> str:
+        """A second API server with the same keys, on the etcd at that address: the first one's, or a way to it.
+
+        Its address, once it answers. Everything else stays with the first, which keeps the audit log for itself.
+        """
+        (port,) = free_ports(1)
+        first = [word for word in self.components["kube-apiserver"].command if not word.startswith("--audit")]
+        # Of a flag that is given twice the last counts, but for lists, which add up.
+        command = [word for word in first if not word.startswith("--etcd-servers")]
+        command += [f"--etcd-servers={etcd}", f"--secure-port={port}"]
+        name = "kube-apiserver-2"
+        self.components[name] = processes.Component(name, command, self.directory, detached=False)
+        self.components[name].start()
+        url = f"https://127.0.0.1:{port}"
+        client = self.api(self.administrator_at(url))
+        self.wait("the second kube-apiserver", lambda: _ready(client))
+        return url
+
+    def remove_apiserver(self) -> None:
+        """Ends the second API server."""
+        self.components.pop("kube-apiserver-2").kill()
+
     def stop(self) -> None:
         """Ends every component and leaves nothing behind but a directory that was asked for."""
         for client in self._apis.values():
             client.close()
         self._apis.clear()
         # An API server whose etcd is gone does not stop on SIGTERM: it goes first, and is killed after a deadline.
-        for name in ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
-            self.components[name].stop(deadline_seconds=5)
+        for component in reversed(self.components.values()):
+            component.stop(deadline_seconds=5)
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -172,6 +194,11 @@ class Cluster:
             identity = {"client-certificate": str(certificate), "client-key": str(key)}
             self._users[name, groups] = self._write_kubeconfig(file, identity)
         return self._users[name, groups]
+
+    def administrator_at(self, server: str) -> pathlib.Path:
+        """The administrator's kubeconfig for another address of the API server."""
+        identity = yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]
+        return self._write_kubeconfig(f"admin-{server.rsplit(':', 1)[1]}", identity, server)
 
     def node_user(self, node: str) -> pathlib.Path:
         """The identity of a kubelet: NodeRestriction and the Node authorizer treat it as one."""
@@ -324,9 +351,7 @@ class Cluster:
         return path
 
     def _apiserver_ready(self) -> bool:
-        with contextlib.suppress(api.ConnectionFailedError):
-            return self.admin.get("/readyz").status == 200
-        return False
+        return _ready(self.admin)
 
     def _exists(self, path: str) -> bool:
         return self.admin.get(path).status == 200
@@ -345,6 +370,12 @@ class Cluster:
 def admin_kubeconfig(directory: pathlib.Path) -> pathlib.Path:
     """Where the administrator's kubeconfig of a cluster in `directory` lies."""
     return directory / "admin-system_masters.kubeconfig"
+
+
+def _ready(client: api.Api) -> bool:
+    with contextlib.suppress(api.ConnectionFailedError):
+        return client.get("/readyz").status == 200
+    return False
 
 
 def _node(name: str) -> dict[str, Any]:

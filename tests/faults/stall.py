@@ -1,0 +1,89 @@
+"""A way from an API server to etcd on which the watch of one kind can be held up, and everything else goes on.
+
+A kube-apiserver has connections of their own for each kind, and etcd's keys stand in them as they are (gRPC without
+TLS on loopback). Which connections carry a kind is read off what the API server asks on them.
+"""
+
+import asyncio
+import contextlib
+import threading
+from typing import Self
+
+_CHUNK = 1 << 16
+
+
+class Link:
+    """TCP from `port` to etcd. While `hold` is set, nothing comes back on connections that `key` was asked for on."""
+
+    def __init__(self, etcd_port: int, key: bytes) -> None:
+        self._etcd_port = etcd_port
+        self._key = key
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._flowing = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.connections = 0
+        self.marked = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    def hold(self) -> None:
+        self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def release(self) -> None:
+        self._loop.call_soon_threadsafe(self._flowing.set)
+
+    async def _start(self) -> None:
+        self._flowing.set()
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        held = asyncio.Event()
+        try:
+            back, forth = await asyncio.open_connection("127.0.0.1", self._etcd_port)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._ask(reader, forth, held))
+                both.create_task(self._answer(back, writer, held))
+        except* OSError:
+            pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _ask(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter, marked: asyncio.Event) -> None:
+        with contextlib.closing(forth):
+            while data := await reader.read(_CHUNK):
+                if self._key in data and not marked.is_set():
+                    marked.set()
+                    self.marked += 1
+                forth.write(data)
+                await forth.drain()
+
+    async def _answer(self, back: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event) -> None:
+        while data := await back.read(_CHUNK):
+            if marked.is_set():
+                await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
