@@ -193,32 +193,30 @@ def test_the_pods_of_a_deployment_have_it(home: Home) -> None:
     )
 
 
-def test_a_pod_that_is_made_a_host_namespace_pod_on_its_way_has_it(home: Home) -> None:
-    """Where another mutating policy sets hostNetwork later, this one is called again."""
+def test_a_pod_that_is_given_a_covered_image_on_its_way_has_it(home: Home) -> None:
+    """Where another mutating policy writes the image that the grant names, in whichever order, this is called again."""
     base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-    share = "[JSONPatch{op: 'add', path: '/spec/hostNetwork', value: true}]"
-    mine = f"has(object.metadata.labels) && 'share-{home.name}' in object.metadata.labels"
+    write = f"[JSONPatch{{op: 'replace', path: '/spec/containers/0/image', value: '{workbench.IMAGE}'}}]"
+    mine = f"has(object.metadata.labels) && 'mirror-{home.name}' in object.metadata.labels"
     spec = {
         "reinvocationPolicy": "Never",
         "matchConstraints": {"resourceRules": [rule]},
         "matchConditions": [{"name": "own", "expression": mine}],
-        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": share}}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": write}}],
     }
     admin = home.cluster.admin
-    admin.post(f"{base}ies", {"metadata": {"name": "zz-share"}, "spec": spec}).expect(201)
-    bound = {"metadata": {"name": "zz-share"}, "spec": {"policyName": "zz-share"}}
+    admin.post(f"{base}ies", {"metadata": {"name": "zz-mirror"}, "spec": spec}).expect(201)
+    bound = {"metadata": {"name": "zz-mirror"}, "spec": {"policyName": "zz-mirror"}}
     admin.post(f"{base}ybindings", bound).expect(201)
     try:
-        body = pod()
-        body["metadata"]["labels"] = {f"share-{home.name}": ""}
-        home.cluster.wait(
-            "the other policy in force", lambda: home.create(body).expect(201).body["spec"].get("hostNetwork")
-        )
+        body = pod({"image": "another:1"}, hostNetwork=True)
+        body["metadata"]["labels"] = {f"mirror-{home.name}": ""}
+        home.cluster.wait("the other policy in force", lambda: home.create(body).status == 201)
         assert deadline(home, body) == DAY
     finally:
-        admin.delete(f"{base}ybindings/zz-share").expect(200)
-        admin.delete(f"{base}ies/zz-share").expect(200)
+        admin.delete(f"{base}ybindings/zz-mirror").expect(200)
+        admin.delete(f"{base}ies/zz-mirror").expect(200)
 
 
 def test_the_largest_namespace_and_pod_are_within_the_budget(complete: controlplane.Cluster) -> None:
