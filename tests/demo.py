@@ -193,7 +193,7 @@ class Demo:
         return expiry
 
     def until(self, what: str, probe: Callable[[], Any], until: datetime.datetime | None = None) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + cluster.PATIENCE * _PATIENCE_SECONDS
         if until is not None:
             deadline -= self.late(until)
         while not probe():

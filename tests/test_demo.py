@@ -13,7 +13,7 @@ def test_the_demo_observes_everything_that_it_claims() -> None:
         cwd=operator.ROOT,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -53,7 +53,7 @@ class Person(readme.Reader):
         script = f"export KUBECONFIG={who}\n{block.script}"
         output = self.paste(script)
         again = all(word not in block.script for word in ("patch", "delete", "scale", "label ns", "apply", "bind"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + cluster.PATIENCE * 60
         while again and missing(block.shown, output) and time.monotonic() < deadline:
             time.sleep(0.5)
             output = self.paste(script)

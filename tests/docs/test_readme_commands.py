@@ -85,7 +85,7 @@ class Reader:
         return done.stdout
 
     def until(self, what: str, probe: Callable[[], object], seconds: float = _PATIENCE_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + cluster.PATIENCE * seconds
         while not (last := probe()):
             assert time.monotonic() < deadline, f"never seen: {what}; last: {last!r}\n{self.operator.tail()}"
             time.sleep(0.1)
@@ -328,7 +328,7 @@ def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
     BEFORE.get(block.name, lambda _: None)(reader)
     output = reader.paste(block.script)
     if block.script.startswith("kubectl get") and block.shown:
-        deadline = time.monotonic() + 30  # a reader looks a moment later
+        deadline = time.monotonic() + cluster.PATIENCE * 30  # a reader looks a moment later
         while _missing(block.shown, output) and time.monotonic() < deadline:
             time.sleep(0.5)
             output = reader.paste(block.script)

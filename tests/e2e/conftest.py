@@ -140,7 +140,7 @@ class World:
 
     def until(self, what: str, probe: Callable[[], object], deadline_seconds: float = 30) -> None:
         """Until `probe` holds; AssertionError with the operator's last lines else."""
-        deadline = time.monotonic() + deadline_seconds
+        deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds
         while not probe():
             assert time.monotonic() < deadline, f"never: {what}\n{self.operator.tail(10)}"
             time.sleep(0.03)

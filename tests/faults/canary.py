@@ -110,7 +110,7 @@ class Canary:
 
     def settle(self, deadline_seconds: float) -> None:
         """Until every namespace that he has deleted so far is gone; one that stays is a finding."""
-        deadline = time.monotonic() + deadline_seconds
+        deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds
         for path in list(self._ending):
             left = max(1.0, deadline - time.monotonic())
             if not self._until(lambda p=path: self._api.get(p).status == 404, left):
@@ -200,7 +200,7 @@ class Canary:
             self._stopped.wait(max(0.02, began + seconds - time.monotonic()))
 
     def _until(self, probe: Callable[[], bool], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + cluster.PATIENCE * seconds
         while time.monotonic() < deadline:
             try:
                 if probe():

@@ -115,7 +115,7 @@ def bare() -> Iterator[cluster.Cluster]:
         yield running
 
 
-@pytest.mark.timeout(300 + 60 * _ORDERS)
+@pytest.mark.timeout(600 + 200 * _ORDERS)
 def test_ordinary_work_passes_in_any_order_of_install_upgrade_and_delete(
     bare: cluster.Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +144,7 @@ def test_ordinary_work_passes_in_any_order_of_install_upgrade_and_delete(
 def _in_phases(running: cluster.Cluster, installer: Installer, bird: canary.Canary, chance: random.Random) -> None:
     todo = documents()
     missing = chance.sample(todo, len(todo))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + cluster.PATIENCE * 60
     while missing:  # what needed its kind or namespace first comes in the next round
         assert time.monotonic() < deadline, f"cannot be applied: {[_title(document) for document in missing]}"
         missing = [d for d in missing if _step(bird, lambda d=d: installer.apply(d)).status not in (200, 201)]
