@@ -1,7 +1,6 @@
 """Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19)."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -264,12 +263,6 @@ def test_no_tenant_writes_so_much_that_enforcement_finds_no_room(attacked: World
         assert attacked.labels(namespace).get(enforcement) == "Deny"
     finally:
         attacked.admin.patch(POLICY, {"spec": {"rules": before.get("rules")}}).expect(200)
-
-
-def _stays(world: World, namespace: str, enforcement: str, seconds: float = 2) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert world.labels(namespace).get(f"{LABEL}/enforcement") == enforcement
 
 
 # -- /finalize ---------------------------------------------------------------------------------------------------------

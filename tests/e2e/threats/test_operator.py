@@ -2,6 +2,7 @@
 
 import datetime
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.controlplane import api
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
 from tests.e2e.threats.conftest import (
     POD_GUARDS,
+    OpenError,
     deletions,
     host_pods,
     kubelet,
@@ -284,44 +286,66 @@ def _weaken(world: World) -> None:
     world.admin.patch(binding("namespace-labels"), {"spec": {"validationActions": ["Warn"]}}).expect(200)
 
 
-def _mend(world: World) -> None:
-    done = world.cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "admission"))
-    assert done.returncode == 0, done.stderr
-    world.until("all in place", lambda: not [name for name in WEAKER_POLICIES if not _intact(world, name)])
+@pytest.fixture
+def careless(attacked: World) -> Iterator[World]:
+    """The cluster, whose admission policies are afterwards what they were before, and in force.
+
+    Not by kubectl apply: it leaves a match condition or a selector that somebody has added where it is.
+    """
+    before = _policies(attacked)
+    yield attacked
+    now = _policies(attacked)
+    for path, body in before.items():
+        metadata = {key: body["metadata"][key] for key in ("name", "labels", "annotations") if key in body["metadata"]}
+        written = {**body, "metadata": metadata}
+        if path in now:
+            metadata["resourceVersion"] = now[path]["metadata"]["resourceVersion"]
+            attacked.admin.put(path, written).expect(200)
+        else:
+            attacked.admin.post(path.rsplit("/", 1)[0], written).expect(201)
+    mended = attacked.now()
+    attacked.until("all in place", lambda: not [name for name in WEAKER_POLICIES if not _intact(attacked, name)])
+    # The API server takes up what was written once a second.
+    attacked.until("in force", lambda: attacked.now() > mended + datetime.timedelta(seconds=3))
+
+
+def _policies(world: World) -> dict[str, dict[str, Any]]:
+    found = {}
+    for kind in ("ies", "ybindings"):
+        for body in world.admin.items(f"{ADMISSION}{kind}"):
+            if body["metadata"]["name"].endswith(LABEL):
+                found[f"{ADMISSION}{kind}/{body['metadata']['name']}"] = body
+    return found
 
 
 def _intact(world: World, name: str) -> bool:
     return f'hostnetwork_admission_policy_intact{{policy="{name}.{LABEL}"}} 1.0' in world.operator.metrics()
 
 
-def test_a_policy_that_is_taken_away_is_missed(attacked: World) -> None:
+def test_a_policy_that_is_taken_away_is_missed(careless: World) -> None:
     """T20: unbound, deleted, failing open, bound to warn: each shows, relaxed levels go back, nothing new is granted.
 
     The operator writes no policy, so that whoever opens the cluster on purpose is not fought.
     """
-    namespace = attacked.namespace()
-    attacked.granted_pod(namespace)
-    other = attacked.namespace()
+    namespace = careless.namespace()
+    careless.granted_pod(namespace)
+    other = careless.namespace()
     for name in WEAKER_POLICIES:
-        assert _intact(attacked, name)
-    try:
-        _weaken(attacked)
-        for name in WEAKER_POLICIES:
-            attacked.until(f"{name} is missed", lambda name=name: not _intact(attacked, name), 10)
-        attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
-        attacked.until("it says why", lambda: attacked.ready(namespace) == "GuardMissing")
-        told = ("HostNetworkException", "capture", "GuardMissing")
-        attacked.until("an Event says so", lambda: told in attacked.events(namespace))
-        attacked.exception(other, "new").expect(201)
-        withheld = {"GuardMissing", "NotApproved"}
-        attacked.until("a new one is not granted", lambda: attacked.ready(other, "new") in withheld)
-        assert attacked.grants(other) == {}
-        refused(attacked.pod(other, "evil"), "PSA")
-        written = {event["objectRef"]["resource"] for event in attacked.writes()}
-        assert not {resource for resource in written if resource.startswith("validating")}
-    finally:
-        _mend(attacked)
-    attacked.until("it is granted again", lambda: attacked.ready(namespace) == "Active")
+        assert _intact(careless, name)
+    _weaken(careless)
+    for name in WEAKER_POLICIES:
+        careless.until(f"{name} is missed", lambda name=name: not _intact(careless, name), 10)
+    careless.until("the level is back", lambda: careless.labels(namespace)[PSA] == "baseline")
+    careless.until("it says why", lambda: careless.ready(namespace) == "GuardMissing")
+    told = ("HostNetworkException", "capture", "GuardMissing")
+    careless.until("an Event says so", lambda: told in careless.events(namespace))
+    careless.exception(other, "new").expect(201)
+    withheld = {"GuardMissing", "NotApproved"}
+    careless.until("a new one is not granted", lambda: careless.ready(other, "new") in withheld)
+    assert careless.grants(other) == {}
+    refused(careless.pod(other, "evil"), "PSA")
+    written = {event["objectRef"]["resource"] for event in careless.writes()}
+    assert not {resource for resource in written if resource.startswith("validating")}
 
 
 NARROWED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -341,17 +365,19 @@ NARROWED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.xfail(
-    strict=True, reason="the operator looks at failurePolicy and validationActions only, not at what a policy says"
+    strict=True,
+    raises=OpenError,
+    reason="the operator looks at failurePolicy and validationActions only, not at what a policy says",
 )
 @pytest.mark.parametrize("how", NARROWED)
-def test_a_policy_that_is_narrowed_is_missed(attacked: World, how: str) -> None:
+def test_a_policy_that_is_narrowed_is_missed(careless: World, how: str) -> None:
     """T20: a policy or binding that is there and holds nothing is missed like one that is not."""
     path, patch = NARROWED[how]
-    try:
-        attacked.admin.patch(path, patch).expect(200)
-        attacked.until("it is missed", lambda: not _intact(attacked, "host-namespaces"), 5)
-    finally:
-        _mend(attacked)
+    careless.admin.patch(path, patch).expect(200)
+    until = careless.now() + datetime.timedelta(seconds=6)
+    while _intact(careless, "host-namespaces"):
+        if careless.now() > until:
+            raise OpenError(how)
 
 
 # -- T22: the operator's token -----------------------------------------------------------------------------------------
