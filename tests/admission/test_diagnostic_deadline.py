@@ -129,6 +129,16 @@ def test_an_uncovered_pod_is_refused_as_before(home: Home) -> None:
         home.refuses(pod({"image": "another:1"}, hostNetwork=True, **given), "does not list image another:1")
 
 
+def test_where_a_level_is_lifted(complete: controlplane.Cluster) -> None:
+    """Beside a guard the deadline is written as well, whatever the level."""
+    for guard in ("baseline", "restricted"):
+        home = make(complete)
+        complete.admin.patch(home.path, {"metadata": {"labels": {labels.GUARD: guard}}}).expect(200)
+        home.give(capture=diagnostic())
+        # What the guard asks for, so that the pod is judged by no other level than its grant's.
+        complete.wait("the deadline", lambda home=home: deadline(home, pod(hostNetwork=True)) == DAY)
+
+
 def test_where_enforcement_is_held_or_audited(complete: controlplane.Cluster) -> None:
     """Held has the deadline, as its diagnostics are deleted too; Audit and ungoverned namespaces end nothing."""
     for enforcement, stored in (("Deny", DAY), ("Held", DAY), ("Audit", None), (None, None)):
