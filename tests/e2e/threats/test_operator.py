@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.controlplane import api
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
 from tests.e2e.threats.conftest import (
@@ -29,8 +28,13 @@ from tests.e2e.threats.conftest import (
 
 MIRROR = {"kubernetes.io/config.mirror": "abc", "kubernetes.io/config.source": "file"}
 ADMISSION = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
-WEAKER_POLICIES = ("host-namespaces", "relaxed-namespace", "exception-writers", "namespace-labels")
-LIMITED = (ROOT / "manifests" / "admission" / "operator-limits.yaml").exists()
+WEAKER_POLICIES = (
+    "host-namespaces",
+    "relaxed-namespace",
+    "relaxed-namespace-restricted",
+    "exception-writers",
+    "namespace-labels",
+)
 
 
 def _uid(world: World, path: str) -> str:
@@ -476,7 +480,6 @@ def test_what_the_stolen_token_opens_is_closed_again(attacked: World) -> None:
     refused(attacked.pod(namespace, "evil"), ("PSA", *POD_GUARDS))
 
 
-@pytest.mark.skipif(not LIMITED, reason="manifests/admission/operator-limits.yaml is not part of this tree")
 def test_the_stolen_token_is_held_to_what_the_operator_does(attacked: World, enforced: str) -> None:
     """T22: other labels, status that is not a verdict, ordinary pods and the system's namespaces are beyond it."""
     thief, pods = stolen(attacked), attacked.pods(enforced)
