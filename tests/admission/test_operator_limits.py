@@ -27,9 +27,9 @@ RELAXED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged", labels.
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """A control plane of this module's own with the enforce overlay, and agents in the system's namespaces."""
+    """A control plane of this module's own where no namespace is born enforced, with agents in the system's."""
     with controlplane.Cluster() as running:
-        operator.install(running, "enforce")
+        operator.install(running, "enforce-before-1.36")
         for name in SYSTEM:
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
             running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)

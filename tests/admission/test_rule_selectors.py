@@ -30,7 +30,7 @@ def expression(key: str) -> dict[str, Any]:
         ([by(NAME), expression(OURS)], None),
         ([by(OURS, "team")], "team"),
         ([by(OURS), expression("team")], "team"),
-        ([by("a", "b"), expression("c")], "a, b, c"),
+        ([by("a"), expression("b")], "a, b"),
         ([by(f"x{OURS}")], f"x{OURS}"),
         ([{"mode": "Audit", "selector": {}}], None),
     ],

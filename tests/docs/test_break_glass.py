@@ -141,9 +141,8 @@ def test_the_role_names_every_binding_that_denies() -> None:
         if body["kind"] == "ValidatingAdmissionPolicyBinding" and "Deny" in body["spec"]["validationActions"]
     ]
     assert {body["metadata"]["name"] for body in bodies} == named
-    assert {
-        f"{name}-deny.{labels.GROUP}" for name in BLOCKS["unbound"].script.split(";")[0].split(" in ")[1].split()
-    } == (named)
+    loop = BLOCKS["unbound"].script.replace("\\\n", " ").split(";")[0]
+    assert {f"{name}-deny.{labels.GROUP}" for name in loop.split(" in ")[1].split()} == named
 
 
 def test_one_namespace(person: Person) -> None:
