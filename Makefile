@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crds cluster cluster-down run bench clean
+.PHONY: help demo test check crds fingerprints cluster cluster-down run bench clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ check: $(READY) ## Format, lint, types, import contracts, unit tests: seconds
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
 	@$(BIN)/pytest -q tests/unit
+
+fingerprints: $(READY) ## Generate api/shipped.py from manifests/admission
+	@$(BIN)/python -m hostnetwork_operator.api.fingerprint manifests/admission operator/hostnetwork_operator/api/shipped.py
 
 crds: $(READY) ## Generate crds/ from operator/hostnetwork_operator/api
 	@$(BIN)/python -m hostnetwork_operator.api.crd crds

@@ -90,7 +90,7 @@ class Standing(Collector):
         yield self._namespaces(plans)
         intact = _gauge(
             "hostnetwork_admission_policy_intact",
-            "1 if the policy is there, fails closed and is bound to deny.",
+            "1 if the policy is there as shipped, fails closed and is bound to deny; in an upgrade 0 for a moment.",
             "policy",
         )
         for name, guard in sorted(self._guards().items()):

@@ -14,6 +14,7 @@ from hostnetwork_operator.decide import messages, status, summary
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
+_POLICY_REASONS = (summary.ACCEPTED, summary.BROKEN, summary.INTACT, summary.CHANGING, summary.GUARD_MISSING)
 
 
 def _reasons() -> set[str]:
@@ -28,7 +29,7 @@ def _camel_case_in(module: object) -> set[str]:
 
 def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
-    policy = {f"Policy{summary.ACCEPTED}", f"Policy{summary.BROKEN}"}
+    policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason != summary.CHANGING}
     assert sorted(_reasons() | policy | {reason.value for reason in conditions.Ready}) == sorted(
         markdown.column("events")
     )
@@ -51,8 +52,8 @@ def test_every_condition_is_documented() -> None:
 
 
 def test_the_reasons_of_the_policy_are_documented_and_no_other() -> None:
-    """The table has the two reasons of the policy's Ready condition."""
-    assert markdown.column("policy-reasons") == [summary.ACCEPTED, summary.BROKEN]
+    """The table has the reasons of the policy's conditions Ready and Guarded."""
+    assert markdown.column("policy-reasons") == list(_POLICY_REASONS)
 
 
 def test_every_verdict_is_documented_and_no_other() -> None:

@@ -151,6 +151,7 @@ _policies = st.one_of(*[_governed] * 4, st.sampled_from([builders.ABSENT, builde
 _guards = st.sampled_from(
     [builders.guards()] * 5
     + [builders.guards(missing=[name]) for name in labels.POLICIES]
+    + [builders.guards(missing=labels.POLICIES, excused=until) for until in (at(seconds=40), NOW)]
     + [builders.guards(since=at(minutes=-30)), *(builders.guards(since=at(seconds=-age)) for age in (5, 4, 4, 1, 1))]
 )
 
@@ -260,7 +261,10 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
         namespace=replace(seen.namespace, created=seen.namespace.created + delta, annotations=notes),
         pods=tuple(replace(pod, created=pod.created + delta) for pod in seen.pods),
         exceptions=tuple(made),
-        guards={name: replace(guard, since=move(guard.since)) for name, guard in seen.guards.items()},
+        guards={
+            name: replace(guard, since=move(guard.since), excused=move(guard.excused))
+            for name, guard in seen.guards.items()
+        },
         gate=replace(seen.gate, asked=seen.gate.asked + delta) if seen.gate else None,
     )
 

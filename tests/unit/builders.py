@@ -108,12 +108,14 @@ UNKNOWN = snapshot.PolicyState(snapshot.Known.UNKNOWN)
 
 
 def guards(
-    missing: Iterable[str] = (), since: datetime.datetime = NOW - datetime.timedelta(days=1)
+    missing: Iterable[str] = (),
+    since: datetime.datetime = NOW - datetime.timedelta(days=1),
+    excused: datetime.datetime | None = None,
 ) -> dict[str, snapshot.Guard]:
-    """All admission policies in place since then, but for the missing ones."""
+    """All admission policies in place since then, but for the missing ones, which may be excused until then."""
     gone = set(missing)
     return {
-        name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing")
+        name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing", excused)
         if name in gone
         else snapshot.Guard(name, since)
         for name in labels.POLICIES

@@ -16,9 +16,11 @@ async def write_status(
     present = kept.policy_object()
     if present is None:
         return
-    if (event := summary.policy_event(present)) is not None:
-        await events.emit(api, event, now)
-    wanted = summary.policy_status(present, plans, now)
+    found = list(kept.guards().values())
+    for event in (summary.policy_event(present), summary.guards_event(present, found, now)):
+        if event is not None:
+            await events.emit(api, event, now)
+    wanted = summary.with_guards(summary.policy_status(present, plans, now), found, now)
     if wanted == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"

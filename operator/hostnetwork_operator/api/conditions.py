@@ -12,6 +12,7 @@ class ConditionType(enum.StrEnum):
     READY = "Ready"
     IN_USE = "InUse"
     CLEANED_UP = "CleanedUp"
+    GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
 
 
 class Ready(enum.StrEnum):

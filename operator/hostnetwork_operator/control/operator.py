@@ -1,6 +1,7 @@
 """The running operator: the store, the queue, and the one path from a change to its effects."""
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -61,9 +62,10 @@ class Operator:
             self._policy_changed.set()
 
     def everything(self) -> None:
-        """All namespaces into the queue."""
+        """All namespaces into the queue, and the policy's status to be looked at."""
         for name in self.store.namespaces():
             self.queue.add(name)
+        self._policy_changed.set()
 
     async def work(self) -> None:
         """A worker, until it is cancelled."""
@@ -136,7 +138,8 @@ class Operator:
     async def keep_policy_status(self) -> None:
         """Writes the policy's status whenever what it says has changed; until cancelled."""
         while True:
-            await self._policy_changed.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._policy_changed.wait(), self._excused_seconds())
             await asyncio.sleep(_POLICY_STATUS_SECONDS)
             self._policy_changed.clear()
             try:
@@ -144,6 +147,12 @@ class Operator:
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
                 self._policy_changed.set()
+
+    def _excused_seconds(self) -> float | None:
+        """How long an admission policy may still be half of an upgrade: then its status changes by itself."""
+        now = self.clock.now()
+        moments = [guard.excused for guard in self.store.guards().values() if guard.excused is not None]
+        return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
 
     def _snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
         seen = self.store.snapshot(name)

@@ -59,12 +59,16 @@ def _withheld(
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
-        missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
-        # Taking these would stop network and ingress at the next restart; they stay, and a metric is loud about it.
         relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
-        keeps = relaxed_for_it and subject.spec.type is not exception.ExceptionType.DIAGNOSTIC
-        if missing is not None and not keeps:
-            why = f"{missing.why_not or missing.name + ' is not in force yet'}; apply manifests/admission"
+        if not relaxed_for_it:
+            missing = guards.first_uncounted(seen.guards.values(), decision_rests_on, now)
+        elif subject.spec.type is exception.ExceptionType.DIAGNOSTIC:
+            missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
+        else:
+            # Taking these would stop network and ingress at the next restart; they stay, and a metric is loud about it.
+            missing = None
+        if missing is not None:
+            why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
     if settings.pod_security is None and not stands:
         why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"

@@ -262,6 +262,7 @@ def _next_check(
 ) -> datetime.datetime | None:
     moments = [s.exception.spec.until for s in standings if s.exception.spec.expiry is not None]
     moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
+    moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
     return min((moment for moment in moments if moment > now), default=None)
 

@@ -142,11 +142,16 @@ class PolicyState:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An admission policy of ours: bound to deny since when, or why it is not in place."""
+    """An admission policy of ours: as we ship it and bound to deny since when, or why it is not in place.
+
+    `excused` is until when one that says what we do not know may be half of an upgrade: nothing new rests on it, what
+    stands stays.
+    """
 
     name: str
     since: datetime.datetime | None
     why_not: str = ""
+    excused: datetime.datetime | None = None
 
     @property
     def settled(self) -> datetime.datetime | None:
@@ -156,6 +161,10 @@ class Guard:
     def counts(self, now: datetime.datetime) -> bool:
         """Whether it is in place and old enough to be in force on every API server."""
         return self.settled is not None and now >= self.settled
+
+    def missing(self, now: datetime.datetime) -> bool:
+        """Whether what rests on it already is to end; False also for one that is there and does not count yet."""
+        return self.since is None and (self.excused is None or now >= self.excused)
 
 
 @dataclass(frozen=True, slots=True)

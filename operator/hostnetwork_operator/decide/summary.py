@@ -3,12 +3,16 @@
 import datetime
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from hostnetwork_operator.api import conditions, labels, policy
 from hostnetwork_operator.decide import effects, plan, snapshot
 
 ACCEPTED = "Accepted"
 BROKEN = "Broken"
+INTACT = "Intact"
+CHANGING = "Changing"
+GUARD_MISSING = conditions.Ready.GUARD_MISSING.value
 
 
 def policy_status(
@@ -59,6 +63,48 @@ def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
         message,
         f"{reason} {seen.generation}",
     )
+
+
+def with_guards(
+    status: policy.PolicyStatus, guards: Sequence[snapshot.Guard], now: datetime.datetime
+) -> policy.PolicyStatus:
+    """`status` with the condition that says whether the admission policies are in place."""
+    reason, message = _guarded(guards, now)
+    condition = conditions.Condition(
+        type=conditions.ConditionType.GUARDED.value,
+        status={INTACT: "True", CHANGING: "Unknown", GUARD_MISSING: "False"}[reason],
+        observed_generation=status.observed_generation,
+        last_transition_time=now.replace(microsecond=0),
+        reason=reason,
+        message=message,
+    )
+    return status.model_copy(update={"conditions": conditions.set_condition(status.conditions, condition)})
+
+
+def guards_event(
+    seen: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
+) -> effects.EmitEvent | None:
+    """An Event when an admission policy is missing that was not, and when all are back. A change that may be half of
+    an upgrade is none.
+    """
+    reason, message = _guarded(guards, now)
+    before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
+    if reason == (before.reason if before else INTACT) or reason == CHANGING:
+        return None
+    subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
+    since = before.last_transition_time.isoformat() if before else ""
+    kind: Literal["Normal", "Warning"] = "Normal" if reason == INTACT else "Warning"
+    return effects.EmitEvent(subject, kind, f"Policy{reason}", message, f"{reason} {since}")
+
+
+def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[str, str]:
+    without = sorted((guard for guard in guards if guard.since is None), key=lambda guard: guard.name)
+    whys = "; ".join(guard.why_not for guard in without)
+    if not without:
+        return INTACT, "every admission policy that denies is in place"
+    if any(guard.missing(now) for guard in without):
+        return GUARD_MISSING, whys
+    return CHANGING, f"{whys}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
 
 
 def _accepted(seen: snapshot.PolicyObject) -> tuple[str, str]:

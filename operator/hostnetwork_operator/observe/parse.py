@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pydantic
 
-from hostnetwork_operator.api import exception, grant, labels, policy
+from hostnetwork_operator.api import exception, fingerprint, grant, labels, policy
 from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
@@ -156,21 +156,37 @@ def host_network_policy(body: Body) -> snapshot.PolicyObject:
 
 def admission_policy(body: Body) -> guards.AdmissionPolicy:
     """A ValidatingAdmissionPolicy."""
-    meta = body["metadata"]
-    closed = (body.get("spec") or {}).get("failurePolicy", "Fail") == "Fail"
-    return guards.AdmissionPolicy(meta["name"], _time(meta["creationTimestamp"]), closed, "deletionTimestamp" in meta)
+    meta, spec = body["metadata"], body.get("spec") or {}
+    return guards.AdmissionPolicy(
+        name=meta["name"],
+        changed=_changed(meta),
+        fails_closed=spec.get("failurePolicy", "Fail") == "Fail",
+        selects=fingerprint.selects(spec),
+        says=fingerprint.says(spec),
+        deleting="deletionTimestamp" in meta,
+    )
 
 
 def admission_binding(body: Body) -> guards.Binding:
     """A ValidatingAdmissionPolicyBinding."""
     meta, spec = body["metadata"], body.get("spec") or {}
     return guards.Binding(
-        meta["name"],
-        spec.get("policyName", ""),
-        _time(meta["creationTimestamp"]),
-        "Deny" in (spec.get("validationActions") or ()),
-        "deletionTimestamp" in meta,
+        name=meta["name"],
+        policy=spec.get("policyName", ""),
+        changed=_changed(meta),
+        denies="Deny" in (spec.get("validationActions") or ()),
+        bound=fingerprint.bound(spec),
+        deleting="deletionTimestamp" in meta,
     )
+
+
+def _changed(meta: Body) -> datetime.datetime:
+    """When the object was made, or by managedFields somebody last wrote something together with its spec.
+
+    So what was weakened and mended while nobody looked is as young as its mending.
+    """
+    entries = [entry for entry in meta.get("managedFields") or () if "f:spec" in (entry.get("fieldsV1") or {})]
+    return max(_time(text) for text in (meta["creationTimestamp"], *(e["time"] for e in entries if e.get("time"))))
 
 
 def _first(error: pydantic.ValidationError) -> str:

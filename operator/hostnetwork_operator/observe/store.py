@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, policy
+from hostnetwork_operator.api import exception, policy, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import parse
 
@@ -151,6 +151,7 @@ class Store:
         return guards.judge(
             (p for p in policies if isinstance(p, guards.AdmissionPolicy)),
             (b for b in bindings if isinstance(b, guards.Binding)),
+            (shipped.POLICIES, shipped_before.POLICIES),
         )
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:

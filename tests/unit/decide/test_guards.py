@@ -4,64 +4,119 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import fingerprint, labels
 from hostnetwork_operator.decide import guards, snapshot
 from tests.unit import builders
 from tests.unit.builders import NOW, at
 
 NAME = labels.POLICY_HOST_NAMESPACES
+APPLY = "kubectl apply -k manifests/admission"
+REPLACE = "kubectl replace --save-config -k manifests/admission"
+OTHER = f"to other requests than ours; {REPLACE}"
+THIS = {NAME: fingerprint.Shipped("requests", "words", "bound")}
+BEFORE = {NAME: fingerprint.Shipped("requests before", "words before", "bound before")}
 
 
 def rule(**fields: Any) -> guards.AdmissionPolicy:
-    return guards.AdmissionPolicy(**{"name": NAME, "created": at(hours=-2), "fails_closed": True, **fields})
+    given = {"name": NAME, "changed": at(hours=-2), "fails_closed": True, "selects": "requests", "says": "words"}
+    return guards.AdmissionPolicy(**{**given, **fields})
 
 
 def binding(**fields: Any) -> guards.Binding:
-    return guards.Binding(**{"name": "b", "policy": NAME, "created": at(hours=-1), "denies": True, **fields})
+    given = {"name": "b", "policy": NAME, "changed": at(hours=-1), "denies": True, "bound": "bound"}
+    return guards.Binding(**{**given, **fields})
 
 
 def judged(*things: guards.AdmissionPolicy | guards.Binding) -> snapshot.Guard:
     return guards.judge(
         (t for t in things if isinstance(t, guards.AdmissionPolicy)),
         (t for t in things if isinstance(t, guards.Binding)),
+        (THIS, BEFORE),
     )[NAME]
 
 
 def test_a_policy_that_fails_closed_and_denies_is_in_place_since_the_younger_of_both() -> None:
-    """A binding made later counts from then; so does a policy."""
+    """A binding changed later counts from then; so does a policy."""
     assert at(hours=-1) == judged(rule(), binding()).since
-    assert judged(rule(created=NOW), binding()).since == NOW
+    assert judged(rule(changed=NOW), binding()).since == NOW
 
 
 def test_the_oldest_denying_binding_counts() -> None:
-    """A second binding makes nothing younger."""
-    assert at(hours=-1) == judged(rule(), binding(), binding(name="a", created=NOW)).since
+    """A second binding makes nothing younger, wherever it selects: every binding of a policy is held."""
+    assert at(hours=-1) == judged(rule(), binding(), binding(name="a", changed=NOW)).since
+    assert at(hours=-1) == judged(rule(), binding(), binding(name="a", bound="other")).since
+
+
+def test_what_the_last_release_ships_counts_piece_by_piece() -> None:
+    """In the middle of an upgrade the policy may be of one release and the binding of the other."""
+    old = {"selects": "requests before", "says": "words before"}
+    for policy, bound in ((old, "bound before"), (old, "bound"), ({}, "bound before")):
+        assert at(hours=-1) == judged(rule(**policy), binding(bound=bound)).since
+
+
+def test_a_policy_that_no_release_is_known_to_ship_does_not_count() -> None:
+    """Without anything known, nothing is."""
+    assert None is guards.judge([rule()], [binding()], ({},))[NAME].since
 
 
 @pytest.mark.parametrize(
     ("things", "why"),
     [
-        ((), "is missing"),
-        ((binding(),), "is missing"),
-        ((rule(deleting=True), binding()), "is missing"),
-        ((rule(fails_closed=False), binding()), "has not failurePolicy: Fail"),
-        ((rule(),), "has no binding with Deny"),
-        ((rule(), binding(denies=False)), "has no binding with Deny"),
-        ((rule(), binding(deleting=True)), "has no binding with Deny"),
-        ((rule(), binding(policy="another")), "has no binding with Deny"),
+        ((), f"is missing; {APPLY}"),
+        ((binding(),), f"is missing; {APPLY}"),
+        ((rule(deleting=True), binding()), f"is missing; {APPLY}"),
+        ((rule(fails_closed=False), binding()), f"has not failurePolicy: Fail; {APPLY}"),
+        ((rule(fails_closed=False, says="x"), binding()), f"has not failurePolicy: Fail; {APPLY}"),
+        ((rule(),), f"has no binding with Deny; {APPLY}"),
+        ((rule(), binding(denies=False)), f"has no binding with Deny; {APPLY}"),
+        ((rule(), binding(deleting=True)), f"has no binding with Deny; {APPLY}"),
+        ((rule(), binding(policy="another")), f"has no binding with Deny; {APPLY}"),
+        ((rule(says="x"), binding(denies=False)), f"has no binding with Deny; {APPLY}"),
+        (
+            (rule(), binding(bound="x"), binding(name="a", bound="y")),
+            f"is bound by 'a', 'b' {OTHER}",
+        ),
+        (
+            (rule(), binding(bound="x"), binding(denies=False)),
+            f"is bound by 'b' {OTHER}",
+        ),
+        ((rule(says="x"), binding(bound="x")), f"is bound by 'b' {OTHER}"),
     ],
 )
-def test_anything_weaker_is_not_in_place(things: tuple[Any, ...], why: str) -> None:
+def test_anything_weaker_is_missing_at_once(things: tuple[Any, ...], why: str) -> None:
     """And the guard says what is missing."""
     guard = judged(*things)
     assert None is guard.since
     assert f"ValidatingAdmissionPolicy {NAME!r} {why}" == guard.why_not
     assert not guard.counts(NOW)
+    assert guard.missing(NOW)
+
+
+def test_other_match_constraints_are_missing_at_once() -> None:
+    """Whether they are narrower is not guessed."""
+    guard = judged(rule(selects="x", says="x", changed=NOW), binding())
+    assert (guard.since, guard.missing(NOW)) == (None, True)
+    assert f"matchConstraints of ValidatingAdmissionPolicy {NAME!r} are not ours; {REPLACE}" == guard.why_not
+
+
+def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
+    """Until then they may be half of an upgrade: nothing new rests on them, what stands stays."""
+    guard = judged(rule(says="x", changed=NOW), binding())
+    assert (guard.since, guard.excused) == (None, at(seconds=60))
+    assert f"expressions of ValidatingAdmissionPolicy {NAME!r} are not those" in guard.why_not
+    assert [guard.missing(now) for now in (NOW, at(seconds=59), at(seconds=60))] == [False, False, True]
+    assert not [now for now in (NOW, at(seconds=59), at(seconds=60)) if guard.counts(now)]
+
+
+def test_what_is_there_and_young_is_not_missing() -> None:
+    """It does not count yet, and takes nothing away."""
+    guard = judged(rule(changed=NOW), binding())
+    assert (guard.counts(at(seconds=4)), guard.missing(at(seconds=4))) == (False, False)
 
 
 def test_every_policy_of_ours_has_a_guard() -> None:
     """Also with nothing there at all."""
-    assert set(labels.POLICIES) == set(guards.judge((), ()))
+    assert set(labels.POLICIES) == set(guards.judge((), (), (THIS,)))
 
 
 @pytest.mark.parametrize(("age", "counts"), [(4, False), (5, True), (6, True)])
@@ -73,14 +128,16 @@ def test_a_policy_counts_after_five_seconds(age: int, counts: bool) -> None:
 def test_the_first_that_is_missing_is_named() -> None:
     """In the order that was asked for; nothing missing is None."""
     gone = builders.guards(missing=[labels.POLICY_RELAXED_NAMESPACE, labels.POLICY_HOST_NAMESPACES])
-    found = guards.first_missing(gone.values(), labels.POLICIES, NOW)
-    assert found is not None
-    assert found.name == labels.POLICY_HOST_NAMESPACES
-    assert None is guards.first_missing(builders.guards().values(), labels.POLICIES, NOW)
+    for first in (guards.first_uncounted, guards.first_missing):
+        found = first(gone.values(), labels.POLICIES, NOW)
+        assert found is not None
+        assert found.name == labels.POLICY_HOST_NAMESPACES
+        assert None is first(builders.guards().values(), labels.POLICIES, NOW)
 
 
 def test_a_guard_that_was_never_read_is_missing() -> None:
     """Not looked at is not in place."""
-    found = guards.first_missing([], labels.POLICIES, NOW)
-    assert found is not None
-    assert found.why_not == "admission policies were not read yet"
+    for first in (guards.first_uncounted, guards.first_missing):
+        found = first([], labels.POLICIES, NOW)
+        assert found is not None
+        assert found.why_not == "admission policies were not read yet"

@@ -225,7 +225,7 @@ def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
     for kind in ("Diagnostic", "Application", "Infrastructure"):
         made = planned(seen(pod(), hne(type=kind, images=(IMAGE,), status=approved()), guards=guards(missing=[name])))
         assert ({"net": "GuardMissing"}, set(), False) == (reasons(made), granted(made), made.relaxed)
-        assert f"ValidatingAdmissionPolicy {name!r} is missing; apply manifests/admission" == made.standings[0].why
+        assert f"ValidatingAdmissionPolicy {name!r} is missing" == made.standings[0].why
 
 
 def approved() -> exception.ExceptionStatus:
@@ -266,6 +266,46 @@ def test_a_guard_counts_after_five_seconds() -> None:
     assert "is not in force yet" in made.standings[0].why
     assert at(seconds=2) == made.next_check
     assert reasons(planned(seen(hne(status=approved()), guards=young), at(seconds=2))) == {"net": "Active"}
+
+
+@pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
+@pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
+def test_in_an_upgrade_what_stands_stays_and_nothing_new_is_granted(name: str, kind: str) -> None:
+    """For as long as the guard is excused, and the plan says until when."""
+    subject, changing = (
+        hne(type=kind, images=(IMAGE,), status=approved()),
+        guards(missing=[name], excused=at(seconds=40)),
+    )
+    made = planned(seen(pod(), subject, namespace=denied(subject), guards=changing))
+    assert (reasons(made), writes(made), made.next_check) == ({"net": "Active"}, [], at(seconds=40))
+    new = planned(seen(pod(), subject, guards=changing))
+    assert (reasons(new), granted(new), new.relaxed) == ({"net": "GuardMissing"}, set(), False)
+    assert new.standings[0].why == f"ValidatingAdmissionPolicy {name!r} is missing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("Diagnostic", "GuardMissing"), ("Application", "Active"), ("Infrastructure", "Active")]
+)
+def test_when_the_upgrade_takes_too_long_diagnostics_end(kind: str, reason: str) -> None:
+    """What is not known by then is missing."""
+    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    home = seen(
+        pod(), subject, namespace=denied(subject), guards=guards(missing=[labels.POLICY_HOST_NAMESPACES], excused=NOW)
+    )
+    assert {"net": reason} == reasons(planned(home))
+
+
+def test_a_guard_that_is_young_takes_nothing_away() -> None:
+    """A policy of this release in place of that of the last is as young as a new one; what stands stays."""
+    subject = hne(status=approved())
+    made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(since=at(seconds=-1))))
+    assert (reasons(made), writes(made)) == ({"net": "Active"}, [])
+
+
+def test_an_exception_written_while_a_policy_is_not_known_is_not_approved() -> None:
+    """It may have been anything that let it through."""
+    changing = guards(missing=[labels.POLICY_EXCEPTION_WRITERS], excused=at(seconds=40))
+    assert reasons(planned(seen(hne(), guards=changing))) == {"net": "NotApproved"}
 
 
 @pytest.mark.parametrize("level", ["restricted", "baseline", "privileged"])

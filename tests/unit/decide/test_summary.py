@@ -1,9 +1,11 @@
 """What the policy's status says."""
 
+import datetime
 from typing import Any
 
 from hostnetwork_operator.api import policy
 from hostnetwork_operator.decide import plan, snapshot, summary
+from tests.unit import builders
 from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, namespace, planned, pod, seen
 
 
@@ -66,3 +68,69 @@ def test_an_event_tells_of_a_change_only() -> None:
     broken = summary.policy_event(snapshot.PolicyObject("u", "2", 4, told.status, None, "no"))
     assert broken is not None
     assert (broken.type, broken.reason) == ("Warning", "PolicyBroken")
+
+
+def said(*missing: snapshot.Guard, before: policy.PolicyStatus | None = None, now: datetime.datetime = NOW) -> Any:
+    """Status, reason and message of the condition Guarded, and the reason of the Event that is told of it."""
+    found = list({**builders.guards(), **{guard.name: guard for guard in missing}}.values())
+    status = before or summary.policy_status(stored(), [], NOW)
+    (told,) = [c for c in summary.with_guards(status, found, now).conditions if c.type == "Guarded"]
+    event = summary.guards_event(stored(status=status), found, now)
+    return (told.status, told.reason, told.message), (event.type, event.reason) if event else None
+
+
+def lacking(name: str = "a", **fields: Any) -> snapshot.Guard:
+    return snapshot.Guard(name, None, f"{name} is missing", **fields)
+
+
+def test_policies_that_are_in_place_are_no_news() -> None:
+    """The condition says so, no Event does."""
+    assert said() == (("True", "Intact", "every admission policy that denies is in place"), None)
+
+
+def test_policies_that_are_missing_are_named_with_the_remedy() -> None:
+    """All of them, in one Event."""
+    told, event = said(lacking("b"), lacking("a"))
+    assert told == ("False", "GuardMissing", "a is missing; b is missing")
+    assert event == ("Warning", "PolicyGuardMissing")
+
+
+def test_half_an_upgrade_is_no_alarm_until_it_takes_too_long() -> None:
+    """Then it is missing like any other."""
+    changing = lacking(excused=at(seconds=40))
+    told, event = said(changing)
+    assert (told[:2], event) == (("Unknown", "Changing"), None)
+    assert "nothing new is granted meanwhile" in told[2]
+    assert said(changing, lacking("b"))[0][:2] == ("False", "GuardMissing")
+    late, event = said(changing, now=at(seconds=40))
+    assert (late[:2], event) == (("False", "GuardMissing"), ("Warning", "PolicyGuardMissing"))
+
+
+def test_missing_policies_are_told_once_and_so_is_their_return() -> None:
+    """By the condition that stands, so that a restart repeats nothing; each time under another key."""
+    intact = list(builders.guards().values())
+    first = summary.with_guards(summary.policy_status(stored(), [], NOW), [lacking()], NOW)
+    assert None is said(lacking(), lacking("b"), before=first)[1]
+    assert said(before=first)[1] == ("Normal", "PolicyIntact")
+    back = summary.with_guards(first, intact, at(seconds=9))
+    again = summary.with_guards(back, [lacking()], at(seconds=20))
+    events = [
+        summary.guards_event(stored(status=status), guards, at(seconds=30))
+        for status, guards in (
+            (policy.PolicyStatus(), [lacking()]),
+            (first, intact),
+            (back, [lacking()]),
+            (again, intact),
+        )
+    ]
+    assert len({event.key for event in events if event}) == 4
+
+
+def test_both_conditions_stand_beside_each_other() -> None:
+    """And the same status said again is the same."""
+    found = list(builders.guards().values())
+    made = summary.with_guards(summary.policy_status(stored(), [], NOW), found, NOW)
+    assert [condition.type for condition in made.conditions] == ["Guarded", "Ready"]
+    assert made == summary.with_guards(
+        summary.policy_status(stored(status=made), [], at(minutes=5)), found, at(minutes=5)
+    )

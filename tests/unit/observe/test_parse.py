@@ -1,11 +1,12 @@
 """API objects to what decisions read; what is not understood is Unreadable, and nothing else breaks."""
 
 import copy
+import datetime
 from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import exception, grant, labels, policy
+from hostnetwork_operator.api import exception, fingerprint, grant, labels, policy
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import parse
 from tests.unit.builders import NOW
@@ -360,7 +361,8 @@ def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
 )
 def test_an_admission_policy_fails_closed_unless_it_says_ignore(spec: Any, closed: bool) -> None:
     """Fail is the default of Kubernetes."""
-    assert guards.AdmissionPolicy("capture", NOW, closed) == parse.admission_policy({"metadata": META, "spec": spec})
+    found = parse.admission_policy({"metadata": META, "spec": spec})
+    assert ("capture", NOW, closed, False) == (found.name, found.changed, found.fails_closed, found.deleting)
 
 
 @pytest.mark.parametrize(
@@ -372,4 +374,22 @@ def test_a_binding_denies_where_deny_is_among_its_actions(actions: Any, denies: 
         "metadata": {**META, "deletionTimestamp": "2026-11-22T12:00:00Z"},
         "spec": {"policyName": "p", "validationActions": actions},
     }
-    assert guards.Binding("capture", "p", NOW, denies, deleting=True) == parse.admission_binding(given)
+    digest = fingerprint.bound(given["spec"])
+    assert guards.Binding("capture", "p", NOW, denies, digest, deleting=True) == parse.admission_binding(given)
+
+
+@pytest.mark.parametrize("parsed", [parse.admission_policy, parse.admission_binding])
+def test_a_policy_or_binding_is_as_young_as_the_last_change_of_its_spec(parsed: Any) -> None:
+    """By managedFields; a status or metadata that somebody wrote makes it no younger, nor do fields without a time."""
+    fields = [
+        {"time": "2026-11-22T12:00:07Z", "fieldsV1": {"f:spec": {"f:validations": {}}}},
+        {"time": "2026-11-22T12:00:05Z", "fieldsV1": {"f:spec": {}, "f:metadata": {}}},
+        {"time": "2026-11-22T12:00:09Z", "subresource": "status", "fieldsV1": {"f:status": {}}},
+        {"time": "2026-11-22T12:00:10Z", "fieldsV1": {"f:metadata": {}}},
+        {"fieldsV1": {"f:spec": {}}},
+        {},
+    ]
+    assert parsed({"metadata": META, "spec": {}}).changed == NOW
+    assert parsed({"metadata": {**META, "managedFields": fields}, "spec": {}}).changed == NOW + datetime.timedelta(
+        seconds=7
+    )

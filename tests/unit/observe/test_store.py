@@ -1,8 +1,10 @@
 """Our own copy of what is watched: never older than it was, without ghosts, never sure of what it was not told."""
 
+import pathlib
 from typing import Any
 
 import pytest
+import yaml
 
 from hostnetwork_operator.api import labels, policy
 from hostnetwork_operator.decide import snapshot
@@ -237,8 +239,9 @@ def test_guards_come_from_policies_and_bindings() -> None:
     made = Store()
     assert {None} == {guard.since for guard in made.guards().values()}
     name = labels.POLICY_HOST_NAMESPACES
-    made.put(
-        Kind.ADMISSION_BINDING, body("b", 2, namespace="", spec={"policyName": name, "validationActions": ["Deny"]})
-    )
-    made.put(Kind.ADMISSION_POLICY, body(name, 3, namespace="", spec={}))
+    file = pathlib.Path(__file__).parents[3] / "manifests" / "admission" / "host-namespaces.yaml"
+    spec, deny, audit = (one["spec"] for one in yaml.safe_load_all(file.read_text()))
+    for number, binding in enumerate((deny, audit)):
+        made.put(Kind.ADMISSION_BINDING, body(f"b{number}", 2, namespace="", spec=binding))
+    made.put(Kind.ADMISSION_POLICY, body(name, 3, namespace="", spec=spec))
     assert {name} == {guard.name for guard in made.guards().values() if guard.since is not None}

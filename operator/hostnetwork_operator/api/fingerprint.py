@@ -1,0 +1,115 @@
+"""What an admission policy says, as fingerprints that compare: of this release's files, and of what is in the cluster.
+
+The API server writes defaults into what it stores. They count as absent here, as do null and empty, which mean the
+same. One line break counts as many, with the blanks around it: kustomize makes two of some. Anything else that is not
+in our files is a difference, also a field that a later Kubernetes brings.
+
+`python -m hostnetwork_operator.api.fingerprint manifests/admission FILE` writes `shipped.py` from the YAML, because the
+image has no manifests.
+"""
+
+import hashlib
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from hostnetwork_operator.api import labels
+
+Spec = Mapping[str, Any]
+_BREAK: Final = re.compile(r"\s*\n\s*")
+_RULES: Final = ("resourceRules", "excludeResourceRules")
+_HEADER: Final = '''"""The admission policies that deny, as this release ships them in manifests/admission.
+
+Generated from there by `make fingerprints`; do not edit. `shipped_before.py` is this file of the release before.
+"""
+
+from typing import Final
+
+from hostnetwork_operator.api.fingerprint import Shipped
+
+POLICIES: Final[dict[str, Shipped]] = {
+'''
+
+
+class Shipped(NamedTuple):
+    """Fingerprints of one policy: which requests it selects, what it says of them, and its binding that denies."""
+
+    selects: str
+    says: str
+    bound: str
+
+
+def selects(spec: Spec) -> str:
+    """Of a policy: which requests it judges."""
+    return _digest(_constraints(spec.get("matchConstraints")))
+
+
+def says(spec: Spec) -> str:
+    """Of a policy: everything besides; failurePolicy left out, which is looked at by itself."""
+    return _digest({key: spec[key] for key in spec if key not in {"matchConstraints", "failurePolicy"}})
+
+
+def bound(spec: Spec) -> str:
+    """Of a binding: everything but what is done on a refusal."""
+    rest = {key: spec[key] for key in spec if key != "validationActions"}
+    return _digest({**rest, "matchResources": _constraints(spec.get("matchResources"))})
+
+
+def _constraints(found: Spec | None) -> dict[str, Any]:
+    kept = dict(found or {})
+    if kept.get("matchPolicy") == "Equivalent":
+        del kept["matchPolicy"]
+    for name in _RULES:
+        rules = kept.get(name) or ()
+        kept[name] = [{key: rule[key] for key in rule if (key, rule[key]) != ("scope", "*")} for rule in rules]
+    return kept
+
+
+def _digest(value: Spec) -> str:
+    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Without fields that are null, {} or []. Items of lists stay, and so do empty texts, which select something.
+
+    A line break stays one, because it ends a comment.
+    """
+    if isinstance(value, str):
+        return _BREAK.sub("\n", value).strip()
+    if isinstance(value, Mapping):
+        made = {key: _canonical(item) for key, item in value.items()}
+        return {key: item for key, item in made.items() if item is not None and item not in ({}, [])}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def generated(directory: pathlib.Path) -> str:
+    """The text of shipped.py. Raises ValueError where a policy of ours is not there with one binding that denies."""
+    bodies = [body for path in sorted(directory.glob("*.yaml")) for body in yaml.safe_load_all(path.read_text())]
+    specs = {(body["kind"], body["metadata"]["name"]): body["spec"] for body in bodies if "spec" in body}
+    text = _HEADER
+    for name in labels.POLICIES:
+        policy = specs.get(("ValidatingAdmissionPolicy", name))
+        denying = [
+            spec
+            for (kind, _), spec in specs.items()
+            if kind == "ValidatingAdmissionPolicyBinding"
+            and spec["policyName"] == name
+            and "Deny" in spec["validationActions"]
+        ]
+        if policy is None or len(denying) != 1:
+            raise ValueError(f"{directory}: {name} must be there with one binding that denies, got {len(denying)}")
+        digests = (selects(policy), says(policy), bound(denying[0]))
+        lines = "".join(f'        "{digest}",\n' for digest in digests)
+        text += f'    "{name}": Shipped(\n{lines}    ),\n'
+    return f"{text}}}\n"
+
+
+if __name__ == "__main__":
+    pathlib.Path(sys.argv[2]).write_text(generated(pathlib.Path(sys.argv[1])))
