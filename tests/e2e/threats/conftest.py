@@ -24,10 +24,6 @@ POD_GUARDS = ("host-namespaces", "relaxed-namespace")
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 
 
-class OpenError(Exception):
-    """The attack worked. A strict expected failure may raise this and nothing else, or it would hide other faults."""
-
-
 # -- who refused ------------------------------------------------------------------------------------------------------
 
 
