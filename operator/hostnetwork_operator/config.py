@@ -24,6 +24,9 @@ class Config(BaseModel):
         8, description="Namespaces that are worked on at the same time."
     )
     resync_seconds: Annotated[float, Field(ge=1)] = Field(300, description="How often everything is listed again.")
+    full_resync_seconds: Annotated[float, Field(ge=1)] = Field(
+        3600, description="How often the pods that no field selector can select are looked for among all pods."
+    )
     exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(30, description="The same for exceptions.")
 
 

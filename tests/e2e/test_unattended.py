@@ -87,9 +87,13 @@ def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: Worl
 
 
 def test_ordinary_pods_are_not_watched(world: World) -> None:
-    """The pod watch selects on the server: no event of an ordinary pod reaches the operator."""
+    """The pod watch selects on the server: no event of an ordinary pod reaches the operator. Lists have pages."""
     world.until("the watch is there", lambda: [e for e in _pod_requests(world) if e["verb"] == "watch"])
     for event in _pod_requests(world):
+        if event["verb"] == "list":
+            assert "limit=500" in event["requestURI"], event["requestURI"]
+            assert "resourceVersion=0" not in event["requestURI"], event["requestURI"]
+            continue
         assert "fieldSelector=spec.hostNetwork%3Dtrue" in event["requestURI"], event["requestURI"]
 
 

@@ -47,7 +47,10 @@ _PODS: dict[str, tuple[object, ...]] = {
     ),
     "mirror": (True,),
     "deleting": (True,),
-    "owner": (snapshot.Reference("DaemonSet", builders.NAMESPACE, "agent", "uid-agent"),),
+    "owner": (
+        snapshot.Reference("DaemonSet", builders.NAMESPACE, "agent", "uid-agent", "apps/v1"),
+        snapshot.Reference("Job", builders.NAMESPACE, "trace", "uid-trace", "batch/v1"),
+    ),
     "verdict_label": ("Uncovered", "Expired", "Static"),
 }  # fmt: skip
 

@@ -57,16 +57,16 @@ def _released() -> store.Store:
     """Deny, then exempted by the policy, and released by the operator itself."""
     kept = store.Store()
     kept.put(store.Kind.NAMESPACE, _body(1, DENIED, ADOPTED))
-    kept.replace(
-        store.Kind.POLICY,
+    listing = kept.listing(store.Kind.POLICY)
+    listing.page(
         [
             {
                 "metadata": {"name": "default", "uid": "p", "resourceVersion": "2"},
                 "spec": {"mode": "Enforce", "exemptNamespaces": [NAMESPACE]},
             }
-        ],
-        "2",
+        ]
     )
+    listing.end("2")
     (write,) = writes(planned(kept.snapshot(NAMESPACE)))
     kept.put(
         store.Kind.NAMESPACE, _body(3, _present({**DENIED, **write.labels}), _present({**ADOPTED, **write.annotations}))

@@ -36,7 +36,7 @@ class Operator:
         self.queue = workqueue.WorkQueue()
         self.plans: dict[str, plan.NamespacePlan] = {}
         self._gates: dict[str, snapshot.GateAnswer] = {}
-        self._relist: dict[str, datetime.datetime] = {}
+        self._doubted: set[str] = set()  # namespaces whose pods are to be listed
         self._untold: dict[str, list[effects.EmitEvent]] = {}
         self._policy_changed = asyncio.Event()
         measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock.skew_seconds))
@@ -93,12 +93,10 @@ class Operator:
     async def reconcile(self, name: str) -> None:
         """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
         started = time.monotonic()
-        if name in self._relist and self.clock.now() >= self._relist[name]:
-            await live.fill_pods(self.api, self.store, name)
-            del self._relist[name]
+        unlisted = await self._list_doubted(name)
         seen = self._snapshot(name)
         if seen is None:
-            self._relist.pop(name, None)
+            self._doubted.discard(name)
             self._untold.pop(name, None)
             self.plans.pop(name, None)
             self._gates.pop(name, None)
@@ -114,7 +112,11 @@ class Operator:
         applying = apply.Application(self.api, seen, self.clock, self._note)
         await applying.press(made)
         untold = [*self._untold.pop(name, ()), *applying.untold]
-        if self.queue.pressing:
+        if unlisted is None and made.relist is not None and made.relist <= self.clock.now():
+            # What is to be told may be of pods that are gone, or not of all.
+            self._untold[name] = untold
+            self._doubt(name)
+        elif self.queue.pressing:
             # Others wait for their levels and deletes: what is to be told of this one comes after those.
             self._untold[name] = untold
             self.queue.defer(name)
@@ -127,10 +129,11 @@ class Operator:
         self._tell(made, outcomes, time.monotonic() - started)
         if made.next_check is not None:
             await self._come_back(name, made.next_check)
-        if made.relist is not None:
-            self._relist.setdefault(name, made.relist)
+        if made.relist is not None and name not in self._doubted:
             self.queue.add_after(name, (made.relist - self.clock.now()).total_seconds() + _EARLY_SECONDS)
-        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+        if _vanishing(outcomes) & {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}:
+            self._doubt(name)  # nothing else will tell
+        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), unlisted)
         if failed is not None:
             raise failed
         self.queue.forget(name)
@@ -168,6 +171,22 @@ class Operator:
             answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason)
         self._gates[namespace.name] = answer
         return dataclasses.replace(seen, gate=answer)
+
+    def _doubt(self, name: str) -> None:
+        """Has the namespace's pods listed, and the namespace judged by that."""
+        self._doubted.add(name)
+        self.queue.add(name)
+
+    async def _list_doubted(self, name: str) -> gateway.ApiError | None:
+        """Why the pods of a doubted namespace could not be listed: no reason to leave a level or a pod as it is."""
+        if name not in self._doubted:
+            return None
+        try:
+            await live.fill_pods(self.api, self.store, name, self.clock)
+        except gateway.ApiError as error:
+            return error
+        self._doubted.discard(name)
+        return None
 
     def _note(self, kind: store.Kind, body: Mapping[str, Any]) -> None:
         self.store.put(kind, body)
@@ -218,6 +237,12 @@ class Operator:
             next_check=made.next_check,
             seconds=round(seconds, 4),
         )
+
+
+def _vanishing(outcomes: list[apply.Outcome]) -> set[str]:
+    """Uids of the pods that were not there any more, or will not be."""
+    effected = (outcome.effect for outcome in outcomes if outcome.word in {"gone", "deleted"})
+    return {effect.pod.uid for effect in effected if isinstance(effect, effects.WriteVerdict | effects.DeletePod)}
 
 
 def _counted(made: plan.NamespacePlan) -> object:

@@ -1,10 +1,12 @@
 """Complete lists into the store: before anything is judged, and again and again afterwards.
 
-A watch can lose an event (kopf tells nothing of what vanished while it was away), a list cannot.
+A watch can lose an event (kopf tells nothing of what vanished while it was away), a list cannot. And pods with only
+hostPID or hostIPC are found by no field selector, so all pods are read for them, now and then.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from hostnetwork_operator import config, logs
@@ -14,6 +16,7 @@ from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
+_EVERY_POD_PAUSE_SECONDS: Final = 60.0  # a list of all pods costs the API server too much to be repeated at once
 _OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no reason to restart us
 # What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
 _ORDER: Final = (
@@ -23,7 +26,9 @@ _ORDER: Final = (
     store.Kind.EXCEPTION,
     store.Kind.NAMESPACE,
     store.Kind.POD,
+    store.Kind.EVERY_POD,
 )
+_WATCHED: Final = tuple(kind for kind in _ORDER if kind is not store.Kind.EVERY_POD)
 
 
 class Resync:
@@ -44,17 +49,22 @@ class Resync:
         self._core.everything()
 
     async def keep(self) -> None:
-        """Each kind at its interval, until cancelled."""
+        """Each kind at its interval, until cancelled. The long list of every pod holds no other up."""
+        await asyncio.gather(
+            self._keep(_WATCHED, _PAUSE_SECONDS), self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS)
+        )
+
+    async def _keep(self, kinds: Sequence[store.Kind], pause: float) -> None:
         while True:
-            await asyncio.sleep(min(_PAUSE_SECONDS, self._settings.exceptions_resync_seconds))
+            await asyncio.sleep(min(pause, *(self._interval(kind) for kind in kinds)))
             now = asyncio.get_running_loop().time()
-            for kind in _ORDER:
+            for kind in kinds:
                 if now - self._when[kind] >= self._interval(kind) or kind in self.trouble:
                     await self._list(kind)
 
     async def refresh(self) -> None:
-        """Every kind once, without waiting for what cannot be listed."""
-        for kind in _ORDER:
+        """Every watched kind once, without waiting for what cannot be listed."""
+        for kind in _WATCHED:
             await self._list(kind)
 
     def stale(self) -> str:
@@ -68,19 +78,21 @@ class Resync:
     def _interval(self, kind: store.Kind) -> float:
         if kind is store.Kind.EXCEPTION:
             return self._settings.exceptions_resync_seconds
+        if kind is store.Kind.EVERY_POD:
+            return self._settings.full_resync_seconds
         return self._settings.resync_seconds
 
     async def _list(self, kind: store.Kind) -> bool:
         before = (self._core.store.policy_state(), self._core.store.guards())
         try:
-            touched = await live.fill(self._core.api, self._core.store, kind)
+            touched = await live.fill(self._core.api, self._core.store, kind, self._core.clock)
         except gateway.ApiError as error:
             self.trouble[kind] = _explained(kind, error)
             logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
             if kind is store.Kind.POLICY and error.status:
                 self._core.store.policy_unlisted()
             return False
-        if self.trouble.pop(kind, None) is not None:
+        if self.trouble.pop(kind, None) is not None and kind in _WATCHED:
             self.recovered.set()
         self._when[kind] = asyncio.get_running_loop().time()
         self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())

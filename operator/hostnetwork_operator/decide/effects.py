@@ -65,11 +65,16 @@ class WriteExceptionStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete an expired diagnostic pod, after both were read again and judged again."""
+    """Delete an expired diagnostic pod, after both were read again and judged again; and the Job that it claims as its
+    own, if that would make such pods again.
+    """
 
     pod: snapshot.Reference
     grace_seconds: int
     told: tuple[EmitEvent, ...] = ()  # once it is done
+    job: snapshot.Reference | None = None
+    told_of_job: tuple[EmitEvent, ...] = ()  # once the Job has gone with it
+    told_of_owner: tuple[EmitEvent, ...] = ()  # once it is done, and whatever owns it has stayed
 
 
 Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod

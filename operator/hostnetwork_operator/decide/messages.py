@@ -19,6 +19,8 @@ class Reason:
     STATIC = "HostNamespacesStatic"
     COVERED = "HostNamespacesCovered"
     DELETED = "ExpiredPodDeleted"
+    JOB_DELETED = "ExpiredJobDeleted"
+    OWNER_LEFT = "ExpiredPodOwnerLeft"
     ENFORCED = "LevelEnforced"
     HELD = "EnforcementHeld"
     AUDITED = "EnforcementAudit"
@@ -65,6 +67,29 @@ def deletion_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ..
     """On the pod's exceptions, when a pod is deleted at the end of its diagnostic exceptions."""
     text = f"pod {verdict.pod.name} deleted: {verdict.why}"
     return tuple(_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions)
+
+
+def job_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
+    """On the Job and on the pod's exceptions, when the Job is deleted with its pod."""
+    job = verdict.pod.owner
+    if job is None:
+        return ()
+    text = f"Job {job.name} deleted, which makes such pods as {verdict.pod.name}: {verdict.why}"
+    subjects = (job, *(reference(e) for e in verdict.exceptions))
+    return tuple(_event(subject, Reason.JOB_DELETED, text, job.uid) for subject in subjects)
+
+
+def owner_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
+    """On an owner that stays when its pod is deleted: once, however many pods it has."""
+    owner = verdict.pod.owner
+    if owner is None:
+        return ()
+    text = (
+        f"a pod of it was deleted, {verdict.why}; no exception covers its next one: take the host namespaces out of its"
+        " template, delete it, or write a new exception"
+    )
+    key = " ".join(e.metadata.uid for e in verdict.exceptions)
+    return (_event(owner, Reason.OWNER_LEFT, text, key, normal=False),)
 
 
 def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...]:

@@ -5,6 +5,7 @@ carrying one out and looking again yields an empty one.
 """
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +16,11 @@ from hostnetwork_operator.decide.effects import Effect
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
+# After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
+_GONE: Final = datetime.timedelta(seconds=1)
+# RFC 1123 subdomain: what the API server takes for the name of a Job.
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_LIMIT: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,8 @@ class NamespacePlan:
     """What is the case and what is to be done, in this order. `ask` set: first ask the gate, then plan again.
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
-    when the namespace's pods are to be listed again although nothing told of a change.
+    when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
+    not wait for that, the rest does.
     """
 
     namespace: snapshot.Namespace
@@ -59,7 +66,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     if namespace.terminating or decision.ask is not None:
         return made
     writes = _writes(seen, settings, decision, standings, relaxed=relaxed)
-    deletes = _deletes(seen, decision, verdicts)
+    deletes = _deletes(seen, decision, verdicts, now)
     doing: tuple[Effect, ...] = (
         *writes[:1],
         *deletes,
@@ -68,7 +75,10 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *_statuses(seen, decision, standings, verdicts, now, exempt=settings.exempt),
     )
     return replace(
-        made, effects=doing, next_check=_next_check(seen, decision, standings, now), relist=_relist(standings, now)
+        made,
+        effects=doing,
+        next_check=_next_check(seen, decision, standings, verdicts, now),
+        relist=_relist(seen, standings, doing, now),
     )
 
 
@@ -79,15 +89,36 @@ def unchanged(made: NamespacePlan) -> NamespacePlan:
     return replace(made, enforcement=namespace.enforcement, relaxed=relaxed)
 
 
-def deletable(verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, *, trusted: bool) -> bool:
-    """Whether a pod is to be deleted: expired, all of its expired exceptions say so, enforcement wanted, time sure."""
+def deletable(
+    verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, now: datetime.datetime, *, trusted: bool
+) -> bool:
+    """Whether a pod is to be deleted: expired, all of its expired exceptions say so, enforcement wanted, time sure.
+
+    One that is on its way out already is left alone, unless somebody gave it longer than we would: a grace of years.
+    """
+    latest = now + datetime.timedelta(seconds=grace_seconds(verdict)) + status.OVERDUE
     return (
         trusted
         and verdict.verdict is labels.Verdict.EXPIRED
         and all(subject.spec.deletes for subject in verdict.exceptions)
         and enforcement in {labels.Enforcement.DENY, labels.Enforcement.HELD}
-        and not verdict.pod.deleting
+        and (not verdict.pod.deleting or (verdict.pod.to_be_gone or now) > latest)
     )
+
+
+def grace_seconds(verdict: coverage.PodVerdict) -> int:
+    """How long an expired pod is given to end: as long as any of its exceptions says."""
+    return max((subject.spec.grace_period_seconds for subject in verdict.exceptions), default=0)
+
+
+def takes_job(
+    seen: snapshot.NamespaceSnapshot, template: snapshot.Pod | snapshot.UnreadablePod, now: datetime.datetime
+) -> bool:
+    """Whether a Job goes with an expired pod: if the pods that it makes would be deleted just so."""
+    if isinstance(template, snapshot.UnreadablePod) or not template.host_namespaces:
+        return False
+    made = plan_namespace(replace(seen, pods=(template,)), now)
+    return any(isinstance(effect, effects.DeletePod) for effect in made.effects)
 
 
 def _stand(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
@@ -200,17 +231,37 @@ def _action(
 
 
 def _deletes(
-    seen: snapshot.NamespaceSnapshot, decision: level.Decision, verdicts: Sequence[coverage.PodVerdict]
+    seen: snapshot.NamespaceSnapshot,
+    decision: level.Decision,
+    verdicts: Sequence[coverage.PodVerdict],
+    now: datetime.datetime,
 ) -> list[effects.DeletePod]:
     # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
     trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
     made = []
     for verdict in verdicts:
-        if deletable(verdict, decision.enforcement, trusted=trusted):
-            grace = max(subject.spec.grace_period_seconds for subject in verdict.exceptions)
+        if deletable(verdict, decision.enforcement, now, trusted=trusted):
             told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
-            made.append(effects.DeletePod(verdict.pod.reference, grace, told))
+            job = _job_of(verdict.pod)
+            made.append(
+                effects.DeletePod(
+                    verdict.pod.reference,
+                    grace_seconds(verdict),
+                    told,
+                    job,
+                    messages.job_events(verdict) if job else (),
+                    messages.owner_events(verdict),
+                )
+            )
     return made
+
+
+def _job_of(pod: snapshot.Pod) -> snapshot.Reference | None:
+    """The Job that a pod claims as its own. Whoever makes a pod writes there what he likes: also a path elsewhere."""
+    owner = pod.owner
+    if owner is None or (owner.api_version, owner.kind) != ("batch/v1", "Job"):
+        return None
+    return owner if len(owner.name) <= _NAME_LIMIT and _NAME.fullmatch(owner.name) else None
 
 
 def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
@@ -258,15 +309,39 @@ def _next_check(
     seen: snapshot.NamespaceSnapshot,
     decision: level.Decision,
     standings: Sequence[validity.Standing],
+    verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
 ) -> datetime.datetime | None:
     moments = [s.exception.spec.until for s in standings if s.exception.spec.expiry is not None]
     moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
     moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
+    gone = [v.pod.to_be_gone for v in verdicts if v.verdict is labels.Verdict.EXPIRED]
+    moments += [moment + status.OVERDUE for moment in gone if moment is not None]
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _relist(standings: Sequence[validity.Standing], now: datetime.datetime) -> datetime.datetime | None:
-    moments = [s.exception.spec.until + LOOK_AGAIN for s in standings if s.expired and s.exception.spec.deletes]
-    return min((moment for moment in moments if moment > now), default=None)
+def _relist(
+    seen: snapshot.NamespaceSnapshot,
+    standings: Sequence[validity.Standing],
+    doing: Sequence[Effect],
+    now: datetime.datetime,
+) -> datetime.datetime | None:
+    """The earliest moment that no list of every pod has seen yet and that asks for one."""
+    listed = now if seen.every_pod_listed is None else seen.every_pod_listed
+    moments = []
+    for standing in standings:
+        spec = standing.exception.spec
+        if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
+            moments.append(spec.until)  # its pods may have come since the last list, and no watch told
+        if standing.expired and spec.deletes:
+            moments.append(spec.until + LOOK_AGAIN)
+    unwatched = [pod for pod in seen.pods if not pod.watched]
+    for pod in unwatched:
+        if pod.to_be_gone is not None:  # nothing will tell that it is
+            gone = pod.to_be_gone + _GONE
+            moments.append(gone if gone > listed else listed + LOOK_AGAIN)
+    uids = {pod.uid for pod in unwatched}
+    if listed + LOOK_AGAIN < now and any(isinstance(e, effects.WriteVerdict) and e.pod.uid in uids for e in doing):
+        moments.append(now)  # it may be gone for an hour, and nobody is told of what is not there
+    return min((moment for moment in moments if moment > listed), default=None)

@@ -48,6 +48,7 @@ class Pod:
     host_paths: frozenset[grant.HostPath] = frozenset()
     mirror: bool = False
     deleting: bool = False
+    to_be_gone: datetime.datetime | None = None  # its deletionTimestamp: the end of its grace
     node: str = ""
     owner: Reference | None = None
     verdict_label: str | None = None
@@ -55,6 +56,11 @@ class Pod:
     @property
     def reference(self) -> Reference:
         return Reference("Pod", self.namespace, self.name, self.uid)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a watch tells of it. There is a field selector for hostNetwork, and none for hostPID and hostIPC."""
+        return names.HostNamespace.NETWORK in self.host_namespaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +202,5 @@ class NamespaceSnapshot:
     unreadable_pods: tuple[UnreadablePod, ...] = ()
     unreadable_exceptions: tuple[UnreadableException, ...] = ()
     gate: GateAnswer | None = None
+    every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     clock_trusted: bool = True

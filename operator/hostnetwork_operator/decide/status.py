@@ -2,11 +2,14 @@
 
 import datetime
 from collections.abc import Sequence
+from typing import Final
 
-from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import coverage, snapshot, validity
 
 _SAMPLE = 10  # pods named in a status; the count is exact
+# How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
+OVERDUE: Final = datetime.timedelta(seconds=60)
 
 
 def status_for(
@@ -20,9 +23,9 @@ def status_for(
     subject = standing.exception
     present = subject.status
     covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
-    remaining = pods_with(labels.Verdict.EXPIRED, subject, verdicts)
+    remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     made = present.conditions
-    for kind, true, reason, message in _conditions(standing, covered, remaining, enforcement):
+    for kind, true, reason, message in _conditions(standing, covered, remaining, enforcement, now):
         made = conditions.set_condition(
             made,
             conditions.Condition(
@@ -49,15 +52,23 @@ def pods_with(
     kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
 ) -> list[str]:
     """Names of the pods that have this verdict by this exception."""
+    return [pod.name for pod in _pods_with(kind, subject, verdicts)]
+
+
+def _pods_with(
+    kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
+) -> list[snapshot.Pod]:
     uid = subject.metadata.uid
-    return sorted(v.pod.name for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions})
+    found = [v.pod for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions}]
+    return sorted(found, key=lambda pod: pod.name)
 
 
 def _conditions(
     standing: validity.Standing,
     covered: Sequence[str],
-    remaining: Sequence[str],
+    remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
+    now: datetime.datetime,
 ) -> list[tuple[str, bool, str, str]]:
     kind = conditions.ConditionType
     made = [
@@ -65,7 +76,7 @@ def _conditions(
         (kind.IN_USE.value, *_in_use(covered)),
     ]
     if standing.expired:
-        made.append((kind.CLEANED_UP.value, *_cleaned_up(standing.exception, remaining, enforcement)))
+        made.append((kind.CLEANED_UP.value, *_cleaned_up(standing.exception, remaining, enforcement, now)))
     return made
 
 
@@ -76,11 +87,22 @@ def _in_use(covered: Sequence[str]) -> tuple[bool, str, str]:
 
 
 def _cleaned_up(
-    subject: exception.HostNetworkException, remaining: Sequence[str], enforcement: labels.Enforcement | None
+    subject: exception.HostNetworkException,
+    remaining: Sequence[snapshot.Pod],
+    enforcement: labels.Enforcement | None,
+    now: datetime.datetime,
 ) -> tuple[bool, str, str]:
     if not remaining:
         return True, "NoPods", "no pod of it is left"
-    names = ", ".join(remaining[:_SAMPLE])
+    names = ", ".join(pod.name for pod in remaining[:_SAMPLE])
+    overdue = [(pod.to_be_gone, pod) for pod in remaining if pod.to_be_gone and now >= pod.to_be_gone + OVERDUE]
+    if overdue:
+        shown = ", ".join(
+            f"{pod.name} since {grant.format_time(since)}" + (f" on node {pod.node}" if pod.node else "")
+            for since, pod in overdue[:_SAMPLE]
+        )
+        remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
+        return False, "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
     if not subject.spec.deletes:
         return False, "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:

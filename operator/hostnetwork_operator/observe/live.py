@@ -15,6 +15,7 @@ _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 _CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
 PATHS: Final = {
     store.Kind.POD: "/api/v1/pods?fieldSelector=spec.hostNetwork%3Dtrue",
+    store.Kind.EVERY_POD: "/api/v1/pods",
     store.Kind.NAMESPACE: "/api/v1/namespaces",
     store.Kind.EXCEPTION: f"{_CUSTOM}/{exception.PLURAL}",
     store.Kind.POLICY: f"{_CUSTOM}/{policy.PLURAL}",
@@ -46,37 +47,45 @@ class Clock(Protocol):
 
 
 async def pages(reader: Reader, path: str) -> AsyncIterator[tuple[list[Body], str]]:
-    """Pages of a list, each with the list's resource version."""
+    """Pages of a list, each with the list's resource version. Nothing in here keeps a page that has been given.
+
+    No resourceVersion is asked for: the list is of one moment and up to date. With resourceVersion=0 the API server
+    may leave `limit` aside and give everything at once.
+    """
     joint = "&" if "?" in path else "?"
     follow = ""
     while True:
         body = (await reader.get(f"{path}{joint}limit={PAGE}{follow}")).body
         meta = body["metadata"]
-        yield body["items"], meta["resourceVersion"]
+        yield body.pop("items"), meta["resourceVersion"]
         if not meta.get("continue"):
             return
         follow = f"&continue={meta['continue']}"
 
 
-async def fill(reader: Reader, kept: store.Store, kind: store.Kind) -> set[str]:
+async def fill(reader: Reader, kept: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
     """Lists one kind into the store; gives the namespaces that were not as the store had them."""
-    bodies: list[Body] = []
-    version = "0"
-    async for page, listed in pages(reader, PATHS[kind]):
-        bodies += page
-        version = listed
-    return kept.replace(kind, bodies, version)
+    return await _fill(reader, kept, kind, None, clock)
 
 
-async def fill_pods(reader: Reader, kept: store.Store, namespace: str) -> None:
-    """Lists one namespace's host-network pods into the store."""
-    path = PATHS[store.Kind.POD].replace("/api/v1/pods", f"/api/v1/namespaces/{namespace}/pods")
-    bodies: list[Body] = []
+async def fill_pods(reader: Reader, kept: store.Store, namespace: str, clock: Clock) -> None:
+    """Lists one namespace's pods into the store, all of them: also those that no watch tells of."""
+    await _fill(reader, kept, store.Kind.EVERY_POD, namespace, clock)
+
+
+async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: str | None, clock: Clock) -> set[str]:
+    path = PATHS[kind] if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
+    began = clock.now()
+    listing = kept.listing(kind, namespace)
     version = "0"
     async for page, listed in pages(reader, path):
-        bodies += page
+        listing.page(page)
         version = listed
-    kept.replace(store.Kind.POD, bodies, version, namespace)
+        del page  # or it is there still while the next one comes
+    touched = listing.end(version)
+    if kind is store.Kind.EVERY_POD:
+        kept.every_pod_listed(namespace, began)
+    return touched
 
 
 async def gate(

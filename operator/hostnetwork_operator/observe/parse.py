@@ -32,6 +32,11 @@ def host_namespaces(body: Body) -> frozenset[labels.HostNamespace]:
     return frozenset(name for field, name in _FIELDS.items() if spec.get(field))
 
 
+def watched(body: Body) -> bool:
+    """Whether the pod watch tells of it: there is a field selector for hostNetwork, and none for the other two."""
+    return bool((body.get("spec") or {}).get("hostNetwork"))
+
+
 def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
     """A host-namespace pod."""
     meta = body["metadata"]
@@ -40,6 +45,11 @@ def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         return snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
+
+
+def job_as_pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
+    """A pod as a Job's template makes it, as old as the Job."""
+    return pod({"metadata": body["metadata"], "spec": body["spec"]["template"]["spec"]})
 
 
 def _pod(body: Body) -> snapshot.Pod:
@@ -62,6 +72,7 @@ def _pod(body: Body) -> snapshot.Pod:
         host_paths=_host_paths(spec, containers),
         mirror=labels.MIRROR in annotations,
         deleting=bool(meta.get("deletionTimestamp")),
+        to_be_gone=_time(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None,
         node=spec.get("nodeName") or "",
         owner=_controller(meta),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),

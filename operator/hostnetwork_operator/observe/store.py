@@ -1,13 +1,16 @@
 """Our own copy of what is watched, fed by lists and by watch events, read as one snapshot a namespace.
 
+Pods with only hostPID or hostIPC are in here too, and no watch tells of them: they come and go by lists alone.
+
 kopf's indices keep ghosts after a re-list and cost quadratic time at the start; this is a dictionary a kind. An older
 version of an object never replaces a newer one, so what the operator has just written is never forgotten again
 (resource versions of one resource compare as integers since Kubernetes 1.35, and did in etcd-backed ones before).
 """
 
 import collections
+import datetime
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
 from hostnetwork_operator.api import exception, policy, shipped, shipped_before
@@ -18,7 +21,7 @@ Body = Mapping[str, Any]
 
 
 class Kind(enum.Enum):
-    """What is watched."""
+    """What is listed, and all but the last watched."""
 
     POD = "pods"
     NAMESPACE = "namespaces"
@@ -26,11 +29,13 @@ class Kind(enum.Enum):
     POLICY = policy.PLURAL
     ADMISSION_POLICY = "validatingadmissionpolicies"
     ADMISSION_BINDING = "validatingadmissionpolicybindings"
+    EVERY_POD = "pods-all"  # the same objects as POD, but from a list that has those without hostNetwork as well
 
 
 Key = tuple[str, str]  # namespace, name
 # How many removed objects are remembered: enough for every answer that could still be under way to one of them.
 _REMEMBERED: Final = 4096
+_STORED: Final = {Kind.EVERY_POD: Kind.POD}
 _Parsed = (
     snapshot.Pod
     | snapshot.UnreadablePod
@@ -49,6 +54,8 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {Kind.POD: {}, Kind.EXCEPTION: {}}
+        self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
+        self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all) to when every pod there was listed
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._last_good: policy.PolicySpec | None = None
@@ -69,6 +76,10 @@ class Store:
         self._objects[kind][key] = (version, meta["uid"], parsed)
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed
+        if present is not None:
+            self._unwatched.discard(present[1])
+        if kind is Kind.POD and not parse.watched(body):
+            self._unwatched.add(meta["uid"])
         if isinstance(parsed, snapshot.PolicyObject) and parsed.spec is not None and key[1] == policy.NAME:
             self._last_good = parsed.spec  # a broken one changes nothing: the last good one holds
         return True
@@ -84,6 +95,9 @@ class Store:
         if present is None or present[1] != meta["uid"]:
             return
         del self._objects[kind][key]
+        self._unwatched.discard(meta["uid"])
+        if kind is Kind.NAMESPACE:
+            self._listed.pop(key[1], None)
         if kind in self._by_namespace:
             names = self._by_namespace[kind][key[0]]
             del names[key[1]]
@@ -92,27 +106,28 @@ class Store:
         if kind is Kind.POLICY and key[1] == policy.NAME:
             self._last_good = None
 
-    def replace(
-        self, kind: Kind, bodies: Iterable[Body], listed_version: str, namespace: str | None = None
-    ) -> set[str]:
-        """A complete list of a kind, or of one namespace; gives the namespaces that were not as the store had them.
+    def listing(self, kind: Kind, namespace: str | None = None) -> "Listing":
+        """A complete list of a kind, or of one namespace, to be fed page by page."""
+        return Listing(self, kind, namespace)
 
-        What the list does not have, and is not newer than the list, is gone: a watch that broke does not say so.
-        """
-        touched, seen = set(), set()
-        for body in bodies:
-            meta = body["metadata"]
-            seen.add((meta.get("namespace", ""), meta["name"]))
-            if self.put(kind, body):
-                touched.add(_namespace_of(kind, meta))
-        for key, (version, uid, _) in list(self._objects[kind].items()):
-            listed = namespace is None or key[0] == namespace
-            if listed and key not in seen and version <= int(listed_version):
-                self.remove(kind, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
-                touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
+    def sweep(self, kind: Kind, listed: Set[Key], listed_version: int, namespace: str | None) -> set[str]:
+        """Takes out what a complete list does not have and is not newer than it: a watch that broke does not say so."""
+        touched = set()
+        stored = _STORED.get(kind, kind)
+        for key, (version, uid, _) in list(self._objects[stored].items()):
+            if key in listed or version > listed_version or namespace not in {None, key[0]}:
+                continue
+            if kind is Kind.POD and uid in self._unwatched:
+                continue  # such a list never has it
+            self.remove(stored, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
+            touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
         if kind is Kind.POLICY:
             self._policy_listed = True
         return touched
+
+    def every_pod_listed(self, namespace: str | None, moment: datetime.datetime) -> None:
+        """Every pod, of one namespace or of all, has been listed as it was at `moment` or later."""
+        self._listed[namespace or ""] = moment
 
     def policy_unlisted(self) -> None:
         """The policies could not be listed: from now on unknown, which is not absent."""
@@ -169,12 +184,38 @@ class Store:
             unreadable_exceptions=tuple(e for e in exceptions if isinstance(e, snapshot.UnreadableException)),
             policy=self.policy_state(),
             guards=self.guards(),
+            every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
         )
+
+
+class Listing:
+    """A complete list while it is read: what is taken in, and what has been seen."""
+
+    def __init__(self, kept: Store, kind: Kind, namespace: str | None) -> None:
+        self._kept = kept
+        self._kind = kind
+        self._namespace = namespace
+        self._seen: set[Key] = set()
+        self._touched: set[str] = set()
+
+    def page(self, bodies: Iterable[Body]) -> None:
+        """Takes one page in. Nothing refers to its bodies afterwards, and ordinary pods leave nothing at all."""
+        for body in bodies:
+            if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
+                continue
+            meta = body["metadata"]
+            self._seen.add((meta.get("namespace", ""), meta["name"]))
+            if self._kept.put(_STORED.get(self._kind, self._kind), body):
+                self._touched.add(_namespace_of(self._kind, meta))
+
+    def end(self, listed_version: str) -> set[str]:
+        """After the last page: gives the namespaces that were not as the store had them."""
+        return self._touched | self._kept.sweep(self._kind, self._seen, int(listed_version), self._namespace)
 
 
 def _parse(kind: Kind, body: Body) -> _Parsed:
     match kind:
-        case Kind.POD:
+        case Kind.POD | Kind.EVERY_POD:
             return parse.pod(body)
         case Kind.NAMESPACE:
             return parse.namespace(body)

@@ -1,11 +1,12 @@
 """The plan for one namespace: what is done, in which order, and what is left alone."""
 
 import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import exception, grant, labels
+from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import effects, grants, plan, snapshot
 from tests.unit.builders import (
     ABSENT,
@@ -633,3 +634,119 @@ def test_nothing_of_an_exception_but_its_record_stays_out_of_the_line() -> None:
         "pod_security_level",
     }
     assert set(exception.ExceptionSpec.model_fields) == record | in_line
+
+
+# -- pods that no watch tells of, owners, pods that do not go -------------------------------------------------------
+
+PID = frozenset({labels.HostNamespace.PID})
+FOR_PID = ("PID",)
+
+
+def relist(*things: Any, listed: datetime.datetime | None = NOW, now: datetime.datetime = NOW) -> Any:
+    return planned(seen(*things, every_pod_listed=listed), now).relist
+
+
+def test_the_pods_are_listed_at_the_end_of_an_exception_for_what_is_not_watched() -> None:
+    """Pods under it may have come since the last list; for the host network alone the watch has told."""
+    assert relist(hne(expiry=NOW, host_namespaces=FOR_PID), listed=at(minutes=-9)) == NOW
+    assert relist(hne(expiry=NOW, host_namespaces=("Network", "IPC")), listed=at(minutes=-9)) == NOW
+    assert at(minutes=1) == relist(hne(expiry=NOW), listed=at(minutes=-9))
+    assert None is relist(hne(expiry=at(hours=1), host_namespaces=FOR_PID), listed=at(minutes=-9))
+
+
+def test_what_was_listed_since_is_not_listed_again() -> None:
+    """At the end and a minute after it, each once; an exception that ended before the process began asks for none."""
+    ended = hne(expiry=NOW, host_namespaces=FOR_PID)
+    assert at(minutes=1) == relist(ended, now=at(seconds=5))
+    assert None is relist(ended, listed=at(minutes=1), now=at(minutes=2))
+    assert None is relist(hne(expiry=at(minutes=-3)))
+
+
+def test_an_unwatched_pod_on_its_way_out_is_looked_for() -> None:
+    """When its grace has passed, and every minute until it is gone. A watched one is told of."""
+    going = {"deleting": True, "to_be_gone": at(seconds=30)}
+    assert at(seconds=31) == relist(pod(host_namespaces=PID, **going))
+    assert at(seconds=100) == relist(pod(host_namespaces=PID, **going), listed=at(seconds=40), now=at(seconds=50))
+    assert None is relist(pod(**going))
+
+
+def test_nobody_is_told_of_an_unwatched_pod_that_was_not_looked_at_lately() -> None:
+    """An old list is renewed first; where there is nothing to tell it is not."""
+    assert relist(pod(host_namespaces=PID), listed=at(minutes=-2)) == NOW
+    assert None is relist(pod(host_namespaces=PID), listed=at(seconds=-59))
+    assert None is relist(pod(host_namespaces=PID, verdict_label="Uncovered"), listed=at(minutes=-2))
+    assert None is relist(pod(), listed=at(minutes=-2))
+
+
+@pytest.mark.parametrize(("to_be_gone", "deleted"), [(at(seconds=90), 0), (at(seconds=91), 1), (at(days=9999), 1)])
+def test_a_longer_grace_than_the_exceptions_is_shortened(to_be_gone: datetime.datetime, deleted: int) -> None:
+    """A pod that somebody deleted with a grace of years would outlive its exception; a minute more is let be."""
+    made = planned(seen(pod(deleting=True, to_be_gone=to_be_gone), hne(expiry=NOW)))
+    assert deleted == len(deletes(made))
+
+
+def owned(kind: str, version: str = "batch/v1", name: str = "trace") -> snapshot.Pod:
+    return pod(owner=snapshot.Reference(kind, NAMESPACE, name, "uid-of-owner", version))
+
+
+@pytest.mark.parametrize(
+    ("owner", "job"),
+    [
+        (owned("Job"), True),
+        (owned("Job", name="trace-28.a"), True),
+        (owned("Job", "example.com/v1"), False),
+        (owned("CronJob"), False),
+        (owned("ReplicaSet", "apps/v1"), False),
+        (owned("Job", name="../../../kube-system/jobs/x"), False),
+        (owned("Job", name="x?dryRun=All"), False),
+        (owned("Job", name=".."), False),
+        (owned("Job", name="x" * 254), False),
+        (pod(), False),
+    ],
+)
+def test_only_a_job_goes_with_its_pod(owner: snapshot.Pod, job: bool) -> None:
+    """By kind and group, under a name that a Job can have; whatever else owns the pod is told."""
+    (made,) = deletes(planned(seen(owner, hne(expiry=NOW))))
+    assert job is (made.job is not None)
+    assert bool(owner.owner) is bool(made.told_of_owner)
+
+
+def test_an_owner_is_told_once_for_all_its_pods() -> None:
+    """The key is that of owner and exceptions."""
+    first, second = deletes(planned(seen(owned("Job"), replace(owned("Job"), name="b", uid="b"), hne(expiry=NOW))))
+    assert first.told_of_owner[0].key == second.told_of_owner[0].key
+    assert {e.key for e in first.told_of_job} == {e.key for e in second.told_of_job}
+    assert [e.regarding.kind for e in first.told_of_job] == ["Job", "HostNetworkException"]
+
+
+@pytest.mark.parametrize(
+    ("template", "things", "taken"),
+    [
+        (pod(), (hne(expiry=NOW),), True),
+        (pod(host_namespaces=frozenset()), (hne(expiry=NOW),), False),
+        (pod(service_account="app"), (hne(expiry=NOW),), False),
+        (pod(images=frozenset({"other:1"})), (hne(expiry=NOW),), False),
+        (pod(privileged=True), (hne(expiry=NOW),), False),
+        (pod(created=NOW), (hne(expiry=NOW),), False),
+        (pod(), (hne(expiry=NOW), hne("longer")), False),
+        (pod(), (hne(expiry=NOW, on_expiry="Report"),), False),
+        (pod(deleting=True), (hne(expiry=NOW),), False),
+        (snapshot.UnreadablePod(NAMESPACE, "trace", "u", "KeyError"), (hne(expiry=NOW),), False),
+    ],
+)
+def test_a_job_goes_if_its_own_pods_would(template: Any, things: Any, taken: bool) -> None:
+    """Who owns a pod is a claim, so the Job is judged by its template; also one made after the expiry stays."""
+    assert taken is plan.takes_job(seen(pod(), *things), template, NOW)
+
+
+def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:
+    """The plan is made again at that moment, the condition says since when and where, and no delete follows."""
+    subject = pod(deleting=True, to_be_gone=at(seconds=30), node="node-7", verdict_label="Expired")
+    before = planned(seen(subject, hne(expiry=NOW)))
+    assert at(seconds=90) == before.next_check
+    after = planned(seen(subject, hne(expiry=NOW)), at(seconds=90))
+    assert deletes(after) == []
+    found = conditions.find(statuses(after)["net"].conditions, conditions.ConditionType.CLEANED_UP)
+    assert found is not None
+    assert (found.status, found.reason) == ("False", "DeletionPending")
+    assert "capture since 2026-11-22T12:00:30Z on node node-7" in found.message

@@ -9,6 +9,7 @@ import yaml
 from hostnetwork_operator.api import labels, policy
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe.store import Kind, Store
+from tests.unit.builders import NOW, at
 
 HOME = "payments"
 
@@ -53,6 +54,16 @@ def seen(kept: Store) -> snapshot.NamespaceSnapshot:
 
 def pods(kept: Store) -> dict[str, str]:
     return {one.name: one.resource_version for one in seen(kept).pods}
+
+
+def replaced(
+    kept: Store, kind: Kind, bodies: list[dict[str, Any]], version: str, namespace: str | None = None
+) -> set[str]:
+    """A complete list, a page an object."""
+    listing = kept.listing(kind, namespace)
+    for one in bodies:
+        listing.page([one])
+    return listing.end(version)
 
 
 # -- one object -----------------------------------------------------------------------------------------------------
@@ -127,21 +138,21 @@ def test_a_list_removes_ghosts(kept: Store) -> None:
     """What was deleted while a watch was broken is gone, and its namespace was touched."""
     kept.put(Kind.POD, pod("ghost", 10))
     kept.put(Kind.POD, pod("ghost", 11, namespace="other"))
-    assert {HOME, "other"} == kept.replace(Kind.POD, [pod("a", 15)], "20")
+    assert {HOME, "other"} == replaced(kept, Kind.POD, [pod("a", 15)], "20")
     assert pods(kept) == {"a": "15"}
 
 
 def test_a_list_does_not_remove_what_is_newer_than_it(kept: Store) -> None:
     """A watch event overtook it."""
     kept.put(Kind.POD, pod("new", 21))
-    assert set() == kept.replace(Kind.POD, [], "20")
+    assert set() == replaced(kept, Kind.POD, [], "20")
     assert pods(kept) == {"new": "21"}
 
 
 def test_a_list_does_not_bring_back_what_is_older(kept: Store) -> None:
     """The store was ahead of the list."""
     kept.put(Kind.POD, pod("a", 21))
-    assert set() == kept.replace(Kind.POD, [pod("a", 15)], "20")
+    assert set() == replaced(kept, Kind.POD, [pod("a", 15)], "20")
     assert pods(kept) == {"a": "21"}
 
 
@@ -149,12 +160,12 @@ def test_a_list_says_which_namespaces_were_not_as_they_were(kept: Store) -> None
     """Unchanged ones are not judged again."""
     kept.put(Kind.POD, pod("a", 10))
     kept.put(Kind.POD, pod("b", 10, namespace="other"))
-    assert {"other"} == kept.replace(Kind.POD, [pod("a", 10), pod("b", 12, namespace="other")], "20")
+    assert {"other"} == replaced(kept, Kind.POD, [pod("a", 10), pod("b", 12, namespace="other")], "20")
 
 
 def test_a_list_of_namespaces_names_those_that_came_and_went(kept: Store) -> None:
     """By their own names."""
-    assert {HOME, "new"} == kept.replace(Kind.NAMESPACE, [body("new", 5, namespace="")], "20")
+    assert {HOME, "new"} == replaced(kept, Kind.NAMESPACE, [body("new", 5, namespace="")], "20")
     assert kept.namespaces() == ["new"]
 
 
@@ -162,7 +173,7 @@ def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
     """Nothing is said of those that were not listed."""
     kept.put(Kind.POD, pod("ghost", 10))
     kept.put(Kind.POD, pod("there", 10, namespace="other"))
-    assert {HOME} == kept.replace(Kind.POD, [], "20", HOME)
+    assert {HOME} == replaced(kept, Kind.POD, [], "20", HOME)
     assert pods(kept) == {}
     kept.put(Kind.NAMESPACE, body("other", 2, namespace=""))
     other = kept.snapshot("other")
@@ -181,13 +192,13 @@ def test_before_any_list_the_policy_is_unknown() -> None:
 def test_a_list_without_one_is_absence() -> None:
     """Also one that has only policies of other names."""
     made = Store()
-    made.replace(Kind.POLICY, [default(3, name="other")], "5")
+    replaced(made, Kind.POLICY, [default(3, name="other")], "5")
     assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.ABSENT, None)
 
 
 def listed(*bodies: dict[str, Any]) -> Store:
     made = Store()
-    made.replace(Kind.POLICY, [], "1")
+    replaced(made, Kind.POLICY, [], "1")
     for one in bodies:
         made.put(Kind.POLICY, one)
     return made
@@ -221,7 +232,7 @@ def test_a_deleted_policy_is_absent() -> None:
     made.remove(Kind.POLICY, default(5))
     assert snapshot.Known.ABSENT is made.policy_state().known
     made = listed(default(3))
-    made.replace(Kind.POLICY, [], "9")
+    replaced(made, Kind.POLICY, [], "9")
     assert snapshot.Known.ABSENT is made.policy_state().known
 
 
@@ -230,7 +241,7 @@ def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
     made = listed(default(3))
     made.policy_unlisted()
     assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.UNKNOWN, None)
-    made.replace(Kind.POLICY, [default(3)], "9")
+    replaced(made, Kind.POLICY, [default(3)], "9")
     assert snapshot.Known.PRESENT is made.policy_state().known
 
 
@@ -245,3 +256,49 @@ def test_guards_come_from_policies_and_bindings() -> None:
         made.put(Kind.ADMISSION_BINDING, body(f"b{number}", 2, namespace="", spec=binding))
     made.put(Kind.ADMISSION_POLICY, body(name, 3, namespace="", spec=spec))
     assert {name} == {guard.name for guard in made.guards().values() if guard.since is not None}
+
+
+# -- pods that no watch tells of ------------------------------------------------------------------------------------
+
+
+def unwatched(name: str, version: int, **rest: Any) -> dict[str, Any]:
+    return body(name, version, spec={"hostPID": True, "containers": [{"image": "v:1"}]}, **rest)
+
+
+def test_a_list_of_every_pod_keeps_those_that_share_host_namespaces(kept: Store) -> None:
+    """Ordinary ones leave nothing behind, not even their names."""
+    ordinary = body("web", 9, spec={"containers": [{"image": "v:1"}]})
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [ordinary, pod("a", 10), unwatched("b", 11)], "20")
+    assert pods(kept) == {"a": "10", "b": "11"}
+    assert set() == replaced(kept, Kind.EVERY_POD, [ordinary, pod("a", 10), unwatched("b", 11)], "21")
+
+
+def test_a_list_by_the_field_selector_says_nothing_of_the_others(kept: Store) -> None:
+    """It never has them; a list of every pod does."""
+    replaced(kept, Kind.EVERY_POD, [pod("a", 10), unwatched("b", 11)], "20")
+    assert {HOME} == replaced(kept, Kind.POD, [], "30")
+    assert pods(kept) == {"b": "11"}
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [], "40")
+    assert pods(kept) == {}
+
+
+def test_a_pod_made_anew_with_host_network_is_watched(kept: Store) -> None:
+    """The name was that of an unwatched one; a list by the field selector counts for it from now on."""
+    replaced(kept, Kind.EVERY_POD, [unwatched("a", 10)], "20")
+    kept.put(Kind.POD, pod("a", 25, uid="new"))
+    assert {HOME} == replaced(kept, Kind.POD, [], "30")
+    assert pods(kept) == {}
+
+
+def test_it_is_known_when_every_pod_was_listed(kept: Store) -> None:
+    """By a list of all or of the one namespace, whichever is later; an earlier namespace of the name does not count."""
+    assert None is seen(kept).every_pod_listed
+    kept.every_pod_listed(None, NOW)
+    assert seen(kept).every_pod_listed == NOW
+    kept.every_pod_listed(HOME, at(minutes=1))
+    assert at(minutes=1) == seen(kept).every_pod_listed
+    kept.every_pod_listed(None, at(seconds=30))
+    assert at(minutes=1) == seen(kept).every_pod_listed
+    kept.remove(Kind.NAMESPACE, home(1))
+    kept.put(Kind.NAMESPACE, home(2, uid="new"))
+    assert at(seconds=30) == seen(kept).every_pod_listed

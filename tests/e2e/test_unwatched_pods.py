@@ -1,0 +1,140 @@
+"""Pods with only hostPID or hostIPC, which no field selector selects and no watch tells of; and what a watch lost."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import operator
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+from tests.faults import proxy
+
+
+def _pid(world: World, namespace: str, name: str = "capture", **spec: Any) -> int:
+    """The answer to a pod of IMAGE with hostPID alone."""
+    return world.pod(namespace, name, hostNetwork=False, hostPID=True, **spec).status
+
+
+@pytest.fixture
+def often(unattended: World) -> Iterator[World]:
+    """That cluster with an operator that reads all pods every second."""
+    unattended.operator.stop()
+    before = unattended.operator
+    unattended.operator = operator.OperatorProcess(
+        unattended.cluster, name="operator-often", environment={"HOSTNETWORK_FULL_RESYNC_SECONDS": "1"}
+    )
+    try:
+        yield unattended
+    finally:
+        unattended.operator.stop()
+        unattended.operator = before
+        before.start()
+
+
+def test_one_that_was_there_before_is_found_at_the_start(unattended: World) -> None:
+    """It is flagged and told of, counted, and holds its namespace."""
+    unattended.operator.stop()
+    name = unattended.namespace(deny=False, old=True)
+    assert _pid(unattended, name, "legacy") == 201
+    assert unattended.pod(name, "legacy-ipc", hostNetwork=False, hostIPC=True).status == 201
+    unattended.operator.start()
+    for pod in ("legacy", "legacy-ipc"):
+        unattended.until(f"{pod} is flagged", lambda pod=pod: unattended.verdict(name, pod) == "Uncovered")
+        assert ("Pod", pod, "HostNamespacesUncovered") in unattended.events(name)
+    assert unattended.labels(name)[f"{LABEL}/enforcement"] == "Held"
+    assert f'hostnetwork_pods{{namespace="{name}",verdict="Uncovered"}} 2.0' in unattended.operator.metrics()
+    assert 'last_resync_timestamp_seconds{kind="pods-all"}' in unattended.operator.metrics()
+
+
+def test_one_that_nobody_has_seen_yet_is_deleted_when_its_diagnostic_ends(world: World) -> None:
+    """It was admitted between two lists of all pods; its namespace is looked at when it ends, and until it is gone."""
+    name = world.namespace()
+    world.exception(name, seconds=8, hostNamespaces=["PID"], gracePeriodSeconds=1).expect(201)
+    world.until("it is admitted", lambda: _pid(world, name) == 201)
+    assert not world.status(name).get("coveredPods")
+    world.until("it is gone", lambda: world.gone(name))
+    world.until("the level is restored", lambda: world.labels(name)[PSA] == "baseline")
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+    assert ("HostNetworkException", "capture", "ExpiredPodDeleted") in world.events(name)
+    deletes = [e for e in world.writes() if e["verb"] == "delete" and e["objectRef"].get("namespace") == name]
+    assert len(deletes) == 1
+    assert set(deletes[0]["requestObject"]["preconditions"]) == {"uid", "resourceVersion"}
+
+
+def test_they_come_and_go_by_lists_of_all_pods(often: World) -> None:
+    """One that an exception covers counts as covered, and no longer when it is gone."""
+    often.operator.start()
+    name = often.namespace()
+    often.exception(name, hostNamespaces=["PID"]).expect(201)
+    often.until("it is admitted", lambda: _pid(often, name) == 201)
+    often.until("it is covered", lambda: often.status(name).get("coveredPods") == 1)
+    assert often.condition(name, kind="InUse")["status"] == "True"
+    assert often.verdict(name, "capture") is None
+    often.admin.delete(f"{often.pods(name)}/capture", {"gracePeriodSeconds": 0}).expect(200)
+    often.until("it is forgotten", lambda: often.status(name).get("coveredPods") == 0)
+
+
+def test_one_that_went_away_unseen_makes_no_error_and_no_event(unattended: World) -> None:
+    """Its exception is deleted after it went, long before the next list of all pods: nobody is told of it."""
+    name = unattended.namespace()
+    unattended.exception(name, hostNamespaces=["PID"]).expect(201)
+    unattended.until("it is admitted", lambda: _pid(unattended, name) == 201)
+    unattended.operator.stop()
+    unattended.operator.start()
+    unattended.until("it is covered", lambda: unattended.status(name).get("coveredPods") == 1)
+    unattended.admin.delete(f"{unattended.pods(name)}/capture", {"gracePeriodSeconds": 0}).expect(200)
+    # The list at the start is fresh for a minute.
+    later = unattended.now() + datetime.timedelta(seconds=61)
+    unattended.holds_until(later, "nothing tells", lambda: unattended.status(name).get("coveredPods") == 1)
+    unattended.admin.delete(f"{unattended.exceptions(name)}/capture").expect(200)
+    gone = f'hostnetwork_pods{{namespace="{name}",verdict="Uncovered"}} 0.0'
+    unattended.until("it is forgotten", lambda: gone in unattended.operator.metrics())
+    assert not [event for event in unattended.events(name) if event[0] == "Pod"]
+    assert "reconcile-failed" not in unattended.operator.log.read_text().rpartition('"event": "starting"')[2]
+
+
+def test_nothing_is_judged_before_every_pod_was_listed(unattended: World) -> None:
+    """While that list fails the operator is not ready and says which; then it begins."""
+    unattended.operator.stop()
+    ca = str(unattended.cluster.authority.certificate_path)
+    with proxy.Proxy(unattended.cluster.url, ca) as between:
+        between.refused = lambda _, path: 403 if path.startswith("/api/v1/pods?limit") else 0
+        process = operator.OperatorProcess(unattended.cluster, name="operator-unlisted", server=between.url)
+        process.start(ready=False)
+        unattended.until("it says so", lambda: '"kind": "pods-all"' in process.log.read_text())
+        assert process.probe("/readyz") == 503
+        between.refused = lambda _method, _path: 0
+        unattended.until("it is ready", lambda: process.probe("/readyz") == 200)
+        process.stop()
+
+
+def test_a_pod_whose_farewell_was_lost_is_forgotten(unattended: World) -> None:
+    """With every watch of pods refused, the lists by the field selector tell that it is gone."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    unattended.operator.stop()
+    ca = str(unattended.cluster.authority.certificate_path)
+    with proxy.Proxy(unattended.cluster.url, ca) as between:
+        between.refused = lambda _, path: 500 if "/pods?" in path and "watch=true" in path else 0
+        process = operator.OperatorProcess(
+            unattended.cluster,
+            name="operator-unwatching",
+            server=between.url,
+            environment={"HOSTNETWORK_RESYNC_SECONDS": "2"},
+        )
+        with process:
+            unattended.admin.delete(f"{unattended.pods(name)}/capture", {"gracePeriodSeconds": 0}).expect(200)
+            unattended.until("it is forgotten", lambda: unattended.status(name).get("coveredPods") == 0)
+    unattended.operator.start()
+
+
+def test_ordinary_pods_leave_no_trace(often: World) -> None:
+    """They are read and dropped: no label, no Event, no series, no write."""
+    often.operator.start()
+    name = often.namespace()
+    often.pod(name, "plain", hostNetwork=False, containers=[{"name": "main", "image": IMAGE}]).expect(201)
+    later = often.now() + datetime.timedelta(seconds=4)
+    often.holds_until(later, "nothing is told", lambda: not [e for e in often.events(name) if e[0] == "Pod"])
+    assert often.verdict(name, "plain") is None
+    assert f'hostnetwork_pods{{namespace="{name}",verdict="Uncovered"}} 0.0' in often.operator.metrics()
