@@ -187,6 +187,7 @@ def test_the_operator_has_few_rights() -> None:
         ("", "pods/status", "patch"),
         ("", "namespaces", "patch"),
         ("", "events", "create"),
+        ("batch", "jobs", "delete"),
         (labels.GROUP, "hostnetworkexceptions/status", "patch"),
         (labels.GROUP, "hostnetworkexceptionpolicies/status", "patch"),
     }

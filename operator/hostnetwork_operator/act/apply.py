@@ -68,14 +68,13 @@ class Application:
             self.outcomes.append(Outcome(effect, error.outcome, error))
             return
         self.outcomes.append(Outcome(effect, word))
-        if isinstance(effect, _PRESSING) and word in {_DONE, pods.Deletion.DELETED}:
-            self.untold += effect.told
 
     async def _do(self, effect: effects.Effect) -> str:
         match effect:
             case effects.WriteNamespace():
                 body = await namespaces.write(self._api, effect, self._version)
                 self._version = body["metadata"]["resourceVersion"]
+                self.untold += effect.told
                 self._note(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
@@ -87,5 +86,8 @@ class Application:
             case effects.EmitEvent():
                 return _DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
             case effects.DeletePod():
-                return (await pods.delete(self._api, effect, self._seen, self._clock)).value
+                made = await pods.delete(self._api, effect, self._seen, self._clock)
+                if made.word is pods.Deletion.DELETED:
+                    self.untold += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
+                return made.word.value
         return _DONE

@@ -1,10 +1,11 @@
 """Flags pods, and deletes those whose diagnostic exceptions have ended."""
 
+import dataclasses
 import enum
 from collections.abc import Mapping
 from typing import Any
 
-from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act import gateway, jobs
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live
@@ -16,6 +17,14 @@ class Deletion(enum.StrEnum):
     DELETED = "deleted"
     GONE = "gone"
     SPARED = "spared"  # the second look said otherwise
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deleted:
+    """What came of a delete, and whether the pod's Job went too."""
+
+    word: Deletion
+    job: bool = False
 
 
 async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> Mapping[str, Any] | None:
@@ -35,13 +44,38 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
 
 async def delete(
     api: gateway.Gateway, effect: effects.DeletePod, seen: snapshot.NamespaceSnapshot, clock: live.Clock
-) -> Deletion:
-    """Reads pod and exceptions again, judges again, and deletes that very version of that very pod.
+) -> Deleted:
+    """Reads pod and exceptions again, judges again, takes its Job, and deletes that very version of that very pod.
 
-    The store may be old: an exception extended a moment ago, a pod made anew under the same name. Raises
+    The store may be old: an exception extended a moment ago, a pod made anew under the same name. The Job goes first: a
+    process that dies in between leaves the pod to the garbage collector, the other way round it would leave the Job.
+    The pod is then deleted all the same, because the collector gives it the grace that its maker has written. Raises
     gateway.ApiError; 409 means that the pod changed in between and is to be judged again.
     """
-    pod = effect.pod
+    job = False
+    for last in (False, False, True):
+        found = await _look_again(api, effect.pod, seen, clock)
+        if isinstance(found, Deletion):
+            return Deleted(Deletion.DELETED if job else found, job)
+        now_seen, again = found
+        if again.job is not None and not job and await jobs.take(api, again.job, now_seen, clock):
+            job = True
+            continue  # the Job's controller and the garbage collector are at the pod by now
+        try:
+            await _delete(api, again, now_seen.pods[0].resource_version)
+            return Deleted(Deletion.DELETED, job)
+        except gateway.ApiError as error:
+            if error.status == 404:
+                return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
+            if error.status != 409 or not job or last:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _look_again(
+    api: gateway.Gateway, pod: snapshot.Reference, seen: snapshot.NamespaceSnapshot, clock: live.Clock
+) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Deletion:
+    """How things are at this moment and what is to be done then; or why nothing is."""
     try:
         now_seen = await live.again(api, seen, pod)
     except gateway.ApiError as error:
@@ -50,20 +84,17 @@ async def delete(
         raise
     if not [found for found in now_seen.pods if found.uid == pod.uid]:
         return Deletion.GONE
-    made = plan.plan_namespace(now_seen, clock.now())
-    if not any(isinstance(e, effects.DeletePod) and e.pod.uid == pod.uid for e in made.effects):
-        return Deletion.SPARED
-    preconditions = {"uid": pod.uid, "resourceVersion": now_seen.pods[0].resource_version}
+    planned = plan.plan_namespace(now_seen, clock.now()).effects
+    again = next((e for e in planned if isinstance(e, effects.DeletePod)), None)
+    return Deletion.SPARED if again is None else (now_seen, again)
+
+
+async def _delete(api: gateway.Gateway, effect: effects.DeletePod, version: str) -> None:
+    pod = effect.pod
     options = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "gracePeriodSeconds": effect.grace_seconds,
-        "preconditions": preconditions,
+        "preconditions": {"uid": pod.uid, "resourceVersion": version},
     }
-    try:
-        await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options)
-    except gateway.ApiError as error:
-        if error.status == 404:
-            return Deletion.GONE
-        raise
-    return Deletion.DELETED
+    await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options)

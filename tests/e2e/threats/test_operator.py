@@ -139,10 +139,62 @@ def test_the_operator_is_nobodys_weapon(attacked: World) -> None:
         for event in attacked.cluster.audit_events()
         if event["user"]["username"] == OPERATOR and "objectRef" in event
     }
-    known = {("pods", None), ("pods", "status"), ("namespaces", None), ("events", None)}
+    known = {("pods", None), ("pods", "status"), ("namespaces", None), ("events", None), ("jobs", None)}
     known |= {(f"hostnetworkexception{s}", sub) for s in ("s", "policies") for sub in (None, "status")}
     known |= {(f"validatingadmissionpolic{s}", None) for s in ("ies", "ybindings")}
     assert asked <= known
+
+
+def test_a_forged_owner_takes_no_job(attacked: World) -> None:
+    """T8: pods that claim a Job by a forged reference end, and take no Job with them that would have stayed."""
+    namespace = attacked.namespace()
+    attacker, jobs = tenant(attacked, namespace), workloads(namespace, "Job")
+    lift(attacked, namespace, "agents", "agent")
+    attacked.exception(namespace, seconds=15).expect(201)
+    attacked.until("both in force", lambda: len(attacked.grants(namespace)) == 2)
+    uids = {}
+    for name, spec in (("plain", {}), ("covered", {"hostNetwork": True, "serviceAccountName": "agent"})):
+        body = workload("Job", name, **spec)
+        body["spec"]["managedBy"] = "example.com/nobody"  # or the Job controller lets go of what is not its own
+        uids[name] = attacker.post(jobs, body).expect(201).body["metadata"]["uid"]
+    elsewhere = attacked.namespace()
+    body = workload("Job", "elsewhere", hostNetwork=True)
+    body["spec"]["managedBy"] = "example.com/nobody"
+    uids["elsewhere"] = attacked.admin.post(workloads(elsewhere, "Job"), body).expect(201).body["metadata"]["uid"]
+    claims = {
+        "plain": ("plain", uids["plain"]),
+        "covered": ("covered", uids["covered"]),
+        "another": ("plain", uids["covered"]),
+        "path": (f"../../{elsewhere}/jobs/elsewhere", uids["elsewhere"]),
+        "query": ("plain?propagationPolicy=Orphan", uids["plain"]),
+        "dots": ("..", uids["plain"]),
+    }
+    for name, (job, uid) in claims.items():
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid, "controller": True}
+        bait = pod(name, hostNetwork=True, nodeSelector={"example.com/no-such-node": "true"})
+        label = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": "x"}
+        bait["metadata"] |= {"ownerReferences": [owner], "labels": label}
+        attacked.until(
+            f"{name} is admitted", lambda bait=bait: attacker.post(attacked.pods(namespace), bait).status in {201, 409}
+        )
+    attacked.until("they have ended", lambda: host_pods(attacked, namespace) == [])
+    attacked.until("it is recorded", lambda: attacked.ready(namespace) == "Expired")
+    for name in ("plain", "covered"):
+        assert uids[name] == _uid(attacked, f"{jobs}/{name}")
+    assert uids["elsewhere"] == _uid(attacked, f"{workloads(elsewhere, 'Job')}/elsewhere")
+    asked = {
+        event["requestURI"]
+        for event in attacked.cluster.audit_events()
+        if event["user"]["username"] == OPERATOR and "/jobs" in event["requestURI"] and namespace in event["requestURI"]
+    }
+    assert {f"{jobs}/plain", f"{jobs}/covered"} == asked
+    assert not [
+        e
+        for e in attacked.writes()
+        if e["verb"] == "delete"
+        and e["objectRef"]["resource"] == "jobs"
+        and e["objectRef"]["namespace"] in {namespace, elsewhere}
+    ]
 
 
 def test_a_flag_does_not_come_off(attacked: World) -> None:
@@ -416,7 +468,8 @@ FORBIDDEN: list[tuple[str, str, str]] = [
     ("rbac.authorization.k8s.io", "rolebindings", _ALL),
     ("apps", "deployments", _ALL),
     ("apps", "daemonsets", _ALL),
-    ("batch", "jobs", _ALL),
+    ("batch", "jobs", "list watch create update patch deletecollection"),
+    ("batch", "cronjobs", f"get list {_ALL}"),
     ("certificates.k8s.io", "certificatesigningrequests/approval", "update patch"),
 ]
 

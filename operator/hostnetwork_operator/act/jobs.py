@@ -1,0 +1,35 @@
+"""Takes the Job of an expired diagnostic pod, so that it makes no other.
+
+An owner reference is a claim of whoever made the pod, and a label too. So the Job is taken for what it is itself: only
+if the pods that its own template makes would be deleted for the same ended exceptions.
+"""
+
+from typing import Final
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.decide import plan, snapshot
+from hostnetwork_operator.observe import live, parse
+
+_NOT_OURS: Final = frozenset({403, 404})  # no right to Jobs (rules of an older release), or it is gone
+
+
+async def take(
+    api: gateway.Gateway, job: snapshot.Reference, seen: snapshot.NamespaceSnapshot, clock: live.Clock
+) -> bool:
+    """Whether the Job was deleted, its pods by the garbage collector with it. `seen` is how things are at this moment.
+
+    Raises gateway.ApiError; 409 means that the Job changed in between and is to be judged again.
+    """
+    path = f"/apis/batch/v1/namespaces/{job.namespace}/jobs/{job.name}"
+    try:
+        body = (await api.get(path)).body
+        if body["metadata"]["uid"] != job.uid or not plan.takes_job(seen, parse.job_as_pod(body), clock.now()):
+            return False
+        preconditions = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}
+        options = {"propagationPolicy": "Background", "preconditions": preconditions}
+        await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+    except gateway.ApiError as error:
+        if error.status in _NOT_OURS:
+            return False
+        raise
+    return True

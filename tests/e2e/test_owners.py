@@ -1,0 +1,144 @@
+"""What becomes of a pod's owner, and of a pod that does not go, when a diagnostic ends."""
+
+from typing import Any
+
+from tests.e2e.conftest import IMAGE, OPERATOR, World
+
+NOWHERE = {"example.com/no-such-node": "true"}  # so that the pods of a Job stay as they are
+
+
+def _template(**spec: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": IMAGE}
+    return {"metadata": {"labels": {"app": "x"}}, "spec": {"hostNetwork": True, "containers": [container], **spec}}
+
+
+def _job(**spec: Any) -> dict[str, Any]:
+    return {"template": _template(restartPolicy="Never", nodeSelector=NOWHERE, **spec)}
+
+
+def _deletes(world: World, namespace: str) -> list[tuple[str, dict[str, Any]]]:
+    """Resource and options of each DELETE by the operator there that did something."""
+    return [
+        (event["objectRef"]["resource"], event["requestObject"])
+        for event in world.writes()
+        if event["verb"] == "delete"
+        and event["objectRef"].get("namespace") == namespace
+        and event["responseStatus"]["code"] == 200
+    ]
+
+
+def _made(world: World, namespace: str, count: int = 1) -> list[str]:
+    """Names of the pods there, once there are so many."""
+    world.until("its pods", lambda: len(world.admin.items(world.pods(namespace))) == count, deadline_seconds=60)
+    return [pod["metadata"]["name"] for pod in world.admin.items(world.pods(namespace))]
+
+
+def _granted(world: World, namespace: str, seconds: float, **spec: Any) -> None:
+    world.exception(namespace, seconds=seconds, **spec).expect(201)
+    world.until("in force", lambda: world.pod(namespace, dry_run=True).status == 201)
+
+
+def test_the_job_of_an_expired_diagnostic_goes_with_its_pod(world: World) -> None:
+    """Once, by uid and version, its pods with it; exception and Job are told; nothing is made anew."""
+    name = world.namespace()
+    jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+    _granted(world, name, 12)
+    world.admin.post(jobs, {"metadata": {"name": "trace"}, "spec": {**_job(), "backoffLimit": 6}}).expect(201)
+    _made(world, name)
+    world.until("the Job is gone", lambda: world.admin.get(f"{jobs}/trace").status == 404)
+    world.until("its pod is gone", lambda: world.admin.items(world.pods(name)) == [])
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+    ((_, options),) = [found for found in _deletes(world, name) if found[0] == "jobs"]
+    assert options["propagationPolicy"] == "Background"
+    assert set(options["preconditions"]) == {"uid", "resourceVersion"}
+    expected = [("HostNetworkException", "capture", "ExpiredJobDeleted"), ("Job", "trace", "ExpiredJobDeleted")]
+    world.until("both are told", lambda: [e for e in world.events(name) if e[2] == "ExpiredJobDeleted"] == expected)
+    assert not [event for event in world.events(name) if event[2] == "ExpiredPodOwnerLeft"]
+
+
+def test_a_cron_job_stays_and_its_job_goes(world: World) -> None:
+    """The schedule is its owner's; what it makes next is refused like every other."""
+    name = world.namespace()
+    batch = f"/apis/batch/v1/namespaces/{name}"
+    _granted(world, name, 12)
+    schedule = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": _job()}}
+    world.admin.post(f"{batch}/cronjobs", {"metadata": {"name": "nightly"}, "spec": schedule}).expect(201)
+    done = world.cluster.kubectl("create", "job", "tonight", "--from=cronjob/nightly", "-n", name)
+    assert done.returncode == 0, done.stderr
+    _made(world, name)
+    world.until("the Job is gone", lambda: world.admin.get(f"{batch}/jobs/tonight").status == 404)
+    assert world.admin.get(f"{batch}/cronjobs/nightly").status == 200
+
+
+def test_a_job_that_makes_other_pods_stays(world: World) -> None:
+    """A Job whose template no ended exception covers keeps its place; only the pod that claims it goes."""
+    name = world.namespace()
+    jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+    _granted(world, name, 12)
+    body = {"metadata": {"name": "ordinary"}, "spec": {**_job(), "managedBy": "example.com/nobody"}}
+    body["spec"]["template"]["spec"]["hostNetwork"] = False
+    made = world.admin.post(jobs, body).expect(201).body
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "ordinary", "uid": made["metadata"]["uid"]}
+    pod = _template()
+    pod["metadata"] = {"name": "claims", "ownerReferences": [{**owner, "controller": True}]}
+    world.admin.post(world.pods(name), pod).expect(201)
+    world.until("the pod is gone", lambda: world.gone(name, "claims"))
+    world.until("the owner is told", lambda: ("Job", "ordinary", "ExpiredPodOwnerLeft") in world.events(name))
+    assert world.admin.get(f"{jobs}/ordinary").status == 200
+
+
+def test_another_owner_is_told_once_and_stays(world: World) -> None:
+    """A ReplicaSet's two pods are deleted once each, its next ones are refused, and it has one Event."""
+    name = world.namespace()
+    path = f"/apis/apps/v1/namespaces/{name}/replicasets"
+    _granted(world, name, 12)
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": _template()}
+    world.admin.post(path, {"metadata": {"name": "agent"}, "spec": spec}).expect(201)
+    _made(world, name, 2)
+    world.until("its pods are gone", lambda: world.admin.items(world.pods(name)) == [])
+    told = ("ReplicaSet", "agent", "ExpiredPodOwnerLeft")
+    world.until("it is told", lambda: world.events(name).count(told) == 1)
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+    assert [resource for resource, _ in _deletes(world, name)] == ["pods", "pods"]
+    assert world.admin.get(f"{path}/agent").status == 200
+    assert world.events(name).count(told) == 1
+
+
+def test_a_pod_that_does_not_go_is_shown_and_never_forced(world: World) -> None:
+    """A minute after its grace CleanedUp says since when and where; one DELETE was sent, and none follows."""
+    name = world.namespace()
+    _granted(world, name, 8, gracePeriodSeconds=1)
+    held = _template()
+    held["metadata"] = {"name": "capture", "finalizers": ["example.com/hold"]}
+    world.admin.post(world.pods(name), held).expect(201)
+    world.until("it is shown", lambda: world.condition(name, kind="CleanedUp").get("reason") == "DeletionPending", 120)
+    message = world.condition(name, kind="CleanedUp")["message"]
+    gone = world.admin.get(f"{world.pods(name)}/capture").body["metadata"]["deletionTimestamp"]
+    assert f"capture since {gone} on node" in message
+    assert [resource for resource, _ in _deletes(world, name)] == ["pods"]
+    world.admin.patch(f"{world.pods(name)}/capture", {"metadata": {"finalizers": None}}).expect(200)
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
+
+
+def test_a_grace_of_years_does_not_outlast_the_expiry(world: World) -> None:
+    """A pod that its owner deleted with a grace of years before the expiry is given that of the exception."""
+    name = world.namespace()
+    _granted(world, name, 10)
+    world.pod(name, "capture", nodeName="node-without-kubelet").expect(201)
+    path = f"{world.pods(name)}/capture"
+    world.admin.delete(path, {"gracePeriodSeconds": 10**9}).expect(200)
+    world.until("it is shortened", lambda: _ends(world, path) < world.time(60))
+    assert [user for user in _deleters(world, name) if user == OPERATOR] == [OPERATOR]
+
+
+def _ends(world: World, path: str) -> str:
+    answer = world.admin.get(path)
+    return "" if answer.status == 404 else str(answer.body["metadata"]["deletionTimestamp"])
+
+
+def _deleters(world: World, namespace: str) -> list[str]:
+    return [
+        event["user"]["username"]
+        for event in world.cluster.audit_events()
+        if event["verb"] == "delete" and event.get("objectRef", {}).get("namespace") == namespace
+    ]
