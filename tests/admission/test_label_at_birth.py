@@ -266,15 +266,17 @@ def test_the_levels_are_those_of_the_overlay() -> None:
 
 @pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
 def test_a_component_is_one_mutating_policy_that_fails_closed(file: pathlib.Path) -> None:
-    """Named after its file, without parameters, called again where others mutate, with one binding."""
-    made, binding = yaml.safe_load_all(file.read_text())
+    """Named after its file, without parameters, called again where others mutate, with bindings."""
+    made, *bindings = yaml.safe_load_all(file.read_text())
     assert (made["kind"], made["metadata"]["name"]) == ("MutatingAdmissionPolicy", f"{file.stem}.{labels.GROUP}")
     assert (made["spec"]["failurePolicy"], made["spec"]["reinvocationPolicy"]) == ("Fail", "IfNeeded")
     assert "paramKind" not in made["spec"]
-    assert binding["kind"] == "MutatingAdmissionPolicyBinding"
-    assert binding["spec"]["policyName"] == made["metadata"]["name"]
-    assert binding["metadata"]["name"].startswith(file.stem + "-")
-    assert "paramRef" not in binding["spec"]
+    assert bindings
+    for binding in bindings:
+        assert binding["kind"] == "MutatingAdmissionPolicyBinding"
+        assert binding["spec"]["policyName"] == made["metadata"]["name"]
+        assert binding["metadata"]["name"].startswith(file.stem + "-")
+        assert "paramRef" not in binding["spec"]
 
 
 @pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)

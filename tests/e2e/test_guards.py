@@ -1,5 +1,6 @@
 """The admission policies are watched: what they say, whom they bind, and through an upgrade."""
 
+import datetime
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,9 @@ def mend(world: World) -> None:
         assert done.returncode == 0, done.stderr
     world.until("all in place", lambda: lost(world) == [])
     world.until("the policy says so", lambda: guarded(world) == "Intact")
+    mended = world.now()
+    # An exception counts only if it is written when what it rests on is five seconds old.
+    world.until("they have settled", lambda: world.now() > mended + datetime.timedelta(seconds=6))
 
 
 def bodies() -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: contr
 
     newer, older = rendered("enforce"), rendered("enforce-before-1.36")
     assert older == [body for body in newer if not body["kind"].startswith("MutatingAdmissionPolicy")]
-    assert len(newer) == len(older) + 4
+    assert len(newer) == len(older) + 5
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:

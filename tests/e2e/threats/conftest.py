@@ -14,6 +14,7 @@ import pytest
 
 from tests.controlplane import api
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+from tests.faults import canary
 
 POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 RBAC = "rbac.authorization.k8s.io"
@@ -218,11 +219,14 @@ def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def attacked(installed: World) -> World:
-    """The cluster with the operator running, for fixtures that live as long as a file."""
+def attacked(installed: World) -> Iterator[World]:
+    """The cluster with the operator running; beside every attack somebody works who must never be refused."""
     if not installed.operator.running():
         installed.operator.start()
-    return installed
+    homes = [installed.namespace() for _ in range(2)]
+    lift(installed, homes[1])
+    with canary.Canary(installed.cluster, homes):
+        yield installed
 
 
 @pytest.fixture(scope="module")

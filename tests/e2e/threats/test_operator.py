@@ -337,6 +337,7 @@ def _weaken(world: World) -> None:
 
     world.admin.delete(binding("host-namespaces")).expect(200)
     world.admin.delete(f"{ADMISSION}ies/relaxed-namespace.{LABEL}").expect(200)
+    world.admin.delete(binding("relaxed-namespace-restricted")).expect(200)
     world.admin.patch(f"{ADMISSION}ies/exception-writers.{LABEL}", {"spec": {"failurePolicy": "Ignore"}}).expect(200)
     world.admin.patch(binding("namespace-labels"), {"spec": {"validationActions": ["Warn"]}}).expect(200)
 
