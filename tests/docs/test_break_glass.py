@@ -4,10 +4,7 @@ The sections are gone through one after the other, each from a closed cluster to
 """
 
 import datetime
-import pathlib
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 
@@ -93,17 +90,8 @@ def missing(shown: str, output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def person() -> Iterator[Person]:
-    checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-glass-"))
-    try:
-        with cluster.Cluster() as running:
-            somebody = Person(running, checkout)
-            somebody.arrange()
-            try:
-                yield somebody
-            finally:
-                somebody.operator.stop()
-    finally:
-        shutil.rmtree(checkout)
+    with readme.following(Person) as somebody:
+        yield somebody
 
 
 def test_the_role_is_bound_to_nobody_and_then_to_one(person: Person) -> None:

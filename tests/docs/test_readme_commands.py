@@ -3,6 +3,7 @@
 Blocks are run as a reader would: pasted into a shell, in a checkout, as a cluster administrator.
 """
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -12,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 import yaml
@@ -25,6 +27,8 @@ SAMPLES = markdown.ROOT / "tests" / "samples"
 EXCEPTIONS = f"/apis/{labels.API_VERSION}"
 _PATIENCE_SECONDS = 90.0  # a Held namespace is asked again every 60 s
 _HASH = "[bcdfghjklmnpqrstvwxz2456789]"  # what Kubernetes makes names of
+
+Person = TypeVar("Person", bound="Reader")
 
 
 class Reader:
@@ -114,12 +118,13 @@ class Reader:
         return [pod["metadata"]["name"] for pod in pods]
 
 
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-readme-"))
+@contextlib.contextmanager
+def following(somebody: Callable[[cluster.Cluster, pathlib.Path], Person]) -> Iterator[Person]:
+    """Somebody with a checkout and an arranged cluster of his own."""
+    checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-reader-"))
     try:
         with cluster.Cluster() as running:
-            reading = Reader(running, checkout)
+            reading = somebody(running, checkout)
             reading.arrange()
             try:
                 yield reading
@@ -127,6 +132,12 @@ def reader() -> Iterator[Reader]:
                 reading.operator.stop()
     finally:
         shutil.rmtree(checkout)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with following(Reader) as reading:
+        yield reading
 
 
 # -- what has to be so before a block ---------------------------------------------------------------------------------

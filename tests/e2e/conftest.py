@@ -12,6 +12,16 @@ from tests.controlplane import api, cluster, operator
 
 LABEL = "hostnetwork-operator.github.io"
 PSA = "pod-security.kubernetes.io/enforce"
+# What overlays/enforce puts on a namespace, at its birth or by the operator.
+ENFORCED = {
+    f"{LABEL}/enforcement": "Deny",
+    PSA: "baseline",
+    f"{PSA}-version": "latest",
+    "pod-security.kubernetes.io/audit": "restricted",
+    "pod-security.kubernetes.io/audit-version": "latest",
+    "pod-security.kubernetes.io/warn": "restricted",
+    "pod-security.kubernetes.io/warn-version": "latest",
+}
 OPERATOR = "system:serviceaccount:hostnetwork-system:hostnetwork-operator"
 IMAGE = "registry.example.com/netshoot:v0.14"
 _numbers = itertools.count(1)

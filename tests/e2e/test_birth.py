@@ -5,19 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
+from tests.e2e.conftest import ENFORCED, LABEL, OPERATOR, PSA, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 _BEFORE = f"{LABEL}/level-before"
-BIRTH = {
-    f"{LABEL}/enforcement": "Deny",
-    PSA: "baseline",
-    f"{PSA}-version": "latest",
-    "pod-security.kubernetes.io/audit": "restricted",
-    "pod-security.kubernetes.io/audit-version": "latest",
-    "pod-security.kubernetes.io/warn": "restricted",
-    "pod-security.kubernetes.io/warn-version": "latest",
-}
 
 
 @pytest.fixture
@@ -69,13 +60,13 @@ def _requests(world: World, name: str) -> list[dict[str, Any]]:
 def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> None:
     """From its first moment; when the operator comes it writes one note, asks no gate, and tells once."""
     name = ruled.namespace(deny=False)
-    assert _labels(ruled, name) == BIRTH
+    assert _labels(ruled, name) == ENFORCED
     assert ruled.pod(name).status == 403
     ruled.pod(name, "plain", hostNetwork=False).expect(201)
     assert _requests(ruled, name) == []
     ruled.operator.start()
     ruled.until("it is taken up", lambda: ruled.enforced(name))
-    assert _labels(ruled, name) == BIRTH
+    assert _labels(ruled, name) == ENFORCED
     assert _note(ruled, name) == ""
     ruled.until("its Event", lambda: ruled.events(name) == [("Namespace", name, "LevelEnforced")])
     assert [event["requestURI"].split("?")[0] for event in _requests(ruled, name)] == [f"/api/v1/namespaces/{name}"]
@@ -89,12 +80,12 @@ def test_the_policy_says_what_comes_of_it(ruled: World) -> None:
         ruled.namespace(deny=False, labels={"kept": kept}) for kept in ("strict", "agents", "audit")
     )
     for name in (strict, agents, audit):
-        assert _labels(ruled, name) == BIRTH
+        assert _labels(ruled, name) == ENFORCED
     ruled.operator.start()
-    ruled.until("strict is tightened", lambda: _labels(ruled, strict) == {**BIRTH, PSA: "restricted"})
-    ruled.until("agents are let in", lambda: _labels(ruled, agents) == {**BIRTH, PSA: "privileged"})
+    ruled.until("strict is tightened", lambda: _labels(ruled, strict) == {**ENFORCED, PSA: "restricted"})
+    ruled.until("agents are let in", lambda: _labels(ruled, agents) == {**ENFORCED, PSA: "privileged"})
     level = {PSA, f"{PSA}-version"}
-    shown = {key: value for key, value in BIRTH.items() if key not in level} | {f"{LABEL}/enforcement": "Audit"}
+    shown = {key: value for key, value in ENFORCED.items() if key not in level} | {f"{LABEL}/enforcement": "Audit"}
     ruled.until("audit is shown only", lambda: _labels(ruled, audit) == shown)
     assert [_note(ruled, name) for name in (strict, agents, audit)] == ["", "", None]
     # And from Enforce to Audit later: what birth wrote is not written back, there was nothing before.
@@ -121,11 +112,11 @@ def test_a_namespace_that_is_exempt_loses_all_of_it(ruled: World) -> None:
 def test_a_level_of_the_creator_is_his(ruled: World, given: str) -> None:
     """Enforced until the operator comes; a looser one is tightened then, a stricter one stays, Audit restores it."""
     name = ruled.namespace(deny=False, labels={PSA: given})
-    assert _labels(ruled, name) == {**BIRTH, PSA: given}
+    assert _labels(ruled, name) == {**ENFORCED, PSA: given}
     assert ruled.pod(name).status in {403, 422}
     ruled.operator.start()
     ruled.until("it is taken up", lambda: ruled.enforced(name))
-    assert _labels(ruled, name) == {**BIRTH, PSA: "baseline" if given == "privileged" else given}
+    assert _labels(ruled, name) == {**ENFORCED, PSA: "baseline" if given == "privileged" else given}
     assert _note(ruled, name) == given
     _set(ruled, name, kept="audit")
     ruled.until("it is his again", lambda: ruled.labels(name).get(f"{LABEL}/enforcement") == "Audit")
@@ -159,7 +150,7 @@ def test_a_namespace_that_is_made_again_is_closed(ruled: World) -> None:
     ruled.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "annotations": grants}}).expect(201)
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
     ruled.until("its service account", lambda: ruled.admin.get(account).status == 200)
-    assert _labels(ruled, name) == BIRTH
+    assert _labels(ruled, name) == ENFORCED
     assert ruled.pod(name).status == 403
 
 

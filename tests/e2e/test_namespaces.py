@@ -1,21 +1,12 @@
 """Namespaces get the level they should have, keep it, and keep what somebody made stricter."""
 
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import ENFORCED, LABEL, PSA, World
 
 
 def test_a_new_namespace_gets_its_labels(world: World) -> None:
     """A namespace that nobody labelled is enforced at the policy's levels, and says so in an Event."""
     name = world.namespace()
-    assert {
-        f"{LABEL}/enforcement": "Deny",
-        PSA: "baseline",
-        f"{PSA}-version": "latest",
-        "pod-security.kubernetes.io/audit": "restricted",
-        "pod-security.kubernetes.io/audit-version": "latest",
-        "pod-security.kubernetes.io/warn": "restricted",
-        "pod-security.kubernetes.io/warn-version": "latest",
-        "kubernetes.io/metadata.name": name,
-    } == world.labels(name)
+    assert {**ENFORCED, "kubernetes.io/metadata.name": name} == world.labels(name)
     world.until("its Event", lambda: ("Namespace", name, "LevelEnforced") in world.events(name))
 
 

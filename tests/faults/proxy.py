@@ -9,12 +9,12 @@ import contextlib
 import dataclasses
 import re
 import ssl
-import threading
 from collections.abc import Callable
-from typing import Self
 
 import aiohttp
 from aiohttp import web
+
+from tests.faults import loop
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "content-encoding"}
@@ -29,19 +29,18 @@ class Write:
     status: int
 
 
-class Proxy:
+class Proxy(loop.InThread):
     """Passes requests on. `harm` is asked at each counted write, with its number from 1 and how often the same write
     has come before, whether to do harm: "before" kills whoever asks before the write is passed on, "after" once it is
     done and before the answer is.
     """
 
     def __init__(self, server: str, ca_file: str, counts: Callable[[str], bool] = lambda _: True) -> None:
+        super().__init__()
         self._server = server
         self._ssl = ssl.create_default_context(cafile=ca_file)
         self._ssl.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._counts = counts
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.writes: list[Write] = []
         self.harm: Callable[[int, int], str] = lambda _number, _repeated: ""
         self.times: collections.Counter[str] = collections.Counter()  # how often each write came, times apart
@@ -49,17 +48,6 @@ class Proxy:
         self.refused: Callable[[str, str], int] = lambda _method, _path: 0
         self.requests: collections.Counter[str] = collections.Counter()
         self.port = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
 
     @property
     def url(self) -> str:

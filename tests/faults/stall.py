@@ -6,36 +6,24 @@ TLS on loopback). Which connections carry a kind is read off what the API server
 
 import asyncio
 import contextlib
-import threading
-from typing import Self
+
+from tests.faults import loop
 
 _CHUNK = 1 << 16
 
 
-class Link:
+class Link(loop.InThread):
     """TCP from `port` to etcd. While `hold` is set, nothing comes back on connections that `key` was asked for on."""
 
     def __init__(self, etcd_port: int, key: bytes) -> None:
+        super().__init__()
         self._etcd_port = etcd_port
         self._key = key
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._flowing = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.connections = 0
         self.marked = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
 
     def hold(self) -> None:
         self._loop.call_soon_threadsafe(self._flowing.clear)

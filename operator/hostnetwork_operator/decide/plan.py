@@ -5,22 +5,18 @@ carrying one out and looking again yields an empty one.
 """
 
 import datetime
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from hostnetwork_operator.api import grant, labels
-from hostnetwork_operator.decide import coverage, effects, grants, level, messages, snapshot, status, validity
+from hostnetwork_operator.decide import coverage, deletion, effects, grants, level, messages, snapshot, status, validity
 from hostnetwork_operator.decide.effects import Effect
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
 # After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
 _GONE: Final = datetime.timedelta(seconds=1)
-# RFC 1123 subdomain: what the API server takes for the name of a Job.
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAME_LIMIT: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     if namespace.terminating or decision.ask is not None:
         return made
     writes = _writes(seen, settings, decision, standings, relaxed=relaxed)
-    deletes = _deletes(seen, decision, verdicts, now)
+    deletes = deletion.deletes(seen, decision.enforcement, verdicts, now)
     doing: tuple[Effect, ...] = (
         *writes[:1],
         *deletes,
@@ -87,28 +83,6 @@ def unchanged(made: NamespacePlan) -> NamespacePlan:
     namespace = made.namespace
     relaxed = labels.GUARD in namespace.labels and level.level_of(namespace) is labels.Level.PRIVILEGED
     return replace(made, enforcement=namespace.enforcement, relaxed=relaxed)
-
-
-def deletable(
-    verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, now: datetime.datetime, *, trusted: bool
-) -> bool:
-    """Whether a pod is to be deleted: expired, all of its expired exceptions say so, enforcement wanted, time sure.
-
-    One that is on its way out already is left alone, unless somebody gave it longer than we would: a grace of years.
-    """
-    latest = now + datetime.timedelta(seconds=grace_seconds(verdict)) + status.OVERDUE
-    return (
-        trusted
-        and verdict.verdict is labels.Verdict.EXPIRED
-        and all(subject.spec.deletes for subject in verdict.exceptions)
-        and enforcement in {labels.Enforcement.DENY, labels.Enforcement.HELD}
-        and (not verdict.pod.deleting or (verdict.pod.to_be_gone or now) > latest)
-    )
-
-
-def grace_seconds(verdict: coverage.PodVerdict) -> int:
-    """How long an expired pod is given to end: as long as any of its exceptions says."""
-    return max((subject.spec.grace_period_seconds for subject in verdict.exceptions), default=0)
 
 
 def takes_job(
@@ -228,40 +202,6 @@ def _action(
         labels.Enforcement.HELD: effects.Action.HOLD,
         labels.Enforcement.AUDIT: effects.Action.AUDIT,
     }[decision.enforcement]
-
-
-def _deletes(
-    seen: snapshot.NamespaceSnapshot,
-    decision: level.Decision,
-    verdicts: Sequence[coverage.PodVerdict],
-    now: datetime.datetime,
-) -> list[effects.DeletePod]:
-    # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
-    trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
-    made = []
-    for verdict in verdicts:
-        if deletable(verdict, decision.enforcement, now, trusted=trusted):
-            told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
-            job = _job_of(verdict.pod)
-            made.append(
-                effects.DeletePod(
-                    verdict.pod.reference,
-                    grace_seconds(verdict),
-                    told,
-                    job,
-                    messages.job_events(verdict) if job else (),
-                    messages.owner_events(verdict),
-                )
-            )
-    return made
-
-
-def _job_of(pod: snapshot.Pod) -> snapshot.Reference | None:
-    """The Job that a pod claims as its own. Whoever makes a pod writes there what he likes: also a path elsewhere."""
-    owner = pod.owner
-    if owner is None or (owner.api_version, owner.kind) != ("batch/v1", "Job"):
-        return None
-    return owner if len(owner.name) <= _NAME_LIMIT and _NAME.fullmatch(owner.name) else None
 
 
 def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
