@@ -129,6 +129,8 @@ def test_a_grace_of_years_does_not_outlast_the_expiry(world: World) -> None:
     world.admin.delete(path, {"gracePeriodSeconds": 10**9}).expect(200)
     world.until("it is shortened", lambda: _ends(world, path) < world.time(60))
     assert [user for user in _deleters(world, name) if user == OPERATOR] == [OPERATOR]
+    world.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200)  # no kubelet will; shown as pending later otherwise
+    world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
 
 
 def _ends(world: World, path: str) -> str:
