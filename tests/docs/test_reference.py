@@ -10,7 +10,7 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import messages, status, summary
+from hostnetwork_operator.decide import findings, messages, status, summary
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
@@ -30,7 +30,8 @@ def _camel_case_in(module: object) -> set[str]:
 def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
     policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason != summary.CHANGING}
-    assert sorted(_reasons() | policy | {reason.value for reason in conditions.Ready}) == sorted(
+    rules = {rule.id for rule in findings.RULES}
+    assert sorted(_reasons() | policy | rules | {reason.value for reason in conditions.Ready}) == sorted(
         markdown.column("events")
     )
 
@@ -41,8 +42,8 @@ def test_every_reason_of_ready_is_documented_and_no_other() -> None:
 
 
 def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
-    """The table has every reason that decide/status.py gives to InUse and CleanedUp."""
-    assert _camel_case_in(status) - {"True", "False"} == set(markdown.column("other-reasons", 1))
+    """The table has every reason that decide/status.py gives to conditions beside Ready."""
+    assert _camel_case_in(status) - {"True", "False", "Unknown"} == set(markdown.column("other-reasons", 1))
 
 
 def test_every_condition_is_documented() -> None:

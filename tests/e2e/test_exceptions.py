@@ -44,7 +44,38 @@ def test_a_diagnostic_ends(world: World) -> None:
     told = [reason for _, _, reason in world.events(name)]
     expected = ["Active", "Expired", "ExpiredPodDeleted", "HostNamespacesExpired"]
     expected += ["LevelEnforced", "LevelRelaxed", "LevelRestored"]
-    assert expected == sorted(told)
+    expected += ["ContactMissing", "DefaultServiceAccount", "Expiring", "ImageNotPinned"]
+    assert sorted(expected) == sorted(told)
+
+
+def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
+    """From warnBefore on its condition says so, and one Event each on the exception and its pod."""
+    name = world.namespace()
+    world.granted_pod(name)
+    assert world.condition(name, kind="Expiring")["reason"] == "NotSoon"
+    body = {"spec": {"expiry": world.time(1803)}}  # Diagnostic: 30 minutes before
+    world.admin.patch(f"{world.exceptions(name)}/capture", body).expect(200)
+    world.until("it is expiring", lambda: world.condition(name, kind="Expiring")["status"] == "True")
+    told = [(kind, subject) for kind, subject, reason in world.events(name) if reason == "Expiring"]
+    assert told == [("HostNetworkException", "capture"), ("Pod", "capture")]
+    assert "move its expiry before it ends" in world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
+    assert world.ready(name) == "Active"
+
+
+def test_an_agent_reviewed_for_an_older_kubernetes_is_due(world: World) -> None:
+    """The version is the running API server's; a review for it settles it, and other findings are told once."""
+    name = world.namespace()
+    version = world.admin.get("/version").body
+    older = f"{version['major']}.{int(version['minor']) - 1}"
+    spec = {"type": "Infrastructure", "serviceAccountName": "agent", "review": {"kubernetesVersion": older}}
+    world.exception(name, "agent", ticket=None, expiry=None, images=None, **spec).expect(201)
+    world.until("it is due", lambda: world.condition(name, "agent", "ReviewDue").get("reason") == "Overdue")
+    told = [reason for _, subject, reason in world.events(name) if subject == "agent"]
+    assert sorted(told) == ["Active", "ContactMissing", "ImagesUnrestricted", "ReviewDue"]
+    review = {"spec": {"review": {"kubernetesVersion": f"{version['major']}.{version['minor']}"}}}
+    world.admin.patch(f"{world.exceptions(name)}/agent", review).expect(200)
+    world.until("it is reviewed", lambda: world.condition(name, "agent", "ReviewDue")["reason"] == "Reviewed")
+    assert sorted(reason for _, subject, reason in world.events(name) if subject == "agent") == sorted(told)
 
 
 def test_revoking_cleans_up(world: World) -> None:

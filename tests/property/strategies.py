@@ -66,6 +66,10 @@ _EXCEPTIONS: dict[str, tuple[object, ...]] = {
     "on_expiry": ("Delete", "Report"),
     "grace_period_seconds": (0, 300),
 }
+_REVIEWS: tuple[Fields, ...] = (
+    {"time": at(minutes=-30)}, {"time": at(minutes=5)}, {"kubernetes_version": "1.35"},
+    {"time": at(minutes=-90), "kubernetes_version": "1.36"},
+)  # fmt: skip
 _METADATA: dict[str, tuple[object, ...]] = {
     "generation": (2,),
     "creation_timestamp": (at(hours=-2), at(days=-2)),
@@ -80,6 +84,8 @@ def exceptions(draw: st.DrawFn, name: str) -> exception.HostNetworkException:
     spec = draw(changed(_EXCEPTIONS, 3))
     if kind != "Diagnostic":
         spec.pop("on_expiry", None)
+    if kind == "Infrastructure":
+        spec |= {"review": draw(st.sampled_from([None, *_REVIEWS])), "contact": "net@example.com"}
     metadata = draw(changed(_METADATA, 1))
     status = draw(statuses(int(metadata.get("generation", 1))))
     return builders.hne(name, metadata=metadata, status=status, type=kind, **spec)
@@ -139,8 +145,12 @@ def parts(draw: st.DrawFn) -> tuple[snapshot.Pod, tuple[exception.HostNetworkExc
 _POLICIES: dict[str, tuple[object, ...]] = {
     "pod_security": ({"enforce": "restricted"}, {"enforce": "privileged"}),
     "rules": (({"selector": {"matchLabels": {"team": "net"}}, "enforce": "privileged"},),),
-    "exceptions": ({"imageDigests": "Require"}, {"maxDuration": {"Diagnostic": "1h"}}),
-}
+    "exceptions": (
+        {"imageDigests": "Require"}, {"maxDuration": {"Diagnostic": "1h"}},
+        {"warnBefore": {"Diagnostic": "2h", "Application": "10m"}}, {"reviewEvery": "59m"}, {"reviewEvery": "65m"},
+        {"unusedAfter": "1h"}, {"unusedAfter": "1h15m", "reviewOnUpgrade": False},
+    ),
+}  # fmt: skip
 _MODES: tuple[Fields, ...] = (
     {},
     {"rollout": "Gated"},
@@ -216,6 +226,7 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         guards=draw(_guards),
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
         unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
+        kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
     )
 
 
@@ -248,6 +259,9 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             }
         )
         spec = subject.spec.model_copy(update={"expiry": move(subject.spec.expiry)})
+        if spec.review is not None:
+            review = spec.review.model_copy(update={"time": move(spec.review.time)})
+            spec = spec.model_copy(update={"review": review})
         status = subject.status.model_copy(
             update={
                 "last_used_time": move(subject.status.last_used_time),

@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from hostnetwork_operator.api import conditions, exception, labels, policy
-from hostnetwork_operator.decide import coverage, effects, plan, snapshot
+from hostnetwork_operator.decide import coverage, effects, findings, plan, snapshot
 from tests.property import cluster, strategies
 from tests.unit import builders
 from tests.unit.builders import NOW
@@ -241,6 +241,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
         reached.update(standing.reason for standing in made.standings)
         reached.update([made.enforcement, "deletes" if builders.deletes(made) else "spares"])
         reached.update(write.action for write in builders.writes(made))
+        reached.update((finding.rule, finding.result) for finding in made.findings)
         reached.update(["two writes"] if len(builders.writes(made)) == 2 else [])
 
     look()
@@ -248,6 +249,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     # 65 exceptions are in the unit tests: too many to draw by chance.
     ready = set(conditions.Ready) - {conditions.Ready.GRANT_TOO_LARGE}
     wanted = {*labels.Verdict, *ready, *labels.Enforcement, None, *actions, "deletes", "two writes"}
+    wanted |= {(rule, result) for rule in findings.RULES for result in (findings.Result.PASS, findings.Result.WARN)}
     assert set() == {str(one) for one in wanted if not reached[one]}
 
 

@@ -12,6 +12,8 @@ class ConditionType(enum.StrEnum):
     READY = "Ready"
     IN_USE = "InUse"
     CLEANED_UP = "CleanedUp"
+    EXPIRING = "Expiring"
+    REVIEW_DUE = "ReviewDue"
     GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
 
 

@@ -291,6 +291,7 @@ class ExceptionStatus(fields.Model):
         (),
         max_length=16,
         description="Ready: whether it is in force, and why not. InUse: whether a pod is covered by it now."
+        " Expiring: whether it ends soon. ReviewDue: whether a person is to look at it again (Infrastructure)."
         " CleanedUp: whether its pods are gone after its expiry.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

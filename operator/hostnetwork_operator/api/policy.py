@@ -12,7 +12,6 @@ KIND = "HostNetworkExceptionPolicy"
 PLURAL = "hostnetworkexceptionpolicies"
 NAME = "default"
 EXEMPT_BY_DEFAULT = ("kube-system", "kube-public", "kube-node-lease")
-_NOT_YET = " Stored, not acted on by this release."
 
 
 class Mode(enum.StrEnum):
@@ -128,11 +127,9 @@ class MaxDuration(fields.Model):
 class WarnBefore(fields.Model):
     """How long before the expiry to warn."""
 
-    diagnostic: fields.Duration = fields.duration(
-        "30m", alias="Diagnostic", description="For type Diagnostic." + _NOT_YET
-    )
+    diagnostic: fields.Duration = fields.duration("30m", alias="Diagnostic", description="For type Diagnostic.")
     application: fields.Duration = fields.duration(
-        "168h", alias="Application", description="For type Application." + _NOT_YET
+        "168h", alias="Application", description="For type Application, and for Infrastructure with an expiry."
     )
 
 
@@ -143,19 +140,23 @@ class Exceptions(fields.Model):
         MaxDuration(), description="The longest life of an exception by type.", json_schema_extra=_default({})
     )
     warn_before: WarnBefore = Field(
-        WarnBefore(), description="How long before the end to warn." + _NOT_YET, json_schema_extra=_default({})
+        WarnBefore(),
+        description="How long before its expiry an exception is Expiring, by type.",
+        json_schema_extra=_default({}),
     )
     review_every: fields.Duration = fields.duration(
-        "4320h", description="How often Infrastructure is reviewed." + _NOT_YET
+        "4320h", description="How long after its creation or review.time an Infrastructure exception is ReviewDue."
     )
     review_on_upgrade: bool = Field(
-        True, description="Whether a new minor version of Kubernetes makes Infrastructure due for review." + _NOT_YET
+        True,
+        description="Whether Infrastructure is ReviewDue when the cluster's minor version is newer than its"
+        " review.kubernetesVersion.",
     )
     image_digests: ImageDigests = Field(
         ImageDigests.WARN, description="Require: an exception whose images are not all pinned by digest is Invalid."
     )
     unused_after: fields.Duration = fields.duration(
-        "720h", description="When an exception without pods counts as unused." + _NOT_YET
+        "720h", description="How long without a covered pod until an exception is Unused."
     )
 
 

@@ -232,6 +232,7 @@ class Operator:
             relaxed=made.relaxed,
             pods=len(made.verdicts),
             exceptions=len(made.standings),
+            findings=[f"{one.subject.name}:{one.rule.id}" for one in made.findings if one.warns],
             effects=[f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes],
             errors=[str(outcome.error) for outcome in failed],
             next_check=made.next_check,

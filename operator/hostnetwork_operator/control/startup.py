@@ -4,7 +4,8 @@ import asyncio
 import datetime
 import logging
 import signal
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import kopf
 from aiohttp import web
@@ -14,9 +15,10 @@ import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import handlers, operator, resync, server
+from hostnetwork_operator.decide import snapshot
 
 _log = logging.getLogger(__name__)
-OLDEST: Final = (1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
+OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
 _PAUSE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
@@ -72,18 +74,22 @@ async def _work(
     ready: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    version = await _server_version(core.api)
+    version, shown = await _server_version(core.api)
+    core.store.saw_kubernetes(version)
     logs.log(
         _log,
         logging.INFO,
         "starting",
         version=hostnetwork_operator.__version__,
-        kubernetes=version,
+        kubernetes=shown,
         server=core.api.configuration.host,
     )
     await lists.fill()
     tasks = [asyncio.create_task(core.work()) for _ in range(settings.workers)]
-    tasks += [asyncio.create_task(coroutine) for coroutine in (lists.keep(), core.keep_policy_status())]
+    tasks += [
+        asyncio.create_task(coroutine)
+        for coroutine in (lists.keep(), core.keep_policy_status(), _keep_version(core, settings))
+    ]
     tasks.append(asyncio.create_task(_announce(core, ready)))
     watching = asyncio.create_task(_watch(core, lists, stop))
     try:
@@ -161,7 +167,21 @@ def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:
         )
 
 
-async def _server_version(api: gateway.Gateway) -> str:
+async def _keep_version(core: operator.Operator, settings: config.Config) -> None:
+    """Asks again and again for the cluster's version, which an upgrade changes under a running operator."""
+    while True:
+        await asyncio.sleep(settings.resync_seconds)
+        try:
+            version, shown = _version((await core.api.get("/version")).body)
+        except gateway.ApiError as error:
+            logs.log(_log, logging.WARNING, "version-unknown", error=str(error))
+            continue
+        if core.store.saw_kubernetes(version):
+            logs.log(_log, logging.INFO, "upgraded", kubernetes=shown)
+            core.everything()
+
+
+async def _server_version(api: gateway.Gateway) -> tuple[snapshot.MinorVersion, str]:
     """Waits for the API server. Raises StartError for one that is too old."""
     while True:
         try:
@@ -170,9 +190,11 @@ async def _server_version(api: gateway.Gateway) -> str:
         except gateway.ApiError as error:
             logs.log(_log, logging.ERROR, "api-server-unreachable", error=str(error), retry_seconds=_PAUSE_SECONDS)
             await asyncio.sleep(_PAUSE_SECONDS)
-    found = (int(body["major"]), int(body["minor"].rstrip("+")))
+    found, shown = _version(body)
     if found < OLDEST:
-        raise StartError(
-            f"Kubernetes must be {OLDEST[0]}.{OLDEST[1]} or newer, got {body['gitVersion']}; upgrade the cluster"
-        )
-    return str(body["gitVersion"])
+        raise StartError(f"Kubernetes must be {OLDEST} or newer, got {shown}; upgrade the cluster")
+    return found, shown
+
+
+def _version(body: Mapping[str, Any]) -> tuple[snapshot.MinorVersion, str]:
+    return snapshot.MinorVersion.parse(f"{body['major']}.{body['minor']}"), str(body["gitVersion"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import coverage, effects, snapshot, validity
+from hostnetwork_operator.decide import coverage, effects, findings, snapshot, status, validity
 
 _EXCEPTION_API: Final = labels.API_VERSION
 
@@ -101,6 +101,29 @@ def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...
     normal = standing.reason in {conditions.Ready.ACTIVE, conditions.Ready.EXPIRED}
     key = f"{standing.reason.value} {subject.metadata.resource_version}"
     return (_event(reference(subject), standing.reason.value, standing.why, key, normal=normal),)
+
+
+def finding_events(
+    subject: exception.HostNetworkException,
+    found: Sequence[findings.Finding],
+    verdicts: Sequence[coverage.PodVerdict],
+) -> tuple[effects.EmitEvent, ...]:
+    """On the exception, when a finding appears; of its end its pods and their owners are told too, ten pods at most."""
+    made = []
+    for finding in found:
+        if not finding.warns or status.told(finding, subject):
+            continue
+        text = f"{finding.sentence}; {finding.remedy}"
+        made.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))
+        if finding.rule is findings.EXPIRING:
+            names = set(status.pods_with(labels.Verdict.COVERED, subject, verdicts)[: status.SAMPLE])
+            pods = [v.pod for v in verdicts if v.pod.name in names]
+            owners = {pod.owner: None for pod in pods if pod.owner is not None}
+            text = f"covered by exception {subject.metadata.name!r}: {text}"
+            key = f"{subject.metadata.uid} {finding.sentence}"
+            about = [*(pod.reference for pod in pods), *owners]
+            made += [_event(one, finding.rule.id, text, key, normal=False) for one in about]
+    return tuple(made)
 
 
 def namespace_events(

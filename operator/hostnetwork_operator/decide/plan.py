@@ -10,8 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hostnetwork_operator.api import grant, labels
-from hostnetwork_operator.decide import coverage, deletion, effects, grants, level, messages, snapshot, status, validity
+from hostnetwork_operator.decide import (
+    coverage,
+    deletion,
+    effects,
+    findings,
+    grants,
+    level,
+    messages,
+    snapshot,
+    status,
+    validity,
+)
 from hostnetwork_operator.decide.effects import Effect
+from hostnetwork_operator.decide.findings import Finding
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
@@ -35,6 +47,7 @@ class NamespacePlan:
     verdicts: tuple[coverage.PodVerdict, ...]
     standings: tuple[validity.Standing, ...]
     unreadable: int = 0
+    findings: tuple[Finding, ...] = ()
     effects: tuple[Effect, ...] = ()
     next_check: datetime.datetime | None = None
     relist: datetime.datetime | None = None
@@ -49,6 +62,8 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     decision = level.decide(seen, settings, _would_refuse(seen, settings, standings, now), now)
     standings, relaxed = grants.withhold(seen, settings, decision, standings, now)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
+    rules = findings.settings_of(seen.policy)
+    found = tuple(one for s in standings for one in findings.find(s, verdicts, rules, seen.kubernetes, now))
     made = NamespacePlan(
         namespace,
         settings.exempt,
@@ -57,6 +72,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         verdicts,
         standings,
         len(seen.unreadable_pods),
+        found,
         ask=decision.ask,
     )
     if namespace.terminating or decision.ask is not None:
@@ -68,12 +84,12 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *deletes,
         *writes[1:],
         *_flags(verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes}),
-        *_statuses(seen, decision, standings, verdicts, now, exempt=settings.exempt),
+        *_statuses(seen, made, decision, now),
     )
     return replace(
         made,
         effects=doing,
-        next_check=_next_check(seen, decision, standings, verdicts, now),
+        next_check=_next_check(seen, made, decision, now),
         relist=_relist(seen, standings, doing, now),
     )
 
@@ -223,40 +239,33 @@ def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[s
 
 
 def _statuses(
-    seen: snapshot.NamespaceSnapshot,
-    decision: level.Decision,
-    standings: Sequence[validity.Standing],
-    verdicts: Sequence[coverage.PodVerdict],
-    now: datetime.datetime,
-    *,
-    exempt: bool,
+    seen: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
 ) -> list[Effect]:
     made: list[Effect] = []
-    for standing in standings:
+    for standing in judged.standings:
         subject = standing.exception
         if subject.metadata.deletion_timestamp is not None:
             continue
-        wanted = status.status_for(standing, seen.namespace, verdicts, decision.enforcement, now)
+        reference = messages.reference(subject)
+        found = [finding for finding in judged.findings if finding.subject == reference]
+        wanted = status.status_for(standing, seen.namespace, judged.verdicts, decision.enforcement, now, found)
         if wanted == subject.status:
             continue
-        reference = messages.reference(subject)
-        told = () if exempt else messages.standing_events(standing)
-        made.append(effects.WriteExceptionStatus(reference, subject.metadata.resource_version, wanted, told))
+        told = (*messages.standing_events(standing), *messages.finding_events(subject, found, judged.verdicts))
+        version = subject.metadata.resource_version
+        made.append(effects.WriteExceptionStatus(reference, version, wanted, () if judged.exempt else told))
     return made
 
 
 def _next_check(
-    seen: snapshot.NamespaceSnapshot,
-    decision: level.Decision,
-    standings: Sequence[validity.Standing],
-    verdicts: Sequence[coverage.PodVerdict],
-    now: datetime.datetime,
+    seen: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
 ) -> datetime.datetime | None:
-    moments = [s.exception.spec.until for s in standings if s.exception.spec.expiry is not None]
+    moments = [s.exception.spec.until for s in judged.standings if s.exception.spec.expiry is not None]
+    moments += [moment for finding in judged.findings for moment in finding.moments]
     moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
     moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
-    gone = [v.pod.to_be_gone for v in verdicts if v.verdict is labels.Verdict.EXPIRED]
+    gone = [v.pod.to_be_gone for v in judged.verdicts if v.verdict is labels.Verdict.EXPIRED]
     moments += [moment + status.OVERDUE for moment in gone if moment is not None]
     return min((moment for moment in moments if moment > now), default=None)
 

@@ -146,6 +146,23 @@ class PolicyState:
     spec: policy.PolicySpec | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class MinorVersion:
+    """A minor version of Kubernetes, such as 1.36."""
+
+    major: int
+    minor: int
+
+    @classmethod
+    def parse(cls, text: str) -> "MinorVersion":
+        """Of `1.36`; whatever an API server puts behind the minor version is left out. Raises ValueError."""
+        major, minor = text.split(".")
+        return cls(int(major), int(minor.rstrip("+")))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """An admission policy of ours: as we ship it and bound to deny since when, or why it is not in place.
@@ -204,3 +221,4 @@ class NamespaceSnapshot:
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     clock_trusted: bool = True
+    kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked

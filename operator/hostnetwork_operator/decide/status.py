@@ -2,14 +2,28 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import coverage, snapshot, validity
+from hostnetwork_operator.decide import coverage, findings, snapshot, validity
 
-_SAMPLE = 10  # pods named in a status; the count is exact
+SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
 # How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
 OVERDUE: Final = datetime.timedelta(seconds=60)
+_Word = Literal["True", "False", "Unknown"]
+_Said = tuple[conditions.ConditionType, _Word, str, str]
+# Findings that come and go are conditions, and so remembered: which one with which reason.
+_SHOWN: Final = {
+    findings.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
+    findings.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, "Overdue"),
+    findings.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
+    findings.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
+}
+_REVIEWED: Final[dict[findings.Result, tuple[_Word, str]]] = {
+    findings.Result.WARN: ("True", "Overdue"),
+    findings.Result.PASS: ("False", "Reviewed"),
+    findings.Result.SKIP: ("Unknown", "VersionNotSaid"),
+}
 
 
 def status_for(
@@ -18,19 +32,21 @@ def status_for(
     verdicts: Sequence[coverage.PodVerdict],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
+    found: Sequence[findings.Finding] = (),
 ) -> exception.ExceptionStatus:
-    """The status that should stand; equal to the present one where nothing changed."""
+    """The status that should stand; equal to the present one where nothing changed. `found` is about it."""
     subject = standing.exception
     present = subject.status
     covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     made = present.conditions
-    for kind, true, reason, message in _conditions(standing, covered, remaining, enforcement, now):
+    said = [*_conditions(standing, covered, remaining, enforcement, found, now), *_looming(standing, found)]
+    for kind, word, reason, message in said:
         made = conditions.set_condition(
             made,
             conditions.Condition(
                 type=kind,
-                status="True" if true else "False",
+                status=word,
                 observed_generation=subject.metadata.generation,
                 last_transition_time=now.replace(microsecond=0),
                 reason=reason,
@@ -43,7 +59,7 @@ def status_for(
         namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
         conditions=made,
         covered_pods=len(covered),
-        sample_pods=tuple(covered[:_SAMPLE]),
+        sample_pods=tuple(covered[:SAMPLE]),
         last_used_time=last_used,
     )
 
@@ -63,27 +79,70 @@ def _pods_with(
     return sorted(found, key=lambda pod: pod.name)
 
 
+def told(finding: findings.Finding, subject: exception.HostNetworkException) -> bool:
+    """Whether the status says it already; what rests on the spec alone was told when that spec was judged first."""
+    if finding.rule not in _SHOWN:
+        return subject.status.observed_generation == subject.metadata.generation
+    kind, reason = _SHOWN[finding.rule]
+    before = conditions.find(subject.status.conditions, kind)
+    return before is not None and before.reason == reason
+
+
 def _conditions(
     standing: validity.Standing,
     covered: Sequence[str],
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
+    found: Sequence[findings.Finding],
     now: datetime.datetime,
-) -> list[tuple[str, bool, str, str]]:
+) -> list[_Said]:
     kind = conditions.ConditionType
-    made = [
-        (kind.READY.value, standing.in_force, standing.reason.value, standing.why),
-        (kind.IN_USE.value, *_in_use(covered)),
+    made: list[_Said] = [
+        (kind.READY, _word(standing.in_force), standing.reason.value, standing.why),
+        (kind.IN_USE, *_in_use(covered, found)),
     ]
     if standing.expired:
-        made.append((kind.CLEANED_UP.value, *_cleaned_up(standing.exception, remaining, enforcement, now)))
+        made.append((kind.CLEANED_UP, *_cleaned_up(standing.exception, remaining, enforcement, now)))
     return made
 
 
-def _in_use(covered: Sequence[str]) -> tuple[bool, str, str]:
+def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> list[_Said]:
+    """Expiring, and ReviewDue for Infrastructure; where the policy is not known they stay as they are."""
+    kind = conditions.ConditionType
+    made: list[_Said] = []
+    if standing.expired:
+        made.append((kind.EXPIRING, "False", "Ended", "it has ended"))
+        if conditions.find(standing.exception.status.conditions, kind.REVIEW_DUE) is not None:
+            made.append((kind.REVIEW_DUE, "False", "Ended", "it has ended"))
+    for finding in found:
+        if finding.result is findings.Result.ERROR:
+            continue
+        if finding.rule is findings.EXPIRING:
+            reason = "EndsSoon" if finding.warns else "NotSoon"
+            made.append((kind.EXPIRING, _word(finding.warns), reason, _sentence(finding)))
+        elif finding.rule is findings.REVIEW_DUE:
+            made.append((kind.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
+    return made
+
+
+def _word(true: bool) -> _Word:
+    return "True" if true else "False"
+
+
+def _sentence(finding: findings.Finding) -> str:
+    return f"{finding.sentence}; {finding.remedy}" if finding.warns else finding.sentence
+
+
+def _in_use(covered: Sequence[str], found: Sequence[findings.Finding]) -> tuple[_Word, str, str]:
+    warning = {finding.rule: finding for finding in found if finding.warns}
     if not covered:
-        return False, "NoPods", "no pod is covered by it"
-    return True, "PodsCovered", f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
+        if unused := warning.get(findings.UNUSED):
+            return "False", "Unused", _sentence(unused)
+        return "False", "NoPods", "no pod is covered by it"
+    text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
+    if wide := warning.get(findings.TOO_WIDE):
+        return "True", "TooWide", f"{text}; {_sentence(wide)}"
+    return "True", "PodsCovered", text
 
 
 def _cleaned_up(
@@ -91,20 +150,20 @@ def _cleaned_up(
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
-) -> tuple[bool, str, str]:
+) -> tuple[_Word, str, str]:
     if not remaining:
-        return True, "NoPods", "no pod of it is left"
-    names = ", ".join(pod.name for pod in remaining[:_SAMPLE])
+        return "True", "NoPods", "no pod of it is left"
+    names = ", ".join(pod.name for pod in remaining[:SAMPLE])
     overdue = [(pod.to_be_gone, pod) for pod in remaining if pod.to_be_gone and now >= pod.to_be_gone + OVERDUE]
     if overdue:
         shown = ", ".join(
             f"{pod.name} since {grant.format_time(since)}" + (f" on node {pod.node}" if pod.node else "")
-            for since, pod in overdue[:_SAMPLE]
+            for since, pod in overdue[:SAMPLE]
         )
         remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
-        return False, "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
+        return "False", "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
     if not subject.spec.deletes:
-        return False, "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
+        return "False", "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:
-        return False, "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
-    return False, "Deleting", f"pods are being deleted: {names}"
+        return "False", "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
+    return "False", "Deleting", f"pods are being deleted: {names}"

@@ -5,6 +5,7 @@ what needs the policy, the namespace's identity or the time.
 """
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostnetwork_operator.api import conditions, exception, fields, grant, policy
@@ -67,10 +68,18 @@ def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) 
             f" {spec.type}, got {grant.format_time(spec.until)}; shorten it or raise exceptions.maxDuration"
         )
     if rules.image_digests is policy.ImageDigests.REQUIRE:
-        loose = sorted(image for image in spec.images or ("any image",) if "@sha256:" not in image)
+        loose = unpinned(spec.images or ("any image",))
         if loose:
-            return f"images must be pinned by digest (exceptions.imageDigests: Require), got {loose[0]}"
+            return (
+                f"images must be pinned by digest (exceptions.imageDigests: Require), got {loose[0]}; write a new"
+                " exception with images such as registry.example.com/netshoot@sha256:…"
+            )
     return ""
+
+
+def unpinned(images: Sequence[str]) -> list[str]:
+    """Those that are not pinned by digest."""
+    return sorted(image for image in images if "@sha256:" not in image)
 
 
 def _unapproved(subject: exception.HostNetworkException, namespace: snapshot.Namespace, writers: snapshot.Guard) -> str:

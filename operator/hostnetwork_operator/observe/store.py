@@ -59,6 +59,7 @@ class Store:
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._last_good: policy.PolicySpec | None = None
+        self._kubernetes: snapshot.MinorVersion | None = None
 
     def put(self, kind: Kind, body: Body) -> bool:
         """Takes an object in; False if a newer version of it is there already, or it is known to be gone.
@@ -133,6 +134,16 @@ class Store:
         """The policies could not be listed: from now on unknown, which is not absent."""
         self._policy_listed = False
 
+    def saw_kubernetes(self, version: snapshot.MinorVersion) -> bool:
+        """Takes the cluster's version in; whether it is newer than what was seen before.
+
+        While API servers are upgraded one by one they answer by turns: the newest counts.
+        """
+        if self._kubernetes is not None and version <= self._kubernetes:
+            return False
+        self._kubernetes = version
+        return True
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def namespaces(self) -> list[str]:
@@ -185,6 +196,7 @@ class Store:
             policy=self.policy_state(),
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
+            kubernetes=self._kubernetes,
         )
 
 

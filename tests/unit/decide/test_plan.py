@@ -574,10 +574,16 @@ def check(now: datetime.datetime = NOW, **fields: Any) -> datetime.datetime | No
 
 
 def test_the_next_expiry_is_the_next_check() -> None:
-    """The earliest that is still to come; one without an end adds none."""
-    assert at(minutes=30) == check()
+    """The earliest that is still to come."""
+    assert at(minutes=30) == check(at(minutes=1))
     assert at(hours=1) == check(at(minutes=30))
-    assert None is check(at(hours=1))
+
+
+def test_what_a_finding_waits_for_is_a_check() -> None:
+    """When one without an end would be unused, and due for review."""
+    assert at(hours=719) == check(at(hours=1))
+    assert at(hours=4319) == check(at(hours=719))
+    assert None is check(at(hours=4319))
 
 
 def test_a_guard_that_settles_is_a_check() -> None:
