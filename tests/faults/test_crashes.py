@@ -9,22 +9,32 @@ import collections
 import datetime
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.controlplane import operator
-from tests.e2e.conftest import PSA, World
+from tests.e2e.conftest import LABEL, PSA, World
 from tests.faults import proxy
 
 
-def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(unattended: World) -> None:
+@pytest.fixture
+def unwarned(unattended: World) -> Iterator[World]:
+    """That cluster, where nobody is warned of an end: whether a pod is there by then is a matter of pace."""
+    path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+    never = {"Diagnostic": "0s", "Application": "0s"}
+    unattended.admin.patch(path, {"spec": {"exceptions": {"warnBefore": never}}}).expect(200)
+    yield unattended
+    unattended.admin.patch(path, {"spec": {"exceptions": None}}).expect(200)
+
+
+def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
     """In one run every write is met by two kills: one before it is passed on, one before its answer is."""
-    unattended.operator.stop()
-    expected, writes, _ = _scenario(unattended, lambda _number, _repeated: "")
+    unwarned.operator.stop()
+    expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
     assert len(writes) >= 10, writes
-    end, _, times = _scenario(unattended, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, ""))
+    end, _, times = _scenario(unwarned, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, ""))
     once = [write for write, count in times.items() if count < 2]
     assert not [write for write in once if "/events?" not in write], "a write was not met by both kills"
     # An Event that tells of a write comes after it (docs/adr/0004): a kill exactly between the two loses it.
@@ -38,16 +48,16 @@ def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(u
     )
 
 
-def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unattended: World) -> None:
+def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
     """The same with one kill a run, at some of the writes, or at all of them with HNO_CRASH_POINTS=all."""
-    unattended.operator.stop()
-    expected, writes, _ = _scenario(unattended, lambda _number, _repeated: "")
+    unwarned.operator.stop()
+    expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
     points = [(side, number) for side in ("before", "after") for number in range(1, len(writes) + 1)]
     if os.environ.get("HNO_CRASH_POINTS") != "all":
         points = random.Random(len(writes)).sample(points, 4)
     problems = []
     for side, number in points:
-        end, _, _ = _scenario(unattended, lambda n, _, side=side, number=number: side if n == number else "")
+        end, _, _ = _scenario(unwarned, lambda n, _, side=side, number=number: side if n == number else "")
         write = writes[number - 1]
         where = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
         problems += [f"{where}: {what}" for what in _differences(expected, end, may_lose=_told_after(write))]

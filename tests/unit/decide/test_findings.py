@@ -182,6 +182,18 @@ def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any
     assert said(findings.TOO_WIDE, subject) == "skip"
 
 
+def test_a_young_pod_beside_an_old_one_does_not_end_the_judgement() -> None:
+    """The oldest counts: where pods come and go all day it is judged all the same."""
+    subject = hne(privileged=True)
+    assert said(findings.TOO_WIDE, subject, pod("old"), pod("young", created=at(minutes=-1))) == "warn"
+
+
+def test_a_path_that_is_named_read_only_is_used_by_reading() -> None:
+    """Only a path that may be written can be too wide for that."""
+    subject = hne(host_paths=({"path": "/proc"},))
+    assert said(findings.TOO_WIDE, subject, pod(host_paths=frozenset({host_path("/proc")}))) == "pass"
+
+
 def test_what_one_of_its_pods_uses_is_not_too_wide() -> None:
     """All pods together; a mount below a path uses it."""
     named = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
