@@ -155,6 +155,7 @@ _MODES: tuple[Fields, ...] = (
     {},
     {"rollout": "Gated"},
     {"mode": "Audit"},
+    {"mode": "Release"},
     {"exempt_namespaces": (builders.NAMESPACE,)},
 )
 _governed = st.builds(

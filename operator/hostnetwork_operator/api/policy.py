@@ -17,6 +17,7 @@ EXEMPT_BY_DEFAULT = ("kube-system", "kube-public", "kube-node-lease")
 class Mode(enum.StrEnum):
     ENFORCE = "Enforce"
     AUDIT = "Audit"
+    RELEASE = "Release"  # not Off, which YAML reads as false
 
 
 class Rollout(enum.StrEnum):
@@ -103,7 +104,7 @@ class Rule(fields.Model):
     """How the selected namespaces differ; what is absent here is the value of the policy."""
 
     selector: LabelSelector = Field(description="Which namespaces.")
-    mode: Mode | None = Field(None, description="Enforce or Audit.")
+    mode: Literal[Mode.ENFORCE, Mode.AUDIT] | None = Field(None, description="Enforce or Audit.")
     enforce: labels.Level | None = Field(
         None,
         description="The target there. privileged: a namespace kept for such workloads; exceptions are still needed.",
@@ -165,7 +166,8 @@ class PolicySpec(fields.Model):
 
     mode: Mode = Field(
         description="Enforce: namespaces get PSA levels and host-namespace pods need exceptions. Audit: everything is"
-        " judged and shown, nothing is refused, and the levels that stood before are written back."
+        " judged and shown, nothing is refused, and the levels that stood before are written back. Release: every"
+        " namespace is as if exempt, whatever rules say, and what was written into it is taken back: the way off."
     )
     pod_security: PodSecurity = Field(
         PodSecurity(), description="The levels of governed namespaces.", json_schema_extra=_default({})

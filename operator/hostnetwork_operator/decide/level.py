@@ -47,7 +47,7 @@ def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> 
         exempt = namespace.name in policy.EXEMPT_BY_DEFAULT and labels.ENFORCEMENT not in namespace.labels
         return Settings(exempt, None, _standing_target(namespace), None, policy.Rollout.GATED)
     spec = state.spec
-    if namespace.name in spec.exempt_namespaces:
+    if spec.mode is policy.Mode.RELEASE or namespace.name in spec.exempt_namespaces:
         return Settings(True, None, labels.Level.PRIVILEGED, None, spec.rollout)
     rule = next((rule for rule in spec.rules if rule.selector.matches(dict(namespace.labels))), None)
     if rule is None:

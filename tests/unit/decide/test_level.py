@@ -77,6 +77,16 @@ def test_exempt_stands_over_every_rule() -> None:
     assert (found.exempt, found.mode) == (True, None)
 
 
+def test_release_stands_over_every_rule() -> None:
+    """Every namespace is as if exempt: what stands in it of ours goes, what stood before comes back."""
+    home = namespace(labels=RELAXED, annotations={labels.LEVEL_BEFORE: "restricted"})
+    found = settings(home, mode="Release", rules=({"selector": {}, "mode": "Enforce"},))
+    assert (found.exempt, found.mode) == (True, None)
+    wanted, notes = level.changes(home, found, level.Decision(None), relaxed=False)
+    assert (wanted[labels.PSA_ENFORCE], wanted[labels.ENFORCEMENT], wanted[labels.GUARD]) == ("restricted", None, None)
+    assert notes == {labels.LEVEL_BEFORE: None}
+
+
 @pytest.mark.parametrize("name", labels.PREVIEW_NAMESPACES)
 @pytest.mark.parametrize("state", [governed(), governed(exempt_namespaces=()), ABSENT, UNKNOWN])
 @pytest.mark.parametrize("stands", [{}, DENIED, RELAXED])

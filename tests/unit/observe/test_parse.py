@@ -345,7 +345,7 @@ def test_a_policy_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [None, {}, {"mode": "Off"}, {"mode": "Audit", "exceptions": {"unusedAfter": "1d"}}], ids=str
+    "spec", [None, {}, {"mode": "Never"}, {"mode": "Audit", "exceptions": {"unusedAfter": "1d"}}], ids=str
 )
 def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
     """It is there, has no spec, and names the field."""
