@@ -140,14 +140,6 @@ def reader() -> Iterator[Reader]:
         yield reading
 
 
-# -- what has to be so before a block ---------------------------------------------------------------------------------
-
-
-def _the_operator_ends(reader: Reader) -> None:
-    # Its process is not the simulated pod of the Deployment that the block deletes.
-    assert reader.operator.stop() == 0
-
-
 # -- what has to be so after one --------------------------------------------------------------------------------------
 
 
@@ -261,42 +253,6 @@ def _told_under_documented_reasons(reader: Reader) -> None:
     } <= told
 
 
-def _levels_written_back(reader: Reader) -> None:
-    for namespace, level in reader.levels_before.items():
-        if namespace not in {"kube-system", "kube-public", "kube-node-lease"}:
-            reader.until(f"{namespace} as it was", lambda n=namespace, v=level: reader.stands(n, "Audit", v))
-    _nothing_is_refused(reader)
-    # And one that is made now has no level of birth: the policy that writes it is gone.
-    reader.api.post("/api/v1/namespaces", {"metadata": {"name": "later"}}).expect(201)
-    reader.until("a new one is only shown", lambda: reader.stands("later", "Audit", None))
-
-
-def _nothing_is_left_but_what_is_said(reader: Reader) -> None:
-    for path in (EXCEPTIONS, "/api/v1/namespaces/hostnetwork-system"):
-        reader.until(f"{path} is gone", lambda path=path: reader.api.get(path).status == 404)
-    for group, plurals in (
-        ("rbac.authorization.k8s.io", ("clusterroles", "clusterrolebindings")),
-        ("admissionregistration.k8s.io", ("validatingadmissionpolicies", "validatingadmissionpolicybindings")),
-        ("admissionregistration.k8s.io", ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")),
-    ):
-        for plural in plurals:
-            names = [body["metadata"]["name"] for body in reader.api.items(f"/apis/{group}/v1/{plural}")]
-            assert [name for name in names if "hostnetwork" in name] == []
-    said = {labels.ENFORCEMENT, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS[1:]}
-    for namespace in ("default", "monitoring", "shop", "legacy", "payments", "debug"):
-        metadata = reader.api.get(f"/api/v1/namespaces/{namespace}").body["metadata"]
-        tightened = {labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]} if namespace == "shop" else set()
-        assert set(metadata["labels"]) - {"kubernetes.io/metadata.name"} == said | tightened, namespace
-        assert metadata.get("annotations", {}) == {}, namespace
-
-
-def _own_labels_are_gone(reader: Reader) -> None:
-    for path in ("/api/v1/namespaces", "/api/v1/pods"):
-        keys = {key for body in reader.api.items(path) for key in body["metadata"].get("labels", {})}
-        assert [key for key in keys if labels.GROUP in key] == []
-
-
-BEFORE = {"off-delete": _the_operator_ends}
 AFTER = {
     "audit": _installed,
     "audit-pods": _nothing_is_refused,
@@ -309,9 +265,6 @@ AFTER = {
     "revoke": _revoked,
     "fix": _fixed,
     "immediate": _kept_and_relaxed,
-    "off-audit": _levels_written_back,
-    "off-delete": _nothing_is_left_but_what_is_said,
-    "off-labels": _own_labels_are_gone,
 }
 
 
@@ -336,7 +289,6 @@ def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
     if reader.failed:
         pytest.skip(f"the commands before it failed: {reader.failed}")
     reader.failed = block.name
-    BEFORE.get(block.name, lambda _: None)(reader)
     output = reader.paste(block.script)
     if block.script.startswith("kubectl get") and block.shown:
         deadline = time.monotonic() + cluster.PATIENCE * 30  # a reader looks a moment later
@@ -344,17 +296,15 @@ def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
             time.sleep(0.5)
             output = reader.paste(block.script)
     assert _missing(block.shown, output) == set(), output
-    if block.name == "off-grants":
-        reader.until("no grants", lambda: "no grants are left" in reader.paste(block.script))
     AFTER.get(block.name, lambda _: None)(reader)
     reader.failed = ""
 
 
 def test_every_claim_belongs_to_a_block() -> None:
-    """What is checked before and after blocks names blocks that exist, and no two blocks have one name."""
+    """What is checked after blocks names blocks that exist, and no two blocks have one name."""
     names = [block.name for block in markdown.blocks()]
     assert len(names) == len(set(names))
-    assert {*BEFORE, *AFTER} <= set(names)
+    assert set(AFTER) <= set(names)
 
 
 def test_every_command_for_a_cluster_is_run() -> None:

@@ -1,0 +1,229 @@
+"""docs/howto/uninstall.md: followed on a cluster with a history, it leaves every namespace as it was before adoption.
+
+HNO_NAMESPACES says how many namespaces there are (30); 300 are more than exemptNamespaces could name.
+"""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.controlplane import cluster
+from tests.docs import markdown
+from tests.docs import test_readme_commands as readme
+
+DOCUMENT = markdown.ROOT / "docs" / "howto" / "uninstall.md"
+BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}
+NAMESPACES = int(os.environ.get("HNO_NAMESPACES", "30"))
+PSA = "pod-security.kubernetes.io"
+TOOL = "registry.example.com/tool:1"
+_run: set[str] = set()
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """A namespace before adoption, and what lives there; `manager` owns its labels by server-side apply."""
+
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    annotations: dict[str, str] = dataclasses.field(default_factory=dict)
+    manager: str = ""
+    offender: bool = False
+    excepted: bool = False
+
+
+PASTS = (
+    Past(),
+    Past({f"{PSA}/enforce": "privileged", "team": "web"}, {"example.com/cost-centre": "4711"}),
+    Past({f"{PSA}/enforce": "restricted", f"{PSA}/enforce-version": "v1.30"}),
+    Past({f"{PSA}/enforce": "baseline", f"{PSA}/warn": "baseline", f"{PSA}/audit": "privileged"}, manager="gitops"),
+    Past({f"{PSA}/warn": "baseline", f"{PSA}/warn-version": "v1.31"}, offender=True),
+    Past(excepted=True),
+    Past({f"{PSA}/enforce": "privileged", f"{PSA}/enforce-version": "v1.29"}, excepted=True),
+)
+PAST = {f"ns-{number:03}": PASTS[number % len(PASTS)] for number in range(NAMESPACES)}
+
+
+class Leaver(readme.Reader):
+    """Somebody who has adopted it everywhere and takes it off."""
+
+    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
+        super().__init__(running, checkout)
+        self.before: dict[str, Any] = {}
+
+    def arrange(self) -> None:
+        """Namespaces with a history; what they carry is kept to be compared with."""
+        (self.checkout / "my-cluster").mkdir()
+        (self.checkout / "my-cluster" / "kustomization.yaml").write_text("resources: [../manifests/overlays/enforce]\n")
+        for name, past in PAST.items():
+            metadata = {"name": name, "labels": past.labels, "annotations": past.annotations}
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+            if past.manager:
+                self.api.apply(f"/api/v1/namespaces/{name}", body, past.manager).expect(201)
+            else:
+                self.api.post("/api/v1/namespaces", body).expect(201)
+        for name, past in PAST.items():
+            account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+            self.until("a service account", lambda path=account: self.api.get(path).status == 200)
+            if past.offender:
+                self.host_pod(name).expect(201)
+        self.before = self.carried()
+
+    def adopt(self) -> None:
+        """The overlay enforce, the operator at work; `in force` are the exceptions of those that have one."""
+        self.paste("kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/")
+        self.paste("kubectl apply -k my-cluster")
+        readme._installed(self)
+        self.until("all governed", lambda: all(self.label(name, labels.ENFORCEMENT) for name in PAST))
+
+    def host_pod(self, namespace: str, name: str = "agent") -> Any:
+        spec = {"hostNetwork": True, "containers": [{"name": "c", "image": TOOL}]}
+        return self.api.post(f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": name}, "spec": spec})
+
+    def except_some(self) -> None:
+        """An exception, and when it is in force a pod under it."""
+        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
+        spec = {"type": "Diagnostic", "owner": "team-sre", "reason": "Capture SYN retries on a node", "images": [TOOL]}
+        body = {
+            "apiVersion": labels.API_VERSION,
+            "kind": "HostNetworkException",
+            "metadata": {"name": "agent"},
+            "spec": {**spec, "ticket": "INC-4711", "expiry": f"{end:%Y-%m-%dT%H:%M:%SZ}"},
+        }
+        excepted = [name for name, past in PAST.items() if past.excepted]
+        for name in excepted:
+            path = f"/apis/{labels.API_VERSION}/namespaces/{name}/hostnetworkexceptions"
+            self.api.post(path, body).expect(201)
+        for name in excepted:
+            self.until("it is relaxed", lambda name=name: self.stands(name, "Deny", "privileged", "baseline"))
+            self.until("a pod under it", lambda name=name: self.host_pod(name).status in {201, 409})
+
+    def carried(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+        """Labels and annotations of every namespace but ours."""
+        return {
+            body["metadata"]["name"]: (body["metadata"]["labels"], body["metadata"].get("annotations", {}))
+            for body in self.api.items("/api/v1/namespaces")
+            if not body["metadata"]["name"].startswith("hostnetwork-")
+        }
+
+    def follow(self, name: str) -> str:
+        """Runs a block; one that only looks is run until it shows what the document shows."""
+        _run.add(name)
+        block = BLOCKS[name]
+        output = self.paste(block.script)
+        deadline = time.monotonic() + cluster.PATIENCE * 30
+        while block.shown and output != block.shown and time.monotonic() < deadline:
+            time.sleep(0.5)
+            output = self.paste(block.script)
+        assert output == block.shown or not block.shown, output
+        return output
+
+    def of_ours(self) -> list[str]:
+        """Everything in the cluster, of any kind, whose name or group is ours; Events apart."""
+        kinds = self.paste("kubectl api-resources --verbs=list -o name").split()
+        kept = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
+        listed = self.paste(f"kubectl get {kept} -A -o name --ignore-not-found").split()
+        return [name for name in listed if "hostnetwork" in name]
+
+    def picks_up(self) -> None:
+        """Every namespace is enforced, or Held by the host-namespace pod that lives there."""
+        for name, past in PAST.items():
+            wanted = "Held" if past.offender or past.excepted else "Deny"
+            self.until(f"{name} is {wanted}", lambda n=name, w=wanted: self.label(n, labels.ENFORCEMENT) == w)
+
+    def release(self) -> None:
+        for name in ("keep", "birth", "release", "released"):
+            self.follow(name)
+
+
+@pytest.fixture(scope="module")
+def leaver() -> Iterator[Leaver]:
+    with readme.following(Leaver) as somebody:
+        somebody.adopt()
+        yield somebody
+
+
+def test_it_has_a_hold_on_all_of_them(leaver: Leaver) -> None:
+    """Before it is taken off there are enforced, relaxed and Held namespaces, and flagged pods."""
+    leaver.except_some()
+    stand: dict[str, Callable[[str], bool]] = {
+        name: (lambda n: leaver.stands(n, "Held", None)) if past.offender else (lambda n: _denied(leaver, n))
+        for name, past in PAST.items()
+    }
+    for name, probe in stand.items():
+        leaver.until(f"{name} stands", lambda probe=probe, name=name: probe(name))
+    flagged = [name for name, past in PAST.items() if past.offender]
+    leaver.until("flagged", lambda: all(leaver.flagged(name) == ["agent"] for name in flagged))
+    assert set(leaver.carried()) == set(leaver.before)
+
+
+def _denied(leaver: Leaver, name: str) -> bool:
+    return leaver.label(name, labels.ENFORCEMENT) == "Deny"
+
+
+def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
+    """Labels and annotations of every namespace are those before adoption, to the letter; pods run on, unflagged."""
+    pods = {pod["metadata"]["uid"] for pod in leaver.api.items("/api/v1/pods")}
+    leaver.release()
+    assert leaver.carried() == leaver.before
+    after = leaver.api.items("/api/v1/pods")
+    assert {pod["metadata"]["uid"] for pod in after} == pods
+    assert not any(labels.VERDICT in pod["metadata"].get("labels", {}) for pod in after)
+    leaver.api.post("/api/v1/namespaces", {"metadata": {"name": "later"}}).expect(201)
+    leaver.host_pod("ns-000", "anybody").expect(201)
+    assert leaver.carried()["later"] == ({"kubernetes.io/metadata.name": "later"}, {})
+    leaver.api.delete("/api/v1/namespaces/later").expect(200)
+    leaver.api.delete("/api/v1/namespaces/ns-000/pods/anybody").expect(200)
+
+
+def test_a_release_is_taken_back_by_the_overlay(leaver: Leaver) -> None:
+    """Applied again it governs as on the first day: what lives there holds its namespace. And is released again."""
+    leaver.paste("kubectl apply -k my-cluster")
+    leaver.picks_up()
+    leaver.release()
+    assert leaver.carried() == leaver.before
+
+
+def test_deleted_nothing_of_ours_is_in_the_cluster(leaver: Leaver) -> None:
+    """No object of any kind but Events, and namespaces as before."""
+    assert leaver.operator.stop() == 0
+    leaver.follow("delete")
+    leaver.follow("bindings")
+    leaver.until("nothing is left", lambda: leaver.of_ours() == [])
+    assert leaver.carried() == leaver.before
+
+
+def test_installed_again_it_picks_up(leaver: Leaver) -> None:
+    """It governs as the first time; and in Audit again the levels are those that stood before."""
+    leaver.adopt()
+    leaver.picks_up()
+    leaver.follow("audit")
+    for name, (before, _) in leaver.before.items():
+        if not name.startswith("kube-"):
+            leaver.until(
+                "as it was", lambda n=name, b=before: leaver.label(n, labels.PSA_ENFORCE) == b.get(labels.PSA_ENFORCE)
+            )
+
+
+def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -> None:
+    """Operator, policies and CRDs deleted while namespaces are enforced: installed again, it writes everything back."""
+    leaver.paste("kubectl apply -k my-cluster")
+    leaver.until("enforced", lambda: _denied(leaver, "ns-000"))
+    assert leaver.operator.stop() == 0
+    leaver.follow("delete")
+    leaver.until("only what it left", lambda: leaver.of_ours() == [])
+    assert leaver.carried() != leaver.before
+    leaver.adopt()
+    leaver.release()
+    assert leaver.carried() == leaver.before
+
+
+def test_every_command_of_the_document_was_run() -> None:
+    """No block is left out; tests/charts runs those for the one file and for Helm."""
+    assert set(BLOCKS) == _run | {"delete-file", "delete-helm"}
+    assert DOCUMENT.read_text().count("```bash") == len(BLOCKS)
