@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crds fingerprints cluster cluster-down run bench clean
+.PHONY: help demo test check crds fingerprints chart install-yaml cluster cluster-down run bench clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ fingerprints: $(READY) ## Generate api/shipped.py from manifests/admission
 
 crds: $(READY) ## Generate crds/ from operator/hostnetwork_operator/api
 	@$(BIN)/python -m hostnetwork_operator.api.crd crds
+
+chart: $(READY) ## Generate the Helm chart's crds/ and templates from crds/ and manifests/
+	@$(BIN)/python -m charts.render chart
+
+install-yaml: $(READY) ## dist/install-<overlay>.yaml, one file each; IMAGE=registry/name:tag
+	@$(BIN)/python -m charts.render install-yaml $(IMAGE)
 
 cluster: $(READY) ## An own control plane that stays up; prints the export line on stdout
 	@$(BIN)/python -m tests.controlplane up

@@ -1,0 +1,1 @@
+"""What people install: one file for kubectl, a chart for Helm, both made from manifests/."""

@@ -1,0 +1,40 @@
+"""The helm command: taken from PATH, or built once from the Go module in go/ into the user's cache.
+
+Most of what it is made of is in the test control plane too, at the same version and built the same way, so that little
+is compiled.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+
+from tests.controlplane import binary
+
+MODULE = pathlib.Path(__file__).parent / "go"
+
+
+def find_or_build() -> pathlib.Path:
+    """Where helm is. Raises binary.BuildError."""
+    if found := shutil.which("helm"):
+        return pathlib.Path(found)
+    sources = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
+    built = binary.cache_directory() / f"helm-{hashlib.sha256(sources).hexdigest()[:16]}"
+    if not built.exists():
+        _build(built)
+    return built
+
+
+def _build(target: pathlib.Path) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise binary.BuildError("no helm on PATH and no Go toolchain to build it; install Go >= 1.26")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    command = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "helm.sh/helm/v3/cmd/helm"]
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    done = subprocess.run(command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise binary.BuildError(f"go build of helm failed:\n{done.stderr[-2000:]}")
+    unfinished.rename(target)

@@ -1,0 +1,277 @@
+"""What people install: one file for kubectl, and the chart for Helm, are the objects of crds/ and manifests/."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from charts import render
+from tests.charts import helm
+from tests.controlplane import cluster
+from tests.docs import markdown
+from tests.docs import test_readme_commands as readme
+
+DOCUMENT = markdown.ROOT / "docs" / "howto" / "install.md"
+UNINSTALL = markdown.ROOT / "docs" / "howto" / "uninstall.md"
+BLOCKS = {block.name: block for document in (DOCUMENT, UNINSTALL) for block in markdown.blocks(document)}
+NAMESPACE = "hostnetwork-system"
+RELEASE = "hostnetwork-operator"
+IMAGE = "registry.example.com:5000/platform/hostnetwork-operator"
+DIGEST = "sha256:" + "0" * 64
+VALUES = {
+    "audit": ["mode=Audit"],
+    "enforce": ["mode=Enforce"],
+    "enforce-before-1.36": ["mode=Enforce", "components=false"],
+}
+Identity = tuple[str, str, str, str]
+
+
+class Person(readme.Reader):
+    """Somebody who follows docs/howto/install.md, with helm on the PATH."""
+
+    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path, program: pathlib.Path) -> None:
+        super().__init__(running, checkout)
+        self.run: set[str] = set()
+        shutil.copytree(render.CHART, checkout / "charts" / render.CHART.name)
+        (checkout / ".bin" / "helm").symlink_to(program)
+        # `make install-yaml` as make would run it, without setting up a .venv in this checkout.
+        make = f'#!/bin/sh\ncd {render.ROOT} && exec {sys.executable} -m charts.render "$1" "${{2#IMAGE=}}"\n'
+        (checkout / ".bin" / "make").write_text(make)
+        (checkout / ".bin" / "make").chmod(0o755)
+        (checkout / "dist").symlink_to(render.ROOT / "dist")
+
+    def follow(self, name: str) -> str:
+        self.run.add(name)
+        return self.paste(BLOCKS[name].script)
+
+    def mode(self) -> str:
+        return self.paste("kubectl get hnep default -o jsonpath='{.spec.mode}'")
+
+
+@pytest.fixture(scope="module")
+def program() -> pathlib.Path:
+    return helm.find_or_build()
+
+
+@pytest.fixture(scope="module")
+def person(program: pathlib.Path) -> Iterator[Person]:
+    """On a control plane of this module's own, fresh: nothing is installed."""
+    with tempfile.TemporaryDirectory(prefix="hno-install-") as checkout, cluster.Cluster() as running:
+        yield Person(running, pathlib.Path(checkout), program)
+
+
+def _helm(program: pathlib.Path, *words: str) -> str:
+    done = _try(program, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _try(program: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"HOME": home, "PATH": "/usr/bin:/bin"}
+        return subprocess.run(
+            [str(program), *words], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+
+def _template(program: pathlib.Path, *values: str) -> list[dict[str, Any]]:
+    words = ["template", RELEASE, str(render.CHART), "--namespace", NAMESPACE, "--include-crds"]
+    words += ["--kube-version", "1.36.0", *(word for value in values for word in ("--set", value))]
+    return _bodies(_helm(program, *words))
+
+
+def _bodies(text: str) -> list[dict[str, Any]]:
+    return [body for body in yaml.safe_load_all(text) if body]
+
+
+def _by_identity(bodies: list[dict[str, Any]]) -> dict[Identity, dict[str, Any]]:
+    made = {}
+    for body in bodies:
+        metadata = body["metadata"]
+        made[body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]] = body
+    assert len(made) == len(bodies), "an object twice"
+    return made
+
+
+def _without_blank_lines(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_blank_lines(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_blank_lines(one) for one in value]
+    return re.sub(r"\n+", "\n", value) if isinstance(value, str) else value
+
+
+# -- the one file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overlay", render.OVERLAYS)
+def test_the_one_file_has_the_definitions_first_and_then_the_overlay(overlay: str) -> None:
+    """crds/ and what kustomize renders of the overlay, namespaces before what is in them, the policy last."""
+    bodies = _bodies(render.install_yaml(overlay))
+    kinds = [body["kind"] for body in bodies]
+    assert [kind == "CustomResourceDefinition" for kind in kinds[:3]] == [True, True, False]
+    assert kinds[2] == "Namespace"
+    assert kinds.count("HostNetworkExceptionPolicy") == 1
+    names = _by_identity(bodies)
+    spaces = {identity[3] for identity in names if identity[1] == "Namespace"}
+    assert {identity[2] for identity in names} <= {"", *spaces}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(f"{IMAGE}:1.2", f"{IMAGE}:1.2"), (f"{IMAGE}@{DIGEST}", f"{IMAGE}@{DIGEST}"), ("", "hostnetwork-operator:0.1.0")],
+)
+def test_the_image_of_the_one_file_can_be_said(given: str, expected: str) -> None:
+    """By tag or digest, also on a registry with a port; without one it is that of manifests/."""
+    text = render.install_yaml("audit", given)
+    assert re.findall(r"image: (\S+)", text) == [expected]
+
+
+@pytest.mark.parametrize("image", ["nginx", f"{IMAGE}", "registry.example.com:5000/x"])
+def test_an_image_without_a_version_is_refused(image: str) -> None:
+    """It would be :latest."""
+    with pytest.raises(SystemExit, match="must have a tag or a digest"):
+        render.install_yaml("audit", image)
+
+
+def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
+    """The first go makes everything but the policy, whose kind is new; the second makes that; then Enforce."""
+    person.follow("render")
+    apply = ("apply", "--server-side", "--dry-run=server", "-f", str(person.checkout / "dist" / "install-audit.yaml"))
+    first = person.cluster.kubectl(*apply)
+    assert first.returncode == 1
+    assert 'no matches for kind "HostNetworkExceptionPolicy"' in first.stderr
+    said = person.follow("file").splitlines()
+    bodies = _bodies((person.checkout / "dist" / "install-audit.yaml").read_text())
+    assert len([line for line in said if "serverside-applied" in line]) == 2 * len(bodies) - 1
+    assert person.mode() == "Audit"
+    _starts(person.cluster)
+    person.follow("file-enforce")
+    assert person.mode() == "Enforce"
+    person.follow("delete-file")
+    _nothing_is_left(person.cluster)
+
+
+def _files(name: str) -> list[pathlib.Path]:
+    return sorted((render.CHART / name).glob("*"))
+
+
+def _starts(running: cluster.Cluster) -> None:
+    """The Deployment gets its pod, at the priority of the cluster's own."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dhostnetwork-operator"
+    running.wait("the operator's pod", lambda: running.admin.items(path), deadline_seconds=90)
+    (pod,) = running.admin.items(path)
+    assert pod["spec"]["priority"] == 2_000_000_000
+    assert "hostNetwork" not in pod["spec"]
+
+
+def _nothing_is_left(running: cluster.Cluster) -> None:
+    kinds = running.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+    kept = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
+
+    def left() -> list[str]:
+        listed = running.kubectl("get", kept, "-A", "-o", "name", "--ignore-not-found").stdout.split()
+        return [name for name in listed if "hostnetwork" in name]
+
+    running.wait("nothing left", lambda: not left())
+
+
+# -- the chart --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chart_is_what_manifests_make_of_it() -> None:
+    """`make chart` would change nothing: its crds/ and templates are crds/ and manifests/."""
+    made = render.chart_files()
+    present = {
+        str(path.relative_to(render.CHART)): path.read_text() for path in [*_files("crds"), *_files("templates")]
+    }
+    present.pop(f"templates/{render.BY_HAND}")
+    assert present == made
+
+
+def test_the_chart_has_the_version_of_the_package() -> None:
+    """Chart and appVersion; and manifests/ name the image with it."""
+    version = tomllib.loads((render.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = _bodies((render.CHART / "Chart.yaml").read_text())[0]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert f"image: hostnetwork-operator:{version}\n" in (render.MANIFESTS / "base" / "deployment.yaml").read_text()
+
+
+@pytest.mark.parametrize("overlay", render.OVERLAYS)
+def test_helm_renders_what_kustomize_renders(program: pathlib.Path, overlay: str) -> None:
+    """The same objects, field for field; only that Helm is told to keep the namespace that holds its record.
+
+    kustomize puts blank lines into folded text (no CEL expression means another thing for it): those are not compared.
+    """
+    ours = _by_identity(_template(program, *VALUES[overlay]))
+    keep = ours["v1", "Namespace", "", NAMESPACE]["metadata"].pop("annotations")
+    assert keep == {"helm.sh/resource-policy": "keep"}
+    theirs = _by_identity(_bodies(render.install_yaml(overlay)))
+    assert _without_blank_lines(ours) == _without_blank_lines(theirs)
+
+
+def test_values_change_what_they_name(program: pathlib.Path) -> None:
+    """Image by tag and by digest, resources; nothing else."""
+    plain = _by_identity(_template(program))
+    key = ("apps/v1", "Deployment", NAMESPACE, RELEASE)
+    for values, image in (
+        ([f"image.repository={IMAGE}"], f"{IMAGE}:0.1.0"),
+        ([f"image.repository={IMAGE}", "image.tag=1.2-rc1"], f"{IMAGE}:1.2-rc1"),
+        ([f"image.repository={IMAGE}", "image.tag=1.2-rc1", f"image.digest={DIGEST}"], f"{IMAGE}@{DIGEST}"),
+    ):
+        other = _by_identity(_template(program, *values, "resources.limits.memory=1Gi"))
+        container = other[key]["spec"]["template"]["spec"]["containers"][0]
+        assert (container["image"], container["resources"]["limits"]) == (image, {"memory": "1Gi"})
+        container |= {field: plain[key]["spec"]["template"]["spec"]["containers"][0][field] for field in container}
+        assert other == plain
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--namespace", "platform"], 'must be hostnetwork-system, which the admission policies name, got "platform"'),
+        (["--namespace", NAMESPACE, "--set", "mode=enforce"], "mode"),
+        (["--namespace", NAMESPACE, "--set", "replicas=2"], "replicas"),
+        (["--namespace", NAMESPACE, "--set", "image.digest=sha256:1"], "digest"),
+        (
+            ["--namespace", NAMESPACE, "--set", "mode=Enforce", "--kube-version", "1.35.2"],
+            "components need Kubernetes 1.36, got v1.35.2; use --set components=false",
+        ),
+        (["--namespace", NAMESPACE, "--kube-version", "1.31.0"], "incompatible with Kubernetes"),
+    ],
+)
+def test_what_cannot_work_is_refused(program: pathlib.Path, words: list[str], complaint: str) -> None:
+    """Another namespace, another mode, an unknown value, a cluster that is too old: each says what is wrong."""
+    done = _try(program, "template", RELEASE, str(render.CHART), "--kube-version", "1.36.0", *words)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
+    """Into a namespace that it adopts, Audit and then Enforce; a rule set by hand stays; nothing is left."""
+    person.follow("helm")
+    _starts(person.cluster)
+    assert person.mode() == "Audit"
+    rules = '{"spec":{"rules":[{"selector":{"matchLabels":{"team":"web"}},"mode":"Audit"}]}}'
+    person.paste(f"kubectl patch hnep default --type=merge -p '{rules}'")
+    person.follow("helm-crds")
+    person.follow("helm-enforce")
+    assert person.mode() == "Enforce"
+    assert "team" in person.paste("kubectl get hnep default -o jsonpath='{.spec.rules}'")
+    assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 2
+    person.follow("delete-helm")
+    _nothing_is_left(person.cluster)
+
+
+def test_every_command_of_the_document_was_run(person: Person) -> None:
+    """No block is left out."""
+    assert {block.name for block in markdown.blocks(DOCUMENT)} <= person.run
+    assert DOCUMENT.read_text().count("```bash") == len(markdown.blocks(DOCUMENT))
