@@ -11,8 +11,9 @@ RUN python -m venv /opt/venv \
 
 FROM ${BASE}
 COPY --from=build /opt/venv/ /opt/venv/
-# Nothing is written at run time, so the root file system can be read-only.
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# Nothing is written at run time, so the root file system can be read-only. The user is in no passwd: without HOME,
+# which not every runtime sets, the client library ends at import.
+ENV HOME=/ PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /
 USER 65532:65532
 EXPOSE 8080
