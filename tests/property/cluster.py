@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
-from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.decide import effects, gate, plan, snapshot
 
 
 def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
@@ -35,12 +35,13 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
 
 
 def answered(
-    seen: snapshot.NamespaceSnapshot, now: datetime.datetime, warnings: tuple[str, ...]
+    seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """The plan, with the gate asked where it wants to be; `warnings` is what the gate says."""
+    """The plan, with the gate asked where it wants to be; `holders` are those that the gate finds."""
     made = plan.plan_namespace(seen, now)
     if made.ask is not None:
-        seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(made.ask, now, warnings))
+        excepted = gate.names(gate.excepted(seen, now))
+        seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(made.ask, now, holders, excepted=excepted))
         made = plan.plan_namespace(seen, now)
     return seen, made
 

@@ -183,7 +183,7 @@ def test_a_new_list_of_holders_is_not_told_as_a_repair_of_labels() -> None:
         seen(
             namespace=home,
             policy=governed(rollout="Gated"),
-            gate=snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("existing pods", "pod y")),
+            gate=snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("Pod y: privileged",)),
         )
     )
     assert writes(made)[0].action != "repair"

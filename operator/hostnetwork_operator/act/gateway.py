@@ -24,6 +24,7 @@ _ATTEMPTS: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+_REFUSED: Final = frozenset({400, 403, 404, 422})
 _CONNECTIONS: Final = 32
 
 
@@ -52,10 +53,11 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decoded body and the texts of the Warning headers."""
+    """A decoded body and the texts of the Warning headers; `refused` is why there is no body (`preview` only)."""
 
     body: Any
     warnings: tuple[str, ...]
+    refused: str = ""
 
 
 class Gateway:
@@ -80,10 +82,18 @@ class Gateway:
         named = bool(body.get("metadata", {}).get("name"))
         return await self._request("POST", _managed(path), body, "application/json", repeat=named)
 
-    async def patch(self, path: str, body: Body, *, dry_run: bool = False) -> Answer:
+    async def preview(self, path: str, body: Body) -> Answer:
+        """POST as a dry run: stores nothing, so it is repeated like a read. A refusal is an answer."""
+        try:
+            return await self._request("POST", _managed(path) + "&dryRun=All", body, "application/json", repeat=True)
+        except ApiError as error:
+            if error.status not in _REFUSED:
+                raise
+            return Answer(None, (), error.message or error.reason)
+
+    async def patch(self, path: str, body: Body) -> Answer:
         """JSON merge patch: says the same however often it is said."""
-        query = "&dryRun=All" if dry_run else ""
-        return await self._request("PATCH", _managed(path) + query, body, MERGE, repeat=True)
+        return await self._request("PATCH", _managed(path), body, MERGE, repeat=True)
 
     async def delete(self, path: str, body: Body) -> Answer:
         """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""

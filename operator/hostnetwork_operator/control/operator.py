@@ -13,8 +13,8 @@ from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import workqueue
-from hostnetwork_operator.decide import effects, plan, snapshot
-from hostnetwork_operator.observe import live, store
+from hostnetwork_operator.decide import effects, gate, plan, snapshot
+from hostnetwork_operator.observe import live, preview, store
 
 _log = logging.getLogger(__name__)
 # Kinds that say something about every namespace.
@@ -104,7 +104,7 @@ class Operator:
             self._policy_changed.set()
             return
         made = plan.plan_namespace(seen, self.clock.now())
-        if made.ask is not None:
+        while made.ask is not None:  # again where an exception began or ended while it was asked
             seen = await self._asked(seen, made.ask)
             made = plan.plan_namespace(seen, self.clock.now())
         if made.enforcement is not labels.Enforcement.HELD:
@@ -166,9 +166,10 @@ class Operator:
     async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
         namespace = seen.namespace
         try:
-            answer = await live.gate(self.api, namespace, ask, self.clock.now())
+            answer = await preview.look(self.api, seen, ask, self.clock)
         except gateway.ApiError as error:
-            answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason)
+            counted = gate.names(gate.excepted(seen, self.clock.now()))
+            answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason, excepted=counted)
         self._gates[namespace.name] = answer
         return dataclasses.replace(seen, gate=answer)
 

@@ -62,9 +62,12 @@ def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> 
 
 
 def decide(
-    seen: snapshot.NamespaceSnapshot, settings: Settings, uncovered: tuple[str, ...], now: datetime.datetime
+    seen: snapshot.NamespaceSnapshot, settings: Settings, excepted: frozenset[str], now: datetime.datetime
 ) -> Decision:
-    """Whether enforcement is on. Once on it stays on: nothing new that violates it can take it off."""
+    """Whether enforcement is on. Once on it stays on: nothing new that violates it can take it off.
+
+    `excepted` are the exceptions that would be in force were it on; with others the gate's answer may be another.
+    """
     namespace = seen.namespace
     if settings.exempt:
         return Decision(None)
@@ -74,14 +77,14 @@ def decide(
         return Decision(labels.Enforcement.AUDIT)
     if _once_on(namespace) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
-    if settings.target is labels.Level.PRIVILEGED:
-        return _held(namespace, uncovered, None, now) if uncovered else Decision(labels.Enforcement.DENY)
     answer = seen.gate
-    if answer is None or answer.level is not settings.target or now >= answer.asked + GATE_AGAIN:
+    if answer is None or (answer.level, answer.excepted) != (settings.target, excepted):
+        return Decision(namespace.enforcement, ask=settings.target)
+    if now >= answer.asked + GATE_AGAIN:
         return Decision(namespace.enforcement, ask=settings.target)
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
-    return _held(namespace, _holders(answer), answer.asked + GATE_AGAIN, now)
+    return _held(namespace, answer, now)
 
 
 def _once_on(namespace: snapshot.Namespace) -> bool:
@@ -216,20 +219,19 @@ def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
     return level_of(namespace) or labels.Level.PRIVILEGED
 
 
-def _holders(answer: snapshot.GateAnswer) -> tuple[str, ...]:
-    """PSA's warnings without the first, which says only that there are some."""
-    if answer.failed:
-        return (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
-    pods = answer.warnings[1:] if len(answer.warnings) > 1 else answer.warnings
-    return tuple(f"{pod} (level {answer.level})" for pod in pods)
+def held_since(namespace: snapshot.Namespace) -> datetime.datetime | None:
+    """When enforcement was first wanted and held, as it stands in the annotation; None where it does not."""
+    text = namespace.annotations.get(labels.HELD_BY, "").removeprefix("since ")[:20]
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
 
 
-def _held(
-    namespace: snapshot.Namespace, holders: tuple[str, ...], again: datetime.datetime | None, now: datetime.datetime
-) -> Decision:
+def _held(namespace: snapshot.Namespace, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
     """Held, by whom, since when: the moment stands in the annotation and is kept."""
-    since = namespace.annotations.get(labels.HELD_BY, "").removeprefix("since ")[:20]
-    if len(since) != 20 or not since.endswith("Z"):
-        since = grant.format_time(now)
-    text = f"since {since}: " + "; ".join(holders)
-    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again)
+    holders = answer.holders
+    if answer.failed:
+        holders = (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
+    text = f"since {grant.format_time(held_since(namespace) or now)}: " + "; ".join(holders)
+    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=answer.asked + GATE_AGAIN)

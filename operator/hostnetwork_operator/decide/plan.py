@@ -15,6 +15,7 @@ from hostnetwork_operator.decide import (
     deletion,
     effects,
     findings,
+    gate,
     grants,
     level,
     messages,
@@ -58,8 +59,8 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     """The plan for one namespace at `now` (the API server's time)."""
     namespace = seen.namespace
     settings = level.settings_for(namespace, seen.policy)
-    standings = _stand(seen, now)
-    decision = level.decide(seen, settings, _would_refuse(seen, settings, standings, now), now)
+    standings = validity.standings(seen, now)
+    decision = level.decide(seen, settings, gate.names(gate.excepted(seen, now)), now)
     standings, relaxed = grants.withhold(seen, settings, decision, standings, now)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
     rules = findings.settings_of(seen.policy)
@@ -111,32 +112,11 @@ def takes_job(
     return any(isinstance(effect, effects.DeletePod) for effect in made.effects)
 
 
-def _stand(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
-    rules = seen.policy.spec.exceptions if seen.policy.spec else None
-    writers = seen.guards.get(
-        labels.POLICY_EXCEPTION_WRITERS, snapshot.Guard(labels.POLICY_EXCEPTION_WRITERS, None, "not read yet")
-    )
-    ordered = sorted(seen.exceptions, key=lambda e: e.metadata.name)
-    return tuple(validity.stand(subject, seen.namespace, rules, writers, now) for subject in ordered)
-
-
 def _verdicts(
     seen: snapshot.NamespaceSnapshot, standings: Sequence[validity.Standing], *, exempt: bool
 ) -> tuple[coverage.PodVerdict, ...]:
     ordered = sorted(seen.pods, key=lambda pod: (pod.name, pod.uid))
     return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
-
-
-def _would_refuse(
-    seen: snapshot.NamespaceSnapshot,
-    settings: level.Settings,
-    standings: Sequence[validity.Standing],
-    now: datetime.datetime,
-) -> tuple[str, ...]:
-    """Pods that host-namespaces would refuse if enforcement were on, each with why."""
-    enforced = level.Decision(labels.Enforcement.DENY)
-    verdicts = _verdicts(seen, grants.withhold(seen, settings, enforced, standings, now)[0], exempt=False)
-    return tuple(f"pod {v.pod.name}: {v.why}" for v in verdicts if v.verdict is labels.Verdict.UNCOVERED)
 
 
 def _writes(

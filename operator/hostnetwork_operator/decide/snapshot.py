@@ -7,7 +7,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from hostnetwork_operator.api import exception, grant, policy
 from hostnetwork_operator.api import labels as names
@@ -191,20 +191,38 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class GateAnswer:
-    """What the API server said to a dry run of the target level. Asked at `asked`; `warnings` empty means clean.
+class Living:
+    """What lives in a namespace: a workload's template, or a pod; `pod` is what can be read of it.
 
-    `failed` holds why there is no answer: that holds too.
+    `body` is a pod as it would be made anew, without what differs from one pod of a template to the next. `created` is
+    since when the workload is there; None where it cannot be known, because its owner is of a kind that is not read.
+    """
+
+    kind: str
+    name: str
+    created: datetime.datetime | None
+    pod: Pod | UnreadablePod
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """What would be refused if enforcement at `level` were on, looked at `asked`; no holders and not failed is clean.
+
+    `failed` holds why there is no answer: that holds too. `excepted` are the exceptions that were counted, and `known`
+    what Pod Security Admission said to each question, so that the same is not asked again.
     """
 
     level: names.Level
     asked: datetime.datetime
-    warnings: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
     failed: str = ""
+    excepted: frozenset[str] = frozenset()
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
-        return not self.warnings and not self.failed
+        return not self.holders and not self.failed
 
 
 @dataclass(frozen=True, slots=True)

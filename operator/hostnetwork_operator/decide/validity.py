@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hostnetwork_operator.api import conditions, exception, fields, grant, policy
+from hostnetwork_operator.api import conditions, exception, fields, grant, labels, policy
 from hostnetwork_operator.decide import snapshot
 
 
@@ -52,6 +52,16 @@ def stand(
         return Standing(subject, conditions.Ready.INVALID, mistake)
     lasts = f"until {until}" if subject.spec.expiry else "without expiry"
     return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}")
+
+
+def standings(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Standing, ...]:
+    """How each exception of a namespace stands, by name."""
+    rules = seen.policy.spec.exceptions if seen.policy.spec else None
+    writers = seen.guards.get(
+        labels.POLICY_EXCEPTION_WRITERS, snapshot.Guard(labels.POLICY_EXCEPTION_WRITERS, None, "not read yet")
+    )
+    ordered = sorted(seen.exceptions, key=lambda e: e.metadata.name)
+    return tuple(stand(subject, seen.namespace, rules, writers, now) for subject in ordered)
 
 
 def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) -> str:

@@ -1,4 +1,4 @@
-"""Reads of the cluster itself, past the store: full lists, the gate's dry run, and the second look before a delete."""
+"""Reads of the cluster itself, past the store: full lists, and the second look before a delete."""
 
 import datetime
 from collections.abc import AsyncIterator, Mapping
@@ -37,7 +37,6 @@ class Reader(Protocol):
     """The gateway, as far as reading goes. Raises its own errors."""
 
     async def get(self, path: str) -> Answer: ...
-    async def patch(self, path: str, body: Body, *, dry_run: bool = False) -> Answer: ...
 
 
 class Clock(Protocol):
@@ -86,19 +85,6 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
     if kind is store.Kind.EVERY_POD:
         kept.every_pod_listed(namespace, began)
     return touched
-
-
-async def gate(
-    reader: Reader, namespace: snapshot.Namespace, level: labels.Level, now: datetime.datetime
-) -> snapshot.GateAnswer:
-    """Asks PSA itself which live pods the level would refuse: a dry run of the label, whose warnings are the answer.
-
-    PSA names one pod of a group and how many others, and looks at 3,000 pods or for one second at most; a capped
-    answer has a warning that says so, which holds like every other.
-    """
-    body = {"metadata": {"labels": {labels.PSA_ENFORCE: level.value}}}
-    answer = await reader.patch(f"/api/v1/namespaces/{namespace.name}", body, dry_run=True)
-    return snapshot.GateAnswer(level, now, answer.warnings)
 
 
 async def again(

@@ -1,5 +1,6 @@
 """What a namespace should carry, and whether enforcement is on."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.unit.builders import (
 
 Level, Enforcement = labels.Level, labels.Enforcement
 HELD = {labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN}
-FIRST_WARNING = 'existing pods in namespace "payments" violate the new PodSecurity enforce level "baseline:latest"'
+HOLDING = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: privileged (level baseline)",))
 
 
 def settings(home: snapshot.Namespace | None = None, **spec: Any) -> level.Settings:
@@ -32,10 +33,10 @@ def settings(home: snapshot.Namespace | None = None, **spec: Any) -> level.Setti
 
 
 def decide(
-    home: snapshot.Namespace, uncovered: tuple[str, ...] = (), gate: snapshot.GateAnswer | None = None, **spec: Any
+    home: snapshot.Namespace, gate: snapshot.GateAnswer | None = None, excepted: tuple[str, ...] = (), **spec: Any
 ) -> level.Decision:
     made = seen(namespace=home, policy=governed(**spec), gate=gate)
-    return level.decide(made, level.settings_for(home, made.policy), uncovered, NOW)
+    return level.decide(made, level.settings_for(home, made.policy), frozenset(excepted), NOW)
 
 
 def changes(
@@ -153,7 +154,7 @@ def test_enforcement_goes_on_without_room_for_its_note() -> None:
 
 def test_immediate_asks_nobody() -> None:
     """Enforcement goes on whatever lives there."""
-    assert Enforcement.DENY is decide(namespace(), uncovered=("pod x: y",)).enforcement
+    assert Enforcement.DENY is decide(namespace(), gate=HOLDING).enforcement
 
 
 @pytest.mark.parametrize("home", [namespace(), namespace(labels=HELD)], ids=["untouched", "held"])
@@ -171,36 +172,33 @@ def test_an_answer_about_another_level_is_none() -> None:
 @pytest.mark.parametrize(("age", "ask"), [(59, None), (60, Level.BASELINE)])
 def test_an_answer_is_good_for_sixty_seconds(age: int, ask: Level | None) -> None:
     """Then the gate is asked again."""
-    gate = snapshot.GateAnswer(Level.BASELINE, at(seconds=-age), (FIRST_WARNING, "web: host namespaces"))
+    gate = snapshot.GateAnswer(Level.BASELINE, at(seconds=-age), ("Deployment web: privileged",))
     assert ask is decide(namespace(), gate=gate, rollout="Gated").ask
 
 
 def test_a_clean_gate_turns_enforcement_on() -> None:
-    """No warning at all is clean."""
+    """Nobody who would be refused is clean."""
     assert (
         Enforcement.DENY
         is decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW), rollout="Gated").enforcement
     )
 
 
-def test_a_gate_that_warns_holds_and_says_who() -> None:
-    """PSA's first line says only that there are some; the others are the holders."""
-    gate = snapshot.GateAnswer(
-        Level.BASELINE, at(seconds=-10), (FIRST_WARNING, "web (and 2 other pods): host namespaces")
-    )
+def test_who_would_be_refused_holds() -> None:
+    """The annotation says since when and who; after a minute it is looked at again."""
+    gate = replace(HOLDING, asked=at(seconds=-10), holders=(*HOLDING.holders, "Pod x: host namespaces"))
     found = decide(namespace(), gate=gate, rollout="Gated")
     assert (Enforcement.HELD, at(seconds=50)) == (found.enforcement, found.again)
-    assert found.held_by == "since 2026-11-22T12:00:00Z: web (and 2 other pods): host namespaces (level baseline)"
+    who = "Deployment web: privileged (level baseline); Pod x: host namespaces"
+    assert f"since 2026-11-22T12:00:00Z: {who}" == found.held_by
 
 
-def test_a_lone_warning_is_a_holder_too() -> None:
-    """A capped answer has only the line that says so, and holds."""
-    gate = snapshot.GateAnswer(
-        Level.BASELINE, NOW, ("new PodSecurity enforce level only checked against the first 3000",)
-    )
-    found = decide(namespace(), gate=gate, rollout="Gated")
-    assert Enforcement.HELD is found.enforcement
-    assert "only checked against the first 3000" in found.held_by
+def test_an_answer_without_an_exception_that_is_in_force_now_is_none() -> None:
+    """So an exception lets a namespace go on at once, and one that ends does not leave the answer as it was."""
+    gate = replace(HOLDING, excepted=frozenset({"net"}))
+    assert decide(namespace(), gate=gate, excepted=("net",), rollout="Gated").ask is None
+    assert Level.BASELINE is decide(namespace(), gate=gate, excepted=("net", "cni"), rollout="Gated").ask
+    assert Level.BASELINE is decide(namespace(), gate=gate, rollout="Gated").ask
 
 
 def test_a_gate_that_did_not_answer_holds() -> None:
@@ -220,24 +218,23 @@ def test_a_gate_that_did_not_answer_holds() -> None:
 )
 def test_the_moment_since_when_it_is_held_is_kept(note: str, since: str) -> None:
     """And made anew where somebody has spoilt it."""
-    gate = snapshot.GateAnswer(Level.BASELINE, NOW, (FIRST_WARNING, "web"))
     home = namespace(labels=HELD, annotations={labels.HELD_BY: note} if note else {})
-    assert f"since {since}: web (level baseline)" == decide(home, gate=gate, rollout="Gated").held_by
+    assert f"since {since}: {HOLDING.holders[0]}" == decide(home, gate=HOLDING, rollout="Gated").held_by
 
 
 def test_a_long_list_of_holders_is_cut() -> None:
     """A thousand characters are shown in a terminal."""
-    gate = snapshot.GateAnswer(Level.BASELINE, NOW, (FIRST_WARNING, *("w" * 100 for _ in range(50))))
+    gate = snapshot.GateAnswer(Level.BASELINE, NOW, ("w" * 100,) * 50)
     assert len(decide(namespace(), gate=gate, rollout="Gated").held_by) == 1000
 
 
-def test_where_the_target_is_privileged_uncovered_pods_hold() -> None:
-    """PSA refuses nothing there, so the host-namespace pods without an exception are the gate."""
+def test_where_the_target_is_privileged_there_is_a_gate_too() -> None:
+    """PSA refuses nothing there, host-namespaces does."""
     kept = {"rollout": "Gated", "pod_security": {"enforce": "privileged"}}
-    found = decide(namespace(), uncovered=("pod web: no exception in its namespace",), **kept)
-    assert (found.enforcement, found.ask) == (Enforcement.HELD, None)
-    assert found.held_by.endswith(": pod web: no exception in its namespace")
-    assert Enforcement.DENY is decide(namespace(), **kept).enforcement
+    assert Level.PRIVILEGED is decide(namespace(), **kept).ask
+    gate = snapshot.GateAnswer(Level.PRIVILEGED, NOW, ("Pod web: no exception in its namespace",))
+    assert Enforcement.HELD is decide(namespace(), gate=gate, **kept).enforcement
+    assert Enforcement.DENY is decide(namespace(), gate=replace(gate, holders=()), **kept).enforcement
 
 
 @pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import effects, grants, plan, snapshot
+from hostnetwork_operator.decide import effects, gate, grants, plan, snapshot
 from tests.unit.builders import (
     ABSENT,
     ADOPTED,
@@ -40,7 +40,7 @@ Action = effects.Action
 EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
 AUDIT = governed(mode="Audit")
 HELD = {labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN}
-HOLDING = snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("existing pods violate", "web: host namespaces"))
+HOLDING = snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("Deployment web: host namespaces",))
 
 
 def key(name: str) -> str:
@@ -53,8 +53,9 @@ def line(subject: exception.HostNetworkException) -> str:
 
 def held(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
     """A namespace that is to be enforced, and whose gate says no."""
-    given = {"namespace": namespace(labels=HELD), "policy": governed(rollout="Gated"), "gate": HOLDING}
-    return seen(*things, **{**given, **fields})
+    given = {"namespace": namespace(labels=HELD), "policy": governed(rollout="Gated")}
+    made = seen(*things, **{**given, **fields})
+    return replace(made, gate=replace(HOLDING, excepted=gate.names(gate.excepted(made, NOW))))
 
 
 def only(made: plan.NamespacePlan) -> effects.WriteNamespace:
@@ -180,7 +181,7 @@ def test_a_removed_enforcement_label_is_put_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "gate", "action"),
+    ("policy", "answer", "action"),
     [
         (governed(), None, Action.ENFORCE),
         (AUDIT, None, Action.AUDIT),
@@ -188,9 +189,9 @@ def test_a_removed_enforcement_label_is_put_back() -> None:
     ],
     ids=["enforce", "audit", "hold"],
 )
-def test_a_new_namespace_is_taken_up(policy: Any, gate: Any, action: str) -> None:
+def test_a_new_namespace_is_taken_up(policy: Any, answer: Any, action: str) -> None:
     """One write, named after how the namespace stands from then."""
-    assert action == only(planned(seen(namespace=namespace(), policy=policy, gate=gate))).action
+    assert action == only(planned(seen(namespace=namespace(), policy=policy, gate=answer))).action
 
 
 @pytest.mark.parametrize(

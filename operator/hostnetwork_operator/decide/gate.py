@@ -1,0 +1,143 @@
+"""The gate: what enforcement would refuse of what lives in a namespace, less what an exception would cover.
+
+Pod Security Admission judges, not we: each template and each pod becomes a question to it, asked as a dry run in a
+preview namespace. What an exception covers is left out of its question, as relaxed-namespace leaves it out. This module
+must not know how a question is asked; that is observe/preview.
+"""
+
+import copy
+import datetime
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import coverage, grants, level, snapshot, validity
+
+_CONTAINERS: Final = ("initContainers", "containers")
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`)."""
+
+    subject: str
+    level: labels.Level
+    body: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The same for the same question, whoever it is asked for."""
+        text = json.dumps([self.level.value, self.body], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What has to be asked of which version of the Pod Security Standards, and by subject and reason what holds
+    already. `excepted` are the exceptions counted.
+    """
+
+    questions: tuple[Question, ...]
+    version: str
+    holding: tuple[tuple[str, str], ...]
+    excepted: frozenset[str]
+
+
+def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
+    """The exceptions that would be in force if enforcement were on."""
+    settings = level.settings_for(seen.namespace, seen.policy)
+    enforced = level.Decision(labels.Enforcement.DENY)
+    would_be, _ = grants.withhold(seen, settings, enforced, validity.standings(seen, now), now)
+    return tuple(standing for standing in would_be if standing.in_force)
+
+
+def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
+    """Those of their exceptions."""
+    return frozenset(standing.exception.metadata.name for standing in standings)
+
+
+def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
+    """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it:
+    a tenant has no veto (design, section 4).
+    """
+    settings = level.settings_for(seen.namespace, seen.policy)
+    counted = excepted(seen, now)
+    since = level.held_since(seen.namespace) or now
+    questions: list[Question] = []
+    holding: list[tuple[str, str]] = []
+    for one in sorted(living, key=lambda one: (one.kind, one.name)):
+        if one.created is not None and one.created > since:
+            continue
+        subject = f"{one.kind} {one.name}"
+        if isinstance(one.pod, snapshot.UnreadablePod):
+            holding.append((subject, f"cannot be understood: {one.pod.why}"))
+        elif settings.target is labels.Level.PRIVILEGED:
+            if one.pod.host_namespaces and not _covering(one.pod, counted):
+                holding.append((subject, coverage.judge(one.pod, counted, exempt=False).why))
+        elif (question := _question(subject, one.pod, one.body, settings.target, counted)) is not None:
+            questions.append(question)
+    version = settings.pod_security.version if settings.pod_security is not None else ""
+    return Inquiry(tuple(questions), version, tuple(holding), names(counted))
+
+
+def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
+    """By whom enforcement is held, one sentence each; `known` has the answer to each question, empty for none."""
+    told = dict(reversed(inquiry.holding))
+    for question in inquiry.questions:
+        if reason := known[question.key]:
+            told.setdefault(question.subject, f"{reason} (level {question.level})")
+    return tuple(f"{subject}: {reason}" for subject, reason in sorted(told.items()))
+
+
+def _covering(pod: snapshot.Pod, counted: Sequence[validity.Standing]) -> list[validity.Standing]:
+    return [standing for standing in counted if coverage.covers(standing, pod).covers] if pod.host_namespaces else []
+
+
+def _question(
+    subject: str,
+    pod: snapshot.Pod,
+    body: Mapping[str, Any],
+    target: labels.Level,
+    counted: Sequence[validity.Standing],
+) -> Question | None:
+    """None where nothing is asked of a pod: the exception that covers it says privileged."""
+    covering = _covering(pod, counted)
+    if not covering:
+        return Question(subject, target, body)
+    # The least strict of the exceptions that cover it, as in relaxed-namespace.
+    least = min((s.exception.spec.pod_security_level for s in covering), key=lambda one: one.strictness)
+    if least is labels.Level.PRIVILEGED:
+        return None
+    return Question(subject, least, _spared(body, network=labels.HostNamespace.NETWORK in pod.host_namespaces))
+
+
+def _spared(body: Mapping[str, Any], *, network: bool) -> Mapping[str, Any]:
+    """The same pod without what the exception that covers it allows, so that only the rest is judged."""
+    made = copy.deepcopy(dict(body))
+    spec = made["spec"]
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        spec.pop(field, None)
+    for volume in spec.get("volumes") or ():
+        if volume.pop("hostPath", None) is not None:
+            volume["emptyDir"] = {}
+    for container in (one for kind in _CONTAINERS for one in spec.get(kind) or ()):
+        context = container.get("securityContext") or {}
+        context.pop("privileged", None)
+        (context.get("capabilities") or {}).pop("add", None)
+        if network:
+            _spare_network(container)
+    return made
+
+
+def _spare_network(container: dict[str, Any]) -> None:
+    for port in container.get("ports") or ():
+        port.pop("hostPort", None)
+    lifecycle = container.get("lifecycle") or {}
+    for handler in (*(container.get(key) for key in _PROBES), *(lifecycle.get(key) for key in _HOOKS)):
+        for way in ("httpGet", "tcpSocket"):
+            ((handler or {}).get(way) or {}).pop("host", None)

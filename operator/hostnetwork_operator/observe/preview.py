@@ -1,0 +1,125 @@
+"""The gate's look: what lives in a namespace, and what Pod Security Admission says of it, asked in dry runs.
+
+Each question is a pod that is created in a preview namespace, as a dry run: PSA's whole verdict comes back as a
+warning, and nothing is stored (manifests/admission/preview-dry-run.yaml refuses whatever is no dry run). A silent
+answer is worth something only if PSA speaks there at all, so a pod that every level forbids is asked about first.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Protocol
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import gate, snapshot
+from hostnetwork_operator.observe import live, parse
+
+Body = Mapping[str, Any]
+# Whatever makes pods from a template and is part of Kubernetes; the operator may read these and no other kind.
+TEMPLATES: Final = {
+    "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "ReplicationController": "/api/v1/namespaces/{}/replicationcontrollers",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+}
+# More would keep a worker for minutes; not looked at is not clean, so what is beyond holds.
+MOST_QUESTIONS: Final = 1000
+_PREVIEW: Final = {
+    labels.Level.BASELINE: labels.PREVIEW_NAMESPACES[0],
+    labels.Level.RESTRICTED: labels.PREVIEW_NAMESPACES[1],
+}
+_FORBIDDEN: Final = parse.asked({}, {"hostPID": True, "containers": [{"name": "main", "image": "none"}]})
+_VERDICT: Final = re.compile(
+    r'would violate PodSecurity "(?P<level>[^":]*):(?P<version>[^"]*)": (?P<why>.*)', re.DOTALL
+)
+
+
+class Told(live.Answer, Protocol):
+    """What a dry run gave; `refused` is why there is nothing else."""
+
+    @property
+    def refused(self) -> str: ...
+
+
+class Asker(live.Reader, Protocol):
+    """The gateway, as far as the gate needs it. Raises its own errors."""
+
+    async def preview(self, path: str, body: Body) -> Told: ...
+
+
+async def look(
+    asker: Asker, seen: snapshot.NamespaceSnapshot, target: labels.Level, clock: live.Clock
+) -> snapshot.GateAnswer:
+    """What a namespace's enforcement at `target` would refuse of what lives in it now."""
+    found = [one async for one in _living(asker, seen.namespace.name)]
+    inquiry = gate.inquire(seen, found, clock.now())
+    questions = {question.key: question for question in inquiry.questions}
+    if len(questions) > MOST_QUESTIONS:
+        return _failed(target, clock, inquiry, f"more than {MOST_QUESTIONS} different pods live there")
+    known = {key: said for key, said in (seen.gate.known if seen.gate else {}).items() if key in questions}
+    unknown = [question for key, question in questions.items() if key not in known]
+    for one in sorted({question.level for question in unknown}):
+        if why := await _speechless(asker, one, inquiry.version):
+            return _failed(target, clock, inquiry, why)
+    for question in unknown:
+        known[question.key] = await _reason(asker, question)
+    held = gate.holders(inquiry, known)
+    return snapshot.GateAnswer(target, clock.now(), held, excepted=inquiry.excepted, known=known)
+
+
+def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:
+    return snapshot.GateAnswer(target, clock.now(), failed=why, excepted=inquiry.excepted)
+
+
+async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
+    """The templates first. Of the pods of one workload only the newest: it has what admission makes of the template,
+    a sidecar for instance. Of pods without a workload that is read, each one that differs.
+    """
+    workloads: dict[str, parse.Workload] = {}
+    for kind, path in TEMPLATES.items():
+        async for page, _ in live.pages(asker, path.format(namespace)):
+            workloads |= {one.uid: one for one in (parse.workload(kind, body) for body in page)}
+    for one in workloads.values():
+        if one.owner not in workloads and not one.ended:
+            yield one.living
+    kept: dict[str, tuple[str, snapshot.Living]] = {}
+    async for page, _ in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
+        for body in page:
+            if parse.runs_or_will(body):
+                key, newest, found = parse.living_pod(body, workloads)
+                if key not in kept or kept[key][0] < newest:
+                    kept[key] = newest, found
+    for _, found in kept.values():
+        yield found
+
+
+async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
+    """Why the preview namespace of a level says nothing that could be relied on, or ''."""
+    preview = _PREVIEW[asked]
+    told = await asker.preview(f"/api/v1/namespaces/{preview}/pods", _FORBIDDEN)
+    if told.refused:
+        return f"namespace {preview!r} cannot be asked: {told.refused}"
+    said = _verdict(told.warnings)
+    if said is None or said["level"] != asked:
+        return f"namespace {preview!r} does not warn of level {asked}; apply manifests/base again"
+    if said["version"] != version:
+        return (
+            f"namespace {preview!r} warns by version {said['version']}, the policy says {version}; set its label"
+            f" {labels.PSA_WARN}-version to {version}"
+        )
+    return ""
+
+
+async def _reason(asker: Asker, question: gate.Question) -> str:
+    """What Pod Security Admission has against the pod, or why that is not known; '' for nothing."""
+    told = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
+    if told.refused:
+        return f"not known, because the question is refused: {told.refused}"
+    said = _verdict(told.warnings)
+    return said["why"] if said is not None else ""
+
+
+def _verdict(warnings: tuple[str, ...]) -> re.Match[str] | None:
+    return next((said for text in warnings if (said := _VERDICT.match(text))), None)
