@@ -264,7 +264,7 @@ AFTER = {
     "extend": _extended,
     "revoke": _revoked,
     "fix": _fixed,
-    "immediate": _kept_and_relaxed,
+    "covered": _kept_and_relaxed,
 }
 
 

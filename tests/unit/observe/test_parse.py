@@ -393,3 +393,98 @@ def test_a_policy_or_binding_is_as_young_as_the_last_change_of_its_spec(parsed: 
     assert parsed({"metadata": {**META, "managedFields": fields}, "spec": {}}).changed == NOW + datetime.timedelta(
         seconds=7
     )
+
+
+# -- what the gate asks about ----------------------------------------------------------------------------------------
+
+
+def owned(uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "apps/v1", "kind": "X", "name": "x", "uid": uid, "controller": True}
+    return {"ownerReferences": [owner]}
+
+
+def workload(kind: str = "Deployment", uid: str = "d", **fields: Any) -> parse.Workload:
+    metadata = {**META, "name": "web", "uid": uid, **fields.pop("metadata", {})}
+    template = {"spec": body()["spec"]}
+    spec = {"jobTemplate": {"spec": {"template": template}}} if kind == "CronJob" else {"template": template}
+    return parse.workload(kind, {"metadata": metadata, "spec": spec, **fields})
+
+
+@pytest.mark.parametrize("kind", ["CronJob", "Deployment", "Job", "ReplicationController"])
+def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
+    """As old as its workload."""
+    made = workload(kind)
+    assert isinstance(made.living.pod, snapshot.Pod)
+    assert frozenset({labels.HostNamespace.NETWORK}) == made.living.pod.host_namespaces
+    assert (made.uid, made.owner, made.ended, made.living.created) == ("d", "", False, NOW)
+
+
+def test_a_workload_with_an_owner_is_of_no_known_age() -> None:
+    """Its owner may be of a kind that is not read."""
+    made = workload(metadata=owned("elsewhere"))
+    assert (made.owner, made.living.created) == ("elsewhere", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [({"type": "Complete", "status": "True"}, True), ({"type": "Failed", "status": "False"}, False)],
+)
+def test_a_job_ends(status: dict[str, str], ended: bool) -> None:
+    """Then it makes no pods any more, and holds nothing."""
+    assert ended is workload("Job", status={"conditions": [status]}).ended
+
+
+def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
+    """And is as old as that; the pods of one workload share a key."""
+    made = {one.uid: one for one in (workload(), workload("ReplicaSet", "r", metadata=owned("d")))}
+    key, _, living = parse.living_pod(body(metadata=owned("r")), made)
+    assert (key, living.kind, living.name, living.created) == ("d", "Deployment", "web", NOW)
+
+
+def test_a_pod_by_itself_shares_a_key_with_those_just_like_it() -> None:
+    """Names, nodes and tokens apart; one whose owner is not read is of no known age."""
+    token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
+    mounted = {"volumeMounts": [{"name": "kube-api-access-x7k2p", "mountPath": "/var/run"}]}
+    some = [
+        parse.living_pod(body(metadata={"name": "a"}), {}),
+        parse.living_pod(body(mounted, metadata={"name": "b", "uid": "v"}, **token), {}),
+        parse.living_pod(body(metadata=owned("elsewhere")), {}),
+        parse.living_pod(body({"image": "other"}), {}),
+    ]
+    assert some[0][0] == some[1][0]
+    assert len({key for key, _, _ in some}) == 3
+    assert [living.created for _, _, living in some] == [NOW, NOW, None, NOW]
+
+
+def test_a_host_path_that_calls_itself_a_token_is_asked_about() -> None:
+    """Only a projected volume may be left out."""
+    volumes = [{"name": "kube-api-access-x", "hostPath": {"path": "/"}}]
+    assert volumes == parse.asked({}, body(volumes=volumes)["spec"])["spec"]["volumes"]
+
+
+def test_a_question_has_what_is_judged_and_nothing_else() -> None:
+    """Profiles as annotations stay; what other admission or another namespace would stumble over does not."""
+    profile = {"container.apparmor.security.beta.kubernetes.io/c0": "unconfined"}
+    meta = {"annotations": {**profile, "example.com/note": "x"}, "labels": {"inject": "true"}}
+    lost = {"nodeName": "n", "priority": 7, "priorityClassName": "gone", "ephemeralContainers": [], "overhead": {}}
+    found = parse.asked(meta, body(serviceAccountName="other", hostUsers=False, **lost)["spec"])
+    assert {"name": "gate", "annotations": profile} == found["metadata"]
+    assert {"hostNetwork", "hostUsers", "volumes", "containers", "initContainers"} == set(found["spec"]) - {
+        "serviceAccountName",
+        "automountServiceAccountToken",
+    }
+    assert (found["spec"]["serviceAccountName"], found["spec"]["automountServiceAccountToken"]) == ("default", False)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "lives"),
+    [
+        ({}, {"phase": "Pending"}, True),
+        ({}, {"phase": "Succeeded"}, False),
+        ({}, {"phase": "Failed"}, False),
+        ({"deletionTimestamp": "2026-11-22T12:00:00Z"}, {"phase": "Running"}, False),
+    ],
+)
+def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str, str], lives: bool) -> None:
+    """Nobody makes it again."""
+    assert lives is parse.runs_or_will({**body(metadata=metadata), "status": status})

@@ -1,0 +1,160 @@
+"""Enforcement goes on where it refuses nothing that lived there; what came later or is excepted does not hold it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+
+_POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+_AGAIN_SECONDS = 90  # it is looked at once a minute
+_PRIVILEGED = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
+
+
+@pytest.fixture
+def adopting(world: World) -> Iterator[World]:
+    """The policy with a rule that leaves namespaces labelled `wave: later` in Audit; afterwards as it was."""
+    rule = {"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}
+    world.admin.patch(_POLICY, {"spec": {"rules": [rule]}}).expect(200)
+    yield world
+    world.admin.patch(_POLICY, {"spec": {"rules": []}}).expect(200)
+
+
+def _audited(world: World) -> str:
+    name = world.namespace(deny=False, labels={"wave": "later"})
+    world.until("it is audited", lambda: _enforcement(world, name) == "Audit")
+    return name
+
+
+def _adopt(world: World, name: str) -> None:
+    world.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"wave": None}}}).expect(200)
+
+
+def _enforcement(world: World, name: str) -> str | None:
+    return world.labels(name).get(f"{LABEL}/enforcement")
+
+
+def _held_by(world: World, name: str) -> str:
+    return str(world.metadata(name).get("annotations", {}).get(f"{LABEL}/held-by", ""))
+
+
+def _make(world: World, namespace: str, kind: str, name: str, pod: dict[str, Any], **spec: Any) -> str:
+    """A workload of apps/v1 with that pod; its path."""
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod}
+    body = {
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": template, **spec},
+    }
+    path = f"/apis/apps/v1/namespaces/{namespace}/{kind}"
+    world.admin.post(path, body).expect(201)
+    return f"{path}/{name}"
+
+
+def test_a_template_without_a_pod_holds(adopting: World) -> None:
+    """A Deployment of no replicas and a suspended CronJob would be refused some day; they are named, with why."""
+    name = _audited(adopting)
+    _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    pod = {"hostNetwork": True, "restartPolicy": "Never", "containers": [{"name": "main", "image": IMAGE}]}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    jobs = f"/apis/batch/v1/namespaces/{name}/cronjobs"
+    adopting.admin.post(jobs, {"metadata": {"name": "probe"}, "spec": spec}).expect(201)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    said = _held_by(adopting, name).split(": ", 1)[1]
+    assert said == (
+        "CronJob probe: host namespaces (hostNetwork=true) (level baseline); Deployment web: privileged (container"
+        ' "main" must not set securityContext.privileged=true) (level baseline)'
+    )
+
+
+def test_what_an_exception_covers_does_not_hold(adopting: World) -> None:
+    """A namespace with an agent and its exception goes from Audit to enforced and relaxed, and its agent rolls on."""
+    name = _audited(adopting)
+    adopting.exception(name, type="Application").expect(201)
+    adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
+    port = {"containerPort": 9100, "hostPort": 9100}
+    probe = {"httpGet": {"host": "127.0.0.1", "port": 9100}}
+    agent = {"name": "main", "image": IMAGE, "ports": [port], "livenessProbe": probe}
+    path = _make(adopting, name, "daemonsets", "agent", {"hostNetwork": True, "containers": [agent]})
+    _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
+    _adopt(adopting, name)
+    adopting.until("it is enforced", lambda: adopting.enforced(name))
+    labels = adopting.labels(name)
+    assert (labels[PSA], labels[f"{LABEL}/guard"]) == ("privileged", "baseline")
+    assert f"{LABEL}/held-by" not in adopting.metadata(name)["annotations"]
+    restart = {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}}
+    generation = adopting.admin.patch(path, restart).expect(200).body["metadata"]["generation"]
+
+    def rolled() -> bool:
+        status = adopting.admin.get(path).body["status"]
+        done = status.get("observedGeneration") == generation and status.get("desiredNumberScheduled", 0) > 0
+        return done and status.get("updatedNumberScheduled") == status["desiredNumberScheduled"]
+
+    adopting.until("it has rolled out", rolled)
+
+
+def test_an_exception_that_asks_too_little_does_not_let_it_go_on(adopting: World) -> None:
+    """What the exception does not name is judged still: the answer is Pod Security Admission's about the rest."""
+    name = _audited(adopting)
+    adopting.exception(name, type="Application").expect(201)
+    adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
+    pod = {"hostNetwork": True, "securityContext": {"seccompProfile": {"type": "Unconfined"}}}
+    _make(adopting, name, "daemonsets", "agent", {**pod, "containers": [{"name": "main", "image": IMAGE}]})
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    assert "DaemonSet agent: seccompProfile (pod must not set" in _held_by(adopting, name)
+    assert "host namespaces" not in _held_by(adopting, name)
+
+
+def test_what_came_later_has_no_veto(adopting: World) -> None:
+    """Held by one workload, a second comes; when the first is mended enforcement goes on, and the second is flagged."""
+    name = _audited(adopting)
+    path = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    later = adopting.now()
+    adopting.until("the second is over", lambda: adopting.now() > later)
+    adopting.pod(name, "veto").expect(201)
+    _make(adopting, name, "deployments", "veto", {"containers": [_PRIVILEGED]}, replicas=0)
+    mended = {
+        "spec": {"template": {"spec": {"containers": [{"name": "main", "image": IMAGE, "securityContext": None}]}}}
+    }
+    adopting.admin.patch(path, mended).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+    assert adopting.verdict(name, "veto") == "Uncovered"
+
+
+def test_a_pod_whose_owner_cannot_be_read_holds_whenever_it_came(adopting: World) -> None:
+    """Its owner may be as old as the cluster, and be refused its next pod."""
+    name = _audited(adopting)
+    _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    later = adopting.now()
+    adopting.until("the second is over", lambda: adopting.now() > later)
+    base = f"/api/v1/namespaces/{name}"
+    uid = (
+        adopting.admin.post(f"{base}/configmaps", {"metadata": {"name": "cluster"}}).expect(201).body["metadata"]["uid"]
+    )
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "cluster", "uid": uid, "controller": True}
+    metadata = {"name": "database-1", "ownerReferences": [owner]}
+    adopting.admin.post(f"{base}/pods", {"metadata": metadata, "spec": {"containers": [_PRIVILEGED]}}).expect(201)
+    adopting.until("it holds too", lambda: "Pod database-1: privileged" in _held_by(adopting, name), _AGAIN_SECONDS)
+
+
+def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: World) -> None:
+    """Without the label that makes Pod Security Admission speak, nothing is enforced, and it says what to do."""
+    preview = "/api/v1/namespaces/hostnetwork-preview-baseline"
+    label = "pod-security.kubernetes.io/warn"
+    name = _audited(adopting)
+    _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
+    adopting.admin.patch(preview, {"metadata": {"labels": {label: None}}}).expect(200)
+    try:
+        _adopt(adopting, name)
+        adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+        said = _held_by(adopting, name)
+        assert "namespace 'hostnetwork-preview-baseline' does not warn of level baseline; apply manifests/base" in said
+    finally:
+        adopting.admin.patch(preview, {"metadata": {"labels": {label: "baseline"}}}).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)

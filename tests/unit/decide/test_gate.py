@@ -1,0 +1,152 @@
+"""What the gate asks about, and what of a pod that an exception covers is left out of the question."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import gate, snapshot
+from tests.unit.builders import IMAGE, NOW, at, governed, hne, namespace, pod, seen
+
+Level = labels.Level
+BODY: dict[str, Any] = {"metadata": {"name": "gate"}, "spec": {"containers": [{"name": "main", "image": IMAGE}]}}
+PLAIN = pod("plain", host_namespaces=frozenset())
+
+
+def living(
+    one: snapshot.Pod | snapshot.UnreadablePod = PLAIN, body: dict[str, Any] = BODY, **fields: Any
+) -> snapshot.Living:
+    given = {"kind": "Deployment", "name": "web", "created": at(hours=-1)}
+    return snapshot.Living(pod=one, body=body, **{**given, **fields})
+
+
+def inquire(*some: snapshot.Living, home: snapshot.Namespace | None = None, **fields: Any) -> gate.Inquiry:
+    """With the exception `net`, which covers `pod()`."""
+    spec = fields.pop("spec", {})
+    made = seen(hne(**fields), namespace=home or namespace(), policy=governed(rollout="Gated", **spec))
+    return gate.inquire(made, some, NOW)
+
+
+def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
+    """At the target, of the version that the policy says."""
+    found = inquire(living())
+    assert (gate.Question("Deployment web", Level.BASELINE, BODY),) == found.questions
+    assert ("latest", (), frozenset({"net"})) == (found.version, found.holding, found.excepted)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(0, 1), (1, 0)])
+def test_what_came_after_the_moment_is_not_asked_about(seconds: int, asked: int) -> None:
+    """The moment stands in held-by; a tenant who makes something afterwards has no veto."""
+    held = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: Deployment old: privileged"}
+    found = inquire(living(created=at(minutes=-5, seconds=seconds)), home=namespace(annotations=held))
+    assert asked == len(found.questions)
+
+
+def test_what_has_an_owner_that_is_not_read_is_always_asked_about() -> None:
+    """How old it is cannot be told: never a reason to refuse its next pod."""
+    held = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: x"}
+    assert len(inquire(living(created=None), home=namespace(annotations=held)).questions) == 1
+
+
+def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
+    """Host namespaces, privileged, capabilities and host paths go, and with Network host ports and probe hosts."""
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "securityContext": {"privileged": True, "capabilities": {"add": ["SYS_TIME"], "drop": ["ALL"]}},
+        "ports": [{"containerPort": 80, "hostPort": 80}],
+        "livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 80}},
+        "lifecycle": {"preStop": {"tcpSocket": {"host": "127.0.0.1", "port": 80}}},
+    }
+    volumes = [{"name": "proc", "hostPath": {"path": "/proc"}}, {"name": "tmp", "emptyDir": {"medium": "Memory"}}]
+    spec = {"hostNetwork": True, "hostPID": True, "hostIPC": True, "procMount": "kept", "volumes": volumes}
+    body = {"metadata": {"name": "gate"}, "spec": {**spec, "containers": [container], "initContainers": [container]}}
+    before = copy.deepcopy(body)
+    (question,) = inquire(living(pod(), body)).questions
+    spared = {
+        "name": "main",
+        "image": IMAGE,
+        "securityContext": {"capabilities": {"drop": ["ALL"]}},
+        "ports": [{"containerPort": 80}],
+        "livenessProbe": {"httpGet": {"port": 80}},
+        "lifecycle": {"preStop": {"tcpSocket": {"port": 80}}},
+    }
+    emptied = [{"name": "proc", "emptyDir": {}}, {"name": "tmp", "emptyDir": {"medium": "Memory"}}]
+    assert {
+        "procMount": "kept", "volumes": emptied, "containers": [spared], "initContainers": [spared]
+    } == question.body["spec"]  # fmt: skip
+    assert before == body
+
+
+def test_host_ports_are_spared_only_with_the_network() -> None:
+    """Pod Security Admission asks for them by themselves where a pod shares only process ids."""
+    container = {"name": "main", "image": IMAGE, "ports": [{"containerPort": 80, "hostPort": 80}]}
+    body = {"metadata": {"name": "gate"}, "spec": {"hostPID": True, "containers": [container]}}
+    both = (labels.HostNamespace.NETWORK, labels.HostNamespace.PID)
+    covered = pod(host_namespaces=frozenset({labels.HostNamespace.PID}))
+    (question,) = inquire(living(covered, body), host_namespaces=both).questions
+    assert [container] == question.body["spec"]["containers"]
+
+
+@pytest.mark.parametrize(
+    ("level", "asked"), [("restricted", Level.RESTRICTED), ("baseline", Level.BASELINE), ("privileged", None)]
+)
+def test_a_covered_pod_is_asked_about_at_the_level_of_its_exception(level: str, asked: Level | None) -> None:
+    """Whatever the target; where the exception says privileged there is nothing to ask."""
+    found = inquire(living(pod()), pod_security_level=level, spec={"pod_security": {"enforce": "baseline"}})
+    assert ([asked] if asked else []) == [question.level for question in found.questions]
+
+
+def test_of_two_exceptions_that_cover_it_the_least_strict_counts() -> None:
+    """As in relaxed-namespace."""
+    both = hne("a", pod_security_level="restricted"), hne("b", pod_security_level="baseline")
+    made = seen(*both, namespace=namespace(), policy=governed(rollout="Gated"))
+    (question,) = gate.inquire(made, [living(pod())], NOW).questions
+    assert question.level is Level.BASELINE
+
+
+@pytest.mark.parametrize("lacking", [{"expiry": NOW}, {"images": ("registry.example.com/other:1",)}])
+def test_an_exception_that_does_not_cover_spares_nothing(lacking: dict[str, Any]) -> None:
+    """Expired, or for something else: the pod would be refused, so it holds."""
+    body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
+    (question,) = inquire(living(pod(), body), **lacking).questions
+    assert (Level.BASELINE, body) == (question.level, question.body)
+
+
+def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() -> None:
+    """Nothing is asked: Pod Security Admission refuses nothing there, host-namespaces does."""
+    kept = {"pod_security": {"enforce": "privileged"}}
+    some = (living(), living(pod(), kind="DaemonSet"), living(pod(service_account="other"), kind="Pod", name="x"))
+    found = inquire(*some, spec=kept)
+    assert found.questions == ()
+    ((subject, why),) = found.holding
+    assert subject == "Pod x"
+    assert "it is for service account 'netdebug', the pod runs as 'other'" in why
+    assert gate.holders(found, {}) == (f"Pod x: {why}",)
+
+
+def test_what_cannot_be_understood_holds() -> None:
+    """Cannot tell is not clean."""
+    found = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
+    assert found.holding == (("Deployment web", "cannot be understood: KeyError: 'image'"),)
+
+
+def test_the_holders_are_named_once_and_in_order() -> None:
+    """The template's reason counts before that of its pods, and only what has one is named."""
+    worse = {**BODY, "spec": {**BODY["spec"], "hostPID": True}}
+    found = inquire(living(), living(body=worse), living(kind="CronJob", name="b"), living(kind="Pod", name="a"))
+    plain, other = found.questions[1].key, found.questions[2].key
+    assert gate.holders(
+        replace(found, questions=found.questions[1:3]), {plain: "privileged", other: "host namespaces"}
+    ) == ("Deployment web: privileged (level baseline)",)
+    assert gate.holders(found, {plain: "", other: ""}) == ()
+
+
+def test_the_same_question_has_one_key() -> None:
+    """Whoever it is asked for, in whatever order its fields come; another level is another question."""
+    turned = dict(reversed(BODY.items()))
+    keys = [gate.Question("a", Level.BASELINE, BODY).key, gate.Question("b", Level.BASELINE, turned).key]
+    assert len(set(keys)) == 1
+    assert gate.Question("a", Level.RESTRICTED, BODY).key not in keys
