@@ -103,10 +103,11 @@ class Operator:
             self.queue.forget(name)
             self._policy_changed.set()
             return
-        made = plan.plan_namespace(seen, self.clock.now())
-        while made.ask is not None:  # again where an exception began or ended while it was asked
-            seen = await self._asked(seen, made.ask)
-            made = plan.plan_namespace(seen, self.clock.now())
+        planned = await self._planned(seen)
+        if planned is None:
+            self.queue.defer(name)
+            return
+        seen, made = planned
         if made.enforcement is not labels.Enforcement.HELD:
             self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
         applying = apply.Application(self.api, seen, self.clock, self._note)
@@ -162,6 +163,20 @@ class Operator:
         if seen is None:
             return None
         return dataclasses.replace(seen, gate=self._gates.get(name), clock_trusted=self.clock.trusted())
+
+    async def _planned(
+        self, seen: snapshot.NamespaceSnapshot
+    ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan] | None:
+        """The plan, and what it was made of, with the gate asked where that is wanted. None where others wait: a look
+        takes many requests, and no revocation may be behind a hundred of them.
+        """
+        made = plan.plan_namespace(seen, self.clock.now())
+        while made.ask is not None:  # again where an exception began or ended while it was asked
+            if self.queue.pressing:
+                return None
+            seen = await self._asked(seen, made.ask)
+            made = plan.plan_namespace(seen, self.clock.now())
+        return seen, made
 
     async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
         namespace = seen.namespace

@@ -10,7 +10,7 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse, store
 
 Body = Mapping[str, Any]
-PAGE: Final = 500
+PAGE: Final = 200  # objects: a page is all of a list that is ever held at once
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 _CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
 PATHS: Final = {
