@@ -29,10 +29,10 @@ fingerprints: $(READY) ## Generate api/shipped.py from manifests/admission
 crds: $(READY) ## Generate crds/ from operator/hostnetwork_operator/api
 	@$(BIN)/python -m hostnetwork_operator.api.crd crds
 
-chart: $(READY) ## Generate the Helm chart's crds/ and templates from crds/ and manifests/
+chart: $(READY) ## Generate the Helm chart and the PrometheusRule from crds/ and manifests/
 	@$(BIN)/python -m charts.render chart
 
-install-yaml: $(READY) ## dist/install-<overlay>.yaml, one file each; IMAGE=registry/name:tag
+install-yaml: $(READY) ## dist/install-<overlay>.yaml and dist/monitoring.yaml; IMAGE=registry/name:tag
 	@$(BIN)/python -m charts.render install-yaml $(IMAGE)
 
 cluster: $(READY) ## An own control plane that stays up; prints the export line on stdout

@@ -1,22 +1,26 @@
 """What people install, made from crds/ and manifests/: a file for `kubectl apply` per overlay, and Helm's chart.
 
 manifests/ is the only place where an object is written down. The chart's templates are its files word for word, with
-values in the four places named here; the chart's other files (Chart.yaml, values) are written by hand.
+values in the places named here; the chart's other files (Chart.yaml, values) are written by hand.
 
-    python -m charts.render chart        charts/hostnetwork-operator/{crds,templates}, which are committed
-    python -m charts.render install-yaml [IMAGE]    dist/install-<overlay>.yaml, which are not
+    python -m charts.render chart        charts/hostnetwork-operator/{crds,templates} and manifests/monitoring's
+                                         PrometheusRule, which are committed
+    python -m charts.render install-yaml [IMAGE]    dist/install-<overlay>.yaml and dist/monitoring.yaml, which are not
 """
 
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import yaml
 from tests.controlplane import binary
 
 ROOT = pathlib.Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests"
+MONITORING = MANIFESTS / "monitoring"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 BY_HAND = "checks.yaml"  # the template that renders nothing, and refuses what cannot work
@@ -28,6 +32,7 @@ _IMAGE_VALUES = (
     '"{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}'
     '{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}"'
 )
+_LABELS_VALUES = "  labels: {{{{- toYaml (merge (dict {}) .Values.monitoring.labels) | nindent 4 }}}}\n"
 _RESOURCES_VALUES = "{{- toYaml .Values.resources | nindent 12 }}"
 
 
@@ -36,6 +41,8 @@ def chart_files() -> dict[str, str]:
     made = {f"crds/{path.name}": _HEADER.format(f"crds/{path.name}") + path.read_text() for path in _definitions()}
     for path in _objects():
         made[f"templates/{path.name}"] = _template(path)
+    for name, text in _monitoring().items():
+        made[f"templates/{name}"] = _monitoring_template(name, text)
     audit, enforce = (MANIFESTS / "overlays" / name / "policy.yaml" for name in ("audit", "enforce"))
     made["templates/policy.yaml"] = (
         _HEADER.format("manifests/overlays")
@@ -44,8 +51,23 @@ def chart_files() -> dict[str, str]:
     return made
 
 
+def prometheus_rule() -> str:
+    """rules.yaml as an object of the Prometheus Operator, whose spec has the very form of such a file."""
+    _, start, groups = (MONITORING / "rules.yaml").read_text().partition("\ngroups:\n")
+    spec = re.sub(r"(?m)^(?=.)", "  ", start.lstrip() + groups)
+    return f"""{_HEADER.format("manifests/monitoring/rules.yaml")}apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: hostnetwork-operator
+  namespace: hostnetwork-system
+  labels: {{app.kubernetes.io/name: hostnetwork-operator}}
+spec:
+{spec}"""
+
+
 def write_chart() -> None:
-    """The chart's files as they should be, and no others where they are."""
+    """The chart's files and the PrometheusRule as they should be, and no other files where they are."""
+    (MONITORING / "prometheusrule.yaml").write_text(prometheus_rule())
     made = chart_files()
     for path in [*(CHART / "crds").glob("*"), *(CHART / "templates").glob("*")]:
         if str(path.relative_to(CHART)) not in made and path.name != BY_HAND:
@@ -56,15 +78,23 @@ def write_chart() -> None:
 
 def install_yaml(overlay: str, image: str = "") -> str:
     """The CRDs and then an overlay, as one text; with `image` in place of the one that manifests/ names."""
-    directory = ROOT / "dist" / "kustomization"
-    directory.mkdir(parents=True, exist_ok=True)
     body: dict[str, object] = {"resources": [f"../../manifests/overlays/{overlay}"]}
     if image:
         body["images"] = [{"name": "hostnetwork-operator", **_new_image(image)}]
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    command = [*binary.find_or_build().command("kubectl"), "kustomize", str(directory)]
-    rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return "---\n".join([*(path.read_text() for path in _definitions()), rendered])
+    return "---\n".join([*(path.read_text() for path in _definitions()), _kustomized(body)])
+
+
+def monitoring_yaml() -> str:
+    """manifests/monitoring alone."""
+    return _kustomized({"components": ["../../manifests/monitoring"]})
+
+
+def _kustomized(body: dict[str, object]) -> str:
+    (ROOT / "dist").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "dist") as directory:
+        (pathlib.Path(directory) / "kustomization.yaml").write_text(yaml.safe_dump(body))
+        command = [*binary.find_or_build().command("kubectl"), "kustomize", directory]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _new_image(image: str) -> dict[str, str]:
@@ -82,9 +112,9 @@ def _definitions() -> list[pathlib.Path]:
 
 
 def _objects() -> list[pathlib.Path]:
-    """Every file of manifests/ that holds objects, overlays apart: those are the policy, made from two files."""
+    """Every file of manifests/ that holds objects, but overlays (the policy, made from two files) and monitoring."""
     found = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
-    found = sorted(path for path in found if MANIFESTS / "overlays" not in path.parents)
+    found = sorted(path for path in found if not {MANIFESTS / "overlays", MONITORING} & set(path.parents))
     assert len({path.name for path in found}) == len(found), "two files of one name"
     return found
 
@@ -113,16 +143,49 @@ def _template(path: pathlib.Path) -> str:
     return _HEADER.format(path.relative_to(ROOT)) + text
 
 
+def _monitoring() -> dict[str, str]:
+    """File name to text of the objects of manifests/monitoring; the ConfigMap is as kustomize generates it."""
+    (generated,) = yaml.safe_load((MONITORING / "kustomization.yaml").read_text())["configMapGenerator"]
+    (file,) = generated["files"]
+    labels = ", ".join(f"{key}: {json.dumps(value)}" for key, value in generated["options"]["labels"].items())
+    content = re.sub(r"(?m)^(?=.)", "    ", (MONITORING / file).read_text())
+    dashboard = f"""apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {generated["name"]}
+  namespace: {generated["namespace"]}
+  labels: {{{labels}}}
+data:
+  {file}: |
+{content}"""
+    objects = {name: (MONITORING / name).read_text() for name in ("podmonitor.yaml", "prometheusrule.yaml")}
+    return {**objects, "dashboard.yaml": dashboard}
+
+
+def _monitoring_template(name: str, text: str) -> str:
+    # Alerts and legends have templates of their own, which Helm is to leave alone.
+    text = text.replace("{{", '{{ "{{" }}')
+
+    def with_values(match: re.Match[str]) -> str:
+        own = yaml.safe_load(match[1])
+        return _LABELS_VALUES.format(" ".join(json.dumps(word) for pair in own.items() for word in pair))
+
+    text, labels = re.subn(r"(?m)^  labels: (\{.*\})\n", with_values, text, count=1)
+    assert labels == 1, f"{name}: metadata.labels are not where they were"
+    header = _HEADER.format("manifests/monitoring")
+    return f"{header}{{{{- if .Values.monitoring.enabled }}}}\n{text}{{{{- end }}}}\n"
+
+
 def main(words: list[str]) -> int:
     match words:
         case ["chart"]:
             write_chart()
         case ["install-yaml", *image] if len(image) <= 1:
             (ROOT / "dist").mkdir(exist_ok=True)
-            for overlay in OVERLAYS:
-                path = ROOT / "dist" / f"install-{overlay}.yaml"
-                path.write_text(install_yaml(overlay, *image))
-                print(path.relative_to(ROOT))
+            texts = {f"install-{overlay}.yaml": install_yaml(overlay, *image) for overlay in OVERLAYS}
+            for name, text in {**texts, "monitoring.yaml": monitoring_yaml()}.items():
+                (ROOT / "dist" / name).write_text(text)
+                print(f"dist/{name}")
         case _:
             print(__doc__, file=sys.stderr)
             return 2

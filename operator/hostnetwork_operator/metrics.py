@@ -118,6 +118,14 @@ class Standing(Collector):
             "name",
         )
         covered = _gauge("hostnetwork_exception_covered_pods", "Pods covered by an exception.", "namespace", "name")
+        found = _gauge(
+            "hostnetwork_exception_findings",
+            "1 for each finding that warns about an exception.",
+            "namespace",
+            "name",
+            "type",
+            "finding",
+        )
         counts: dict[tuple[str, str], int] = {}
         for name, one in plans:
             for standing in one.standings:
@@ -129,9 +137,12 @@ class Standing(Collector):
                 covered.add_metric(
                     [name, subject.metadata.name], len(status.pods_with(labels.Verdict.COVERED, subject, one.verdicts))
                 )
+                for finding in one.findings:
+                    if finding.warns and finding.subject.uid == subject.metadata.uid:
+                        found.add_metric([name, subject.metadata.name, key[0], finding.rule.id], 1)
         for key, count in sorted(counts.items()):
             ready.add_metric(list(key), count)
-        return ready, ends, covered
+        return ready, ends, covered, found
 
     def _namespaces(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
         made = _gauge(

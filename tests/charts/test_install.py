@@ -218,6 +218,27 @@ def test_helm_renders_what_kustomize_renders(program: pathlib.Path, overlay: str
     assert _without_blank_lines(ours) == _without_blank_lines(theirs)
 
 
+def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> None:
+    """What monitoring.enabled adds is manifests/monitoring, field for field; the labels asked for come on top."""
+    plain = _by_identity(_template(program))
+    more = _by_identity(_template(program, "monitoring.enabled=true"))
+    assert {key: more[key] for key in plain} == plain
+    added = {key: body for key, body in more.items() if key not in plain}
+    assert added == _by_identity(_bodies(render.monitoring_yaml()))
+    assert sorted(key[1] for key in added) == ["ConfigMap", "PodMonitor", "PrometheusRule"]
+    labelled = _by_identity(_template(program, "monitoring.enabled=true", "monitoring.labels.release=prometheus"))
+    for key in added:
+        assert labelled[key]["metadata"]["labels"].pop("release") == "prometheus"
+    assert labelled == more
+
+
+def test_the_prometheus_rule_is_the_plain_file() -> None:
+    """`make chart` would change nothing; and its spec says what Prometheus reads from rules.yaml."""
+    text = (render.MONITORING / "prometheusrule.yaml").read_text()
+    assert text == render.prometheus_rule()
+    assert _bodies(text)[0]["spec"] == _bodies((render.MONITORING / "rules.yaml").read_text())[0]
+
+
 def test_values_change_what_they_name(program: pathlib.Path) -> None:
     """Image by tag and by digest, resources; nothing else."""
     plain = _by_identity(_template(program))
@@ -241,6 +262,7 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
         (["--namespace", NAMESPACE, "--set", "mode=enforce"], "mode"),
         (["--namespace", NAMESPACE, "--set", "replicas=2"], "replicas"),
         (["--namespace", NAMESPACE, "--set", "image.digest=sha256:1"], "digest"),
+        (["--namespace", NAMESPACE, "--set", "monitoring.enabled=yes"], "monitoring"),
         (
             ["--namespace", NAMESPACE, "--set", "mode=Enforce", "--kube-version", "1.35.2"],
             "components need Kubernetes 1.36, got v1.35.2; use --set components=false",

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,20 @@ def installed(cluster: controlplane.Cluster) -> controlplane.Cluster:
     return cluster
 
 
+@pytest.fixture(scope="module")
+def monitoring(installed: controlplane.Cluster, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What kubectl said of each object when the component was added to the overlay."""
+    _apply(installed, "-f", str(ROOT / "tests" / "manifests" / "monitoring-definitions.yaml"))
+    kinds = ("crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
+    assert installed.kubectl("wait", "--for=condition=Established", *kinds).returncode == 0
+    checkout = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(MANIFESTS, checkout / "manifests")
+    (checkout / "my-cluster").mkdir()
+    text = "resources: [../manifests/overlays/enforce]\ncomponents: [../manifests/monitoring]\n"
+    (checkout / "my-cluster" / "kustomization.yaml").write_text(text)
+    return _apply(installed, "-k", str(checkout / "my-cluster")).splitlines()
+
+
 def _apply(cluster: controlplane.Cluster, *words: str) -> str:
     """What kubectl printed. AssertionError if it failed or complained, of an unknown field for instance."""
     done = cluster.kubectl("apply", "--validate=strict", *words)
@@ -62,7 +77,8 @@ def _reached(directory: pathlib.Path) -> set[pathlib.Path]:
     file = directory / "kustomization.yaml"
     found = {file}
     body = _bodies(file)[0]
-    for name in [*body["resources"], *body.get("components", ())]:
+    generated = [name for one in body.get("configMapGenerator", ()) for name in one["files"]]
+    for name in [*body["resources"], *body.get("components", ()), *generated]:
         path = (directory / name).resolve()
         found |= _reached(path) if path.is_dir() else {path}
     return found
@@ -81,9 +97,11 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_is_part_of_an_overlay() -> None:
-    """No file under manifests/ is left out: what is not applied is not enforced."""
+    """No file under manifests/ is left out: what is not applied is not enforced. Monitoring is asked for by itself."""
     reached = set().union(*(_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS))
-    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} == reached
+    monitoring = _reached(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
+    assert reached & monitoring == set()
+    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} == reached | monitoring
 
 
 def test_the_overlays_differ_in_the_policy_only() -> None:
@@ -223,6 +241,7 @@ def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tupl
     return {_identity(b): b["metadata"].get("generation", b["metadata"]["resourceVersion"]) for b in bodies}
 
 
+@pytest.mark.usefixtures("monitoring")
 def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
     """Each object is read back from the API server, whichever file it is in."""
     missing = []
@@ -239,7 +258,8 @@ def test_the_crds_apply_again_without_a_change(installed: controlplane.Cluster) 
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
     def versions() -> dict[str, str]:
-        return {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in installed.admin.items(path)}
+        ours = [body["metadata"] for body in installed.admin.items(path) if body["spec"]["group"] == labels.GROUP]
+        return {metadata["name"]: metadata["resourceVersion"] for metadata in ours}
 
     before = versions()
     _apply(installed, "--server-side", "-f", str(ROOT / "crds"))
@@ -310,6 +330,31 @@ def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", "patch"),
     ):
         assert not may(group, resource, verb), f"{verb} {resource}"
+
+
+# -- monitoring -------------------------------------------------------------------------------------------------------
+
+
+def test_the_monitoring_component_adds_three_objects_and_changes_none(monitoring: list[str]) -> None:
+    """Beside an overlay, as documented, where the Prometheus Operator's kinds are."""
+    assert [line.split()[0] for line in monitoring if not line.endswith(" unchanged")] == [
+        "configmap/hostnetwork-operator-dashboard",
+        "podmonitor.monitoring.coreos.com/hostnetwork-operator",
+        "prometheusrule.monitoring.coreos.com/hostnetwork-operator",
+    ]
+
+
+def test_the_pod_monitor_finds_the_operators_port() -> None:
+    """It selects the Deployment's pods in its namespace, and names the port by the name that the container gives it."""
+    monitor = _bodies(MANIFESTS / "monitoring" / "podmonitor.yaml")[0]
+    deployment = _deployment()
+    assert monitor["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+    assert monitor["spec"]["selector"] == deployment["spec"]["selector"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert endpoint["port"] in {port["name"] for port in container["ports"]}
+    assert endpoint["honorLabels"] is True
+    assert monitor["spec"]["jobLabel"] in deployment["spec"]["template"]["metadata"]["labels"]
 
 
 # -- who may what with exceptions -------------------------------------------------------------------------------------

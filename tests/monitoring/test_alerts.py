@@ -1,0 +1,113 @@
+"""The alert rules fire when they should and not otherwise, as Prometheus' own promtool sees it; each has its page."""
+
+import pathlib
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from charts import render
+from hostnetwork_operator import clock
+from tests.docs import markdown
+from tests.monitoring import exposed, promtool
+
+RULES = render.MONITORING / "rules.yaml"
+TESTS = pathlib.Path(__file__).parent / "alerts"
+PAGES = markdown.ROOT / "docs" / "howto" / "alerts"
+SEVERITIES = ("critical", "warning", "info")
+_ADDRESS = "https://github.com/hostnetwork-operator/hostnetwork-operator/blob/main/docs/howto/alerts/"
+
+
+def _rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
+
+
+ALERTS = sorted({rule["alert"] for rule in _rules()})
+
+
+@pytest.fixture(scope="module")
+def program() -> pathlib.Path:
+    return promtool.find_or_fetch()
+
+
+def _promtool(program: pathlib.Path, *words: str) -> None:
+    done = subprocess.run([str(program), *words], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_valid(program: pathlib.Path) -> None:
+    """promtool finds nothing wrong with them, nor anything to warn of."""
+    _promtool(program, "check", "rules", "--lint=all", "--lint-fatal", str(RULES))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_fires_and_is_silent_when_it_should(program: pathlib.Path, alert: str) -> None:
+    """At the moments that its file names, with labels and texts as they stand there; at least one of each kind."""
+    file = TESTS / f"{alert}.yaml"
+    checks = [check for test in yaml.safe_load(file.read_text())["tests"] for check in test["alert_rule_test"]]
+    assert {check["alertname"] for check in checks} == {alert}
+    assert {bool(check["exp_alerts"]) for check in checks} == {True, False}
+    _promtool(program, "test", "rules", str(file))
+
+
+def test_every_rule_is_seen_to_fire() -> None:
+    """Each pair of alert and severity; and no test is about an alert that does not exist."""
+    seen = set()
+    for file in TESTS.iterdir():
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            for check in test["alert_rule_test"]:
+                seen |= {(check["alertname"], one["exp_labels"]["severity"]) for one in check["exp_alerts"]}
+    assert {(rule["alert"], rule["labels"]["severity"]) for rule in _rules()} == seen
+    assert {file.stem for file in TESTS.iterdir()} == set(ALERTS)
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_a_rule_says_what_a_person_needs(rule: dict[str, Any]) -> None:
+    """Its name, a severity of three, a summary without variables, a description, and the address of its page."""
+    assert re.fullmatch(r"Hostnetwork([A-Z][a-z]+)+", rule["alert"])
+    assert rule["labels"] in [{"severity": severity} for severity in SEVERITIES]
+    notes = rule["annotations"]
+    assert set(notes) == {"summary", "description", "runbook_url"}
+    assert "{{" not in notes["summary"]
+    assert notes["runbook_url"] == f"{_ADDRESS}{rule['alert']}.md"
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_a_rule_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
+    """Every metric and every label in its expression is one of the table in the README."""
+    assert exposed.unknown(rule["expr"]) == set()
+    known = set().union(*exposed.METRICS.values(), {"value"})
+    used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
+    assert used <= known
+
+
+def test_every_alert_has_a_page_and_no_other() -> None:
+    """A page says severity and what is asked, as the rules do, and has the parts that a person looks for."""
+    assert {page.stem for page in PAGES.glob("*.md")} == set(ALERTS)
+    for alert in ALERTS:
+        text = (PAGES / f"{alert}.md").read_text()
+        severities = [rule["labels"]["severity"] for rule in _rules() if rule["alert"] == alert]
+        assert text.startswith(f"# {alert}\n\nSeverity {', '.join(severities)}")
+        headings = [line for line in text.splitlines() if line.startswith("## ")]
+        assert headings == ["## What it means", "## Look", "## What to do", "## When it is no problem"], alert
+
+
+def test_the_index_has_every_alert_and_no_other() -> None:
+    """The table of alerts has name, severities and a link, in the order of the rules."""
+    rows = markdown.table("alerts", markdown.ROOT / "docs" / "howto" / "monitoring.md")
+    expected: dict[str, list[str]] = {}
+    for rule in _rules():
+        expected.setdefault(rule["alert"], []).append(rule["labels"]["severity"])
+    assert [[row[0].strip("| "), row[1].strip()] for row in rows] == [
+        [f"[`{alert}`](alerts/{alert}.md)", ", ".join(severities)] for alert, severities in expected.items()
+    ]
+
+
+def test_the_skew_that_alerts_is_the_skew_that_stops_deletes() -> None:
+    """The number in the rule is that of the clock."""
+    (rule,) = [rule for rule in _rules() if rule["alert"] == "HostnetworkClockSkew"]
+    assert rule["expr"].endswith(f"> {clock.TOLERANCE_SECONDS:g}")

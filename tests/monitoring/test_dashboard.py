@@ -1,0 +1,78 @@
+"""The Grafana dashboard asks for what exists, in PromQL that Prometheus takes, and its panels lie side by side."""
+
+import json
+import pathlib
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from charts import render
+from tests.monitoring import exposed, promtool
+
+DASHBOARD: dict[str, Any] = json.loads((render.MONITORING / "dashboard.json").read_text())
+PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
+# What Grafana puts in the place of its variables.
+_VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*"}
+
+
+def _expression(target: dict[str, Any]) -> str:
+    text: str = target["expr"]
+    for name, value in _VARIABLES.items():
+        text = text.replace(name, value)
+    return text
+
+
+@pytest.mark.parametrize(("title", "target"), QUERIES, ids=lambda one: one if isinstance(one, str) else one["refId"])
+def test_a_query_names_metrics_that_exist(title: str, target: dict[str, Any]) -> None:
+    """Every metric is in the README's table, with every label that is selected, summed by, or in the legend."""
+    assert exposed.unknown(target["expr"]) == set(), title
+    kept = {label for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
+    assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
+
+
+def test_every_query_is_promql(tmp_path: pathlib.Path) -> None:
+    """promtool takes each as the expression of a rule."""
+    rules = [{"record": f"query:{number}", "expr": _expression(target)} for number, (_, target) in enumerate(QUERIES)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = [str(promtool.find_or_fetch()), "check", "rules", "--lint=none", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(QUERIES)} rules found" in done.stdout
+    assert not [rule for rule in rules if "$" in rule["expr"]]
+
+
+def test_every_metric_of_ours_is_on_it() -> None:
+    """None of the table is left out, but the version."""
+    text = " ".join(target["expr"] for _, target in QUERIES)
+    absent = {name for name in exposed.METRICS if name.startswith("hostnetwork_") and not re.search(rf"\b{name}", text)}
+    assert absent == set()
+
+
+def test_variables_are_declared() -> None:
+    """Each variable that a panel uses, and the one that lists namespaces asks for a metric that has them."""
+    declared = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(PANELS))) - {"__rate_interval"}
+    assert used == set(declared)
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", declared["namespace"]["definition"]).groups()  # type: ignore[union-attr]
+    assert label in exposed.METRICS[metric]
+    assert declared["namespace"]["query"]["query"] == declared["namespace"]["definition"]
+
+
+def test_panels_are_told_apart_and_do_not_overlap() -> None:
+    """An id, a title and a description of their own, within the 24 columns, no cell taken twice."""
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
+    assert [panel["title"] for panel in PANELS if not panel["description"].endswith(".")] == []
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in DASHBOARD["panels"])
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) == 23
