@@ -1,0 +1,40 @@
+"""docs/howto/exceptions-for-agents.md: shows the exceptions of tests/samples, the smallest by tests/e2e."""
+
+import re
+
+from hostnetwork_operator.api import policy
+from tests.docs import markdown
+from tests.e2e import agents
+
+PAGE = markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md"
+_FILE = re.compile(r"<!-- file: (?P<path>\S+) -->\n```yaml\n(?P<text>.*?)```\n", re.DOTALL)
+FOR_PEOPLE = {"tcpdump", "node-debug"}
+
+
+def test_the_page_shows_every_exception_of_an_agent_word_for_word() -> None:
+    """Each block is the file that it names, and every file but those for people has a block."""
+    shown = {match["path"]: match["text"] for match in _FILE.finditer(PAGE.read_text())}
+    files = {
+        str(path.relative_to(markdown.ROOT)): path.read_text()
+        for path in (agents.SAMPLES / "exceptions").glob("*.yaml")
+        if path.stem not in FOR_PEOPLE
+    }
+    assert shown == files
+    assert PAGE.read_text().count("```yaml") == len(shown)
+
+
+def test_every_agent_has_a_namespace_of_its_own() -> None:
+    """No two share one, none is exempt, and no sample says in which it is."""
+    spaces = []
+    for name in agents.NAMES:
+        sample = agents.Sample.read(name, "2027-01-31T00:00:00Z")
+        spaces.append(sample.exception["metadata"]["namespace"])
+        assert not any("namespace" in body["metadata"] for body in sample.objects), name
+    exempt = policy.PolicySpec.model_fields["exempt_namespaces"].get_default(call_default_factory=True)
+    assert len(set(spaces)) == len(spaces)
+    assert set(spaces) & set(exempt) == set()
+
+
+def test_a_sample_without_an_exception_is_one_that_should_have_none() -> None:
+    """The ordinary application, and the one that uses the node's network by mistake."""
+    assert {path.stem for path in agents.SAMPLES.glob("*.yaml")} - set(agents.NAMES) == {"web", "by-mistake"}

@@ -1,0 +1,78 @@
+"""The samples of tests/samples that have an exception in tests/samples/exceptions, and what is less than it."""
+
+import copy
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any, Self
+
+import yaml
+
+SAMPLES = pathlib.Path(__file__).parent.parent / "samples"
+# node-debug has no manifest: kubectl debug makes its pod.
+NAMES = tuple(sorted({path.stem for path in (SAMPLES / "exceptions").glob("*.yaml")} - {"node-debug"}))
+OTHER_IMAGE = "registry.example.com/other:1"
+_STRICTER = {"privileged": "baseline", "baseline": "restricted"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A workload with what it needs (a service account), and the exception that is shown for it."""
+
+    objects: tuple[dict[str, Any], ...]
+    exception: dict[str, Any]
+
+    @classmethod
+    def read(cls, name: str, expiry: str) -> Self:
+        """The two files of that name; `expiry`, `…Z`, where the exception wants one filled in."""
+        objects = tuple(yaml.safe_load_all((SAMPLES / f"{name}.yaml").read_text()))
+        text = (SAMPLES / "exceptions" / f"{name}.yaml").read_text()
+        return cls(objects, yaml.safe_load(text.replace("$EXPIRY", expiry)))
+
+    @property
+    def workload(self) -> dict[str, Any]:
+        return self.objects[-1]
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """A pod as the workload's controller makes it."""
+        kind, spec = self.workload["kind"], self.workload.get("spec", {})
+        if kind == "Pod":
+            return self.workload
+        template = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec)["template"]
+        return {"metadata": {"generateName": "sample-", **template["metadata"]}, "spec": template["spec"]}
+
+
+def smaller(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every exception that grants a little less than that of `sample`, each with what was taken away.
+
+    A list that may not be empty names something else instead.
+    """
+    spec = sample.exception["spec"]
+    mounted = [volume["hostPath"]["path"] for volume in sample.pod["spec"].get("volumes", []) if "hostPath" in volume]
+    for field, instead in (("hostNamespaces", ["IPC"]), ("images", [OTHER_IMAGE]), ("capabilities", [])):
+        given = spec.get(field, ["Network"] if field == "hostNamespaces" else [])
+        for one in given:
+            yield f"{field} without {one}", {**spec, field: [other for other in given if other != one] or instead}
+    if spec.get("privileged"):
+        yield "not privileged", {**spec, "privileged": False}
+    for number, path in enumerate(spec.get("hostPaths", [])):
+        where = path["path"]
+        yield f"hostPaths without {where}", _with_path(spec, number)
+        prefix = where.rstrip("/") + "/"
+        inside = [{**path, "path": other} for other in mounted if other.startswith(prefix)]
+        narrower = [{**path, "path": f"{prefix}less"}] if where in mounted else inside
+        yield f"hostPaths with less of {where}", _with_path(spec, number, *narrower)
+        if not path["readOnly"]:
+            yield f"hostPaths with {where} read-only", _with_path(spec, number, {**path, "readOnly": True})
+    level = spec.get("podSecurityLevel", "baseline")
+    # A privileged container cannot meet restricted, and the API refuses who asks for both.
+    if level in _STRICTER and not (spec.get("privileged") and level == "baseline"):
+        yield f"podSecurityLevel {_STRICTER[level]}", {**spec, "podSecurityLevel": _STRICTER[level]}
+    yield "another service account", {**spec, "serviceAccountName": "another"}
+
+
+def _with_path(spec: dict[str, Any], number: int, *instead: dict[str, Any]) -> dict[str, Any]:
+    changed = copy.deepcopy(spec)
+    changed["hostPaths"][number : number + 1] = instead
+    return changed
