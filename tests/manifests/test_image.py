@@ -159,6 +159,12 @@ def test_a_wrong_setting_is_named_and_ends_with_2(python: pathlib.Path) -> None:
     assert done.stderr.endswith("got 'http'\n")
 
 
+def test_a_service_beside_the_operator_gives_it_no_settings() -> None:
+    """For each Service of its namespace a kubelet sets variables, some with our prefix: the Deployment says not to."""
+    deployment = yaml.safe_load((ROOT / "manifests" / "base" / "deployment.yaml").read_text())
+    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_nothing_of_the_development_tools_is_installed(python: pathlib.Path) -> None:
     """The runtime dependencies suffice: the whole package can be imported without the extra `dev`."""
     code = (

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
 _PAUSE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
+_IDENTITY: Any = "hostnetwork-operator"  # kopf does not export the type of it
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
 
 
@@ -124,6 +125,8 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
                 settings=handlers.settings(),
                 clusterwide=True,
                 standalone=True,
+                # Nobody reads it without peers; left out, kopf asks for the user's name, and the image's user has none.
+                identity=_IDENTITY,
                 stop_flag=ending,
             )
             if not lists.recovered.is_set():
@@ -154,13 +157,14 @@ def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:
     async def login(**_: object) -> kopf.ConnectionInfo:
         settings = api.configuration
         token = (await settings.auth_settings()).get("BearerToken")
-        value = str(token["value"]) if token else ""
+        # "Bearer …" from a kubeconfig, "bearer …" from a service account's volume.
+        value = str(token["value"]).partition(" ")[2] if token else ""
         return kopf.ConnectionInfo(
             server=settings.host,
             ca_path=settings.ssl_ca_cert,
             insecure=not settings.verify_ssl,
             scheme="Bearer" if value else None,
-            token=value.removeprefix("Bearer ") or None,
+            token=value or None,
             certificate_path=settings.cert_file,
             private_key_path=settings.key_file,
             expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with its own
