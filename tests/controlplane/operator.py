@@ -44,12 +44,13 @@ class OperatorProcess:
         environment: dict[str, str] | None = None,
         detached: bool = False,
         server: str | None = None,
+        command: list[str] | None = None,
     ) -> None:
         self._cluster = running
         self._server = server
         self.port = cluster.free_ports(1)[0]
         self._environment = environment or {}
-        command = [sys.executable, "-m", "hostnetwork_operator"]
+        command = command or [sys.executable, "-m", "hostnetwork_operator"]
         self._component = processes.Component(name, command, running.directory, detached)
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:

@@ -53,6 +53,11 @@ class Component:
         if self._process is not None:
             self._process.wait()
 
+    def wait(self, deadline_seconds: float) -> int:
+        """The exit status. Raises subprocess.TimeoutExpired."""
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.wait(timeout=deadline_seconds)
+
     def stop(self, deadline_seconds: float = 10) -> int | None:
         """SIGTERM, SIGKILL after the deadline; the exit status."""
         if self._process is None:

@@ -1,0 +1,63 @@
+"""Builds the Dockerfile of this checkout, with the package index that this machine's pip is configured with."""
+
+import ast
+import configparser
+import json
+import pathlib
+import sys
+from dataclasses import dataclass
+
+from tests.controlplane import operator
+from tests.image import base
+
+_CONFIG = "/etc/pip.conf"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a container runtime knows of it: its file system unpacked, and its configuration."""
+
+    root: pathlib.Path
+    environment: dict[str, str]
+    command: tuple[str, ...]
+    user: str
+
+
+def build(directory: pathlib.Path) -> Image:
+    """The image, in a storage of its own in `directory`. Raises base.ImageError."""
+    base.install_tools()
+    buildah = base.Buildah(directory)
+    words = ["--quiet", "--network=host", "--layers=false", f"--build-arg=BASE={base.find_or_make()}"]
+    words += [f"--volume={source}:{target}:ro" for source, target in _pip(directory).items()]
+    name = buildah("build", *words, str(operator.ROOT)).splitlines()[-1]
+    container = buildah("from", name)
+    (root,) = buildah("mount", container).splitlines()
+    config = json.loads(buildah("inspect", "--type=image", name))["OCIv1"]["config"]
+    return Image(
+        pathlib.Path(root),
+        dict(setting.split("=", 1) for setting in config["Env"]),
+        tuple(config["Entrypoint"]),
+        config["User"],
+    )
+
+
+def _pip(directory: pathlib.Path) -> dict[str, str]:
+    """Paths here and where the build sees them: one pip.conf of all that pip goes by here, and what it names."""
+    listed = base.run([sys.executable, "-m", "pip", "config", "list"])
+    config = configparser.ConfigParser(interpolation=None)
+    config.add_section("global")
+    seen = {}
+    # The environment goes before every file.
+    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
+        name, _, value = line.partition("=")
+        section, _, option = name.rpartition(".")
+        where = "global" if section == ":env:" else section
+        if not config.has_section(where):
+            config.add_section(where)
+        config.set(where, option, text := str(ast.literal_eval(value)))
+        if pathlib.Path(text).is_absolute() and pathlib.Path(text).exists():
+            seen[text] = text
+    path = directory / "pip.conf"
+    with path.open("w") as file:
+        config.write(file)
+    return {str(path): _CONFIG, **seen}

@@ -1,0 +1,123 @@
+"""The operator in its image as the Deployment has it run: its user, no capability, nothing to write to, as process 1.
+
+The container is made of the kernel's own parts by `unshare` and `setpriv`, since a container runtime may not be had
+where the tests run. Not as on a node: the network is this machine's, where the control plane listens on localhost, and
+there is no seccomp filter and no memory limit.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+from typing import Any, Self
+
+import yaml
+
+from tests.controlplane import cluster, operator
+from tests.image import base, build
+
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+# $1 the image's file system, $2 the service account's volume, $3 the user, then the command.
+_ENTER = f"""
+root=$1 volume=$2 user=$3; shift 3
+mount --bind "$root" "$root"
+mkdir -p "$root/$(chroot "$root" readlink -m {_ACCOUNT})"
+mount --bind "$volume" "$root/$(chroot "$root" readlink -m {_ACCOUNT})"
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755,size=64k dev "$root/dev"
+for device in null zero full random urandom; do
+  : > "$root/dev/$device"
+  mount --bind "/dev/$device" "$root/dev/$device"
+done
+mount -o remount,bind,ro "$root"
+exec unshare --root="$root" --wd=/ setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs \
+  --inh-caps=-all --bounding-set=-all --pdeathsig=KILL "$@"
+"""
+
+
+def deployed() -> dict[str, Any]:
+    """The pod of manifests/base/deployment.yaml."""
+    manifest = yaml.safe_load((operator.ROOT / "manifests" / "base" / "deployment.yaml").read_text())
+    pod: dict[str, Any] = manifest["spec"]["template"]["spec"]
+    return pod
+
+
+def _links() -> dict[str, str]:
+    """What a kubelet sets for a Service `hostnetwork-metrics` beside the Deployment, unless that says not to."""
+    return {} if deployed().get("enableServiceLinks") is False else {"HOSTNETWORK_METRICS_PORT": "tcp://10.96.0.7:8080"}
+
+
+def check() -> None:
+    """Raises base.ImageError where no container can be made."""
+    try:
+        base.run(["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"])
+    except (base.ImageError, FileNotFoundError) as error:
+        raise base.ImageError(f"{error}\nmounts are refused here; run the tests on a machine of their own") from error
+
+
+class Container(operator.OperatorProcess):
+    """The image's command, with the service account's volume and environment as a kubelet gives them."""
+
+    def __init__(self, running: cluster.Cluster, image: build.Image) -> None:
+        self._image = image
+        self._volume = running.directory / "serviceaccount"
+        super().__init__(running, name="container", command=self._entered(*image.command))
+
+    def _entered(self, *words: str) -> list[str]:
+        user = str(deployed()["securityContext"]["runAsUser"])
+        alone = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        return [*alone, "sh", "-euc", _ENTER, "sh", str(self._image.root), str(self._volume), user, *words]
+
+    def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
+        """As the pod is started: the token and the address of the API server, no kubeconfig."""
+        assert kubeconfig is None, "a container gets its token from its volume"
+        self._write_volume()
+        port = {"HOSTNETWORK_ADDRESS": "127.0.0.1", "HOSTNETWORK_PORT": str(self.port)}
+        self._component.start({**self._given(), **port})
+        if ready:
+            self._cluster.wait("the operator in its container", self._answering)
+        return self
+
+    def _given(self) -> dict[str, str]:
+        address = {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self._cluster.ports.apiserver),
+        }
+        return {**self._image.environment, **address, **_links()}
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another command beside it, in a container of the same kind."""
+        self._write_volume()
+        command = self._entered(*words)
+        return subprocess.run(command, env=self._given(), capture_output=True, text=True, timeout=120, check=False)
+
+    def _write_volume(self) -> None:
+        kubeconfig = self._cluster.service_account(operator.NAMESPACE, operator.ACCOUNT)
+        token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+        shutil.rmtree(self._volume, ignore_errors=True)
+        self._volume.mkdir()
+        authority = self._cluster.authority.certificate_path.read_text()
+        for name, text in (("token", token), ("ca.crt", authority), ("namespace", operator.NAMESPACE)):
+            path = self._volume / name
+            path.touch(mode=0o600)
+            path.write_text(text)
+            user = deployed()["securityContext"]["runAsUser"]
+            os.chown(path, user, user)
+
+    @property
+    def pid(self) -> int:
+        """As seen from outside; inside it is 1."""
+        outer = super().pid
+        return int(pathlib.Path(f"/proc/{outer}/task/{outer}/children").read_text())
+
+    def stop(self) -> int | None:
+        """As a kubelet does: SIGTERM to process 1, SIGKILL after the pod's grace period; its exit status."""
+        if not self.running():
+            return None
+        os.kill(self.pid, signal.SIGTERM)
+        try:
+            return self._component.wait(deployed()["terminationGracePeriodSeconds"])
+        except subprocess.TimeoutExpired:
+            self._component.kill()
+            raise

@@ -1,0 +1,103 @@
+"""The image does the operator's main job where it may write nothing and has no right but its service account's."""
+
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controlplane import cluster, operator
+from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
+from tests.image import build, container
+
+USER = 65532
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[build.Image]:
+    if os.getuid() != 0:
+        pytest.skip("building and starting a container needs root; run it once with sudo, or in CI")
+    container.check()
+    with tempfile.TemporaryDirectory(prefix="hno-image-") as directory:
+        yield build.build(pathlib.Path(directory))
+
+
+@pytest.fixture(scope="module")
+def world(image: build.Image) -> Iterator[World]:
+    """overlays/enforce as the README says, a pod from before in namespace `legacy`; the operator is its container."""
+    with cluster.Cluster(audit=True) as running:
+        operator.install(running, "enforce")
+        world = World(running)
+        world.operator = container.Container(running, image)
+        yield world
+        world.operator.stop()
+
+
+def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
+    """Its user is the Deployment's, and the Deployment changes neither command nor environment."""
+    pod = container.deployed()
+    (only,) = pod["containers"]
+    assert (
+        image.user
+        == f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+        == f"{USER}:{USER}"
+    )
+    assert not {"command", "args", "env", "volumeMounts"} & set(only)
+    assert only["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_nothing_can_be_written(world: World) -> None:
+    """Not even by the directories that are usually open to everybody."""
+    code = "import os, sys; print([name for name in sys.argv[1:] if os.access(name, os.W_OK)])"
+    places = ["/", "/tmp", "/var/tmp", "/run", "/dev", "/opt/venv", "/root", "/home"]
+    done = world.operator.run("python", "-c", code, *places)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+def test_the_main_job_from_a_container(world: World) -> None:
+    """It flags the pod from before, enforces a namespace, grants an exception, and ends within its grace period."""
+    legacy = world.namespace(deny=False, old=True)
+    world.pod(legacy, "from-before").expect(201)
+    since = world.now()
+    world.operator.start()
+    _is_shut_in(world.operator.pid)
+    assert (world.operator.probe("/healthz"), world.operator.probe("/readyz")) == (200, 200)
+    world.until("the pod from before is flagged", lambda: world.verdict(legacy, "from-before") == "Uncovered")
+    assert world.labels(legacy)[f"{LABEL}/enforcement"] == "Held"
+    world.until("the policies have settled", lambda: (world.now() - since).total_seconds() > 6)
+    payments = world.namespace()
+    assert world.pod(payments).status == 403
+    world.granted_pod(payments)
+    assert world.labels(payments)[PSA] == "privileged"
+    writers = {event["objectRef"]["resource"] for event in world.writes()}
+    assert {"namespaces", "pods", "hostnetworkexceptions", "events"} <= writers
+    assert world.operator.stop() == 0
+    assert {"namespaces", "pods", "hostnetworkexceptions"} <= _watched(world)
+    lines = [json.loads(line) for line in world.operator.log.read_text().splitlines()]
+    assert [line["event"] for line in lines if line["level"] != "info"] == []
+
+
+def _watched(world: World) -> set[str]:
+    """What the API server let the operator watch."""
+    events = [event for event in world.cluster.audit_events() if event["user"]["username"] == OPERATOR]
+    return {
+        event["objectRef"]["resource"]
+        for event in events
+        if event["verb"] == "watch" and event.get("responseStatus", {}).get("code") == 200
+    }
+
+
+def _is_shut_in(pid: int) -> None:
+    """By what the kernel says of the process, not by what it was started with."""
+    said = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert (said["Uid"], said["Gid"], said["Groups"].strip()) == ("\t".join([str(USER)] * 4),) * 2 + ("",)
+    assert {said[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (said["NoNewPrivs"], said["NSpid"].split()[-1]) == ("1", "1")
+    root = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    assert [words[5].split(",")[0] for words in root if words[4] == "/"] == ["ro"]
