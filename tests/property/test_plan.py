@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from hostnetwork_operator.api import conditions, exception, labels, policy
+from hostnetwork_operator.api import conditions, exception, labels, policy, report
 from hostnetwork_operator.decide import coverage, effects, findings, plan, snapshot
 from tests.property import cluster, strategies
 from tests.unit import builders
@@ -249,7 +249,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     # 65 exceptions are in the unit tests: too many to draw by chance.
     ready = set(conditions.Ready) - {conditions.Ready.GRANT_TOO_LARGE}
     wanted = {*labels.Verdict, *ready, *labels.Enforcement, None, *actions, "deletes", "two writes"}
-    wanted |= {(rule, result) for rule in findings.RULES for result in (findings.Result.PASS, findings.Result.WARN)}
+    wanted |= {(rule, result) for rule in findings.RULES for result in (report.Result.PASS, report.Result.WARN)}
     assert set() == {str(one) for one in wanted if not reached[one]}
 
 

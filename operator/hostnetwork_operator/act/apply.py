@@ -5,14 +5,13 @@ namespace is judged again. Flags and deletes do not rest on it.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods
+from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods, reports
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
-Note = Callable[[store.Kind, Mapping[str, Any]], None]
 _DONE: Final = "done"
 _PRESSING: Final = (effects.WriteNamespace, effects.DeletePod)
 
@@ -27,13 +26,15 @@ class Outcome:
 
 
 class Application:
-    """One plan being carried out. `note` is given every object as it is after a write of ours."""
+    """One plan being carried out. `kept` is given every object as it is after a write of ours."""
 
-    def __init__(self, api: gateway.Gateway, seen: snapshot.NamespaceSnapshot, clock: live.Clock, note: Note) -> None:
+    def __init__(
+        self, api: gateway.Gateway, seen: snapshot.NamespaceSnapshot, clock: live.Clock, kept: store.Store
+    ) -> None:
         self._api = api
         self._seen = seen
         self._clock = clock
-        self._note = note
+        self._kept = kept
         self._version = seen.namespace.resource_version
         self.namespace_written = True  # as far as the plan asked for it
         self.outcomes: list[Outcome] = []
@@ -75,14 +76,14 @@ class Application:
                 body = await namespaces.write(self._api, effect, self._version)
                 self._version = body["metadata"]["resourceVersion"]
                 self.untold += effect.told
-                self._note(store.Kind.NAMESPACE, body)
+                self._kept.put(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
                 if pod is None:
                     return "gone"
-                self._note(store.Kind.POD, pod)
+                self._kept.put(store.Kind.POD, pod)
             case effects.WriteExceptionStatus():
-                self._note(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
+                self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
                 return _DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
             case effects.DeletePod():
@@ -90,4 +91,8 @@ class Application:
                 if made.word is pods.Deletion.DELETED:
                     self.untold += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
                 return made.word.value
+            case effects.WriteReport():
+                return (await reports.write(self._api, effect, self._kept)).value
+            case effects.DeleteReport():
+                return (await reports.delete(self._api, effect, self._kept)).value
         return _DONE

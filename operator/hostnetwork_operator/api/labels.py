@@ -7,6 +7,7 @@ GROUP: Final = "hostnetwork-operator.github.io"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 MANAGER: Final = "hostnetwork-operator"  # field manager, event source, service account, Deployment
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"  # on reports, https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 SYSTEM_NAMESPACE: Final = "hostnetwork-system"
 OPERATOR_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{MANAGER}"
 

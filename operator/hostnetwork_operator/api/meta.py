@@ -1,11 +1,21 @@
 """The part of Kubernetes' object metadata that decisions read."""
 
 import datetime
-from typing import Any
+import re
+from typing import Any, Final
 
 from pydantic import Field, field_validator
 
 from hostnetwork_operator.api import fields
+
+# RFC 1123 subdomain: what the API server takes for the name of most objects.
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_LIMIT: Final = 253
+
+
+def is_name(text: str) -> bool:
+    """Whether an object can have this name. Whoever makes a pod writes what he likes as its owner: also a path."""
+    return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
 
 
 class ManagedFields(fields.Model):

@@ -6,11 +6,11 @@ import dataclasses
 import datetime
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hostnetwork_operator import clock, logs, metrics
-from hostnetwork_operator.act import apply, gateway, policies
+from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import workqueue
 from hostnetwork_operator.decide import effects, gate, plan, snapshot
@@ -37,6 +37,7 @@ class Operator:
         self.plans: dict[str, plan.NamespacePlan] = {}
         self._gates: dict[str, snapshot.GateAnswer] = {}
         self._doubted: set[str] = set()  # namespaces whose pods are to be listed
+        self._tops: dict[str, dict[snapshot.Reference, snapshot.Reference | None]] = {}
         self._untold: dict[str, list[effects.EmitEvent]] = {}
         self._policy_changed = asyncio.Event()
         measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock.skew_seconds))
@@ -93,11 +94,12 @@ class Operator:
     async def reconcile(self, name: str) -> None:
         """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
         started = time.monotonic()
-        unlisted = await self._list_doubted(name)
+        trouble = await self._list_doubted(name)
         seen = self._snapshot(name)
         if seen is None:
             self._doubted.discard(name)
             self._untold.pop(name, None)
+            self._tops.pop(name, None)
             self.plans.pop(name, None)
             self._gates.pop(name, None)
             self.queue.forget(name)
@@ -110,10 +112,10 @@ class Operator:
         seen, made = planned
         if made.enforcement is not labels.Enforcement.HELD:
             self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
-        applying = apply.Application(self.api, seen, self.clock, self._note)
+        applying = apply.Application(self.api, seen, self.clock, self.store)
         await applying.press(made)
         untold = [*self._untold.pop(name, ()), *applying.untold]
-        if unlisted is None and made.relist is not None and made.relist <= self.clock.now():
+        if trouble is None and made.relist is not None and made.relist <= self.clock.now():
             # What is to be told may be of pods that are gone, or not of all.
             self._untold[name] = untold
             self._doubt(name)
@@ -123,6 +125,7 @@ class Operator:
             self.queue.defer(name)
         else:
             await applying.tell(made, untold)
+            trouble = trouble or await self._look_up(name, made.owners)
         outcomes = applying.outcomes
         self._show(name, made if applying.namespace_written else plan.unchanged(made))
         self._count(outcomes)
@@ -134,7 +137,8 @@ class Operator:
             self.queue.add_after(name, (made.relist - self.clock.now()).total_seconds() + _EARLY_SECONDS)
         if _vanishing(outcomes) & {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}:
             self._doubt(name)  # nothing else will tell
-        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), unlisted)
+        self._heed(name, outcomes)
+        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), trouble)
         if failed is not None:
             raise failed
         self.queue.forget(name)
@@ -162,7 +166,12 @@ class Operator:
         seen = self.store.snapshot(name)
         if seen is None:
             return None
-        return dataclasses.replace(seen, gate=self._gates.get(name), clock_trusted=self.clock.trusted())
+        return dataclasses.replace(
+            seen,
+            gate=self._gates.get(name),
+            clock_trusted=self.clock.trusted(),
+            tops=dict(self._tops.get(name, {})),
+        )
 
     async def _planned(
         self, seen: snapshot.NamespaceSnapshot
@@ -204,8 +213,30 @@ class Operator:
         self._doubted.discard(name)
         return None
 
-    def _note(self, kind: store.Kind, body: Mapping[str, Any]) -> None:
-        self.store.put(kind, body)
+    def forget_tops(self) -> None:
+        """Has owners looked up again: a ReplicaSet can be given to another Deployment."""
+        self._tops.clear()
+
+    async def _look_up(self, name: str, owners: Sequence[snapshot.Reference]) -> gateway.ApiError | None:
+        """Asks who is at the top, and has the namespace judged by that; why it could not be asked."""
+        for owner in owners:
+            try:
+                top = await live.top_of(self.api, owner)
+            except gateway.ApiError as error:
+                if error.status not in {403, 404}:
+                    return error
+                top = owner if error.status == 403 else None  # no right to ask: the owner is what is known
+            self._tops.setdefault(name, {})[owner] = top
+            self.queue.add(name)
+        return None
+
+    def _heed(self, name: str, outcomes: list[apply.Outcome]) -> None:
+        """A report that was gone is to be made anew if it is wanted still; a kind that is gone concerns everybody."""
+        words = {outcome.word for outcome in outcomes if isinstance(outcome.effect, effects.WriteReport)}
+        if reports.Outcome.GONE in words:
+            self.queue.add(name)
+        if reports.Outcome.UNSERVED in words:
+            self.everything()
 
     async def _come_back(self, name: str, moment: datetime.datetime) -> None:
         """Has the namespace judged at `moment`. Where that may be past already, the API server is asked for the time:

@@ -46,12 +46,15 @@ class Resync:
         for kind in _ORDER:
             while not await self._list(kind):  # noqa: ASYNC110 - a retry, there is nothing to be told by
                 await asyncio.sleep(_PAUSE_SECONDS)
+        await self._list_reports()
         self._core.everything()
 
     async def keep(self) -> None:
         """Each kind at its interval, until cancelled. The long list of every pod holds no other up."""
         await asyncio.gather(
-            self._keep(_WATCHED, _PAUSE_SECONDS), self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS)
+            self._keep(_WATCHED, _PAUSE_SECONDS),
+            self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS),
+            self._keep_reports(),
         )
 
     async def _keep(self, kinds: Sequence[store.Kind], pause: float) -> None:
@@ -61,6 +64,34 @@ class Resync:
             for kind in kinds:
                 if now - self._when[kind] >= self._interval(kind) or kind in self.trouble:
                     await self._list(kind)
+
+    async def _keep_reports(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            await self._list_reports()
+
+    async def _list_reports(self) -> None:
+        """Which kind of report is served, and which of ours stand. Nothing but reports waits for it."""
+        kept, touched = self._core.store, set[str]()
+        before, failed = kept.report_kind(), False
+        for kind in store.REPORTS:
+            try:
+                touched |= await live.fill(self._core.api, kept, kind, self._core.clock)
+                kept.serves(kind)
+            except gateway.ApiError as error:
+                if error.status == 404:
+                    touched |= kept.serves_not(kind)
+                    continue
+                failed = True  # so it stays as it was, or unknown
+                logs.log(_log, logging.WARNING, "list-failed", kind=kind.value, error=_explained(kind, error))
+        self._core.forget_tops()
+        if not failed:
+            self._core.metrics.resync.labels("reports").set(self._core.clock.now().timestamp())
+        if before != (after := kept.report_kind()):
+            logs.log(_log, logging.INFO, "reports", api=after.api_version if after else "none")
+            self._core.everything()
+        for name in touched:
+            self._core.queue.add(name)
 
     async def refresh(self) -> None:
         """Every watched kind once, without waiting for what cannot be listed."""

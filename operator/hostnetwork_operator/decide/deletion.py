@@ -4,16 +4,10 @@ It says so from a snapshot; whoever carries it out looks at pod and exceptions a
 """
 
 import datetime
-import re
 from collections.abc import Sequence
-from typing import Final
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import labels, meta
 from hostnetwork_operator.decide import coverage, effects, messages, snapshot, status
-
-# RFC 1123 subdomain: what the API server takes for the name of a Job.
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAME_LIMIT: Final = 253
 
 
 def deletes(
@@ -66,8 +60,8 @@ def _grace_seconds(verdict: coverage.PodVerdict) -> int:
 
 
 def _job_of(pod: snapshot.Pod) -> snapshot.Reference | None:
-    """The Job that a pod claims as its own. Whoever makes a pod writes there what he likes: also a path elsewhere."""
+    """The Job that a pod claims as its own."""
     owner = pod.owner
     if owner is None or (owner.api_version, owner.kind) != ("batch/v1", "Job"):
         return None
-    return owner if len(owner.name) <= _NAME_LIMIT and _NAME.fullmatch(owner.name) else None
+    return owner if meta.is_name(owner.name) else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.api import exception, labels, report
 from hostnetwork_operator.decide import snapshot
 
 
@@ -77,4 +77,21 @@ class DeletePod:
     told_of_owner: tuple[EmitEvent, ...] = ()  # once it is done, and whatever owns it has stayed
 
 
-Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """A report of this kind, over the one that has this uid or, where it is '', as a new object."""
+
+    kind: report.Kind
+    report: report.Report
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReport:
+    """A report of ours, of either kind."""
+
+    kind: report.Kind
+    subject: snapshot.Reference
+
+
+Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod | WriteReport | DeleteReport

@@ -5,35 +5,17 @@ policy's settings, the cluster's version and the time. Each rule has a page in d
 """
 
 import datetime
-import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator.api import exception, fields, grant, labels, policy
+from hostnetwork_operator.api.report import Result, Severity
 from hostnetwork_operator.decide import coverage, snapshot, validity
 
 # How long a pod has been covered before what it does not use counts: a rollout brings the others in meanwhile.
 _SETTLED: Final = datetime.timedelta(minutes=10)
 _NAMED: Final = 3  # things named in a sentence
-
-
-class Result(enum.StrEnum):
-    """The result words of a report (https://openreports.io)."""
-
-    PASS = "pass"  # noqa: S105 - a word, no password
-    FAIL = "fail"
-    WARN = "warn"
-    ERROR = "error"
-    SKIP = "skip"
-
-
-class Severity(enum.StrEnum):
-    """The severities of a report."""
-
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,18 +44,24 @@ def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
     return snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, _EXCEPTION_API)
 
 
-def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """On the pod and on its owner, when its verdict label changes."""
+def verdict_text(verdict: coverage.PodVerdict) -> str:
+    """What a pod does, why it is judged so, and what to do: to be put behind `a pod` or its name."""
     pod = verdict.pod
-    reason = _VERDICT_REASONS[verdict.verdict]
-    normal = verdict.verdict in {labels.Verdict.COVERED, labels.Verdict.STATIC}
-    shared = ", ".join(sorted(pod.host_namespaces))
-    text = f"shares {shared} of its node: {verdict.why}"
+    text = f"shares {', '.join(sorted(pod.host_namespaces))} of its node: {verdict.why}"
     if verdict.verdict is labels.Verdict.UNCOVERED:
         text += (
             f"; remove it from the pod, or ask for a HostNetworkException for service account"
             f" {pod.service_account!r} (kubectl explain hne.spec)"
         )
+    return text
+
+
+def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
+    """On the pod and on its owner, when its verdict label changes."""
+    pod = verdict.pod
+    reason = _VERDICT_REASONS[verdict.verdict]
+    normal = verdict.verdict in {labels.Verdict.COVERED, labels.Verdict.STATIC}
+    text = verdict_text(verdict)
     key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
     on_pod = _event(pod.reference, reason, text, key, normal=normal)
     if pod.owner is None or pod.mirror:  # a mirror pod's owner is its Node

@@ -19,6 +19,7 @@ from hostnetwork_operator.decide import (
     grants,
     level,
     messages,
+    report,
     snapshot,
     status,
     validity,
@@ -38,7 +39,7 @@ class NamespacePlan:
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
-    not wait for that, the rest does.
+    not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again.
     """
 
     namespace: snapshot.Namespace
@@ -53,6 +54,7 @@ class NamespacePlan:
     next_check: datetime.datetime | None = None
     relist: datetime.datetime | None = None
     ask: labels.Level | None = None
+    owners: tuple[snapshot.Reference, ...] = ()
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
@@ -86,12 +88,14 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         *writes[1:],
         *_flags(verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes}),
         *_statuses(seen, made, decision, now),
+        *report.changes(seen, verdicts, found, exempt=settings.exempt),
     )
     return replace(
         made,
         effects=doing,
         next_check=_next_check(seen, made, decision, now),
         relist=_relist(seen, standings, doing, now),
+        owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, grant, policy
+from hostnetwork_operator.api import exception, grant, policy, report
 from hostnetwork_operator.api import labels as names
 
 # A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
@@ -226,6 +226,17 @@ class GateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """A report of ours as it stands, of either kind; `digest` is of all that we write in it."""
+
+    kind: report.Kind
+    name: str
+    uid: str
+    owner_kind: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceSnapshot:
     """Everything that the plan for one namespace depends on, besides the time."""
 
@@ -240,3 +251,7 @@ class NamespaceSnapshot:
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     clock_trusted: bool = True
     kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked
+    report_kind: report.Kind | None = None  # which is written; None: none is served, or that could not be told
+    reports: tuple[Report, ...] = ()
+    # Of a ReplicaSet or Job that a pod names as its owner: whose that is, itself if nobody's, None if there is none.
+    tops: Mapping[Reference, Reference | None] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, snapshot, validity
 
 SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
@@ -19,10 +20,10 @@ _SHOWN: Final = {
     findings.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
     findings.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
 }
-_REVIEWED: Final[dict[findings.Result, tuple[_Word, str]]] = {
-    findings.Result.WARN: ("True", "Overdue"),
-    findings.Result.PASS: ("False", "Reviewed"),
-    findings.Result.SKIP: ("Unknown", "VersionNotSaid"),
+_REVIEWED: Final[dict[Result, tuple[_Word, str]]] = {
+    Result.WARN: ("True", "Overdue"),
+    Result.PASS: ("False", "Reviewed"),
+    Result.SKIP: ("Unknown", "VersionNotSaid"),
 }
 
 
@@ -115,7 +116,7 @@ def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> 
         if conditions.find(standing.exception.status.conditions, kind.REVIEW_DUE) is not None:
             made.append((kind.REVIEW_DUE, "False", "Ended", "it has ended"))
     for finding in found:
-        if finding.result is findings.Result.ERROR:
+        if finding.result is Result.ERROR:
             continue
         if finding.rule is findings.EXPIRING:
             reason = "EndsSoon" if finding.warns else "NotSoon"

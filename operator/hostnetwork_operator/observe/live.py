@@ -13,6 +13,7 @@ Body = Mapping[str, Any]
 PAGE: Final = 200  # objects: a page is all of a list that is ever held at once
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 _CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
+_OURS: Final = f"labelSelector={labels.MANAGED_BY.replace('/', '%2F')}%3D{labels.MANAGER}"
 PATHS: Final = {
     store.Kind.POD: "/api/v1/pods?fieldSelector=spec.hostNetwork%3Dtrue",
     store.Kind.EVERY_POD: "/api/v1/pods",
@@ -21,7 +22,9 @@ PATHS: Final = {
     store.Kind.POLICY: f"{_CUSTOM}/{policy.PLURAL}",
     store.Kind.ADMISSION_POLICY: f"{_ADMISSION}/validatingadmissionpolicies",
     store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
+    **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
 }
+_PLURALS: Final = {"ReplicaSet": "replicasets", "Job": "jobs"}
 
 
 class Answer(Protocol):
@@ -85,6 +88,13 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
     if kind is store.Kind.EVERY_POD:
         kept.every_pod_listed(namespace, began)
     return touched
+
+
+async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Reference | None:
+    """Whose a ReplicaSet or Job is; itself if nobody's, None if another has its name."""
+    path = f"/apis/{owner.api_version}/namespaces/{owner.namespace}/{_PLURALS[owner.kind]}/{owner.name}"
+    body = (await reader.get(path)).body
+    return (parse.controller(body) or owner) if body["metadata"]["uid"] == owner.uid else None
 
 
 async def again(

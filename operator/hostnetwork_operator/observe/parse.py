@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pydantic
 
-from hostnetwork_operator.api import exception, fingerprint, grant, labels, policy
+from hostnetwork_operator.api import exception, fingerprint, grant, labels, policy, report
 from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
@@ -253,6 +253,18 @@ def host_network_policy(body: Body) -> snapshot.PolicyObject:
     return snapshot.PolicyObject(
         meta["uid"], meta["resourceVersion"], int(meta.get("generation", 0)), status, spec, mistake
     )
+
+
+def standing_report(body: Body, kind: report.Kind) -> snapshot.Report:
+    """A report as it stands."""
+    meta = body["metadata"]
+    owner: Body = next(iter(meta.get("ownerReferences") or ()), {})
+    return snapshot.Report(kind, meta["name"], meta["uid"], owner.get("kind", ""), report.digest(body))
+
+
+def controller(body: Body) -> snapshot.Reference | None:
+    """Whoever controls an object, as that says itself."""
+    return _controller(body["metadata"])
 
 
 def admission_policy(body: Body) -> guards.AdmissionPolicy:

@@ -13,7 +13,7 @@ import enum
 from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, policy, shipped, shipped_before
+from hostnetwork_operator.api import exception, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import parse
 
@@ -21,7 +21,7 @@ Body = Mapping[str, Any]
 
 
 class Kind(enum.Enum):
-    """What is listed, and all but the last watched."""
+    """What is listed; watched are those before EVERY_POD."""
 
     POD = "pods"
     NAMESPACE = "namespaces"
@@ -30,11 +30,15 @@ class Kind(enum.Enum):
     ADMISSION_POLICY = "validatingadmissionpolicies"
     ADMISSION_BINDING = "validatingadmissionpolicybindings"
     EVERY_POD = "pods-all"  # the same objects as POD, but from a list that has those without hostNetwork as well
+    REPORT = report.OPEN_REPORT.plural  # these two: ours only, and only where somebody has installed their CRDs
+    POLICY_REPORT = report.POLICY_REPORT.plural
 
 
 Key = tuple[str, str]  # namespace, name
 # How many removed objects are remembered: enough for every answer that could still be under way to one of them.
 _REMEMBERED: Final = 4096
+# In the order of preference: the first that is served is written.
+REPORTS: Final = {Kind.REPORT: report.OPEN_REPORT, Kind.POLICY_REPORT: report.POLICY_REPORT}
 _STORED: Final = {Kind.EVERY_POD: Kind.POD}
 _Parsed = (
     snapshot.Pod
@@ -45,6 +49,7 @@ _Parsed = (
     | snapshot.PolicyObject
     | guards.AdmissionPolicy
     | guards.Binding
+    | snapshot.Report
 )
 
 
@@ -53,11 +58,14 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
-        self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {Kind.POD: {}, Kind.EXCEPTION: {}}
+        self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
+            kind: {} for kind in (Kind.POD, Kind.EXCEPTION, *REPORTS)
+        }
         self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
         self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all) to when every pod there was listed
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
+        self._served: dict[Kind, bool] = {}  # reports only; absent: could not be told yet
         self._last_good: policy.PolicySpec | None = None
         self._kubernetes: snapshot.MinorVersion | None = None
 
@@ -134,6 +142,18 @@ class Store:
         """The policies could not be listed: from now on unknown, which is not absent."""
         self._policy_listed = False
 
+    def serves(self, kind: Kind) -> None:
+        """This kind of reports is there."""
+        self._served[kind] = True
+
+    def serves_not(self, kind: Kind) -> set[str]:
+        """This kind of reports is not there, so none stands; gives the namespaces in which the store had some."""
+        self._served[kind] = False
+        had = set(self._by_namespace[kind])
+        self._objects[kind].clear()
+        self._by_namespace[kind].clear()
+        return had
+
     def saw_kubernetes(self, version: snapshot.MinorVersion) -> bool:
         """Takes the cluster's version in; whether it is newer than what was seen before.
 
@@ -170,6 +190,13 @@ class Store:
         parsed = found[2] if found else None
         return parsed.why if isinstance(parsed, snapshot.UnreadablePod | snapshot.UnreadableException) else ""
 
+    def report_kind(self) -> report.Kind | None:
+        """Which reports are written. None as long as the preferred one might be there: never both."""
+        for kind, written in REPORTS.items():
+            if self._served.get(kind) is not False:
+                return written if self._served.get(kind) else None
+        return None
+
     def guards(self) -> dict[str, snapshot.Guard]:
         """Our admission policies, as they stand."""
         policies = [o for _, _, o in self._objects[Kind.ADMISSION_POLICY].values()]
@@ -197,6 +224,13 @@ class Store:
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
             kubernetes=self._kubernetes,
+            report_kind=self.report_kind(),
+            reports=tuple(
+                r
+                for kind in REPORTS
+                for r in self._by_namespace[kind].get(name, {}).values()
+                if isinstance(r, snapshot.Report)
+            ),
         )
 
 
@@ -239,6 +273,8 @@ def _parse(kind: Kind, body: Body) -> _Parsed:
             return parse.admission_policy(body)
         case Kind.ADMISSION_BINDING:
             return parse.admission_binding(body)
+        case Kind.REPORT | Kind.POLICY_REPORT:
+            return parse.standing_report(body, REPORTS[kind])
 
 
 def _namespace_of(kind: Kind, meta: Mapping[str, Any]) -> str:

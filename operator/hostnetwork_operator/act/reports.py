@@ -1,0 +1,69 @@
+"""Writes and deletes reports, whose kinds belong to others and may be gone at any time."""
+
+import enum
+from typing import Final
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.decide import effects
+from hostnetwork_operator.observe import store
+
+
+class Outcome(enum.StrEnum):
+    """What came of it: the `outcome` label of hostnetwork_operator_effects_total."""
+
+    DONE = "done"
+    GONE = "gone"  # the report or its namespace is not there any more, or another is
+    UNSERVED = "unserved"  # the API server does not have the kind, or is taking it away
+
+
+_KINDS: Final = {written: kind for kind, written in store.REPORTS.items()}
+
+
+async def write(api: gateway.Gateway, effect: effects.WriteReport, kept: store.Store) -> Outcome:
+    """Raises gateway.ApiError. One that stands there without our label is written over."""
+    kind, subject = _KINDS[effect.kind], effect.report
+    path, body = effect.kind.path(subject.namespace), subject.body(effect.kind)
+    try:
+        answer = await _store(api, path, body, effect.uid)
+    except gateway.ApiError as error:
+        meta = {"name": subject.name, "namespace": subject.namespace, "uid": effect.uid}
+        return _missing(error, kept, kind, meta)
+    kept.put(kind, answer.body)
+    return Outcome.DONE
+
+
+async def delete(api: gateway.Gateway, effect: effects.DeleteReport, kept: store.Store) -> Outcome:
+    """Raises gateway.ApiError."""
+    subject, kind = effect.subject, _KINDS[effect.kind]
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": subject.uid}}
+    meta = {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid}
+    try:
+        await api.delete(f"{effect.kind.path(subject.namespace)}/{subject.name}", options)
+    except gateway.ApiError as error:
+        return _missing(error, kept, kind, meta)
+    kept.remove(kind, {"metadata": meta})
+    return Outcome.DONE
+
+
+async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) -> gateway.Answer:
+    metadata = body["metadata"]
+    if not uid:
+        try:
+            return await api.create(path, body)
+        except gateway.ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+    # The uid, so that nothing is said of another than the one that was looked at.
+    precondition = {"uid": uid} if uid else {}
+    return await api.patch(f"{path}/{metadata['name']}", {**body, "metadata": {**metadata, **precondition}})
+
+
+def _missing(error: gateway.ApiError, kept: store.Store, kind: store.Kind, meta: dict[str, str]) -> Outcome:
+    """What is not there, if that is what the error says; raises it otherwise."""
+    if (error.status == 404 and not error.reason) or error.status == 405:  # no such path; its CRD is being deleted
+        kept.serves_not(kind)
+        return Outcome.UNSERVED
+    if error.status in {404, 409} or (error.status == 403 and "being terminated" in error.message):
+        kept.remove(kind, {"metadata": meta})
+        return Outcome.GONE
+    raise error
