@@ -30,6 +30,7 @@ def cluster() -> Iterator[controlplane.Cluster]:
     """A control plane of this module's own where no namespace is born enforced, with agents in the system's."""
     with controlplane.Cluster() as running:
         operator.install(running, "enforce-before-1.36")
+        operator.apply(running, "-f", str(operator.ROOT / "tests" / "reports"))
         for name in SYSTEM:
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
             running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)
@@ -565,3 +566,32 @@ def thiefs_home(cluster: controlplane.Cluster, stolen: api.Api) -> str:
 def test_the_list_is_long() -> None:
     """Threat T22: at least 60 requests."""
     assert len(_forbidden()) >= 60
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+REPORTS = (
+    ("/apis/openreports.io/v1alpha1", "Report", "reports"),
+    ("/apis/wgpolicyk8s.io/v1alpha2", "PolicyReport", "policyreports"),
+)
+
+
+@pytest.mark.parametrize(("group", "kind", "plural"), REPORTS, ids=[kind for _, kind, _ in REPORTS])
+def test_only_its_own_reports(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, group: str, kind: str, plural: str
+) -> None:
+    """It makes, changes and deletes reports with its own names, and none of another tool beside them."""
+    home = make().removeprefix("/api/v1")
+    path = f"{group}{home}/{plural}"
+    cluster.wait("the kind", lambda: cluster.admin.get(path).status == 200)
+    body = {"apiVersion": group.removeprefix("/apis/"), "kind": kind, "results": [{"policy": "p", "result": "pass"}]}
+    own, other = ({**body, "metadata": {"name": name}} for name in ("hostnetwork-1", "1"))
+    text = "operator-limits: the operator's reports are named hostnetwork-<uid>, got a write of another"
+    workbench.refused(stolen.post(path, other), text)
+    workbench.refused(stolen.post(path, {**body, "metadata": {"generateName": "any-"}}), text)
+    cluster.admin.post(path, other).expect(201)
+    workbench.refused(stolen.patch(f"{path}/1", {"results": []}), text)
+    workbench.refused(stolen.delete(f"{path}/1"), text)
+    stolen.post(path, own).expect(201)
+    stolen.patch(f"{path}/hostnetwork-1", {"results": []}).expect(200)
+    stolen.delete(f"{path}/hostnetwork-1").expect(200)

@@ -58,6 +58,7 @@ class Leaver(readme.Reader):
 
     def arrange(self) -> None:
         """Namespaces with a history; what they carry is kept to be compared with."""
+        self.paste(f"kubectl apply -f {markdown.ROOT / 'tests/reports/openreports.yaml'}")
         (self.checkout / "my-cluster").mkdir()
         (self.checkout / "my-cluster" / "kustomization.yaml").write_text("resources: [../manifests/overlays/enforce]\n")
         for name, past in PAST.items():
@@ -123,6 +124,10 @@ class Leaver(readme.Reader):
         assert output == block.shown or not block.shown, output
         return output
 
+    def reports(self) -> set[str]:
+        """Namespaces with a report."""
+        return {body["metadata"]["namespace"] for body in self.api.items("/apis/openreports.io/v1alpha1/reports")}
+
     def of_ours(self) -> list[str]:
         """Everything in the cluster, of any kind, whose name or group is ours; Events apart."""
         kinds = self.paste("kubectl api-resources --verbs=list -o name").split()
@@ -159,6 +164,8 @@ def test_it_has_a_hold_on_all_of_them(leaver: Leaver) -> None:
         leaver.until(f"{name} stands", lambda probe=probe, name=name: probe(name))
     flagged = [name for name, past in PAST.items() if past.offender]
     leaver.until("flagged", lambda: all(leaver.flagged(name) == ["agent"] for name in flagged))
+    inhabited = {name for name, past in PAST.items() if past.offender or past.excepted}
+    leaver.until("reported", lambda: leaver.reports() == inhabited)
     assert set(leaver.carried()) == set(leaver.before)
 
 
@@ -174,6 +181,7 @@ def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
     after = leaver.api.items("/api/v1/pods")
     assert {pod["metadata"]["uid"] for pod in after} == pods
     assert not any(labels.VERDICT in pod["metadata"].get("labels", {}) for pod in after)
+    assert leaver.reports() == set()
     leaver.api.post("/api/v1/namespaces", {"metadata": {"name": "later"}}).expect(201)
     leaver.host_pod("ns-000", "anybody").expect(201)
     assert leaver.carried()["later"] == ({"kubernetes.io/metadata.name": "later"}, {})
@@ -216,11 +224,14 @@ def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -
     leaver.until("enforced", lambda: _denied(leaver, "ns-000"))
     assert leaver.operator.stop() == 0
     leaver.follow("delete")
-    leaver.until("only what it left", lambda: leaver.of_ours() == [])
+    left = "report.openreports.io/"
+    leaver.until("only what it left", lambda: not [name for name in leaver.of_ours() if not name.startswith(left)])
     assert leaver.carried() != leaver.before
+    assert leaver.reports()
     leaver.adopt()
     leaver.release()
     assert leaver.carried() == leaver.before
+    assert leaver.reports() == set()
 
 
 def test_every_command_of_the_document_was_run() -> None:

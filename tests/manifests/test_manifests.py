@@ -12,7 +12,7 @@ import yaml
 
 import hostnetwork_operator
 from hostnetwork_operator import config
-from hostnetwork_operator.api import exception, labels, policy
+from hostnetwork_operator.api import exception, labels, policy, report
 from tests.controlplane import cluster as controlplane
 from tests.controlplane import operator
 
@@ -206,6 +206,11 @@ def test_the_operator_has_few_rights() -> None:
         ("", "namespaces", "patch"),
         ("", "events", "create"),
         ("batch", "jobs", "delete"),
+        *(
+            (kind.group, kind.plural, verb)
+            for kind in (report.OPEN_REPORT, report.POLICY_REPORT)
+            for verb in ("create", "patch", "delete")
+        ),
         (labels.GROUP, "hostnetworkexceptions/status", "patch"),
         (labels.GROUP, "hostnetworkexceptionpolicies/status", "patch"),
     }

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
+from hostnetwork_operator.api import report
 from hostnetwork_operator.decide import effects, gate, plan, snapshot
 
 
@@ -29,6 +30,16 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
                 seen = _with_status(seen, effect)
             case effects.DeletePod():
                 seen = dataclasses.replace(seen, pods=tuple(pod for pod in seen.pods if pod.uid != effect.pod.uid))
+            case effects.WriteReport():
+                body = effect.report.body(effect.kind)
+                stands = snapshot.Report(
+                    effect.kind, effect.report.name, effect.uid or "made", effect.report.owner.kind, report.digest(body)
+                )
+                others = [one for one in seen.reports if (one.kind, one.name) != (stands.kind, stands.name)]
+                seen = dataclasses.replace(seen, reports=(*others, stands))
+            case effects.DeleteReport():
+                left = [one for one in seen.reports if (one.kind, one.name) != (effect.kind, effect.subject.name)]
+                seen = dataclasses.replace(seen, reports=tuple(left))
             case effects.EmitEvent():
                 pass
     return seen

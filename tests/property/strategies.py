@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.api import conditions, exception, grant, labels, report
 from hostnetwork_operator.decide import grants, snapshot
 from tests.unit import builders
 from tests.unit.builders import NOW, at
@@ -34,6 +34,8 @@ def paths(*given: grant.HostPath) -> frozenset[grant.HostPath]:
     return frozenset(given)
 
 
+_JOB = snapshot.Reference("Job", builders.NAMESPACE, "trace", "uid-trace", "batch/v1")
+_CRON_JOB = snapshot.Reference("CronJob", builders.NAMESPACE, "nightly", "uid-nightly", "batch/v1")
 _PODS: dict[str, tuple[object, ...]] = {
     "created": (at(minutes=-30), at(seconds=-1), NOW),
     "service_account": ("default",),
@@ -49,7 +51,7 @@ _PODS: dict[str, tuple[object, ...]] = {
     "deleting": (True,),
     "owner": (
         snapshot.Reference("DaemonSet", builders.NAMESPACE, "agent", "uid-agent", "apps/v1"),
-        snapshot.Reference("Job", builders.NAMESPACE, "trace", "uid-trace", "batch/v1"),
+        _JOB,
     ),
     "verdict_label": ("Uncovered", "Expired", "Static"),
 }  # fmt: skip
@@ -212,6 +214,13 @@ def _merged(present: Mapping[str, str], changes: Fields) -> dict[str, str]:
     return {key: value for key, value in {**present, **changes}.items() if value is not None}
 
 
+_REPORTS = tuple(
+    snapshot.Report(kind, f"hostnetwork-{uid}", f"{kind.kind}-{uid}", owner, "as somebody left it")
+    for kind in (report.OPEN_REPORT, report.POLICY_REPORT)
+    for uid, owner in (("uid-agent", "DaemonSet"), ("uid-nightly", "CronJob"), ("uid-of-pod-a", "Pod"), ("x", "Job"))
+)
+
+
 @st.composite
 def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
     """One namespace of a cluster in which anything may have happened, with the gate not asked yet."""
@@ -228,6 +237,9 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
         unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
+        report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
+        reports=tuple(draw(st.lists(st.sampled_from(_REPORTS), unique=True, max_size=3))),
+        tops=draw(st.sampled_from([{}, {_JOB: _CRON_JOB}, {_JOB: _JOB}, {_JOB: None}])),
     )
 
 

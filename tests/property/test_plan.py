@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hostnetwork_operator.api import conditions, exception, labels, policy, report
 from hostnetwork_operator.decide import coverage, effects, findings, plan, snapshot
+from hostnetwork_operator.decide import report as decide_report
 from tests.property import cluster, strategies
 from tests.unit import builders
 from tests.unit.builders import NOW
@@ -228,6 +229,33 @@ def test_exempt_and_terminating_namespaces_get_no_labels(
         assert builders.deletes(made) == []
 
 
+@hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS)
+def test_reports_say_what_is_decided_and_are_of_one_kind(
+    seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
+) -> None:
+    """Once a plan is carried out every pod is in one report of the kind that is written, and its verdict counts there.
+
+    None stands in an exempt namespace or in another kind; nothing is touched where no kind is served.
+    """
+    seen, made = cluster.answered(seen, NOW, gate)
+    after = cluster.carry_out(seen, made)
+    if seen.report_kind is None or made.owners or seen.namespace.terminating:
+        assert after.reports == seen.reports
+        return
+    assert {one.kind for one in after.reports} <= {seen.report_kind}
+    if made.exempt:
+        assert after.reports == ()
+        return
+    wanted = decide_report.reports(seen, made.verdicts, made.findings)
+    names = [one.name for one in wanted]
+    assert len(names) == len(set(names))
+    assert set(names) <= {one.name for one in after.reports}
+    failing = {labels.Verdict.UNCOVERED, labels.Verdict.EXPIRED}
+    fails = any(one.entries[0].result is report.Result.FAIL for one in wanted)
+    assert fails == any(verdict.verdict in failing for verdict in made.verdicts)
+    assert all(len({entry.rule for entry in one.entries}) == len(one.entries) for one in wanted)
+
+
 def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     """Every verdict, Ready reason, enforcement and namespace action comes up; nothing above holds for want of cases."""
     reached: Counter[object] = Counter()
@@ -242,6 +270,8 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
         reached.update([made.enforcement, "deletes" if builders.deletes(made) else "spares"])
         reached.update(write.action for write in builders.writes(made))
         reached.update((finding.rule, finding.result) for finding in made.findings)
+        reached.update(type(effect) for effect in made.effects)
+        reached.update(["owners asked for"] if made.owners else [])
         reached.update(["two writes"] if len(builders.writes(made)) == 2 else [])
 
     look()
@@ -249,6 +279,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     # 65 exceptions are in the unit tests: too many to draw by chance.
     ready = set(conditions.Ready) - {conditions.Ready.GRANT_TOO_LARGE}
     wanted = {*labels.Verdict, *ready, *labels.Enforcement, None, *actions, "deletes", "two writes"}
+    wanted |= {effects.WriteReport, effects.DeleteReport, "owners asked for"}
     wanted |= {(rule, result) for rule in findings.RULES for result in (report.Result.PASS, report.Result.WARN)}
     assert set() == {str(one) for one in wanted if not reached[one]}
 

@@ -24,8 +24,8 @@ POLICIES: Final[dict[str, Shipped]] = {
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
-        "5ffb0ea2282e59fed23006c60a472b22cdba00e3afed3de746f02b630544a124",
-        "85cd8c3f80880faba9c99f3ffcf52a6c7655e38d429579411aeacb7772dd7396",
+        "e8473892208ef5d17d18b14f53a099c5fac427d691a704dc2c2b3238be232b26",
+        "2220534532714514e5bba6ec376b35b76400e4ddef89c5bea36e970f6f665da2",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(

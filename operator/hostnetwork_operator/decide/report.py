@@ -89,16 +89,16 @@ def changes(
 
 
 def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
-    """The ReplicaSet or Job that a pod claims as its own. A mirror pod's owner is its Node: it stands for itself."""
+    """The ReplicaSet or Job that a pod claims as its own."""
     owner = pod.owner
-    if owner is None or pod.mirror or (owner.api_version.split("/")[0], owner.kind) not in _BETWEEN:
+    if owner is None or (owner.api_version.split("/")[0], owner.kind) not in _BETWEEN:
         return None
     return owner if meta.is_name(owner.name) else None
 
 
 def _top(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
     """Whom a pod is reported under: the controller's controller, the controller, or itself."""
-    top = None if pod.mirror else pod.owner
+    top = None if pod.mirror else pod.owner  # a mirror pod's is its Node
     if _between(pod) is not None and top is not None:
         top = tops[top]
     # The uid becomes part of a name; one that could not be is forged.

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hostnetwork_operator.api import labels, policy
+from hostnetwork_operator.api import labels, policy, report
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe.store import Kind, Store
 from tests.unit.builders import NOW, at
@@ -302,3 +302,34 @@ def test_it_is_known_when_every_pod_was_listed(kept: Store) -> None:
     kept.remove(Kind.NAMESPACE, home(1))
     kept.put(Kind.NAMESPACE, home(2, uid="new"))
     assert at(seconds=30) == seen(kept).every_pod_listed
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_kinds_of_reports_the_first_that_is_served_is_written(kept: Store) -> None:
+    """As long as the preferred one might be there none is: never both."""
+    assert seen(kept).report_kind is None
+    kept.serves(Kind.POLICY_REPORT)
+    assert seen(kept).report_kind is None
+    kept.serves_not(Kind.REPORT)
+    assert seen(kept).report_kind is report.POLICY_REPORT
+    kept.serves(Kind.REPORT)
+    assert seen(kept).report_kind is report.OPEN_REPORT
+    kept.serves_not(Kind.REPORT)
+    kept.serves_not(Kind.POLICY_REPORT)
+    assert seen(kept).report_kind is None
+
+
+def test_reports_that_stand_are_seen_of_both_kinds_and_go_with_their_kind(kept: Store) -> None:
+    """Each with its kind and the owner that it has; where a kind has gone, nothing of it is left."""
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u"}
+    kept.put(Kind.REPORT, body("hostnetwork-u", 5, uid="a", metadata={"ownerReferences": [owner]}))
+    kept.put(Kind.POLICY_REPORT, body("hostnetwork-u", 6, uid="b"))
+    found = [(one.kind.kind, one.uid, one.owner_kind) for one in seen(kept).reports]
+    assert found == [("Report", "a", "Deployment"), ("PolicyReport", "b", "")]
+    assert kept.serves_not(Kind.REPORT) == {HOME}
+    assert [one.uid for one in seen(kept).reports] == ["b"]
+    assert kept.serves_not(Kind.REPORT) == set()
+    assert replaced(kept, Kind.POLICY_REPORT, [], "7") == {HOME}
+    assert seen(kept).reports == ()

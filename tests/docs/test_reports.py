@@ -1,0 +1,51 @@
+"""docs/reference/reports.md says what the code puts into reports, and nothing else."""
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import report as words
+from hostnetwork_operator.decide import findings, report, snapshot
+from tests.docs import markdown
+from tests.unit import builders
+
+PAGE = markdown.ROOT / "docs" / "reference" / "reports.md"
+ODD = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+
+
+def entries() -> list[words.Entry]:
+    """Of a covered, an uncovered, an expired, a static and an unreadable pod."""
+    covered, ended = builders.hne(), builders.hne("ended", service_account_name="late", expiry=builders.at(minutes=-1))
+    pods = [
+        builders.pod(),
+        builders.pod("other", service_account="other"),
+        builders.pod("late", service_account="late"),
+        builders.pod("static", mirror=True),
+    ]
+    seen = builders.seen(*pods, ODD, covered, ended, kubernetes=snapshot.MinorVersion(1, 36))
+    made = builders.planned(seen)
+    assert {one.verdict for one in made.verdicts} == set(labels.Verdict) - {"Exempt", "Unknown"}
+    return [entry for one in report.reports(seen, made.verdicts, made.findings) for entry in one.entries]
+
+
+def test_every_result_is_documented_and_no_other() -> None:
+    """Policy, rule and each result word of the rule about pods; the findings by their own pages."""
+    rows = [[markdown.codes(cell) for cell in row[:3]] for row in markdown.table("report-results", PAGE)]
+    pods = {(policy, rule, result) for (policy,), (rule,), (result,) in rows[:-1]}
+    made = {(one.policy, one.rule, one.result.value) for one in entries() if one.policy == report.POLICY}
+    assert made == pods
+    assert rows[-1][0] == [report.FINDINGS_POLICY]
+    assert {one.rule for one in entries() if one.policy == report.FINDINGS_POLICY} <= {r.id for r in findings.RULES}
+    # No finding fails: it is worth a look.
+    assert set(rows[-1][2]) == {word.value for word in words.Result} - {"fail"}
+
+
+def test_every_property_is_documented_and_no_other() -> None:
+    """With the id that every result has."""
+    made = {name for one in entries() for name in one.properties} | {"resultID"}
+    assert made == {markdown.codes(row[0])[0] for row in markdown.table("report-properties", PAGE)}
+
+
+def test_both_kinds_are_named_as_they_are_served() -> None:
+    """Resource and version."""
+    text = PAGE.read_text()
+    for kind in (words.OPEN_REPORT, words.POLICY_REPORT):
+        assert f"`{kind.plural}.{kind.group}`, {kind.version}" in text.replace("\n", " ")
+        assert f"kubectl get {kind.plural}.{kind.group} -A -l {labels.MANAGED_BY}={labels.MANAGER}" in text

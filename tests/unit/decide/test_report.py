@@ -1,0 +1,304 @@
+"""Which reports should stand, what they say, and what is to be done about those that stand."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import report as words
+from hostnetwork_operator.decide import effects, findings, plan, report, snapshot
+from tests.unit.builders import (
+    IMAGE,
+    NAMESPACE,
+    UNKNOWN,
+    denied,
+    governed,
+    hne,
+    namespace,
+    planned,
+    pod,
+    seen,
+)
+
+OPEN, POLICY = words.OPEN_REPORT, words.POLICY_REPORT
+SET = snapshot.Reference("ReplicaSet", NAMESPACE, "web-1", "uid-of-web-1", "apps/v1")
+DEPLOYMENT = snapshot.Reference("Deployment", NAMESPACE, "web", "uid-of-web", "apps/v1")
+DAEMONS = snapshot.Reference("DaemonSet", NAMESPACE, "node", "uid-of-node", "apps/v1")
+EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
+
+
+def made(*things: Any, **fields: Any) -> plan.NamespacePlan:
+    """The plan of a namespace in a cluster that serves OpenReports and has every owner looked up."""
+    return planned(seen(*things, **{"report_kind": OPEN, "tops": {SET: DEPLOYMENT}, **fields}))
+
+
+def written(of: plan.NamespacePlan) -> dict[str, words.Report]:
+    """Name of the owner to the report that is to be written."""
+    return {e.report.owner.name: e.report for e in of.effects if isinstance(e, effects.WriteReport)}
+
+
+def deleted(of: plan.NamespacePlan) -> list[tuple[str, str]]:
+    """Kind and name of what is to be deleted."""
+    return [(e.kind.kind, e.subject.name) for e in of.effects if isinstance(e, effects.DeleteReport)]
+
+
+def said(one: words.Report) -> dict[str, str]:
+    return {entry.rule: entry.result.value for entry in one.entries}
+
+
+def verdict(one: words.Report) -> words.Entry:
+    (entry,) = (entry for entry in one.entries if entry.rule == report.RULE)
+    return entry
+
+
+def standing(one: words.Report, kind: words.Kind = OPEN) -> snapshot.Report:
+    """That report as it stands once it is written."""
+    return snapshot.Report(kind, one.name, "uid", one.owner.kind, words.digest(one.body(kind)))
+
+
+# -- for whom ---------------------------------------------------------------------------------------------------------
+
+
+def test_pods_of_one_owner_share_a_report() -> None:
+    """A DaemonSet's pods, whatever their verdicts; a bare pod has one of its own."""
+    pods = [pod("a", owner=DAEMONS), pod("b", owner=DAEMONS, service_account="other"), pod("c")]
+    assert set(written(made(*pods, hne()))) == {"node", "c"}
+
+
+def test_a_replica_sets_pods_are_their_deployments() -> None:
+    """The report is named after the Deployment's uid and about it."""
+    (one,) = written(made(pod(owner=SET), hne())).values()
+    assert one.name == "hostnetwork-uid-of-web"
+    assert one.owner == words.Owner("apps/v1", "Deployment", "web", "uid-of-web")
+
+
+def test_nothing_is_reported_before_an_owner_is_known() -> None:
+    """It is asked for first; levels and flags do not wait for that."""
+    first = made(pod(owner=SET), pod("bare"), tops={})
+    assert first.owners == (SET,)
+    assert written(first) == {}
+    assert [e for e in first.effects if isinstance(e, effects.WriteVerdict)]
+    assert made(pod(owner=SET)).owners == ()
+
+
+def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
+    """A pod that claims a ReplicaSet that does not exist stands for itself."""
+    assert set(written(made(pod(owner=SET), tops={SET: None}))) == {"capture"}
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        snapshot.Reference("DaemonSet", NAMESPACE, "node", "../../kube-system/x", "apps/v1"),
+        snapshot.Reference("DaemonSet", NAMESPACE, "node", "UPPER", "apps/v1"),
+        snapshot.Reference("DaemonSet", NAMESPACE, "node", "u" * 250, "apps/v1"),
+        snapshot.Reference("ReplicaSet", NAMESPACE, "../../../pods", "uid /", "apps/v1"),
+    ],
+)
+def test_a_forged_owner_is_no_address(owner: snapshot.Reference) -> None:
+    """A uid that could not be part of a name is not taken for one, and a path is not asked for."""
+    found = made(pod(owner=owner))
+    assert found.owners == ()
+    assert set(written(found)) == {"capture"}
+
+
+def test_two_names_under_one_uid_are_one_report() -> None:
+    """Of which one is forged: two reports of one name would take turns."""
+    forged = snapshot.Reference("DaemonSet", NAMESPACE, "zzz", DAEMONS.uid, "apps/v1")
+    assert set(written(made(pod("a", owner=forged), pod("b", owner=DAEMONS)))) == {"node"}
+
+
+def test_a_mirror_pod_stands_for_itself() -> None:
+    """Its owner is its Node, which has nothing to do with it."""
+    node = snapshot.Reference("Node", NAMESPACE, "node-1", "uid-of-node-1")
+    (one,) = written(made(pod(mirror=True, owner=node))).values()
+    assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "skip"})
+
+
+# -- what it says -----------------------------------------------------------------------------------------------------
+
+
+def test_covered_pods_pass_with_the_findings_about_what_covers_them() -> None:
+    """Every rule that applies, at most once, in a fixed order."""
+    (one,) = written(made(pod(owner=SET), pod("other", owner=SET), hne())).values()
+    assert [entry.rule for entry in one.entries][:2] == ["HostNamespaces", "Expiring"]
+    assert said(one)["HostNamespaces"] == "pass"
+    assert (said(one)["ContactMissing"], said(one)["Unused"]) == ("warn", "pass")
+    assert len(said(one)) == len(one.entries)
+
+
+def test_an_uncovered_pod_fails_for_all() -> None:
+    """One of three is enough; the message counts, names it, and says what to do."""
+    pods = [pod("a", owner=SET), pod("b", owner=SET), pod("c", owner=SET, service_account="other")]
+    (one,) = written(made(*pods, hne())).values()
+    entry = verdict(one)
+    assert entry.result is words.Result.FAIL
+    assert entry.message.startswith("pods with host namespaces: 2 Covered, 1 Uncovered; c shares Network of its node: ")
+    assert "ask for a HostNetworkException for service account 'other'" in entry.message
+    assert entry.properties == {"verdict": "Uncovered", "pods": "1", "names": "c"}
+
+
+def test_an_expired_pod_fails() -> None:
+    """With the exception that ended; of an exception that has ended there are no findings."""
+    (one,) = written(made(pod(), hne(expiry=pod().created.replace(minute=30), on_expiry="Report"))).values()
+    assert said(one) == {"HostNamespaces": "fail"}
+    assert "exception 'net' ended" in verdict(one).message
+
+
+def test_a_pod_that_cannot_be_read_is_an_error() -> None:
+    """Cannot tell is no pass."""
+    odd = snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+    (one,) = written(made(odd)).values()
+    assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "error"})
+
+
+def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
+    """And names all that have it."""
+    first = hne("a", service_account_name="one", contact="x@example.com")
+    second, third = hne("b", service_account_name="two"), hne("c", service_account_name="three")
+    pods = [pod(name, owner=SET, service_account=name) for name in ("one", "two", "three")]
+    (one,) = written(made(*pods, first, second, third)).values()
+    (entry,) = (entry for entry in one.entries if entry.rule == findings.CONTACT_MISSING.id)
+    assert (entry.result, entry.properties["exceptions"]) == (words.Result.WARN, "b, c")
+    assert entry.message.startswith("exception 'b': ")
+    assert "kubectl patch hne b -n payments" in entry.message
+
+
+def test_an_exception_that_covers_others_is_no_matter_of_this_workload() -> None:
+    """Its findings stand in the report of what it covers."""
+    pods = [pod("a"), pod("b", service_account="two")]
+    found = written(made(*pods, hne("x", privileged=True), hne("y", service_account_name="two")))
+    assert (said(found["a"])["PrivilegedGranted"], said(found["b"])["PrivilegedGranted"]) == ("warn", "pass")
+
+
+def test_a_rollout_of_covered_pods_is_no_news() -> None:
+    """Other names and numbers of pods that are covered change nothing."""
+    (one,) = written(made(pod("a", owner=SET), hne())).values()
+    pods = [pod(name, owner=SET) for name in ("b", "c", "d")]
+    assert written(made(*pods, hne(), reports=(standing(one),))) == {}
+
+
+def test_a_result_keeps_its_id() -> None:
+    """Through changes of result and kind; each rule and owner has another."""
+    (passing,) = written(made(pod(owner=SET), hne())).values()
+    (failing,) = written(made(pod(owner=SET))).values()
+    (other,) = written(made(pod(owner=DAEMONS))).values()
+
+    def first(one: words.Report, kind: words.Kind = OPEN) -> str:
+        return str(one.body(kind)["results"][0]["properties"]["resultID"])
+
+    assert first(passing) == first(failing) == first(failing, POLICY)
+    assert first(other) != first(failing)
+    ids = [result["properties"]["resultID"] for result in passing.body(OPEN)["results"]]
+    assert len(set(ids)) == len(ids)
+
+
+# -- how large it is --------------------------------------------------------------------------------------------------
+
+
+def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
+    """1,301 pods and 64 exceptions with the longest names are a report below 64 KiB, counts exact."""
+    subjects = [
+        hne(f"{number:02}" + "e" * 61, service_account_name=f"sa-{number}", privileged=True, images=(IMAGE,))
+        for number in range(64)
+    ]
+    pods = [
+        pod(f"{number:04}" + "p" * 240, owner=SET, service_account=f"sa-{number % 65}", images=frozenset({IMAGE}))
+        for number in range(1_300)
+    ]
+    huge = pod("0" + "p" * 240, owner=SET, images=frozenset({"registry.example.com/" + "é" * 2_000}))
+    (one,) = written(made(*pods, huge, *subjects)).values()
+    body = one.body(OPEN)
+    assert len(json.dumps(body, ensure_ascii=False).encode()) < 64 * 1024
+    assert len(body["results"]) == len(findings.RULES)  # of ten rules one is for Infrastructure only
+    result = body["results"][0]
+    assert result["properties"]["pods"] == "21"
+    assert result["properties"]["names"].endswith(" and 11 more")
+    assert result["properties"]["names"].count(", ") == 9
+    assert body["results"][-1]["properties"]["exceptions"].endswith(" and 54 more")
+
+
+def test_a_message_that_is_cut_says_so() -> None:
+    """With how long it was; never in the middle of a character."""
+    subject = pod(images=frozenset({"é" * 3_000}))
+    (one,) = written(made(subject, hne())).values()
+    text = one.body(OPEN)["results"][0]["message"]
+    full = verdict(one).message
+    assert text.endswith(f"… (cut here, it has {len(full.encode())} bytes)")
+    assert len(text.encode()) < 1_100
+    assert full.startswith(text.split("…")[0])
+
+
+# -- what is done -----------------------------------------------------------------------------------------------------
+
+
+def test_what_stands_as_it_should_is_left_alone() -> None:
+    """In either kind, also as the API server gives it back."""
+    for kind in (OPEN, POLICY):
+        (one,) = written(made(pod(owner=SET), hne(), report_kind=kind)).values()
+        assert written(made(pod(owner=SET), hne(), report_kind=kind, reports=(standing(one, kind),))) == {}
+        server = one.body(kind)
+        server["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-22T12:00:00Z"}
+        assert words.digest(server) == words.digest(one.body(kind))
+
+
+@pytest.mark.parametrize("field", ["source", "scope", "summary", "results"])
+def test_what_somebody_changed_is_written_over(field: str) -> None:
+    """By the uid that was looked at."""
+    (one,) = written(made(pod(), hne())).values()
+    body = one.body(OPEN)
+    body[field] = None
+    present = snapshot.Report(OPEN, one.name, "its-uid", "Pod", words.digest(body))
+    (effect,) = (e for e in made(pod(), hne(), reports=(present,)).effects if isinstance(e, effects.WriteReport))
+    assert effect.uid == "its-uid"
+
+
+def test_a_report_of_nobody_goes_unless_its_pod_takes_it_along() -> None:
+    """A Deployment without such pods lives on, so its report is deleted; what a pod owned the garbage collector has."""
+    gone = snapshot.Report(OPEN, "hostnetwork-x", "u", "Deployment", "d")
+    of_pod = snapshot.Report(OPEN, "hostnetwork-y", "u", "Pod", "d")
+    assert deleted(made(reports=(gone, of_pod))) == [("Report", "hostnetwork-x")]
+
+
+def test_reports_of_others_are_left_alone() -> None:
+    """Also where they carry our label."""
+    other = snapshot.Report(OPEN, "cpol-x", "u", "Deployment", "d")
+    assert deleted(made(reports=(other,), policy=EXEMPT)) == []
+
+
+def test_never_both_kinds() -> None:
+    """What stands in the other kind goes before anything is written, whoever owned it."""
+    old = snapshot.Report(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
+    found = made(pod(), hne(), reports=(old,))
+    assert deleted(found) == [("PolicyReport", "hostnetwork-uid-of-capture")]
+    done = [e for e in found.effects if isinstance(e, effects.WriteReport | effects.DeleteReport)]
+    assert [type(e) for e in done] == [effects.DeleteReport, effects.WriteReport]
+    assert [e.uid for e in done if isinstance(e, effects.WriteReport)] == [""]
+
+
+@pytest.mark.parametrize("policy", [EXEMPT, governed(mode="Release")])
+def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) -> None:
+    """In an exempt namespace and in mode Release, of any owner, also before owners are known."""
+    present = tuple(snapshot.Report(OPEN, f"hostnetwork-{kind}", "u", kind, "d") for kind in ("Pod", "Deployment"))
+    found = made(pod(owner=SET), reports=present, policy=policy, tops={}, namespace=namespace())
+    assert len(deleted(found)) == 2
+    assert (written(found), found.owners) == ({}, ())
+
+
+def test_without_a_kind_nothing_is_done_or_asked() -> None:
+    """Neither a write nor a delete nor a look at an owner."""
+    present = (snapshot.Report(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
+    found = made(pod(owner=SET), hne(), report_kind=None, tops={}, reports=present)
+    assert (written(found), deleted(found), found.owners) == ({}, [], ())
+
+
+def test_a_terminating_namespace_is_left_alone() -> None:
+    """The namespace controller takes everything."""
+    present = (snapshot.Report(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
+    assert made(pod(), reports=present, namespace=denied(terminating=True)).effects == ()
+
+
+def test_where_the_policy_cannot_be_read_findings_say_so() -> None:
+    """What needs its settings is an error, not a pass."""
+    (one,) = written(made(pod(), hne(), policy=UNKNOWN, namespace=denied(hne()))).values()
+    assert said(one)["Expiring"] == "error"
