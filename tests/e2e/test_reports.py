@@ -307,3 +307,37 @@ def test_exempt_or_released_a_namespace_has_no_reports(reporting: World) -> None
     reporting.until("nobody has one", lambda: not reporting.admin.items(f"{OPEN[0]}/reports"))
     reporting.admin.patch(_POLICY, {"spec": before}).expect(200)
     reporting.until("they are back", lambda: standing(reporting, one, OPEN) and standing(reporting, other, OPEN))
+
+
+def test_without_the_rights_everything_else_goes_on(reporting: World) -> None:
+    """Under the ClusterRole of an older release namespaces are governed, no report is written, and it says why."""
+    serve(reporting, OPEN)
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
+    rules = reporting.admin.get(path).expect(200).body["rules"]
+    older = [rule for rule in rules if not {"openreports.io", "wgpolicyk8s.io", "apps"} & set(rule["apiGroups"])]
+    reporting.operator.stop()
+    log = reporting.operator.log
+    before = len(log.read_text())
+    reporting.admin.patch(path, {"rules": older}).expect(200)
+    try:
+        reporting.operator.start()
+        namespace = granted(reporting)
+        deployed(reporting, namespace)
+        resynced(reporting)
+        assert written(reporting, namespace) == []
+        said = log.read_text()[before:]
+        assert "kubectl apply -k manifests/base gives the operator's rights" in said
+        assert "reconcile-failed" not in said
+    finally:
+        # Only the right to ask for owners is missing still: the ReplicaSet is what is known.
+        some = [rule for rule in rules if "apps" not in rule["apiGroups"]]
+        reporting.admin.patch(path, {"rules": some}).expect(200)
+    reporting.until("its report", lambda: standing(reporting, namespace, OPEN))
+    ((kind, _),) = standing(reporting, namespace, OPEN)
+    reporting.admin.patch(path, {"rules": rules}).expect(200)
+    assert kind == "ReplicaSet"
+    # From the next look on, whenever something happens there.
+    resynced(reporting)
+    reporting.pod(namespace, "bare").expect(201)
+    expected = {("Deployment", "agent"), ("Pod", "bare")}
+    reporting.until("it is the Deployment's", lambda: set(standing(reporting, namespace, OPEN)) == expected)
