@@ -12,6 +12,8 @@ import email.utils
 import time
 from typing import Final
 
+from hostnetwork_operator.api import conditions
+
 _SAMPLES: Final = 64
 _AGE_SECONDS: Final = 60.0  # older samples are dropped: clocks drift, and are set
 TOLERANCE_SECONDS: Final = 5.0  # design, section 4: more skew or spread stops deletes
@@ -70,9 +72,17 @@ class ServerClock:
         latest = min(sample[2] for sample in self._samples)
         return max(0.0, earliest - latest)
 
+    def state(self) -> conditions.Clock:
+        """How sure the time is. Where API servers contradict each other, the skew from either says nothing."""
+        if self.spread_seconds() > TOLERANCE_SECONDS:
+            return conditions.Clock.SPREAD
+        if abs(self.skew_seconds()) > TOLERANCE_SECONDS:
+            return conditions.Clock.SKEWED
+        return conditions.Clock.AGREES
+
     def trusted(self) -> bool:
         """Whether the time is sure enough to delete by."""
-        return bool(self._samples) and max(abs(self.skew_seconds()), self.spread_seconds()) <= TOLERANCE_SECONDS
+        return bool(self._samples) and self.state() is conditions.Clock.AGREES
 
     def _offset(self) -> float:
         """The most that every sample allows; where they contradict each other, the newest."""

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import hostnetwork_operator
+from hostnetwork_operator import clock
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
 
@@ -77,17 +78,20 @@ class Standing(Collector):
         self,
         plans: Mapping[str, plan.NamespacePlan],
         guards: Callable[[], Mapping[str, snapshot.Guard]],
-        skew_seconds: Callable[[], float],
+        server_clock: clock.ServerClock,
     ) -> None:
         self._plans = plans
         self._guards = guards
-        self._skew_seconds = skew_seconds
+        self._clock = server_clock
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         plans = sorted(self._plans.items())
         yield self._pods(plans)
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
+        contested = _gauge("hostnetwork_contested_namespaces", "Namespaces where the operator's writes are undone.")
+        contested.add_metric([], sum(one.contested is not None for _, one in plans))
+        yield contested
         intact = _gauge(
             "hostnetwork_admission_policy_intact",
             "1 if the policy is there as shipped, fails closed and is bound to deny; in an upgrade 0 for a moment.",
@@ -99,8 +103,14 @@ class Standing(Collector):
         skew = _gauge(
             "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
         )
-        skew.add_metric([], self._skew_seconds())
+        skew.add_metric([], self._clock.skew_seconds())
         yield skew
+        spread = _gauge(
+            "hostnetwork_operator_clock_spread_seconds",
+            "By how much answers of API servers contradict each other about the time.",
+        )
+        spread.add_metric([], self._clock.spread_seconds())
+        yield spread
 
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
         made = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")

@@ -14,7 +14,12 @@ from hostnetwork_operator.decide import findings, messages, status, summary
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
-_POLICY_REASONS = (summary.ACCEPTED, summary.BROKEN, summary.INTACT, summary.CHANGING, summary.GUARD_MISSING)
+_CONTESTS = (summary.UNCONTESTED, summary.REVERTED)
+_POLICY_REASONS = (
+    *(summary.ACCEPTED, summary.BROKEN, summary.INTACT, summary.CHANGING, summary.GUARD_MISSING),
+    *_CONTESTS,
+    *(reason.value for reason in conditions.Clock),
+)
 
 
 def _reasons() -> set[str]:
@@ -29,7 +34,7 @@ def _camel_case_in(module: object) -> set[str]:
 
 def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
-    policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason != summary.CHANGING}
+    policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason not in {summary.CHANGING, *_CONTESTS}}
     rules = {rule.id for rule in findings.RULES}
     assert sorted(_reasons() | policy | rules | {reason.value for reason in conditions.Ready}) == sorted(
         markdown.column("events")
@@ -53,7 +58,7 @@ def test_every_condition_is_documented() -> None:
 
 
 def test_the_reasons_of_the_policy_are_documented_and_no_other() -> None:
-    """The table has the reasons of the policy's conditions Ready and Guarded."""
+    """The table has the reasons of all of the policy's conditions."""
     assert markdown.column("policy-reasons") == list(_POLICY_REASONS)
 
 

@@ -219,6 +219,9 @@ _REPORTS = tuple(
     for kind in (report.OPEN_REPORT, report.POLICY_REPORT)
     for uid, owner in (("uid-agent", "DaemonSet"), ("uid-nightly", "CronJob"), ("uid-of-pod-a", "Pod"), ("x", "Job"))
 )
+_CONTESTED = snapshot.Record(
+    reverts=(builders.at(minutes=-2), builders.at(minutes=-1)), written=builders.at(minutes=-1.5)
+)
 
 
 @st.composite
@@ -236,6 +239,7 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         guards=draw(_guards),
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
         unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
+        record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
         report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
         reports=tuple(draw(st.lists(st.sampled_from(_REPORTS), unique=True, max_size=3))),
@@ -295,6 +299,11 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             name: replace(guard, since=move(guard.since), excused=move(guard.excused))
             for name, guard in seen.guards.items()
         },
+        record=replace(
+            seen.record,
+            reverts=tuple(moment + delta for moment in seen.record.reverts),
+            written=move(seen.record.written),
+        ),
         gate=replace(seen.gate, asked=seen.gate.asked + delta) if seen.gate else None,
     )
 

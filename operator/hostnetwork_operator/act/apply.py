@@ -12,7 +12,7 @@ from hostnetwork_operator.act import events, exceptions, gateway, namespaces, po
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
-_DONE: Final = "done"
+DONE: Final = "done"
 _PRESSING: Final = (effects.WriteNamespace, effects.DeletePod)
 
 
@@ -85,7 +85,7 @@ class Application:
             case effects.WriteExceptionStatus():
                 self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
-                return _DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
+                return DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
             case effects.DeletePod():
                 made = await pods.delete(self._api, effect, self._seen, self._clock)
                 if made.word is pods.Deletion.DELETED:
@@ -95,4 +95,4 @@ class Application:
                 return (await reports.write(self._api, effect, self._kept)).value
             case effects.DeleteReport():
                 return (await reports.delete(self._api, effect, self._kept)).value
-        return _DONE
+        return DONE

@@ -4,23 +4,32 @@ import datetime
 from collections.abc import Sequence
 
 from hostnetwork_operator.act import events, gateway
-from hostnetwork_operator.api import labels, policy
+from hostnetwork_operator.api import conditions, labels, policy
 from hostnetwork_operator.decide import plan, summary
 from hostnetwork_operator.observe import store
 
 
 async def write_status(
-    api: gateway.Gateway, kept: store.Store, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
+    api: gateway.Gateway,
+    kept: store.Store,
+    plans: Sequence[plan.NamespacePlan],
+    clock_state: conditions.Clock,
+    now: datetime.datetime,
 ) -> None:
     """Only if it says something new. Raises gateway.ApiError; a policy that is gone or changed is no error."""
     present = kept.policy_object()
     if present is None:
         return
     found = list(kept.guards().values())
-    for event in (summary.policy_event(present), summary.guards_event(present, found, now)):
+    for event in (
+        summary.policy_event(present),
+        summary.guards_event(present, found, now),
+        summary.clock_event(present, clock_state),
+    ):
         if event is not None:
             await events.emit(api, event, now)
     wanted = summary.with_guards(summary.policy_status(present, plans, now), found, now)
+    wanted = summary.with_clock(wanted, clock_state, now)
     if wanted == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"

@@ -14,6 +14,8 @@ class ConditionType(enum.StrEnum):
     CLEANED_UP = "CleanedUp"
     EXPIRING = "Expiring"
     REVIEW_DUE = "ReviewDue"
+    CONTESTED = "Contested"  # of the policy: whether somebody undoes what is written on a namespace
+    CLOCK_SYNCHRONIZED = "ClockSynchronized"  # of the policy: whether the operator is sure what time it is
     GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
 
 
@@ -27,7 +29,16 @@ class Ready(enum.StrEnum):
     GUARD_MISSING = "GuardMissing"
     GRANT_TOO_LARGE = "GrantTooLarge"
     LEVEL_OWNED_BY_OTHER = "LevelOwnedByOther"
+    CONTESTED = "Contested"
     NO_POLICY = "NoPolicy"
+
+
+class Clock(enum.StrEnum):
+    """Reasons of the policy's condition ClockSynchronized. Only Agrees is status True."""
+
+    AGREES = "Agrees"
+    SKEWED = "Skewed"
+    SPREAD = "Spread"
 
 
 class Condition(fields.Model):

@@ -13,7 +13,7 @@ from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import workqueue
-from hostnetwork_operator.decide import effects, gate, plan, snapshot
+from hostnetwork_operator.decide import contest, effects, gate, messages, plan, snapshot
 from hostnetwork_operator.observe import live, preview, store
 
 _log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ _GLOBAL: Final = frozenset({store.Kind.POLICY, store.Kind.ADMISSION_POLICY, stor
 _POLICY_STATUS_SECONDS: Final = 2.0  # how long changes are gathered before the policy's counts are written
 # After a moment that was waited for: the clock is a lower bound, so it may not have come quite yet.
 _EARLY_SECONDS: Final = 0.01
+_CLOCK_SECONDS: Final = 2.0  # how often it is looked at whether clocks agree
 _ASK_AGAIN_SECONDS: Final = 0.1
 
 
@@ -36,11 +37,13 @@ class Operator:
         self.queue = workqueue.WorkQueue()
         self.plans: dict[str, plan.NamespacePlan] = {}
         self._gates: dict[str, snapshot.GateAnswer] = {}
+        self._records: dict[str, tuple[str, snapshot.Record]] = {}  # namespace to its uid and what was written on it
         self._doubted: set[str] = set()  # namespaces whose pods are to be listed
         self._tops: dict[str, dict[snapshot.Reference, snapshot.Reference | None]] = {}
         self._untold: dict[str, list[effects.EmitEvent]] = {}
+        self._unsure = False  # whether something was judged while the time was not sure
         self._policy_changed = asyncio.Event()
-        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock.skew_seconds))
+        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock))
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """One watch event: into the store, and the namespaces that it concerns into the queue."""
@@ -102,6 +105,7 @@ class Operator:
             self._tops.pop(name, None)
             self.plans.pop(name, None)
             self._gates.pop(name, None)
+            self._records.pop(name, None)
             self.queue.forget(name)
             self._policy_changed.set()
             return
@@ -114,6 +118,7 @@ class Operator:
             self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
         applying = apply.Application(self.api, seen, self.clock, self.store)
         await applying.press(made)
+        self._remember(seen, applying.outcomes)
         untold = [*self._untold.pop(name, ()), *applying.untold]
         if trouble is None and made.relist is not None and made.relist <= self.clock.now():
             # What is to be told may be of pods that are gone, or not of all.
@@ -151,10 +156,30 @@ class Operator:
             await asyncio.sleep(_POLICY_STATUS_SECONDS)
             self._policy_changed.clear()
             try:
-                await policies.write_status(self.api, self.store, list(self.plans.values()), self.clock.now())
+                await policies.write_status(
+                    self.api, self.store, list(self.plans.values()), self.clock.state(), self.clock.now()
+                )
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
                 self._policy_changed.set()
+
+    async def keep_clock(self) -> None:
+        """Has everything judged anew when the time has become sure, and it said when it is not; until cancelled."""
+        shown = self.clock.state()
+        while True:
+            await asyncio.sleep(_CLOCK_SECONDS)
+            if not self.clock.trusted() and not self.clock.asked_within(_CLOCK_SECONDS):
+                with contextlib.suppress(gateway.ApiError):  # or the answers that contradict it never grow old
+                    await self.api.get("/version")
+            before, shown = shown, self.clock.state()
+            if before is not shown:
+                level = logging.INFO if self.clock.trusted() else logging.ERROR
+                skew, spread = round(self.clock.skew_seconds(), 1), round(self.clock.spread_seconds(), 1)
+                logs.log(_log, level, "clock", state=shown.value, skew_seconds=skew, spread_seconds=spread)
+                self._policy_changed.set()
+            if before is not shown or (self._unsure and self.clock.trusted()):
+                self._unsure = False
+                self.everything()
 
     def _excused_seconds(self) -> float | None:
         """How long an admission policy may still be half of an upgrade: then its status changes by itself."""
@@ -166,18 +191,24 @@ class Operator:
         seen = self.store.snapshot(name)
         if seen is None:
             return None
+        uid, record = self._records.get(name, ("", snapshot.Record()))
+        if uid != seen.namespace.uid:
+            record = snapshot.Record()
+        trusted = self.clock.trusted()
+        self._unsure |= not trusted
         return dataclasses.replace(
             seen,
             gate=self._gates.get(name),
-            clock_trusted=self.clock.trusted(),
+            clock_trusted=trusted,
             tops=dict(self._tops.get(name, {})),
+            record=record,
         )
 
     async def _planned(
         self, seen: snapshot.NamespaceSnapshot
     ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan] | None:
-        """The plan, and what it was made of, with the gate asked where that is wanted. None where others wait: a look
-        takes many requests, and no revocation may be behind a hundred of them.
+        """The plan, and what it was made of, once everything is known that it asks for. None where the gate is to be
+        asked and others wait: a look takes many requests, and no revocation may be behind a hundred of them.
         """
         made = plan.plan_namespace(seen, self.clock.now())
         while made.ask is not None:  # again where an exception began or ended while it was asked
@@ -185,7 +216,33 @@ class Operator:
                 return None
             seen = await self._asked(seen, made.ask)
             made = plan.plan_namespace(seen, self.clock.now())
+        if made.undone:
+            seen = self._undone(seen, made)
+            made = plan.plan_namespace(seen, self.clock.now())
         return seen, made
+
+    def _undone(self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
+        """Counts that somebody has undone what was written, and says so where that makes the namespace contested."""
+        namespace, now = seen.namespace, self.clock.now()
+        record = contest.counted(seen.record, made.undone, now)
+        self._records[namespace.name] = (namespace.uid, record)
+        logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=made.undone)
+        if made.contested is None and contest.ends(record, now) is not None:
+            told = messages.contested_event(namespace, record, made.undone)
+            self._untold.setdefault(namespace.name, []).append(told)
+        return dataclasses.replace(seen, record=record)
+
+    def _remember(self, seen: snapshot.NamespaceSnapshot, outcomes: list[apply.Outcome]) -> None:
+        record = seen.record
+        for outcome in outcomes:
+            if not isinstance(outcome.effect, effects.WriteNamespace):
+                continue
+            if outcome.word == apply.DONE:
+                record = contest.written(record, outcome.effect, self.clock.now())
+            elif outcome.error is not None:
+                record = contest.unsure(record, outcome.effect)
+        if record is not seen.record:
+            self._records[seen.namespace.name] = (seen.namespace.uid, record)
 
     async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
         namespace = seen.namespace
@@ -294,4 +351,10 @@ def _vanishing(outcomes: list[apply.Outcome]) -> set[str]:
 
 
 def _counted(made: plan.NamespacePlan) -> object:
-    return made.exempt, made.enforcement, made.relaxed, [verdict.verdict for verdict in made.verdicts]
+    return (
+        made.exempt,
+        made.enforcement,
+        made.relaxed,
+        made.contested is None,
+        [verdict.verdict for verdict in made.verdicts],
+    )

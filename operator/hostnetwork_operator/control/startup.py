@@ -89,7 +89,7 @@ async def _work(
     tasks = [asyncio.create_task(core.work()) for _ in range(settings.workers)]
     tasks += [
         asyncio.create_task(coroutine)
-        for coroutine in (lists.keep(), core.keep_policy_status(), _keep_version(core, settings))
+        for coroutine in (lists.keep(), core.keep_policy_status(), core.keep_clock(), _keep_version(core, settings))
     ]
     tasks.append(asyncio.create_task(_announce(core, ready)))
     watching = asyncio.create_task(_watch(core, lists, stop))

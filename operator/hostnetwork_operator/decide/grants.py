@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import guards, level, snapshot, validity
+from hostnetwork_operator.decide import contest, guards, level, snapshot, validity
 
 # operator-limits holds the operator and preview-dry-run two namespaces that nothing is granted in: without them no pod
 # is admitted that should not be, so taking grants for their sake would cost something and save nothing.
@@ -52,12 +52,15 @@ def _withheld(
 ) -> validity.Standing:
     namespace, subject = seen.namespace, standing.exception
     stands = subject.metadata.name in namespace.grants
-    if needs_guard and (owner := level.owner_of_level(namespace, settings.target)):
+    if needs_guard and (owner := level.owner_against_lifting(namespace)):
         why = (
             f"label {labels.PSA_ENFORCE} is owned by {owner}; take it out of what {owner} writes and remove it"
             f" (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-), the operator writes it again"
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
+    contested = contest.ends(seen.record, now) is not None
+    if contested and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
+        return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
         relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
         if not relaxed_for_it:
@@ -74,6 +77,31 @@ def _withheld(
         why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
         return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     return standing
+
+
+def _stands(
+    namespace: snapshot.Namespace,
+    settings: level.Settings,
+    subject: exception.HostNetworkException,
+    now: datetime.datetime,
+    *,
+    needs_guard: bool,
+) -> bool:
+    """Whether its grant stands and admits pods now, with everything around it that holds the others."""
+    line = namespace.grants.get(subject.metadata.name)
+    if line is None:
+        return False
+    try:
+        present, wanted = grant.Grant.decode(line), grant.Grant.decode(line_of(subject, namespace))
+    except grant.GrantError:
+        return False
+    if replace(present, until=wanted.until) != wanted or present.until <= now:
+        return False  # a later end is not written meanwhile, so the one that stands counts
+    return not needs_guard or (
+        namespace.enforcement is labels.Enforcement.DENY
+        and level.level_of(namespace) is labels.Level.PRIVILEGED
+        and namespace.labels.get(labels.GUARD) == settings.target
+    )
 
 
 def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]:

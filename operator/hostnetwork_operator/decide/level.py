@@ -72,10 +72,10 @@ def decide(
     if settings.exempt:
         return Decision(None)
     if settings.mode is None:
-        return Decision(labels.Enforcement.DENY if _once_on(namespace) else namespace.enforcement)
+        return Decision(labels.Enforcement.DENY if _once_on(seen) else namespace.enforcement)
     if settings.mode is policy.Mode.AUDIT:
         return Decision(labels.Enforcement.AUDIT)
-    if _once_on(namespace) or settings.rollout is policy.Rollout.IMMEDIATE:
+    if _once_on(seen) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
     answer = seen.gate
     if answer is None or (answer.level, answer.excepted) != (settings.target, excepted):
@@ -87,9 +87,16 @@ def decide(
     return _held(namespace, answer, now)
 
 
-def _once_on(namespace: snapshot.Namespace) -> bool:
-    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label."""
-    return namespace.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in namespace.annotations
+def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
+    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label, and what this
+    process remembers when somebody has removed both (`kubectl replace`).
+    """
+    namespace = seen.namespace
+    return (
+        namespace.enforcement is labels.Enforcement.DENY
+        or labels.LEVEL_BEFORE in namespace.annotations
+        or seen.record.wrote.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
+    )
 
 
 def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
@@ -99,6 +106,16 @@ def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
     if others and current is not None and current.strictness >= target.strictness:
         return ", ".join(sorted(others))
     return ""
+
+
+def owner_against_lifting(namespace: snapshot.Namespace) -> str:
+    """Who besides the operator holds the enforce label at something that privileged would loosen, or ''.
+
+    Force is used to tighten, never to loosen what somebody else has set (design, section 4). A value that is no level
+    counts as restricted to Pod Security Admission.
+    """
+    others = namespace.others.get(labels.PSA_ENFORCE, frozenset())
+    return "" if level_of(namespace) is labels.Level.PRIVILEGED else ", ".join(sorted(others))
 
 
 def level_of(namespace: snapshot.Namespace) -> labels.Level | None:

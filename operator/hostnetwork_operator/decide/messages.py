@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import coverage, effects, findings, snapshot, status, validity
+from hostnetwork_operator.decide import contest, coverage, effects, findings, snapshot, status, validity
 
 _EXCEPTION_API: Final = labels.API_VERSION
 
@@ -28,6 +28,7 @@ class Reason:
     RESTORED = "LevelRestored"
     REPAIRED = "LabelsRepaired"
     RELEASED = "NamespaceReleased"
+    CONTESTED = "NamespaceContested"
 
 
 _VERDICT_REASONS: Final = {
@@ -144,6 +145,12 @@ def namespace_events(
     return (_event(write.namespace.reference, reason, text, key, normal=normal),)
 
 
+def contested_event(namespace: snapshot.Namespace, record: snapshot.Record, keys: Sequence[str]) -> effects.EmitEvent:
+    """On the namespace, when it becomes contested by a revert of these keys."""
+    key = " ".join(moment.isoformat() for moment in record.reverts)
+    return _event(namespace.reference, Reason.CONTESTED, contest.described(namespace, keys), key, normal=False)
+
+
 def _namespace_text(
     write: effects.WriteNamespace, standings: Sequence[validity.Standing]
 ) -> tuple[str, str, bool] | None:
@@ -167,7 +174,8 @@ def _namespace_text(
                 True,
             )
         case effects.Action.RESTORE:
-            return Reason.RESTORED, f"level {level} restored, exception ended: {ended}", True
+            why = f"exception ended: {ended}" if ended else "no grant stands"
+            return Reason.RESTORED, f"level {level} restored, {why}", True
         case effects.Action.REPAIR if write.labels:
             return Reason.REPAIRED, f"labels put back: {', '.join(sorted(write.labels))}", False
         case effects.Action.RELEASE:

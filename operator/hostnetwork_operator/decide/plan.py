@@ -11,6 +11,7 @@ from typing import Final
 
 from hostnetwork_operator.api import grant, labels
 from hostnetwork_operator.decide import (
+    contest,
     coverage,
     deletion,
     effects,
@@ -40,6 +41,8 @@ class NamespacePlan:
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
     not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again.
+    `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
+    (contest.counted), then plan again. `contested` is until when.
     """
 
     namespace: snapshot.Namespace
@@ -55,6 +58,8 @@ class NamespacePlan:
     relist: datetime.datetime | None = None
     ask: labels.Level | None = None
     owners: tuple[snapshot.Reference, ...] = ()
+    undone: tuple[str, ...] = ()
+    contested: datetime.datetime | None = None
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
@@ -77,10 +82,11 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         len(seen.unreadable_pods),
         found,
         ask=decision.ask,
+        contested=contest.ends(seen.record, now),
     )
     if namespace.terminating or decision.ask is not None:
         return made
-    writes = _writes(seen, settings, decision, standings, relaxed=relaxed)
+    writes = _writes(seen, settings, decision, made, now)
     deletes = deletion.deletes(seen, decision.enforcement, verdicts, now)
     doing: tuple[Effect, ...] = (
         *writes[:1],
@@ -96,6 +102,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         next_check=_next_check(seen, made, decision, now),
         relist=_relist(seen, standings, doing, now),
         owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
+        undone=contest.undone(seen, writes),
     )
 
 
@@ -127,12 +134,14 @@ def _writes(
     seen: snapshot.NamespaceSnapshot,
     settings: level.Settings,
     decision: level.Decision,
-    standings: Sequence[validity.Standing],
-    *,
-    relaxed: bool,
+    judged: NamespacePlan,
+    now: datetime.datetime,
 ) -> tuple[effects.WriteNamespace, ...]:
-    """At most two writes: what takes away comes first, and alone, so that a failure of the rest leaves nothing open."""
-    namespace = seen.namespace
+    """At most two writes: what takes away comes first, and alone, so that a failure of the rest leaves nothing open.
+
+    In a contested namespace one at most, and none that does not take away.
+    """
+    namespace, standings = seen.namespace, judged.standings
     present = namespace.grants
     wanted = {}
     if decision.enforcement is not None:
@@ -147,10 +156,15 @@ def _writes(
             taken[key] = new
         else:
             given[key] = new
-    changed, notes = level.changes(namespace, settings, decision, relaxed=relaxed)
+    changed, notes = level.changes(namespace, settings, decision, relaxed=judged.relaxed)
+    if judged.contested is not None:
+        given = {}
+        taking = contest.takes(namespace, taken, changed)
+        if not taking or contest.paced(seen.record, taking, now):
+            return ()
     first: dict[str, str | None] = dict(taken)
     made = []
-    if taken and not given:
+    if (taken and not given) or judged.contested is not None:
         first |= notes
         made.append(
             effects.WriteNamespace(namespace, _action(namespace, changed, decision, taken=True), changed, first)
@@ -232,7 +246,15 @@ def _statuses(
             continue
         reference = messages.reference(subject)
         found = [finding for finding in judged.findings if finding.subject == reference]
-        wanted = status.status_for(standing, seen.namespace, judged.verdicts, decision.enforcement, now, found)
+        wanted = status.status_for(
+            standing,
+            seen.namespace,
+            judged.verdicts,
+            decision.enforcement,
+            now,
+            found,
+            clock_trusted=seen.clock_trusted,
+        )
         if wanted == subject.status:
             continue
         told = (*messages.standing_events(standing), *messages.finding_events(subject, found, judged.verdicts))
@@ -249,6 +271,9 @@ def _next_check(
     moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
     moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
+    moments += contest.moments(seen, now)
+    if judged.contested is not None and seen.gate is not None:  # what it allowed is not written yet
+        moments.append(seen.gate.asked + level.GATE_AGAIN)
     gone = [v.pod.to_be_gone for v in judged.verdicts if v.verdict is labels.Verdict.EXPIRED]
     moments += [moment + status.OVERDUE for moment in gone if moment is not None]
     return min((moment for moment in moments if moment > now), default=None)

@@ -237,6 +237,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What this process has written on a namespace and what became of it; it is not stored.
+
+    `wrote`: the last value by key of label or annotation, None where it was removed. `uncounted`: the keys of which
+    another value now is a revert that was not counted yet. `reverts`: when the last two were. `written`: when last.
+    """
+
+    wrote: Mapping[str, str | None] = field(default_factory=dict)
+    uncounted: frozenset[str] = frozenset()
+    reverts: tuple[datetime.datetime, ...] = ()
+    written: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceSnapshot:
     """Everything that the plan for one namespace depends on, besides the time."""
 
@@ -250,6 +264,7 @@ class NamespaceSnapshot:
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     clock_trusted: bool = True
+    record: Record = field(default_factory=Record)
     kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked
     report_kind: report.Kind | None = None  # which is written; None: none is served, or that could not be told
     reports: tuple[Report, ...] = ()

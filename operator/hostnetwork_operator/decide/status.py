@@ -34,6 +34,8 @@ def status_for(
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
     found: Sequence[findings.Finding] = (),
+    *,
+    clock_trusted: bool = True,
 ) -> exception.ExceptionStatus:
     """The status that should stand; equal to the present one where nothing changed. `found` is about it."""
     subject = standing.exception
@@ -42,6 +44,8 @@ def status_for(
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     made = present.conditions
     said = [*_conditions(standing, covered, remaining, enforcement, found, now), *_looming(standing, found)]
+    if not clock_trusted:
+        said = [_held(one, remaining) for one in said]
     for kind, word, reason, message in said:
         made = conditions.set_condition(
             made,
@@ -144,6 +148,18 @@ def _in_use(covered: Sequence[str], found: Sequence[findings.Finding]) -> tuple[
     if wide := warning.get(findings.TOO_WIDE):
         return "True", "TooWide", f"{text}; {_sentence(wide)}"
     return "True", "PodsCovered", text
+
+
+def _held(said: _Said, remaining: Sequence[snapshot.Pod]) -> _Said:
+    """What is said where the time is not sure: what would be deleted is not."""
+    if said[2] != "Deleting" or all(pod.deleting for pod in remaining):
+        return said
+    names = ", ".join(pod.name for pod in remaining if not pod.deleting)
+    text = (
+        f"pods remain, and nothing is deleted while clocks differ by more than 5 s: {names}; see the condition"
+        " ClockSynchronized of the HostNetworkExceptionPolicy"
+    )
+    return said[0], said[1], "ClockUnsure", text
 
 
 def _cleaned_up(

@@ -3,36 +3,43 @@
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, policy
-from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.decide import effects, messages, plan, snapshot
 
 ACCEPTED = "Accepted"
 BROKEN = "Broken"
 INTACT = "Intact"
 CHANGING = "Changing"
 GUARD_MISSING = conditions.Ready.GUARD_MISSING.value
+REVERTED = "LabelsReverted"
+UNCONTESTED = "Uncontested"
+_Said = tuple[conditions.ConditionType, Literal["True", "False", "Unknown"], str, str]
+# Without the seconds, which change all the time: hostnetwork_operator_clock_{skew,spread}_seconds have them.
+_CLOCK: Final = {
+    conditions.Clock.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
+    conditions.Clock.SKEWED: "the operator's clock and the API server's differ by more than 5 s; nothing is deleted"
+    " until they agree, levels are put back by the API server's clock; set the clock of the operator's node",
+    conditions.Clock.SPREAD: "API servers contradict each other about the time by more than 5 s, or one was set;"
+    " nothing is deleted until they agree again; set the clocks of their nodes",
+}
+_NAMED: Final = 10  # contested namespaces that the condition names; hostnetwork_contested_namespaces counts all
 
 
 def policy_status(
     seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
 ) -> policy.PolicyStatus:
-    """The status that should stand; equal to the present one where nothing changed."""
+    """The status that should stand, with its conditions Ready and Contested; equal to the present one where nothing
+    changed.
+    """
     reason, message = _accepted(seen)
-    condition = conditions.Condition(
-        type=conditions.ConditionType.READY.value,
-        status="True" if reason == ACCEPTED else "False",
-        observed_generation=seen.generation,
-        last_transition_time=now.replace(microsecond=0),
-        reason=reason,
-        message=message,
-    )
+    ready: _Said = (conditions.ConditionType.READY, "True" if reason == ACCEPTED else "False", reason, message)
     stands = Counter(one.enforcement for one in plans)
     verdicts = Counter(verdict.verdict for one in plans for verdict in one.verdicts)
     return policy.PolicyStatus(
         observed_generation=seen.generation,
-        conditions=conditions.set_condition(seen.status.conditions, condition),
+        conditions=_set(seen.status.conditions, seen.generation, now, ready, _contested(plans)),
         namespaces=policy.NamespaceCounts(
             deny=stands[labels.Enforcement.DENY],
             held=stands[labels.Enforcement.HELD],
@@ -70,15 +77,26 @@ def with_guards(
 ) -> policy.PolicyStatus:
     """`status` with the condition that says whether the admission policies are in place."""
     reason, message = _guarded(guards, now)
-    condition = conditions.Condition(
-        type=conditions.ConditionType.GUARDED.value,
-        status={INTACT: "True", CHANGING: "Unknown", GUARD_MISSING: "False"}[reason],
-        observed_generation=status.observed_generation,
-        last_transition_time=now.replace(microsecond=0),
-        reason=reason,
-        message=message,
-    )
-    return status.model_copy(update={"conditions": conditions.set_condition(status.conditions, condition)})
+    words: dict[str, Literal["True", "False", "Unknown"]] = {INTACT: "True", CHANGING: "Unknown"}
+    said: _Said = (conditions.ConditionType.GUARDED, words.get(reason, "False"), reason, message)
+    made = _set(status.conditions, status.observed_generation or 0, now, said)
+    return status.model_copy(update={"conditions": made})
+
+
+def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: datetime.datetime) -> policy.PolicyStatus:
+    """`status` with the condition that says whether the operator is sure what time it is."""
+    word: Literal["True", "False"] = "True" if state is conditions.Clock.AGREES else "False"
+    said: _Said = (conditions.ConditionType.CLOCK_SYNCHRONIZED, word, state.value, _CLOCK[state])
+    made = _set(status.conditions, status.observed_generation or 0, now, said)
+    return status.model_copy(update={"conditions": made})
+
+
+def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
+    """An Event when the clocks come apart, and when they agree again."""
+    before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
+    if state.value == (before.reason if before else conditions.Clock.AGREES.value):
+        return None
+    return _transition(seen, before, state.value, _CLOCK[state], normal=state is conditions.Clock.AGREES)
 
 
 def guards_event(
@@ -91,10 +109,32 @@ def guards_event(
     before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
     if reason == (before.reason if before else INTACT) or reason == CHANGING:
         return None
+    return _transition(seen, before, reason, message, normal=reason == INTACT)
+
+
+def _transition(
+    seen: snapshot.PolicyObject, before: conditions.Condition | None, reason: str, message: str, *, normal: bool
+) -> effects.EmitEvent:
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
     since = before.last_transition_time.isoformat() if before else ""
-    kind: Literal["Normal", "Warning"] = "Normal" if reason == INTACT else "Warning"
+    kind: Literal["Normal", "Warning"] = "Normal" if normal else "Warning"
     return effects.EmitEvent(subject, kind, f"Policy{reason}", message, f"{reason} {since}")
+
+
+def _set(
+    present: tuple[conditions.Condition, ...], generation: int, now: datetime.datetime, *said: _Said
+) -> tuple[conditions.Condition, ...]:
+    for kind, word, reason, message in said:
+        new = conditions.Condition(
+            type=kind.value,
+            status=word,
+            observed_generation=generation,
+            last_transition_time=now.replace(microsecond=0),
+            reason=reason,
+            message=message,
+        )
+        present = conditions.set_condition(present, new)
+    return present
 
 
 def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[str, str]:
@@ -105,6 +145,15 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
     if any(guard.missing(now) for guard in without):
         return GUARD_MISSING, whys
     return CHANGING, f"{whys}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
+
+
+def _contested(plans: Sequence[plan.NamespacePlan]) -> _Said:
+    names = sorted(one.namespace.name for one in plans if one.contested is not None)
+    if not names:
+        return conditions.ConditionType.CONTESTED, "False", UNCONTESTED, "nobody undoes what the operator writes"
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    message = f"somebody undoes what the operator writes on {shown}; their Events {messages.Reason.CONTESTED} say what"
+    return conditions.ConditionType.CONTESTED, "True", REVERTED, message
 
 
 def _accepted(seen: snapshot.PolicyObject) -> tuple[str, str]:

@@ -757,3 +757,17 @@ def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:
     assert found is not None
     assert (found.status, found.reason) == ("False", "DeletionPending")
     assert "capture since 2026-11-22T12:00:30Z on node node-7" in found.message
+
+
+def test_a_delete_that_waits_for_the_clocks_is_said() -> None:
+    """In the condition that says what is left; a pod that is on its way out already waits for nothing."""
+    made = statuses(planned(seen(pod(), hne(expiry=NOW), clock_trusted=False)))["net"]
+    found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
+    assert found is not None
+    assert (found.status, found.reason) == ("False", "ClockUnsure")
+    assert "nothing is deleted while clocks differ by more than 5 s: capture;" in found.message
+    going = pod(deleting=True, to_be_gone=at(seconds=30))
+    made = statuses(planned(seen(going, hne(expiry=NOW), clock_trusted=False)))["net"]
+    found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
+    assert found is not None
+    assert found.reason == "Deleting"

@@ -1,9 +1,12 @@
 """What the policy's status says."""
 
 import datetime
+from dataclasses import replace
 from typing import Any
 
-from hostnetwork_operator.api import policy
+import pytest
+
+from hostnetwork_operator.api import conditions, policy
 from hostnetwork_operator.decide import plan, snapshot, summary
 from tests.unit import builders
 from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, namespace, planned, pod, seen
@@ -36,7 +39,8 @@ def test_namespaces_and_pods_are_counted() -> None:
 def test_a_policy_that_is_acted_on_is_accepted() -> None:
     """With its generation and mode."""
     made = summary.policy_status(stored(), [], NOW)
-    (ready,) = made.conditions
+    contested, ready = made.conditions
+    assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
     assert (
         ready.status, ready.reason, ready.message, made.observed_generation,
     ) == ("True", "Accepted", "acted on; mode Enforce", 3)  # fmt: skip
@@ -45,7 +49,8 @@ def test_a_policy_that_is_acted_on_is_accepted() -> None:
 def test_a_broken_policy_says_what_is_wrong_and_that_the_last_good_one_holds() -> None:
     """Correct it, is the remedy."""
     made = summary.policy_status(stored(spec=None, mistake="mode: Input should be 'Enforce' or 'Audit'"), [], NOW)
-    (ready,) = made.conditions
+    contested, ready = made.conditions
+    assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
     assert (ready.status, ready.reason) == ("False", "Broken")
     assert (
         ready.message == "not acted on, the last good one holds: mode: Input should be 'Enforce' or 'Audit'; correct it"
@@ -126,11 +131,45 @@ def test_missing_policies_are_told_once_and_so_is_their_return() -> None:
     assert len({event.key for event in events if event}) == 4
 
 
-def test_both_conditions_stand_beside_each_other() -> None:
+def test_conditions_stand_beside_each_other() -> None:
     """And the same status said again is the same."""
     found = list(builders.guards().values())
     made = summary.with_guards(summary.policy_status(stored(), [], NOW), found, NOW)
-    assert [condition.type for condition in made.conditions] == ["Guarded", "Ready"]
+    assert [condition.type for condition in made.conditions] == ["Contested", "Guarded", "Ready"]
     assert made == summary.with_guards(
         summary.policy_status(stored(status=made), [], at(minutes=5)), found, at(minutes=5)
     )
+
+
+def test_contested_namespaces_are_named() -> None:
+    """Ten of them, and how many more; all of them are counted by the metric."""
+    contested = [
+        replace(one, namespace=replace(one.namespace, name=f"ns-{number:02}"), contested=at(minutes=9))
+        for number in range(12)
+        for one in plans()[:1]
+    ]
+    found = conditions.find(
+        summary.policy_status(stored(), [*plans(), *contested], NOW).conditions, conditions.ConditionType.CONTESTED
+    )
+    assert found is not None
+    assert (found.status, found.reason) == ("True", "LabelsReverted")
+    assert "on ns-00, ns-01, ns-02," in found.message
+    assert "ns-09 and 2 more; their Events NamespaceContested say what" in found.message
+
+
+@pytest.mark.parametrize("state", [conditions.Clock.SKEWED, conditions.Clock.SPREAD])
+def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: conditions.Clock) -> None:
+    """A condition, an Event on each transition and none between."""
+    first = summary.with_clock(summary.policy_status(stored(), [], NOW), state, NOW)
+    found = conditions.find(first.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
+    assert found is not None
+    assert (found.status, found.reason) == ("False", state.value)
+    assert "nothing is deleted" in found.message
+    event = summary.clock_event(stored(), state)
+    assert event is not None
+    assert (event.type, event.reason) == ("Warning", f"Policy{state}")
+    assert None is summary.clock_event(stored(status=first), state)
+    back = summary.clock_event(stored(status=first), conditions.Clock.AGREES)
+    assert back is not None
+    assert (back.type, back.reason) == ("Normal", "PolicyAgrees")
+    assert None is summary.clock_event(stored(), conditions.Clock.AGREES)

@@ -1,0 +1,107 @@
+"""Contested: somebody undoes what the operator writes on a namespace, and what is still written then.
+
+A revert is told by content: a key has another value than the operator wrote there, and the plan would write it again.
+So nothing of our own doing is one, and neither is what the operator leaves alone: a stricter level, a label of others.
+Two reverts within ten minutes, and for ten minutes after the last only what takes away is written: grants that end and
+the level that was lifted for them. Each side could go on for ever; the one that wins a write war is the last to write,
+not the one that is right (docs/adr/0018-contested-namespaces.md).
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import effects, level, snapshot
+
+WITHIN: Final = datetime.timedelta(minutes=10)  # design, section 4
+# What was taken away and is put back is taken again this often: somebody with setlevel puts it back at any pace.
+PACE: Final = datetime.timedelta(seconds=60)
+
+
+def ends(record: snapshot.Record, now: datetime.datetime) -> datetime.datetime | None:
+    """Until when the namespace is contested; None if it is not."""
+    if len(record.reverts) < 2:
+        return None
+    before, last = record.reverts[-2:]
+    return last + WITHIN if last - before < WITHIN and now < last + WITHIN else None
+
+
+def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNamespace]) -> tuple[str, ...]:
+    """The keys that these writes would write again because somebody has changed them; each once after each write."""
+    record, namespace = seen.record, seen.namespace
+    again = {key for write in writes for key in (*write.labels, *write.annotations)}
+    found = (key for key in again & record.uncounted if record.wrote[key] != _present(namespace, key))
+    return tuple(sorted(found))
+
+
+def counted(record: snapshot.Record, keys: Iterable[str], now: datetime.datetime) -> snapshot.Record:
+    """The record with one revert more, of these keys."""
+    return replace(record, reverts=(*record.reverts[-1:], now), uncounted=record.uncounted - set(keys))
+
+
+def written(record: snapshot.Record, write: effects.WriteNamespace, now: datetime.datetime) -> snapshot.Record:
+    """The record once that is written. What was removed is remembered until the next write, what stands for good."""
+    new = {**write.labels, **write.annotations}
+    wrote = {key: value for key, value in record.wrote.items() if value is not None} | new
+    return replace(record, wrote=wrote, uncounted=(record.uncounted & wrote.keys()) | new.keys(), written=now)
+
+
+def unsure(record: snapshot.Record, write: effects.WriteNamespace) -> snapshot.Record:
+    """The record once that has failed: it may have been carried out all the same, so another value is no revert."""
+    return replace(record, uncounted=record.uncounted - write.labels.keys() - write.annotations.keys())
+
+
+def takes(
+    namespace: snapshot.Namespace, taken: Mapping[str, str | None], changed: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """What is written in a contested namespace: grants that end, and a level that nobody else lifted."""
+    made = dict(taken)
+    lifted = level.level_of(namespace) is labels.Level.PRIVILEGED and labels.PSA_ENFORCE not in namespace.others
+    if lifted and labels.PSA_ENFORCE in changed:
+        made[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
+    return made
+
+
+def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:
+    """Whether all of it was taken once and put back, and it is too early to take it again."""
+    early = record.written is not None and now < record.written + PACE
+    return early and all(key in record.wrote and record.wrote[key] == value for key, value in taking.items())
+
+
+def moments(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[datetime.datetime]:
+    """When something in a contested namespace may be done again."""
+    until = ends(seen.record, now)
+    if until is None:
+        return []
+    return [until] if seen.record.written is None else [until, seen.record.written + PACE]
+
+
+def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:
+    """For the exceptions that are not granted meanwhile."""
+    return (
+        f"namespace {namespace.name} is contested: what the operator writes there was undone twice within"
+        f" {_minutes()} minutes, so it gives nothing there until {_minutes()} minutes after the last time; find who"
+        f" else writes its labels (kubectl get namespace {namespace.name} -o yaml --show-managed-fields) and stop that"
+    )
+
+
+def described(namespace: snapshot.Namespace, keys: Iterable[str]) -> str:
+    """For the namespace: what was undone, by whom as far as it shows, and what to do."""
+    owners = {owner for key in keys for owner in namespace.others.get(key, ())}
+    who = ", ".join(sorted(owners)) or "somebody"
+    return (
+        f"contested: {who} has undone what the operator writes here, twice within {_minutes()} minutes:"
+        f" {', '.join(keys)}; until {_minutes()} minutes after the last time only grants that end are taken and levels"
+        " lifted for them put back; stop what writes these labels (the audit log names it)"
+    )
+
+
+def _minutes() -> int:
+    return round(WITHIN.total_seconds() / 60)
+
+
+def _present(namespace: snapshot.Namespace, key: str) -> str | None:
+    label = key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD}
+    return (namespace.labels if label else namespace.annotations).get(key)
