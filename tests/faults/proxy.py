@@ -7,6 +7,8 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import datetime
+import email.utils
 import re
 import ssl
 from collections.abc import Callable
@@ -46,6 +48,7 @@ class Proxy(loop.InThread):
         self.times: collections.Counter[str] = collections.Counter()  # how often each write came, times apart
         self.kill: Callable[[], None] = lambda: None
         self.refused: Callable[[str, str], int] = lambda _method, _path: 0
+        self.ahead_seconds: Callable[[], float] = lambda: 0.0  # of the clock in each answer
         self.requests: collections.Counter[str] = collections.Counter()
         self.port = 0
 
@@ -102,7 +105,8 @@ class Proxy(loop.InThread):
                 await answer.read()
                 if harm == "after":
                     self.kill()
-            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP]
+            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in {*_HOP_BY_HOP, "date"}]
+            kept.append(("Date", _moved(answer.headers["Date"], self.ahead_seconds())))
             if "Content-Encoding" in answer.headers:
                 kept.append(("Content-Encoding", answer.headers["Content-Encoding"]))
             response = web.StreamResponse(status=answer.status)
@@ -117,6 +121,11 @@ class Proxy(loop.InThread):
                         await response.write(chunk)
                 await response.write_eof()
             return response
+
+
+def _moved(date: str, seconds: float) -> str:
+    moment = email.utils.parsedate_to_datetime(date) + datetime.timedelta(seconds=seconds)
+    return email.utils.format_datetime(moment, usegmt=True)
 
 
 def _same(method: str, path: str, body: str) -> str:

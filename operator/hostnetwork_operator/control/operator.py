@@ -118,7 +118,7 @@ class Operator:
             self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
         applying = apply.Application(self.api, seen, self.clock, self.store)
         await applying.press(made)
-        self._remember(seen, applying.outcomes)
+        self._remember(seen, made, applying.outcomes)
         untold = [*self._untold.pop(name, ()), *applying.untold]
         if trouble is None and made.relist is not None and made.relist <= self.clock.now():
             # What is to be told may be of pods that are gone, or not of all.
@@ -232,17 +232,18 @@ class Operator:
             self._untold.setdefault(namespace.name, []).append(told)
         return dataclasses.replace(seen, record=record)
 
-    def _remember(self, seen: snapshot.NamespaceSnapshot, outcomes: list[apply.Outcome]) -> None:
-        record = seen.record
-        for outcome in outcomes:
-            if not isinstance(outcome.effect, effects.WriteNamespace):
-                continue
+    def _remember(
+        self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan, outcomes: list[apply.Outcome]
+    ) -> None:
+        writes = [(one.effect, one) for one in outcomes if isinstance(one.effect, effects.WriteNamespace)]
+        settled = not writes and made.contested is None
+        record = contest.stands(seen, made.enforcement, settled=settled)
+        for write, outcome in writes:
             if outcome.word == apply.DONE:
-                record = contest.written(record, outcome.effect, self.clock.now())
+                record = contest.written(record, write, self.clock.now())
             elif outcome.error is not None:
-                record = contest.unsure(record, outcome.effect)
-        if record is not seen.record:
-            self._records[seen.namespace.name] = (seen.namespace.uid, record)
+                record = contest.unsure(record, write)
+        self._records[seen.namespace.name] = (seen.namespace.uid, record)
 
     async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
         namespace = seen.namespace

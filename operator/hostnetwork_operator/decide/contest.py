@@ -36,6 +36,20 @@ def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNames
     return tuple(sorted(found))
 
 
+def stands(
+    seen: snapshot.NamespaceSnapshot, enforcement: labels.Enforcement | None, *, settled: bool
+) -> snapshot.Record:
+    """The record of a namespace that was looked at. `settled`: there is nothing to write, and not because it waits;
+    then its labels are as the operator would write them, whoever did: it before a restart, or label-at-birth.
+    """
+    record = replace(seen.record, enforced=enforcement is labels.Enforcement.DENY)
+    if not settled or enforcement is None:
+        return record
+    mine = {key: text for key, text in seen.namespace.labels.items() if _ours(key) and key not in seen.namespace.others}
+    new = {key: text for key, text in mine.items() if record.wrote.get(key) != text}
+    return replace(record, wrote={**record.wrote, **new}, uncounted=record.uncounted | new.keys()) if new else record
+
+
 def counted(record: snapshot.Record, keys: Iterable[str], now: datetime.datetime) -> snapshot.Record:
     """The record with one revert more, of these keys."""
     return replace(record, reverts=(*record.reverts[-1:], now), uncounted=record.uncounted - set(keys))
@@ -103,5 +117,9 @@ def _minutes() -> int:
 
 
 def _present(namespace: snapshot.Namespace, key: str) -> str | None:
-    label = key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD}
-    return (namespace.labels if label else namespace.annotations).get(key)
+    return (namespace.labels if _ours(key) else namespace.annotations).get(key)
+
+
+def _ours(key: str) -> bool:
+    """Whether it is a label that the operator writes; what else it writes on a namespace are annotations."""
+    return key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD}

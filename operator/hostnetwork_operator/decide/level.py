@@ -88,14 +88,14 @@ def decide(
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label, and what this
-    process remembers when somebody has removed both (`kubectl replace`).
+    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label, and what is
+    remembered when somebody has removed both (`kubectl replace`).
     """
     namespace = seen.namespace
     return (
         namespace.enforcement is labels.Enforcement.DENY
         or labels.LEVEL_BEFORE in namespace.annotations
-        or seen.record.wrote.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
+        or seen.record.enforced
     )
 
 

@@ -238,16 +238,18 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What this process has written on a namespace and what became of it; it is not stored.
+    """What this process has written on a namespace, and what became of it; it is kept in memory only.
 
     `wrote`: the last value by key of label or annotation, None where it was removed. `uncounted`: the keys of which
     another value now is a revert that was not counted yet. `reverts`: when the last two were. `written`: when last.
+    `enforced`: whether enforcement was on when the namespace was last looked at.
     """
 
     wrote: Mapping[str, str | None] = field(default_factory=dict)
     uncounted: frozenset[str] = frozenset()
     reverts: tuple[datetime.datetime, ...] = ()
     written: datetime.datetime | None = None
+    enforced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,9 @@ class Place:
             self.contests += made.contested is None and contest.ends(record, now) is not None
             self.seen = replace(self.seen, record=record)
             made = plan.plan_namespace(self.seen, now)
-        record = self.seen.record
-        for write in builders.writes(made):
+        writes = builders.writes(made)
+        record = contest.stands(self.seen, made.enforcement, settled=not writes and made.contested is None)
+        for write in writes:
             record = contest.written(record, write, now)
             self.writes.append(write)
         self.seen = replace(cluster.carry_out(self.seen, made), record=record)
@@ -263,3 +264,12 @@ def test_what_is_said_names_the_labels_and_who_has_them() -> None:
     assert labels.PSA_ENFORCE in text
     assert "somebody has undone" in contest.described(denied(), [labels.GUARD])
     assert denied().uid == UID
+
+
+def test_what_label_at_birth_wrote_counts_as_written() -> None:
+    """And what the operator wrote before it was started again: two reverts of that are two."""
+    place = Place(namespace=denied())
+    place.settle()
+    assert place.writes == []
+    assert len(place.war(loosened, 60)) == 1
+    assert place.contests == 1

@@ -1,0 +1,287 @@
+"""Other owners of a namespace's labels: what is theirs stays theirs, and what is undone again and again is let be.
+
+Real other writers: server-side apply by a second manager, `kubectl apply`, `kubectl replace`, and loops of a minute
+that undo it each second. How often the operator writes is read from the audit log.
+"""
+
+import datetime
+import json
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import pytest
+import yaml
+
+from tests.controlplane import operator
+from tests.e2e.conftest import ENFORCED, LABEL, PSA, World
+from tests.faults import proxy
+
+_WAR_SECONDS = 60
+# The first repair, and what a restore or a revocation in between adds to it.
+_HANDFUL = 4
+
+
+def _writes(world: World, namespace: str) -> list[dict[str, Any]]:
+    """The operator's writes of that Namespace that were carried out."""
+    return [
+        event
+        for event in world.writes()
+        if event["objectRef"].get("resource") == "namespaces"
+        and event["objectRef"].get("name") == namespace
+        and event["responseStatus"]["code"] == 200
+    ]
+
+
+def _metric(world: World, process: operator.OperatorProcess | None = None) -> float:
+    text = (process or world.operator).metrics()
+    (line,) = [one for one in text.splitlines() if one.startswith("hostnetwork_contested_namespaces ")]
+    return float(line.split()[1])
+
+
+def _contested_condition(world: World) -> dict[str, Any]:
+    path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+    conditions = world.admin.get(path).expect(200).body.get("status", {}).get("conditions", [])
+    return next((dict(one) for one in conditions if one["type"] == "Contested"), {})
+
+
+def _manifest(tmp_path: pathlib.Path, name: str, **labels: str) -> str:
+    path = tmp_path / f"{name}.yaml"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    path.write_text(yaml.safe_dump(body))
+    return str(path)
+
+
+class Loop:
+    """Does something each second in a thread of its own, until the `with` ends; what went wrong is raised there."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self._what = what
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._error: Exception | None = None
+        self.rounds = 0
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                self._what()
+            except Exception as error:
+                self._error = error
+                return
+            self.rounds += 1
+            self._end.wait(1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+def _replace(world: World, body: dict[str, Any]) -> Callable[[], object]:
+    """PUT without a version, as `kubectl replace` does: the whole object is as the file says."""
+    path = f"/api/v1/namespaces/{body['metadata']['name']}?fieldManager=kubectl-replace"
+    return lambda: world.admin.put(path, body).expect(200)
+
+
+# -- somebody else owns something -------------------------------------------------------------------------------------
+
+
+def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
+    """It owns the level with the operator: nothing is relaxed, it is named; once it lets go nothing is missing."""
+    name = world.namespace()
+    before = world.labels(name)
+    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "baseline"}}}
+    path = f"/api/v1/namespaces/{name}"
+    world.admin.apply(path, applied, "gitops").expect(200)
+    world.exception(name).expect(201)
+    world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
+    assert "is owned by gitops" in world.condition(name)["message"]
+    assert (world.labels(name), world.grants(name)) == (before, {})
+    applied["metadata"] = {"name": name}
+    world.admin.apply(path, applied, "gitops").expect(200)
+    world.until("it is in force", lambda: world.ready(name) == "Active")
+    world.until("the level is lifted", lambda: world.labels(name)[PSA] == "privileged")
+    conflict = {**applied, "metadata": {"name": name, "labels": {PSA: "baseline"}}}
+    refused = world.admin.apply(path, conflict, "gitops")
+    assert refused.status == 409
+    assert "hostnetwork-operator" in refused.message
+    world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
+    world.until("it is put back", lambda: world.labels(name) == {**before, f"{LABEL}/guard": "baseline"})
+
+
+def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
+    """Labels that enforce nothing are left to whoever wants them, and everything else is written."""
+    name = world.namespace()
+    theirs = {"pod-security.kubernetes.io/audit": "baseline", "pod-security.kubernetes.io/warn": "baseline"}
+    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
+    world.admin.apply(f"/api/v1/namespaces/{name}", applied, "gitops", force=True).expect(200)
+    before = len(_writes(world, name))
+    world.granted_pod(name)
+    assert {key: world.labels(name)[key] for key in theirs} == theirs
+    assert world.labels(name)[PSA] == "privileged"
+    assert len(_writes(world, name)) == before + 1
+
+
+def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.Path) -> None:
+    """At the target or stricter it is his who applied it: named in the exception, never taken off, never deleted."""
+    name = world.namespace()
+    operator.apply(world.cluster, "-f", _manifest(tmp_path, name, **{PSA: "restricted"}))
+    world.exception(name).expect(201)
+    world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
+    assert "is owned by kubectl-client-side-apply" in world.condition(name)["message"]
+    assert world.labels(name)[PSA] == "restricted"
+    operator.apply(world.cluster, "-f", _manifest(tmp_path, name))
+    world.until("what he let go is written", lambda: world.labels(name).get(PSA) in {"baseline", "privileged"})
+    world.until("and lifted", lambda: world.ready(name) == "Active" and world.labels(name)[PSA] == "privileged")
+
+
+def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -> None:
+    """It removes every label, grant and note; enforcement is back although something has come in that violates it."""
+    name = world.namespace()
+    world.granted_pod(name)
+    done = world.cluster.kubectl("replace", "-f", _manifest(tmp_path, name))
+    assert done.returncode == 0, done.stderr
+    world.until("relaxed again", lambda: world.labels(name).get(f"{LABEL}/guard") == "baseline")
+    world.until("with its grant", lambda: list(world.grants(name)) == ["capture"])
+    assert world.labels(name)[f"{LABEL}/enforcement"] == "Deny"
+    told = [event[2] for event in world.events(name)]
+    assert "NamespaceContested" not in told
+    assert "EnforcementHeld" not in told
+
+
+def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
+    """With every verb in it he can only tighten: the level is his then, nothing is granted, and nothing is fought."""
+    name = world.namespace()
+    world.granted_pod(name)
+    tenant = world.cluster.api(world.cluster.tenant(name))
+    path = f"/api/v1/namespaces/{name}"
+    for labels in ({PSA: None}, {f"{LABEL}/guard": None}, {f"{LABEL}/enforcement": "Audit"}):
+        world.until("refused", lambda labels=labels: tenant.patch(path, {"metadata": {"labels": labels}}).status == 422)
+    tenant.patch(path, {"metadata": {"labels": {PSA: "baseline"}}}).expect(200)
+    world.until("the level is his", lambda: world.ready(name) == "LevelOwnedByOther")
+    world.until("the grant is gone", lambda: world.grants(name) == {})
+    assert tenant.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).status == 422
+    tenant.patch(path, {"metadata": {"labels": {PSA: "restricted"}}}).expect(200)
+    world.until("it is still his", lambda: world.ready(name) == "LevelOwnedByOther")
+    assert ("Namespace", name, "NamespaceContested") not in world.events(name)
+
+
+# -- wars of a minute -------------------------------------------------------------------------------------------------
+
+
+def _war(world: World, name: str, harm: Callable[[], object]) -> list[dict[str, Any]]:
+    """A minute of it; what the operator wrote there meanwhile."""
+    before = len(_writes(world, name))
+    with Loop(harm) as loop:
+        world.until("it is contested", lambda: ("Namespace", name, "NamespaceContested") in world.events(name))
+        world.until("a minute is over", lambda: loop.rounds >= _WAR_SECONDS, deadline_seconds=4 * _WAR_SECONDS)
+    made = _writes(world, name)[before:]
+    assert [event[2] for event in world.events(name)].count("NamespaceContested") == 1
+    return made
+
+
+def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: World) -> None:
+    """One repair and no more; it is said in four places, host namespaces stay closed, and a new exception says why."""
+    unattended.operator.stop()
+    unattended.operator.start()  # as if nothing had been contested yet
+    name = unattended.namespace()
+    path = f"/api/v1/namespaces/{name}?fieldManager=gitops"
+    made = _war(unattended, name, lambda: unattended.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}))
+    assert 1 <= len(made) <= _HANDFUL, made
+    assert [json.dumps(event["requestObject"]) for event in made if "privileged" in str(event["requestObject"])] == []
+    unattended.until("the metric", lambda: _metric(unattended) == 1)
+    unattended.until("the condition", lambda: _contested_condition(unattended).get("status") == "True")
+    assert name in _contested_condition(unattended)["message"]
+    unattended.exception(name).expect(201)
+    unattended.until("the exception says so", lambda: unattended.ready(name) == "Contested")
+    assert unattended.grants(name) == {}
+    assert unattended.pod(name, dry_run=True).status == 422
+    assert len(_writes(unattended, name)) == len(made) + 1  # and the one that enforced it
+
+
+def test_a_replace_each_second_takes_nothing_that_stands_half(unattended: World) -> None:
+    """In a relaxed namespace: privileged is never left without its guard and its grant by a write of the operator's."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "privileged"}}}
+    made = _war(unattended, name, _replace(unattended, body))
+    assert len(made) <= _HANDFUL, made
+    for event in made:
+        written = event["responseObject"]["metadata"]
+        if written["labels"][PSA] == "privileged":
+            assert written["labels"][f"{LABEL}/guard"] == "baseline"
+            assert [key for key in written["annotations"] if key.startswith("grant.")]
+    unattended.until("the exception says so", lambda: unattended.ready(name) == "Contested")
+
+
+def test_a_copy_from_before_a_revocation_each_second_is_paced(unattended: World) -> None:
+    """It brings the grant and the level back; they are taken again once a minute, not once a second."""
+    name = unattended.namespace()
+    unattended.granted_pod(name)
+    kept = unattended.metadata(name)
+    unattended.admin.delete(f"{unattended.exceptions(name)}/capture").expect(200)
+    unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline")
+    metadata = {key: kept[key] for key in ("name", "labels", "annotations")}
+    copy = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    made = _war(unattended, name, _replace(unattended, copy))
+    assert 1 <= len(made) <= _HANDFUL, made
+    assert {event["responseObject"]["metadata"]["labels"][PSA] for event in made} == {"baseline"}
+    unattended.until("once it is over", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=90)
+    assert unattended.grants(name) == {}
+
+
+def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
+    """Somebody removes a label that enforces nothing, each second; the exception's end is written in its second."""
+    name = unattended.namespace()
+    unattended.granted_pod(name, seconds=25)
+    until = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
+    warn = "pod-security.kubernetes.io/warn"
+    path = f"/api/v1/namespaces/{name}"
+    with Loop(lambda: unattended.admin.patch(path, {"metadata": {"labels": {warn: None}}}).expect(200)):
+        unattended.until("contested", lambda: ("Namespace", name, "NamespaceContested") in unattended.events(name))
+        assert unattended.labels(name)[PSA] == "privileged"
+        unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=60)
+    restore = next(e for e in _writes(unattended, name) if f'"{PSA}": "baseline"' in json.dumps(e["requestObject"]))
+    assert restore["requestReceivedTimestamp"] >= until.removesuffix("Z")
+    assert unattended.grants(name) == {}
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def through(unattended: World) -> Iterator[proxy.Proxy]:
+    """A way to the API server whose clock can be moved."""
+    with proxy.Proxy(unattended.cluster.url, str(unattended.cluster.authority.certificate_path)) as way:
+        yield way
+
+
+def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, through: proxy.Proxy) -> None:
+    """By the API server's clock: nothing before, and then what should stand is written."""
+    unattended.operator.stop()
+    name = unattended.namespace(deny=False)
+    process = operator.OperatorProcess(unattended.cluster, name="contested", server=through.url)
+    path = f"/api/v1/namespaces/{name}"
+    with process:
+        unattended.until("enforced", lambda: unattended.enforced(name))
+        for _ in range(2):
+            unattended.until("baseline", lambda: unattended.labels(name)[PSA] == "baseline")
+            unattended.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).expect(200)
+        unattended.until("contested", lambda: _metric(unattended, process) == 1)
+        through.ahead_seconds = lambda: 300
+        unattended.admin.patch(path, {"metadata": {"annotations": {"touched": "early"}}}).expect(200)
+        later = unattended.now() + datetime.timedelta(seconds=3)
+        unattended.holds_until(later, "contested", lambda: _metric(unattended, process) == 1)
+        assert unattended.labels(name)[PSA] == "privileged"
+        through.ahead_seconds = lambda: 660
+        unattended.admin.patch(path, {"metadata": {"annotations": {"touched": "late"}}}).expect(200)
+        unattended.until("written again", lambda: unattended.labels(name)[PSA] == "baseline")
+        unattended.until("not contested", lambda: _metric(unattended, process) == 0)
+    assert {**ENFORCED, "kubernetes.io/metadata.name": name} == unattended.labels(name)
