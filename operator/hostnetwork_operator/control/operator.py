@@ -236,8 +236,8 @@ class Operator:
         self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan, outcomes: list[apply.Outcome]
     ) -> None:
         writes = [(one.effect, one) for one in outcomes if isinstance(one.effect, effects.WriteNamespace)]
-        settled = not writes and made.contested is None
-        record = contest.stands(seen, made.enforcement, settled=settled)
+        planned = [write for write, _ in writes]
+        record = contest.stands(seen, made.enforcement, planned, contested=made.contested is not None)
         for write, outcome in writes:
             if outcome.word == apply.DONE:
                 record = contest.written(record, write, self.clock.now())

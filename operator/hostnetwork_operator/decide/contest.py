@@ -37,15 +37,20 @@ def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNames
 
 
 def stands(
-    seen: snapshot.NamespaceSnapshot, enforcement: labels.Enforcement | None, *, settled: bool
+    seen: snapshot.NamespaceSnapshot,
+    enforcement: labels.Enforcement | None,
+    writes: Iterable[effects.WriteNamespace],
+    *,
+    contested: bool,
 ) -> snapshot.Record:
-    """The record of a namespace that was looked at. `settled`: there is nothing to write, and not because it waits;
-    then its labels are as the operator would write them, whoever did: it before a restart, or label-at-birth.
+    """The record of a namespace for which these writes were planned. What they leave alone is as the operator would
+    write it, whoever did: the operator before a restart, or label-at-birth.
     """
     record = replace(seen.record, enforced=enforcement is labels.Enforcement.DENY)
-    if not settled or enforcement is None:
+    if contested or enforcement is None:
         return record
-    mine = {key: text for key, text in seen.namespace.labels.items() if _ours(key) and key not in seen.namespace.others}
+    theirs = {*seen.namespace.others, *(key for write in writes for key in write.labels)}
+    mine = {key: text for key, text in seen.namespace.labels.items() if _ours(key) and key not in theirs}
     new = {key: text for key, text in mine.items() if record.wrote.get(key) != text}
     return replace(record, wrote={**record.wrote, **new}, uncounted=record.uncounted | new.keys()) if new else record
 

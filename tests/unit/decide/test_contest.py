@@ -37,7 +37,7 @@ class Place:
             self.seen = replace(self.seen, record=record)
             made = plan.plan_namespace(self.seen, now)
         writes = builders.writes(made)
-        record = contest.stands(self.seen, made.enforcement, settled=not writes and made.contested is None)
+        record = contest.stands(self.seen, made.enforcement, writes, contested=made.contested is not None)
         for write in writes:
             record = contest.written(record, write, now)
             self.writes.append(write)
@@ -269,7 +269,12 @@ def test_what_is_said_names_the_labels_and_who_has_them() -> None:
 def test_what_label_at_birth_wrote_counts_as_written() -> None:
     """And what the operator wrote before it was started again: two reverts of that are two."""
     place = Place(namespace=denied())
-    place.settle()
+    place.look()
     assert place.writes == []
+    assert len(place.war(loosened, 60)) == 1
+    assert place.contests == 1
+    place = Place(namespace=namespace(labels=DENIED))
+    place.look()
+    assert [sorted(write.labels) for write in place.writes] == [[]]
     assert len(place.war(loosened, 60)) == 1
     assert place.contests == 1
