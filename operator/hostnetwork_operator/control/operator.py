@@ -211,13 +211,13 @@ class Operator:
         asked and others wait: a look takes many requests, and no revocation may be behind a hundred of them.
         """
         made = plan.plan_namespace(seen, self.clock.now())
-        while made.ask is not None:  # again where an exception began or ended while it was asked
-            if self.queue.pressing:
+        while made.ask is not None or made.undone:  # also again, where an exception ended while the gate was asked
+            if made.ask is None:
+                seen = self._undone(seen, made)
+            elif self.queue.pressing:
                 return None
-            seen = await self._asked(seen, made.ask)
-            made = plan.plan_namespace(seen, self.clock.now())
-        if made.undone:
-            seen = self._undone(seen, made)
+            else:
+                seen = await self._asked(seen, made.ask)
             made = plan.plan_namespace(seen, self.clock.now())
         return seen, made
 
