@@ -62,8 +62,10 @@ def test_a_missing_crd_is_named_and_waited_for() -> None:
         running.kubectl("delete", "crd", f"hostnetworkexceptionpolicies.{LABEL}")
         world.until("it notices", lambda: "watch-failed" in world.operator.log.read_text(), deadline_seconds=90)
         assert world.operator.running()
+        assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
         operator.install(running, "enforce")
         world.until("it governs again", lambda: world.namespace(), deadline_seconds=90)
+        world.until("it is ready again", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
         world.operator.stop()
 
 

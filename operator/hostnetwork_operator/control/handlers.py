@@ -67,5 +67,6 @@ def settings() -> kopf.OperatorSettings:
     made.queueing.exit_timeout = 0.5
     made.scanning.disabled = True
     made.persistence.diffbase_storage = _NoDiffs()
-    made.process.ultimate_exiting_timeout = 30
+    # It would kill the process so long after kopf has ended, also where it has been begun anew (seen: SIGKILL, 30 s).
+    made.process.ultimate_exiting_timeout = None
     return made

@@ -12,7 +12,7 @@ Check = Callable[[], str]  # '' where all is well, else what is not
 
 
 def application(measures: metrics.Metrics, healthy: Check, ready: Check) -> web.Application:
-    """`healthy` says whether the process should be restarted, `ready` whether it has judged everything once."""
+    """`healthy` says whether the process should be restarted, `ready` whether it does all that it is for."""
 
     async def serve_metrics(_: web.Request) -> web.Response:
         return web.Response(body=measures.text(), headers={"Content-Type": _CONTENT_TYPE})

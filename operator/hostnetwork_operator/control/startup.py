@@ -22,7 +22,25 @@ OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmis
 _PAUSE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
 _IDENTITY: Any = "hostnetwork-operator"  # kopf does not export the type of it
+_WATCH_FAILED_SECONDS: Final = 60.0  # one that cannot watch at all fails every two seconds; an outage is over sooner
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
+
+
+class _Watching:
+    """How watching goes. Without it everything is found all the same, but only by lists, minutes late."""
+
+    def __init__(self) -> None:
+        self._why = ""
+        self._when = 0.0
+
+    def failed(self, why: str) -> None:
+        self._why, self._when = why, asyncio.get_running_loop().time()
+
+    @property
+    def trouble(self) -> str:
+        """Why watching has failed of late, or ''."""
+        late = asyncio.get_running_loop().time() - self._when > _WATCH_FAILED_SECONDS
+        return "" if late or not self._why else f"watching failed within the last minute: {self._why}"
 
 
 class StartError(Exception):
@@ -42,12 +60,12 @@ async def run(settings: config.Config) -> None:
         raise StartError(f"no service account and no kubeconfig: {error}; set KUBECONFIG") from error
     core = operator.Operator(api, server_clock, measures)
     lists = resync.Resync(core, settings)
-    ready = asyncio.Event()
-    runner = web.AppRunner(server.application(measures, lists.stale, lambda: _unready(ready, lists)))
+    ready, watching = asyncio.Event(), _Watching()
+    runner = web.AppRunner(server.application(measures, lists.stale, lambda: _unready(ready, lists, watching)))
     await runner.setup()
     site = web.TCPSite(runner, settings.address, settings.port)
     await site.start()
-    working = asyncio.create_task(_work(core, lists, settings, ready, stop))
+    working = asyncio.create_task(_work(core, lists, settings, ready, watching, stop))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,9 +80,9 @@ async def run(settings: config.Config) -> None:
         await api.close()
 
 
-def _unready(ready: asyncio.Event, lists: resync.Resync) -> str:
+def _unready(ready: asyncio.Event, lists: resync.Resync, watching: _Watching) -> str:
     if ready.is_set():
-        return ""
+        return watching.trouble
     return next(iter(lists.trouble.values()), "not everything is listed and judged yet")
 
 
@@ -73,6 +91,7 @@ async def _work(
     lists: resync.Resync,
     settings: config.Config,
     ready: asyncio.Event,
+    watching: _Watching,
     stop: asyncio.Event,
 ) -> None:
     version, shown = await _server_version(core.api)
@@ -92,13 +111,13 @@ async def _work(
         for coroutine in (lists.keep(), core.keep_policy_status(), core.keep_clock(), _keep_version(core, settings))
     ]
     tasks.append(asyncio.create_task(_announce(core, ready)))
-    watching = asyncio.create_task(_watch(core, lists, stop))
+    tasks.append(asyncio.create_task(_watch(core, lists, watching, stop)))
     try:
-        await watching
+        await tasks[-1]
     finally:
-        for task in (*tasks, watching):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, watching, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
@@ -107,7 +126,7 @@ async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
     logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
 
 
-async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Event) -> None:
+async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watching, stop: asyncio.Event) -> None:
     """kopf, again and again: a watch that fails for good ends kopf, not this process.
 
     kopf looks once for what it can watch. So it is begun anew when a kind has come back that was missing.
@@ -133,6 +152,7 @@ async def _watch(core: operator.Operator, lists: resync.Resync, stop: asyncio.Ev
                 stop.set()  # SIGTERM, whose handler kopf takes from us
         except Exception as error:
             # Whatever kopf gave up on: said, and begun anew with complete lists.
+            watching.failed(f"{type(error).__name__}: {error}")
             logs.log(_log, logging.ERROR, "watch-failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(_PAUSE_SECONDS)
         finally:
