@@ -24,8 +24,13 @@ _MOMENT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 def test_a_plan_that_is_carried_out_leaves_nothing_to_do(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """Carrying a plan out and planning again at the same time yields no effects."""
+    """Carrying a plan out and planning again at the same time yields no effects.
+
+    With one step between where somebody else owns a looser level: it is tightened before anything is lifted over it.
+    """
     seen, made = cluster.answered(seen, NOW, gate)
+    if seen.namespace.others and any(labels.PSA_ENFORCE in write.labels for write in builders.writes(made)):
+        seen, made = cluster.answered(_done(seen, made), NOW, gate)
     after, again = cluster.answered(_done(seen, made), NOW, gate)
     hypothesis.note(f"first: {made.effects}")
     assert again.effects == ()
@@ -264,7 +269,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     """Every verdict, Ready reason, enforcement and namespace action comes up; nothing above holds for want of cases."""
     reached: Counter[object] = Counter()
 
-    @hypothesis.settings(max_examples=1000, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=2500, derandomize=True, database=None)
     @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS)
     def look(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]) -> None:
         _, made = cluster.answered(seen, NOW, gate)
