@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import gate, snapshot
-from hostnetwork_operator.observe import live, parse
+from hostnetwork_operator.observe import live, living
 
 Body = Mapping[str, Any]
 # Whatever makes pods from a template and is part of Kubernetes; the operator may read these and no other kind.
@@ -30,7 +30,7 @@ _PREVIEW: Final = {
     labels.Level.BASELINE: labels.PREVIEW_NAMESPACES[0],
     labels.Level.RESTRICTED: labels.PREVIEW_NAMESPACES[1],
 }
-_FORBIDDEN: Final = parse.asked({}, {"hostPID": True, "containers": [{"name": "main", "image": "none"}]})
+_FORBIDDEN: Final = living.asked({}, {"hostPID": True, "containers": [{"name": "main", "image": "none"}]})
 _VERDICT: Final = re.compile(
     r'would violate PodSecurity "(?P<level>[^":]*):(?P<version>[^"]*)": (?P<why>.*)', re.DOTALL
 )
@@ -77,18 +77,18 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
     """The templates first. Of the pods of one workload only the newest: it has what admission makes of the template,
     a sidecar for instance. Of pods without a workload that is read, each one that differs.
     """
-    workloads: dict[str, parse.Workload] = {}
+    workloads: dict[str, living.Workload] = {}
     for kind, path in TEMPLATES.items():
         async for page, _ in live.pages(asker, path.format(namespace)):
-            workloads |= {one.uid: one for one in (parse.workload(kind, body) for body in page)}
+            workloads |= {one.uid: one for one in (living.workload(kind, body) for body in page)}
     for one in workloads.values():
         if one.owner not in workloads and not one.ended:
             yield one.living
     kept: dict[str, tuple[str, snapshot.Living]] = {}
     async for page, _ in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
         for body in page:
-            if parse.runs_or_will(body):
-                key, newest, found = parse.living_pod(body, workloads)
+            if living.runs_or_will(body):
+                key, newest, found = living.pod(body, workloads)
                 if key not in kept or kept[key][0] < newest:
                     kept[key] = newest, found
     for _, found in kept.values():

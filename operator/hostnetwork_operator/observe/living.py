@@ -1,0 +1,103 @@
+"""What lives in a namespace, as the gate asks about it: templates and pods, as the pods that they would make.
+
+All that Pod Security Admission judges is kept, and nothing is judged here.
+"""
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import parse
+
+Body = Mapping[str, Any]
+_NOT_ASKED: Final = frozenset({
+    "ephemeralContainers", "nodeName", "overhead", "preemptionPolicy", "priority", "priorityClassName",
+    "serviceAccount",
+})  # fmt: skip
+# Profiles were annotations before they were fields, and are judged still.
+_JUDGED: Final = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Something that makes pods from a template; `ended` is a Job that makes none any more."""
+
+    uid: str
+    owner: str  # uid of its controller, or ''
+    ended: bool
+    living: snapshot.Living
+
+
+def workload(kind: str, body: Body) -> Workload:
+    """A workload of a kind that observe/preview lists. What its template lacks, its pods will have from the API."""
+    meta, spec = body["metadata"], body["spec"]
+    template = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec).get("template") or {}
+    owner = parse.controller(body)
+    spec_of_pod = template.get("spec") or {}
+    ended = kind == "Job" and any(
+        condition["type"] in {"Complete", "Failed"} and condition["status"] == "True"
+        for condition in (body.get("status") or {}).get("conditions") or ()
+    )
+    return Workload(
+        uid=meta["uid"],
+        owner=owner.uid if owner else "",
+        ended=ended,
+        living=snapshot.Living(
+            kind,
+            meta["name"],
+            None if owner else datetime.datetime.fromisoformat(meta["creationTimestamp"]),
+            parse.pod({"metadata": meta, "spec": spec_of_pod}),
+            asked(template.get("metadata") or {}, spec_of_pod),
+        ),
+    )
+
+
+def runs_or_will(body: Body) -> bool:
+    """Whether a pod is neither at its end nor on its way there."""
+    ended = (body.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+    return not ended and not body["metadata"].get("deletionTimestamp")
+
+
+def pod(body: Body, workloads: Mapping[str, Workload]) -> tuple[str, str, snapshot.Living]:
+    """A pod; the key that it shares with those of its workload, or with those just like it; when it was made."""
+    meta, owner = body["metadata"], parse.controller(body)
+    question = asked(meta, body["spec"])
+    made = str(meta["creationTimestamp"])
+    top = workloads.get(owner.uid) if owner else None
+    while top is not None and top.owner in workloads:
+        top = workloads[top.owner]
+    if top is not None:
+        one = top.living
+        return top.uid, made, snapshot.Living(one.kind, one.name, one.created, parse.pod(body), question)
+    created = None if owner else datetime.datetime.fromisoformat(made)
+    key = json.dumps([question, owner.uid if owner else None], sort_keys=True)
+    return key, made, snapshot.Living("Pod", meta["name"], created, parse.pod(body), question)
+
+
+def asked(meta: Body, spec: Body) -> dict[str, Any]:
+    """The pod that is asked about: all that Pod Security Admission judges, and nothing that other admission, the
+    scheduler or the service account adds or would stumble over in another namespace.
+    """
+    tokens = {volume["name"] for volume in spec.get("volumes") or () if _is_token(volume)}
+    kept = {field: value for field, value in spec.items() if field not in _NOT_ASKED}
+    kept["volumes"] = [volume for volume in spec.get("volumes") or () if volume["name"] not in tokens]
+    for kind in ("initContainers", "containers"):
+        kept[kind] = [
+            {**one, "volumeMounts": [m for m in one.get("volumeMounts") or () if m["name"] not in tokens]}
+            for one in spec.get(kind) or ()
+        ]
+    annotations = {key: value for key, value in (meta.get("annotations") or {}).items() if key.startswith(_JUDGED)}
+    own = {"serviceAccountName": "default", "automountServiceAccountToken": False}
+    return {"metadata": {"name": "gate", "annotations": annotations}, "spec": {**kept, **own}}
+
+
+def _is_token(volume: Body) -> bool:
+    # Each pod has one of its own, by a name of its own; PSA forbids projected volumes at no level.
+    return "projected" in volume and volume["name"].startswith("kube-api-access-")

@@ -1,0 +1,103 @@
+"""What the gate asks about: the pods that templates make and those that are there, without what differs by chance."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import living
+from tests.unit.builders import NOW
+from tests.unit.observe.test_parse import META, body
+
+
+def owned(uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "apps/v1", "kind": "X", "name": "x", "uid": uid, "controller": True}
+    return {"ownerReferences": [owner]}
+
+
+def workload(kind: str = "Deployment", uid: str = "d", **fields: Any) -> living.Workload:
+    metadata = {**META, "name": "web", "uid": uid, **fields.pop("metadata", {})}
+    template = {"spec": body()["spec"]}
+    spec = {"jobTemplate": {"spec": {"template": template}}} if kind == "CronJob" else {"template": template}
+    return living.workload(kind, {"metadata": metadata, "spec": spec, **fields})
+
+
+@pytest.mark.parametrize("kind", ["CronJob", "Deployment", "Job", "ReplicationController"])
+def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
+    """As old as its workload."""
+    made = workload(kind)
+    assert isinstance(made.living.pod, snapshot.Pod)
+    assert frozenset({labels.HostNamespace.NETWORK}) == made.living.pod.host_namespaces
+    assert (made.uid, made.owner, made.ended, made.living.created) == ("d", "", False, NOW)
+
+
+def test_a_workload_with_an_owner_is_of_no_known_age() -> None:
+    """Its owner may be of a kind that is not read."""
+    made = workload(metadata=owned("elsewhere"))
+    assert (made.owner, made.living.created) == ("elsewhere", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [({"type": "Complete", "status": "True"}, True), ({"type": "Failed", "status": "False"}, False)],
+)
+def test_a_job_ends(status: dict[str, str], ended: bool) -> None:
+    """Then it makes no pods any more, and holds nothing."""
+    assert ended is workload("Job", status={"conditions": [status]}).ended
+
+
+def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
+    """And is as old as that; the pods of one workload share a key."""
+    made = {one.uid: one for one in (workload(), workload("ReplicaSet", "r", metadata=owned("d")))}
+    key, _, found = living.pod(body(metadata=owned("r")), made)
+    assert (key, found.kind, found.name, found.created) == ("d", "Deployment", "web", NOW)
+
+
+def test_a_pod_by_itself_shares_a_key_with_those_just_like_it() -> None:
+    """Names, nodes and tokens apart; one whose owner is not read is of no known age."""
+    token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
+    mounted = {"volumeMounts": [{"name": "kube-api-access-x7k2p", "mountPath": "/var/run"}]}
+    some = [
+        living.pod(body(metadata={"name": "a"}), {}),
+        living.pod(body(mounted, metadata={"name": "b", "uid": "v"}, **token), {}),
+        living.pod(body(metadata=owned("elsewhere")), {}),
+        living.pod(body({"image": "other"}), {}),
+    ]
+    assert some[0][0] == some[1][0]
+    assert len({key for key, _, _ in some}) == 3
+    assert [found.created for _, _, found in some] == [NOW, NOW, None, NOW]
+
+
+def test_a_host_path_that_calls_itself_a_token_is_asked_about() -> None:
+    """Only a projected volume may be left out."""
+    volumes = [{"name": "kube-api-access-x", "hostPath": {"path": "/"}}]
+    assert volumes == living.asked({}, body(volumes=volumes)["spec"])["spec"]["volumes"]
+
+
+def test_a_question_has_what_is_judged_and_nothing_else() -> None:
+    """Profiles as annotations stay; what other admission or another namespace would stumble over does not."""
+    profile = {"container.apparmor.security.beta.kubernetes.io/c0": "unconfined"}
+    meta = {"annotations": {**profile, "example.com/note": "x"}, "labels": {"inject": "true"}}
+    lost = {"nodeName": "n", "priority": 7, "priorityClassName": "gone", "ephemeralContainers": [], "overhead": {}}
+    found = living.asked(meta, body(serviceAccountName="other", hostUsers=False, **lost)["spec"])
+    assert {"name": "gate", "annotations": profile} == found["metadata"]
+    assert {"hostNetwork", "hostUsers", "volumes", "containers", "initContainers"} == set(found["spec"]) - {
+        "serviceAccountName",
+        "automountServiceAccountToken",
+    }
+    assert (found["spec"]["serviceAccountName"], found["spec"]["automountServiceAccountToken"]) == ("default", False)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "lives"),
+    [
+        ({}, {"phase": "Pending"}, True),
+        ({}, {"phase": "Succeeded"}, False),
+        ({}, {"phase": "Failed"}, False),
+        ({"deletionTimestamp": "2026-11-22T12:00:00Z"}, {"phase": "Running"}, False),
+    ],
+)
+def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str, str], lives: bool) -> None:
+    """Nobody makes it again."""
+    assert lives is living.runs_or_will({**body(metadata=metadata), "status": status})
