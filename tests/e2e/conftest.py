@@ -1,5 +1,6 @@
 """A governed cluster with the operator running, and the words that its tests are written in."""
 
+import contextlib
 import datetime
 import itertools
 import time
@@ -161,17 +162,25 @@ class World:
             assert probe(), f"no longer: {what}\n{self.operator.tail(10)}"
 
 
-@pytest.fixture(scope="package")
-def installed() -> Iterator[World]:
+@contextlib.contextmanager
+def enforced(**environment: str) -> Iterator[World]:
     """A cluster as the README's enforce overlay leaves it, policies in force; the operator is not started."""
     with cluster.Cluster(audit=True) as running:
         operator.install(running, "enforce")
         world = World(running)
+        world.operator = operator.OperatorProcess(running, environment=environment)
         since = world.now()
         # An exception counts only if it was written when its admission policies were five seconds old.
         world.until("the policies have settled", lambda: world.now() > since + datetime.timedelta(seconds=6))
         yield world
         world.operator.stop()
+
+
+@pytest.fixture(scope="package")
+def installed() -> Iterator[World]:
+    """That cluster, one for all files here."""
+    with enforced() as made:
+        yield made
 
 
 @pytest.fixture

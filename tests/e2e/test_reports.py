@@ -1,14 +1,13 @@
 """Reports: one for each owner of host-namespace pods, in the kind that is served, written only when they change."""
 
-import datetime
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.controlplane import cluster, operator
-from tests.e2e.conftest import IMAGE, LABEL, World
+from tests.controlplane import operator
+from tests.e2e.conftest import IMAGE, LABEL, World, enforced
 
 CRDS = pathlib.Path(__file__).parent.parent / "reports"
 OPEN = "/apis/openreports.io/v1alpha1", "reports"
@@ -22,15 +21,8 @@ Kind = tuple[str, str]
 @pytest.fixture(scope="module")
 def planned() -> Iterator[World]:
     """A cluster of its own, in which no kind of report is served yet, and an operator that looks often."""
-    with cluster.Cluster(audit=True) as running:
-        operator.install(running, "enforce")
-        world = World(running)
-        often = {"HOSTNETWORK_RESYNC_SECONDS": str(RESYNC_SECONDS)}
-        world.operator = operator.OperatorProcess(running, environment=often)
-        since = world.now()
-        world.until("the policies have settled", lambda: world.now() > since + datetime.timedelta(seconds=6))
-        yield world
-        world.operator.stop()
+    with enforced(HOSTNETWORK_RESYNC_SECONDS=str(RESYNC_SECONDS)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ class Operator:
                 self.metrics.namespace_writes.labels(effect.action, outcome.word).inc()
             elif isinstance(effect, effects.DeletePod):
                 self.metrics.deleted_pods.labels(outcome.word).inc()
-            elif isinstance(effect, effects.WriteVerdict) and effect.verdict and outcome.word == "done":
+            elif isinstance(effect, effects.WriteVerdict) and effect.verdict and outcome.word == apply.DONE:
                 self.metrics.detected_pods.labels(effect.verdict.value).inc()
 
     def _tell(self, made: plan.NamespacePlan, outcomes: list[apply.Outcome], seconds: float) -> None:

@@ -14,6 +14,7 @@ from kubernetes.aio import config as kubernetes_config
 import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import handlers, operator, resync, server
 from hostnetwork_operator.decide import snapshot
 
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
 _PAUSE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
-_IDENTITY: Any = "hostnetwork-operator"  # kopf does not export the type of it
+_IDENTITY: Any = labels.MANAGER  # kopf does not export the type of it
 _WATCH_FAILED_SECONDS: Final = 60.0  # one that cannot watch at all fails every two seconds; an outage is over sooner
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
 

@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hostnetwork_operator.api import labels
@@ -23,16 +23,20 @@ _HOOKS: Final = ("postStart", "preStop")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`)."""
+    """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`).
+
+    `standards` says which Pod Security Standards: their version, and the cluster's, since `latest` moves with it.
+    """
 
     subject: str
     level: labels.Level
     body: Mapping[str, Any]
+    standards: str = ""
 
     @property
     def key(self) -> str:
         """The same for the same question, whoever it is asked for."""
-        text = json.dumps([self.level.value, self.body], sort_keys=True, separators=(",", ":"))
+        text = json.dumps([self.standards, self.level.value, self.body], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -68,6 +72,7 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     settings = level.settings_for(seen.namespace, seen.policy)
     counted = excepted(seen, now)
     since = level.held_since(seen.namespace) or now
+    version = settings.pod_security.version if settings.pod_security is not None else ""
     questions: list[Question] = []
     holding: list[tuple[str, str]] = []
     for one in sorted(living, key=lambda one: (one.kind, one.name)):
@@ -80,8 +85,7 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
             if one.pod.host_namespaces and not _covering(one.pod, counted):
                 holding.append((subject, coverage.judge(one.pod, counted, exempt=False).why))
         elif (question := _question(subject, one.pod, one.body, settings.target, counted)) is not None:
-            questions.append(question)
-    version = settings.pod_security.version if settings.pod_security is not None else ""
+            questions.append(replace(question, standards=f"{version} {seen.kubernetes}"))
     return Inquiry(tuple(questions), version, tuple(holding), names(counted))
 
 

@@ -27,7 +27,7 @@ _JUDGED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Something that makes pods from a template; `ended` is a Job that makes none any more."""
+    """Something that makes pods from a template; `ended` is what makes none: a Job at its end, one without template."""
 
     uid: str
     owner: str  # uid of its controller, or ''
@@ -48,7 +48,7 @@ def workload(kind: str, body: Body) -> Workload:
     return Workload(
         uid=meta["uid"],
         owner=owner.uid if owner else "",
-        ended=ended,
+        ended=ended or not spec_of_pod,  # a ReplicationController may have none
         living=snapshot.Living(
             kind,
             meta["name"],

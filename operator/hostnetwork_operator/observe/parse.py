@@ -74,7 +74,7 @@ def _pod(body: Body) -> snapshot.Pod:
         deleting=bool(meta.get("deletionTimestamp")),
         to_be_gone=_time(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None,
         node=spec.get("nodeName") or "",
-        owner=_controller(meta),
+        owner=controller(body),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
     )
 
@@ -101,7 +101,9 @@ def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostP
     return frozenset(made)
 
 
-def _controller(meta: Body) -> snapshot.Reference | None:
+def controller(body: Body) -> snapshot.Reference | None:
+    """Whoever controls an object, as that says itself."""
+    meta = body["metadata"]
     # A claim, which whoever creates a pod can forge: Events are told to it, nothing is decided by it.
     for owner in meta.get("ownerReferences") or ():
         if owner.get("controller"):
@@ -170,11 +172,6 @@ def standing_report(body: Body, kind: report.Kind) -> snapshot.Report:
     meta = body["metadata"]
     owner: Body = next(iter(meta.get("ownerReferences") or ()), {})
     return snapshot.Report(kind, meta["name"], meta["uid"], owner.get("kind", ""), report.digest(body))
-
-
-def controller(body: Body) -> snapshot.Reference | None:
-    """Whoever controls an object, as that says itself."""
-    return _controller(body["metadata"])
 
 
 def admission_policy(body: Body) -> guards.AdmissionPolicy:

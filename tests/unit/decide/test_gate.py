@@ -32,7 +32,7 @@ def inquire(*some: snapshot.Living, home: snapshot.Namespace | None = None, **fi
 def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
     """At the target, of the version that the policy says."""
     found = inquire(living())
-    assert (gate.Question("Deployment web", Level.BASELINE, BODY),) == found.questions
+    assert (gate.Question("Deployment web", Level.BASELINE, BODY, "latest None"),) == found.questions
     assert ("latest", (), frozenset({"net"})) == (found.version, found.holding, found.excepted)
 
 
@@ -150,3 +150,11 @@ def test_the_same_question_has_one_key() -> None:
     keys = [gate.Question("a", Level.BASELINE, BODY).key, gate.Question("b", Level.BASELINE, turned).key]
     assert len(set(keys)) == 1
     assert gate.Question("a", Level.RESTRICTED, BODY).key not in keys
+
+
+def test_other_standards_are_another_question() -> None:
+    """What an older version or an older cluster said is not taken for an answer."""
+    pinned = inquire(living(), spec={"pod_security": {"enforce": "baseline", "version": "v1.30"}})
+    made = replace(seen(namespace=namespace(), policy=governed()), kubernetes=snapshot.MinorVersion(1, 37))
+    upgraded = gate.inquire(made, [living()], NOW)
+    assert len({one.questions[0].key for one in (inquire(living()), pinned, upgraded)}) == 3

@@ -47,6 +47,11 @@ def test_a_job_ends(status: dict[str, str], ended: bool) -> None:
     assert ended is workload("Job", status={"conditions": [status]}).ended
 
 
+def test_what_has_no_template_makes_no_pods() -> None:
+    """A ReplicationController may have none: to ask about nothing would be refused, and hold for ever."""
+    assert living.workload("ReplicationController", {"metadata": META, "spec": {"replicas": 0}}).ended
+
+
 def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
     """And is as old as that; the pods of one workload share a key."""
     made = {one.uid: one for one in (workload(), workload("ReplicaSet", "r", metadata=owned("d")))}
