@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Which Kubernetes the control plane is: 1.36 or 1.33 (tests/controlplane/binary.py).
+export KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check crds fingerprints chart install-yaml cluster cluster-down run bench clean
@@ -12,7 +14,7 @@ help: ## Show this
 demo: $(READY) ## Everything set up and the main job shown, every line observed; KEEP=1 stays up
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-test: check ## Every test, on real control planes (half an hour on 2 cores, more the first time)
+test: check ## Every test, on real control planes (half an hour on 2 cores, more the first time); KUBERNETES=1.33
 	@$(BIN)/python -m tests.controlplane binary
 	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/unit
 

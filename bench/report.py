@@ -32,7 +32,7 @@ def circumstances() -> dict[str, Any]:
         "load": os.getloadavg(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "kubernetes": binary.KUBERNETES,
+        "kubernetes": binary.release().version,
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "commit": _git("rev-parse", "HEAD"),
         "changed": _git("status", "--porcelain", "--", "operator", "manifests", "crds", "bench").splitlines(),

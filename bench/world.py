@@ -62,7 +62,7 @@ class World:
         self.namespaces(self.teams)
         if self.pods:
             self._fill()
-        operator.install(self.cluster, "enforce")
+        operator.install(self.cluster)
         settled = time.monotonic() + _SETTLE_SECONDS
         self.api.patch(_POLICY, {"spec": {"rules": [_AUDITED]}}).expect(200)
         time.sleep(max(0.0, settled - time.monotonic()))

@@ -6,10 +6,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.controlplane import binary
 from tests.controlplane import cluster as controlplane
 
 ROOT = pathlib.Path(__file__).parent.parent
 _numbers = itertools.count(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is marked `since("1.36", …)` where an older Kubernetes is tested (`make test KUBERNETES=1.33`)."""
+    for mark in item.iter_markers("since"):
+        minor, what = mark.args
+        if _ordered(binary.release().minor) < _ordered(minor):
+            pytest.skip(f"{what}: Kubernetes {minor} and newer")
+
+
+def _ordered(minor: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in minor.split("."))
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ class Demo:
         self.until("all sample pods run", lambda: self.running_pods() >= 9)
         say(f"{self.running_pods()} pods run, {len(self.host_pods())} of them with hostNetwork")
         title("The operator comes: crds/, manifests/overlays/enforce, and its process with only its own token")
-        operator.install(self.cluster, "enforce")
+        operator.install(self.cluster)
         installed = time.monotonic()
         started = time.monotonic()
         self.operator.start()

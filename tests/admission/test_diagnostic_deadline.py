@@ -12,6 +12,7 @@ from tests.admission import workbench
 from tests.admission.workbench import Home, grant, pod
 from tests.controlplane import cluster as controlplane
 
+pytestmark = pytest.mark.since("1.36", "MutatingAdmissionPolicy")
 DAY = 86400
 NOON = datetime.datetime(2100, 1, 1, 12, tzinfo=datetime.UTC)
 _numbers = itertools.count(1)

@@ -13,6 +13,7 @@ from tests.admission import workbench
 from tests.controlplane import api
 from tests.controlplane import cluster as controlplane
 
+pytestmark = pytest.mark.since("1.36", "MutatingAdmissionPolicy")
 MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "manifests"
 COMPONENTS = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem != "kustomization")
 NAMESPACES = "/api/v1/namespaces"

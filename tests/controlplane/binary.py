@@ -1,5 +1,7 @@
 """Where the control plane's executables come from: found, or built once from the Go module beside this file.
 
+`KUBERNETES` in the environment (what `make test KUBERNETES=1.33` sets) chooses among RELEASES, the newest if absent.
+
 Looked for in this order: the directory `KUBEBUILDER_ASSETS` names, the cache of an earlier build, executables on
 PATH, a build with the Go toolchain (6 to 9 minutes on 2 cores when nothing is cached). Ready-made executables count
 only if etcd, kube-apiserver and kubectl are among them; controller manager, scheduler and kwok are needed too, so a
@@ -18,9 +20,27 @@ import time
 from collections.abc import Callable
 
 MODULE = pathlib.Path(__file__).parent
-KUBERNETES = "1.36.3"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
-_SOURCES = ("go.mod", "go.sum", "main.go")
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A version of Kubernetes that is tested, and the file that says what the module needs for it."""
+
+    version: str
+    module_file: str
+
+    @property
+    def minor(self) -> str:
+        return self.version.rpartition(".")[0]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What goes into the binary, as names in MODULE."""
+        return self.module_file, self.module_file.removesuffix(".mod") + ".sum", "main.go"
+
+
+RELEASES = (Release("1.36.3", "go.mod"), Release("1.33.13", "kubernetes-1.33.mod"))
 
 
 class BuildError(Exception):
@@ -42,10 +62,20 @@ def cache_directory() -> pathlib.Path:
     return pathlib.Path(root) / "hostnetwork-operator"
 
 
+def release() -> Release:
+    """The one that the environment asks for. Raises BuildError."""
+    asked = os.environ.get("KUBERNETES") or RELEASES[0].minor
+    for one in RELEASES:
+        if asked == one.minor:
+            return one
+    raise BuildError(f"KUBERNETES={asked}: no such control plane; there are {', '.join(one.minor for one in RELEASES)}")
+
+
 def module_digest() -> str:
     """The key of the build cache: changes when anything that goes into the binary does."""
-    digest = hashlib.sha256(KUBERNETES.encode())
-    for name in _SOURCES:
+    chosen = release()
+    digest = hashlib.sha256(chosen.version.encode())
+    for name in chosen.sources:
         digest.update((MODULE / name).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -87,12 +117,13 @@ def _build(target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
     package = "k8s.io/component-base/version"
-    major, minor, _ = KUBERNETES.split(".")
-    version = f"-X {package}.gitVersion=v{KUBERNETES} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    command = [go, "build", "-trimpath", "-ldflags", f"-s -w {version}", "-v", "-o", str(unfinished), "."]
-    _say(
-        f"building Kubernetes {KUBERNETES} (etcd, API server, controllers, kubectl, kwok), once; 6-9 minutes on 2 cores"
-    )
+    chosen = release()
+    major, minor, _ = chosen.version.split(".")
+    version = f"-X {package}.gitVersion=v{chosen.version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    command = [go, "build", f"-modfile={chosen.module_file}", "-trimpath", "-ldflags", f"-s -w {version}"]
+    command += ["-v", "-o", str(unfinished), "."]
+    what = f"Kubernetes {chosen.version} (etcd, API server, controllers, kubectl, kwok)"
+    _say(f"building {what}, once; 6-9 minutes on 2 cores")
     started = time.monotonic()
     process = subprocess.Popen(
         command, cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, stderr=subprocess.PIPE, text=True

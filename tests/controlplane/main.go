@@ -66,18 +66,19 @@ func runKwok() int {
 	// set; kwok would refuse to register its own beside them.
 	pflag.CommandLine = pflag.NewFlagSet(os.Args[0], pflag.ContinueOnError)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
-	flags.ParseErrorsAllowlist.UnknownFlags = true
+	// By its old name: the pflag of Kubernetes 1.33 knows no other.
+	flags.ParseErrorsWhitelist.UnknownFlags = true
 	flags.Usage = func() {}
-	ctx, logger := kwoklog.InitFlags(kwoksignals.SetupSignalContext(), flags)
+	ctx, _ := kwoklog.InitFlags(kwoksignals.SetupSignalContext(), flags)
 	ctx, err := kwokconfig.InitFlags(ctx, flags)
 	if err != nil {
-		logger.Error("kwok configuration", "err", err)
+		fmt.Fprintln(os.Stderr, "kwok configuration:", err)
 		return 1
 	}
 	command := kwok.NewCommand(ctx)
 	command.PersistentFlags().AddFlagSet(flags)
 	if err := command.ExecuteContext(ctx); err != nil {
-		logger.Error("kwok", "err", err)
+		fmt.Fprintln(os.Stderr, "kwok:", err)
 		return 1
 	}
 	return 0

@@ -8,20 +8,27 @@ import urllib.request
 from types import TracebackType
 from typing import Self
 
-from tests.controlplane import cluster, processes
+from tests.controlplane import binary, cluster, processes
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 NAMESPACE = "hostnetwork-system"
 ACCOUNT = "hostnetwork-operator"
 
 
-def install(running: cluster.Cluster, overlay: str) -> None:
-    """crds/ and an overlay as the README says, the Deployment at 0 (kwok would only fake it), policies in force."""
+def enforcing() -> str:
+    """The overlay that turns enforcement on, by its name for the Kubernetes that is tested."""
+    return "enforce" if binary.release() is binary.RELEASES[0] else "enforce-before-1.36"
+
+
+def install(running: cluster.Cluster, overlay: str | None = None) -> None:
+    """crds/ and an overlay as the README says, by default the enforcing one; the Deployment at 0, since kwok would only
+    fake it.
+    """
     apply(running, "--server-side", "-f", str(ROOT / "crds"))
     established = ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
     done = running.kubectl(*established)
     assert done.returncode == 0, done.stderr
-    apply(running, "-k", str(ROOT / "manifests" / "overlays" / overlay))
+    apply(running, "-k", str(ROOT / "manifests" / "overlays" / (overlay or enforcing())))
     scaled = running.kubectl("scale", "deployment", ACCOUNT, "-n", NAMESPACE, "--replicas=0")
     assert scaled.returncode == 0, scaled.stderr
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hostnetwork_operator.api import labels
-from tests.controlplane import cluster
+from tests.controlplane import cluster, operator
 from tests.docs import markdown
 from tests.docs import test_readme_commands as readme
 
@@ -31,7 +31,7 @@ class Person(readme.Reader):
         """The overlay enforce in a directory of one's own, the operator at work, two namespaces enforced."""
         (self.checkout / "my-cluster").mkdir()
         kustomization = self.checkout / "my-cluster" / "kustomization.yaml"
-        kustomization.write_text("resources: [../manifests/overlays/enforce]\n")
+        kustomization.write_text(f"resources: [../manifests/overlays/{operator.enforcing()}]\n")
         for name in ("payments", "monitoring"):
             self.api.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import labels
-from tests.controlplane import cluster
+from tests.controlplane import cluster, operator
 from tests.docs import markdown
 from tests.docs import test_readme_commands as readme
 
@@ -60,7 +60,8 @@ class Leaver(readme.Reader):
         """Namespaces with a history; what they carry is kept to be compared with."""
         self.paste(f"kubectl apply -f {markdown.ROOT / 'tests/reports/openreports.yaml'}")
         (self.checkout / "my-cluster").mkdir()
-        (self.checkout / "my-cluster" / "kustomization.yaml").write_text("resources: [../manifests/overlays/enforce]\n")
+        text = f"resources: [../manifests/overlays/{operator.enforcing()}]\n"
+        (self.checkout / "my-cluster" / "kustomization.yaml").write_text(text)
         for name, past in PAST.items():
             metadata = {"name": name, "labels": past.labels, "annotations": past.annotations}
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

@@ -166,7 +166,7 @@ class World:
 def enforced(**environment: str) -> Iterator[World]:
     """A cluster as the README's enforce overlay leaves it, policies in force; the operator is not started."""
     with cluster.Cluster(audit=True) as running:
-        operator.install(running, "enforce")
+        operator.install(running)
         world = World(running)
         world.operator = operator.OperatorProcess(running, environment=environment)
         since = world.now()

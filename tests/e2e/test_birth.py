@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.conftest import ENFORCED, LABEL, OPERATOR, PSA, World
 
+pytestmark = pytest.mark.since("1.36", "MutatingAdmissionPolicy")
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 _BEFORE = f"{LABEL}/level-before"
 

@@ -248,7 +248,8 @@ def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
         unattended.until("contested", lambda: ("Namespace", name, "NamespaceContested") in unattended.events(name))
         assert unattended.labels(name)[PSA] == "privileged"
         unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=60)
-    restore = next(e for e in _writes(unattended, name) if f'"{PSA}": "baseline"' in json.dumps(e["requestObject"]))
+    both = (f'"{PSA}": "baseline"', "/capture")  # the level, and the grant
+    restore = next(e for e in _writes(unattended, name) if all(one in json.dumps(e["requestObject"]) for one in both))
     assert restore["requestReceivedTimestamp"] >= until.removesuffix("Z")
     assert unattended.grants(name) == {}
 

@@ -30,7 +30,7 @@ def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: Wo
 def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
     """Started first, the operator says what it waits for, is not ready, and begins once the API server answers."""
     with cluster.Cluster() as running:
-        operator.install(running, "enforce")
+        operator.install(running)
         process = operator.OperatorProcess(running)
         kubeconfig = running.service_account(operator.NAMESPACE, operator.ACCOUNT)
         running.kill_apiserver()
@@ -48,14 +48,14 @@ def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
 def test_a_missing_crd_is_named_and_waited_for() -> None:
     """Without crds/ the operator says which command brings them, and begins once they are there."""
     with cluster.Cluster() as running:
-        operator.install(running, "enforce")
+        operator.install(running)
         for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
             running.kubectl("delete", "crd", f"{plural}.{LABEL}")
         world = World(running)
         world.operator.start(ready=False)
         world.until("it says so", lambda: "kubectl apply --server-side -f crds/" in world.operator.log.read_text())
         assert world.operator.probe("/readyz") == 503
-        operator.install(running, "enforce")
+        operator.install(running)
         world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
         world.namespace()
         # And away again under way: the process stays, what stands stays, and it comes back by itself.
@@ -63,7 +63,7 @@ def test_a_missing_crd_is_named_and_waited_for() -> None:
         world.until("it notices", lambda: "watch-failed" in world.operator.log.read_text(), deadline_seconds=90)
         assert world.operator.running()
         assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
-        operator.install(running, "enforce")
+        operator.install(running)
         world.until("it governs again", lambda: world.namespace(), deadline_seconds=90)
         world.until("it is ready again", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
         world.operator.stop()

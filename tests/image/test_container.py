@@ -28,7 +28,7 @@ def image() -> Iterator[build.Image]:
 def world(image: build.Image) -> Iterator[World]:
     """overlays/enforce as the README says, a pod from before in namespace `legacy`; the operator is its container."""
     with cluster.Cluster(audit=True) as running:
-        operator.install(running, "enforce")
+        operator.install(running)
         world = World(running)
         world.operator = container.Container(running, image)
         yield world

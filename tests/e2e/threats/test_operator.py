@@ -85,9 +85,16 @@ def test_no_pod_is_deleted_in_place_of_another(attacked: World) -> None:
         preconditions = event["requestObject"]["preconditions"]
         assert preconditions["uid"] in guilty, event
         assert preconditions["resourceVersion"]
-    for name in names[:4]:
-        attacker.post(attacked.pods(namespace), pod(name)).expect(201, 409)
-        assert _uid(attacked, f"{attacked.pods(namespace)}/{name}") not in guilty
+    for name in names[:4]:  # the last of the replaced may be on its way out still
+        path = f"{attacked.pods(namespace)}/{name}"
+        attacked.until(
+            f"another {name}",
+            lambda path=path, name=name: (
+                attacker.post(attacked.pods(namespace), pod(name)).status in {201, 409}
+                and attacked.admin.get(path).status == 200
+            ),
+        )
+        assert _uid(attacked, path) not in guilty
 
 
 def test_the_operator_is_nobodys_weapon(attacked: World) -> None:
@@ -191,7 +198,8 @@ def test_a_forged_owner_takes_no_job(attacked: World) -> None:
         for event in attacked.cluster.audit_events()
         if event["user"]["username"] == OPERATOR and "/jobs" in event["requestURI"] and namespace in event["requestURI"]
     }
-    assert {f"{jobs}/plain", f"{jobs}/covered"} == asked
+    # The gate lists Jobs where a namespace is not born enforced.
+    assert {f"{jobs}/plain", f"{jobs}/covered"} == {uri for uri in asked if "?limit=" not in uri}
     assert not [
         e
         for e in attacked.writes()
