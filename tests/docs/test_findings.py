@@ -4,29 +4,29 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.decide import findings, snapshot
+from hostnetwork_operator.decide import findings, rules, snapshot
 from tests.docs import markdown
 from tests.unit import builders
 
 PAGES = markdown.ROOT / "docs/reference/findings"
 AGENT: dict[str, Any] = {"type": "Infrastructure"}
 # For each rule, an exception of which it warns.
-EXAMPLES: dict[findings.Rule, dict[str, Any]] = {
-    findings.EXPIRING: {"expiry": builders.at(minutes=20)},
-    findings.REVIEW_DUE: {**AGENT, "review": {"kubernetes_version": "1.35"}},
-    findings.UNUSED: {**AGENT, "metadata": {"creation_timestamp": builders.at(hours=-720)}},
-    findings.TOO_WIDE: {"capabilities": ("NET_ADMIN", "SYS_TIME")},
-    findings.IMAGES_UNRESTRICTED: AGENT,
-    findings.IMAGE_NOT_PINNED: {},
-    findings.PRIVILEGED_GRANTED: {"privileged": True},
-    findings.DEFAULT_SERVICE_ACCOUNT: {"service_account_name": None},
-    findings.CONTACT_MISSING: {},
+EXAMPLES: dict[rules.Rule, dict[str, Any]] = {
+    rules.EXPIRING: {"expiry": builders.at(minutes=20)},
+    rules.REVIEW_DUE: {**AGENT, "review": {"kubernetes_version": "1.35"}},
+    rules.UNUSED: {**AGENT, "metadata": {"creation_timestamp": builders.at(hours=-720)}},
+    rules.TOO_WIDE: {"capabilities": ("NET_ADMIN", "SYS_TIME")},
+    rules.IMAGES_UNRESTRICTED: AGENT,
+    rules.IMAGE_NOT_PINNED: {},
+    rules.PRIVILEGED_GRANTED: {"privileged": True},
+    rules.DEFAULT_SERVICE_ACCOUNT: {"service_account_name": None},
+    rules.CONTACT_MISSING: {},
 }
 
 
-def example(rule: findings.Rule) -> findings.Finding:
+def example(rule: rules.Rule) -> findings.Finding:
     """What the code says of that exception, in a cluster at 1.36, beside a pod that it may cover."""
-    pods = [builders.pod(capabilities=frozenset({"NET_ADMIN"}))] if rule is findings.TOO_WIDE else []
+    pods = [builders.pod(capabilities=frozenset({"NET_ADMIN"}))] if rule is rules.TOO_WIDE else []
     seen = builders.seen(builders.hne(**EXAMPLES[rule]), *pods, kubernetes=snapshot.MinorVersion(1, 36))
     (found,) = [one for one in builders.planned(seen).findings if one.rule is rule]
     assert found.warns
@@ -40,7 +40,7 @@ def test_every_rule_has_a_page_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("rule", findings.RULES, ids=lambda rule: rule.id)
-def test_a_page_says_what_the_code_says(rule: findings.Rule) -> None:
+def test_a_page_says_what_the_code_says(rule: rules.Rule) -> None:
     """Id, severity with its source, an example as the code words it, and the remedy."""
     text = (markdown.ROOT / rule.page).read_text()
     assert text.startswith(f"# {rule.id}\n\nSeverity {rule.severity} ({rule.source}).\n")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator.api import exception, fields, grant, labels, policy
-from hostnetwork_operator.api.report import Result, Severity
-from hostnetwork_operator.decide import coverage, snapshot, validity
+from hostnetwork_operator.api.report import Result
+from hostnetwork_operator.decide import coverage, rules, snapshot, validity
 
 # How long a pod has been covered before what it does not use counts: a rollout brings the others in meanwhile.
 _SETTLED: Final = datetime.timedelta(minutes=10)
@@ -19,93 +19,10 @@ _NAMED: Final = 3  # things named in a sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """`source` is who says so, and whose severity it is. `remedy` has <name>, <namespace> and <version> to fill in."""
-
-    id: str
-    severity: Severity
-    source: str
-    remedy: str
-
-    @property
-    def page(self) -> str:
-        """Its documentation, as a path in the repository."""
-        return f"docs/reference/findings/{self.id}.md"
-
-
-_CHANGED: Final = "kubectl patch hne <name> -n <namespace> --type=merge -p "
-EXPIRING: Final = Rule(
-    "Expiring",
-    Severity.MEDIUM,
-    "ours: at the end its pods are deleted or left without cover",
-    "if it is still needed, move its expiry before it ends, or write a new exception where maxDuration is reached: "
-    + _CHANGED
-    + r'"{\"spec\":{\"expiry\":\"$(date -u -d +4hours +%FT%TZ)\"}}"',
-)
-REVIEW_DUE: Final = Rule(
-    "ReviewDue",
-    Severity.MEDIUM,
-    "NIST SP 800-53 CM-7(1), periodic review; severity ours",
-    "see whether it is still needed as it is, then say so: "
-    + _CHANGED
-    + r'"{\"spec\":{\"review\":{\"time\":\"$(date -u +%FT%TZ)\",\"kubernetesVersion\":\"<version>\"}}}"',
-)
-UNUSED: Final = Rule(
-    "Unused",
-    Severity.MEDIUM,
-    "NIST SP 800-53 CM-7(1), periodic review; severity ours",
-    "delete it if nothing needs it: kubectl delete hne <name> -n <namespace>",
-)
-TOO_WIDE: Final = Rule(
-    "TooWide",
-    Severity.MEDIUM,
-    "NIST SP 800-53 AC-6, least privilege; severity ours",
-    "write a new exception that names only what is used, then delete this one: kubectl get hne <name> -n <namespace>"
-    " -o yaml",
-)
-_PODS_IMAGES: Final = (
-    "kubectl get pods -n <namespace> -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image"
-    ",ID:.status.containerStatuses[*].imageID"
-)
-IMAGES_UNRESTRICTED: Final = Rule(
-    "ImagesUnrestricted",
-    Severity.MEDIUM,
-    "Kubescape C-0078, base score 5",
-    f"write a new exception that lists the images, then delete this one: {_PODS_IMAGES}",
-)
-IMAGE_NOT_PINNED: Final = Rule(
-    "ImageNotPinned",
-    Severity.LOW,
-    "Checkov CKV_K8S_43",
-    f"run the pods from digests and write a new exception that lists them: {_PODS_IMAGES}",
-)
-PRIVILEGED_GRANTED: Final = Rule(
-    "PrivilegedGranted",
-    Severity.HIGH,
-    "CIS Kubernetes Benchmark 5.2.2; Kubescape C-0057, base score 8",
-    "if the pods can do with capabilities and hostPaths, write a new exception that names those instead, then delete"
-    " this one: kubectl delete hne <name> -n <namespace>",
-)
-DEFAULT_SERVICE_ACCOUNT: Final = Rule(
-    "DefaultServiceAccount",
-    Severity.MEDIUM,
-    "CIS Kubernetes Benchmark 5.1.5; Kubescape C-0189, base score 5",
-    "run the pods with a service account of their own and write a new exception for it: kubectl create serviceaccount"
-    " <name> -n <namespace>",
-)
-CONTACT_MISSING: Final = Rule(
-    "ContactMissing",
-    Severity.LOW,
-    "ours: nobody can be asked when it matters",
-    "say how the owner is reached: " + _CHANGED + '\'{"spec":{"contact":"team@example.com"}}\'',
-)
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What a rule says of an exception. `moments` are when time alone could make it say something else."""
 
-    rule: Rule
+    rule: rules.Rule
     result: Result
     subject: snapshot.Reference
     sentence: str
@@ -163,7 +80,7 @@ def find(
     about = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
     version = str(kubernetes) if kubernetes else "1.36"
     made = []
-    for rule, judge in _RULES.items():
+    for rule, judge in _JUDGES.items():
         said = judge(case)
         if said is None:
             continue
@@ -311,15 +228,15 @@ def _unknown() -> _Said:
     return Result.ERROR, "the policy cannot be read, so its settings are not known", ()
 
 
-_RULES: Final[dict[Rule, Callable[[_Case], _Said | None]]] = {
-    EXPIRING: _expiring,
-    REVIEW_DUE: _review_due,
-    UNUSED: _unused,
-    TOO_WIDE: _too_wide,
-    IMAGES_UNRESTRICTED: _images_unrestricted,
-    IMAGE_NOT_PINNED: _image_not_pinned,
-    PRIVILEGED_GRANTED: _privileged_granted,
-    DEFAULT_SERVICE_ACCOUNT: _default_service_account,
-    CONTACT_MISSING: _contact_missing,
+_JUDGES: Final[dict[rules.Rule, Callable[[_Case], _Said | None]]] = {
+    rules.EXPIRING: _expiring,
+    rules.REVIEW_DUE: _review_due,
+    rules.UNUSED: _unused,
+    rules.TOO_WIDE: _too_wide,
+    rules.IMAGES_UNRESTRICTED: _images_unrestricted,
+    rules.IMAGE_NOT_PINNED: _image_not_pinned,
+    rules.PRIVILEGED_GRANTED: _privileged_granted,
+    rules.DEFAULT_SERVICE_ACCOUNT: _default_service_account,
+    rules.CONTACT_MISSING: _contact_missing,
 }
-RULES: Final = tuple(_RULES)
+RULES: Final = tuple(_JUDGES)

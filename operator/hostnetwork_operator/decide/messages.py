@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import contest, coverage, effects, findings, snapshot, status, validity
+from hostnetwork_operator.decide import contest, coverage, effects, findings, rules, snapshot, status, validity
 
 _EXCEPTION_API: Final = labels.API_VERSION
 
@@ -122,7 +122,7 @@ def finding_events(
             continue
         text = f"{finding.sentence}; {finding.remedy}"
         made.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))
-        if finding.rule is findings.EXPIRING:
+        if finding.rule is rules.EXPIRING:
             names = set(status.pods_with(labels.Verdict.COVERED, subject, verdicts)[: status.SAMPLE])
             pods = [v.pod for v in verdicts if v.pod.name in names]
             owners = {pod.owner: None for pod in pods if pod.owner is not None}

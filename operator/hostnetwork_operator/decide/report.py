@@ -23,7 +23,7 @@ _WORDS: Final = {
 }
 POLICY: Final = "host-namespaces"
 RULE: Final = "HostNamespaces"
-# Kubescape C-0038 and C-0041, base score 7: severities as in decide/findings.
+# Kubescape C-0038 and C-0041, base score 7: severities as in decide/rules.
 _SEVERITY: Final = report.Severity.HIGH
 _CATEGORY: Final = "Pod Security Standards (Baseline)"
 FINDINGS_POLICY: Final = "exceptions"

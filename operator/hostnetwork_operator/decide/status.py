@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.api.report import Result
-from hostnetwork_operator.decide import coverage, findings, snapshot, validity
+from hostnetwork_operator.decide import coverage, findings, rules, snapshot, validity
 
 SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
 # How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
@@ -15,10 +15,10 @@ _Word = Literal["True", "False", "Unknown"]
 _Said = tuple[conditions.ConditionType, _Word, str, str]
 # Findings that come and go are conditions, and so remembered: which one with which reason.
 _SHOWN: Final = {
-    findings.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
-    findings.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, "Overdue"),
-    findings.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
-    findings.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
+    rules.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
+    rules.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, "Overdue"),
+    rules.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
+    rules.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
 }
 _REVIEWED: Final[dict[Result, tuple[_Word, str]]] = {
     Result.WARN: ("True", "Overdue"),
@@ -122,10 +122,10 @@ def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> 
     for finding in found:
         if finding.result is Result.ERROR:
             continue
-        if finding.rule is findings.EXPIRING:
+        if finding.rule is rules.EXPIRING:
             reason = "EndsSoon" if finding.warns else "NotSoon"
             made.append((kind.EXPIRING, _word(finding.warns), reason, _sentence(finding)))
-        elif finding.rule is findings.REVIEW_DUE:
+        elif finding.rule is rules.REVIEW_DUE:
             made.append((kind.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
     return made
 
@@ -141,11 +141,11 @@ def _sentence(finding: findings.Finding) -> str:
 def _in_use(covered: Sequence[str], found: Sequence[findings.Finding]) -> tuple[_Word, str, str]:
     warning = {finding.rule: finding for finding in found if finding.warns}
     if not covered:
-        if unused := warning.get(findings.UNUSED):
+        if unused := warning.get(rules.UNUSED):
             return "False", "Unused", _sentence(unused)
         return "False", "NoPods", "no pod is covered by it"
     text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
-    if wide := warning.get(findings.TOO_WIDE):
+    if wide := warning.get(rules.TOO_WIDE):
         return "True", "TooWide", f"{text}; {_sentence(wide)}"
     return "True", "PodsCovered", text
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import conditions, exception, policy
-from hostnetwork_operator.decide import effects, findings, snapshot
+from hostnetwork_operator.decide import effects, findings, rules, snapshot
 from tests.unit.builders import (
     ABSENT,
     IMAGE,
@@ -30,7 +30,7 @@ AGENT: dict[str, Any] = {"type": "Infrastructure"}
 
 
 def said(
-    rule: findings.Rule,
+    rule: rules.Rule,
     subject: exception.HostNetworkException,
     *pods: snapshot.Pod,
     state: snapshot.PolicyState | None = None,
@@ -46,22 +46,22 @@ def said(
 @pytest.mark.parametrize(
     ("rule", "bad", "good"),
     [
-        (findings.IMAGES_UNRESTRICTED, {**AGENT, "images": None}, {}),
-        (findings.IMAGE_NOT_PINNED, {"images": (PINNED, IMAGE)}, {"images": (PINNED,)}),
-        (findings.PRIVILEGED_GRANTED, {"privileged": True}, {}),
-        (findings.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": None}, {}),
-        (findings.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": "default"}, {}),
-        (findings.CONTACT_MISSING, {}, {"contact": "net@example.com"}),
+        (rules.IMAGES_UNRESTRICTED, {**AGENT, "images": None}, {}),
+        (rules.IMAGE_NOT_PINNED, {"images": (PINNED, IMAGE)}, {"images": (PINNED,)}),
+        (rules.PRIVILEGED_GRANTED, {"privileged": True}, {}),
+        (rules.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": None}, {}),
+        (rules.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": "default"}, {}),
+        (rules.CONTACT_MISSING, {}, {"contact": "net@example.com"}),
     ],
 )
-def test_a_rule_on_what_an_exception_says(rule: findings.Rule, bad: dict[str, Any], good: dict[str, Any]) -> None:
+def test_a_rule_on_what_an_exception_says(rule: rules.Rule, bad: dict[str, Any], good: dict[str, Any]) -> None:
     """It warns of the one and passes the other."""
     assert (said(rule, hne(**bad)), said(rule, hne(**good))) == ("warn", "pass")
 
 
 def test_without_images_there_is_nothing_to_pin() -> None:
     """Then ImagesUnrestricted says it."""
-    assert None is said(findings.IMAGE_NOT_PINNED, hne(**AGENT))
+    assert None is said(rules.IMAGE_NOT_PINNED, hne(**AGENT))
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_it_is_expiring_from_so_long_before_its_end(kind: str, warning: dict[str
     state = governed(exceptions={"warnBefore": warning})
     moment = end - datetime.timedelta(**before)
     second = datetime.timedelta(seconds=1)
-    assert said(findings.EXPIRING, subject, state=state, now=moment - second) == "pass"
-    assert said(findings.EXPIRING, subject, state=state, now=moment) == "warn"
+    assert said(rules.EXPIRING, subject, state=state, now=moment - second) == "pass"
+    assert said(rules.EXPIRING, subject, state=state, now=moment) == "warn"
     assert moment == planned(seen(subject, policy=state), moment - second).next_check
 
 
 def test_what_has_no_expiry_or_has_ended_is_not_expiring() -> None:
     """The condition says so; of what has ended there is no finding at all."""
-    assert said(findings.EXPIRING, hne(**AGENT)) == "pass"
+    assert said(rules.EXPIRING, hne(**AGENT)) == "pass"
     made = planned(seen(hne(expiry=NOW)))
     assert made.findings == ()
     assert _shown(made, conditions.ConditionType.EXPIRING) == ("False", "Ended")
@@ -108,8 +108,8 @@ def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: 
     """After the later of creation and review.time; a review that is yet to come is none."""
     subject = hne(**AGENT, review=review, metadata={"creation_timestamp": at(hours=created)})
     state = governed(exceptions={"reviewOnUpgrade": False})
-    assert result == said(findings.REVIEW_DUE, subject, state=state, now=now)
-    assert None is said(findings.REVIEW_DUE, hne())
+    assert result == said(rules.REVIEW_DUE, subject, state=state, now=now)
+    assert None is said(rules.REVIEW_DUE, hne())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_review_is_due_after_an_upgrade(reviewed: Any, cluster: Any, asked: bo
     """Where the cluster's minor version is newer than that of the review; without one it cannot be told."""
     subject = hne(**AGENT, review={"kubernetes_version": reviewed})
     state = governed(exceptions={"reviewOnUpgrade": asked})
-    assert result == said(findings.REVIEW_DUE, subject, state=state, kubernetes=cluster)
+    assert result == said(rules.REVIEW_DUE, subject, state=state, kubernetes=cluster)
 
 
 def test_without_a_version_the_condition_is_unknown() -> None:
@@ -142,16 +142,16 @@ def test_without_a_version_the_condition_is_unknown() -> None:
 def test_it_is_unused_so_long_after_its_last_pod() -> None:
     """After its creation where it never had one; with a pod never."""
     subject = hne(**AGENT, metadata={"creation_timestamp": at(hours=-720)})
-    assert said(findings.UNUSED, subject) == "warn"
-    assert said(findings.UNUSED, subject, now=at(seconds=-1)) == "pass"
+    assert said(rules.UNUSED, subject) == "warn"
+    assert said(rules.UNUSED, subject, now=at(seconds=-1)) == "pass"
     soon = governed(exceptions={"unusedAfter": "30m"})
-    assert said(findings.UNUSED, hne(), state=soon) == "warn"
-    assert said(findings.UNUSED, hne(), pod(), state=soon) == "pass"
+    assert said(rules.UNUSED, hne(), state=soon) == "warn"
+    assert said(rules.UNUSED, hne(), pod(), state=soon) == "pass"
     left = hne(**AGENT, **OLD, status=exception.ExceptionStatus(last_used_time=at(hours=-719)))
-    assert said(findings.UNUSED, left) == "pass"
-    assert said(findings.UNUSED, left, now=at(hours=1)) == "warn"
+    assert said(rules.UNUSED, left) == "pass"
+    assert said(rules.UNUSED, left, now=at(hours=1)) == "warn"
     going = hne(**AGENT, **OLD, status=exception.ExceptionStatus(covered_pods=1))
-    assert said(findings.UNUSED, going) == "pass"
+    assert said(rules.UNUSED, going) == "pass"
 
 
 @pytest.mark.parametrize(
@@ -176,33 +176,33 @@ def test_it_is_unused_so_long_after_its_last_pod() -> None:
 def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any], excess: str) -> None:
     """Each thing that an exception names; not while its pods are young, and not without pods."""
     subject = hne(**named)
-    (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is findings.TOO_WIDE]
+    (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is rules.TOO_WIDE]
     assert ("warn", f"it names what no pod of it uses: {excess}") == (wide.result, wide.sentence)
-    assert said(findings.TOO_WIDE, subject, pod(**used, created=at(minutes=-9))) == "skip"
-    assert said(findings.TOO_WIDE, subject) == "skip"
+    assert said(rules.TOO_WIDE, subject, pod(**used, created=at(minutes=-9))) == "skip"
+    assert said(rules.TOO_WIDE, subject) == "skip"
 
 
 def test_a_young_pod_beside_an_old_one_does_not_end_the_judgement() -> None:
     """The oldest counts: where pods come and go all day it is judged all the same."""
     subject = hne(privileged=True)
-    assert said(findings.TOO_WIDE, subject, pod("old"), pod("young", created=at(minutes=-1))) == "warn"
+    assert said(rules.TOO_WIDE, subject, pod("old"), pod("young", created=at(minutes=-1))) == "warn"
 
 
 def test_a_path_that_is_named_read_only_is_used_by_reading() -> None:
     """Only a path that may be written can be too wide for that."""
     subject = hne(host_paths=({"path": "/proc"},))
-    assert said(findings.TOO_WIDE, subject, pod(host_paths=frozenset({host_path("/proc")}))) == "pass"
+    assert said(rules.TOO_WIDE, subject, pod(host_paths=frozenset({host_path("/proc")}))) == "pass"
 
 
 def test_what_one_of_its_pods_uses_is_not_too_wide() -> None:
     """All pods together; a mount below a path uses it."""
     named = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
     one = pod("one", privileged=True, host_paths=frozenset({host_path("/proc/net", write=True)}))
-    assert said(findings.TOO_WIDE, hne(**named), one, pod("two", capabilities=frozenset({"NET_ADMIN"}))) == "pass"
+    assert said(rules.TOO_WIDE, hne(**named), one, pod("two", capabilities=frozenset({"NET_ADMIN"}))) == "pass"
 
 
-@pytest.mark.parametrize("rule", [findings.EXPIRING, findings.REVIEW_DUE, findings.UNUSED])
-def test_where_the_policy_is_not_known_its_rules_cannot_be_judged(rule: findings.Rule) -> None:
+@pytest.mark.parametrize("rule", [rules.EXPIRING, rules.REVIEW_DUE, rules.UNUSED])
+def test_where_the_policy_is_not_known_its_rules_cannot_be_judged(rule: rules.Rule) -> None:
     """An error, and the conditions stay as they are; where there is none its defaults count."""
     subject = hne(**AGENT, expiry=at(hours=1))
     assert said(rule, subject, state=UNKNOWN) == "error"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import report as words
-from hostnetwork_operator.decide import effects, findings, plan, report, snapshot
+from hostnetwork_operator.decide import effects, findings, plan, report, rules, snapshot
 from tests.unit.builders import (
     IMAGE,
     NAMESPACE,
@@ -158,7 +158,7 @@ def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
     second, third = hne("b", service_account_name="two"), hne("c", service_account_name="three")
     pods = [pod(name, owner=SET, service_account=name) for name in ("one", "two", "three")]
     (one,) = written(made(*pods, first, second, third)).values()
-    (entry,) = (entry for entry in one.entries if entry.rule == findings.CONTACT_MISSING.id)
+    (entry,) = (entry for entry in one.entries if entry.rule == rules.CONTACT_MISSING.id)
     assert (entry.result, entry.properties["exceptions"]) == (words.Result.WARN, "b, c")
     assert entry.message.startswith("exception 'b': ")
     assert "kubectl patch hne b -n payments" in entry.message
