@@ -25,7 +25,8 @@ class Config(BaseModel):
     )
     resync_seconds: Annotated[float, Field(ge=1)] = Field(300, description="How often everything is listed again.")
     full_resync_seconds: Annotated[float, Field(ge=1)] = Field(
-        3600, description="How often the pods that no field selector can select are looked for among all pods."
+        3600,
+        description="How often all pods are listed: for those that no field selector selects, and for ordinary ones.",
     )
     exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(30, description="The same for exceptions.")
 

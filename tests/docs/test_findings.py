@@ -15,6 +15,7 @@ EXAMPLES: dict[rules.Rule, dict[str, Any]] = {
     rules.EXPIRING: {"expiry": builders.at(minutes=20)},
     rules.REVIEW_DUE: {**AGENT, "review": {"kubernetes_version": "1.35"}},
     rules.UNUSED: {**AGENT, "metadata": {"creation_timestamp": builders.at(hours=-720)}},
+    rules.MIXED_NAMESPACE: {},
     rules.TOO_WIDE: {"capabilities": ("NET_ADMIN", "SYS_TIME")},
     rules.IMAGES_UNRESTRICTED: AGENT,
     rules.IMAGE_NOT_PINNED: {},
@@ -27,7 +28,9 @@ EXAMPLES: dict[rules.Rule, dict[str, Any]] = {
 def example(rule: rules.Rule) -> findings.Finding:
     """What the code says of that exception, in a cluster at 1.36, beside a pod that it may cover."""
     pods = [builders.pod(capabilities=frozenset({"NET_ADMIN"}))] if rule is rules.TOO_WIDE else []
-    seen = builders.seen(builders.hne(**EXAMPLES[rule]), *pods, kubernetes=snapshot.MinorVersion(1, 36))
+    seen = builders.seen(
+        builders.hne(**EXAMPLES[rule]), *pods, kubernetes=snapshot.MinorVersion(1, 36), ordinary_pods=True
+    )
     (found,) = [one for one in builders.planned(seen).findings if one.rule is rule]
     assert found.warns
     return found

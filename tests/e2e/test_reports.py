@@ -190,6 +190,8 @@ def test_what_stands_is_not_written_again(reporting: World) -> None:
     namespace = granted(reporting)
     deployed(reporting, namespace)
     reporting.until("its report", lambda: standing(reporting, namespace, OPEN))
+    assert reporting.operator.stop() == 0
+    reporting.operator.start()  # all pods are listed: whether ordinary ones live in this namespace is known from now on
     resynced(reporting)
     before = written(reporting, namespace)
     pod = reporting.admin.items(reporting.pods(namespace))[0]["metadata"]["name"]
@@ -200,7 +202,33 @@ def test_what_stands_is_not_written_again(reporting: World) -> None:
     reporting.operator.start()
     resynced(reporting)
     assert written(reporting, namespace) == before
-    assert len(before) <= 3  # one a result that changed while it came up: no pods yet, one, settled
+    assert len(before) <= 4  # one a result that changed while it came up: no pods yet, one, settled, looked through
+
+
+def test_ordinary_pods_beside_the_workload_are_reported_once(reporting: World) -> None:
+    """Not known, then a warning; where the workload is alone it passes. More of them are no news."""
+    serve(reporting, OPEN)
+    mixed, own = granted(reporting), granted(reporting)
+    deployed(reporting, mixed)
+    deployed(reporting, own)
+    reporting.pod(mixed, "web", hostNetwork=False).expect(201)
+
+    def said(namespace: str) -> str | None:
+        report = standing(reporting, namespace, OPEN).get(("Deployment", "agent"))
+        return results(report).get("MixedNamespace") if report else None
+
+    reporting.until("it is not known", lambda: said(mixed) == said(own) == "skip")
+    reporting.operator.stop()
+    reporting.operator.start()
+    reporting.until("it is mixed", lambda: said(mixed) == "warn")
+    reporting.until("it is alone", lambda: said(own) == "pass")
+    resynced(reporting)
+    before = written(reporting, mixed, own)
+    reporting.pod(mixed, "web-2", hostNetwork=False).expect(201)
+    reporting.operator.stop()
+    reporting.operator.start()
+    resynced(reporting)
+    assert written(reporting, mixed, own) == before
 
 
 def test_a_report_that_somebody_changed_or_removed_is_put_back(reporting: World) -> None:

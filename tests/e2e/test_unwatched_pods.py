@@ -1,13 +1,14 @@
 """Pods with only hostPID or hostIPC, which no field selector selects and no watch tells of; and what a watch lost."""
 
 import datetime
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.controlplane import operator
-from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, PSA, World
 from tests.faults import proxy
 
 
@@ -127,6 +128,66 @@ def test_a_pod_whose_farewell_was_lost_is_forgotten(unattended: World) -> None:
             unattended.admin.delete(f"{unattended.pods(name)}/capture", {"gracePeriodSeconds": 0}).expect(200)
             unattended.until("it is forgotten", lambda: unattended.status(name).get("coveredPods") == 0)
     unattended.operator.start()
+
+
+def _plain(world: World, namespace: str, *names: str) -> None:
+    """Ordinary pods."""
+    for name in names:
+        world.pod(namespace, name, hostNetwork=False).expect(201)
+
+
+def _listed_again(world: World) -> None:
+    """Waits until the operator has begun two more lists of all pods, so that one is done."""
+
+    def lists() -> int:
+        found = [e for e in world.cluster.audit_events() if e["verb"] == "list" and e["user"]["username"] == OPERATOR]
+        return sum(e["requestURI"].startswith("/api/v1/pods?limit") for e in found)
+
+    before = lists()
+    world.until("all pods were listed again", lambda: lists() >= before + 3)
+
+
+def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
+    """Shown in InUse and the metrics, told once, as long as there are any; none where the exception's are alone.
+
+    More of them are no news: nothing is written.
+    """
+    often.operator.start()
+    mixed, own = often.namespace(), often.namespace()
+    for name in (mixed, own):
+        often.granted_pod(name)
+    _plain(often, mixed, "web")
+    text = "1 pod covered by it; ordinary pods run in its namespace: whoever may create pods there"
+    often.until("it is shown", lambda: often.condition(mixed, kind="InUse")["message"].startswith(text))
+    finding = f'finding="MixedNamespace",name="capture",namespace="{mixed}"'
+    often.until("it is counted", lambda: finding in often.operator.metrics())
+    remedy = often.condition(mixed, kind="InUse")["message"].rpartition(": kubectl ")[2]
+    assert "web " in often.cluster.kubectl(*shlex.split(remedy)).stdout
+
+    before = len(often.writes())
+    _plain(often, mixed, "web-2", "web-3")
+    _listed_again(often)
+    assert {e["objectRef"].get("namespace") for e in often.writes()[before:]}.isdisjoint({mixed, own})
+    assert often.condition(own, kind="InUse")["message"] == "1 pod covered by it"
+    assert f'finding="MixedNamespace",name="capture",namespace="{own}"' not in often.operator.metrics()
+
+    for name in ("web", "web-2", "web-3"):
+        often.admin.delete(f"{often.pods(mixed)}/{name}", {"gracePeriodSeconds": 0}).expect(200)
+    often.until("it is alone", lambda: often.condition(mixed, kind="InUse")["message"] == "1 pod covered by it")
+    told = [subject for _, subject, reason in (*often.events(mixed), *often.events(own)) if reason == "MixedNamespace"]
+    assert told == ["capture"]
+
+
+def test_ordinary_pods_in_a_namespace_that_was_not_looked_through_are_not_known(unattended: World) -> None:
+    """An hour may pass until the next list; then, or with a restart, the exception says it."""
+    name = unattended.namespace()
+    _plain(unattended, name, "web")
+    unattended.granted_pod(name)
+    assert unattended.condition(name, kind="InUse")["message"] == "1 pod covered by it"
+    unattended.operator.stop()
+    unattended.operator.start()
+    message = "1 pod covered by it; ordinary pods run in its namespace"
+    unattended.until("it is shown", lambda: unattended.condition(name, kind="InUse")["message"].startswith(message))
 
 
 def test_ordinary_pods_leave_no_trace(often: World) -> None:

@@ -240,6 +240,7 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
         unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
         record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
+        ordinary_pods=draw(st.sampled_from([None, False, True])),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
         report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
         reports=tuple(draw(st.lists(st.sampled_from(_REPORTS), unique=True, max_size=3))),

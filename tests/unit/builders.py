@@ -133,6 +133,7 @@ def seen(
         "exceptions": tuple(t for t in things if isinstance(t, exception.HostNetworkException)),
         "policy": governed(),
         "guards": guards(),
+        "ordinary_pods": False,
     }
     return snapshot.NamespaceSnapshot(**{**given, **fields})
 

@@ -15,7 +15,7 @@ from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
 PREFIX: Final = "hostnetwork-"  # a bare uid is the name that Kyverno gives its report of the same object
-_TEXT_BYTES: Final = 1000  # of a message; ten results with the longest names then stay below 64 KiB, etcd takes 1.5 MiB
+_TEXT_BYTES: Final = 1000  # of a message; eleven results with the longest names stay below 64 KiB, etcd takes 1.5 MiB
 _NAMES: Final = 10  # named in a property; how many there are is said
 
 

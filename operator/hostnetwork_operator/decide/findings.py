@@ -1,7 +1,8 @@
 """What is worth a person's look about an exception: one rule, one result, a sentence, a remedy.
 
-Nothing is granted, refused or deleted by a finding. It needs nothing but the exception, the pods that it covers, the
-policy's settings, the cluster's version and the time. Each rule has a page in docs/reference/findings.
+Nothing is granted, refused or deleted by a finding. It needs nothing but the exception, the pods that it covers,
+whether ordinary ones live beside them, the policy's settings, the cluster's version and the time. Each rule has a page
+in docs/reference/findings.
 """
 
 import datetime
@@ -36,12 +37,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """`settings` is None where the policy is not known: what needs it could not be judged."""
+    """`settings` is None where the policy is not known: what needs it could not be judged. `ordinary`: whether ordinary
+    pods live there, None where nobody has looked yet.
+    """
 
     subject: exception.HostNetworkException
     pods: Sequence[snapshot.Pod]
     settings: policy.Exceptions | None
     kubernetes: snapshot.MinorVersion | None
+    ordinary: bool | None
+    exempt: bool
     now: datetime.datetime
 
     @property
@@ -66,9 +71,10 @@ def settings_of(state: snapshot.PolicyState) -> policy.Exceptions | None:
 def find(
     standing: validity.Standing,
     verdicts: Sequence[coverage.PodVerdict],
-    settings: policy.Exceptions | None,
-    kubernetes: snapshot.MinorVersion | None,
+    seen: snapshot.NamespaceSnapshot,
     now: datetime.datetime,
+    *,
+    exempt: bool,
 ) -> tuple[Finding, ...]:
     """One finding for each rule that applies, in the order of RULES; none about an exception that has ended."""
     subject = standing.exception
@@ -76,9 +82,9 @@ def find(
     if standing.expired or meta.deletion_timestamp is not None:
         return ()
     pods = [v.pod for v in verdicts if v.verdict is labels.Verdict.COVERED and meta.uid in _uids(v.exceptions)]
-    case = _Case(subject, pods, settings, kubernetes, now)
+    case = _Case(subject, pods, settings_of(seen.policy), seen.kubernetes, seen.ordinary_pods, exempt, now)
     about = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
-    version = str(kubernetes) if kubernetes else "1.36"
+    version = str(seen.kubernetes) if seen.kubernetes else "1.36"
     made = []
     for rule, judge in _JUDGES.items():
         said = judge(case)
@@ -186,6 +192,18 @@ def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list
     return made
 
 
+def _mixed_namespace(case: _Case) -> _Said | None:
+    if case.exempt:
+        return None  # mixed on purpose, such as kube-system
+    # No name, no number, no time: pods come and go, and what is said of them stays.
+    if case.ordinary is None:
+        return Result.SKIP, "its namespace has not been looked through for ordinary pods since it was made", ()
+    if not case.ordinary:
+        return Result.PASS, "no ordinary pod was in its namespace when all pods were last listed", ()
+    text = "ordinary pods run in its namespace: whoever may create pods there can use"
+    return Result.WARN, f"{text} {_account(case)} and with it what is excepted", ()
+
+
 def _images_unrestricted(case: _Case) -> _Said:
     if case.spec.images is None:
         return Result.WARN, f"it names no images: any image run as {_account(case)} is covered", ()
@@ -233,6 +251,7 @@ _JUDGES: Final[dict[rules.Rule, Callable[[_Case], _Said | None]]] = {
     rules.REVIEW_DUE: _review_due,
     rules.UNUSED: _unused,
     rules.TOO_WIDE: _too_wide,
+    rules.MIXED_NAMESPACE: _mixed_namespace,
     rules.IMAGES_UNRESTRICTED: _images_unrestricted,
     rules.IMAGE_NOT_PINNED: _image_not_pinned,
     rules.PRIVILEGED_GRANTED: _privileged_granted,

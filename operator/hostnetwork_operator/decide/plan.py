@@ -70,8 +70,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     decision = level.decide(seen, settings, gate.names(gate.excepted(seen, now)), now)
     standings, relaxed = grants.withhold(seen, settings, decision, standings, now)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
-    rules = findings.settings_of(seen.policy)
-    found = tuple(one for s in standings for one in findings.find(s, verdicts, rules, seen.kubernetes, now))
+    found = tuple(one for s in standings for one in findings.find(s, verdicts, seen, now, exempt=settings.exempt))
     made = NamespacePlan(
         namespace,
         settings.exempt,

@@ -54,6 +54,14 @@ TOO_WIDE: Final = Rule(
     "write a new exception that names only what is used, then delete this one: kubectl get hne <name> -n <namespace>"
     " -o yaml",
 )
+MIXED_NAMESPACE: Final = Rule(
+    "MixedNamespace",
+    Severity.MEDIUM,
+    "ours: image and service account are no boundary to whoever may create pods in a namespace, measured",
+    "move what is excepted into a namespace of its own and write the exception anew there, or move the ordinary pods:"
+    " kubectl get pods -n <namespace> -o custom-columns=POD:.metadata.name,SERVICEACCOUNT:.spec.serviceAccountName"
+    ",HOSTNETWORK:.spec.hostNetwork",
+)
 _PODS_IMAGES: Final = (
     "kubectl get pods -n <namespace> -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image"
     ",ID:.status.containerStatuses[*].imageID"

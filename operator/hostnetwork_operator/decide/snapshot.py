@@ -1,6 +1,6 @@
 """What a decision sees: one namespace, its pods and exceptions, the policy and the guards, frozen at one moment.
 
-Only host-namespace pods are in here. Nothing in this module decides anything.
+Only host-namespace pods are in here; of ordinary ones, whether there are any. Nothing in this module decides anything.
 """
 
 import datetime
@@ -265,6 +265,7 @@ class NamespaceSnapshot:
     unreadable_exceptions: tuple[UnreadableException, ...] = ()
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
+    ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
     kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked

@@ -1,7 +1,7 @@
 """The status of an exception, from how it stands and which pods it has."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
@@ -86,6 +86,9 @@ def _pods_with(
 
 def told(finding: findings.Finding, subject: exception.HostNetworkException) -> bool:
     """Whether the status says it already; what rests on the spec alone was told when that spec was judged first."""
+    if finding.rule is rules.MIXED_NAMESPACE:  # beside whatever reason
+        shown = conditions.find(subject.status.conditions, conditions.ConditionType.IN_USE)
+        return shown is not None and finding.sentence in shown.message
     if finding.rule not in _SHOWN:
         return subject.status.observed_generation == subject.metadata.generation
     kind, reason = _SHOWN[finding.rule]
@@ -140,6 +143,13 @@ def _sentence(finding: findings.Finding) -> str:
 
 def _in_use(covered: Sequence[str], found: Sequence[findings.Finding]) -> tuple[_Word, str, str]:
     warning = {finding.rule: finding for finding in found if finding.warns}
+    word, reason, text = _used(covered, warning)
+    if mixed := warning.get(rules.MIXED_NAMESPACE):
+        text = f"{text}; {_sentence(mixed)}"
+    return word, reason, text
+
+
+def _used(covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding]) -> tuple[_Word, str, str]:
     if not covered:
         if unused := warning.get(rules.UNUSED):
             return "False", "Unused", _sentence(unused)

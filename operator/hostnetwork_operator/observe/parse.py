@@ -32,6 +32,13 @@ def host_namespaces(body: Body) -> frozenset[labels.HostNamespace]:
     return frozenset(name for field, name in _FIELDS.items() if spec.get(field))
 
 
+def ordinary(body: Body) -> bool:
+    """Whether it is a pod without host namespaces that runs or is to run: neither at its end nor on its way out."""
+    if host_namespaces(body) or body["metadata"].get("deletionTimestamp"):
+        return False
+    return (body.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+
+
 def watched(body: Body) -> bool:
     """Whether the pod watch tells of it: there is a field selector for hostNetwork, and none for the other two."""
     return bool((body.get("spec") or {}).get("hostNetwork"))

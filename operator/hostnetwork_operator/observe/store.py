@@ -1,6 +1,7 @@
 """Our own copy of what is watched, fed by lists and by watch events, read as one snapshot a namespace.
 
 Pods with only hostPID or hostIPC are in here too, and no watch tells of them: they come and go by lists alone.
+Of ordinary pods there is nothing but whether a namespace had any when all its pods were last listed.
 
 kopf's indices keep ghosts after a re-list and cost quadratic time at the start; this is a dictionary a kind. An older
 version of an object never replaces a newer one, so what the operator has just written is never forgotten again
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from hostnetwork_operator.api import exception, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
-from hostnetwork_operator.observe import parse
+from hostnetwork_operator.observe import ordinary, parse
 
 Body = Mapping[str, Any]
 
@@ -63,6 +64,7 @@ class Store:
         }
         self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
         self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all) to when every pod there was listed
+        self._ordinary = ordinary.OrdinaryPods()
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._served: dict[Kind, bool] = {}  # reports only; absent: could not be told yet
@@ -107,6 +109,7 @@ class Store:
         self._unwatched.discard(meta["uid"])
         if kind is Kind.NAMESPACE:
             self._listed.pop(key[1], None)
+            self._ordinary.forget(key[1])
         if kind in self._by_namespace:
             names = self._by_namespace[kind][key[0]]
             del names[key[1]]
@@ -137,6 +140,29 @@ class Store:
     def every_pod_listed(self, namespace: str | None, moment: datetime.datetime) -> None:
         """Every pod, of one namespace or of all, has been listed as it was at `moment` or later."""
         self._listed[namespace or ""] = moment
+
+    def incarnations(self, namespace: str | None) -> dict[str, str]:
+        """Name to uid of the namespaces that there are, of all or of the one."""
+        names = self.namespaces() if namespace is None else [namespace]
+        return {name: uid for name in names if (uid := self._uid(name))}
+
+    def ordinary_pods_listed(self, looked: Mapping[str, str], found: Set[str], version: int) -> set[str]:
+        """A complete list had ordinary pods in `found`, of the namespaces that were `looked` through (name to uid).
+
+        Gives those with exceptions of which that is news: nothing else depends on it.
+        """
+        touched = set()
+        for name, uid in looked.items():
+            if self._uid(name) != uid:
+                continue  # gone meanwhile, or another one
+            news = self._ordinary.listed(name, uid, version, some=name in found)
+            if news and name in self._by_namespace[Kind.EXCEPTION]:
+                touched.add(name)
+        return touched
+
+    def _uid(self, namespace: str) -> str:
+        found = self._objects[Kind.NAMESPACE].get(("", namespace))
+        return found[1] if found else ""
 
     def policy_unlisted(self) -> None:
         """The policies could not be listed: from now on unknown, which is not absent."""
@@ -223,6 +249,7 @@ class Store:
             policy=self.policy_state(),
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
+            ordinary_pods=self._ordinary.live_in(name, found[1]),
             kubernetes=self._kubernetes,
             report_kind=self.report_kind(),
             reports=tuple(
@@ -243,11 +270,16 @@ class Listing:
         self._namespace = namespace
         self._seen: set[Key] = set()
         self._touched: set[str] = set()
+        # A namespace that comes while the list is read may not be in it.
+        self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
+        self._ordinary: set[str] = set()  # the namespaces in which ordinary pods were seen
 
     def page(self, bodies: Iterable[Body]) -> None:
-        """Takes one page in. Nothing refers to its bodies afterwards, and ordinary pods leave nothing at all."""
+        """Takes one page in. Nothing refers to its bodies afterwards; of ordinary pods the namespaces stay."""
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
+                if parse.ordinary(body):
+                    self._ordinary.add(body["metadata"]["namespace"])
                 continue
             meta = body["metadata"]
             self._seen.add((meta.get("namespace", ""), meta["name"]))
@@ -256,7 +288,9 @@ class Listing:
 
     def end(self, listed_version: str) -> set[str]:
         """After the last page: gives the namespaces that were not as the store had them."""
-        return self._touched | self._kept.sweep(self._kind, self._seen, int(listed_version), self._namespace)
+        version = int(listed_version)
+        touched = self._touched | self._kept.sweep(self._kind, self._seen, version, self._namespace)
+        return touched | self._kept.ordinary_pods_listed(self._looked, self._ordinary, version)
 
 
 def _parse(kind: Kind, body: Body) -> _Parsed:

@@ -212,6 +212,50 @@ def test_where_the_policy_is_not_known_its_rules_cannot_be_judged(rule: rules.Ru
     assert {"Ready", "InUse"} == kinds
 
 
+@pytest.mark.parametrize(("ordinary", "result"), [(True, "warn"), (False, "pass"), (None, "skip")])
+def test_ordinary_pods_beside_an_exception(ordinary: bool | None, result: str) -> None:
+    """As the last list had it; not looked at is not clean, and which pods it was does not matter."""
+    (found,) = _mixed(planned(seen(hne(), ordinary_pods=ordinary)))
+    assert found.result.value == result
+    assert found.moments == ()
+    assert ("has not been looked through" in found.sentence) is (ordinary is None)
+    assert _mixed(planned(seen(hne(), pod(), ordinary_pods=ordinary)))[0].sentence == found.sentence
+
+
+def test_exempt_namespaces_are_mixed_on_purpose() -> None:
+    """There it is no matter, nor of an exception that has ended."""
+    exempt = governed(exempt_namespaces=(NAMESPACE,))
+    assert _mixed(planned(seen(hne(), ordinary_pods=True, policy=exempt))) == []
+    assert _mixed(planned(seen(hne(expiry=NOW), ordinary_pods=True))) == []
+
+
+@pytest.mark.parametrize("pods", [(), (pod(),)])
+def test_in_use_says_that_ordinary_pods_are_there(pods: tuple[snapshot.Pod, ...]) -> None:
+    """In its message, whatever its reason; told once when they come, again when they have been away, and no write
+    as long as it stays so."""
+    alone = statuses(planned(seen(hne(), *pods)))["net"]
+    mixed = planned(seen(hne(status=alone), *pods, ordinary_pods=True))
+    assert set(_told(mixed)) == {"MixedNamespace"}
+    assert "service account 'netdebug'" in _told(mixed)["MixedNamespace"].message
+    assert "kubectl get pods -n payments" in _message(mixed)
+    shown = hne(status=statuses(mixed)["net"])
+    assert statuses(planned(seen(shown, *pods, ordinary_pods=True))) == {}
+    back = planned(seen(shown, *pods))
+    assert statuses(back)["net"] == alone
+    assert _told(back) == {}
+
+
+def test_that_ordinary_pods_are_there_is_told_once_beside_another_reason() -> None:
+    """TooWide is the reason then, and the message has both."""
+    first = planned(seen(hne(privileged=True), pod(), ordinary_pods=True))
+    assert {"TooWide", "MixedNamespace"} <= set(_told(first))
+    assert _shown(first, conditions.ConditionType.IN_USE) == ("True", "TooWide")
+    again = hne(privileged=True, status=statuses(first)["net"])
+    more = planned(seen(again, pod("a"), pod("b"), ordinary_pods=True))
+    assert statuses(more)["net"].covered_pods == 2
+    assert _told(more) == {}
+
+
 # -- who is told, and when ------------------------------------------------------------------------------------------
 
 
@@ -283,6 +327,17 @@ def _told(made: Any) -> dict[str, effects.EmitEvent]:
     """Reason to Event on an exception."""
     writes = [e for e in made.effects if isinstance(e, effects.WriteExceptionStatus)]
     return {event.reason: event for write in writes for event in write.told if event.regarding.name == "net"}
+
+
+def _mixed(made: Any) -> list[findings.Finding]:
+    return [finding for finding in made.findings if finding.rule is rules.MIXED_NAMESPACE]
+
+
+def _message(made: Any) -> str:
+    """Of the condition InUse that is to be written."""
+    found = conditions.find(statuses(made)["net"].conditions, conditions.ConditionType.IN_USE)
+    assert found is not None
+    return found.message
 
 
 def _shown(made: Any, kind: conditions.ConditionType) -> tuple[str, str]:

@@ -304,6 +304,112 @@ def test_it_is_known_when_every_pod_was_listed(kept: Store) -> None:
     assert at(seconds=30) == seen(kept).every_pod_listed
 
 
+# -- ordinary pods: only whether there are any -----------------------------------------------------------------------
+
+
+def ordinary(name: str = "web", phase: str = "Running", **rest: Any) -> dict[str, Any]:
+    return body(name, 9, spec={"containers": [{"image": "v:1"}]}, status={"phase": phase}, **rest)
+
+
+def excepted(kept: Store, namespace: str = HOME) -> None:
+    """An exception is there."""
+    kept.put(Kind.EXCEPTION, body("net", 5, namespace=namespace, spec={}))
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ([ordinary()], True),
+        ([ordinary(phase="Pending")], True),
+        ([ordinary(phase="Unknown")], True),
+        ([ordinary(phase="Succeeded"), ordinary("b", phase="Failed")], False),
+        ([ordinary(metadata={"deletionTimestamp": "2026-11-22T12:00:00Z"})], False),
+        ([pod("a", 10), unwatched("b", 11)], False),
+        ([ordinary(namespace="other")], False),
+        ([], False),
+    ],
+)
+def test_a_list_of_every_pod_tells_whether_ordinary_ones_live_there(kept: Store, there: Any, found: bool) -> None:
+    """None of those that share host namespaces, have ended or are on their way out; nothing is known before."""
+    assert seen(kept).ordinary_pods is None
+    replaced(kept, Kind.POD, [], "19")
+    assert seen(kept).ordinary_pods is None
+    replaced(kept, Kind.EVERY_POD, there, "20")
+    assert seen(kept).ordinary_pods is found
+    assert not {one.name for one in seen(kept).pods} & {"web"}
+
+
+def test_a_list_says_nothing_of_a_namespace_that_came_after_it_began(kept: Store) -> None:
+    """Not looked at is not clean: neither of a new name nor of a name that was made anew."""
+    listing = kept.listing(Kind.EVERY_POD)
+    kept.put(Kind.NAMESPACE, body("late", 2, namespace=""))
+    kept.put(Kind.NAMESPACE, home(3, uid="new"))
+    listing.page([ordinary()])
+    listing.end("20")
+    late = kept.snapshot("late")
+    assert late is not None
+    assert (late.ordinary_pods, seen(kept).ordinary_pods) == (None, None)
+
+
+def test_what_was_known_of_a_namespace_goes_with_it(kept: Store) -> None:
+    """Whether the watch told of its end or only of the new one."""
+    replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
+    kept.put(Kind.NAMESPACE, home(21, uid="new"))
+    assert seen(kept).ordinary_pods is None
+    replaced(kept, Kind.EVERY_POD, [ordinary()], "30")
+    kept.remove(Kind.NAMESPACE, home(31, uid="new"))
+    kept.put(Kind.NAMESPACE, home(32, uid="newest"))
+    assert seen(kept).ordinary_pods is None
+
+
+def test_a_list_says_nothing_of_the_namespace_that_was_there_before(kept: Store) -> None:
+    """The new one of that name was looked through by itself meanwhile, and that stays known."""
+    long = kept.listing(Kind.EVERY_POD)
+    kept.put(Kind.NAMESPACE, home(21, uid="new"))
+    replaced(kept, Kind.EVERY_POD, [ordinary()], "22", HOME)
+    long.end("20")
+    assert seen(kept).ordinary_pods is True
+
+
+def test_a_list_that_breaks_off_leaves_what_was_known(kept: Store) -> None:
+    """Half a list knows of no namespace that it has none."""
+    replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
+    kept.listing(Kind.EVERY_POD).page([])
+    kept.listing(Kind.EVERY_POD, HOME).page([])
+    assert seen(kept).ordinary_pods is True
+
+
+def test_a_list_of_one_namespace_tells_of_that_alone(kept: Store) -> None:
+    """What is known of the others stays, and an older list of all does not replace it."""
+    kept.put(Kind.NAMESPACE, body("other", 2, namespace=""))
+    long = kept.listing(Kind.EVERY_POD)
+    replaced(kept, Kind.EVERY_POD, [ordinary()], "30", HOME)
+    other = kept.snapshot("other")
+    assert other is not None
+    assert (other.ordinary_pods, seen(kept).ordinary_pods) == (None, True)
+    long.end("20")  # as things were before
+    other = kept.snapshot("other")
+    assert other is not None
+    assert (other.ordinary_pods, seen(kept).ordinary_pods) == (False, True)
+
+
+def test_only_a_namespace_with_exceptions_is_touched_by_ordinary_pods(kept: Store) -> None:
+    """And only when it is another answer than before, however many pods there are."""
+    assert set() == replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
+    assert set() == replaced(kept, Kind.EVERY_POD, [], "21")
+    excepted(kept)
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [ordinary()], "22")
+    assert set() == replaced(kept, Kind.EVERY_POD, [ordinary("a"), ordinary("b")], "23")
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [], "24")
+    assert set() == replaced(kept, Kind.EVERY_POD, [ordinary(namespace="other")], "25")
+
+
+def test_a_namespace_with_exceptions_is_touched_when_it_is_first_looked_through(kept: Store) -> None:
+    """Not known becomes none, which is another answer."""
+    excepted(kept)
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [], "20")
+
+
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
