@@ -5,7 +5,7 @@ All that Pod Security Admission judges is kept, and nothing is judged here.
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,20 +65,60 @@ def runs_or_will(body: Body) -> bool:
     return not ended and not body["metadata"].get("deletionTimestamp")
 
 
-def pod(body: Body, workloads: Mapping[str, Workload]) -> tuple[str, str, snapshot.Living]:
-    """A pod; the key that it shares with those of its workload, or with those just like it; when it was made."""
+class Pods:
+    """Of the pods of a namespace, page by page, one of each workload and one of all that are just like it.
+
+    Only those are read in full: to read all of them costs more than all else that a look does.
+    """
+
+    def __init__(self, workloads: Mapping[str, Workload]) -> None:
+        self._workloads = workloads
+        self._kept: dict[str, tuple[str, snapshot.Living]] = {}  # by key: when it was made, and what it is
+
+    def page(self, bodies: Iterable[Body]) -> None:
+        """Takes in those that run or will."""
+        chosen: dict[str, tuple[str, Body, Workload | None]] = {}
+        for body in bodies:
+            if not runs_or_will(body):
+                continue
+            top, made = self._top(body), str(body["metadata"]["creationTimestamp"])
+            key = top.uid if top is not None else _likeness(body)
+            before = chosen.get(key) or self._kept.get(key)
+            if before is None or _rather(made, before[0], of_workload=top is not None):
+                chosen[key] = made, body, top
+        for key, (made, body, top) in chosen.items():
+            self._kept[key] = made, _pod(body, top)
+
+    def living(self) -> list[snapshot.Living]:
+        return [found for _, found in self._kept.values()]
+
+    def _top(self, body: Body) -> Workload | None:
+        owner = parse.controller(body)
+        top = self._workloads.get(owner.uid) if owner else None
+        while top is not None and top.owner in self._workloads:
+            top = self._workloads[top.owner]
+        return top
+
+
+def _rather(made: str, before: str, *, of_workload: bool) -> bool:
+    """Of one workload the newest: it has what admission makes of the template now, a sidecar for instance. Of pods by
+    themselves the oldest: what came after the namespace was first Held does not hold, and must not hide what does.
+    """
+    return made > before if of_workload else made < before
+
+
+def _likeness(body: Body) -> str:
+    owner = parse.controller(body)
+    return json.dumps([asked(body["metadata"], body["spec"]), owner.uid if owner else None], sort_keys=True)
+
+
+def _pod(body: Body, top: Workload | None) -> snapshot.Living:
     meta, owner = body["metadata"], parse.controller(body)
-    question = asked(meta, body["spec"])
-    made = str(meta["creationTimestamp"])
-    top = workloads.get(owner.uid) if owner else None
-    while top is not None and top.owner in workloads:
-        top = workloads[top.owner]
+    read, question = parse.pod(body), asked(meta, body["spec"])
     if top is not None:
-        one = top.living
-        return top.uid, made, snapshot.Living(one.kind, one.name, one.created, parse.pod(body), question)
-    created = None if owner else datetime.datetime.fromisoformat(made)
-    key = json.dumps([question, owner.uid if owner else None], sort_keys=True)
-    return key, made, snapshot.Living("Pod", meta["name"], created, parse.pod(body), question)
+        return snapshot.Living(top.living.kind, top.living.name, top.living.created, read, question)
+    created = None if owner else datetime.datetime.fromisoformat(meta["creationTimestamp"])
+    return snapshot.Living("Pod", meta["name"], created, read, question)
 
 
 def asked(meta: Body, spec: Body) -> dict[str, Any]:

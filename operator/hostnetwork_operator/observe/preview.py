@@ -74,9 +74,7 @@ def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why:
 
 
 async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
-    """The templates first. Of the pods of one workload only the newest: it has what admission makes of the template,
-    a sidecar for instance. Of pods without a workload that is read, each one that differs.
-    """
+    """The templates first, then of their pods and of all others one of each kind (living.Pods)."""
     workloads: dict[str, living.Workload] = {}
     for kind, path in TEMPLATES.items():
         async for page, _ in live.pages(asker, path.format(namespace)):
@@ -84,14 +82,10 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
     for one in workloads.values():
         if one.owner not in workloads and not one.ended:
             yield one.living
-    kept: dict[str, tuple[str, snapshot.Living]] = {}
+    pods = living.Pods(workloads)
     async for page, _ in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
-        for body in page:
-            if living.runs_or_will(body):
-                key, newest, found = living.pod(body, workloads)
-                if key not in kept or kept[key][0] < newest:
-                    kept[key] = newest, found
-    for _, found in kept.values():
+        pods.page(page)
+    for found in pods.living():
         yield found
 
 

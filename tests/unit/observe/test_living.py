@@ -52,26 +52,62 @@ def test_what_has_no_template_makes_no_pods() -> None:
     assert living.workload("ReplicationController", {"metadata": META, "spec": {"replicas": 0}}).ended
 
 
+def pods(*pages: list[dict[str, Any]], workloads: tuple[living.Workload, ...] = ()) -> list[snapshot.Living]:
+    read = living.Pods({one.uid: one for one in workloads})
+    for page in pages:
+        read.page(page)
+    return read.living()
+
+
+def aged(minute: int, **metadata: Any) -> dict[str, Any]:
+    name = f"at-{minute}"
+    return {"name": name, "uid": name, "creationTimestamp": f"2026-11-22T12:{minute:02}:00Z", **metadata}
+
+
+def image(found: snapshot.Living) -> str:
+    return str(found.body["spec"]["containers"][0]["image"])
+
+
 def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
-    """And is as old as that; the pods of one workload share a key."""
-    made = {one.uid: one for one in (workload(), workload("ReplicaSet", "r", metadata=owned("d")))}
-    key, _, found = living.pod(body(metadata=owned("r")), made)
-    assert (key, found.kind, found.name, found.created) == ("d", "Deployment", "web", NOW)
+    """And is as old as that."""
+    (found,) = pods(
+        [body(metadata=owned("r"))], workloads=(workload(), workload("ReplicaSet", "r", metadata=owned("d")))
+    )
+    assert (found.kind, found.name, found.created) == ("Deployment", "web", NOW)
 
 
-def test_a_pod_by_itself_shares_a_key_with_those_just_like_it() -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_of_the_pods_of_a_workload_the_newest_counts(at_once: bool) -> None:
+    """It has what admission makes of the template now; on whatever page it comes."""
+    some = [body({"image": f"app:{minute}"}, metadata=aged(minute, **owned("d"))) for minute in (1, 3, 2)]
+    (found,) = pods(*([some] if at_once else [[one] for one in some]), workloads=(workload(),))
+    assert image(found) == "app:3"
+
+
+def test_pods_that_are_just_alike_are_asked_about_once() -> None:
     """Names, nodes and tokens apart; one whose owner is not read is of no known age."""
     token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
     mounted = {"volumeMounts": [{"name": "kube-api-access-x7k2p", "mountPath": "/var/run"}]}
-    some = [
-        living.pod(body(metadata={"name": "a"}), {}),
-        living.pod(body(mounted, metadata={"name": "b", "uid": "v"}, **token), {}),
-        living.pod(body(metadata=owned("elsewhere")), {}),
-        living.pod(body({"image": "other"}), {}),
-    ]
-    assert some[0][0] == some[1][0]
-    assert len({key for key, _, _ in some}) == 3
-    assert [found.created for _, _, found in some] == [NOW, NOW, None, NOW]
+    found = pods([
+        body(metadata={"name": "a"}),
+        body(mounted, metadata={"name": "b", "uid": "v"}, **token),
+        body(metadata=owned("elsewhere")),
+        body({"image": "other"}),
+    ])  # fmt: skip
+    assert [(one.name, one.created) for one in found] == [("a", NOW), ("capture", None), ("capture", NOW)]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_younger_pod_does_not_hide_an_older_one_just_like_it(at_once: bool) -> None:
+    """What came after the namespace was first Held does not hold it; the older one still does."""
+    some = [body(metadata=aged(minute)) for minute in (2, 1, 3)]
+    (found,) = pods(*([some] if at_once else [[one] for one in some]))
+    assert found.name == "at-1"
+
+
+def test_what_has_ended_is_left_out() -> None:
+    """Also where it is the only one."""
+    assert pods([{**body(), "status": {"phase": "Succeeded"}}]) == []
 
 
 def test_a_host_path_that_calls_itself_a_token_is_asked_about() -> None:
