@@ -1,0 +1,25 @@
+"""What the process loads at its start: not the half of kubernetes that it never uses, which works all the same."""
+
+import json
+import subprocess
+import sys
+
+_STARTED = """
+import json, sys
+from hostnetwork_operator import imports
+imports.defer()
+from hostnetwork_operator.control import startup
+loaded = sorted({name.partition(".")[0] for name in sys.modules})
+import kubernetes
+found = [kubernetes.config.load_kube_config.__name__, kubernetes.aio.watch.Watch.__name__]
+print(json.dumps([loaded, found]))
+"""
+
+
+def test_the_second_client_is_loaded_at_its_first_use() -> None:
+    """Its requests and websocket are no part of a start; whoever asks for it has it."""
+    done = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True)
+    loaded, found = json.loads(done.stdout)
+    assert {"kopf", "kubernetes"} <= set(loaded)
+    assert set() == {"oauthlib", "requests", "websocket"} & set(loaded)
+    assert ["load_kube_config", "Watch"] == found
