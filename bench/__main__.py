@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tests.controlplane import api, binary, cluster
 
-from bench import admission, detection, expiry, figures, granting, report, startup, steady
+from bench import admission, detection, expiry, figures, granting, memory, report, startup, steady
 from bench.world import OFFENDERS, World, say
 
 # In this order: what wants a quiet cluster comes first.
@@ -26,7 +26,9 @@ _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "expiry": expiry.singles,
     "burst": expiry.bursts,
 }
-_NAMES = (*_ON_A_WORLD, "admission")
+_NAMES = (*_ON_A_WORLD, "memory", "admission")
+_SIZES = (1000, 5000)
+_CROWD = (50_000,)
 _EXPLAINED = """\
 what there is to measure (--only, may be repeated):
   start      process start -> /readyz, all 50 offenders labelled and told; writes, CPU, memory   (20 s)
@@ -35,8 +37,9 @@ what there is to measure (--only, may be repeated):
   granting   exception applied -> a pod under it admitted                                        (20 s)
   expiry     expiry -> namespace restored and DELETE sent, one a second                          (1 min)
   burst      the same for 100 and for 500 in the same second                                     (4 min)
+  memory     RSS at 50,000 pods, 1 of 50 an offender, while everything is listed again           (5 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side (4 min)
-each of the first six once for every size in --pods, on a control plane of its own for each size.
+each of the first seven once for every size in --pods, on a control plane of its own for each size.
 
 examples:
   make bench
@@ -93,10 +96,12 @@ def main() -> int:
     return 1 if run.failed else 0
 
 
-def _measure(run: _Run, names: list[str], sizes: list[int]) -> None:
+def _measure(run: _Run, names: list[str], sizes: list[int] | None) -> None:
     on_a_world = [name for name in names if name in _ON_A_WORLD]
-    for pods in sizes if on_a_world else []:
+    for pods in sizes or _SIZES if on_a_world else []:
         run.on_a_world(pods, on_a_world)
+    for pods in sizes or _CROWD if "memory" in names else []:
+        run.add("memory", pods, functools.partial(memory.measure, pods))
     if "admission" in names:
         run.add("admission", None, admission.measure)
 
@@ -111,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pods",
         type=_sizes,
-        default=[1000, 5000],
         metavar="N,N",
-        help=f"sizes of the cluster in pods, {OFFENDERS} of which are uncovered host-namespace pods (1000,5000)",
+        help=f"sizes of the cluster in pods, {OFFENDERS} of which are uncovered host-namespace pods (1000,5000; memory:"
+        " 50000, and 1 of 50)",
     )
     parser.add_argument("--only", action="append", choices=_NAMES, metavar="NAME", help="measure this alone; see below")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="the JSON file (bench/results/<time>.json)")

@@ -1,0 +1,173 @@
+"""A cluster with very many pods: two are made by the API server, all others are copies of these in etcd.
+
+50,000 creates take a quarter of an hour and more; as copies they are there within a minute. To the operator they are no
+different: it reads them from an API server that serves what stands in its etcd. No scheduler, no kwok and no
+controllers run, so nothing else touches them (the garbage collector would take pods of nodes that are not there).
+"""
+
+import base64
+import copy
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import urllib3
+from tests.controlplane import cluster, operator
+
+from bench.world import IMAGE, NAMESPACES, VERDICT, host_pod, parallel, say
+
+_A_TRANSACTION = 100  # puts; etcd takes 128 and 1.5 MB
+_SETTLE_SECONDS = 6.0  # as in the world: no admission policy counts before it is 5 s old
+_PREVIEWS = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
+_READY = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_WEB = "registry.example.com/web:1"
+
+
+class Crowd:
+    """`pods` running pods in 20 namespaces, one of 50 an uncovered host-namespace pod; the operator is not up.
+
+    The operator lists everything anew each `resync_seconds`.
+    """
+
+    def __init__(self, pods: int, resync_seconds: int) -> None:
+        self.pods = pods
+        self.host_pods = pods // 50
+        self.cluster = cluster.Cluster()
+        often = {f"HOSTNETWORK_{name}RESYNC_SECONDS": str(resync_seconds) for name in ("", "FULL_")}
+        self.operator = operator.OperatorProcess(self.cluster, environment=often)
+        self._teams = [f"team-{number:02}" for number in range(NAMESPACES)]
+
+    def __enter__(self) -> Self:
+        say("an API server with its etcd and nothing else")
+        try:
+            self.cluster.components["etcd"].start()
+            self.cluster.start_apiserver()
+            self._populate()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.operator.stop()
+        self.cluster.stop()
+
+    def labelled(self) -> int:
+        """How many pods have a verdict label."""
+        return len(self.cluster.admin.items(f"/api/v1/pods?labelSelector={VERDICT}"))
+
+    def _populate(self) -> None:
+        parallel(lambda name: self._post("/api/v1/namespaces", {"metadata": {"name": name}}), self._teams)
+        self._accounts(self._teams)
+        say(f"{self.pods} pods, {self.host_pods} of them host-namespace pods")
+        began = time.monotonic()
+        self._copy()
+        self.cluster.wait("all pods", lambda: self._count() == self.pods, 120)
+        say(f"there after {time.monotonic() - began:.0f} s")
+        operator.install(self.cluster, "enforce")
+        self._accounts(_PREVIEWS)
+        time.sleep(_SETTLE_SECONDS)
+
+    def _accounts(self, namespaces: tuple[str, ...] | list[str]) -> None:
+        # The service account controller's work.
+        body = {"metadata": {"name": "default"}}
+        parallel(lambda name: self._post(f"/api/v1/namespaces/{name}/serviceaccounts", body), namespaces)
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self.cluster.admin.post(path, body).expect(201).body
+
+    def _count(self) -> int:
+        head = self.cluster.admin.get("/api/v1/pods?limit=1").expect(200).body
+        return len(head["items"]) + int(head["metadata"].get("remainingItemCount", 0))
+
+    def _copy(self) -> None:
+        patterns = [self._pattern(host_pod("host-0")), self._pattern(_web_pod("web-0"))]
+        puts: list[dict[str, Any]] = []
+        with urllib3.PoolManager() as pool:
+            for name, namespace, pattern in self._places(patterns):
+                puts.append({"requestPut": _entry(pattern, namespace, name)})
+                if len(puts) == _A_TRANSACTION:
+                    self._put(pool, puts)
+                    puts = []
+            self._put(pool, puts)
+
+    def _places(self, patterns: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        host, web = patterns
+        made = {(pattern["metadata"]["namespace"], pattern["metadata"]["name"]) for pattern in patterns}
+        for number in range(self.pods):
+            kind, pattern = ("host", host) if number < self.host_pods else ("web", web)
+            name = f"{kind}-{number if kind == 'host' else number - self.host_pods}"
+            namespace = self._teams[number % NAMESPACES]
+            if (self._teams[0], name) not in made:  # these two the API server has made
+                yield name, namespace, pattern
+
+    def _put(self, pool: urllib3.PoolManager, puts: list[dict[str, Any]]) -> None:
+        url = f"http://127.0.0.1:{self.cluster.ports.etcd}/v3/kv/txn"
+        answer = pool.request("POST", url, body=json.dumps({"success": puts}), timeout=60)
+        assert answer.status == 200, f"etcd: {answer.status} {answer.data[:300]!r}"
+
+    def _pattern(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The pod as the API server has made it, on a node and running, as a kubelet would say."""
+        path = f"/api/v1/namespaces/{self._teams[0]}/pods"
+        body["spec"]["nodeName"] = "node-1"
+        made = self._post(path, body)
+        admin = self.cluster.admin
+        admin.patch(f"{path}/{made['metadata']['name']}/status", {"status": _running(made)}).expect(200)
+        return dict(admin.get(f"{path}/{made['metadata']['name']}").expect(200).body)
+
+
+def _web_pod(name: str) -> dict[str, Any]:
+    """With what a Deployment's pod usually has: a probe, resources, variables, labels."""
+    variables = [{"name": f"SETTING_{number}", "value": f"value-{number}"} for number in range(8)]
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+    resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
+    main = {"name": "main", "image": _WEB, "env": variables, "ports": [{"containerPort": 8080}]}
+    sidecar = {"name": "proxy", "image": IMAGE, "resources": resources}
+    labels = {"app.kubernetes.io/name": "web", "app.kubernetes.io/instance": "web", "pod-template-hash": "5d4f8c7b96"}
+    containers = [{**main, "resources": resources, "readinessProbe": probe, "livenessProbe": probe}, sidecar]
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"containers": containers}}
+
+
+def _running(made: dict[str, Any]) -> dict[str, Any]:
+    when = made["metadata"]["creationTimestamp"]
+    return {
+        "phase": "Running",
+        "hostIP": "10.0.0.1",
+        "podIP": "10.1.2.3",
+        "podIPs": [{"ip": "10.1.2.3"}],
+        "startTime": when,
+        "conditions": [{"type": name, "status": "True", "lastTransitionTime": when} for name in _READY],
+        "containerStatuses": [
+            {
+                "name": one["name"],
+                "image": one["image"],
+                "imageID": f"{one['image'].partition(':')[0]}@sha256:{'0' * 64}",
+                "containerID": f"containerd://{'0' * 64}",
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": when}},
+            }
+            for one in made["spec"]["containers"]
+        ],
+    }
+
+
+def _entry(pattern: dict[str, Any], namespace: str, name: str) -> dict[str, str]:
+    """Key and value as etcd takes them. The API server reads JSON there as well as what it writes itself."""
+    made = copy.copy(pattern)
+    made["metadata"] = {**pattern["metadata"], "name": name, "namespace": namespace, "uid": str(uuid.uuid4())}
+    del made["metadata"]["resourceVersion"]  # etcd's own
+    own = f"kube-api-access-{uuid.uuid4().hex[:5]}"
+    text = json.dumps(made)
+    for volume in pattern["spec"].get("volumes", ()):
+        text = text.replace(volume["name"], own)  # each pod has a token by a name of its own
+    key = f"/registry/pods/{namespace}/{name}"
+    return {"key": _base64(key), "value": _base64(text)}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
