@@ -10,7 +10,7 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse, store
 
 Body = Mapping[str, Any]
-PAGE: Final = 200  # objects: a page is all of a list that is ever held at once
+PAGE: Final = 100  # objects: a page is all of a list that is ever held at once, 4 MB of usual pods
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 _CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
 _OURS: Final = f"labelSelector={labels.MANAGED_BY.replace('/', '%2F')}%3D{labels.MANAGER}"
