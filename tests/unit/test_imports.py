@@ -22,4 +22,4 @@ def test_the_second_client_is_loaded_at_its_first_use() -> None:
     loaded, found = json.loads(done.stdout)
     assert {"kopf", "kubernetes"} <= set(loaded)
     assert set() == {"oauthlib", "requests", "websocket"} & set(loaded)
-    assert ["load_kube_config", "Watch"] == found
+    assert found == ["load_kube_config", "Watch"]
