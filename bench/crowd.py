@@ -67,7 +67,7 @@ class Crowd:
         self._copy()
         self.cluster.wait("all pods", lambda: self._count() == self.pods, 120)
         say(f"there after {time.monotonic() - began:.0f} s")
-        operator.install(self.cluster, "enforce")
+        operator.install(self.cluster)
         self._accounts(_PREVIEWS)
         time.sleep(_SETTLE_SECONDS)
 
