@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.controlplane import operator
-from tests.e2e.conftest import IMAGE, LABEL, World, enforced
+from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, World, enforced
 
 CRDS = pathlib.Path(__file__).parent.parent / "reports"
 OPEN = "/apis/openreports.io/v1alpha1", "reports"
@@ -327,6 +327,45 @@ def test_exempt_or_released_a_namespace_has_no_reports(reporting: World) -> None
     reporting.until("nobody has one", lambda: not reporting.admin.items(f"{OPEN[0]}/reports"))
     reporting.admin.patch(_POLICY, {"spec": before}).expect(200)
     reporting.until("they are back", lambda: standing(reporting, one, OPEN) and standing(reporting, other, OPEN))
+
+
+def test_a_kind_that_is_on_its_way_out_takes_no_report_and_that_is_no_failure(reporting: World) -> None:
+    """While its CRD goes, held up by a finalizer, what would be written is refused; the namespace is governed on."""
+    serve(reporting, OPEN)
+    namespace = granted(reporting)
+    reports = f"{OPEN[0]}/namespaces/{namespace}/{OPEN[1]}"
+    body: dict[str, Any] = {
+        "apiVersion": OPEN[0].removeprefix("/apis/"),
+        "kind": "Report",
+        "metadata": {"name": "held"},
+    }
+    kept = {**body, "metadata": {"name": "kept", "finalizers": ["example.com/kept"]}}
+    reporting.admin.post(reports, kept).expect(201)
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/reports.openreports.io"
+    reporting.admin.delete(definition).expect(200)
+    try:
+        refuses = (403, 405)  # the second before Kubernetes 1.36
+        reporting.until("it goes", lambda: reporting.admin.post(f"{reports}?dryRun=All", body).status in refuses)
+        before = len(reporting.operator.log.read_text())
+        reporting.pod(namespace, "late").expect(201)
+
+        def asked() -> list[int]:
+            return [
+                event["responseStatus"]["code"]
+                for event in reporting.cluster.audit_events()
+                if event["user"]["username"] == OPERATOR
+                and event["verb"] == "create"
+                and event["requestURI"].startswith(f"{reports}?")
+            ]
+
+        reporting.until("the operator has tried", asked)
+        assert set(asked()) <= set(refuses)
+        reporting.until("it is governed", lambda: reporting.status(namespace).get("coveredPods") == 1)
+        resynced(reporting)
+        assert "reconcile-failed" not in reporting.operator.log.read_text()[before:]
+    finally:
+        reporting.admin.patch(f"{reports}/kept", {"metadata": {"finalizers": None}}).expect(200)
+    reporting.until("it is gone", lambda: reporting.admin.get(definition).status == 404)
 
 
 def test_without_the_rights_everything_else_goes_on(reporting: World) -> None:

@@ -60,7 +60,9 @@ async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) 
 
 def _missing(error: gateway.ApiError, kept: store.Store, kind: store.Kind, meta: dict[str, str]) -> Outcome:
     """What is not there, if that is what the error says; raises it otherwise."""
-    if (error.status == 404 and not error.reason) or error.status == 405:  # no such path; its CRD is being deleted
+    # Its CRD is being deleted: 405 before Kubernetes 1.36, since then 403.
+    going = error.status == 405 or (error.status == 403 and "definition is terminating" in error.message)
+    if going or (error.status == 404 and not error.reason):  # no such path
         kept.serves_not(kind)
         return Outcome.UNSERVED
     if error.status in {404, 409} or (error.status == 403 and "being terminated" in error.message):
