@@ -1,6 +1,7 @@
 """The running operator: the store, the queue, and the one path from a change to its effects."""
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -12,7 +13,7 @@ from typing import Any, Final
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import workqueue
+from hostnetwork_operator.control import memory, workqueue
 from hostnetwork_operator.decide import contest, effects, gate, messages, plan, snapshot
 from hostnetwork_operator.observe import live, preview, store
 
@@ -39,12 +40,8 @@ class Operator:
         self.store = store.Store()
         self.queue = workqueue.WorkQueue()
         self.plans: dict[str, plan.NamespacePlan] = {}
-        self._gates: dict[str, snapshot.GateAnswer] = {}
+        self._memories = collections.defaultdict[str, memory.Memory](memory.Memory)
         self._looks = asyncio.Semaphore(_LOOKS)
-        self._records: dict[str, tuple[str, snapshot.Record]] = {}  # namespace to its uid and what was written on it
-        self._doubted: set[str] = set()  # namespaces whose pods are to be listed
-        self._tops: dict[str, dict[snapshot.Reference, snapshot.Reference | None]] = {}
-        self._untold: dict[str, list[effects.EmitEvent]] = {}
         self._unsure = False  # whether something was judged while the time was not sure
         self._policy_changed = asyncio.Event()
         measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock))
@@ -104,12 +101,8 @@ class Operator:
         trouble = await self._list_doubted(name)
         seen = self._snapshot(name)
         if seen is None:
-            self._doubted.discard(name)
-            self._untold.pop(name, None)
-            self._tops.pop(name, None)
+            self._memories.pop(name, None)
             self.plans.pop(name, None)
-            self._gates.pop(name, None)
-            self._records.pop(name, None)
             self.queue.forget(name)
             self._policy_changed.set()
             return
@@ -118,19 +111,20 @@ class Operator:
             self.queue.defer(name)
             return
         seen, made = planned
+        known = self._memories[name]
         if made.enforcement is not labels.Enforcement.HELD:
-            self._gates.pop(name, None)  # what came in while enforcement was off has not been asked about
+            known.gate = None  # what came in while enforcement was off has not been asked about
         applying = apply.Application(self.api, seen, self.clock, self.store)
         await applying.press(made)
         self._remember(seen, made, applying.outcomes)
-        untold = [*self._untold.pop(name, ()), *applying.untold]
+        untold = [*known.take_untold(), *applying.untold]
         if trouble is None and made.relist is not None and made.relist <= self.clock.now():
             # What is to be told may be of pods that are gone, or not of all.
-            self._untold[name] = untold
+            known.untold = untold
             self._doubt(name)
         elif self.queue.pressing:
             # Others wait for their levels and deletes: what is to be told of this one comes after those.
-            self._untold[name] = untold
+            known.untold = untold
             self.queue.defer(name)
         else:
             await applying.tell(made, untold)
@@ -142,7 +136,7 @@ class Operator:
         self._tell(made, outcomes, time.monotonic() - started)
         if made.next_check is not None:
             await self._come_back(name, made.next_check)
-        if made.relist is not None and name not in self._doubted:
+        if made.relist is not None and not known.doubted:
             self.queue.add_after(name, (made.relist - self.clock.now()).total_seconds() + _EARLY_SECONDS)
         if _vanishing(outcomes) & {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}:
             self._doubt(name)  # nothing else will tell
@@ -195,17 +189,15 @@ class Operator:
         seen = self.store.snapshot(name)
         if seen is None:
             return None
-        uid, record = self._records.get(name, ("", snapshot.Record()))
-        if uid != seen.namespace.uid:
-            record = snapshot.Record()
+        known = self._memories[name]
         trusted = self.clock.trusted()
         self._unsure |= not trusted
         return dataclasses.replace(
             seen,
-            gate=self._gates.get(name),
+            gate=known.gate,
             clock_trusted=trusted,
-            tops=dict(self._tops.get(name, {})),
-            record=record,
+            tops=dict(known.tops),
+            record=known.record(seen.namespace.uid),
         )
 
     async def _planned(
@@ -232,11 +224,11 @@ class Operator:
         """Counts that somebody has undone what was written, and says so where that makes the namespace contested."""
         namespace, now = seen.namespace, self.clock.now()
         record = contest.counted(seen.record, made.undone, now)
-        self._records[namespace.name] = (namespace.uid, record)
+        self._memories[namespace.name].keep(namespace.uid, record)
         logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=made.undone)
         if made.contested is None and contest.ends(record, now) is not None:
             told = messages.contested_event(namespace, record, made.undone)
-            self._untold.setdefault(namespace.name, []).append(told)
+            self._memories[namespace.name].untold.append(told)
         return dataclasses.replace(seen, record=record)
 
     def _remember(
@@ -250,7 +242,7 @@ class Operator:
                 record = contest.written(record, write, self.clock.now())
             elif outcome.error is not None:
                 record = contest.unsure(record, write)
-        self._records[seen.namespace.name] = (seen.namespace.uid, record)
+        self._memories[seen.namespace.name].keep(seen.namespace.uid, record)
 
     async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
         namespace = seen.namespace
@@ -259,28 +251,29 @@ class Operator:
         except gateway.ApiError as error:
             counted = gate.names(gate.excepted(seen, self.clock.now()))
             answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason, excepted=counted)
-        self._gates[namespace.name] = answer
+        self._memories[namespace.name].gate = answer
         return dataclasses.replace(seen, gate=answer)
 
     def _doubt(self, name: str) -> None:
         """Has the namespace's pods listed, and the namespace judged by that."""
-        self._doubted.add(name)
+        self._memories[name].doubted = True
         self.queue.add(name)
 
     async def _list_doubted(self, name: str) -> gateway.ApiError | None:
         """Why the pods of a doubted namespace could not be listed: no reason to leave a level or a pod as it is."""
-        if name not in self._doubted:
+        if not self._memories[name].doubted:
             return None
         try:
             await live.fill_pods(self.api, self.store, name, self.clock)
         except gateway.ApiError as error:
             return error
-        self._doubted.discard(name)
+        self._memories[name].doubted = False
         return None
 
     def forget_tops(self) -> None:
         """Has owners looked up again: a ReplicaSet can be given to another Deployment."""
-        self._tops.clear()
+        for known in self._memories.values():
+            known.tops.clear()
 
     async def _look_up(self, name: str, owners: Sequence[snapshot.Reference]) -> gateway.ApiError | None:
         """Asks who is at the top, and has the namespace judged by that; why it could not be asked."""
@@ -291,7 +284,7 @@ class Operator:
                 if error.status not in {403, 404}:
                     return error
                 top = owner if error.status == 403 else None  # no right to ask: the owner is what is known
-            self._tops.setdefault(name, {})[owner] = top
+            self._memories[name].tops[owner] = top
             self.queue.add(name)
         return None
 
