@@ -247,7 +247,7 @@ class Cluster:
         command = [*self.executables.command("kubectl"), f"--kubeconfig={user or self.kubeconfig}", *words]
         environment = {**os.environ, "KUBECACHEDIR": str(self.directory / "kubectl-cache")}
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, env=environment, timeout=120, check=False
+            command, input=stdin, capture_output=True, text=True, env=environment, timeout=PATIENCE * 120, check=False
         )
 
     def audit_events(self) -> Iterator[dict[str, Any]]:
