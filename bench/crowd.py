@@ -1,8 +1,8 @@
 """A cluster with very many pods: two are made by the API server, all others are copies of these in etcd.
 
-50,000 creates take a quarter of an hour and more; as copies they are there within a minute. To the operator they are no
-different: it reads them from an API server that serves what stands in its etcd. No scheduler, no kwok and no
-controllers run, so nothing else touches them (the garbage collector would take pods of nodes that are not there).
+50,000 creates take more than ten minutes; as copies they were there in two to three, on a busy machine. To the operator
+they are no different: it reads them from an API server that serves what stands in its etcd. No scheduler, no kwok and
+no controllers run, so nothing else touches them (the garbage collector would take pods of nodes that are not there).
 """
 
 import base64
@@ -11,57 +11,42 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
-from tests.controlplane import cluster, operator
+from tests.controlplane import operator
 
-from bench.world import IMAGE, NAMESPACES, VERDICT, host_pod, parallel, say
+from bench.world import IMAGE, NAMESPACES, SETTLE_SECONDS, VERDICT, World, host_pod, parallel, say
 
 _A_TRANSACTION = 100  # puts; etcd takes 128 and 1.5 MB
-_SETTLE_SECONDS = 6.0  # as in the world: no admission policy counts before it is 5 s old
 _PREVIEWS = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
 _READY = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 _WEB = "registry.example.com/web:1"
 
 
-class Crowd:
+class Crowd(World):
     """`pods` running pods in 20 namespaces, one of 50 an uncovered host-namespace pod; the operator is not up.
 
     The operator lists everything anew each `resync_seconds`.
     """
 
     def __init__(self, pods: int, resync_seconds: int) -> None:
-        self.pods = pods
-        self.host_pods = pods // 50
-        self.cluster = cluster.Cluster()
         often = {f"HOSTNETWORK_{name}RESYNC_SECONDS": str(resync_seconds) for name in ("", "FULL_")}
-        self.operator = operator.OperatorProcess(self.cluster, environment=often)
-        self._teams = [f"team-{number:02}" for number in range(NAMESPACES)]
+        super().__init__(pods, audit=False, environment=often)
+        self.host_pods = pods // 50
 
-    def __enter__(self) -> Self:
-        say("an API server with its etcd and nothing else")
-        try:
-            self.cluster.components["etcd"].start()
-            self.cluster.start_apiserver()
-            self._populate()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.operator.stop()
-        self.cluster.stop()
-
-    def labelled(self) -> int:
+    def reported(self) -> int:
         """How many pods have a verdict label."""
-        return len(self.cluster.admin.items(f"/api/v1/pods?labelSelector={VERDICT}"))
+        return len(self.api.items(f"/api/v1/pods?labelSelector={VERDICT}"))
+
+    def _start(self) -> None:
+        say("an API server with its etcd and nothing else")
+        self.cluster.components["etcd"].start()
+        self.cluster.start_apiserver()
 
     def _populate(self) -> None:
-        parallel(lambda name: self._post("/api/v1/namespaces", {"metadata": {"name": name}}), self._teams)
-        self._accounts(self._teams)
+        parallel(lambda name: self._post("/api/v1/namespaces", {"metadata": {"name": name}}), self.teams)
+        self._accounts(self.teams)
         say(f"{self.pods} pods, {self.host_pods} of them host-namespace pods")
         began = time.monotonic()
         self._copy()
@@ -69,7 +54,7 @@ class Crowd:
         say(f"there after {time.monotonic() - began:.0f} s")
         operator.install(self.cluster)
         self._accounts(_PREVIEWS)
-        time.sleep(_SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
 
     def _accounts(self, namespaces: tuple[str, ...] | list[str]) -> None:
         # The service account controller's work.
@@ -77,10 +62,10 @@ class Crowd:
         parallel(lambda name: self._post(f"/api/v1/namespaces/{name}/serviceaccounts", body), namespaces)
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return self.cluster.admin.post(path, body).expect(201).body
+        return self.api.post(path, body).expect(201).body
 
     def _count(self) -> int:
-        head = self.cluster.admin.get("/api/v1/pods?limit=1").expect(200).body
+        head = self.api.get("/api/v1/pods?limit=1").expect(200).body
         return len(head["items"]) + int(head["metadata"].get("remainingItemCount", 0))
 
     def _copy(self) -> None:
@@ -100,8 +85,8 @@ class Crowd:
         for number in range(self.pods):
             kind, pattern = ("host", host) if number < self.host_pods else ("web", web)
             name = f"{kind}-{number if kind == 'host' else number - self.host_pods}"
-            namespace = self._teams[number % NAMESPACES]
-            if (self._teams[0], name) not in made:  # these two the API server has made
+            namespace = self.teams[number % NAMESPACES]
+            if (self.teams[0], name) not in made:  # these two the API server has made
                 yield name, namespace, pattern
 
     def _put(self, pool: urllib3.PoolManager, puts: list[dict[str, Any]]) -> None:
@@ -111,12 +96,11 @@ class Crowd:
 
     def _pattern(self, body: dict[str, Any]) -> dict[str, Any]:
         """The pod as the API server has made it, on a node and running, as a kubelet would say."""
-        path = f"/api/v1/namespaces/{self._teams[0]}/pods"
+        path = f"/api/v1/namespaces/{self.teams[0]}/pods"
         body["spec"]["nodeName"] = "node-1"
         made = self._post(path, body)
-        admin = self.cluster.admin
-        admin.patch(f"{path}/{made['metadata']['name']}/status", {"status": _running(made)}).expect(200)
-        return dict(admin.get(f"{path}/{made['metadata']['name']}").expect(200).body)
+        self.api.patch(f"{path}/{made['metadata']['name']}/status", {"status": _running(made)}).expect(200)
+        return dict(self.api.get(f"{path}/{made['metadata']['name']}").expect(200).body)
 
 
 def _web_pod(name: str) -> dict[str, Any]:

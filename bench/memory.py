@@ -19,7 +19,7 @@ def measure(pods: int) -> list[figures.Row]:
         began = time.monotonic()
         full.operator.start(ready=False)
         _until(full, "ready", lambda: full.operator.probe("/readyz") == 200)
-        _until(full, "all labelled", lambda: full.labelled() == full.host_pods)
+        _until(full, "all labelled", lambda: full.reported() == full.host_pods)
         took, pid = time.monotonic() - began, full.operator.pid
         cpu, reported = usage.cpu_seconds(pid), usage.megabytes(pid, "VmRSS")
         say(f"all {full.host_pods} labelled; {_LISTS} more lists of everything")

@@ -22,7 +22,7 @@ IMAGE = "registry.example.com/netshoot:v0.14"
 OFFENDERS = 50
 NAMESPACES = 20
 _THREADS = 8
-_SETTLE_SECONDS = 6.0  # an exception counts only if it was written when its admission policy was 5 s old
+SETTLE_SECONDS = 6.0  # an exception counts only if it was written when its admission policy was 5 s old
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -32,10 +32,10 @@ _AUDITED = {"selector": {"matchLabels": {"bench": "audited"}}, "mode": "Audit"}
 class World:
     """`pods` pods (or none) in 20 namespaces, 50 of them uncovered host-namespace pods; the operator is not up."""
 
-    def __init__(self, pods: int, *, audit: bool = True) -> None:
+    def __init__(self, pods: int, *, audit: bool = True, environment: dict[str, str] | None = None) -> None:
         self.pods = pods
         self.cluster = cluster.Cluster(audit=audit)
-        self.operator = operator.OperatorProcess(self.cluster)
+        self.operator = operator.OperatorProcess(self.cluster, environment=environment)
         self.offenders: set[str] = set()
         self.teams = [f"team-{number:02}" for number in range(NAMESPACES)]
 
@@ -44,9 +44,8 @@ class World:
         return self.cluster.admin
 
     def __enter__(self) -> Self:
-        say("a control plane")
-        self.cluster.start()
         try:
+            self._start()
             self._populate()
         except BaseException:
             self.__exit__(None, None, None)
@@ -57,13 +56,17 @@ class World:
         self.operator.stop()
         self.cluster.stop()
 
+    def _start(self) -> None:
+        say("a control plane")
+        self.cluster.start()
+
     def _populate(self) -> None:
         # First the population, then what governs it: what is made afterwards is born enforced.
         self.namespaces(self.teams)
         if self.pods:
             self._fill()
         operator.install(self.cluster)
-        settled = time.monotonic() + _SETTLE_SECONDS
+        settled = time.monotonic() + SETTLE_SECONDS
         self.api.patch(_POLICY, {"spec": {"rules": [_AUDITED]}}).expect(200)
         time.sleep(max(0.0, settled - time.monotonic()))
 

@@ -17,12 +17,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what is marked `since("1.36", …)` where an older Kubernetes is tested (`make test KUBERNETES=1.33`)."""
     for mark in item.iter_markers("since"):
         minor, what = mark.args
-        if _ordered(binary.release().minor) < _ordered(minor):
+        if not binary.release().has(minor):
             pytest.skip(f"{what}: Kubernetes {minor} and newer")
-
-
-def _ordered(minor: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in minor.split("."))
 
 
 @pytest.fixture(scope="session")

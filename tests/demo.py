@@ -61,7 +61,8 @@ class Demo:
             self.kubectl("apply", "-n", namespace, "-f", str(SAMPLES / f"{file}.yaml"))
         self.until("all sample pods run", lambda: self.running_pods() >= 9)
         say(f"{self.running_pods()} pods run, {len(self.host_pods())} of them with hostNetwork")
-        title("The operator comes: crds/, manifests/overlays/enforce, and its process with only its own token")
+        overlay = f"manifests/overlays/{operator.enforcing()}"
+        title(f"The operator comes: crds/, {overlay}, and its process with only its own token")
         operator.install(self.cluster)
         installed = time.monotonic()
         started = time.monotonic()

@@ -15,7 +15,7 @@ import yaml
 
 from charts import render
 from tests.charts import helm
-from tests.controlplane import cluster, operator
+from tests.controlplane import binary, cluster, operator
 from tests.docs import markdown
 from tests.docs import test_readme_commands as readme
 
@@ -52,7 +52,7 @@ class Person(readme.Reader):
         """Runs a block; on Kubernetes before 1.36 with the other file and the other value that the page names."""
         self.run.add(name)
         script = BLOCKS[name].script
-        if operator.enforcing() != "enforce":
+        if not binary.release().has("1.36"):
             script = script.replace("install-enforce.yaml", f"install-{operator.enforcing()}.yaml")
             script = script.replace("--set mode=Enforce", "--set mode=Enforce --set components=false")
         return self.paste(script)
@@ -293,7 +293,7 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
     person.follow("helm-enforce")
     assert person.mode() == "Enforce"
     assert "team" in person.paste("kubectl get hnep default -o jsonpath='{.spec.rules}'")
-    if operator.enforcing() == "enforce":
+    if binary.release().has("1.36"):
         assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 2
     person.follow("delete-helm")
     _nothing_is_left(person.cluster)

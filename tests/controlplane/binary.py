@@ -34,6 +34,10 @@ class Release:
     def minor(self) -> str:
         return self.version.rpartition(".")[0]
 
+    def has(self, minor: str) -> bool:
+        """Whether it is that minor version or a newer one."""
+        return _ordered(self.minor) >= _ordered(minor)
+
     @property
     def sources(self) -> tuple[str, ...]:
         """What goes into the binary, as names in MODULE."""
@@ -69,6 +73,10 @@ def release() -> Release:
         if asked == one.minor:
             return one
     raise BuildError(f"KUBERNETES={asked}: no such control plane; there are {', '.join(one.minor for one in RELEASES)}")
+
+
+def _ordered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def module_digest() -> str:

@@ -96,6 +96,7 @@ class Cluster:
         try:
             self.components["etcd"].start()
             self.start_apiserver()
+            self._check_version()
             for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
                 self.components[name].start()
             for node in self.nodes:
@@ -351,6 +352,16 @@ class Cluster:
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config))
         return path
+
+    def _check_version(self) -> None:
+        # Executables of somebody's own (KUBEBUILDER_ASSETS, PATH) may be another version than is said to be tested.
+        found = self.admin.get("/version").expect(200).body["gitVersion"]
+        asked = binary.release().minor
+        if not found.startswith(f"v{asked}."):
+            raise NotReadyError(
+                f"the API server is {found}, to be tested is {asked}: unset KUBEBUILDER_ASSETS, or set KUBERNETES to"
+                f" one of {', '.join(one.minor for one in binary.RELEASES)}"
+            )
 
     def _apiserver_ready(self) -> bool:
         return _ready(self.admin)

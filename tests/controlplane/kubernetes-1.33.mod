@@ -1,3 +1,5 @@
+// The same control plane of Kubernetes 1.33 (docs/adr/0024): go build -modfile. kwok would bring a newer cel-go than
+// that version has, and CEL is what is tested: it is held by a replacement.
 module hostnetwork-operator.github.io/controlplane
 
 go 1.24.0

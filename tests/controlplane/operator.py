@@ -17,7 +17,7 @@ ACCOUNT = "hostnetwork-operator"
 
 def enforcing() -> str:
     """The overlay that turns enforcement on, by its name for the Kubernetes that is tested."""
-    return "enforce" if binary.release() is binary.RELEASES[0] else "enforce-before-1.36"
+    return "enforce" if binary.release().has("1.36") else "enforce-before-1.36"
 
 
 def install(running: cluster.Cluster, overlay: str | None = None) -> None:

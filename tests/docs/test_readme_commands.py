@@ -20,7 +20,7 @@ import yaml
 
 from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import messages, summary
-from tests.controlplane import cluster, operator
+from tests.controlplane import binary, cluster, operator
 from tests.docs import markdown
 
 SAMPLES = markdown.ROOT / "tests" / "samples"
@@ -70,7 +70,7 @@ class Reader:
 
     def paste(self, script: str) -> str:
         """What the shell printed. AssertionError with everything it said if a command failed."""
-        if operator.enforcing() != "enforce":
+        if not binary.release().has("1.36"):
             script = before_1_36(script)
         environment = {
             **os.environ,

@@ -59,12 +59,6 @@ def workload(kind: str, body: Body) -> Workload:
     )
 
 
-def runs_or_will(body: Body) -> bool:
-    """Whether a pod is neither at its end nor on its way there."""
-    ended = (body.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
-    return not ended and not body["metadata"].get("deletionTimestamp")
-
-
 class Pods:
     """Of the pods of a namespace, page by page, one of each workload and one of all that are just like it.
 
@@ -79,7 +73,7 @@ class Pods:
         """Takes in those that run or will."""
         chosen: dict[str, tuple[str, Body, Workload | None]] = {}
         for body in bodies:
-            if not runs_or_will(body):
+            if not parse.runs_or_will(body):
                 continue
             top, made = self._top(body), str(body["metadata"]["creationTimestamp"])
             key = top.uid if top is not None else _likeness(body)

@@ -32,11 +32,10 @@ def host_namespaces(body: Body) -> frozenset[labels.HostNamespace]:
     return frozenset(name for field, name in _FIELDS.items() if spec.get(field))
 
 
-def ordinary(body: Body) -> bool:
-    """Whether it is a pod without host namespaces that runs or is to run: neither at its end nor on its way out."""
-    if host_namespaces(body) or body["metadata"].get("deletionTimestamp"):
-        return False
-    return (body.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+def runs_or_will(body: Body) -> bool:
+    """Whether a pod is neither at its end nor on its way out."""
+    ended = (body.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+    return not ended and not body["metadata"].get("deletionTimestamp")
 
 
 def watched(body: Body) -> bool:

@@ -278,7 +278,7 @@ class Listing:
         """Takes one page in. Nothing refers to its bodies afterwards; of ordinary pods the namespaces stay."""
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
-                if parse.ordinary(body):
+                if parse.runs_or_will(body):
                     self._ordinary.add(body["metadata"]["namespace"])
                 continue
             meta = body["metadata"]

@@ -6,7 +6,7 @@ import pytest
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import snapshot
-from hostnetwork_operator.observe import living
+from hostnetwork_operator.observe import living, parse
 from tests.unit.builders import NOW
 from tests.unit.observe.test_parse import META, body
 
@@ -141,4 +141,4 @@ def test_a_question_has_what_is_judged_and_nothing_else() -> None:
 )
 def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str, str], lives: bool) -> None:
     """Nobody makes it again."""
-    assert lives is living.runs_or_will({**body(metadata=metadata), "status": status})
+    assert lives is parse.runs_or_will({**body(metadata=metadata), "status": status})
