@@ -9,6 +9,7 @@ from collections.abc import Callable
 from bench import audit, figures, usage
 from bench.world import World, ordinary_pod, say
 
+_SETTLING_SECONDS = 10.0  # the start's last writes (the policy's status) are no steady state
 _SECONDS = 60.0
 _ORDINARY = 200
 _BATCHES = 3
@@ -33,6 +34,7 @@ class _Window:
 
 def measure(world: World) -> list[figures.Row]:
     say(f"steady state: {_SECONDS:.0f} s of nothing, {_BATCHES} x {_ORDINARY} ordinary pods, then the clock")
+    time.sleep(_SETTLING_SECONDS)
     quiet = _window(world, lambda: time.sleep(_SECONDS))
     rows = [
         figures.single("steady: writes a minute", quiet.writes / quiet.minutes, "requests", at_most=0),
