@@ -222,7 +222,20 @@ class Cluster:
         base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
         self.admin.post(f"{base}/roles", role).expect(201, 409)
         self.admin.post(f"{base}/rolebindings", binding).expect(201, 409)
-        return self.user(f"{name}-{namespace}", "system:authenticated")
+        user = self.user(f"{name}-{namespace}", "system:authenticated")
+        self.wait_for_right(user, {"namespace": namespace, "group": "*", "resource": "*", "verb": "*"})
+        return user
+
+    def wait_for_right(self, user: pathlib.Path, attributes: dict[str, str]) -> None:
+        """Until the API server knows of it: its authorizer hears of Roles and bindings by a watch."""
+        review = {"spec": {"resourceAttributes": attributes}}
+        client = self.api(user)
+
+        def allowed() -> object:
+            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            return client.post(path, review).expect(201).body["status"]["allowed"]
+
+        self.wait(f"{user.name}: {attributes}", allowed)
 
     def service_account(
         self, namespace: str, name: str, seconds: int = 86400, server: str | None = None

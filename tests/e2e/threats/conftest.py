@@ -88,10 +88,7 @@ def holders_kubeconfig(world: World, name: str, *rules: dict[str, Any]) -> pathl
     }
     world.admin.post(f"{base}bindings", binding).expect(201, 409)
     user = world.cluster.user(name, "system:authenticated")
-    review = {"spec": {"resourceAttributes": {**_attributes(rules[0])}}}
-    client = world.cluster.api(user)
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    world.until(f"the rights of {name}", lambda: client.post(path, review).expect(201).body["status"]["allowed"])
+    world.cluster.wait_for_right(user, _attributes(rules[0]))
     return user
 
 
