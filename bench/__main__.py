@@ -37,7 +37,7 @@ what there is to measure (--only, may be repeated):
   granting   exception applied -> a pod under it admitted                                        (20 s)
   expiry     expiry -> namespace restored and DELETE sent, one a second                          (1 min)
   burst      the same for 100 and for 500 in the same second                                     (4 min)
-  memory     RSS at 50,000 pods, 1 of 50 an offender, while all is listed again; detection there (8 min)
+  memory     RSS at 50,000 pods, 1 of 50 an offender, while all is listed again; detection there (6 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side (4 min)
 each of the first seven once for every size in --pods, on a control plane of its own for each size.
 
