@@ -121,3 +121,9 @@ class Api:
 
     def delete(self, path: str, body: Any = None) -> Response:
         return self.request("DELETE", path, body)
+
+    def may(self, attributes: dict[str, str]) -> bool:
+        """Whether RBAC allows it to this identity: group, resource, subresource, verb, namespace."""
+        review = {"spec": {"resourceAttributes": attributes}}
+        answer = self.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).expect(201)
+        return bool(answer.body["status"]["allowed"])

@@ -228,14 +228,7 @@ class Cluster:
 
     def wait_for_right(self, user: pathlib.Path, attributes: dict[str, str]) -> None:
         """Until the API server knows of it: its authorizer hears of Roles and bindings by a watch."""
-        review = {"spec": {"resourceAttributes": attributes}}
-        client = self.api(user)
-
-        def allowed() -> object:
-            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-            return client.post(path, review).expect(201).body["status"]["allowed"]
-
-        self.wait(f"{user.name}: {attributes}", allowed)
+        self.wait(f"{user.name}: {attributes}", lambda: self.api(user).may(attributes))
 
     def service_account(
         self, namespace: str, name: str, seconds: int = 86400, server: str | None = None
