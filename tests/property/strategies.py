@@ -164,10 +164,15 @@ _governed = st.builds(
     lambda mode, more: builders.governed(**{**more, **mode}), st.sampled_from(_MODES), changed(_POLICIES, 1)
 )
 _policies = st.one_of(*[_governed] * 4, st.sampled_from([builders.ABSENT, builders.UNKNOWN]))
+_new_policy = {
+    name: one for name, one in builders.guards(since=at(seconds=-1)).items() if name == labels.POLICY_HOST_NAMESPACES
+}
 _guards = st.sampled_from(
     [builders.guards()] * 5
     + [builders.guards(missing=[name]) for name in labels.POLICIES]
     + [builders.guards(missing=labels.POLICIES, excused=until) for until in (at(seconds=40), NOW)]
+    # One is missing, another is not in force yet.
+    + [{**builders.guards(missing=[name]), **_new_policy} for name in (labels.POLICY_RELAXED_NAMESPACE,)]
     + [builders.guards(since=at(minutes=-30)), *(builders.guards(since=at(seconds=-age)) for age in (5, 4, 4, 1, 1))]
 )
 

@@ -9,6 +9,7 @@ from hostnetwork_operator import clock
 from hostnetwork_operator.api import exception, grant, labels
 from hostnetwork_operator.decide import grants, snapshot
 from hostnetwork_operator.observe import parse, store
+from tests.property import cluster
 from tests.unit.builders import (
     ADOPTED,
     AUDIT_AND_WARN,
@@ -242,3 +243,29 @@ def test_from_deny_to_audit_is_told_as_such() -> None:
     (write,) = writes(planned(seen(namespace=denied(), policy=governed(mode="Audit"))))
     assert write.action == "audit"
     assert [event.reason for event in write.told] == ["EnforcementAudit"]
+
+
+def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_namespace() -> None:
+    """Once it was taken its exception was told a second reason, as if it had never stood: one write and Event more."""
+    contested = snapshot.Record(reverts=(at(minutes=-2), at(minutes=-1)), written=at(minutes=-1))
+    there = seen(
+        hne(),
+        namespace=namespace(annotations={labels.GRANT_PREFIX + "net": grants.line_of(hne(), namespace())}),
+        policy=governed(pod_security={"enforce": "privileged"}),
+        guards=guards(missing=[labels.POLICY_HOST_NAMESPACES]),
+        record=contested,
+    )
+    made = planned(there)
+    assert reasons(made) == {"net": "GuardMissing"}
+    assert reasons(planned(cluster.carry_out(there, made))) == {"net": "GuardMissing"}
+
+
+def test_a_missing_guard_is_told_rather_than_a_new_one() -> None:
+    """Once a grant was taken for the one, its exception was told of the other."""
+    new = guards(since=at(seconds=-1))[labels.POLICY_HOST_NAMESPACES]
+    found = {**guards(missing=[labels.POLICY_RELAXED_NAMESPACE]), labels.POLICY_HOST_NAMESPACES: new}
+    there = seen(hne(), namespace=denied(hne()), guards=found)
+    made = planned(there)
+    after = planned(cluster.carry_out(there, made))
+    assert f"{labels.POLICY_RELAXED_NAMESPACE!r} is missing" in made.standings[0].why
+    assert made.standings[0].why == after.standings[0].why

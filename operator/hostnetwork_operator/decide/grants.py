@@ -58,9 +58,6 @@ def _withheld(
             f" (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-), the operator writes it again"
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
-    contested = contest.ends(seen.record, now) is not None
-    if contested and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
-        return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
         relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
         if not relaxed_for_it:
@@ -73,6 +70,9 @@ def _withheld(
         if missing is not None:
             why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
+    contested = contest.ends(seen.record, now) is not None
+    if contested and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
+        return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if settings.pod_security is None and not stands:
         why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
         return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)

@@ -91,8 +91,11 @@ def _judge(
 def first_uncounted(
     guards: Iterable[snapshot.Guard], names: Iterable[str], now: datetime.datetime
 ) -> snapshot.Guard | None:
-    """The first of the named guards on which nothing new may rest, if any."""
-    return next((guard for guard in _named(guards, names) if not guard.counts(now)), None)
+    """The first of the named guards on which nothing new may rest, if any: a missing one before one that only is not in
+    force yet, so that it is told the same whether something rested on them before or not.
+    """
+    uncounted = [guard for guard in _named(guards, names) if not guard.counts(now)]
+    return min(uncounted, key=lambda guard: not guard.missing(now), default=None)
 
 
 def first_missing(
