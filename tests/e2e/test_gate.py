@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import IMAGE, LABEL, PSA, World
+from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, PSA, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 _AGAIN_SECONDS = 90  # it is looked at once a minute
+_MANY = 600  # questions: a look at them takes some seconds
 _PRIVILEGED = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
 
 
@@ -158,3 +159,53 @@ def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: Wor
     finally:
         adopting.admin.patch(preview, {"metadata": {"labels": {label: "baseline"}}}).expect(200)
     adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+
+
+@pytest.fixture
+def looked_at(adopting: World) -> Iterator[str]:
+    """A namespace that the gate looks at for some seconds, and has just begun to."""
+    name = _audited(adopting)
+    jobs = f"/apis/batch/v1/namespaces/{name}/cronjobs"
+    for number in range(_MANY):
+        pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": f"{IMAGE}-{number}"}]}
+        spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+        adopting.admin.post(jobs, {"metadata": {"name": f"job-{number}"}, "spec": spec}).expect(201)
+    _adopt(adopting, name)
+    adopting.until("its pods are listed", lambda: _requests(adopting, name, "list", "pods"))
+    yield name
+    adopting.admin.delete(jobs).expect(200)
+
+
+def _requests(world: World, namespace: str, verb: str, resource: str) -> list[int]:
+    """Where in the audit log the operator's requests are for such objects of a namespace, or for itself."""
+    found = []
+    for number, event in enumerate(world.cluster.audit_events()):
+        wanted = (OPERATOR, verb, resource, namespace)
+        reference = event.get("objectRef", {})
+        if wanted == (event["user"]["username"], event["verb"], reference.get("resource"), reference.get("namespace")):
+            found.append(number)
+    return found
+
+
+def test_a_new_pod_is_flagged_while_the_gate_looks(adopting: World, looked_at: str) -> None:
+    """Nor does it wait for what the gate says: its flag is there before the namespace has its label."""
+    adopting.pod(looked_at, "stranger").expect(201)
+    adopting.until("it is flagged", lambda: adopting.verdict(looked_at, "stranger") == "Uncovered")
+    adopting.until("it is enforced", lambda: adopting.enforced(looked_at))
+    flagged = _requests(adopting, looked_at, "patch", "pods")
+    enforced = _requests(adopting, looked_at, "patch", "namespaces")
+    assert flagged[-1] < enforced[-1]
+
+
+def test_a_look_from_before_enforcement_was_taken_back_does_not_count(adopting: World, looked_at: str) -> None:
+    """It has not seen what came in meanwhile, which is to hold."""
+    later = {"metadata": {"labels": {"wave": "later"}}}
+    adopting.admin.patch(f"/api/v1/namespaces/{looked_at}", later).expect(200)
+    adopting.exception(looked_at).expect(201)
+    adopting.until("it is in Audit again", lambda: adopting.ready(looked_at) == "Active")
+    adopting.admin.delete(f"{adopting.exceptions(looked_at)}/capture").expect(200)
+    adopting.pod(looked_at, "stranger").expect(201)
+    adopting.until("it is flagged", lambda: adopting.verdict(looked_at, "stranger") == "Uncovered")
+    _adopt(adopting, looked_at)
+    adopting.until("the gate has said", lambda: _enforcement(adopting, looked_at) != "Audit")
+    assert "Pod stranger: host namespaces (hostNetwork=true)" in _held_by(adopting, looked_at)

@@ -13,11 +13,16 @@ class Memory:
     """Of one namespace. `tops` is who is at the top of an owner, None where that owner is gone."""
 
     gate: snapshot.GateAnswer | None = None
+    looking: str = ""  # uid of the namespace that the gate looks at, while what it finds will count
     doubted: bool = False  # its pods are to be listed
     tops: dict[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
     untold: list[effects.EmitEvent] = field(default_factory=list)  # Events that gave way to what pressed
     _uid: str = ""
     _record: snapshot.Record = field(default_factory=snapshot.Record)
+
+    def forget_gate(self) -> None:
+        """Nor does what a look finds count that goes on."""
+        self.gate, self.looking = None, ""
 
     def record(self, uid: str) -> snapshot.Record:
         """What was written on this incarnation of the namespace; an empty one where that was another."""

@@ -14,8 +14,8 @@ from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import memory, workqueue
-from hostnetwork_operator.decide import contest, effects, gate, messages, plan, snapshot
-from hostnetwork_operator.observe import live, preview, store
+from hostnetwork_operator.decide import contest, effects, messages, plan, snapshot
+from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
 # Kinds that say something about every namespace.
@@ -25,9 +25,6 @@ _POLICY_STATUS_SECONDS: Final = 2.0  # how long changes are gathered before the 
 _EARLY_SECONDS: Final = 0.01
 _CLOCK_SECONDS: Final = 2.0  # how often it is looked at whether clocks agree
 _ASK_AGAIN_SECONDS: Final = 0.1
-# Of the gate, at once: each holds a page of pods in memory, and what takes the time is to read it, so that more at the
-# same time are no faster. With eight the process had 50 MB more at 50,000 pods.
-_LOOKS: Final = 2
 
 
 class Operator:
@@ -39,9 +36,9 @@ class Operator:
         self.metrics = measures
         self.store = store.Store()
         self.queue = workqueue.WorkQueue()
+        self.looks = workqueue.WorkQueue()  # the namespaces that the gate is to look at (control/looks)
         self.plans: dict[str, plan.NamespacePlan] = {}
-        self._memories = collections.defaultdict[str, memory.Memory](memory.Memory)
-        self._looks = asyncio.Semaphore(_LOOKS)
+        self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
         self._unsure = False  # whether something was judged while the time was not sure
         self._policy_changed = asyncio.Event()
         measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock))
@@ -99,21 +96,15 @@ class Operator:
         """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
         started = time.monotonic()
         trouble = await self._list_doubted(name)
-        seen = self._snapshot(name)
+        seen = self.observe(name)
         if seen is None:
-            self._memories.pop(name, None)
+            self.memories.pop(name, None)
             self.plans.pop(name, None)
             self.queue.forget(name)
             self._policy_changed.set()
             return
-        planned = await self._planned(seen)
-        if planned is None:
-            self.queue.defer(name)
-            return
-        seen, made = planned
-        known = self._memories[name]
-        if made.enforcement is not labels.Enforcement.HELD:
-            known.gate = None  # what came in while enforcement was off has not been asked about
+        seen, made = self._planned(seen)
+        known = self.memories[name]
         applying = apply.Application(self.api, seen, self.clock, self.store)
         await applying.press(made)
         self._remember(seen, made, applying.outcomes)
@@ -145,6 +136,29 @@ class Operator:
         if failed is not None:
             raise failed
         self.queue.forget(name)
+
+    def observe(self, name: str) -> snapshot.NamespaceSnapshot | None:
+        """What is known of a namespace now; None where there is none of that name."""
+        seen = self.store.snapshot(name)
+        if seen is None:
+            return None
+        known = self.memories[name]
+        trusted = self.clock.trusted()
+        self._unsure |= not trusted
+        return dataclasses.replace(
+            seen,
+            gate=known.gate,
+            clock_trusted=trusted,
+            tops=dict(known.tops),
+            record=known.record(seen.namespace.uid),
+        )
+
+    async def until_idle(self) -> None:
+        """Until every namespace is judged, and looked at where it is to be; what is due later does not count."""
+        await self.queue.until_idle()
+        while not self.looks.idle:
+            await self.looks.until_idle()
+            await self.queue.until_idle()
 
     async def keep_policy_status(self) -> None:
         """Writes the policy's status whenever what it says has changed; until cancelled."""
@@ -185,55 +199,36 @@ class Operator:
         moments = [guard.excused for guard in self.store.guards().values() if guard.excused is not None]
         return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
 
-    def _snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
-        seen = self.store.snapshot(name)
-        if seen is None:
-            return None
-        known = self._memories[name]
-        trusted = self.clock.trusted()
-        self._unsure |= not trusted
-        return dataclasses.replace(
-            seen,
-            gate=known.gate,
-            clock_trusted=trusted,
-            tops=dict(known.tops),
-            record=known.record(seen.namespace.uid),
-        )
-
-    async def _planned(
-        self, seen: snapshot.NamespaceSnapshot
-    ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan] | None:
-        """The plan, and what it was made of, once everything is known that it asks for. None where the gate is to be
-        asked and others wait: a look takes many requests, and no revocation may be behind a hundred of them.
+    def _planned(self, seen: snapshot.NamespaceSnapshot) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
+        """The plan, and what it was made of, with what somebody has undone counted. A look is begun where it asks for
+        one, and none goes on that would not have seen what came in while nothing was to be held.
         """
         made = plan.plan_namespace(seen, self.clock.now())
-        while made.ask is not None or made.undone:  # also again, where an exception ended while the gate was asked
-            if made.ask is None:
-                seen = self._undone(seen, made)
-            elif self.queue.pressing:
-                return None
-            else:
-                async with self._looks:
-                    if self.queue.pressing:  # since it waits for its turn
-                        return None
-                    seen = await self._asked(seen, made.ask)
+        while made.undone:
+            seen = self._undone(seen, made)
             made = plan.plan_namespace(seen, self.clock.now())
+        if made.ask is not None:
+            self.looks.add(made.namespace.name)
+        elif made.enforcement is not labels.Enforcement.HELD:
+            self.memories[made.namespace.name].forget_gate()
         return seen, made
 
     def _undone(self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
         """Counts that somebody has undone what was written, and says so where that makes the namespace contested."""
         namespace, now = seen.namespace, self.clock.now()
         record = contest.counted(seen.record, made.undone, now)
-        self._memories[namespace.name].keep(namespace.uid, record)
+        self.memories[namespace.name].keep(namespace.uid, record)
         logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=made.undone)
         if made.contested is None and contest.ends(record, now) is not None:
             told = messages.contested_event(namespace, record, made.undone)
-            self._memories[namespace.name].untold.append(told)
+            self.memories[namespace.name].untold.append(told)
         return dataclasses.replace(seen, record=record)
 
     def _remember(
         self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan, outcomes: list[apply.Outcome]
     ) -> None:
+        if made.ask is not None:
+            return  # what it leaves alone may be wrong
         writes = [(one.effect, one) for one in outcomes if isinstance(one.effect, effects.WriteNamespace)]
         planned = [write for write, _ in writes]
         record = contest.stands(seen, made.enforcement, planned, contested=made.contested is not None)
@@ -242,37 +237,27 @@ class Operator:
                 record = contest.written(record, write, self.clock.now())
             elif outcome.error is not None:
                 record = contest.unsure(record, write)
-        self._memories[seen.namespace.name].keep(seen.namespace.uid, record)
-
-    async def _asked(self, seen: snapshot.NamespaceSnapshot, ask: labels.Level) -> snapshot.NamespaceSnapshot:
-        namespace = seen.namespace
-        try:
-            answer = await preview.look(self.api, seen, ask, self.clock)
-        except gateway.ApiError as error:
-            counted = gate.names(gate.excepted(seen, self.clock.now()))
-            answer = snapshot.GateAnswer(ask, self.clock.now(), failed=error.message or error.reason, excepted=counted)
-        self._memories[namespace.name].gate = answer
-        return dataclasses.replace(seen, gate=answer)
+        self.memories[seen.namespace.name].keep(seen.namespace.uid, record)
 
     def _doubt(self, name: str) -> None:
         """Has the namespace's pods listed, and the namespace judged by that."""
-        self._memories[name].doubted = True
+        self.memories[name].doubted = True
         self.queue.add(name)
 
     async def _list_doubted(self, name: str) -> gateway.ApiError | None:
         """Why the pods of a doubted namespace could not be listed: no reason to leave a level or a pod as it is."""
-        if not self._memories[name].doubted:
+        if not self.memories[name].doubted:
             return None
         try:
             await live.fill_pods(self.api, self.store, name, self.clock)
         except gateway.ApiError as error:
             return error
-        self._memories[name].doubted = False
+        self.memories[name].doubted = False
         return None
 
     def forget_tops(self) -> None:
         """Has owners looked up again: a ReplicaSet can be given to another Deployment."""
-        for known in self._memories.values():
+        for known in self.memories.values():
             known.tops.clear()
 
     async def _look_up(self, name: str, owners: Sequence[snapshot.Reference]) -> gateway.ApiError | None:
@@ -284,7 +269,7 @@ class Operator:
                 if error.status not in {403, 404}:
                     return error
                 top = owner if error.status == 403 else None  # no right to ask: the owner is what is known
-            self._memories[name].tops[owner] = top
+            self.memories[name].tops[owner] = top
             self.queue.add(name)
         return None
 

@@ -15,7 +15,7 @@ import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import handlers, operator, resync, server
+from hostnetwork_operator.control import handlers, looks, operator, resync, server
 from hostnetwork_operator.decide import snapshot
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ async def _work(
     )
     await lists.fill()
     tasks = [asyncio.create_task(core.work()) for _ in range(settings.workers)]
+    tasks += [asyncio.create_task(looks.work(core)) for _ in range(looks.LOOKERS)]
     tasks += [
         asyncio.create_task(coroutine)
         for coroutine in (lists.keep(), core.keep_policy_status(), core.keep_clock(), _keep_version(core, settings))
@@ -122,7 +123,7 @@ async def _work(
 
 
 async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
-    await core.queue.until_idle()
+    await core.until_idle()
     ready.set()
     logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
 

@@ -29,6 +29,7 @@ class WorkQueue:
         self._failures: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
 
     def add(self, name: str) -> None:
         """As soon as a worker is free."""
@@ -102,8 +103,13 @@ class WorkQueue:
         if not self._queued and not self._working:
             self._idle.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is ready and nobody works; what is due later does not count."""
+        return self._idle.is_set()
+
     async def until_idle(self) -> None:
-        """Until nothing is ready and nobody works; what is due later does not count."""
+        """Until it is."""
         await self._idle.wait()
 
     def _first_deferred(self) -> str:

@@ -36,7 +36,8 @@ _GONE: Final = datetime.timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class NamespacePlan:
-    """What is the case and what is to be done, in this order. `ask` set: first ask the gate, then plan again.
+    """What is the case and what is to be done, in this order. `ask` set: ask the gate, then plan again; what is to be
+    done meanwhile is what no answer changes.
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
@@ -80,18 +81,24 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         standings,
         len(seen.unreadable_pods),
         found,
-        ask=decision.ask,
+        ask=None if namespace.terminating else decision.ask,
         contested=contest.ends(seen.record, now),
     )
-    if namespace.terminating or decision.ask is not None:
+    if namespace.terminating:
         return made
-    writes = _writes(seen, settings, decision, made, now)
     deletes = deletion.deletes(seen, decision.enforcement, verdicts, now)
+    gone = {effect.pod.uid for effect in deletes}
+    if made.ask is not None:
+        # Once enforced, fewer exceptions may be in force than now, never more: who is uncovered now is so then.
+        sure = [verdict for verdict in verdicts if verdict.verdict is not labels.Verdict.COVERED]
+        flags = _flags(sure, exempt=False, gone=gone)
+        return replace(made, effects=(*deletes, *flags), next_check=_next_check(seen, made, decision, now))
+    writes = _writes(seen, settings, decision, made, now)
     doing: tuple[Effect, ...] = (
         *writes[:1],
         *deletes,
         *writes[1:],
-        *_flags(verdicts, exempt=settings.exempt, gone={e.pod.uid for e in deletes}),
+        *_flags(verdicts, exempt=settings.exempt, gone=gone),
         *_statuses(seen, made, decision, now),
         *report.changes(seen, verdicts, found, exempt=settings.exempt),
     )

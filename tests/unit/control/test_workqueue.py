@@ -189,6 +189,15 @@ async def test_a_failed_name_comes_again() -> None:
     assert await asyncio.wait_for(queue.take(), 10) == "a"
 
 
+async def test_a_queue_that_nothing_was_put_in_is_idle() -> None:
+    """Or a cluster in which nothing is to be looked at would never be ready."""
+    queue = WorkQueue()
+    assert queue.idle
+    await asyncio.wait_for(queue.until_idle(), 10)
+    queue.add("a")
+    assert not queue.idle
+
+
 async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
     """What is due later does not count; what was added during the work does."""
     queue = WorkQueue()

@@ -213,9 +213,42 @@ def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
 
 
 def test_a_gate_that_has_to_be_asked_comes_first() -> None:
-    """Nothing is done and nothing waited for before it has answered."""
+    """Before it has answered, nothing is written on the namespace or its exceptions."""
     made = planned(seen(pod(), hne(), namespace=namespace(), policy=governed(rollout="Gated")))
-    assert (made.ask, made.effects, made.next_check) == (labels.Level.BASELINE, (), None)
+    assert (made.ask, made.effects) == (labels.Level.BASELINE, ())
+
+
+def test_a_new_pod_is_flagged_while_the_gate_is_asked() -> None:
+    """A look takes seconds. A flag that stands is not taken off: what covers the pod now may be withheld by then."""
+    flagged = pod("covered", verdict_label="Uncovered")
+    stranger = pod("stranger", images=frozenset({"another:1"}))
+    made = planned(seen(flagged, stranger, hne(), namespace=namespace(), policy=governed(rollout="Gated")))
+    assert verdicts(made) == {"covered": "Covered", "stranger": "Uncovered"}
+    assert flags(made) == {"stranger": "Uncovered"}
+    assert len(made.effects) == 1
+
+
+@pytest.mark.parametrize(("enforcement", "count"), [("Held", 1), ("Audit", 0)])
+def test_an_expired_pod_goes_while_the_gate_is_asked(enforcement: str, count: int) -> None:
+    """Where it goes whatever the answer. Where nothing was enforced before, the answer comes first."""
+    ended = hne(expiry=NOW - datetime.timedelta(seconds=1))
+    home = namespace(labels={labels.ENFORCEMENT: enforcement})
+    made = planned(seen(pod(), ended, namespace=home, policy=governed(rollout="Gated")))
+    assert (labels.Level.BASELINE, count) == (made.ask, len(deletes(made)))
+
+
+def test_while_the_gate_is_asked_an_end_is_not_missed() -> None:
+    """The plan says when it may be another, as any plan."""
+    ends = NOW + datetime.timedelta(seconds=1)
+    made = planned(seen(pod(), hne(expiry=ends), namespace=namespace(), policy=governed(rollout="Gated")))
+    assert (labels.Level.BASELINE, ends) == (made.ask, made.next_check)
+
+
+def test_a_namespace_on_its_way_out_is_not_looked_at() -> None:
+    """Nothing would be done there whatever the gate said."""
+    home = replace(namespace(), terminating=True)
+    made = planned(seen(pod(), hne(), namespace=home, policy=governed(rollout="Gated")))
+    assert (made.ask, made.effects) == (None, ())
 
 
 # -- what withholds a grant -----------------------------------------------------------------------------------------
