@@ -117,6 +117,34 @@ def test_labels_annotations_and_finalizers_of_an_exception_are_free(
     write(tenant, path, {"metadata": {"labels": None, "annotations": None, "finalizers": None}}).expect(200)
 
 
+def test_the_same_number_written_otherwise_needs_approve(home: Home, tenant: api.Api, approver: api.Api) -> None:
+    """Writing 30.0 in place of 30 raises the generation, so a tenant cannot do it by any verb, and an approver can."""
+    create(approver, home, exception(home, "a", gracePeriodSeconds=30)).expect(201)
+    path = exceptions(home, "a")
+
+    def generation() -> int:
+        return int(home.cluster.admin.get(path).expect(200).body["metadata"]["generation"])
+
+    seen = home.cluster.admin.get(path).expect(200).body
+    whole = {**seen, "spec": {**seen["spec"], "gracePeriodSeconds": 30.0}}
+    applied = exception(home, "a", **whole["spec"])
+    pointer = {"op": "replace", "path": "/spec/gracePeriodSeconds", "value": 30.0}
+    answers = {
+        "replace": tenant.put(path, whole),
+        "merge patch": tenant.patch(path, {"spec": {"gracePeriodSeconds": 30.0}}),
+        "JSON patch": tenant.patch(path, [pointer], api.JSON_PATCH),
+        "dry run": tenant.patch(f"{path}?dryRun=All", {"spec": {"gracePeriodSeconds": 30.0}}),
+    }
+    for way, answer in answers.items():
+        assert APPROVE in workbench.refused(answer), way
+    # A custom resource takes no strategic patch. An apply is read as YAML, where 30.0 is 30: it changes nothing.
+    workbench.sound(tenant.patch(path, {"spec": {"gracePeriodSeconds": 30.0}}, api.STRATEGIC)).expect(415)
+    workbench.sound(tenant.apply(path, applied, "me", force=True)).expect(200)
+    assert generation() == 1
+    write(approver, path, {"spec": {"gracePeriodSeconds": 30.0}}).expect(200)
+    assert generation() == 2
+
+
 def test_an_approver_writes_all_of_it(home: Home, approver: api.Api) -> None:
     """The cluster-wide verb approve is what it takes to create, extend and delete."""
     create(approver, home, exception(home, "a")).expect(201)
@@ -228,6 +256,24 @@ def test_the_garbage_collector_takes_an_exception_with_its_owner(home: Home, app
     home.cluster.admin.delete(f"{home.path}/configmaps/owner", options).expect(200)
     for path in (exceptions(home, "owned"), f"{home.path}/configmaps/owner"):
         home.cluster.wait(f"{path} gone", lambda path=path: home.cluster.admin.get(path).status == 404)  # type: ignore[misc]
+
+
+def test_an_exception_that_is_being_deleted_gives_up_its_finalizers(
+    home: Home, tenant: api.Api, approver: api.Api
+) -> None:
+    """A deletion raises the generation; a tenant still removes the finalizers, and the exception is deleted."""
+    held = exception(home, "held")
+    held["metadata"]["finalizers"] = ["example.com/hold", "example.com/more"]
+    create(approver, home, held).expect(201)
+    path = exceptions(home, "held")
+    workbench.sound(approver.delete(path)).expect(200)
+    going = home.cluster.admin.get(path).expect(200).body["metadata"]
+    assert going["generation"] == 2
+    assert "deletionTimestamp" in going
+    write(tenant, path, {"metadata": {"labels": {"a": "b"}, "finalizers": ["example.com/hold"]}}).expect(200)
+    workbench.refused(write(tenant, path, {"spec": {"owner": "me"}}), APPROVE)
+    write(tenant, path, {"metadata": {"finalizers": None}}).expect(200)
+    home.cluster.wait("the exception gone", lambda: home.cluster.admin.get(path).status == 404)
 
 
 def test_an_orphaned_exception_stays(home: Home, approver: api.Api) -> None:

@@ -10,7 +10,7 @@ from hostnetwork_operator.api.fingerprint import Shipped
 POLICIES: Final[dict[str, Shipped]] = {
     "exception-writers.hostnetwork-operator.github.io": Shipped(
         "c888478db38dc45ac4a1f588e20e0a6c1b921b19da85fa71930533806265f174",
-        "c573169e22b12ed9a1fbb655c4ecf87c1f4ddf7b74ca8c50e93c2f221819a703",
+        "dbd21710729348c01211ae055f06ea0628073a3b35bcfe3e89fcf1e24f14d801",
         "d63f6e986e77c181d0e9f76410cd5138c81842643f9d38e8786c69768c1dda9d",
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(

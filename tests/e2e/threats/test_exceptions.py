@@ -171,6 +171,21 @@ def test_what_was_approved_stays(attacked: World, relaxed: str, attacker: api.Ap
         refused(answer, "validation", "immutable" if "immutable" in answer.message else field)
 
 
+def test_a_number_written_otherwise_raises_no_generation(attacked: World, relaxed: str, attacker: api.Api) -> None:
+    """T5: without approve nobody raises the generation of an exception by writing 30.0 in place of 30, by any verb."""
+    path = f"{attacked.exceptions(relaxed)}/theirs"
+    before = attacked.admin.get(path).expect(200).body
+    assert before["spec"]["gracePeriodSeconds"] == 30
+    for way, answer in writes(attacker, path, before, ("spec", "gracePeriodSeconds"), 30.0):
+        if way == "server-side apply":  # is read as YAML, where 30.0 is 30
+            answer.expect(200)
+        else:
+            refused(answer, "exception-writers", APPROVE)
+    assert attacked.admin.get(path).body["metadata"]["generation"] == before["metadata"]["generation"]
+    reviewed = {"spec": {"gracePeriodSeconds": 30.0}}
+    approver(attacked).patch(f"{path}?dryRun=All", reviewed).expect(200)
+
+
 def test_none_is_deleted_or_replaced(attacked: World, relaxed: str, attacker: api.Api) -> None:
     """T5: delete, deletecollection and an owner that takes it along need approve; labels and finalizers are free."""
     path = attacked.exceptions(relaxed)
