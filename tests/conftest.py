@@ -57,7 +57,7 @@ def _refuses(cluster: controlplane.Cluster) -> bool:
     }
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).expect(201, 409)
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
-    return cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status == 422
+    return cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status == 403
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def complete() -> Iterator[controlplane.Cluster]:
 
         def in_force() -> bool:
             probe["metadata"]["labels"] = {labels.GUARD: "x"}
-            if creator.post(path, probe).status != 422:
+            if creator.post(path, probe).status != 403:
                 return False
             probe["metadata"]["labels"] = {}
             return labels.ENFORCEMENT in creator.post(path, probe).expect(201).body["metadata"].get("labels", {})

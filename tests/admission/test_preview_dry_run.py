@@ -44,7 +44,7 @@ def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
             answer = cluster.admin.post(pods, workbench.pod())
             if answer.status == 201:  # the policy is not in force yet
                 cluster.admin.delete(f"{pods}/{answer.body['metadata']['name']}").expect(200)
-            return answer.status == 422
+            return answer.status == 403
 
         cluster.wait("preview-dry-run in force", refuses)
     return cluster

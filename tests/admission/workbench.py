@@ -109,7 +109,7 @@ def sound(answer: api.Response) -> api.Response:
 def refused(answer: api.Response, *texts: str) -> str:
     """The message of a policy's refusal that holds these texts."""
     message = sound(answer).message
-    assert answer.status == 422, f"{answer.status}: {message}"
+    assert answer.status == 403, f"{answer.status}: {message}"
     assert "ValidatingAdmissionPolicy" in message, message
     for text in texts:
         assert text in message, message

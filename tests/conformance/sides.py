@@ -73,7 +73,7 @@ class Verdict:
             words = CONTROLS[level[1]].items()
             found = {control for control, begin in words if re.search(rf"[:,] {begin} \(", text)}
             return cls("refused", frozenset(found), text)
-        if answer.status == 422 and "ValidatingAdmissionPolicy 'relaxed-namespace" in text:
+        if answer.status == 403 and "ValidatingAdmissionPolicy 'relaxed-namespace" in text:
             several = re.search(r"\(it violates ([\w, ]+)\)", text)
             single = re.search(r"violates (?:Baseline|Restricted) (\w+):", text)
             assert single, text  # an expression that failed is no verdict

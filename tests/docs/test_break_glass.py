@@ -199,7 +199,7 @@ def test_a_policy_is_broken(person: Person) -> None:
     person.paste("kubectl delete hne capture -n payments")
     person.close()
     assert person.exception("payments", "late")[0] == "NotApproved"
-    person.until("closed there too", lambda: person.pod("monitoring", dry=True) == 422)
+    person.until("closed there too", lambda: person.pod("monitoring", dry=True) == 403)
     person.paste("kubectl delete hne --all -A")
 
 

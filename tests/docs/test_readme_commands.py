@@ -226,7 +226,8 @@ def _kept_and_relaxed(reader: Reader) -> None:
     reader.paste("kubectl rollout restart -n monitoring ds/node-exporter")
     reader.paste("kubectl rollout status -n monitoring ds/node-exporter --timeout=60s")
     pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
-    reader.api.post("/api/v1/namespaces/monitoring/pods?dryRun=All", pod).expect(422)
+    refused = reader.api.post("/api/v1/namespaces/monitoring/pods?dryRun=All", pod).expect(403)
+    assert "ValidatingAdmissionPolicy" in refused.message
     _metrics_are_those_of_the_table(reader)
     _told_under_documented_reasons(reader)
 

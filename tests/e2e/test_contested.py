@@ -163,11 +163,11 @@ def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
     tenant = world.cluster.api(world.cluster.tenant(name))
     path = f"/api/v1/namespaces/{name}"
     for labels in ({PSA: None}, {f"{LABEL}/guard": None}, {f"{LABEL}/enforcement": "Audit"}):
-        world.until("refused", lambda labels=labels: tenant.patch(path, {"metadata": {"labels": labels}}).status == 422)
+        world.until("refused", lambda labels=labels: tenant.patch(path, {"metadata": {"labels": labels}}).status == 403)
     tenant.patch(path, {"metadata": {"labels": {PSA: "baseline"}}}).expect(200)
     world.until("the level is his", lambda: world.ready(name) == "LevelOwnedByOther")
     world.until("the grant is gone", lambda: world.grants(name) == {})
-    assert tenant.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).status == 422
+    assert tenant.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).status == 403
     tenant.patch(path, {"metadata": {"labels": {PSA: "restricted"}}}).expect(200)
     world.until("it is still his", lambda: world.ready(name) == "LevelOwnedByOther")
     assert ("Namespace", name, "NamespaceContested") not in world.events(name)
@@ -202,7 +202,7 @@ def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: Wor
     unattended.exception(name).expect(201)
     unattended.until("the exception says so", lambda: unattended.ready(name) == "Contested")
     assert unattended.grants(name) == {}
-    assert unattended.pod(name, dry_run=True).status == 422
+    assert unattended.pod(name, dry_run=True).status == 403
     assert len(_writes(unattended, name)) == len(made) + 1  # and the one that enforced it
 
 

@@ -25,7 +25,7 @@ def test_with_the_operator_stopped_a_grant_admits_nothing_from_its_expiry(unatte
     assert admitted
     assert max(admitted) < expiry
     refused = unattended.pod(name, "another", dry_run=True)
-    assert refused.status == 422
+    assert refused.status == 403
     assert _REFUSED_BY.search(refused.message), refused.message
     assert unattended.pod(name, "plain", dry_run=True, hostNetwork=False).status == 201
     unattended.operator.start()

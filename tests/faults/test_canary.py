@@ -205,7 +205,7 @@ def _enforced(running: cluster.Cluster) -> bool:
     host = running.admin.post(f"{_pods('deny')}?dryRun=All", _host_pod("new"))
     body = {"containers": [{"name": "main", "image": "a:1", "securityContext": {"privileged": True}}]}
     privileged = running.admin.post(f"{_pods('relaxed')}?dryRun=All", {"metadata": {"name": "new"}, "spec": body})
-    return host.status == 422 and privileged.status == 422
+    return all("ValidatingAdmissionPolicy" in answer.message for answer in (host, privileged))
 
 
 def _pods(namespace: str) -> str:

@@ -160,6 +160,18 @@ def test_admission_policies_fail_closed_and_are_bound() -> None:
     assert denying == set(labels.POLICIES)
 
 
+def test_every_refusal_of_a_policy_is_forbidden() -> None:
+    """Each rule of each policy that denies answers 403: `kubectl apply --force` deletes the object after a 422."""
+    denying = 0
+    for path in sorted((MANIFESTS / "admission").glob("*.yaml")):
+        policy, *bindings = yaml.safe_load_all(path.read_text())
+        if any("Deny" in binding["spec"]["validationActions"] for binding in bindings):
+            denying += 1
+            reasons = {validation.get("reason", "Invalid") for validation in policy["spec"]["validations"]}
+            assert reasons == {"Forbidden"}, path.name
+    assert denying == len(labels.POLICIES)
+
+
 def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
     """Replicas, security context, port and probes are exactly these."""
     spec = _deployment()["spec"]

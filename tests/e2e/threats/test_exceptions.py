@@ -18,6 +18,7 @@ from tests.e2e.threats.conftest import (
     author,
     container,
     holder,
+    holders_kubeconfig,
     lift,
     pod,
     refused,
@@ -369,6 +370,36 @@ def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) ->
     assert attacked.admin.get(path).status == 200
     attacker.patch(path, {"metadata": {"finalizers": None}}).expect(200)
     assert attacked.admin.get(path).status == 404
+
+
+FORCED: dict[str, tuple[list[str], str, str]] = {
+    "without approve, another owner": ([], "owner", "writing a HostNetworkException needs the verb approve"),
+    "with approve, beyond the ceiling": (["approve"], "expiry", "spec.expiry must be within 24h of creation"),
+}
+
+
+@pytest.mark.parametrize("change", FORCED)
+def test_a_forced_apply_deletes_no_exception(attacked: World, change: str) -> None:
+    """T5: `kubectl apply --force` of a change that is refused deletes no exception, by an author or an approver.
+
+    A 422 is an immutable field to kubectl: an approver's exception would be gone, with its grant.
+    """
+    more, field, text = FORCED[change]
+    namespace = attacked.namespace()
+    rule = {"apiGroups": [LABEL], "resources": ["hostnetworkexceptions"], "verbs": [*VERBS, *more]}
+    user = holders_kubeconfig(attacked, f"deployer-of-exceptions-{len(more)}", rule)
+    body = exception(attacked, "forced")
+    attacked.admin.post(attacked.exceptions(namespace), body).expect(201)
+    before = attacked.admin.get(f"{attacked.exceptions(namespace)}/forced").body["metadata"]["uid"]
+    body["spec"][field] = attacked.time(30 * 86400) if field == "expiry" else "another-team"
+    words = ("apply", "--force", "--timeout=60s", "-n", namespace, "-f", "-")
+    done = attacked.cluster.kubectl(*words, user=user, stdin=json.dumps(body))
+    assert done.returncode != 0, done.stdout
+    assert f"exception-writers: {text}" in done.stderr
+    assert "(Forbidden)" in done.stderr
+    after = attacked.admin.get(f"{attacked.exceptions(namespace)}/forced").expect(200).body
+    assert after["metadata"]["uid"] == before
+    assert after["spec"][field] != body["spec"][field]
 
 
 # -- the honest neighbours ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19)."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.e2e.threats.conftest import (
     POLICY,
     VERBS,
     holder,
+    holders_kubeconfig,
     host_pods,
     lift,
     pod,
@@ -130,6 +132,42 @@ def test_a_tenant_who_shares_a_label_keeps_nothing_open(attacked: World) -> None
     again = tenant(attacked, namespace).apply(path, applied, "me", force=True)
     refused(again, "namespace-labels")
     refused(attacked.pod(namespace, dry_run=True, serviceAccountName="agent"), (*POD_GUARDS, "PSA"))
+
+
+FORCED: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "a looser level": ({}, {PSA: "privileged"}),
+    "its last own label left out": ({"team": "a"}, {}),
+    "another enforcement": ({"team": "a"}, {"team": "a", f"{LABEL}/enforcement": "Audit"}),
+}
+
+
+@pytest.mark.parametrize("change", FORCED)
+def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> None:
+    """T2: `kubectl apply --force` by a user who may delete namespaces stops at the refusal; uid and content stay.
+
+    A 422 is an immutable field to kubectl: it deletes the namespace with everything in it and creates it anew.
+    """
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
+    rule = {"apiGroups": [""], "resources": ["namespaces", "pods", "configmaps"], "verbs": verbs}
+    deployer = holders_kubeconfig(attacked, "deployer", rule)
+    name = f"forced-{list(FORCED).index(change)}"
+
+    def apply(labels: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
+        metadata = {"name": name, **({"labels": labels} if labels else {})}
+        text = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        return attacked.cluster.kubectl("apply", *flags, "-f", "-", user=deployer, stdin=text)
+
+    first, second = FORCED[change]
+    assert apply(first).returncode == 0
+    content = f"/api/v1/namespaces/{name}/configmaps"
+    attacked.cluster.api(deployer).post(content, {"metadata": {"name": "data"}, "data": {"a": "b"}}).expect(201)
+    uid = attacked.metadata(name)["uid"]
+    done = apply(second, "--force", "--timeout=60s")
+    assert done.returncode != 0, done.stdout
+    assert "namespace-labels: " in done.stderr
+    assert "(Forbidden)" in done.stderr
+    assert attacked.metadata(name)["uid"] == uid
+    attacked.admin.get(f"{content}/data").expect(200)
 
 
 # -- T3: forging -------------------------------------------------------------------------------------------------------
