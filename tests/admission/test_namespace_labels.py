@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import labels
-from tests.admission import workbench
+from tests.admission import objects, workbench
 from tests.admission.workbench import Home
 from tests.controlplane import api
 from tests.controlplane import cluster as controlplane
@@ -272,8 +272,40 @@ def test_many_annotations_do_not_hold_up_the_operator(make: Callable[..., tuple[
     workbench.sound(answer).expect(200)
 
 
+def test_a_grant_is_not_hidden_among_as_many_annotations_as_there_can_be(
+    make: Callable[..., tuple[Home, api.Api]],
+) -> None:
+    """Among 88,000 annotations a forged grant is found and named, and a removed one; a tenant's own come and go."""
+    grant = labels.GRANT_PREFIX + "mine"
+    home, tenant = make({}, {labels.GRANT_PREFIX + "theirs": "line", "note": "a"})
+    objects.fill(home.cluster.admin, home.path, "annotations", objects.smallest(size=objects.ROOM))
+
+    def patch(values: dict[str, str | None]) -> api.Response:
+        body = {"metadata": {"annotations": values}}
+        return workbench.sound(objects.ask(tenant, ("PATCH", f"{home.path}?dryRun=All", body, api.MERGE)))
+
+    workbench.refused(patch({grant: "x", "note": None}), f"annotation {grant} is written by the operator only")
+    workbench.refused(patch({labels.GRANT_PREFIX + "theirs": None}), "grant.hostnetwork-operator.github.io/theirs is")
+    patch({"note": f', "{grant}":"x', "other": "b", "0": None}).expect(200)
+
+
+TOO_MANY = {
+    "characters": {f"{number:05}.{'a' * 57}.{'b' * 60}.{'c' * 60}/{'d' * 63}": "e" * 63 for number in range(6500)},
+    "labels of ours": {f"{labels.GROUP}/l{number}": "" for number in range(5002)},
+}
+
+
+@pytest.mark.parametrize("what", TOO_MANY)
+def test_labels_beyond_what_can_be_compared_are_refused(governed: controlplane.Cluster, what: str) -> None:
+    """More than etcd stores, or more of ours than anybody has, is a 403 that says the limit, and never an error."""
+    creator = governed.api(workbench.may(governed, "creator", "namespaces", "create"))
+    body = {"metadata": {"generateName": "born-", "labels": TOO_MANY[what]}}
+    answer = creator.request("POST", "/api/v1/namespaces?dryRun=All", body, timeout=120)
+    workbench.refused(answer, "the labels are too many to compare", "more than 2,000,000 characters", "5,000")
+
+
 def test_many_labels_do_not_spoil_the_message(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """A write that touches thousands of our keys is refused like any other."""
+    """A write that touches thousands of our keys is refused like any other, with the sentence that names none."""
     home, tenant = make()
     forged: dict[str, Any] = {f"{labels.GRANT_PREFIX}{number}": "x" for number in range(2000)}
     answer = tenant.patch(home.path, {"metadata": {"annotations": forged}})

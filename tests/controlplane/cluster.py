@@ -304,6 +304,7 @@ class Cluster:
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--endpoint-reconciler-type=none",
                 "--external-hostname=127.0.0.1",
+                "--vmodule=validator=2",  # the log names each messageExpression that failed; no answer does
                 f"--cert-dir={pki_directory}",
                 *audit,
             ],

@@ -20,7 +20,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "de0c41d4579491427e4aef08abf189520c13d0584e647636c0835f952d56e7ef",
+        "841a4c9387620709b09c1bd41c386159b6c9a1a401452b1711fef778f50af52b",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
