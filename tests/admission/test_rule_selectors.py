@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import labels
-from tests.admission import workbench
+from hostnetwork_operator.api import labels, policy
+from tests.admission import objects, workbench
 from tests.controlplane import cluster as controlplane
 
 PATH = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies?dryRun=All"
@@ -53,3 +53,13 @@ def test_a_rule_by_a_free_label_is_warned_of(
     else:
         (warning,) = answer.warnings
         assert f"rule-selectors: spec.rules select by label {named}, which" in warning
+
+
+def test_a_warning_of_more_labels_than_a_sentence_holds_names_none(governed: controlplane.Cluster) -> None:
+    """For a key of more than a megabyte the warning is the general sentence, and no expression costs too much."""
+    rules = [by("k" * 1_450_000)]
+    spec = {"mode": "Enforce", "rules": rules}
+    identity = {"apiVersion": labels.API_VERSION, "kind": policy.KIND, "metadata": {"name": "default"}}
+    (warning,) = governed.admin.post(PATH, {**identity, "spec": spec}).expect(201).warnings
+    assert "rule-selectors: a rule selects by a label that whoever may write a Namespace may change" in warning
+    assert objects.failures(governed) == []
