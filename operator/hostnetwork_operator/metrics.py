@@ -3,7 +3,7 @@ cannot drift; labels are bounded by namespaces, exceptions and words of ours, ne
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import prometheus_client
 from prometheus_client.core import GaugeMetricFamily
@@ -15,6 +15,14 @@ from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Ledger(Protocol):
+    """The ledger, as far as it is shown."""
+
+    @property
+    def bytes(self) -> int: ...
+    def summary(self) -> snapshot.LedgerSummary: ...
 
 
 class Metrics:
@@ -79,7 +87,9 @@ class Standing(Collector):
         plans: Mapping[str, plan.NamespacePlan],
         guards: Callable[[], Mapping[str, snapshot.Guard]],
         server_clock: clock.ServerClock,
+        ledger: Ledger,
     ) -> None:
+        self._ledger = ledger
         self._plans = plans
         self._guards = guards
         self._clock = server_clock
@@ -100,6 +110,7 @@ class Standing(Collector):
         for name, guard in sorted(self._guards().items()):
             intact.add_metric([name], float(guard.since is not None))
         yield intact
+        yield from self._recorded()
         skew = _gauge(
             "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
         )
@@ -111,6 +122,24 @@ class Standing(Collector):
         )
         spread.add_metric([], self._clock.spread_seconds())
         yield spread
+
+    def _recorded(self) -> Iterable[GaugeMetricFamily]:
+        whole = _gauge(
+            "hostnetwork_ledger_intact",
+            "1 if the ledger has all that was recorded and can be written, and no grant stays without proof.",
+        )
+        found = self._ledger.summary()
+        whole.add_metric([], float(found.intact))
+        records = _gauge(
+            "hostnetwork_ledger_records",
+            "Records of the ledger: approved exceptions, namespaces, and grants that stay without proof.",
+            "kind",
+        )
+        for kind in ("exceptions", "namespaces", "unproven"):
+            records.add_metric([kind], getattr(found.counts, kind))
+        size = _gauge("hostnetwork_ledger_bytes", "What the ledger holds in its ConfigMaps.")
+        size.add_metric([], self._ledger.bytes)
+        return whole, records, size
 
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
         made = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")

@@ -55,16 +55,15 @@ def specs(draw: st.DrawFn, account: str | None = None) -> Body:
     return spec
 
 
-def parsed(name: str, spec: Body, until: datetime.datetime | None, uid: str) -> exception.HostNetworkException:
-    """The exception as the operator reads it: approved in the namespace of that uid, and granted before."""
+def parsed(name: str, spec: Body, until: datetime.datetime | None) -> exception.HostNetworkException:
+    """The exception as the operator reads it."""
     if until is not None:
         spec = {**spec, "expiry": grant.format_time(until)}
     metadata = {
         "name": name, "namespace": "", "uid": f"uid-of-{name}", "resourceVersion": "1", "generation": 1,
         "creationTimestamp": "2026-01-01T00:00:00Z",
     }  # fmt: skip
-    body = {"metadata": metadata, "spec": spec, "status": {"observedGeneration": 1, "namespaceUID": uid}}
-    made = parse.host_network_exception(body)
+    made = parse.host_network_exception({"metadata": metadata, "spec": spec})
     assert isinstance(made, exception.HostNetworkException), made
     return made
 

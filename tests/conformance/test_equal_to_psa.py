@@ -19,7 +19,7 @@ import yaml
 from hypothesis import strategies as st
 
 from hostnetwork_operator.api import conditions, exception
-from hostnetwork_operator.decide import coverage, grants, snapshot, validity
+from hostnetwork_operator.decide import coverage, snapshot, terms, validity
 from hostnetwork_operator.observe import parse
 from tests.admission import workbench
 from tests.conformance import exceptions, pods, sampling, sides
@@ -202,9 +202,9 @@ def granted(governed: controlplane.Cluster, by_guard: Side) -> Granted:
     for number, spec in enumerate(found):
         name, account = f"e{number}", f"a{number % _ACCOUNTS}"
         spec = {**spec, "serviceAccountName": account}
-        one = exceptions.parsed(name, spec, _FAR, namespace.uid)
+        one = exceptions.parsed(name, spec, _FAR)
         made.append((spec, validity.Standing(one, conditions.Ready.ACTIVE, "")))
-        lines[name] = grants.line_of(one, namespace)
+        lines[name] = terms.line_of(one, namespace)
     home.give(**lines)
     return made
 
@@ -295,6 +295,4 @@ def test_the_guard_agrees_on_covered_pods_apart_from_what_the_grant_names(
 
 _METADATA = {"namespace": "", "uid": "", "resourceVersion": "", "creationTimestamp": "2026-01-01T00:00:00Z"}
 _WITH_THE_HOST_NETWORK = {"hostNamespaces", "hostPorts", "hostProbesAndHostLifecycle"}
-_NOTHING = exceptions.parsed(
-    "nothing", {"type": "Application", "owner": "o", "reason": "Nothing at all"}, None, ""
-).spec
+_NOTHING = exceptions.parsed("nothing", {"type": "Application", "owner": "o", "reason": "Nothing at all"}, None).spec

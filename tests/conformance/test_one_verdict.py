@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from hostnetwork_operator.api import exception, labels
-from hostnetwork_operator.decide import coverage, grants, snapshot, validity
+from hostnetwork_operator.decide import approval, coverage, snapshot, terms, validity
 from hostnetwork_operator.observe import parse
 from tests.admission import workbench
 from tests.conformance import exceptions, pods, sampling
@@ -26,7 +26,6 @@ from tests.controlplane import cluster as controlplane
 pytestmark = pytest.mark.timeout(7200)  # the long run; a slice takes seconds
 _SECOND = datetime.timedelta(seconds=1)
 _LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-_WRITERS = snapshot.Guard(labels.POLICY_EXCEPTION_WRITERS, _LONG_AGO)
 _PODS_A_GROUP = 10
 # What decides, in the order of the conditions; an exception of another namespace is never a grant in this one.
 _DECIDING = [each for each in coverage.Condition if each is not coverage.Condition.NAMESPACE]
@@ -109,6 +108,11 @@ def groups(draw: st.DrawFn) -> Group:
     return Group(excepted, some)
 
 
+def _stand(subject: exception.HostNetworkException, now: datetime.datetime, *, approved: bool) -> validity.Standing:
+    standing = approval.Standing.APPROVED if approved else approval.Standing.REFUSED
+    return validity.stand(subject, None, approval.Ruling(standing), now)
+
+
 class Judge:
     """Judges groups on both sides, and keeps count."""
 
@@ -124,20 +128,19 @@ class Judge:
         made = []
         for number, (spec, ends, approved) in enumerate(group.excepted):
             until = None if ends is None else now + ends * _SECOND
-            uid = self.namespace.uid if approved else "of-an-earlier-namespace"
-            made.append(exceptions.parsed(f"e{number}", spec, until, uid))
+            made.append((exceptions.parsed(f"e{number}", spec, until), approved))
         # What has ended stays written, as with the operator dead.
         lines = {
-            each.metadata.name: grants.line_of(each, self.namespace)
-            for each in made
-            if validity.stand(each, self.namespace, None, _WRITERS, _LONG_AGO).in_force
+            each.metadata.name: terms.line_of(each, self.namespace)
+            for each, approved in made
+            if _stand(each, _LONG_AGO, approved=approved).in_force
         }
         self.home.give(**{name: lines.get(name) for name in ("e0", "e1", "e2", "e3")})
         self.counted["grants written"] += len(lines)
         for body in group.pods:
             self._judge(body, made)
 
-    def _judge(self, body: dict[str, Any], made: list[exception.HostNetworkException]) -> None:
+    def _judge(self, body: dict[str, Any], made: list[tuple[exception.HostNetworkException, bool]]) -> None:
         answer = self.home.create(body)
         created = second_of(answer)
         if created is None:  # API validation came first
@@ -148,7 +151,7 @@ class Judge:
         by_server = answer.status == 201
         if not by_server:
             workbench.refused(answer, "ValidatingAdmissionPolicy 'host-namespaces.")
-        standings = [validity.stand(each, self.namespace, None, _WRITERS, created) for each in made]
+        standings = [_stand(each, created, approved=approved) for each, approved in made]
         metadata = {
             "namespace": "", "name": "p", "uid": "u", "resourceVersion": "1",
             "creationTimestamp": created.isoformat(),
@@ -159,7 +162,7 @@ class Judge:
         by_python = verdict.verdict is labels.Verdict.COVERED
         assert by_python == by_server, (
             f"Python: {verdict.verdict}, {verdict.why}\nAPI server: {answer.status} {answer.message}\n"
-            f"exceptions: {[each.spec for each in made]}\npod created {created}: {body['spec']}"
+            f"exceptions: {[each.spec for each, _ in made]}\npod created {created}: {body['spec']}"
         )
         self.counted["covered" if by_server else "refused"] += 1
         failed = [coverage.covers(standing, seen).failed for standing in standings]

@@ -76,12 +76,12 @@ class Api:
     def request(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json", timeout: float = 30
     ) -> Response:
-        """Raises ConnectionFailedError. `path` holds the query too."""
+        """Raises ConnectionFailedError. `path` holds the query too; bytes are sent as they are."""
         headers = {**self._headers, "Accept": "application/json"}
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
-            data = json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
             answer = self._pool.request(
                 method, self._server + path, body=data, headers=headers, timeout=timeout, retries=False

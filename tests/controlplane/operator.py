@@ -21,9 +21,10 @@ def enforcing() -> str:
 
 
 def install(running: cluster.Cluster, overlay: str | None = None) -> None:
-    """crds/ and an overlay as the README says, by default the enforcing one; the Deployment at 0, since kwok would only
-    fake it.
+    """The policies, crds/ and an overlay as the README says, by default the enforcing one; the Deployment at 0, since
+    kwok would only fake it. The five seconds between policies and CRDs are for clusters with tenants.
     """
+    apply(running, "-k", str(ROOT / "manifests" / "admission"))
     apply(running, "--server-side", "-f", str(ROOT / "crds"))
     established = ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
     done = running.kubectl(*established)

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 
 from hostnetwork_operator.api import report
 from hostnetwork_operator.decide import effects, gate, plan, snapshot
+from tests.unit import builders
 
 
 def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
     """The snapshot once every effect of the plan is done."""
+    if not seen.ledger.trouble:
+        seen = builders.stored(seen, made)
     for effect in made.effects:
         match effect:
             case effects.WriteNamespace():
@@ -40,7 +43,7 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
             case effects.DeleteReport():
                 left = [one for one in seen.reports if (one.kind, one.name) != (effect.kind, effect.subject.name)]
                 seen = dataclasses.replace(seen, reports=tuple(left))
-            case effects.EmitEvent():
+            case effects.EmitEvent() | effects.RecordException() | effects.RecordNamespace():
                 pass
     return seen
 
@@ -48,11 +51,41 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
 def answered(
     seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """The plan, with the gate asked where it wants to be; `holders` are those that the gate finds."""
-    made = plan.plan_namespace(seen, now)
+    """The plan once the ledger has what it is to have, and the gate was asked where it wants to be; `holders` are those
+    that the gate finds.
+    """
+    seen, made = _recorded(seen, now)
     if made.ask is not None:
         excepted = gate.names(gate.excepted(seen, now))
         seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(made.ask, now, holders, excepted=excepted))
+        seen, made = _recorded(seen, now)
+    return seen, made
+
+
+def settled(
+    seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...], rounds: int
+) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
+    """What there is after so many plans were carried out, one after the other, and the plan that follows."""
+    seen, made = answered(seen, now, holders)
+    for _ in range(rounds):
+        if not doing(made):
+            break
+        seen, made = answered(carry_out(seen, made), now, holders)
+    return seen, made
+
+
+def doing(made: plan.NamespacePlan) -> list[effects.Effect]:
+    """The effects but records, which are asked for again as long as the ledger cannot be written."""
+    asked = builders.records(made)
+    return [effect for effect in made.effects if effect not in asked]
+
+
+def _recorded(
+    seen: snapshot.NamespaceSnapshot, now: datetime.datetime
+) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
+    made = plan.plan_namespace(seen, now)
+    while builders.records(made) and not seen.ledger.trouble:
+        seen = builders.stored(seen, made)
         made = plan.plan_namespace(seen, now)
     return seen, made
 
@@ -63,8 +96,6 @@ def _written(namespace: snapshot.Namespace, write: effects.WriteNamespace) -> sn
         namespace,
         labels=present,
         annotations=_merged(namespace.annotations, write.annotations),
-        # Whoever changes the value of a field takes it from everybody else (server-side apply's rule for updates).
-        others={label: who for label, who in namespace.others.items() if label not in write.labels},
         resource_version=_next(namespace.resource_version),
     )
 

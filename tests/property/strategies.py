@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hostnetwork_operator.api import conditions, exception, grant, labels, report
-from hostnetwork_operator.decide import grants, snapshot
+from hostnetwork_operator.api import conditions, exception, grant, labels, ledger, report
+from hostnetwork_operator.decide import snapshot, terms
 from tests.unit import builders
 from tests.unit.builders import NOW, at
 
@@ -76,7 +76,6 @@ _METADATA: dict[str, tuple[object, ...]] = {
     "generation": (2,),
     "creation_timestamp": (at(hours=-2), at(days=-2)),
     "deletion_timestamp": (NOW,),
-    "managed_fields": (({"manager": "kubectl", "time": at(minutes=-5), "fieldsV1": {"f:spec": {}}},),),
 }
 
 
@@ -95,13 +94,10 @@ def exceptions(draw: st.DrawFn, name: str) -> exception.HostNetworkException:
 
 @st.composite
 def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
-    """Never judged; judged; refused; approved in a namespace that is gone."""
-    kind = draw(st.sampled_from(["never", *["judged"] * 5, "changed", "refused", "elsewhere"]))
-    if kind == "never":
+    """Never written, or with any reason: nothing but Events and times is decided by it."""
+    reason = draw(st.sampled_from([None, *[conditions.Ready.ACTIVE] * 3, *conditions.Ready]))
+    if reason is None:
         return exception.ExceptionStatus()
-    reason = draw(st.sampled_from([conditions.Ready.ACTIVE, conditions.Ready.INVALID, conditions.Ready.EXPIRED]))
-    if kind == "refused":
-        reason = conditions.Ready.NOT_APPROVED
     ready = conditions.Condition(
         type="Ready",
         status="True" if reason is conditions.Ready.ACTIVE else "False",
@@ -111,12 +107,54 @@ def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
         message="as it was",
     )
     return exception.ExceptionStatus(
-        # A spec that changes in another incarnation of the namespace while exception-writers is away says why it is
-        # not approved in other words the second time: one more status write. So "elsewhere" is always up to date here.
-        observed_generation=1 if kind == "changed" else generation,
-        namespace_uid={"elsewhere": UID_BEFORE, "refused": None}.get(kind, builders.UID),
+        observed_generation=generation,
+        namespace_uid=builders.UID,
         conditions=(ready,),
         covered_pods=draw(st.sampled_from([0, 1])),
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn, subject: exception.HostNetworkException) -> ledger.ExceptionRecord | None:
+    """What the ledger has of an exception: mostly that it is approved as it is."""
+    kind = draw(st.sampled_from([*["approved"] * 6, "none", "refused", "kept", "elsewhere", "earlier", "other policy"]))
+    generation = subject.metadata.generation
+    return {
+        "none": None,
+        "refused": builders.approved(subject, approved=False, grant="", deletes=False, grace_period_seconds=0),
+        "kept": builders.approved(subject, approved=False, kept=True),
+        "elsewhere": builders.approved(subject, namespace_uid=UID_BEFORE),
+        "earlier": builders.approved(subject, generation=generation - 1),
+        "other policy": builders.approved(subject, generation=max(1, generation - 1), under="another"),
+    }.get(kind, builders.approved(subject))
+
+
+_TROUBLE = "configmaps is forbidden"
+_STATES = (
+    *[(ledger.State.INTACT, "")] * 12,
+    (ledger.State.INTACT, _TROUBLE),
+    (ledger.State.SEEDING, ""),
+    (ledger.State.LOST, ""),
+    (ledger.State.LOST, _TROUBLE),
+    (ledger.State.UNREADABLE, _TROUBLE),
+)
+
+
+@st.composite
+def ledgers(
+    draw: st.DrawFn, home: snapshot.Namespace, subjects: tuple[exception.HostNetworkException, ...]
+) -> snapshot.Ledger:
+    """A ledger that fits the namespace more or less, whole or not, that can be written or not."""
+    state, trouble = draw(st.sampled_from(_STATES))
+    theirs = draw(st.sampled_from(_OWNED))
+    before = draw(st.sampled_from(["", "", "privileged", "restricted", None]))
+    own = [builders.written(home, *theirs)] * 4 + [None, ledger.NamespaceRecord(enforced=True, before=before)]
+    found = {subject.metadata.uid: draw(records(subject)) for subject in subjects}
+    return snapshot.Ledger(
+        state=state,
+        trouble=trouble,
+        namespace=draw(st.sampled_from(own)),
+        exceptions={uid: record for uid, record in found.items() if record is not None},
     )
 
 
@@ -201,7 +239,7 @@ def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, .
     """Untouched, enforced, relaxed, held, or as somebody with too many rights has left it."""
     stands = draw(st.sampled_from(_STANDING))
     lines = {
-        labels.GRANT_PREFIX + one.metadata.name: grants.line_of(one, builders.namespace())
+        labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, builders.namespace())
         for one in present
         if draw(st.booleans())
     }
@@ -210,7 +248,6 @@ def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, .
     return builders.namespace(
         labels=stands,
         annotations=_merged({**notes, **lines}, draw(changed(_NOTES, 1))),
-        others={label: frozenset({"argocd"}) for label in sorted(draw(st.sampled_from(_OWNED))) if label in stands},
         terminating=draw(st.sampled_from([False] * 9 + [True])),
     )
 
@@ -234,12 +271,21 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
     """One namespace of a cluster in which anything may have happened, with the gate not asked yet."""
     present = tuple(draw(exceptions(name)) for name in _NAMES[: draw(st.integers(0, 3))])
     odd = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+    home = draw(namespaces(present))
+    hidden = draw(st.sampled_from([0] * 8 + [1]))  # how many of the exceptions cannot be read
+    unreadable = tuple(
+        snapshot.UnreadableException(builders.NAMESPACE, one.metadata.name, one.metadata.uid, "odd", generation)
+        for one in present[:hidden]
+        for generation in [draw(st.sampled_from([one.metadata.generation, 0, 7]))]
+    )
     return snapshot.NamespaceSnapshot(
-        namespace=draw(namespaces(present)),
+        namespace=home,
+        ledger=draw(ledgers(home, present)),
+        unreadable_exceptions=unreadable,
         pods=tuple(
             builders.pod(f"pod-{name}", **draw(changed(_PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]
         ),
-        exceptions=present,
+        exceptions=present[hidden:],
         policy=draw(_policies),
         guards=draw(_guards),
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
@@ -269,9 +315,6 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             update={
                 "creation_timestamp": move(subject.metadata.creation_timestamp),
                 "deletion_timestamp": move(subject.metadata.deletion_timestamp),
-                "managed_fields": tuple(
-                    entry.model_copy(update={"time": move(entry.time)}) for entry in subject.metadata.managed_fields
-                ),
             }
         )
         spec = subject.spec.model_copy(update={"expiry": move(subject.spec.expiry)})
@@ -288,12 +331,17 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             }
         )
         made.append(subject.model_copy(update={"metadata": metadata, "spec": spec, "status": status}))
+    kept = {
+        uid: record.model_copy(update={"created": move(record.created), "grant": _line_moved(record.grant, delta)})
+        for uid, record in seen.ledger.exceptions.items()
+    }
     notes = {key: _line_moved(text, delta) for key, text in seen.namespace.annotations.items()}
     return replace(
         seen,
         namespace=replace(seen.namespace, created=seen.namespace.created + delta, annotations=notes),
         pods=tuple(replace(pod, created=pod.created + delta) for pod in seen.pods),
         exceptions=tuple(made),
+        ledger=replace(seen.ledger, exceptions=kept),
         guards={
             name: replace(guard, since=move(guard.since), excused=move(guard.excused))
             for name, guard in seen.guards.items()

@@ -6,10 +6,11 @@ builder makes by itself is in order and fits the others: `pod()` is covered by `
 
 import datetime
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from hostnetwork_operator.api import exception, grant, labels, policy
-from hostnetwork_operator.decide import effects, grants, plan, snapshot
+from hostnetwork_operator.api import exception, grant, labels, ledger, policy
+from hostnetwork_operator.decide import effects, plan, snapshot, terms
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 NAMESPACE = "payments"
@@ -23,6 +24,7 @@ AUDIT_AND_WARN = {labels.PSA_AUDIT: "restricted", labels.PSA_WARN: "restricted",
 DENIED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline", **AUDIT_AND_WARN}
 RELAXED = {**DENIED, labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
 ADOPTED = {labels.LEVEL_BEFORE: ""}
+IDENTITY = "policy-and-binding-1"  # of every guard
 
 
 def at(**delta: float) -> datetime.datetime:
@@ -91,7 +93,7 @@ def namespace(**fields: Any) -> snapshot.Namespace:
 
 def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
     """A namespace as the operator leaves it: enforced, and relaxed where something is granted."""
-    lines = {labels.GRANT_PREFIX + one.metadata.name: grants.line_of(one, namespace()) for one in granted}
+    lines = {labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, namespace()) for one in granted}
     stands = dict(RELAXED if granted else DENIED) | dict(fields.pop("labels", {}))
     notes = {**ADOPTED, **lines, **fields.pop("annotations", {})}
     return namespace(labels=stands, annotations=notes, **fields)
@@ -117,7 +119,7 @@ def guards(
     return {
         name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing", excused)
         if name in gone
-        else snapshot.Guard(name, since)
+        else snapshot.Guard(name, since, identity=IDENTITY)
         for name in labels.POLICIES
     }
 
@@ -125,7 +127,10 @@ def guards(
 def seen(
     *things: snapshot.Pod | exception.HostNetworkException | snapshot.UnreadablePod, **fields: Any
 ) -> snapshot.NamespaceSnapshot:
-    """A snapshot of these pods and exceptions, in a namespace already enforced, under `governed()`."""
+    """A snapshot of these pods and exceptions, in a namespace already enforced, under `governed()`.
+
+    The ledger has all of it: the exceptions as approved, the labels of the namespace as the operator's.
+    """
     given: dict[str, Any] = {
         "namespace": denied(),
         "pods": tuple(t for t in things if isinstance(t, snapshot.Pod)),
@@ -135,14 +140,70 @@ def seen(
         "guards": guards(),
         "ordinary_pods": False,
     }
-    return snapshot.NamespaceSnapshot(**{**given, **fields})
+    made = {**given, **fields}
+    made.setdefault("ledger", recorded(made["namespace"], *made["exceptions"]))
+    return snapshot.NamespaceSnapshot(**made)
+
+
+def approved(subject: exception.HostNetworkException, **fields: Any) -> ledger.ExceptionRecord:
+    """The record of an approved exception."""
+    record = terms.record_of(subject, namespace(), approved=True, under=IDENTITY)
+    return record.model_copy(update=fields)
+
+
+def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.NamespaceRecord | None:
+    """The record of a governed namespace whose Pod Security labels the operator wrote, all but `theirs`."""
+    enforced = home.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in home.annotations
+    if not (enforced or home.enforcement or fields):
+        return None
+    psa = {key: text for key, text in home.labels.items() if key.startswith(labels.PSA_PREFIX) and key not in theirs}
+    if psa.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED:
+        psa[labels.PSA_ENFORCE] = home.labels.get(labels.GUARD, "baseline")  # what will be put back
+    given: dict[str, Any] = {
+        "enforced": enforced,
+        "before": home.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
+        "ours": {key: (text,) for key, text in psa.items()},
+    }
+    return ledger.NamespaceRecord(**{**given, **fields})
+
+
+def recorded(
+    home: snapshot.Namespace, *subjects: exception.HostNetworkException, theirs: Iterable[str] = (), **fields: Any
+) -> snapshot.Ledger:
+    """A ledger that has this namespace, but for the labels that are `theirs`, and these exceptions as approved."""
+    given: dict[str, Any] = {
+        "namespace": written(home, *theirs),
+        "exceptions": {one.metadata.uid: approved(one) for one in subjects},
+    }
+    return snapshot.Ledger(**{**given, **fields})
 
 
 # -- what a plan does -----------------------------------------------------------------------------------------------
 
 
 def planned(made: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> plan.NamespacePlan:
-    return plan.plan_namespace(made, now)
+    """The plan once the ledger has all that it was asked to keep."""
+    found = plan.plan_namespace(made, now)
+    while records(found) and not made.ledger.trouble:
+        made = stored(made, found)
+        found = plan.plan_namespace(made, now)
+    return found
+
+
+def stored(made: snapshot.NamespaceSnapshot, planned: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
+    """The snapshot once the ledger has what the plan records."""
+    kept = made.ledger
+    for effect in records(planned):
+        match effect:
+            case effects.RecordNamespace():
+                kept = replace(kept, namespace=effect.record)
+            case effects.RecordException():
+                kept = replace(kept, exceptions={**kept.exceptions, effect.subject.uid: effect.record})
+    return replace(made, ledger=kept)
+
+
+def records(made: plan.NamespacePlan) -> list[effects.RecordException | effects.RecordNamespace]:
+    return [e for e in made.effects if isinstance(e, effects.RecordException | effects.RecordNamespace)]
 
 
 def writes(made: plan.NamespacePlan) -> list[effects.WriteNamespace]:

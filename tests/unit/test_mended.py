@@ -7,7 +7,7 @@ import pytest
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.api import exception, grant, labels
-from hostnetwork_operator.decide import grants, snapshot
+from hostnetwork_operator.decide import snapshot, terms
 from hostnetwork_operator.observe import parse, store
 from tests.property import cluster
 from tests.unit.builders import (
@@ -62,7 +62,12 @@ def _released() -> store.Store:
     listing.page(
         [
             {
-                "metadata": {"name": "default", "uid": "p", "resourceVersion": "2"},
+                "metadata": {
+                    "name": "default",
+                    "uid": "p",
+                    "resourceVersion": "2",
+                    "creationTimestamp": "2026-11-22T11:00:00Z",
+                },
                 "spec": {"mode": "Enforce", "exemptNamespaces": [NAMESPACE]},
             }
         ]
@@ -89,27 +94,12 @@ def test_a_namespace_that_stops_being_exempt_is_gated_again() -> None:
     assert labels.Level.BASELINE is planned(seen_).ask
 
 
-def test_a_spec_written_while_the_policy_was_away_is_not_approved_by_having_been_invalid() -> None:
-    """A generation that was judged otherwise still has to be approved."""
-    late = guards(since=at(minutes=-3))
-    entry = {"manager": "k", "time": at(minutes=-5), "fieldsV1": {"f:spec": {}}}
-    subject = hne(
-        metadata={"generation": 2, "managed_fields": (entry,)},
-        expiry=at(hours=22),
-        status=exception.ExceptionStatus(observed_generation=1, namespace_uid=UID),
-    )
-    strict = governed(exceptions={"maxDuration": {"Diagnostic": "2h"}})
-    made = planned(seen(subject, policy=strict, guards=late))
-    subject = subject.model_copy(update={"status": statuses(made)["net"]})
-    assert reasons(planned(seen(subject, guards=late))) == {"net": "NotApproved"}
-
-
 def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held() -> None:
     """A grant written where nothing was lifted for it is no reason to lift something now."""
     infra = hne(type="Infrastructure", images=(IMAGE,))
     home = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
-        annotations={labels.GRANT_PREFIX + "net": grants.line_of(infra, namespace())},
+        annotations={labels.GRANT_PREFIX + "net": terms.line_of(infra, namespace())},
     )
     made = planned(seen(pod(), infra, namespace=home, guards=guards(missing=[labels.POLICY_RELAXED_NAMESPACE])))
     assert not made.relaxed
@@ -194,7 +184,7 @@ def test_an_arabic_letter_mark_has_no_line() -> None:
     """Format characters that show nothing are hostile in a grant."""
     for character in "\u061c\u00ad\u180e\u206a\ufff9\U000e0041":
         with pytest.raises(grant.GrantError):
-            grants.line_of(hne(service_account_name=f"a{character}b"), namespace())
+            terms.line_of(hne(service_account_name=f"a{character}b"), namespace())
 
 
 def test_null_image_and_text_capabilities_are_unreadable() -> None:
@@ -233,7 +223,7 @@ def test_a_header_with_an_absurd_number_says_nothing() -> None:
 
 def test_a_grant_has_no_empty_path() -> None:
     """An empty prefix would hold every path."""
-    line = grants.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
+    line = terms.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 
@@ -250,7 +240,7 @@ def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_names
     contested = snapshot.Record(reverts=(at(minutes=-2), at(minutes=-1)), written=at(minutes=-1))
     there = seen(
         hne(),
-        namespace=namespace(annotations={labels.GRANT_PREFIX + "net": grants.line_of(hne(), namespace())}),
+        namespace=namespace(annotations={labels.GRANT_PREFIX + "net": terms.line_of(hne(), namespace())}),
         policy=governed(pod_security={"enforce": "privileged"}),
         guards=guards(missing=[labels.POLICY_HOST_NAMESPACES]),
         record=contested,

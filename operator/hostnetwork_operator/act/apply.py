@@ -5,7 +5,7 @@ namespace is judged again. Flags and deletes do not rest on it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods, reports
@@ -13,7 +13,7 @@ from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
 DONE: Final = "done"
-_PRESSING: Final = (effects.WriteNamespace, effects.DeletePod)
+_PRESSING: Final = (effects.RecordException, effects.RecordNamespace, effects.WriteNamespace, effects.DeletePod)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,16 +26,25 @@ class Outcome:
 
 
 class Application:
-    """One plan being carried out. `kept` is given every object as it is after a write of ours."""
+    """One plan being carried out. `kept` is given every object as it is after a write of ours, `record` what the
+    ledger is to have. After `deadline`, a monotonic moment, the plan is too old for a write of its namespace.
+    """
 
     def __init__(
-        self, api: gateway.Gateway, seen: snapshot.NamespaceSnapshot, clock: live.Clock, kept: store.Store
+        self,
+        api: gateway.Gateway,
+        seen: snapshot.NamespaceSnapshot,
+        clock: live.Clock,
+        kept: store.Store,
+        record: Callable[[effects.RecordException | effects.RecordNamespace], None],
+        deadline: float,
     ) -> None:
         self._api = api
         self._seen = seen
         self._clock = clock
         self._kept = kept
-        self._version = seen.namespace.resource_version
+        self._record = record
+        self._deadline = deadline
         self.namespace_written = True  # as far as the plan asked for it
         self.outcomes: list[Outcome] = []
         self.untold: list[effects.EmitEvent] = []
@@ -72,9 +81,10 @@ class Application:
 
     async def _do(self, effect: effects.Effect) -> str:
         match effect:
+            case effects.RecordException() | effects.RecordNamespace():
+                self._record(effect)
             case effects.WriteNamespace():
-                body = await namespaces.write(self._api, effect, self._version)
-                self._version = body["metadata"]["resourceVersion"]
+                body = await namespaces.write(self._api, effect, self._deadline)
                 self.untold += effect.told
                 self._kept.put(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
@@ -87,12 +97,15 @@ class Application:
             case effects.EmitEvent():
                 return DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
             case effects.DeletePod():
-                made = await pods.delete(self._api, effect, self._seen, self._clock)
-                if made.word is pods.Deletion.DELETED:
-                    self.untold += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
-                return made.word.value
+                return await self._delete(effect)
             case effects.WriteReport():
                 return (await reports.write(self._api, effect, self._kept)).value
             case effects.DeleteReport():
                 return (await reports.delete(self._api, effect, self._kept)).value
         return DONE
+
+    async def _delete(self, effect: effects.DeletePod) -> str:
+        made = await pods.delete(self._api, effect, self._seen, self._clock)
+        if made.word is pods.Deletion.DELETED:
+            self.untold += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
+        return made.word.value

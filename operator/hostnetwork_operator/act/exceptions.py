@@ -9,13 +9,17 @@ from hostnetwork_operator.decide import effects
 
 
 async def write_status(api: gateway.Gateway, effect: effects.WriteExceptionStatus) -> Mapping[str, Any]:
-    """The exception as it is then. Raises gateway.ApiError: 409 where it is not the version that was judged."""
+    """Write, and return the exception as it is then. Raise gateway.ApiError.
+
+    The status says which generation was judged, so it is valid beside any change of labels. 404 means that the
+    exception is gone or that another one has its name.
+    """
     subject = effect.subject
     path = (
         f"/apis/{labels.GROUP}/{labels.VERSION}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}/status"
     )
     body = {
-        "metadata": {"uid": subject.uid, "resourceVersion": effect.resource_version},
+        "metadata": {"uid": subject.uid},
         "status": effect.status.model_dump(mode="json", by_alias=True),
     }
     answer: Mapping[str, Any] = (await api.patch(path, body)).body

@@ -6,6 +6,7 @@ connections; its generated models cost 0.25 ms and 67 KB a pod and are not.
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({400, 403, 404, 422})
 _CONNECTIONS: Final = 32
+STALE: Final = "Stale"  # reason of an ApiError: a process that was stopped, or an API server that was slow
 
 
 class ApiError(Exception):
@@ -40,6 +42,8 @@ class ApiError(Exception):
     @property
     def outcome(self) -> str:
         """A bounded word for metrics."""
+        if self.reason == STALE:
+            return "stale"
         known = {
             0: "unreachable",
             401: "unauthorized",
@@ -91,17 +95,28 @@ class Gateway:
                 raise
             return Answer(None, (), error.message or error.reason)
 
-    async def patch(self, path: str, body: Body) -> Answer:
-        """JSON merge patch: says the same however often it is said."""
-        return await self._request("PATCH", _managed(path), body, MERGE, repeat=True)
+    async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
+        """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic."""
+        return await self._request("PATCH", _managed(path), body, MERGE, repeat=True, deadline=deadline)
 
-    async def delete(self, path: str, body: Body) -> Answer:
+    async def delete(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""
-        return await self._request("DELETE", path, body, "application/json", repeat=True)
+        return await self._request("DELETE", path, body, "application/json", repeat=True, deadline=deadline)
 
-    async def _request(self, method: str, path: str, body: Body | None, content_type: str, *, repeat: bool) -> Answer:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        content_type: str,
+        *,
+        repeat: bool,
+        deadline: float = math.inf,
+    ) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):
             last = attempt == _ATTEMPTS or not repeat
+            if self._clock.monotonic() > deadline:
+                raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now")
             try:
                 return await self._once(method, path, body, content_type)
             except ApiError as error:
@@ -156,9 +171,18 @@ def _managed(path: str) -> str:
 def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
     try:
         body = json.loads(data)
-        return ApiError(method, path, status, body.get("reason", ""), body.get("message", ""))
+        reason, message = body.get("reason", ""), body.get("message", "")
+        if status == 422 and _of_another(body):
+            status, reason = 404, "NotFound"
+        return ApiError(method, path, status, reason, message)
     except (ValueError, AttributeError):
         return ApiError(method, path, status, "", data.decode(errors="replace")[:200])
+
+
+def _of_another(body: Body) -> bool:
+    """Whether a patch that names a uid has met another object of that name."""
+    causes = (body.get("details") or {}).get("causes") or ()
+    return any(cause.get("field") == "metadata.uid" for cause in causes)
 
 
 def _warning(header: str) -> str:

@@ -10,24 +10,28 @@ from hostnetwork_operator.act import gateway
 from hostnetwork_operator.decide import plan, snapshot
 from hostnetwork_operator.observe import live, parse
 
-_NOT_OURS: Final = frozenset({403, 404})  # no right to Jobs (rules of an older release), or it is gone
+# No right to Jobs (rules of an older release), it is gone, or another one has its name.
+_NOT_OURS: Final = frozenset({403, 404, 409})
 
 
 async def take(
-    api: gateway.Gateway, job: snapshot.Reference, seen: snapshot.NamespaceSnapshot, clock: live.Clock
+    api: gateway.Gateway,
+    job: snapshot.Reference,
+    seen: snapshot.NamespaceSnapshot,
+    clock: live.Clock,
+    deadline: float,
 ) -> bool:
     """Whether the Job was deleted, its pods by the garbage collector with it. `seen` is how things are at this moment.
 
-    Raises gateway.ApiError; 409 means that the Job changed in between and is to be judged again.
+    The uid is the only precondition: what the Job is deleted for cannot change in its template. Raise gateway.ApiError.
     """
     path = f"/apis/batch/v1/namespaces/{job.namespace}/jobs/{job.name}"
     try:
         body = (await api.get(path)).body
         if body["metadata"]["uid"] != job.uid or not plan.takes_job(seen, parse.job_as_pod(body), clock.now()):
             return False
-        preconditions = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}
-        options = {"propagationPolicy": "Background", "preconditions": preconditions}
-        await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
+        await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline)
     except gateway.ApiError as error:
         if error.status in _NOT_OURS:
             return False

@@ -36,7 +36,7 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
             await api.patch(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/status", body)
         ).body
     except gateway.ApiError as error:
-        if error.status in {404, 409}:  # 409: another pod of that name
+        if error.status == 404:  # gone, or another pod of that name
             return None
         raise
     return answer
@@ -45,31 +45,27 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
 async def delete(
     api: gateway.Gateway, effect: effects.DeletePod, seen: snapshot.NamespaceSnapshot, clock: live.Clock
 ) -> Deleted:
-    """Reads pod and exceptions again, judges again, takes its Job, and deletes that very version of that very pod.
+    """Read pod and exceptions again, judge again, take the pod's Job, and delete that pod.
 
-    The store may be old: an exception extended a moment ago, a pod made anew under the same name. The Job goes first: a
-    process that dies in between leaves the pod to the garbage collector, the other way round it would leave the Job.
-    The pod is then deleted all the same, because the collector gives it the grace that its maker has written. Raises
-    gateway.ApiError; 409 means that the pod changed in between and is to be judged again.
+    The store may be old: an exception extended a moment ago, a pod made anew under the same name. The uid is the only
+    precondition: what a pod is deleted for cannot change, and a tenant who patches his pod without pause must not keep
+    it. The Job goes first: a process that dies in between leaves the pod to the garbage collector, the other way round
+    it would leave the Job. The pod is then deleted all the same, because the collector gives it the grace that its
+    maker has written. Raise gateway.ApiError.
     """
-    job = False
-    for last in (False, False, True):
-        found = await _look_again(api, effect.pod, seen, clock)
-        if isinstance(found, Deletion):
-            return Deleted(Deletion.DELETED if job else found, job)
-        now_seen, again = found
-        if again.job is not None and not job and await jobs.take(api, again.job, now_seen, clock):
-            job = True
-            continue  # the Job's controller and the garbage collector are at the pod by now
-        try:
-            await _delete(api, again, now_seen.pods[0].resource_version)
-            return Deleted(Deletion.DELETED, job)
-        except gateway.ApiError as error:
-            if error.status == 404:
-                return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
-            if error.status != 409 or not job or last:
-                raise
-    raise AssertionError("unreachable")
+    deadline = clock.monotonic() + plan.FRESH_SECONDS
+    found = await _look_again(api, effect.pod, seen, clock)
+    if isinstance(found, Deletion):
+        return Deleted(found)
+    now_seen, again = found
+    job = again.job is not None and await jobs.take(api, again.job, now_seen, clock, deadline)
+    try:
+        await _delete(api, again, deadline)
+    except gateway.ApiError as error:
+        if error.status not in {404, 409}:  # 409: another pod has its name
+            raise
+        return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
+    return Deleted(Deletion.DELETED, job)
 
 
 async def _look_again(
@@ -89,12 +85,12 @@ async def _look_again(
     return Deletion.SPARED if again is None else (now_seen, again)
 
 
-async def _delete(api: gateway.Gateway, effect: effects.DeletePod, version: str) -> None:
+async def _delete(api: gateway.Gateway, effect: effects.DeletePod, deadline: float) -> None:
     pod = effect.pod
     options = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "gracePeriodSeconds": effect.grace_seconds,
-        "preconditions": {"uid": pod.uid, "resourceVersion": version},
+        "preconditions": {"uid": pod.uid},
     }
-    await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options)
+    await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options, deadline)

@@ -5,8 +5,22 @@ from collections.abc import Sequence
 
 from hostnetwork_operator.act import events, gateway
 from hostnetwork_operator.api import conditions, labels, policy
-from hostnetwork_operator.decide import plan, summary
+from hostnetwork_operator.decide import plan, snapshot, summary
 from hostnetwork_operator.observe import store
+
+
+async def emit_seeded(
+    api: gateway.Gateway,
+    kept: store.Store,
+    plans: Sequence[plan.NamespacePlan],
+    recorded: snapshot.LedgerSummary,
+    now: datetime.datetime,
+) -> None:
+    """Say which exceptions are not approved after the ledger was begun. Raise gateway.ApiError."""
+    present = kept.policy_object()
+    event = summary.seeded_event(present, recorded, plans) if present is not None else None
+    if event is not None:
+        await events.emit(api, event, now)
 
 
 async def write_status(
@@ -14,6 +28,7 @@ async def write_status(
     kept: store.Store,
     plans: Sequence[plan.NamespacePlan],
     clock_state: conditions.Clock,
+    recorded: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:
     """Only if it says something new. Raises gateway.ApiError; a policy that is gone or changed is no error."""
@@ -25,11 +40,12 @@ async def write_status(
         summary.policy_event(present),
         summary.guards_event(present, found, now),
         summary.clock_event(present, clock_state),
+        summary.ledger_event(present, recorded),
     ):
         if event is not None:
             await events.emit(api, event, now)
     wanted = summary.with_guards(summary.policy_status(present, plans, now), found, now)
-    wanted = summary.with_clock(wanted, clock_state, now)
+    wanted = summary.with_ledger(summary.with_clock(wanted, clock_state, now), recorded, now)
     if wanted == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"

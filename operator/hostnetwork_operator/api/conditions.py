@@ -17,12 +17,14 @@ class ConditionType(enum.StrEnum):
     CONTESTED = "Contested"  # of the policy: whether somebody undoes what is written on a namespace
     CLOCK_SYNCHRONIZED = "ClockSynchronized"  # of the policy: whether the operator is sure what time it is
     GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
+    LEDGER_INTACT = "LedgerIntact"  # of the policy: whether the ledger has all that was recorded, and can be written
 
 
 class Ready(enum.StrEnum):
-    """Reasons of an exception's Ready condition. Only Active is status True."""
+    """Reasons of an exception's Ready condition. Only Active and ApprovalUnproven are status True."""
 
     ACTIVE = "Active"
+    APPROVAL_UNPROVEN = "ApprovalUnproven"
     EXPIRED = "Expired"
     INVALID = "Invalid"
     NOT_APPROVED = "NotApproved"
@@ -31,6 +33,7 @@ class Ready(enum.StrEnum):
     LEVEL_OWNED_BY_OTHER = "LevelOwnedByOther"
     CONTESTED = "Contested"
     NO_POLICY = "NoPolicy"
+    NOT_RECORDED = "NotRecorded"
 
 
 class Clock(enum.StrEnum):

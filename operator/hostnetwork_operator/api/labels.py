@@ -17,6 +17,7 @@ GUARD: Final = f"{GROUP}/guard"
 # Annotations on namespaces.
 HELD_BY: Final = f"{GROUP}/held-by"
 LEVEL_BEFORE: Final = f"{GROUP}/level-before"
+BORN_WITH: Final = f"{GROUP}/born-with"
 GRANT_PREFIX: Final = f"grant.{GROUP}/"
 # On pods.
 VERDICT: Final = f"{GROUP}/verdict"

@@ -34,11 +34,14 @@ def _default(value: Any) -> dict[str, Any]:
     return {"default": value}
 
 
-def _ceiling(name: str, ceiling: str) -> dict[str, Any]:
+_ENFORCED = "which the admission policies enforce whatever is set here"
+
+
+def _ceiling(name: str, ceiling: str, why: str = _ENFORCED) -> dict[str, Any]:
     return fields.rule(
         f"!has(self.{name}) || !self.{name}.matches('^([0-9]{{1,5}}(h|m|s|ms)){{1,4}}$')"
         f" || duration(self.{name}) <= duration('{ceiling}')",
-        f"must be no more than {ceiling}, which the admission policies hold whatever is set here",
+        f"must be no more than {ceiling}, {why}",
         got=f"self.{name}",
         path=f".{name}",
     )
@@ -137,6 +140,8 @@ class WarnBefore(fields.Model):
 class Exceptions(fields.Model):
     """What exceptions must be like."""
 
+    model_config = {"json_schema_extra": fields.rules(_ceiling("trustAtInstall", "10m", "it is for an installation"))}
+
     max_duration: MaxDuration = Field(
         MaxDuration(), description="The longest life of an exception by type.", json_schema_extra=_default({})
     )
@@ -158,6 +163,12 @@ class Exceptions(fields.Model):
     )
     unused_after: fields.Duration = fields.duration(
         "720h", description="How long without a covered pod until an exception is Unused."
+    )
+    trust_at_install: fields.Duration | None = Field(
+        None,
+        description="For a cluster without tenants yet. An exception that was created this long before or after this"
+        " object, and never changed, counts as approved, also where the admission policies came later. At most 10m;"
+        " absent: off.",
     )
 
 
@@ -213,6 +224,15 @@ class PodCounts(fields.Model):
     static: int = Field(0, ge=0, description="A static pod of a node.")
 
 
+class LedgerCounts(fields.Model):
+    """The operator's ledger, which is in ConfigMaps of namespace hostnetwork-system."""
+
+    id: str = Field("", max_length=64, description="Which ledger: it is another one after a loss.")
+    exceptions: int = Field(0, ge=0, description="Exceptions that are recorded as approved.")
+    namespaces: int = Field(0, ge=0, description="Namespaces whose levels are recorded.")
+    unproven: int = Field(0, ge=0, description="Exceptions whose grants stay although their approval is not proved.")
+
+
 class PolicyStatus(fields.Model):
     """What the operator made of it."""
 
@@ -225,6 +245,7 @@ class PolicyStatus(fields.Model):
     )
     namespaces: NamespaceCounts | None = Field(None, description="Namespaces by how they stand.")
     pods: PodCounts | None = Field(None, description="Host-namespace pods by verdict.")
+    ledger: LedgerCounts | None = Field(None, description="What the operator has recorded.")
 
 
 class HostNetworkExceptionPolicy(fields.Model):

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,8 @@ from typing import Any, Final
 
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
-from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import memory, workqueue
+from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.control import bookkeeping, memory, workqueue
 from hostnetwork_operator.decide import contest, effects, messages, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
@@ -34,20 +35,24 @@ class Operator:
         self.api = api
         self.clock = server_clock
         self.metrics = measures
-        self.store = store.Store()
+        self.store = store.Store(server_clock.now)
         self.queue = workqueue.WorkQueue()
         self.looks = workqueue.WorkQueue()  # the namespaces that the gate is to look at (control/looks)
         self.plans: dict[str, plan.NamespacePlan] = {}
         self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
         self._unsure = False  # whether something was judged while the time was not sure
         self._policy_changed = asyncio.Event()
-        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock))
+        self.books = bookkeeping.Bookkeeper(
+            api, self.store, server_clock, self.queue.add, self.everything, self._policy_changed.set
+        )
+        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock, self.books.copy))
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """One watch event: into the store, and the namespaces that it concerns into the queue."""
         before = (self.store.policy_state(), self.store.guards()) if kind in _GLOBAL else None
         if event == "DELETED":
             self.store.remove(kind, body)
+            self.books.forget(kind, body["metadata"]["uid"])
         elif not self.store.put(kind, body):
             return
         elif why := self.store.unreadable(kind, body):
@@ -96,16 +101,14 @@ class Operator:
         """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
         started = time.monotonic()
         trouble = await self._list_doubted(name)
-        seen = self.observe(name)
-        if seen is None:
-            self.memories.pop(name, None)
-            self.plans.pop(name, None)
-            self.queue.forget(name)
-            self._policy_changed.set()
+        decided = await self._decide(name)
+        if decided is None:
+            self._drop(name)
             return
-        seen, made = self._planned(seen)
+        seen, made, deadline = decided
         known = self.memories[name]
-        applying = apply.Application(self.api, seen, self.clock, self.store)
+        record = functools.partial(self.books.submit, namespace=name)
+        applying = apply.Application(self.api, seen, self.clock, self.store, record, deadline)
         await applying.press(made)
         self._remember(seen, made, applying.outcomes)
         untold = [*known.take_untold(), *applying.untold]
@@ -137,6 +140,42 @@ class Operator:
             raise failed
         self.queue.forget(name)
 
+    async def _decide(self, name: str) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan, float] | None:
+        """What is seen, what is to be done, and until which monotonic moment that may be begun; None: no namespace.
+
+        A write that takes grants needs no version of the namespace, so the exceptions of these grants are read again
+        first: one of them may just have been renewed.
+        """
+        read: set[str] = set()
+        while True:
+            moment = self.clock.monotonic()
+            seen = self.observe(name)
+            if seen is None:
+                return None
+            seen, made = self._planned(seen)
+            if read >= set(made.reread):
+                return seen, made, moment + plan.FRESH_SECONDS
+            await asyncio.gather(*(self._read_again(name, subject) for subject in made.reread))
+            read |= set(made.reread)
+
+    async def _read_again(self, namespace: str, name: str) -> None:
+        """Takes an exception into the store as it is now."""
+        try:
+            body = (await self.api.get(f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}/{name}")).body
+        except gateway.ApiError as error:
+            if error.status != 404:
+                raise
+            self.store.removed(store.Kind.EXCEPTION, namespace, name)
+        else:
+            self.store.put(store.Kind.EXCEPTION, body)
+
+    def _drop(self, name: str) -> None:
+        """Forgets a namespace that is gone."""
+        self.memories.pop(name, None)
+        self.plans.pop(name, None)
+        self.queue.forget(name)
+        self._policy_changed.set()
+
     def observe(self, name: str) -> snapshot.NamespaceSnapshot | None:
         """What is known of a namespace now; None where there is none of that name."""
         seen = self.store.snapshot(name)
@@ -147,6 +186,7 @@ class Operator:
         self._unsure |= not trusted
         return dataclasses.replace(
             seen,
+            ledger=self.books.copy.view(seen),
             gate=known.gate,
             clock_trusted=trusted,
             tops=dict(known.tops),
@@ -154,10 +194,11 @@ class Operator:
         )
 
     async def until_idle(self) -> None:
-        """Until every namespace is judged, and looked at where it is to be; what is due later does not count."""
+        """Until every namespace is judged, recorded, and looked at where it is to be; what is due later counts not."""
         await self.queue.until_idle()
-        while not self.looks.idle:
+        while not (self.looks.idle and self.books.idle):
             await self.looks.until_idle()
+            await self.books.until_idle()
             await self.queue.until_idle()
 
     async def keep_policy_status(self) -> None:
@@ -169,11 +210,26 @@ class Operator:
             self._policy_changed.clear()
             try:
                 await policies.write_status(
-                    self.api, self.store, list(self.plans.values()), self.clock.state(), self.clock.now()
+                    self.api,
+                    self.store,
+                    list(self.plans.values()),
+                    self.clock.state(),
+                    self.books.copy.summary(),
+                    self.clock.now(),
                 )
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
                 self._policy_changed.set()
+
+    async def settle_ledger(self) -> None:
+        """Everything was judged once: say what the ledger begins with, and leave the state of a first start."""
+        recorded, plans = self.books.copy.summary(), list(self.plans.values())
+        try:
+            await policies.emit_seeded(self.api, self.store, plans, recorded, self.clock.now())
+        except gateway.ApiError as error:
+            logs.log(_log, logging.WARNING, "ledger-event-failed", error=str(error))
+        self.books.settle()
+        self._policy_changed.set()
 
     async def keep_clock(self) -> None:
         """Has everything judged anew when the time has become sure, and it said when it is not; until cancelled."""
@@ -227,14 +283,17 @@ class Operator:
     def _remember(
         self, seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan, outcomes: list[apply.Outcome]
     ) -> None:
-        if made.ask is not None:
-            return  # what it leaves alone may be wrong
         writes = [(one.effect, one) for one in outcomes if isinstance(one.effect, effects.WriteNamespace)]
-        planned = [write for write, _ in writes]
-        record = contest.stands(seen, made.enforcement, planned, contested=made.contested is not None)
+        record = seen.record
+        if not made.partial:  # else what it leaves alone may be wrong
+            planned, contested = [write for write, _ in writes], made.contested is not None
+            record = contest.stands(seen, made.owned, made.enforcement, planned, contested=contested)
         for write, outcome in writes:
             if outcome.word == apply.DONE:
                 record = contest.written(record, write, self.clock.now())
+                self.queue.add(seen.namespace.name)  # what the ledger is to have, or what comes next
+            elif outcome.error is not None and outcome.error.status == 409:
+                record = contest.refused(record)
             elif outcome.error is not None:
                 record = contest.unsure(record, write)
         self.memories[seen.namespace.name].keep(seen.namespace.uid, record)

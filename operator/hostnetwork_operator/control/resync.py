@@ -46,6 +46,9 @@ class Resync:
         for kind in _ORDER:
             while not await self._list(kind):  # noqa: ASYNC110 - a retry, there is nothing to be told by
                 await asyncio.sleep(_PAUSE_SECONDS)
+            if kind is store.Kind.POLICY:  # its status says whether there was a ledger
+                while not await self._core.books.load():  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(_PAUSE_SECONDS)
         await self._list_reports()
         self._core.everything()
 
@@ -55,6 +58,7 @@ class Resync:
             self._keep(_WATCHED, _PAUSE_SECONDS),
             self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS),
             self._keep_reports(),
+            self._keep_ledger(),
         )
 
     async def _keep(self, kinds: Sequence[store.Kind], pause: float) -> None:
@@ -69,6 +73,14 @@ class Resync:
         while True:
             await asyncio.sleep(self._settings.resync_seconds)
             await self._list_reports()
+
+    async def _keep_ledger(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            try:
+                await self._core.books.check()
+            except gateway.ApiError as error:
+                logs.log(_log, logging.ERROR, "ledger-not-checked", error=str(error))
 
     async def _list_reports(self) -> None:
         """Which kind of report is served, and which of ours stand. Nothing but reports waits for it."""
@@ -127,6 +139,8 @@ class Resync:
             self.recovered.set()
         self._when[kind] = asyncio.get_running_loop().time()
         self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())
+        if kind in {store.Kind.EXCEPTION, store.Kind.NAMESPACE}:
+            self._core.books.prune(kind, self._core.store.uids(kind))
         if before != (self._core.store.policy_state(), self._core.store.guards()):
             self._core.everything()
         for name in touched - {""}:

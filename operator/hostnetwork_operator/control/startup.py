@@ -110,7 +110,13 @@ async def _work(
     tasks += [asyncio.create_task(looks.work(core)) for _ in range(looks.LOOKERS)]
     tasks += [
         asyncio.create_task(coroutine)
-        for coroutine in (lists.keep(), core.keep_policy_status(), core.keep_clock(), _keep_version(core, settings))
+        for coroutine in (
+            lists.keep(),
+            core.books.keep(),
+            core.keep_policy_status(),
+            core.keep_clock(),
+            _keep_version(core, settings),
+        )
     ]
     tasks.append(asyncio.create_task(_announce(core, ready)))
     tasks.append(asyncio.create_task(_watch(core, lists, watching, stop)))
@@ -124,6 +130,7 @@ async def _work(
 
 async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
     await core.until_idle()
+    await core.settle_ledger()
     ready.set()
     logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
 

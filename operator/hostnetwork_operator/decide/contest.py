@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import effects, level, snapshot
+from hostnetwork_operator.decide import effects, level, ownership, snapshot
 
 WITHIN: Final = datetime.timedelta(minutes=10)  # design, section 4
 # What was taken away and is put back is taken again this often: somebody with setlevel puts it back at any pace.
@@ -38,6 +38,7 @@ def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNames
 
 def stands(
     seen: snapshot.NamespaceSnapshot,
+    owned: ownership.Owned,
     enforcement: labels.Enforcement | None,
     writes: Iterable[effects.WriteNamespace],
     *,
@@ -45,14 +46,22 @@ def stands(
 ) -> snapshot.Record:
     """The record of a namespace for which these writes were planned. What they leave alone is as the operator would
     write it, whoever did: the operator before a restart, or label-at-birth.
+
+    A label that somebody else has set stays, so it is no revert, and neither is its removal later.
     """
     record = replace(seen.record, enforced=enforcement is labels.Enforcement.DENY)
     if contested or enforcement is None:
         return record
-    theirs = {*seen.namespace.others, *(key for write in writes for key in write.labels)}
-    mine = {key: text for key, text in seen.namespace.labels.items() if _ours(key) and key not in theirs}
+    present = seen.namespace.labels
+    theirs = {key for key in ownership.PSA_LABELS if key in present and key not in owned.labels}
+    if level.level_of(seen.namespace) is labels.Level.PRIVILEGED:
+        theirs.discard(labels.PSA_ENFORCE)
+    changed = {key for write in writes for key in write.labels}
+    mine = {key: text for key, text in present.items() if _ours(key) and key not in theirs | changed}
     new = {key: text for key, text in mine.items() if record.wrote.get(key) != text}
-    return replace(record, wrote={**record.wrote, **new}, uncounted=record.uncounted | new.keys()) if new else record
+    return replace(
+        record, wrote={**record.wrote, **new}, uncounted=(record.uncounted - (theirs - changed)) | new.keys()
+    )
 
 
 def counted(record: snapshot.Record, keys: Iterable[str], now: datetime.datetime) -> snapshot.Record:
@@ -64,20 +73,29 @@ def written(record: snapshot.Record, write: effects.WriteNamespace, now: datetim
     """The record once that is written. What was removed is remembered until the next write, what stands for good."""
     new = {**write.labels, **write.annotations}
     wrote = {key: value for key, value in record.wrote.items() if value is not None} | new
-    return replace(record, wrote=wrote, uncounted=(record.uncounted & wrote.keys()) | new.keys(), written=now)
+    uncounted = (record.uncounted & wrote.keys()) | new.keys()
+    return replace(record, wrote=wrote, uncounted=uncounted, written=now, conflicts=0)
 
 
 def unsure(record: snapshot.Record, write: effects.WriteNamespace) -> snapshot.Record:
     """The record once that has failed: it may have been carried out all the same, so another value is no revert."""
-    return replace(record, uncounted=record.uncounted - write.labels.keys() - write.annotations.keys())
+    keys = write.labels.keys() | write.annotations.keys()
+    wrote = {key: value for key, value in record.wrote.items() if key not in keys}
+    return replace(record, wrote=wrote, uncounted=record.uncounted - keys)
+
+
+def refused(record: snapshot.Record) -> snapshot.Record:
+    """The record once a write was refused because the namespace had changed meanwhile: nothing was written."""
+    return replace(record, conflicts=record.conflicts + 1)
 
 
 def takes(
-    namespace: snapshot.Namespace, taken: Mapping[str, str | None], changed: Mapping[str, str | None]
+    seen: snapshot.NamespaceSnapshot, taken: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     """What is written in a contested namespace: grants that end, and a level that nobody else lifted."""
     made = dict(taken)
-    lifted = level.level_of(namespace) is labels.Level.PRIVILEGED and labels.PSA_ENFORCE not in namespace.others
+    lifted = level.level_of(seen.namespace) is labels.Level.PRIVILEGED
+    lifted = lifted and seen.record.wrote.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED
     if lifted and labels.PSA_ENFORCE in changed:
         made[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
     return made
@@ -107,13 +125,12 @@ def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:
 
 
 def described(namespace: snapshot.Namespace, keys: Iterable[str]) -> str:
-    """For the namespace: what was undone, by whom as far as it shows, and what to do."""
-    owners = {owner for key in keys for owner in namespace.others.get(key, ())}
-    who = ", ".join(sorted(owners)) or "somebody"
+    """For the namespace: what was undone, and what to do."""
     return (
-        f"contested: {who} has undone what the operator writes here, twice within {_minutes()} minutes:"
+        f"contested: somebody has undone what the operator writes here, twice within {_minutes()} minutes:"
         f" {', '.join(keys)}; until {_minutes()} minutes after the last time only grants that end are taken and levels"
-        " lifted for them put back; stop what writes these labels (the audit log names it)"
+        f" lifted for them put back; find who writes these labels (the audit log, or kubectl get namespace"
+        f" {namespace.name} -o yaml --show-managed-fields) and stop that"
     )
 
 

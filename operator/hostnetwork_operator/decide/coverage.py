@@ -96,15 +96,14 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
     if covering:
         longest = max(covering, key=lambda e: (e.spec.until, e.metadata.name))
         return PodVerdict(pod, labels.Verdict.COVERED, f"covered by exception {longest.metadata.name!r}", (longest,))
-    expired = [
-        standing.exception
-        for standing, coverage in coverages
-        if coverage.failed is Condition.IN_FORCE and standing.expired
-    ]
-    why = _explain([coverage for _, coverage in coverages])
+    fitting = [standing for standing, coverage in coverages if coverage.failed is Condition.IN_FORCE]
+    expired = [standing.exception for standing in fitting if standing.expired]
+    # What withholds an exception may pass, and a deleted pod does not come back.
+    spared = [coverage for standing, coverage in coverages if standing in fitting and standing.spares]
+    why = _explain(spared or [coverage for _, coverage in coverages])
     if exempt:
         return PodVerdict(pod, labels.Verdict.EXEMPT, f"namespace {pod.namespace!r} is exempt; {why}")
-    if expired:
+    if expired and not spared:
         ordered = tuple(sorted(expired, key=lambda e: e.metadata.name))
         names = ", ".join(f"{e.metadata.name!r} ended {grant.format_time(e.spec.until)}" for e in ordered)
         return PodVerdict(pod, labels.Verdict.EXPIRED, f"exception {names}", ordered)

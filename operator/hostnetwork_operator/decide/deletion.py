@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Sequence
 
 from hostnetwork_operator.api import labels, meta
-from hostnetwork_operator.decide import coverage, effects, messages, snapshot, status
+from hostnetwork_operator.decide import coverage, effects, messages, snapshot, status, validity
 
 
 def deletes(
@@ -17,8 +17,9 @@ def deletes(
     now: datetime.datetime,
 ) -> list[effects.DeletePod]:
     """One for each pod that is to go, with its Job if it claims one."""
-    # A policy that cannot be read may be one that exempts this namespace: cannot tell is never a delete.
-    trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN
+    # A policy that cannot be read may be one that exempts this namespace, and an exception that nobody can read may
+    # cover the pod: cannot tell is never a delete.
+    trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN and not validity.blind(seen)
     made = []
     for verdict in verdicts:
         if _deletable(verdict, enforcement, now, trusted=trusted):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hostnetwork_operator.api import exception, labels, report
+from hostnetwork_operator.api import exception, labels, ledger, report
 from hostnetwork_operator.decide import snapshot
 
 
@@ -34,14 +34,42 @@ class EmitEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordException:
+    """Have the ledger keep this record of an exception.
+
+    `guard` is the identity of exception-writers that the record rests on: the policy is read again first, and the
+    record is dropped where it is another one by now. With `reread` the exception is read again too, and must have this
+    generation.
+    """
+
+    subject: snapshot.Reference
+    record: ledger.ExceptionRecord
+    guard: str = ""
+    reread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNamespace:
+    """Have the ledger keep this record of a namespace; None: none."""
+
+    namespace: snapshot.Namespace
+    record: ledger.NamespaceRecord | None
+
+
+@dataclass(frozen=True, slots=True)
 class WriteNamespace:
-    """One merge patch of a Namespace's metadata; None removes a key. Valid only for the version that was judged."""
+    """One merge patch of a Namespace's metadata; None removes a key.
+
+    `versioned`: valid only for the version that was judged. A write that only takes away or tightens is valid for
+    every version of this namespace: a tenant who patches without pause must not hold it up.
+    """
 
     namespace: snapshot.Namespace
     action: str
     labels: Mapping[str, str | None]
     annotations: Mapping[str, str | None]
     told: tuple[EmitEvent, ...] = ()  # once it is done
+    versioned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +83,9 @@ class WriteVerdict:
 
 @dataclass(frozen=True, slots=True)
 class WriteExceptionStatus:
-    """The status of an exception, for the version that was judged."""
+    """The status of an exception, whatever version it has by now: observedGeneration says what was judged."""
 
     subject: snapshot.Reference
-    resource_version: str
     status: exception.ExceptionStatus
     told: tuple[EmitEvent, ...] = ()  # before it, so that a crash between loses nothing
 
@@ -94,4 +121,14 @@ class DeleteReport:
     subject: snapshot.Reference
 
 
-Effect = WriteNamespace | WriteVerdict | WriteExceptionStatus | EmitEvent | DeletePod | WriteReport | DeleteReport
+Effect = (
+    RecordException
+    | RecordNamespace
+    | WriteNamespace
+    | WriteVerdict
+    | WriteExceptionStatus
+    | EmitEvent
+    | DeletePod
+    | WriteReport
+    | DeleteReport
+)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, grants, level, snapshot, validity
+from hostnetwork_operator.decide import approval, coverage, grants, level, ownership, snapshot, validity
 
 _CONTAINERS: Final = ("initContainers", "containers")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -56,7 +56,11 @@ def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[
     """The exceptions that would be in force if enforcement were on."""
     settings = level.settings_for(seen.namespace, seen.policy)
     enforced = level.Decision(labels.Enforcement.DENY)
-    would_be, _ = grants.withhold(seen, settings, enforced, validity.standings(seen, now), now)
+    standings = validity.standings(seen, approval.rulings(seen, now), now)
+    # Once the namespace is enforced it is in the ledger, unless nothing can be recorded.
+    recorded = not seen.ledger.trouble
+    owned = ownership.owned(seen)
+    would_be, _ = grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded)
     return tuple(standing for standing in would_be if standing.in_force)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import contest, guards, level, snapshot, validity
+from hostnetwork_operator.decide import contest, guards, level, ownership, snapshot, terms, validity
 
 # operator-limits holds the operator and preview-dry-run two namespaces that nothing is granted in: without them no pod
 # is admitted that should not be, so taking grants for their sake would cost something and save nothing.
@@ -28,22 +28,49 @@ WHAT_RELAXING_RESTS_ON: Final = (
 
 def withhold(
     seen: snapshot.NamespaceSnapshot,
+    owned: ownership.Owned,
     settings: level.Settings,
     decision: level.Decision,
     standings: Sequence[validity.Standing],
     now: datetime.datetime,
+    *,
+    recorded: bool,
 ) -> tuple[tuple[validity.Standing, ...], bool]:
-    """The standings with what withholds a grant, and whether the namespace is relaxed."""
+    """Return the standings with what withholds a grant, and whether the namespace is relaxed.
+
+    `recorded`: the ledger has the level that will be put back, so that the level may be lifted.
+    """
     if decision.enforcement is None:
         return tuple(standings), False
     needs_guard = decision.enforcement is labels.Enforcement.DENY and settings.target is not labels.Level.PRIVILEGED
-    held = [_withheld(seen, settings, s, now, needs_guard=needs_guard) if s.in_force else s for s in standings]
+    held = []
+    for standing in standings:
+        one = standing
+        if standing.in_force:
+            one = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
+        if one.in_force and needs_guard and not recorded and not terms.stands(one.exception, seen.namespace):
+            one = _unrecorded(one, seen)
+        held.append(one)
     held = _within_limits(seen.namespace, held)
-    return tuple(held), needs_guard and any(s.in_force for s in held)
+    return tuple(held), needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in held)
+
+
+def keeps(standing: validity.Standing, namespace: snapshot.Namespace) -> bool:
+    """Return whether an exception that waits for its record has its grant already, which stays meanwhile."""
+    return standing.waiting and terms.stands(standing.exception, namespace)
+
+
+def _unrecorded(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> validity.Standing:
+    trouble = seen.ledger.trouble
+    why = "the ledger does not have its namespace yet; no level is lifted before that"
+    if trouble:
+        why = f"its namespace cannot be recorded in the ledger, so no level is lifted there: {trouble}"
+    return replace(standing, reason=conditions.Ready.NOT_RECORDED, why=why, waiting=not trouble)
 
 
 def _withheld(
     seen: snapshot.NamespaceSnapshot,
+    owned: ownership.Owned,
     settings: level.Settings,
     standing: validity.Standing,
     now: datetime.datetime,
@@ -51,11 +78,14 @@ def _withheld(
     needs_guard: bool,
 ) -> validity.Standing:
     namespace, subject = seen.namespace, standing.exception
-    stands = subject.metadata.name in namespace.grants
-    if needs_guard and (owner := level.owner_against_lifting(namespace)):
+    # A claim, if namespace-labels was away. Who writes a grant in that moment has it already, and needs no more.
+    stands = terms.stands(subject, namespace)
+    if needs_guard and level.lifting_is_barred(namespace, owned):
+        value = namespace.labels[labels.PSA_ENFORCE]
         why = (
-            f"label {labels.PSA_ENFORCE} is owned by {owner}; take it out of what {owner} writes and remove it"
-            f" (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-), the operator writes it again"
+            f"label {labels.PSA_ENFORCE}={value} was not set by the operator, so its level is not lifted; find who"
+            f" writes it (kubectl get namespace {namespace.name} -o yaml --show-managed-fields), stop that, and remove"
+            f" the label (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-): the operator writes it again"
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
@@ -88,15 +118,9 @@ def _stands(
     needs_guard: bool,
 ) -> bool:
     """Whether its grant stands and admits pods now, with everything around it that holds the others."""
-    line = namespace.grants.get(subject.metadata.name)
-    if line is None:
-        return False
-    try:
-        present, wanted = grant.Grant.decode(line), grant.Grant.decode(line_of(subject, namespace))
-    except grant.GrantError:
-        return False
-    if replace(present, until=wanted.until) != wanted or present.until <= now:
-        return False  # a later end is not written meanwhile, so the one that stands counts
+    present = terms.decoded(namespace.grants.get(subject.metadata.name))
+    if present is None or not terms.stands(subject, namespace) or present.until <= now:
+        return False  # a later end is not written meanwhile, so the one that is set counts
     return not needs_guard or (
         namespace.enforcement is labels.Enforcement.DENY
         and level.level_of(namespace) is labels.Level.PRIVILEGED
@@ -130,7 +154,7 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
     for standing in order:
         name = standing.exception.metadata.name
         try:
-            line = line_of(standing.exception, namespace)
+            line = terms.line_of(standing.exception, namespace)
         except grant.GrantError as error:
             refused[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
             continue
@@ -145,20 +169,3 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
             continue
         size, count = size + length, count + 1
     return [refused.get(s.exception.metadata.name, s) for s in standings]
-
-
-def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
-    """The grant line of an exception in this incarnation of its namespace. Raises grant.GrantError."""
-    spec = subject.spec
-    return grant.Grant(
-        namespace_uid=namespace.uid,
-        type=spec.type.value,
-        until=spec.until,
-        service_account=spec.service_account,
-        host_namespaces=frozenset(spec.host_namespaces),
-        privileged=spec.privileged,
-        level=spec.pod_security_level,
-        capabilities=tuple(spec.capabilities),
-        host_paths=tuple(grant.HostPath(path.path, path.read_only) for path in spec.host_paths),
-        images=spec.images,
-    ).encode()

@@ -6,11 +6,12 @@ refused by it, so nothing is relaxed on its account.
 """
 
 import datetime
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hostnetwork_operator.api import fingerprint, labels
+from hostnetwork_operator.api import fingerprint, labels, ledger
 from hostnetwork_operator.decide import snapshot
 
 Release = Mapping[str, fingerprint.Shipped]
@@ -23,12 +24,12 @@ _REPLACE: Final = "kubectl replace --save-config -k manifests/admission"
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """A ValidatingAdmissionPolicy, reduced. `changed` is when it was made or its spec was last changed; `selects`
-    and `says` are fingerprints.
-    """
+    """A ValidatingAdmissionPolicy, reduced. `selects` and `says` are fingerprints."""
 
     name: str
-    changed: datetime.datetime
+    uid: str
+    generation: int
+    created: datetime.datetime
     fails_closed: bool
     selects: str
     says: str
@@ -37,55 +38,92 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A ValidatingAdmissionPolicyBinding, reduced. `changed` as above; `bound` is a fingerprint."""
+    """A ValidatingAdmissionPolicyBinding, reduced. `bound` is a fingerprint."""
 
     name: str
+    uid: str
+    generation: int
+    created: datetime.datetime
     policy: str
-    changed: datetime.datetime
     denies: bool
     bound: str
     deleting: bool = False
 
 
 def judge(
-    policies: Iterable[AdmissionPolicy], bindings: Iterable[Binding], releases: Sequence[Release]
+    policies: Iterable[AdmissionPolicy],
+    bindings: Iterable[Binding],
+    releases: Sequence[Release],
+    known: Mapping[str, ledger.GuardRecord],
+    now: datetime.datetime,
 ) -> dict[str, snapshot.Guard]:
-    """A Guard for each policy of ours, by name. `releases` are those whose policies count, each for itself: in the
-    middle of an upgrade there are some of both.
+    """Return a Guard for each policy of ours, by name. `releases` are those whose policies count, each for itself: in
+    the middle of an upgrade there are some of both. `known` says since when what identity has been there; one that is
+    not in there, and is not as it was created, counts from `now`.
     """
     present = {policy.name: policy for policy in policies}
-    bound = sorted(bindings, key=lambda binding: binding.name)
+    bound = sorted(bindings, key=lambda binding: (binding.created, binding.name))
     made = {}
     for name in labels.POLICIES:
-        known = [release[name] for release in releases if name in release]
-        made[name] = _judge(name, present.get(name), [b for b in bound if b.policy == name], known)
+        shipped = [release[name] for release in releases if name in release]
+        of_this = [b for b in bound if b.policy == name]
+        made[name] = _judge(name, present.get(name), of_this, shipped, known.get(name), now)
     return made
 
 
+def record(guard: snapshot.Guard) -> ledger.GuardRecord | None:
+    """Return what is to be remembered of a guard; None where there is nothing to tell it by."""
+    since = guard.since or (guard.excused - _UPGRADE if guard.excused is not None else None)
+    return None if since is None else ledger.GuardRecord(identity=guard.identity, since=since)
+
+
 def _judge(
-    name: str, policy: AdmissionPolicy | None, bindings: list[Binding], known: Sequence[fingerprint.Shipped]
+    name: str,
+    policy: AdmissionPolicy | None,
+    bindings: list[Binding],
+    shipped: Sequence[fingerprint.Shipped],
+    known: ledger.GuardRecord | None,
+    now: datetime.datetime,
 ) -> snapshot.Guard:
     denying = [binding for binding in bindings if binding.denies and not binding.deleting]
-    ours = [binding for binding in denying if binding.bound in {shipped.bound for shipped in known}]
+    ours = [binding for binding in denying if binding.bound in {one.bound for one in shipped}]
     subject = f"ValidatingAdmissionPolicy {name!r}"
     if policy is None or policy.deleting:
         return snapshot.Guard(name, None, f"{subject} is missing; {_APPLY}")
     if not policy.fails_closed:
         return snapshot.Guard(name, None, f"{subject} has not failurePolicy: Fail; {_APPLY}")
-    if policy.selects not in {shipped.selects for shipped in known}:
+    if policy.selects not in {one.selects for one in shipped}:
         return snapshot.Guard(name, None, f"matchConstraints of {subject} are not ours; {_REPLACE}")
     if not denying:
         return snapshot.Guard(name, None, f"{subject} has no binding with Deny; {_APPLY}")
     if not ours:
         named = ", ".join(repr(binding.name) for binding in denying)
         return snapshot.Guard(name, None, f"{subject} is bound by {named} to other requests than ours; {_REPLACE}")
-    if policy.says not in {shipped.says for shipped in known}:
+    identity, since = _since(policy, ours[0], known, now)
+    if policy.says not in {one.says for one in shipped}:
         why_not = (
             f"expressions of {subject} are not those of this release of the operator nor of the one before; {_REPLACE}"
             " of the release that the operator has"
         )
-        return snapshot.Guard(name, None, why_not, policy.changed + _UPGRADE)
-    return snapshot.Guard(name, max(policy.changed, min(binding.changed for binding in ours)))
+        return snapshot.Guard(name, None, why_not, since + _UPGRADE, identity)
+    return snapshot.Guard(name, since, identity=identity)
+
+
+def _since(
+    policy: AdmissionPolicy, binding: Binding, known: ledger.GuardRecord | None, now: datetime.datetime
+) -> tuple[str, datetime.datetime]:
+    """The identity of both, and since when they are so.
+
+    The API server raises the generation with every change of a spec. The first generation is as old as the object; of
+    a later one only that it was seen is known.
+    """
+    text = f"{policy.uid} {policy.generation} {binding.uid} {binding.generation}"
+    identity = hashlib.sha256(text.encode()).hexdigest()[:16]
+    if known is not None and known.identity == identity:
+        return identity, known.since
+    if (policy.generation, binding.generation) == (1, 1):
+        return identity, max(policy.created, binding.created)
+    return identity, now
 
 
 def first_uncounted(

@@ -1,7 +1,7 @@
 """What a namespace should carry: how it is governed, whether enforcement is on, and its labels.
 
 Rules of Pod Security Admission labels: the operator writes the level that the policy wants, never a looser one than
-somebody else has set, and where somebody else owns the level it relaxes nothing.
+somebody else has set, and where somebody else has set the level it relaxes nothing. Whose a label is, ownership says.
 """
 
 import datetime
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator.api import grant, labels, policy
-from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.decide import ownership, snapshot
 
 GATE_AGAIN: Final = datetime.timedelta(seconds=60)  # how often a Held namespace is looked at again (design, section 4)
 _HELD_BY_LIMIT: Final = 1000  # characters; the namespace is described in a terminal
@@ -88,34 +88,30 @@ def decide(
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Whether enforcement has been on: the annotation tells it also when somebody has removed the label, and what is
-    remembered when somebody has removed both (`kubectl replace`).
-    """
+    """Return whether enforcement has been on. A claim counts as well here: it can only make things stricter."""
     namespace = seen.namespace
     return (
         namespace.enforcement is labels.Enforcement.DENY
         or labels.LEVEL_BEFORE in namespace.annotations
+        or (seen.ledger.namespace is not None and seen.ledger.namespace.enforced)
         or seen.record.enforced
     )
 
 
-def owner_of_level(namespace: snapshot.Namespace, target: labels.Level) -> str:
-    """Who besides the operator holds the enforce label at the target or stricter, or ''."""
-    others = namespace.others.get(labels.PSA_ENFORCE, frozenset())
-    current = level_of(namespace)
-    if others and current is not None and current.strictness >= target.strictness:
-        return ", ".join(sorted(others))
-    return ""
+def lifting_is_barred(namespace: snapshot.Namespace, owned: ownership.Owned) -> bool:
+    """Return whether somebody else has set the enforce label to something that privileged would loosen.
 
-
-def owner_against_lifting(namespace: snapshot.Namespace) -> str:
-    """Who besides the operator holds the enforce label at something that privileged would loosen, or ''.
-
-    Force is used to tighten, never to loosen what somebody else has set (design, section 4). A value that is no level
-    counts as restricted to Pod Security Admission.
+    A value that is no level counts as restricted to Pod Security Admission.
     """
-    others = namespace.others.get(labels.PSA_ENFORCE, frozenset())
-    return "" if level_of(namespace) is labels.Level.PRIVILEGED else ", ".join(sorted(others))
+    theirs = labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels
+    return theirs and level_of(namespace) is not labels.Level.PRIVILEGED
+
+
+def _stays(namespace: snapshot.Namespace, owned: ownership.Owned, target: labels.Level) -> bool:
+    """Return whether somebody else has set the target or a stricter level, which is theirs to lower."""
+    current = level_of(namespace)
+    strict = current is not None and current.strictness >= target.strictness
+    return strict and labels.PSA_ENFORCE not in owned.labels and current is not labels.Level.PRIVILEGED
 
 
 def level_of(namespace: snapshot.Namespace) -> labels.Level | None:
@@ -125,15 +121,20 @@ def level_of(namespace: snapshot.Namespace) -> labels.Level | None:
 
 
 def changes(
-    namespace: snapshot.Namespace, settings: Settings, decision: Decision, *, relaxed: bool
+    namespace: snapshot.Namespace,
+    owned: ownership.Owned,
+    settings: Settings,
+    decision: Decision,
+    *,
+    relaxed: bool,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
     """Labels and annotations to change, grants apart; empty where everything is as it should be. None removes."""
     if decision.enforcement is None:
-        wanted, notes = _released(namespace) if settings.exempt else ({}, {})
+        wanted, notes = _released(namespace, owned) if settings.exempt else ({}, {})
     elif decision.enforcement is labels.Enforcement.DENY:
-        wanted, notes = _denying(namespace, settings, relaxed=relaxed)
+        wanted, notes = _denying(namespace, owned, settings, relaxed=relaxed)
     else:
-        wanted, notes = _not_denying(namespace, settings, decision.enforcement, decision.held_by)
+        wanted, notes = _not_denying(namespace, owned, settings, decision.enforcement, decision.held_by)
     return _difference(namespace.labels, wanted), _fitting(namespace, _difference(namespace.annotations, notes))
 
 
@@ -147,7 +148,7 @@ def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dic
 
 
 def _denying(
-    namespace: snapshot.Namespace, settings: Settings, *, relaxed: bool
+    namespace: snapshot.Namespace, owned: ownership.Owned, settings: Settings, *, relaxed: bool
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
     target = settings.target
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: labels.Enforcement.DENY.value}
@@ -156,72 +157,86 @@ def _denying(
         wanted[labels.PSA_ENFORCE] = labels.Level.PRIVILEGED.value
         wanted[labels.GUARD] = target.value
     else:
-        if not owner_of_level(namespace, target):
+        if not _stays(namespace, owned, target):
             wanted[labels.PSA_ENFORCE] = target.value
         if target is labels.Level.PRIVILEGED:
             wanted[labels.GUARD] = None
         elif labels.GUARD in namespace.labels:
             wanted[labels.GUARD] = target.value  # for good: a request in flight may have been judged by PSA already
     if settings.pod_security is not None:
-        wanted |= _audit_and_warn(namespace, settings.pod_security)
+        wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
         if labels.PSA_ENFORCE in wanted:
-            wanted |= _unless_owned(namespace, labels.PSA_ENFORCE + "-version", settings.pod_security.version)
-        if labels.LEVEL_BEFORE not in namespace.annotations:
-            notes[labels.LEVEL_BEFORE] = "" if _born(namespace) else namespace.labels.get(labels.PSA_ENFORCE, "")
+            version = settings.pod_security.version
+            wanted |= _unless_theirs(namespace, owned, labels.PSA_ENFORCE + "-version", version)
+        before = owned.record.before if owned.record.enforced else namespace.labels.get(labels.PSA_ENFORCE, "")
+        notes[labels.BORN_WITH] = None  # the ledger has it by then
+        if before is not None:
+            notes[labels.LEVEL_BEFORE] = before  # for people to read; the ledger's counts
     return wanted, notes
 
 
 def _not_denying(
-    namespace: snapshot.Namespace, settings: Settings, enforcement: labels.Enforcement, held_by: str
+    namespace: snapshot.Namespace,
+    owned: ownership.Owned,
+    settings: Settings,
+    enforcement: labels.Enforcement,
+    held_by: str,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
     if settings.pod_security is None:
         return {labels.ENFORCEMENT: enforcement.value}, {}
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
-    wanted |= _audit_and_warn(namespace, settings.pod_security)
-    wanted |= _level_before(namespace)
-    return wanted, {labels.HELD_BY: held_by or None, labels.LEVEL_BEFORE: None}
+    wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
+    wanted |= _level_before(namespace, owned)
+    gone = dict.fromkeys((labels.LEVEL_BEFORE, labels.BORN_WITH))
+    return wanted, {labels.HELD_BY: held_by or None, **gone}
 
 
-def _released(namespace: snapshot.Namespace) -> tuple[dict[str, str | None], dict[str, str | None]]:
+def _released(
+    namespace: snapshot.Namespace, owned: ownership.Owned
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
     if not any(key in namespace.labels for key in _OURS):
         return {}, {}
     psa = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
-    wanted: dict[str, str | None] = {key: None for key in psa if key not in namespace.others}
-    wanted |= dict.fromkeys(_OURS) | _level_before(namespace)
-    return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE))
+    wanted: dict[str, str | None] = {key: None for key in psa if key in owned.labels}
+    wanted |= dict.fromkeys(_OURS) | _level_before(namespace, owned)
+    return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH))
 
 
-def _level_before(namespace: snapshot.Namespace) -> dict[str, str | None]:
-    """The enforce label as it was before enforcement went on, unless somebody else has taken it since."""
-    before = namespace.annotations.get(labels.LEVEL_BEFORE, "" if _born(namespace) else None)
-    if before is None or labels.PSA_ENFORCE in namespace.others:
+def _level_before(namespace: snapshot.Namespace, owned: ownership.Owned) -> dict[str, str | None]:
+    """The enforce label as it was before enforcement went on, unless somebody else has set it since.
+
+    Where nobody knows what stood before, the level that others were held to stays.
+    """
+    if not owned.record.enforced:
         return {}
+    lifted = level_of(namespace) is labels.Level.PRIVILEGED
+    if labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels and not lifted:
+        return {}
+    before = owned.record.before
+    if before is None:
+        guard = namespace.labels.get(labels.GUARD)
+        return {labels.PSA_ENFORCE: guard} if lifted and guard in set(labels.Level) else {}
     restored: dict[str, str | None] = {labels.PSA_ENFORCE: before or None}
-    if labels.PSA_VERSIONS[0] not in namespace.others and not before:
+    if labels.PSA_VERSIONS[0] in owned.labels and not before:
         restored[labels.PSA_VERSIONS[0]] = None
     return restored
 
 
-def _born(namespace: snapshot.Namespace) -> bool:
-    """Where nothing is noted: whether label-at-birth wrote the level, which is then enforced and owned by nobody else.
-
-    What a mutating policy writes is owned by nobody in managedFields, what the creator writes by him
-    (docs/adr/0009-born-enforced.md). Where somebody has removed the note, the level is the operator's: no other either.
-    """
-    return namespace.enforcement is labels.Enforcement.DENY and labels.PSA_ENFORCE not in namespace.others
-
-
-def _audit_and_warn(namespace: snapshot.Namespace, wanted: policy.PodSecurity) -> dict[str, str | None]:
+def _audit_and_warn(
+    namespace: snapshot.Namespace, owned: ownership.Owned, wanted: policy.PodSecurity
+) -> dict[str, str | None]:
     made: dict[str, str | None] = {}
     for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, wanted.warn)):
-        made |= _unless_owned(namespace, label, level.value)
-        made |= _unless_owned(namespace, label + "-version", wanted.version)
+        made |= _unless_theirs(namespace, owned, label, level.value)
+        made |= _unless_theirs(namespace, owned, label + "-version", wanted.version)
     return made
 
 
-def _unless_owned(namespace: snapshot.Namespace, label: str, value: str) -> dict[str, str | None]:
-    """A conflict about a label that enforces nothing is left to whoever else wants it."""
-    return {} if namespace.others.get(label) else {label: value}
+def _unless_theirs(
+    namespace: snapshot.Namespace, owned: ownership.Owned, label: str, value: str
+) -> dict[str, str | None]:
+    """A label that enforces nothing is left to whoever else has set it."""
+    return {label: value} if label in owned.labels or label not in namespace.labels else {}
 
 
 def _difference(present: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str | None]:

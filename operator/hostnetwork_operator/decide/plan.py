@@ -5,12 +5,13 @@ carrying one out and looking again yields an empty one.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hostnetwork_operator.api import grant, labels
+from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import (
+    approval,
     contest,
     coverage,
     deletion,
@@ -20,28 +21,35 @@ from hostnetwork_operator.decide import (
     grants,
     level,
     messages,
+    ownership,
     report,
     snapshot,
     status,
     validity,
+    writes,
 )
 from hostnetwork_operator.decide.effects import Effect
 from hostnetwork_operator.decide.findings import Finding
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
+# How long a plan may be carried out; a process may be stopped and continued, and what it knew is old then.
+FRESH_SECONDS: Final = 2.0
 # After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
 _GONE: Final = datetime.timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class NamespacePlan:
-    """What is the case and what is to be done, in this order. `ask` set: ask the gate, then plan again; what is to be
-    done meanwhile is what no answer changes.
+    """What is the case and what is to be done, in this order.
+
+    `partial`: another plan follows as soon as these effects are carried out, or the gate (`ask`) or the ledger has
+    answered. Meanwhile only that is done which no answer changes.
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
     not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again.
+    `reread` are the exceptions, by name, to be read again before the plan's write of the namespace: then plan again.
     `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
     (contest.counted), then plan again. `contested` is until when.
     """
@@ -52,13 +60,16 @@ class NamespacePlan:
     relaxed: bool
     verdicts: tuple[coverage.PodVerdict, ...]
     standings: tuple[validity.Standing, ...]
+    owned: ownership.Owned
     unreadable: int = 0
     findings: tuple[Finding, ...] = ()
     effects: tuple[Effect, ...] = ()
     next_check: datetime.datetime | None = None
     relist: datetime.datetime | None = None
     ask: labels.Level | None = None
+    partial: bool = False
     owners: tuple[snapshot.Reference, ...] = ()
+    reread: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     contested: datetime.datetime | None = None
 
@@ -67,11 +78,15 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     """The plan for one namespace at `now` (the API server's time)."""
     namespace = seen.namespace
     settings = level.settings_for(namespace, seen.policy)
-    standings = validity.standings(seen, now)
+    rulings = approval.rulings(seen, now)
+    standings = validity.standings(seen, rulings, now)
+    owned = ownership.owned(seen)
     decision = level.decide(seen, settings, gate.names(gate.excepted(seen, now)), now)
-    standings, relaxed = grants.withhold(seen, settings, decision, standings, now)
+    recorded = seen.ledger.namespace is not None and seen.ledger.namespace.enforced
+    standings, relaxed = grants.withhold(seen, owned, settings, decision, standings, now, recorded=recorded)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
     found = tuple(one for s in standings for one in findings.find(s, verdicts, seen, now, exempt=settings.exempt))
+    waiting = any(standing.waiting for standing in standings)
     made = NamespacePlan(
         namespace,
         settings.exempt,
@@ -79,36 +94,59 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         relaxed,
         verdicts,
         standings,
+        owned,
         len(seen.unreadable_pods),
         found,
-        ask=None if namespace.terminating else decision.ask,
+        ask=None if namespace.terminating or waiting else decision.ask,
         contested=contest.ends(seen.record, now),
     )
     if namespace.terminating:
         return made
-    deletes = deletion.deletes(seen, decision.enforcement, verdicts, now)
+    approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
+    return _with_effects(made, seen, settings, decision, approvals, now)
+
+
+def _with_effects(
+    made: NamespacePlan,
+    seen: snapshot.NamespaceSnapshot,
+    settings: level.Settings,
+    decision: level.Decision,
+    approvals: tuple[Effect, ...],
+    now: datetime.datetime,
+) -> NamespacePlan:
+    deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
     gone = {effect.pod.uid for effect in deletes}
-    if made.ask is not None:
-        # Once enforced, fewer exceptions may be in force than now, never more: who is uncovered now is so then.
-        sure = [verdict for verdict in verdicts if verdict.verdict is not labels.Verdict.COVERED]
-        flags = _flags(sure, exempt=False, gone=gone)
-        return replace(made, effects=(*deletes, *flags), next_check=_next_check(seen, made, decision, now))
-    writes = _writes(seen, settings, decision, made, now)
-    doing: tuple[Effect, ...] = (
-        *writes[:1],
-        *deletes,
-        *writes[1:],
-        *_flags(verdicts, exempt=settings.exempt, gone=gone),
+    following = writes.Next()
+    if decision.ask is None:
+        following = writes.following(seen, made.owned, settings, decision, made.standings, now, relaxed=made.relaxed)
+    adopted = _namespace_record(made, seen, settings, decision, following)
+    records = (*approvals, *adopted)
+    write = following.write
+    if write is not None and adopted and not seen.ledger.trouble and not writes.takes(write):
+        write = None  # should the process end with it, the ledger must have what stood before and what is ours
+    partial = decision.ask is not None or following.more or write is not following.write
+    partial |= any(standing.waiting for standing in made.standings)
+    doing: tuple[Effect, ...] = (*records, *([write] if write is not None else []), *deletes)
+    made = replace(
+        made,
+        partial=partial,
+        reread=_reread(write, made),
+        next_check=_next_check(seen, made, decision, now),
+        undone=contest.undone(seen, [write] if write is not None else []),
+    )
+    if partial:
+        return replace(made, effects=(*doing, *_flags(_sure(made), exempt=settings.exempt, gone=gone)))
+    doing = (
+        *doing,
+        *_flags(made.verdicts, exempt=settings.exempt, gone=gone),
         *_statuses(seen, made, decision, now),
-        *report.changes(seen, verdicts, found, exempt=settings.exempt),
+        *report.changes(seen, made.verdicts, made.findings, exempt=settings.exempt),
     )
     return replace(
         made,
         effects=doing,
-        next_check=_next_check(seen, made, decision, now),
-        relist=_relist(seen, standings, doing, now),
+        relist=_relist(seen, made.standings, doing, now),
         owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
-        undone=contest.undone(seen, writes),
     )
 
 
@@ -136,92 +174,46 @@ def _verdicts(
     return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
 
 
-def _writes(
+def _namespace_record(
+    made: NamespacePlan,
     seen: snapshot.NamespaceSnapshot,
     settings: level.Settings,
     decision: level.Decision,
-    judged: NamespacePlan,
-    now: datetime.datetime,
-) -> tuple[effects.WriteNamespace, ...]:
-    """At most two writes: what takes away comes first, and alone, so that a failure of the rest leaves nothing open.
+    following: writes.Next,
+) -> list[Effect]:
+    """The record that the ledger is to have of the namespace, if that is another one than it has."""
+    if decision.ask is not None or seen.ledger.state is ledger.State.UNREADABLE:
+        return []
+    changed = following.write.labels if following.write is not None else {}
+    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed)
+    kept = None if wanted == ledger.NamespaceRecord() else wanted
+    return [] if kept == seen.ledger.namespace else [effects.RecordNamespace(seen.namespace, kept)]
 
-    In a contested namespace one at most, and none that does not take away.
+
+def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[str, ...]:
+    """The exceptions whose grants a write takes for every version of the namespace: one may just have been renewed."""
+    if write is None or write.versioned:
+        return ()
+    prefix = labels.GRANT_PREFIX
+    unreadable = {standing.exception.metadata.name for standing in made.standings if not standing.readable}
+    names = (key.removeprefix(prefix) for key in write.annotations if key.startswith(prefix))
+    return tuple(sorted(name for name in names if name not in unreadable))
+
+
+def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
+    """The verdicts that no answer of the gate or the ledger changes.
+
+    Once a namespace is enforced, fewer exceptions may be in force than before, never more: a pod that is uncovered now
+    is uncovered then. One that fits an exception which waits for its record will be covered.
     """
-    namespace, standings = seen.namespace, judged.standings
-    present = namespace.grants
-    wanted = {}
-    if decision.enforcement is not None:
-        wanted = {s.exception.metadata.name: grants.line_of(s.exception, namespace) for s in standings if s.in_force}
-    taken: dict[str, str | None] = {}
-    given: dict[str, str | None] = {}
-    for name in sorted(present.keys() | wanted.keys()):
-        key, old, new = labels.GRANT_PREFIX + name, present.get(name), wanted.get(name)
-        if old == new:
-            continue
-        if new is None or (old is not None and _shorter(old, new)):
-            taken[key] = new
-        else:
-            given[key] = new
-    changed, notes = level.changes(namespace, settings, decision, relaxed=judged.relaxed)
-    if judged.contested is not None:
-        given = {}
-        taking = contest.takes(namespace, taken, changed)
-        if not taking or contest.paced(seen.record, taking, now):
-            return ()
-    first: dict[str, str | None] = dict(taken)
-    made = []
-    if (taken and not given) or judged.contested is not None:
-        first |= notes
-        made.append(
-            effects.WriteNamespace(namespace, _action(namespace, changed, decision, taken=True), changed, first)
-        )
-    else:
-        if taken:
-            made.append(effects.WriteNamespace(namespace, effects.Action.REVOKE, {}, taken))
-        if given or changed or notes:
-            action = _action(namespace, changed, decision, given=bool(given))
-            made.append(effects.WriteNamespace(namespace, action, changed, given | notes))
-    return tuple(replace(write, told=messages.namespace_events(write, standings)) for write in made)
-
-
-def _shorter(old: str, new: str) -> bool:
-    """Whether the new line allows no more than the old: the same but for an earlier end."""
-    try:
-        before, after = grant.Grant.decode(old), grant.Grant.decode(new)
-    except grant.GrantError:
-        return False
-    return after.until <= before.until and replace(after, until=before.until) == before
-
-
-def _action(
-    namespace: snapshot.Namespace,
-    changed: Mapping[str, str | None],
-    decision: level.Decision,
-    *,
-    taken: bool = False,
-    given: bool = False,
-) -> str:
-    if labels.PSA_ENFORCE in changed and changed[labels.PSA_ENFORCE] == labels.Level.PRIVILEGED and given:
-        return effects.Action.RELAX
-    if taken:
-        restored = changed.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
-        return effects.Action.RESTORE if restored else effects.Action.REVOKE
-    if decision.enforcement is None:
-        return effects.Action.RELEASE
-    if decision.enforcement is labels.Enforcement.HELD and not changed and not given:
-        return effects.Action.HOLD  # others hold it now
-    if namespace.enforcement is decision.enforcement and given:
-        return effects.Action.GRANT
-    noted = labels.LEVEL_BEFORE in namespace.annotations
-    if decision.enforcement is labels.Enforcement.DENY and not noted:
-        return effects.Action.ENFORCE  # also where label-at-birth has written the labels already
-    if namespace.enforcement is decision.enforcement or (namespace.enforcement is None and noted):
-        return effects.Action.REPAIR
-    return {
-        labels.Enforcement.DENY: effects.Action.ENFORCE,
-        labels.Enforcement.HELD: effects.Action.HOLD,
-        labels.Enforcement.AUDIT: effects.Action.AUDIT,
-    }[decision.enforcement]
+    waiting = [standing for standing in made.standings if standing.waiting]
+    in_force = coverage.Condition.IN_FORCE
+    return [
+        verdict
+        for verdict in made.verdicts
+        if verdict.verdict is not labels.Verdict.COVERED
+        and not any(coverage.covers(standing, verdict.pod).failed is in_force for standing in waiting)
+    ]
 
 
 def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
@@ -248,7 +240,7 @@ def _statuses(
     made: list[Effect] = []
     for standing in judged.standings:
         subject = standing.exception
-        if subject.metadata.deletion_timestamp is not None:
+        if subject.metadata.deletion_timestamp is not None or not standing.readable:
             continue
         reference = messages.reference(subject)
         found = [finding for finding in judged.findings if finding.subject == reference]
@@ -264,8 +256,7 @@ def _statuses(
         if wanted == subject.status:
             continue
         told = (*messages.standing_events(standing), *messages.finding_events(subject, found, judged.verdicts))
-        version = subject.metadata.resource_version
-        made.append(effects.WriteExceptionStatus(reference, version, wanted, () if judged.exempt else told))
+        made.append(effects.WriteExceptionStatus(reference, wanted, () if judged.exempt else told))
     return made
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, grant, policy, report
+from hostnetwork_operator.api import exception, grant, ledger, policy, report
 from hostnetwork_operator.api import labels as names
 
 # A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
@@ -75,17 +75,18 @@ class UnreadablePod:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableException:
-    """An exception object that does not fit the models (a CRD of another release): it grants nothing."""
+    """An exception object that cannot be understood. `generation` is 0 where not even that is known."""
 
     namespace: str
     name: str
     uid: str
     why: str
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A Namespace object. `others` are, per PSA label, the field managers besides the operator that own it."""
+    """A Namespace object. Everything in its labels and annotations may be a claim of a tenant (ADR 0026)."""
 
     name: str
     uid: str
@@ -93,7 +94,6 @@ class Namespace:
     resource_version: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     terminating: bool = False
 
     @property
@@ -123,6 +123,7 @@ class PolicyObject:
     """The policy named `default` as it is stored: its spec, or what is wrong with it."""
 
     uid: str
+    created: datetime.datetime
     resource_version: str
     generation: int
     status: policy.PolicyStatus
@@ -140,10 +141,21 @@ class Known(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """The policy that is acted on: the last good one where the present object is broken."""
+    """The policy that is acted on: the last good one where the present object is broken.
+
+    `created` is the creationTimestamp of the object that `spec` was read from.
+    """
 
     known: Known
     spec: policy.PolicySpec | None = None
+    created: datetime.datetime | None = None
+
+    def trusts(self, created: datetime.datetime) -> bool:
+        """Whether spec.exceptions.trustAtInstall vouches for an object that was created then."""
+        if self.spec is None or self.created is None:
+            return False
+        within = self.spec.exceptions.trust_at_install
+        return within is not None and abs(created - self.created) <= within
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -168,13 +180,15 @@ class Guard:
     """An admission policy of ours: as we ship it and bound to deny since when, or why it is not in place.
 
     `excused` is until when one that says what we do not know may be half of an upgrade: nothing new rests on it, what
-    stands stays.
+    stands stays. `identity` is of the policy and its binding as they are now: their uids and generations, so that it is
+    another one after any change, also one that was taken back.
     """
 
     name: str
     since: datetime.datetime | None
     why_not: str = ""
     excused: datetime.datetime | None = None
+    identity: str = ""
 
     @property
     def settled(self) -> datetime.datetime | None:
@@ -242,7 +256,8 @@ class Record:
 
     `wrote`: the last value by key of label or annotation, None where it was removed. `uncounted`: the keys of which
     another value now is a revert that was not counted yet. `reverts`: when the last two were. `written`: when last.
-    `enforced`: whether enforcement was on when the namespace was last looked at.
+    `enforced`: whether enforcement was on when the namespace was last looked at. `conflicts`: how many writes in a row
+    were refused because the namespace had changed since it was judged.
     """
 
     wrote: Mapping[str, str | None] = field(default_factory=dict)
@@ -250,6 +265,35 @@ class Record:
     reverts: tuple[datetime.datetime, ...] = ()
     written: datetime.datetime | None = None
     enforced: bool = False
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger says about one namespace and, by uid, its exceptions.
+
+    `trouble` is why records cannot be written at this time, or ''. Without a record nothing new is granted.
+    """
+
+    state: ledger.State = ledger.State.INTACT
+    trouble: str = ""
+    namespace: ledger.NamespaceRecord | None = None
+    exceptions: Mapping[str, ledger.ExceptionRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSummary:
+    """How the whole ledger stands. `trouble` is why it cannot be read or written at this time, or ''."""
+
+    state: ledger.State
+    trouble: str
+    counts: policy.LedgerCounts
+
+    @property
+    def intact(self) -> bool:
+        """Nothing is lost or unreadable, everything can be recorded, and no grant stays without proof."""
+        fine = {ledger.State.INTACT, ledger.State.SEEDING}
+        return self.state in fine and not self.trouble and not self.counts.unproven
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +312,7 @@ class NamespaceSnapshot:
     ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
+    ledger: Ledger = field(default_factory=Ledger)
     kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked
     report_kind: report.Kind | None = None  # which is written; None: none is served, or that could not be told
     reports: tuple[Report, ...] = ()

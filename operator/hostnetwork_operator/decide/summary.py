@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from hostnetwork_operator.api import conditions, labels, policy
+from hostnetwork_operator.api import conditions, labels, ledger, policy
 from hostnetwork_operator.decide import effects, messages, plan, snapshot
 
 ACCEPTED = "Accepted"
@@ -13,6 +13,12 @@ BROKEN = "Broken"
 INTACT = "Intact"
 CHANGING = "Changing"
 GUARD_MISSING = conditions.Ready.GUARD_MISSING.value
+RECORDED = "Recorded"
+LOST = "LedgerLost"
+UNREADABLE = "LedgerUnreadable"
+UNWRITABLE = "LedgerUnwritable"
+UNPROVEN = "GrantsUnproven"
+SEEDED = "LedgerSeeded"
 REVERTED = "LabelsReverted"
 UNCONTESTED = "Uncontested"
 _Said = tuple[conditions.ConditionType, Literal["True", "False", "Unknown"], str, str]
@@ -24,6 +30,10 @@ _CLOCK: Final = {
     conditions.Clock.SPREAD: "API servers contradict each other about the time by more than 5 s, or one was set;"
     " nothing is deleted until they agree again; set the clocks of their nodes",
 }
+_LISTED: Final = 15  # exceptions that one Event names; kubectl get hne -A has all
+_RIGHTS: Final = (
+    "the operator needs Role hostnetwork-operator-ledger in hostnetwork-system (kubectl apply -k manifests/rbac)"
+)
 _NAMED: Final = 10  # contested namespaces that the condition names; hostnetwork_contested_namespaces counts all
 
 
@@ -91,6 +101,49 @@ def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: dateti
     return status.model_copy(update={"conditions": made})
 
 
+def with_ledger(
+    status: policy.PolicyStatus, found: snapshot.LedgerSummary, now: datetime.datetime
+) -> policy.PolicyStatus:
+    """`status` with what the ledger holds, and the condition that says whether it is whole."""
+    reason, message = _ledger(found)
+    said: _Said = (conditions.ConditionType.LEDGER_INTACT, "True" if reason == RECORDED else "False", reason, message)
+    made = _set(status.conditions, status.observed_generation or 0, now, said)
+    return status.model_copy(update={"conditions": made, "ledger": found.counts if found.counts.id else status.ledger})
+
+
+def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> effects.EmitEvent | None:
+    """An Event when the ledger is lost, cannot be read or written, or lacks a proof, and when it is whole again."""
+    reason, message = _ledger(found)
+    before = conditions.find(seen.status.conditions, conditions.ConditionType.LEDGER_INTACT)
+    if reason == (before.reason if before else RECORDED):
+        return None
+    return _transition(seen, before, reason, message, normal=reason == RECORDED)
+
+
+def seeded_event(
+    seen: snapshot.PolicyObject, found: snapshot.LedgerSummary, plans: Sequence[plan.NamespacePlan]
+) -> effects.EmitEvent | None:
+    """One Event after the first start, or the first after a loss: which exceptions nobody is known to have approved."""
+    if found.state not in {ledger.State.SEEDING, ledger.State.LOST}:
+        return None
+    refused = [
+        f"{standing.exception.metadata.namespace}/{standing.exception.metadata.name}"
+        for one in plans
+        for standing in one.standings
+        if standing.reason is conditions.Ready.NOT_APPROVED
+    ]
+    message = f"the ledger has {found.counts.exceptions} approved exceptions; every other one is NotApproved: "
+    if not refused:
+        message += "there is none"
+    else:
+        shown = ", ".join(sorted(refused)[:_LISTED])
+        more = f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
+        message += f"{shown}{more}; a user with the verb approve must change the spec of each that is to count"
+    subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
+    kind: Literal["Normal", "Warning"] = "Warning" if refused else "Normal"
+    return effects.EmitEvent(subject, kind, f"Policy{SEEDED}", message, found.counts.id)
+
+
 def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
     """An Event when the clocks come apart, and when they agree again."""
     before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
@@ -145,6 +198,23 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
     if any(guard.missing(now) for guard in without):
         return GUARD_MISSING, whys
     return CHANGING, f"{whys}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
+
+
+def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
+    counts = found.counts
+    if found.state is ledger.State.UNREADABLE:
+        return UNREADABLE, f"{found.trouble}; nothing new is granted, and Diagnostic grants end; {_RIGHTS}"
+    if found.trouble:
+        return UNWRITABLE, f"{found.trouble}; nothing new is granted; {_RIGHTS}"
+    if found.state is ledger.State.LOST:
+        return LOST, "a ConfigMap of the ledger is gone or damaged; what can be proved again is being recorded"
+    if counts.unproven:
+        return UNPROVEN, (
+            f"the grants of {counts.unproven} exceptions stay although nothing proves their approval, because the"
+            " ledger was lost; a user with the verb approve must change the spec of each"
+            " (kubectl get hne -A, READY ApprovalUnproven)"
+        )
+    return RECORDED, "the ledger has everything that was recorded"
 
 
 def _contested(plans: Sequence[plan.NamespacePlan]) -> _Said:

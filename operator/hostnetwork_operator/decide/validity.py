@@ -1,28 +1,40 @@
-"""How an exception stands by itself: valid, approved, not yet over. What withholds it besides is in `plan`.
+"""How an exception stands by itself: valid, approved, not yet over. What withholds it besides is in `grants`.
 
-The CRD refuses what can be seen from the object alone, exception-writers refuses whoever may not write one. Here is
-what needs the policy, the namespace's identity or the time.
+The CRD refuses what can be seen from the object alone, exception-writers refuses a user who may not write one. Here is
+what needs the policy or the time.
 """
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from hostnetwork_operator.api import conditions, exception, fields, grant, labels, policy
-from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.api import conditions, exception, fields, grant, policy
+from hostnetwork_operator.decide import approval, snapshot
+
+# Reasons with which a grant is written, or stays.
+_IN_FORCE: Final = frozenset({conditions.Ready.ACTIVE, conditions.Ready.APPROVAL_UNPROVEN})
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an exception stands: the reason of its Ready condition, and the sentence for it."""
+    """How an exception stands: the reason of its Ready condition, and the sentence for it.
+
+    `spares`: no pod that fits it is deleted, because it is approved, or may be, and has not ended. `waiting`: only the
+    record of its approval is missing, which is being written. `readable`: False where the terms are the ledger's,
+    because the object cannot be read.
+    """
 
     exception: exception.HostNetworkException
     reason: conditions.Ready
     why: str
+    spares: bool = False
+    waiting: bool = False
+    readable: bool = True
 
     @property
     def in_force(self) -> bool:
-        return self.reason is conditions.Ready.ACTIVE
+        return self.reason in _IN_FORCE
 
     @property
     def expired(self) -> bool:
@@ -32,36 +44,66 @@ class Standing:
 
 def stand(
     subject: exception.HostNetworkException,
-    namespace: snapshot.Namespace,
     rules: policy.Exceptions | None,
-    writers: snapshot.Guard,
+    ruling: approval.Ruling,
     now: datetime.datetime,
 ) -> Standing:
-    """Active, Expired, NotApproved or Invalid. `rules` is None where no policy is known: then only the ceilings that
-    the API server holds apply. `writers` is the policy that lets only approvers write exceptions.
+    """Return how an exception stands by itself. `rules` is None where no policy is known: then only the ceilings that
+    the API server enforces apply.
     """
+    standing = approval.Standing
+    spares = ruling.standing is not standing.REFUSED and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
-        return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
-    # First of all, so that every other judgement of a generation is also one that it was approved.
-    if why_not := _unapproved(subject, namespace, writers):
-        return Standing(subject, conditions.Ready.NOT_APPROVED, why_not)
+        return Standing(subject, conditions.Ready.INVALID, "it is being deleted", spares)
+    if ruling.standing is standing.REFUSED:
+        return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why)
+    if ruling.standing is standing.UNKNOWN:
+        return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares)
     until = grant.format_time(subject.spec.until)
     if now >= subject.spec.until:
         return Standing(subject, conditions.Ready.EXPIRED, f"it ended {until}; from then nothing is admitted under it")
     if rules is not None and (mistake := _mistake(subject, rules)):
-        return Standing(subject, conditions.Ready.INVALID, mistake)
+        return Standing(subject, conditions.Ready.INVALID, mistake, spares)
+    if ruling.standing is standing.WAITING:
+        why = "the ledger does not have its approval yet; nothing is granted before that"
+        return Standing(subject, conditions.Ready.NOT_RECORDED, why, spares, waiting=True)
     lasts = f"until {until}" if subject.spec.expiry else "without expiry"
-    return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}")
+    if ruling.standing is standing.UNPROVEN:
+        return Standing(subject, conditions.Ready.APPROVAL_UNPROVEN, f"still in force {lasts}: {ruling.why}", spares)
+    return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}", spares)
 
 
-def standings(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Standing, ...]:
-    """How each exception of a namespace stands, by name."""
+def standings(
+    seen: snapshot.NamespaceSnapshot, rulings: Mapping[str, approval.Ruling], now: datetime.datetime
+) -> tuple[Standing, ...]:
+    """Return how each exception of a namespace stands, by name; `rulings` has the approvals by uid."""
     rules = seen.policy.spec.exceptions if seen.policy.spec else None
-    writers = seen.guards.get(
-        labels.POLICY_EXCEPTION_WRITERS, snapshot.Guard(labels.POLICY_EXCEPTION_WRITERS, None, "not read yet")
-    )
-    ordered = sorted(seen.exceptions, key=lambda e: e.metadata.name)
-    return tuple(stand(subject, seen.namespace, rules, writers, now) for subject in ordered)
+    readable = {subject.metadata.uid for subject in seen.exceptions}
+    ordered = sorted((*seen.exceptions, *approval.recalled(seen)), key=lambda e: e.metadata.name)
+    made = []
+    for subject in ordered:
+        standing = stand(subject, rules, rulings[subject.metadata.uid], now)
+        standing = _in_trouble(standing, seen) if standing.waiting else standing
+        made.append(replace(standing, readable=subject.metadata.uid in readable))
+    return tuple(made)
+
+
+def blind(seen: snapshot.NamespaceSnapshot) -> bool:
+    """Return whether there is an exception of which nobody can tell what it covers."""
+    return len(approval.recalled(seen)) < len(seen.unreadable_exceptions)
+
+
+def _in_trouble(standing: Standing, seen: snapshot.NamespaceSnapshot) -> Standing:
+    """While records cannot be written, what waits for one is withheld, but for the grants that must stay."""
+    trouble = seen.ledger.trouble
+    if not trouble:
+        return standing
+    stays = standing.exception.spec.type is not exception.ExceptionType.DIAGNOSTIC
+    if stays and standing.exception.metadata.name in seen.namespace.grants:
+        why = f"its grant stays although its approval cannot be recorded: {trouble}"
+        return replace(standing, reason=conditions.Ready.APPROVAL_UNPROVEN, why=why, waiting=False)
+    why = f"its approval cannot be recorded, so it is not granted: {trouble}"
+    return replace(standing, why=why, waiting=False)
 
 
 def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) -> str:
@@ -90,27 +132,3 @@ def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) 
 def unpinned(images: Sequence[str]) -> list[str]:
     """Those that are not pinned by digest."""
     return sorted(image for image in images if "@sha256:" not in image)
-
-
-def _unapproved(subject: exception.HostNetworkException, namespace: snapshot.Namespace, writers: snapshot.Guard) -> str:
-    """Why nobody with the verb `approve` stands behind this spec in this incarnation of the namespace, or ''.
-
-    The threat: a tenant who deletes and recreates a namespace, or who writes while the policy is away, would have an
-    exception that nobody approved. So what was written when the policy was not in place never counts by itself.
-    """
-    status, generation = subject.status, subject.metadata.generation
-    ready = conditions.find(status.conditions, conditions.ConditionType.READY)
-    refused = ready is not None and ready.reason == conditions.Ready.NOT_APPROVED
-    elsewhere = status.namespace_uid not in (None, namespace.uid)
-    if status.namespace_uid == namespace.uid and not refused and generation == status.observed_generation:
-        return ""
-    remedy = "somebody with the verb approve must change its spec, for instance review.time"
-    why_not = f"it was written while {writers.name} was not in place; {remedy}"
-    if elsewhere:
-        why_not = f"it was approved in an earlier namespace {namespace.name!r}; {remedy}"
-    if (refused or elsewhere) and generation == status.observed_generation:
-        return why_not
-    written, settled = subject.metadata.written, writers.settled
-    if settled is None or written < settled or written < namespace.created:
-        return why_not
-    return ""

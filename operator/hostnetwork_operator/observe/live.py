@@ -12,14 +12,14 @@ from hostnetwork_operator.observe import parse, store
 Body = Mapping[str, Any]
 PAGE: Final = 100  # objects: a page is all of a list that is ever held at once, 4 MB of usual pods
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
-_CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
+CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
 _OURS: Final = f"labelSelector={labels.MANAGED_BY.replace('/', '%2F')}%3D{labels.MANAGER}"
 PATHS: Final = {
     store.Kind.POD: "/api/v1/pods?fieldSelector=spec.hostNetwork%3Dtrue",
     store.Kind.EVERY_POD: "/api/v1/pods",
     store.Kind.NAMESPACE: "/api/v1/namespaces",
-    store.Kind.EXCEPTION: f"{_CUSTOM}/{exception.PLURAL}",
-    store.Kind.POLICY: f"{_CUSTOM}/{policy.PLURAL}",
+    store.Kind.EXCEPTION: f"{CUSTOM}/{exception.PLURAL}",
+    store.Kind.POLICY: f"{CUSTOM}/{policy.PLURAL}",
     store.Kind.ADMISSION_POLICY: f"{_ADMISSION}/validatingadmissionpolicies",
     store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
     **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
@@ -43,9 +43,10 @@ class Reader(Protocol):
 
 
 class Clock(Protocol):
-    """The API server's time."""
+    """The API server's time, and seconds on a clock that is never set."""
 
     def now(self) -> datetime.datetime: ...
+    def monotonic(self) -> float: ...
 
 
 async def pages(reader: Reader, path: str) -> AsyncIterator[tuple[list[Body], str]]:
@@ -102,12 +103,13 @@ async def again(
 ) -> snapshot.NamespaceSnapshot:
     """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete."""
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
-    listed = (await reader.get(f"{_CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}")).body["items"]
-    # Items of a list carry no kind of their own; the models do not ask for it.
-    parsed = [parse.host_network_exception(item) for item in listed]
     found = parse.pod(body)
+    path = f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"
+    # Items of a list carry no kind of their own; the models do not ask for it.
+    parsed = [parse.host_network_exception(item) async for page, _ in pages(reader, path) for item in page]
     return replace(
         seen,
         pods=(found,) if isinstance(found, snapshot.Pod) else (),
         exceptions=tuple(e for e in parsed if isinstance(e, exception.HostNetworkException)),
+        unreadable_exceptions=tuple(e for e in parsed if isinstance(e, snapshot.UnreadableException)),
     )

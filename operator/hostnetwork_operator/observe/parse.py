@@ -15,9 +15,6 @@ from hostnetwork_operator.api import exception, fingerprint, grant, labels, poli
 from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
-# Whoever wrote before managedFields were kept, as the API server calls it. A namespace that was made by a server-side
-# apply without labels has none until the next one, and this owns everything then that was written meanwhile.
-_NOBODY: Final = "before-first-apply"
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 _FIELDS: Final = {
     "hostNetwork": labels.HostNamespace.NETWORK,
@@ -120,7 +117,7 @@ def controller(body: Body) -> snapshot.Reference | None:
 
 
 def namespace(body: Body) -> snapshot.Namespace:
-    """A Namespace, with whoever else owns its Pod Security labels."""
+    """A Namespace."""
     meta = body["metadata"]
     return snapshot.Namespace(
         name=meta["name"],
@@ -129,31 +126,25 @@ def namespace(body: Body) -> snapshot.Namespace:
         resource_version=meta["resourceVersion"],
         labels=MappingProxyType(meta.get("labels") or {}),
         annotations=MappingProxyType(meta.get("annotations") or {}),
-        others=MappingProxyType(_others(meta)),
         terminating=bool(meta.get("deletionTimestamp")),
     )
 
 
-def _others(meta: Body) -> dict[str, frozenset[str]]:
-    owners: dict[str, set[str]] = {}
-    for entry in meta.get("managedFields") or ():
-        fields = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
-        if entry.get("manager") == _NOBODY and f"f:{labels.ENFORCEMENT}" in fields:
-            continue  # it took over what the operator or label-at-birth wrote
-        for field in fields:
-            label = field.removeprefix("f:")
-            if label.startswith(labels.PSA_PREFIX) and entry.get("manager") != labels.MANAGER:
-                owners.setdefault(label, set()).add(entry.get("manager") or "somebody")
-    return {label: frozenset(names) for label, names in owners.items()}
-
-
 def host_network_exception(body: Body) -> exception.HostNetworkException | snapshot.UnreadableException:
-    """An exception; one that does not fit the models grants nothing."""
+    """An exception. A status that does not fit is as none: nothing is decided by it."""
     try:
-        return exception.HostNetworkException.model_validate(body)
+        return exception.HostNetworkException.model_validate({**body, "status": _status(body)})
     except pydantic.ValidationError as error:
         meta = body["metadata"]
-        return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], _first(error))
+        generation = int(meta.get("generation", 0))
+        return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], _first(error), generation)
+
+
+def _status(body: Body) -> exception.ExceptionStatus:
+    try:
+        return exception.ExceptionStatus.model_validate(body.get("status") or {})
+    except pydantic.ValidationError:
+        return exception.ExceptionStatus()
 
 
 def host_network_policy(body: Body) -> snapshot.PolicyObject:
@@ -169,7 +160,13 @@ def host_network_policy(body: Body) -> snapshot.PolicyObject:
     except pydantic.ValidationError:
         status = policy.PolicyStatus()
     return snapshot.PolicyObject(
-        meta["uid"], meta["resourceVersion"], int(meta.get("generation", 0)), status, spec, mistake
+        uid=meta["uid"],
+        created=_time(meta["creationTimestamp"]),
+        resource_version=meta["resourceVersion"],
+        generation=int(meta.get("generation", 0)),
+        status=status,
+        spec=spec,
+        mistake=mistake,
     )
 
 
@@ -185,7 +182,9 @@ def admission_policy(body: Body) -> guards.AdmissionPolicy:
     meta, spec = body["metadata"], body.get("spec") or {}
     return guards.AdmissionPolicy(
         name=meta["name"],
-        changed=_changed(meta),
+        uid=meta["uid"],
+        generation=int(meta.get("generation", 0)),
+        created=_time(meta["creationTimestamp"]),
         fails_closed=spec.get("failurePolicy", "Fail") == "Fail",
         selects=fingerprint.selects(spec),
         says=fingerprint.says(spec),
@@ -198,21 +197,14 @@ def admission_binding(body: Body) -> guards.Binding:
     meta, spec = body["metadata"], body.get("spec") or {}
     return guards.Binding(
         name=meta["name"],
+        uid=meta["uid"],
+        generation=int(meta.get("generation", 0)),
+        created=_time(meta["creationTimestamp"]),
         policy=spec.get("policyName", ""),
-        changed=_changed(meta),
         denies="Deny" in (spec.get("validationActions") or ()),
         bound=fingerprint.bound(spec),
         deleting="deletionTimestamp" in meta,
     )
-
-
-def _changed(meta: Body) -> datetime.datetime:
-    """When the object was made, or by managedFields somebody last wrote something together with its spec.
-
-    So what was weakened and mended while nobody looked is as young as its mending.
-    """
-    entries = [entry for entry in meta.get("managedFields") or () if "f:spec" in (entry.get("fieldsV1") or {})]
-    return max(_time(text) for text in (meta["creationTimestamp"], *(e["time"] for e in entries if e.get("time"))))
 
 
 def _first(error: pydantic.ValidationError) -> str:

@@ -11,10 +11,10 @@ version of an object never replaces a newer one, so what the operator has just w
 import collections
 import datetime
 import enum
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Final
 
-from hostnetwork_operator.api import exception, policy, report, shipped, shipped_before
+from hostnetwork_operator.api import exception, ledger, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import ordinary, parse
 
@@ -36,6 +36,7 @@ class Kind(enum.Enum):
 
 
 Key = tuple[str, str]  # namespace, name
+_NEVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)
 # How many removed objects are remembered: enough for every answer that could still be under way to one of them.
 _REMEMBERED: Final = 4096
 # In the order of preference: the first that is served is written.
@@ -57,7 +58,8 @@ _Parsed = (
 class Store:
     """Objects by kind, namespace and name."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Callable[[], datetime.datetime] = lambda: _NEVER) -> None:
+        self._moment = moment  # the API server's time: since when an admission policy is as it is seen
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
             kind: {} for kind in (Kind.POD, Kind.EXCEPTION, *REPORTS)
@@ -68,7 +70,9 @@ class Store:
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._served: dict[Kind, bool] = {}  # reports only; absent: could not be told yet
-        self._last_good: policy.PolicySpec | None = None
+        self._last_good: tuple[policy.PolicySpec, datetime.datetime] | None = None
+        self._guards: dict[str, snapshot.Guard] | None = None
+        self._guard_records: dict[str, ledger.GuardRecord] = {}
         self._kubernetes: snapshot.MinorVersion | None = None
 
     def put(self, kind: Kind, body: Body) -> bool:
@@ -92,7 +96,8 @@ class Store:
         if kind is Kind.POD and not parse.watched(body):
             self._unwatched.add(meta["uid"])
         if isinstance(parsed, snapshot.PolicyObject) and parsed.spec is not None and key[1] == policy.NAME:
-            self._last_good = parsed.spec  # a broken one changes nothing: the last good one holds
+            self._last_good = parsed.spec, parsed.created  # a broken one changes nothing: the last good one holds
+        self._touch_guards(kind)
         return True
 
     def remove(self, kind: Kind, body: Body) -> None:
@@ -117,6 +122,17 @@ class Store:
                 del self._by_namespace[kind][key[0]]
         if kind is Kind.POLICY and key[1] == policy.NAME:
             self._last_good = None
+        self._touch_guards(kind)
+
+    def removed(self, kind: Kind, namespace: str, name: str) -> None:
+        """The object of this name is gone, whichever it was."""
+        present = self._objects[kind].get((namespace, name))
+        if present is not None:
+            self.remove(kind, {"metadata": {"namespace": namespace, "name": name, "uid": present[1]}})
+
+    def uids(self, kind: Kind) -> list[str]:
+        """The uids of all objects of a kind."""
+        return [uid for _, uid, _ in self._objects[kind].values()]
 
     def listing(self, kind: Kind, namespace: str | None = None) -> "Listing":
         """A complete list of a kind, or of one namespace, to be fed page by page."""
@@ -200,7 +216,7 @@ class Store:
         if not self._policy_listed:
             return snapshot.PolicyState(snapshot.Known.UNKNOWN)
         if self._last_good is not None:
-            return snapshot.PolicyState(snapshot.Known.PRESENT, self._last_good)
+            return snapshot.PolicyState(snapshot.Known.PRESENT, *self._last_good)
         # There is one, and never was a good one: what it wants is not known.
         known = snapshot.Known.UNKNOWN if self.policy_object() else snapshot.Known.ABSENT
         return snapshot.PolicyState(known)
@@ -225,13 +241,34 @@ class Store:
 
     def guards(self) -> dict[str, snapshot.Guard]:
         """Our admission policies, as they stand."""
-        policies = [o for _, _, o in self._objects[Kind.ADMISSION_POLICY].values()]
-        bindings = [o for _, _, o in self._objects[Kind.ADMISSION_BINDING].values()]
-        return guards.judge(
-            (p for p in policies if isinstance(p, guards.AdmissionPolicy)),
-            (b for b in bindings if isinstance(b, guards.Binding)),
-            (shipped.POLICIES, shipped_before.POLICIES),
-        )
+        if self._guards is None:
+            policies = [o for _, _, o in self._objects[Kind.ADMISSION_POLICY].values()]
+            bindings = [o for _, _, o in self._objects[Kind.ADMISSION_BINDING].values()]
+            self._guards = guards.judge(
+                (p for p in policies if isinstance(p, guards.AdmissionPolicy)),
+                (b for b in bindings if isinstance(b, guards.Binding)),
+                (shipped.POLICIES, shipped_before.POLICIES),
+                self._guard_records,
+                self._moment(),
+            )
+            self._guard_records |= {
+                name: kept for name, guard in self._guards.items() if (kept := guards.record(guard)) is not None
+            }
+        return self._guards
+
+    def guard_records(self) -> dict[str, ledger.GuardRecord]:
+        """What the ledger is to have of the admission policies."""
+        self.guards()
+        return dict(self._guard_records)
+
+    def guards_recorded(self, records: Mapping[str, ledger.GuardRecord]) -> None:
+        """Take in what the ledger has of the admission policies, before they are read."""
+        self._guard_records = dict(records)
+        self._guards = None
+
+    def _touch_guards(self, kind: Kind) -> None:
+        if kind in {Kind.ADMISSION_POLICY, Kind.ADMISSION_BINDING}:
+            self._guards = None
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
         """Everything about one namespace; None if there is none of that name."""

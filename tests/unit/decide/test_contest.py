@@ -14,9 +14,8 @@ from hostnetwork_operator.api import exception, labels
 from hostnetwork_operator.decide import contest, effects, plan, snapshot
 from tests.property import cluster
 from tests.unit import builders
-from tests.unit.builders import DENIED, NOW, UID, at, denied, governed, hne, namespace, reasons, seen
+from tests.unit.builders import DENIED, NOW, at, denied, governed, hne, namespace, reasons, seen
 
-OTHERS = {labels.PSA_ENFORCE: frozenset({"argocd"})}
 Harm = Callable[[snapshot.Namespace], snapshot.Namespace]
 
 
@@ -31,13 +30,16 @@ class Place:
     def look(self, now: datetime.datetime = NOW) -> plan.NamespacePlan:
         """As control/operator does: plan, count what was undone, plan again, carry out, remember."""
         made = plan.plan_namespace(self.seen, now)
+        while builders.records(made):
+            self.seen = builders.stored(self.seen, made)
+            made = plan.plan_namespace(self.seen, now)
         if made.undone:
             record = contest.counted(self.seen.record, made.undone, now)
             self.contests += made.contested is None and contest.ends(record, now) is not None
             self.seen = replace(self.seen, record=record)
             made = plan.plan_namespace(self.seen, now)
         writes = builders.writes(made)
-        record = contest.stands(self.seen, made.enforcement, writes, contested=made.contested is not None)
+        record = contest.stands(self.seen, made.owned, made.enforcement, writes, contested=made.contested is not None)
         for write in writes:
             record = contest.written(record, write, now)
             self.writes.append(write)
@@ -68,9 +70,7 @@ class Place:
 
 def loosened(one: snapshot.Namespace) -> snapshot.Namespace:
     """A tool that applies privileged, with setlevel."""
-    stands = {**one.labels, labels.PSA_ENFORCE: "privileged"}
-    owners = OTHERS if one.labels.get(labels.PSA_ENFORCE) != "privileged" else one.others
-    return replace(one, labels=stands, others=owners)
+    return replace(one, labels={**one.labels, labels.PSA_ENFORCE: "privileged"})
 
 
 def stripped(one: snapshot.Namespace) -> snapshot.Namespace:
@@ -154,16 +154,11 @@ def test_what_the_operator_leaves_alone_is_no_revert() -> None:
     place = Place()
     place.settle()
     stricter = {labels.PSA_ENFORCE: "restricted"}
-    place.harm(lambda one: replace(one, labels={**one.labels, **stricter}, others=OTHERS))
+    place.harm(lambda one: replace(one, labels={**one.labels, **stricter}))
     place.settle()
     for level in ("baseline", "restricted", "privileged"):
         other = {labels.PSA_AUDIT: level, labels.PSA_WARN: level}
-        owners = {key: frozenset({"kyverno"}) for key in other}
-        place.harm(
-            lambda one, other=other, owners=owners: replace(
-                one, labels={**one.labels, **other}, others={**one.others, **owners}
-            )
-        )
+        place.harm(lambda one, other=other: replace(one, labels={**one.labels, **other}))
         place.settle()
     for enforce in ("restricted", "baseline", "privileged"):
         place.seen = replace(place.seen, policy=governed(pod_security={"enforce": enforce}))
@@ -248,8 +243,9 @@ def test_enforcement_is_remembered_where_label_and_note_were_removed_together() 
 
 def test_a_level_of_others_that_is_looser_than_the_target_is_not_loosened() -> None:
     """Force tightens only: first the target is written, then the exception may lift what is the operator's."""
-    stands = namespace(labels={**DENIED, labels.PSA_ENFORCE: "baseline"}, others=OTHERS, annotations=builders.ADOPTED)
-    place = Place(hne(), namespace=stands, policy=governed(pod_security={"enforce": "restricted"}))
+    stands = denied()
+    kept = builders.recorded(stands, hne(), theirs=(labels.PSA_ENFORCE,))
+    place = Place(hne(), namespace=stands, policy=governed(pod_security={"enforce": "restricted"}), ledger=kept)
     made = place.look()
     assert reasons(made) == {"net": "LevelOwnedByOther"}
     assert place.labels[labels.PSA_ENFORCE] == "restricted"
@@ -257,13 +253,38 @@ def test_a_level_of_others_that_is_looser_than_the_target_is_not_loosened() -> N
     assert place.labels[labels.PSA_ENFORCE] == "privileged"
 
 
-def test_what_is_said_names_the_labels_and_who_has_them() -> None:
-    """As far as managedFields tell."""
-    text = contest.described(denied(others=OTHERS), [labels.PSA_ENFORCE])
-    assert text.startswith("contested: argocd has undone what the operator writes here")
+def test_what_is_said_names_the_labels_and_how_to_find_who_writes_them() -> None:
+    """Not who has them: managedFields say what a tenant likes."""
+    text = contest.described(denied(), [labels.PSA_ENFORCE])
+    assert text.startswith("contested: somebody has undone what the operator writes here")
     assert labels.PSA_ENFORCE in text
-    assert "somebody has undone" in contest.described(denied(), [labels.GUARD])
-    assert denied().uid == UID
+    assert "kubectl get namespace payments -o yaml --show-managed-fields" in text
+
+
+def test_a_level_that_is_tightened_again_and_again_is_no_contest() -> None:
+    """Tightening is free for everybody: what was lifted is not lifted again, and nothing is counted."""
+    place = Place(hne(type="Infrastructure"))
+    place.settle()
+    assert place.labels[labels.PSA_ENFORCE] == "privileged"
+    for number, level in enumerate(("baseline", "restricted", "baseline", "restricted")):
+        tightened = {labels.PSA_ENFORCE: level}
+        place.harm(lambda one, tightened=tightened: replace(one, labels={**one.labels, **tightened}))
+        made = place.settle(at(seconds=number))
+        assert (reasons(made), place.labels[labels.PSA_ENFORCE]) == ({"net": "LevelOwnedByOther"}, level)
+    assert (place.seen.record.reverts, place.contests) == ((), 0)
+
+
+def test_removing_a_level_that_somebody_set_is_no_revert() -> None:
+    """The exception asks for that. The level is lifted again, and nothing is counted."""
+    place = Place(hne(type="Infrastructure"))
+    place.settle()
+    for seconds in (1, 3):
+        place.harm(lambda one: replace(one, labels={**one.labels, labels.PSA_ENFORCE: "baseline"}))
+        place.settle(at(seconds=seconds))
+        place.harm(lambda one: replace(one, labels={k: v for k, v in one.labels.items() if k != labels.PSA_ENFORCE}))
+        made = place.settle(at(seconds=seconds + 1))
+        assert (reasons(made), place.labels[labels.PSA_ENFORCE]) == ({"net": "Active"}, "privileged")
+    assert place.seen.record.reverts == ()
 
 
 def test_what_label_at_birth_wrote_counts_as_written() -> None:
@@ -273,7 +294,8 @@ def test_what_label_at_birth_wrote_counts_as_written() -> None:
     assert place.writes == []
     assert len(place.war(loosened, 60)) == 1
     assert place.contests == 1
-    place = Place(namespace=namespace(labels=DENIED))
+    born = {labels.BORN_WITH: "enforce,enforce-version,audit,audit-version,warn,warn-version"}
+    place = Place(namespace=namespace(labels=DENIED, annotations=born), ledger=snapshot.Ledger())
     place.look()
     assert [sorted(write.labels) for write in place.writes] == [[]]
     assert len(place.war(loosened, 60)) == 1

@@ -1,5 +1,6 @@
 """Whether an exception covers a pod: nine conditions, in order, all of them in one exception."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -269,10 +270,35 @@ def test_an_expired_exception_that_lacks_more_does_not_count(fields: dict[str, A
     assert labels.Verdict.UNCOVERED is judge(pod(**fields), standing(**EXPIRED)).verdict
 
 
-@pytest.mark.parametrize("reason", [r for r in conditions.Ready if r not in {"Active", "Expired"}])
+WITHHELD = [r for r in conditions.Ready if r not in {"Active", "ApprovalUnproven", "Expired"}]
+
+
+@pytest.mark.parametrize("reason", WITHHELD)
 def test_withheld_is_not_expired(reason: conditions.Ready) -> None:
     """An exception that is not in force for any other reason leaves the pod Uncovered, also after its expiry."""
     assert labels.Verdict.UNCOVERED is judge(pod(), standing(reason=reason, expiry=NOW)).verdict
+
+
+@pytest.mark.parametrize("reason", WITHHELD)
+def test_an_exception_that_is_withheld_spares_the_pods_of_one_that_has_expired(reason: conditions.Ready) -> None:
+    """What withholds it may pass, and a deleted pod does not come back. The verdict says which one it is."""
+    found = judge(pod(), standing("over", **EXPIRED), replace(standing("on", reason=reason), spares=True))
+    assert (found.verdict, found.exceptions) == (labels.Verdict.UNCOVERED, ())
+    assert found.why.startswith("exception 'on' does not cover it")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        standing("refused", reason=conditions.Ready.NOT_APPROVED),
+        replace(standing("lacks", images=("other:1",), reason=conditions.Ready.INVALID), spares=True),
+        replace(standing("ended", reason=conditions.Ready.INVALID, expiry=at(minutes=-1)), spares=False),
+    ],
+    ids=["not approved", "does not fit", "over too"],
+)
+def test_no_other_exception_spares(other: validity.Standing) -> None:
+    """One that nobody approved, that lacks something, or that is over."""
+    assert judge(pod(), standing("over", **EXPIRED), other).verdict is labels.Verdict.EXPIRED
 
 
 def test_another_exception_in_force_keeps_a_pod_covered() -> None:

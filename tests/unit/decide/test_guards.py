@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import fingerprint, labels
+from hostnetwork_operator.api import fingerprint, labels, ledger
 from hostnetwork_operator.decide import guards, snapshot
 from tests.unit import builders
 from tests.unit.builders import NOW, at
@@ -18,32 +18,92 @@ BEFORE = {NAME: fingerprint.Shipped("requests before", "words before", "bound be
 
 
 def rule(**fields: Any) -> guards.AdmissionPolicy:
-    given = {"name": NAME, "changed": at(hours=-2), "fails_closed": True, "selects": "requests", "says": "words"}
+    given = {
+        "name": NAME,
+        "uid": "uid-of-policy",
+        "generation": 1,
+        "created": at(hours=-2),
+        "fails_closed": True,
+        "selects": "requests",
+        "says": "words",
+    }
     return guards.AdmissionPolicy(**{**given, **fields})
 
 
 def binding(**fields: Any) -> guards.Binding:
-    given = {"name": "b", "policy": NAME, "changed": at(hours=-1), "denies": True, "bound": "bound"}
+    given = {
+        "name": "b",
+        "uid": "uid-of-b",
+        "generation": 1,
+        "created": at(hours=-1),
+        "policy": NAME,
+        "denies": True,
+        "bound": "bound",
+    }
     return guards.Binding(**{**given, **fields})
 
 
-def judged(*things: guards.AdmissionPolicy | guards.Binding) -> snapshot.Guard:
+def judged(
+    *things: guards.AdmissionPolicy | guards.Binding, known: ledger.GuardRecord | None = None, now: Any = NOW
+) -> snapshot.Guard:
     return guards.judge(
         (t for t in things if isinstance(t, guards.AdmissionPolicy)),
         (t for t in things if isinstance(t, guards.Binding)),
         (THIS, BEFORE),
+        {NAME: known} if known else {},
+        now,
     )[NAME]
 
 
-def test_a_policy_that_fails_closed_and_denies_is_in_place_since_the_younger_of_both() -> None:
-    """A binding changed later counts from then; so does a policy."""
+def test_a_policy_that_was_never_changed_is_in_place_since_the_younger_of_both_was_created() -> None:
+    """The API server sets generation and creationTimestamp; nobody else can."""
     assert at(hours=-1) == judged(rule(), binding()).since
-    assert judged(rule(changed=NOW), binding()).since == NOW
+    assert judged(rule(created=NOW), binding()).since == NOW
+
+
+@pytest.mark.parametrize(("of_policy", "of_binding"), [(2, 1), (1, 2), (3, 7)])
+def test_a_policy_that_was_changed_counts_from_when_it_was_first_seen_so(of_policy: int, of_binding: int) -> None:
+    """Nobody knows when it was changed. What the ledger remembers of the very same generations holds."""
+    things = rule(generation=of_policy), binding(generation=of_binding)
+    first = judged(*things)
+    assert first.since == NOW
+    assert judged(*things, known=guards.record(first), now=at(hours=1)).since == NOW
+    assert judged(*things, now=at(hours=1)).since == at(hours=1)
+
+
+@pytest.mark.parametrize(
+    "things",
+    [
+        (rule(generation=3), binding()),
+        (rule(uid="another", generation=2), binding()),
+        (rule(generation=2), binding(generation=2)),
+        (rule(generation=2), binding(uid="another")),
+    ],
+)
+def test_any_change_of_policy_or_binding_makes_another_identity(things: tuple[Any, ...]) -> None:
+    """Also one that was taken back, and a deleted policy or binding that was created again."""
+    before = judged(rule(generation=2), binding())
+    after = judged(*things, known=guards.record(before), now=at(hours=1))
+    assert after.identity != before.identity
+    assert after.since == at(hours=1)
+
+
+def test_labels_annotations_and_managed_fields_make_nothing_younger() -> None:
+    """They raise no generation, so the identity is the same."""
+    assert judged(rule(), binding()).identity == judged(rule(), binding()).identity != ""
+
+
+def test_what_is_not_in_place_is_not_remembered() -> None:
+    """But since when unknown expressions are there is: a restart gives no second minute."""
+    assert None is guards.record(judged(binding()))
+    unknown = judged(rule(says="x", generation=2), binding())
+    again = judged(rule(says="x", generation=2), binding(), known=guards.record(unknown), now=at(seconds=30))
+    assert again.excused == unknown.excused == at(seconds=60)
 
 
 def test_the_oldest_denying_binding_counts() -> None:
-    """A second binding makes nothing younger, wherever it selects: every binding of a policy is held."""
-    assert at(hours=-1) == judged(rule(), binding(), binding(name="a", changed=NOW)).since
+    """A second binding makes nothing younger, wherever it selects: every binding of a policy is enforced."""
+    assert at(hours=-1) == judged(rule(), binding(), binding(name="a", created=NOW)).since
     assert at(hours=-1) == judged(rule(), binding(), binding(name="a", bound="other")).since
 
 
@@ -56,7 +116,7 @@ def test_what_the_last_release_ships_counts_piece_by_piece() -> None:
 
 def test_a_policy_that_no_release_is_known_to_ship_does_not_count() -> None:
     """Without anything known, nothing is."""
-    assert None is guards.judge([rule()], [binding()], ({},))[NAME].since
+    assert None is guards.judge([rule()], [binding()], ({},), {}, NOW)[NAME].since
 
 
 @pytest.mark.parametrize(
@@ -94,14 +154,14 @@ def test_anything_weaker_is_missing_at_once(things: tuple[Any, ...], why: str) -
 
 def test_other_match_constraints_are_missing_at_once() -> None:
     """Whether they are narrower is not guessed."""
-    guard = judged(rule(selects="x", says="x", changed=NOW), binding())
+    guard = judged(rule(selects="x", says="x", created=NOW), binding())
     assert (guard.since, guard.missing(NOW)) == (None, True)
     assert f"matchConstraints of ValidatingAdmissionPolicy {NAME!r} are not ours; {REPLACE}" == guard.why_not
 
 
 def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
     """Until then they may be half of an upgrade: nothing new rests on them, what stands stays."""
-    guard = judged(rule(says="x", changed=NOW), binding())
+    guard = judged(rule(says="x", created=NOW), binding())
     assert (guard.since, guard.excused) == (None, at(seconds=60))
     assert f"expressions of ValidatingAdmissionPolicy {NAME!r} are not those" in guard.why_not
     assert [guard.missing(now) for now in (NOW, at(seconds=59), at(seconds=60))] == [False, False, True]
@@ -110,13 +170,13 @@ def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
 
 def test_what_is_there_and_young_is_not_missing() -> None:
     """It does not count yet, and takes nothing away."""
-    guard = judged(rule(changed=NOW), binding())
+    guard = judged(rule(created=NOW), binding())
     assert (guard.counts(at(seconds=4)), guard.missing(at(seconds=4))) == (False, False)
 
 
 def test_every_policy_of_ours_has_a_guard() -> None:
     """Also with nothing there at all."""
-    assert set(labels.POLICIES) == set(guards.judge((), (), (THIS,)))
+    assert set(labels.POLICIES) == set(guards.judge((), (), (THIS,), {}, NOW))
 
 
 @pytest.mark.parametrize(("age", "counts"), [(4, False), (5, True), (6, True)])

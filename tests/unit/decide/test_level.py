@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import labels, policy
-from hostnetwork_operator.decide import level, snapshot
+from hostnetwork_operator.api import labels, ledger, policy
+from hostnetwork_operator.decide import level, ownership, snapshot
 from tests.unit.builders import (
     ABSENT,
     ADOPTED,
@@ -19,7 +19,10 @@ from tests.unit.builders import (
     at,
     denied,
     governed,
+    guards,
+    hne,
     namespace,
+    recorded,
     seen,
 )
 
@@ -39,10 +42,22 @@ def decide(
     return level.decide(made, level.settings_for(home, made.policy), frozenset(excepted), NOW)
 
 
+def owned(home: snapshot.Namespace, *theirs: str, **record: Any) -> ownership.Owned:
+    """Whose the labels are where the ledger has all but `theirs` as the operator's."""
+    return ownership.owned(seen(namespace=home, ledger=recorded(home, theirs=theirs, **record)))
+
+
 def changes(
-    home: snapshot.Namespace, enforcement: Enforcement | None, *, relaxed: bool = False, held_by: str = "", **spec: Any
+    home: snapshot.Namespace,
+    enforcement: Enforcement | None,
+    *,
+    relaxed: bool = False,
+    held_by: str = "",
+    theirs: tuple[str, ...] = (),
+    **spec: Any,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    return level.changes(home, settings(home, **spec), level.Decision(enforcement, held_by=held_by), relaxed=relaxed)
+    decision = level.Decision(enforcement, held_by=held_by)
+    return level.changes(home, owned(home, *theirs), settings(home, **spec), decision, relaxed=relaxed)
 
 
 # -- settings -------------------------------------------------------------------------------------------------------
@@ -83,7 +98,7 @@ def test_release_stands_over_every_rule() -> None:
     home = namespace(labels=RELAXED, annotations={labels.LEVEL_BEFORE: "restricted"})
     found = settings(home, mode="Release", rules=({"selector": {}, "mode": "Enforce"},))
     assert (found.exempt, found.mode) == (True, None)
-    wanted, notes = level.changes(home, found, level.Decision(None), relaxed=False)
+    wanted, notes = level.changes(home, owned(home), found, level.Decision(None), relaxed=False)
     assert (wanted[labels.PSA_ENFORCE], wanted[labels.ENFORCEMENT], wanted[labels.GUARD]) == ("restricted", None, None)
     assert notes == {labels.LEVEL_BEFORE: None}
 
@@ -98,7 +113,7 @@ def test_the_preview_namespaces_are_always_exempt(
     home = namespace(name=name, labels=stands)
     found = level.settings_for(home, state)
     assert (found.exempt, found.mode) == (True, None)
-    assert (stands == {}) == (level.changes(home, found, level.Decision(None), relaxed=False) == ({}, {}))
+    assert (stands == {}) == (level.changes(home, owned(home), found, level.Decision(None), relaxed=False) == ({}, {}))
 
 
 @pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
@@ -305,24 +320,24 @@ def test_a_namespace_kept_for_such_workloads_has_no_guard() -> None:
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
 def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str) -> None:
     """Neither the level nor its version is touched, and there is no write war."""
-    home = denied(
-        labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "v1.30"}, others={labels.PSA_ENFORCE: {"argocd"}}
-    )
-    assert changes(home, Enforcement.DENY) == ({}, {})
-    assert level.owner_of_level(home, Level.BASELINE) == "argocd"
+    home = denied(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "v1.30"})
+    assert changes(home, Enforcement.DENY, theirs=(labels.PSA_ENFORCE,)) == ({}, {})
+    assert level.lifting_is_barred(home, owned(home, labels.PSA_ENFORCE))
+    assert not level.lifting_is_barred(home, owned(home))
 
 
 def test_a_looser_level_of_somebody_else_is_tightened() -> None:
     """Tightening needs nobody's leave."""
-    home = denied(labels={labels.PSA_ENFORCE: "privileged"}, others={labels.PSA_ENFORCE: frozenset({"argocd"})})
-    assert changes(home, Enforcement.DENY) == ({labels.PSA_ENFORCE: "baseline"}, {})
-    assert level.owner_of_level(home, Level.BASELINE) == ""
+    home = denied(labels={labels.PSA_ENFORCE: "privileged"})
+    theirs = (labels.PSA_ENFORCE,)
+    assert changes(home, Enforcement.DENY, theirs=theirs) == ({labels.PSA_ENFORCE: "baseline"}, {})
+    assert not level.lifting_is_barred(home, owned(home, *theirs))
 
 
 @pytest.mark.parametrize("label", [labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS])
 def test_a_conflict_on_audit_warn_or_version_is_left_out(label: str) -> None:
     """That field is left to whoever owns it, and the rest is written."""
-    home = namespace(labels={label: "mine"}, others={label: frozenset({"helm"})})
+    home = namespace(labels={label: "mine"})
     wanted, _ = changes(home, Enforcement.DENY)
     assert {key: value for key, value in DENIED.items() if key != label} == wanted
 
@@ -353,8 +368,8 @@ def test_audit_writes_back_the_level_of_before(before: str, restored: dict[str, 
 
 def test_audit_does_not_take_a_level_that_somebody_else_has_set_since() -> None:
     """It is his now."""
-    home = denied(others={labels.PSA_ENFORCE: frozenset({"argocd"})})
-    wanted, _ = changes(home, Enforcement.AUDIT, mode="Audit")
+    home = denied()
+    wanted, _ = changes(home, Enforcement.AUDIT, theirs=(labels.PSA_ENFORCE,), mode="Audit")
     assert wanted == {labels.ENFORCEMENT: "Audit"}
 
 
@@ -377,8 +392,8 @@ def test_an_exempt_namespace_is_cleaned_once() -> None:
 
 def test_an_exempt_namespace_keeps_what_others_have_written() -> None:
     """Labels that somebody else owns are not taken with it."""
-    home = denied(others={labels.PSA_WARN: frozenset({"helm"}), labels.PSA_ENFORCE: frozenset({"helm"})})
-    wanted, _ = changes(home, None, exempt_namespaces=(NAMESPACE,))
+    theirs = (labels.PSA_WARN, labels.PSA_ENFORCE)
+    wanted, _ = changes(denied(), None, theirs=theirs, exempt_namespaces=(NAMESPACE,))
     assert labels.PSA_WARN not in wanted
     assert labels.PSA_ENFORCE not in wanted
 
@@ -386,13 +401,23 @@ def test_an_exempt_namespace_keeps_what_others_have_written() -> None:
 def test_without_a_policy_nothing_is_written_to_a_namespace_nobody_governs() -> None:
     """Neither labels nor notes."""
     home = namespace(labels={labels.PSA_ENFORCE: "baseline"})
-    found = level.changes(home, level.settings_for(home, ABSENT), level.Decision(None), relaxed=False)
+    found = level.changes(home, owned(home), level.settings_for(home, ABSENT), level.Decision(None), relaxed=False)
     assert found == ({}, {})
 
 
-# -- born enforced: label-at-birth has written the labels, and nobody owns them ---------------------------------------
+# -- born enforced: label-at-birth has written the labels, and says which -----------------------------------------
 
-BORN = namespace(labels=DENIED)
+BORN_WITH = "enforce,enforce-version,audit,audit-version,warn,warn-version"
+BORN = namespace(labels=DENIED, annotations={labels.BORN_WITH: BORN_WITH})
+NOT_RECORDED = snapshot.Ledger()
+
+
+def adopted(
+    home: snapshot.Namespace, enforcement: Enforcement | None, *, relaxed: bool = False, **spec: Any
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """The changes of a namespace that the ledger does not have yet."""
+    mine = ownership.owned(seen(namespace=home, ledger=NOT_RECORDED))
+    return level.changes(home, mine, settings(home, **spec), level.Decision(enforcement), relaxed=relaxed)
 
 
 @pytest.mark.parametrize("rollout", ["Gated", "Immediate"])
@@ -403,53 +428,98 @@ def test_a_namespace_that_was_born_enforced_asks_no_gate(rollout: str) -> None:
 
 
 def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
-    """The note is all that is left to write, and it says that there was no label."""
-    assert changes(BORN, Enforcement.DENY) == ({}, ADOPTED)
-    wanted, notes = changes(BORN, Enforcement.DENY, relaxed=True)
-    assert (wanted, notes) == ({labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}, ADOPTED)
+    """All that is left to write is that there was no label."""
+    notes = {**ADOPTED, labels.BORN_WITH: None}
+    assert adopted(BORN, Enforcement.DENY) == ({}, notes)
+    relaxed = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+    assert adopted(BORN, Enforcement.DENY, relaxed=True) == (relaxed, notes)
 
 
 @pytest.mark.parametrize("target", ["restricted", "privileged"])
 def test_a_level_of_birth_follows_the_policy(target: str) -> None:
     """Nobody set it, so it is tightened and loosened to what the policy says, and was none before."""
-    wanted, notes = changes(BORN, Enforcement.DENY, pod_security={"enforce": target})
+    wanted, notes = adopted(BORN, Enforcement.DENY, pod_security={"enforce": target})
     assert wanted == {labels.PSA_ENFORCE: target}
-    assert notes == ADOPTED
+    assert notes == {**ADOPTED, labels.BORN_WITH: None}
 
 
 @pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
-def test_a_level_that_the_creator_set_is_his(given: str) -> None:
+def test_a_level_that_the_creator_set_stays_the_creators(given: str) -> None:
     """It is noted as it was, written back in Audit only if the operator changed it, and a stricter one stays."""
-    home = namespace(labels={**DENIED, labels.PSA_ENFORCE: given}, others={labels.PSA_ENFORCE: frozenset({"helm"})})
-    wanted, notes = changes(home, Enforcement.DENY)
+    born_with = {labels.BORN_WITH: BORN_WITH.removeprefix("enforce,")}
+    home = namespace(labels={**DENIED, labels.PSA_ENFORCE: given}, annotations=born_with)
+    wanted, notes = adopted(home, Enforcement.DENY)
     assert wanted == ({labels.PSA_ENFORCE: "baseline"} if given == "privileged" else {})
-    assert notes == {labels.LEVEL_BEFORE: given}
-    assert changes(home, Enforcement.AUDIT, mode="Audit") == ({labels.ENFORCEMENT: "Audit"}, {})
+    assert notes == {labels.LEVEL_BEFORE: given, labels.BORN_WITH: None}
+    in_audit = ({labels.ENFORCEMENT: "Audit"}, {labels.BORN_WITH: None})
+    assert adopted(home, Enforcement.AUDIT, mode="Audit") == in_audit
 
 
 def test_where_a_rule_says_audit_the_level_of_birth_goes() -> None:
-    """Without a note too: what birth wrote stood for nobody."""
-    wanted, notes = changes(BORN, Enforcement.AUDIT, mode="Audit")
+    """It was written for nobody."""
+    wanted, notes = adopted(BORN, Enforcement.AUDIT, mode="Audit")
     assert wanted == {labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None, labels.PSA_VERSIONS[0]: None}
-    assert notes == {}
+    assert notes == {labels.BORN_WITH: None}
 
 
 def test_where_a_namespace_is_exempt_everything_of_birth_goes() -> None:
     """In one write; a level that the creator set stays."""
     exempt = {"exempt_namespaces": (NAMESPACE,)}
-    assert changes(BORN, None, **exempt) == (dict.fromkeys(DENIED), {})
-    home = namespace(labels={**DENIED, "team": "net"}, others={labels.PSA_ENFORCE: frozenset({"helm"})})
-    wanted, _ = changes(home, None, **exempt)
+    gone = {labels.BORN_WITH: None}
+    assert adopted(BORN, None, **exempt) == (dict.fromkeys(DENIED), gone)
+    born_with = {labels.BORN_WITH: BORN_WITH.removeprefix("enforce,")}
+    home = namespace(labels={**DENIED, "team": "net"}, annotations=born_with)
+    wanted, _ = adopted(home, None, **exempt)
     assert wanted == dict.fromkeys(DENIED.keys() - {labels.PSA_ENFORCE})
 
 
 def test_without_a_policy_what_birth_wrote_stays() -> None:
-    """Nothing is written, not even the note: nobody knows yet what the policy will be."""
+    """Nothing is written: nobody knows yet what the policy will be."""
     found = level.settings_for(BORN, ABSENT)
-    assert level.changes(BORN, found, level.Decision(Enforcement.DENY), relaxed=False) == ({}, {})
+    mine = ownership.owned(seen(namespace=BORN, ledger=NOT_RECORDED))
+    assert level.changes(BORN, mine, found, level.Decision(Enforcement.DENY), relaxed=False) == ({}, {})
 
 
-def test_a_lost_note_of_a_relaxed_namespace_is_no_level_before() -> None:
-    """The privileged that stands there is the operator's own, and mode Audit must not write it back."""
-    _, notes = changes(namespace(labels=RELAXED), Enforcement.DENY)
-    assert notes == ADOPTED
+# -- claims: what is on a namespace that the ledger does not have -----------------------------------------------------
+
+
+@pytest.mark.parametrize("since", [None, at(hours=-1, seconds=-4), at(minutes=-30)], ids=["away", "young", "later"])
+def test_birth_is_believed_only_under_namespace_labels(since: Any) -> None:
+    """A tenant may have written all of that while the policy was away: nobody knows what stood before."""
+    guard = snapshot.Guard(labels.POLICY_NAMESPACE_LABELS, since)
+    made = seen(namespace=BORN, ledger=NOT_RECORDED, guards={**guards(), labels.POLICY_NAMESPACE_LABELS: guard})
+    mine = ownership.owned(made)
+    assert mine == ownership.Owned(ledger.NamespaceRecord(enforced=True), frozenset())
+    decision = level.Decision(Enforcement.AUDIT)
+    wanted, _ = level.changes(BORN, mine, settings(BORN, mode="Audit"), decision, relaxed=False)
+    assert wanted == {labels.ENFORCEMENT: "Audit"}
+
+
+def test_what_nobody_knows_of_before_a_relaxed_namespace_is_put_back_to_its_guard() -> None:
+    """The ledger is lost, and the namespace is older than the policy: what others were held to stays."""
+    home = namespace(labels=RELAXED, annotations={labels.LEVEL_BEFORE: "privileged"}, created=at(days=-2))
+    mine = ownership.owned(seen(namespace=home, ledger=NOT_RECORDED))
+    found = settings(home, mode="Release")
+    wanted, _ = level.changes(home, mine, found, level.Decision(None), relaxed=False)
+    assert wanted[labels.PSA_ENFORCE] == "baseline"
+
+
+def test_a_note_that_a_tenant_wrote_is_put_right() -> None:
+    """The ledger says what stood before; the note is for people to read."""
+    home = denied(annotations={labels.LEVEL_BEFORE: "privileged"})
+    mine = owned(home, namespace=ledger.NamespaceRecord(enforced=True, before="restricted"))
+    decision = level.Decision(Enforcement.DENY)
+    assert level.changes(home, mine, settings(home), decision, relaxed=False)[1] == {labels.LEVEL_BEFORE: "restricted"}
+    back, _ = level.changes(home, mine, settings(home, mode="Release"), level.Decision(None), relaxed=False)
+    assert labels.PSA_ENFORCE not in back  # somebody else's: this ledger does not have baseline as the operator's
+
+
+def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> None:
+    """A tenant tightens what is lifted to the very level that the operator will put back: it is not lifted again."""
+    home = denied(hne(), labels={labels.PSA_ENFORCE: "baseline"})
+    record = recorded(home, namespace=ledger.NamespaceRecord(enforced=True, ours={labels.PSA_ENFORCE: ("baseline",)}))
+    lifted = snapshot.Record(wrote={labels.PSA_ENFORCE: "privileged"})
+    assert labels.PSA_ENFORCE in ownership.owned(seen(namespace=home, ledger=record)).labels
+    mine = ownership.owned(seen(namespace=home, ledger=record, record=lifted))
+    assert labels.PSA_ENFORCE not in mine.labels
+    assert level.lifting_is_barred(home, mine)

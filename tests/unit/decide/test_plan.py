@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import conditions, exception, grant, labels
-from hostnetwork_operator.decide import effects, gate, grants, plan, snapshot
+from hostnetwork_operator.api import conditions, exception, grant, labels, ledger
+from hostnetwork_operator.decide import effects, gate, grants, plan, snapshot, terms
+from tests.property import cluster
 from tests.unit.builders import (
     ABSENT,
     ADOPTED,
@@ -30,6 +31,7 @@ from tests.unit.builders import (
     planned,
     pod,
     reasons,
+    recorded,
     seen,
     statuses,
     verdicts,
@@ -48,7 +50,7 @@ def key(name: str) -> str:
 
 
 def line(subject: exception.HostNetworkException) -> str:
-    return grants.line_of(subject, namespace())
+    return terms.line_of(subject, namespace())
 
 
 def held(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
@@ -104,17 +106,23 @@ def test_one_of_two_that_ends_is_a_revocation() -> None:
 
 
 def test_a_revocation_is_a_write_of_its_own_before_a_grant() -> None:
-    """One write "revoke a, add b" that fails would leave a granted."""
-    revoke, give = writes(planned(seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a")))))
+    """One write "revoke a, add b" that fails would leave a granted. The grant is planned again after it."""
+    both = seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a")))
+    both, first = cluster.answered(both, NOW, ())
+    revoke = only(first)
     assert (Action.REVOKE, {}, {key("a"): None}) == (revoke.action, revoke.labels, revoke.annotations)
+    assert (first.partial, statuses(first)) == (True, {})
+    give = only(planned(cluster.carry_out(both, first)))
     assert (Action.GRANT, {key("b"): line(hne("b"))}) == (give.action, give.annotations)
 
 
 def test_shortening_is_a_revocation() -> None:
     """A line with an earlier end takes away, so it goes first and alone."""
     shorter = hne("a", expiry=at(minutes=1))
-    revoke, give = writes(planned(seen(shorter, hne("b"), namespace=denied(hne("a")))))
-    assert ({key("a"): line(shorter)}, {key("b"): line(hne("b"))}) == (revoke.annotations, give.annotations)
+    both = seen(shorter, hne("b"), namespace=denied(hne("a")))
+    both, first = cluster.answered(both, NOW, ())
+    assert only(first).annotations == {key("a"): line(shorter)}
+    assert only(planned(cluster.carry_out(both, first))).annotations == {key("b"): line(hne("b"))}
 
 
 def test_lengthening_is_a_grant() -> None:
@@ -124,12 +132,144 @@ def test_lengthening_is_a_grant() -> None:
     assert (Action.GRANT, {key("a"): line(longer)}) == (write.action, write.annotations)
 
 
-def test_the_first_write_goes_before_deletes_and_the_second_after() -> None:
-    """Nothing that is given away is in front of what is taken."""
-    made = planned(seen(pod(), hne("a", expiry=NOW), hne("b", images=("other:1",)), namespace=denied(hne("a"))))
-    kinds = [type(e) for e in made.effects if not isinstance(e, effects.EmitEvent)]
-    assert [effects.WriteNamespace, effects.DeletePod, effects.WriteNamespace] == kinds[:3]
-    assert [effects.WriteExceptionStatus] * 2 == kinds[3:]
+def test_what_is_taken_goes_before_deletes_and_what_is_given_is_planned_after() -> None:
+    """Nothing that is given is in front of what is taken."""
+    both = seen(pod(), hne("a", expiry=NOW), hne("b", images=("other:1",)), namespace=denied(hne("a")))
+    both, first = cluster.answered(both, NOW, ())
+    assert [effects.WriteNamespace, effects.DeletePod] == [type(effect) for effect in first.effects]
+    second = [type(effect) for effect in planned(cluster.carry_out(both, first)).effects]
+    assert second == [effects.WriteNamespace, *[effects.WriteExceptionStatus] * 2]
+
+
+# -- which version a write is valid for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "versioned"),
+    [
+        (seen(hne(expiry=NOW), namespace=denied(hne())), False),
+        (seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a"), hne("b"))), False),
+        (seen(hne("a", expiry=at(minutes=1)), namespace=denied(hne("a"))), False),
+        (seen(namespace=denied(annotations={labels.GRANT_PREFIX + "forged": "x"})), False),
+        (seen(namespace=denied(labels={labels.PSA_ENFORCE: "privileged"})), False),
+        (seen(namespace=namespace()), False),
+        (seen(namespace=namespace(), policy=AUDIT), False),
+        (seen(namespace=namespace(labels=DENIED), policy=governed(pod_security={"enforce": "restricted"})), False),
+        (seen(hne()), True),
+        (seen(hne("a"), hne("b"), namespace=denied(hne("a"))), True),
+        (seen(hne(expiry=at(hours=2)), namespace=denied(hne())), True),
+        (seen(policy=AUDIT), True),
+        (seen(policy=EXEMPT), True),
+        (seen(namespace=namespace(labels={**DENIED, labels.PSA_ENFORCE: "restricted"}, annotations=ADOPTED)), True),
+        (seen(namespace=denied(), policy=governed(pod_security={"version": "v1.30"})), True),
+    ],
+    ids=[
+        "expiry", "expiry of one of two", "shortened", "forged", "loosened", "adopted", "audited", "tightened",
+        "relaxed", "granted", "renewed", "enforcement down", "released", "level down", "version down",
+    ],
+)  # fmt: skip
+def test_only_what_gives_needs_the_version_that_was_judged(made: snapshot.NamespaceSnapshot, versioned: bool) -> None:
+    """What takes away, tightens or opens nothing is valid for every version: a tenant who patches delays nothing."""
+    assert versioned is only(planned(made)).versioned
+
+
+def test_after_three_conflicts_the_part_that_tightens_goes_first() -> None:
+    """Enforcement with a grant is one write. A tenant who patches without pause must not keep it away."""
+    home = namespace(labels=HELD)
+    clean = seen(hne(), namespace=home, policy=governed())
+    assert (only(planned(clean)).action, only(planned(clean)).versioned) == (Action.RELAX, True)
+    refused, first = cluster.answered(replace(clean, record=snapshot.Record(conflicts=3)), NOW, ())
+    write = only(first)
+    assert (write.versioned, write.annotations, first.partial) == (False, {}, True)
+    assert (write.labels[labels.ENFORCEMENT], write.labels[labels.PSA_ENFORCE]) == ("Deny", "baseline")
+    rest = only(planned(replace(cluster.carry_out(refused, first), record=snapshot.Record())))
+    assert (rest.action, rest.versioned) == (Action.RELAX, True)
+
+
+def test_exceptions_are_read_again_before_their_grants_are_taken_for_every_version() -> None:
+    """One of them may have been renewed a moment ago. What gives is refused anyway if something has changed."""
+    ended = hne("a", expiry=NOW)
+    assert planned(seen(ended)).reread == ()  # nothing is granted
+    home = denied(hne("a"), hne("b"), annotations={labels.GRANT_PREFIX + "forged": "x"})
+    assert planned(seen(ended, hne("b"), namespace=home)).reread == ("a", "forged")
+    assert planned(seen(hne("a"))).reread == ()
+
+
+# -- what waits for the ledger --------------------------------------------------------------------------------------
+
+
+def unrecorded(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
+    return seen(*things, **{"ledger": snapshot.Ledger(), **fields})
+
+
+def test_nothing_is_granted_before_the_ledger_has_the_approval_and_the_level() -> None:
+    """The first plan asks for the records, and claims nothing; the next one relaxes."""
+    born = {labels.BORN_WITH: "enforce,enforce-version,audit,audit-version,warn,warn-version"}
+    made = unrecorded(pod(), hne(), namespace=namespace(labels=DENIED, annotations=born))
+    first = plan.plan_namespace(made, NOW)
+    assert {type(effect) for effect in first.effects} == {effects.RecordException, effects.RecordNamespace}
+    assert (first.partial, first.relaxed, reasons(first)) == (True, False, {"net": "NotRecorded"})
+    assert only(planned(made)).action == Action.RELAX
+
+
+def test_a_pod_that_will_be_covered_is_not_flagged_while_its_exception_is_recorded() -> None:
+    """A pod that no exception fits is."""
+    stranger = pod("stranger", images=frozenset({"another:1"}))
+    first = plan.plan_namespace(unrecorded(pod(), stranger, hne()), NOW)
+    assert flags(first) == {"stranger": "Uncovered"}
+
+
+def test_a_grant_that_is_set_stays_while_its_approval_is_recorded_again() -> None:
+    """After a loss of the ledger, and when an approver extends it: nothing is taken and given again."""
+    made = unrecorded(pod(), hne(), namespace=denied(hne()), policy=governed())
+    assert writes(plan.plan_namespace(made, NOW)) == []
+    later = hne(expiry=at(hours=2), metadata={"generation": 2})
+    extended = seen(pod(), later, namespace=denied(hne()), ledger=recorded(denied(hne()), hne()))
+    first = plan.plan_namespace(extended, NOW)
+    assert (writes(first), first.relaxed) == ([], True)
+    assert only(planned(extended)).annotations == {key("net"): line(later)}
+
+
+def test_a_revocation_does_not_wait_for_the_ledger() -> None:
+    """An expiry that is moved to now is a change of the spec, and takes the grant in the first plan."""
+    revoked = hne(expiry=NOW, metadata={"generation": 2})
+    made = seen(pod(), revoked, namespace=denied(hne()), ledger=recorded(denied(hne()), hne()))
+    first = plan.plan_namespace(made, NOW)
+    assert (only(first).action, len(deletes(first))) == (Action.RESTORE, 1)
+
+
+def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
+    """If nothing can be recorded it goes on all the same, and nothing is relaxed."""
+    first = plan.plan_namespace(unrecorded(namespace=namespace(labels={labels.PSA_ENFORCE: "privileged"})), NOW)
+    (effect,) = first.effects
+    assert isinstance(effect, effects.RecordNamespace)
+    assert effect.record == ledger.NamespaceRecord(
+        enforced=True,
+        before="privileged",
+        ours={label: (value,) for label, value in DENIED.items() if label.startswith(labels.PSA_PREFIX)},
+    )
+    trouble = snapshot.Ledger(trouble="forbidden")
+    made = plan.plan_namespace(unrecorded(hne(), namespace=namespace(), ledger=trouble), NOW)
+    assert (only(made).action, only(made).versioned, made.relaxed) == (Action.ENFORCE, False, False)
+    assert reasons(made) == {"net": "NotRecorded"}
+
+
+def test_where_nothing_can_be_recorded_a_namespace_is_not_enforced_for_an_exception_that_is_not_granted() -> None:
+    """The gate counts no exception then: what it covers would be refused."""
+    trouble = replace(recorded(denied(), hne()), namespace=None, trouble="forbidden")
+    made = seen(hne(), namespace=namespace(), policy=governed(rollout="Gated"), ledger=trouble)
+    assert gate.excepted(made, NOW) == ()
+
+
+def test_what_is_released_is_forgotten_once_it_is_written() -> None:
+    """The level of before is needed until it is written back."""
+    home = denied(annotations={labels.LEVEL_BEFORE: "privileged"})
+    made, first = cluster.answered(seen(namespace=home, policy=EXEMPT), NOW, ())
+    assert only(first).labels[labels.PSA_ENFORCE] == "privileged"
+    after = cluster.carry_out(made, first)
+    assert after.ledger.namespace is not None
+    last = plan.plan_namespace(after, NOW)
+    assert [effects.RecordNamespace(after.namespace, None)] == list(last.effects)
 
 
 @pytest.mark.parametrize("text", ["nonsense", "|" * 9, ""])
@@ -206,10 +346,11 @@ def test_a_namespace_that_was_born_enforced_is_taken_up(policy: Any, action: str
 
 
 def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
-    """Nobody owns the level that birth wrote, so it is lifted."""
-    write = only(planned(seen(hne(), namespace=namespace(labels=DENIED))))
+    """Nobody set the level that birth wrote, so it is lifted."""
+    born = {labels.BORN_WITH: "enforce,enforce-version"}
+    write = only(planned(unrecorded(hne(), namespace=namespace(labels=DENIED, annotations=born))))
     assert (write.action, write.labels) == (Action.RELAX, {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"})
-    assert write.annotations == {key("net"): line(hne()), **ADOPTED}
+    assert write.annotations == {key("net"): line(hne()), **ADOPTED, labels.BORN_WITH: None}
 
 
 def test_a_gate_that_has_to_be_asked_comes_first() -> None:
@@ -258,13 +399,9 @@ def test_a_namespace_on_its_way_out_is_not_looked_at() -> None:
 def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
     """Each of the four policies is needed to lift a level, whatever the type."""
     for kind in ("Diagnostic", "Application", "Infrastructure"):
-        made = planned(seen(pod(), hne(type=kind, images=(IMAGE,), status=approved()), guards=guards(missing=[name])))
+        made = planned(seen(pod(), hne(type=kind, images=(IMAGE,)), guards=guards(missing=[name])))
         assert ({"net": "GuardMissing"}, set(), False) == (reasons(made), granted(made), made.relaxed)
         assert f"ValidatingAdmissionPolicy {name!r} is missing" == made.standings[0].why
-
-
-def approved() -> exception.ExceptionStatus:
-    return exception.ExceptionStatus(observed_generation=1, namespace_uid=UID)
 
 
 @pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
@@ -276,7 +413,7 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
     name: str, kind: str, reason: str, level: str | None
 ) -> None:
     """Taking a standing grant of Infrastructure would stop the network at the next restart."""
-    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    subject = hne(type=kind, images=(IMAGE,))
     made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(missing=[name])))
     assert {"net": reason} == reasons(made)
     assert [level] * (level is not None) == [write.labels.get(labels.PSA_ENFORCE) for write in writes(made)]
@@ -287,7 +424,7 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind: str) -> None:
     """Without operator-limits or preview-dry-run an exception is in force, and one that is granted stays."""
-    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    subject = hne(type=kind, images=(IMAGE,))
     for home in (denied(), denied(subject)):
         made = planned(seen(pod(), subject, namespace=home, guards=guards(missing=[name])))
         assert ({"net": "Active"}, {"net"}, True) == (reasons(made), granted(made), made.relaxed)
@@ -296,11 +433,11 @@ def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind
 def test_a_guard_counts_after_five_seconds() -> None:
     """Until then the exception waits, and the plan says until when."""
     young = guards(since=at(seconds=-3))
-    made = planned(seen(hne(status=approved()), guards=young))
+    made = planned(seen(hne(), guards=young))
     assert reasons(made) == {"net": "GuardMissing"}
     assert "is not in force yet" in made.standings[0].why
     assert at(seconds=2) == made.next_check
-    assert reasons(planned(seen(hne(status=approved()), guards=young), at(seconds=2))) == {"net": "Active"}
+    assert reasons(planned(seen(hne(), guards=young), at(seconds=2))) == {"net": "Active"}
 
 
 @pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
@@ -308,7 +445,7 @@ def test_a_guard_counts_after_five_seconds() -> None:
 def test_in_an_upgrade_what_stands_stays_and_nothing_new_is_granted(name: str, kind: str) -> None:
     """For as long as the guard is excused, and the plan says until when."""
     subject, changing = (
-        hne(type=kind, images=(IMAGE,), status=approved()),
+        hne(type=kind, images=(IMAGE,)),
         guards(missing=[name], excused=at(seconds=40)),
     )
     made = planned(seen(pod(), subject, namespace=denied(subject), guards=changing))
@@ -323,7 +460,7 @@ def test_in_an_upgrade_what_stands_stays_and_nothing_new_is_granted(name: str, k
 )
 def test_when_the_upgrade_takes_too_long_diagnostics_end(kind: str, reason: str) -> None:
     """What is not known by then is missing."""
-    subject = hne(type=kind, images=(IMAGE,), status=approved())
+    subject = hne(type=kind, images=(IMAGE,))
     home = seen(
         pod(), subject, namespace=denied(subject), guards=guards(missing=[labels.POLICY_HOST_NAMESPACES], excused=NOW)
     )
@@ -332,7 +469,7 @@ def test_when_the_upgrade_takes_too_long_diagnostics_end(kind: str, reason: str)
 
 def test_a_guard_that_is_young_takes_nothing_away() -> None:
     """A policy of this release in place of that of the last is as young as a new one; what stands stays."""
-    subject = hne(status=approved())
+    subject = hne()
     made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(since=at(seconds=-1))))
     assert (reasons(made), writes(made)) == ({"net": "Active"}, [])
 
@@ -340,7 +477,7 @@ def test_a_guard_that_is_young_takes_nothing_away() -> None:
 def test_an_exception_written_while_a_policy_is_not_known_is_not_approved() -> None:
     """It may have been anything that let it through."""
     changing = guards(missing=[labels.POLICY_EXCEPTION_WRITERS], excused=at(seconds=40))
-    assert reasons(planned(seen(hne(), guards=changing))) == {"net": "NotApproved"}
+    assert reasons(planned(unrecorded(hne(), guards=changing))) == {"net": "NotApproved"}
 
 
 @pytest.mark.parametrize("level", ["restricted", "baseline", "privileged"])
@@ -354,21 +491,21 @@ def test_the_guard_is_the_target_whatever_level_a_grant_asks_for(target: str, le
 
 
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
-def test_where_somebody_else_owns_the_level_nothing_is_relaxed(present: str) -> None:
-    """The exception names the manager and the way out."""
-    home = denied(labels={labels.PSA_ENFORCE: present}, others={labels.PSA_ENFORCE: frozenset({"argocd", "helm"})})
-    made = planned(seen(pod(), hne(), namespace=home))
+def test_where_somebody_else_set_the_level_nothing_is_relaxed(present: str) -> None:
+    """The exception names the label and the way out."""
+    home = denied(labels={labels.PSA_ENFORCE: present})
+    made = planned(seen(pod(), hne(), namespace=home, ledger=recorded(home, hne(), theirs=(labels.PSA_ENFORCE,))))
     assert (reasons(made), writes(made), made.relaxed) == ({"net": "LevelOwnedByOther"}, [], False)
     assert made.standings[0].why == (
-        "label pod-security.kubernetes.io/enforce is owned by argocd, helm; take it out of what argocd, helm writes and"
-        " remove it (kubectl label namespace payments pod-security.kubernetes.io/enforce-), the operator writes it"
-        " again"
+        f"label pod-security.kubernetes.io/enforce={present} was not set by the operator, so its level is not lifted;"
+        " find who writes it (kubectl get namespace payments -o yaml --show-managed-fields), stop that, and remove the"
+        " label (kubectl label namespace payments pod-security.kubernetes.io/enforce-): the operator writes it again"
     )
 
 
-def test_an_owner_of_other_labels_withholds_nothing() -> None:
+def test_who_set_other_labels_withholds_nothing() -> None:
     """A conflict about audit and warn enforces nothing."""
-    made = planned(seen(hne(), namespace=denied(others={labels.PSA_WARN: frozenset({"helm"})})))
+    made = planned(seen(hne(), ledger=recorded(denied(), hne(), theirs=(labels.PSA_WARN,))))
     assert reasons(made) == {"net": "Active"}
 
 
@@ -534,7 +671,7 @@ SPARED: dict[str, snapshot.NamespaceSnapshot] = {
     "one of two is an application": seen(pod(), hne("a", expiry=NOW), hne("b", type="Application", expiry=NOW)),
     "another in force": seen(pod(), hne("a", expiry=NOW), hne("b")),
     "deleting already": seen(pod(deleting=True), hne(expiry=NOW)),
-    "not approved": seen(pod(), hne(expiry=NOW), guards=guards(missing=[labels.POLICY_EXCEPTION_WRITERS])),
+    "not approved": unrecorded(pod(), hne(expiry=NOW), guards=guards(missing=[labels.POLICY_EXCEPTION_WRITERS])),
     "a second to go": seen(pod(), hne(expiry=at(seconds=1))),
     "exception deleted": seen(pod(), hne(expiry=NOW, metadata={"deletion_timestamp": NOW})),
     "unreadable": seen(snapshot.UnreadablePod(NAMESPACE, "capture", "u", "KeyError"), hne(expiry=NOW)),

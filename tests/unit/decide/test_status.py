@@ -37,10 +37,11 @@ def shown(made: exception.ExceptionStatus, kind: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("reason", list(Ready))
-def test_only_active_is_ready(reason: Ready) -> None:
+def test_only_what_is_in_force_is_ready(reason: Ready) -> None:
     """Every other reason is status False, with the sentence."""
     made = status_for(reason=reason)
-    assert ("True" if reason is Ready.ACTIVE else "False", reason.value) == shown(made, "Ready")
+    ready = reason in {Ready.ACTIVE, Ready.APPROVAL_UNPROVEN}
+    assert ("True" if ready else "False", reason.value) == shown(made, "Ready")
     assert next(c.message for c in made.conditions if c.type == "Ready") == "so it is"
 
 

@@ -14,8 +14,13 @@ from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, names
 
 def stored(**fields: Any) -> snapshot.PolicyObject:
     given = {
-        "uid": "u", "resource_version": "1", "generation": 3, "status": policy.PolicyStatus(), "spec": governed().spec,
-    }  # fmt: skip
+        "uid": "u",
+        "created": at(days=-1),
+        "resource_version": "1",
+        "generation": 3,
+        "status": policy.PolicyStatus(),
+        "spec": governed().spec,
+    }
     return snapshot.PolicyObject(**{**given, **fields})
 
 
@@ -70,7 +75,7 @@ def test_an_event_tells_of_a_change_only() -> None:
     assert (event.type, event.reason) == ("Normal", "PolicyAccepted")
     told = stored(status=summary.policy_status(stored(), [], NOW))
     assert None is summary.policy_event(told)
-    broken = summary.policy_event(snapshot.PolicyObject("u", "2", 4, told.status, None, "no"))
+    broken = summary.policy_event(replace(told, resource_version="2", generation=4, spec=None, mistake="no"))
     assert broken is not None
     assert (broken.type, broken.reason) == ("Warning", "PolicyBroken")
 

@@ -1,43 +1,26 @@
 """How an exception stands by itself: valid, approved, not yet over."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import conditions, exception, labels, policy
-from hostnetwork_operator.decide import snapshot, validity
-from tests.unit.builders import IMAGE, NOW, PINNED, UID, at, hne, namespace
+from hostnetwork_operator.api import conditions, exception, policy
+from hostnetwork_operator.decide import approval, validity
+from tests.unit.builders import IMAGE, NOW, PINNED, at, denied, hne, seen
 
 Ready = conditions.Ready
-WRITERS = labels.POLICY_EXCEPTION_WRITERS
+APPROVED = approval.Ruling(approval.Standing.APPROVED)
 
 
 def stand(
     subject: exception.HostNetworkException,
     *,
-    home: snapshot.Namespace | None = None,
     rules: policy.Exceptions | None = policy.Exceptions(),  # noqa: B008 - frozen
-    writers: snapshot.Guard | None = None,
+    ruling: approval.Ruling = APPROVED,
     now: Any = NOW,
 ) -> validity.Standing:
-    return validity.stand(subject, home or namespace(), rules, writers or snapshot.Guard(WRITERS, at(days=-1)), now)
-
-
-def judged(uid: str | None = UID, *, generation: int = 1, reason: Ready = Ready.ACTIVE) -> exception.ExceptionStatus:
-    ready = conditions.Condition(
-        type="Ready",
-        status="True" if reason is Ready.ACTIVE else "False",
-        last_transition_time=NOW,
-        reason=reason,
-        message="m",
-    )
-    return exception.ExceptionStatus(observed_generation=generation, namespace_uid=uid, conditions=(ready,))
-
-
-def respecified(generation: int, written: Any) -> dict[str, Any]:
-    """Metadata of an exception whose spec was last written then."""
-    entry = {"manager": "kubectl", "time": written, "fieldsV1": {"f:spec": {}}}
-    return {"generation": generation, "managed_fields": (entry,)}
+    return validity.stand(subject, rules, ruling, now)
 
 
 def test_an_exception_in_order_is_active() -> None:
@@ -122,75 +105,58 @@ def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] |
 # -- approval ------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_under_the_policy_is_approved_at_first_sight() -> None:
-    """exception-writers let it through, so somebody with `approve` wrote it."""
-    assert stand(hne(status=exception.ExceptionStatus())).in_force
-
-
-@pytest.mark.parametrize(
-    ("since", "reason"),
-    [
-        (None, Ready.NOT_APPROVED),
-        (at(hours=-1), Ready.NOT_APPROVED),
-        (at(hours=-1, seconds=-4), Ready.NOT_APPROVED),
-        (at(hours=-1, seconds=-5), Ready.ACTIVE),
-        (at(minutes=-30), Ready.NOT_APPROVED),
-    ],
-)
-def test_what_was_written_before_the_policy_counted_is_not_approved(since: Any, reason: Ready) -> None:
-    """A policy counts five seconds after it is there; who wrote before that was asked for nothing."""
-    found = stand(hne(), writers=snapshot.Guard(WRITERS, since))
-    assert reason is found.reason
-    if reason is Ready.NOT_APPROVED:
-        assert "was not in place; somebody with the verb approve must change its spec" in found.why
-
-
-def test_an_approved_exception_stays_approved_while_the_policy_is_away() -> None:
-    """Its spec has not changed since it was judged."""
-    assert stand(hne(status=judged()), writers=snapshot.Guard(WRITERS, None)).in_force
-
-
-def test_a_spec_that_changed_while_the_policy_was_away_is_not_approved() -> None:
-    """Generation 2 was written after the policy went and before it came back."""
-    changed = hne(metadata=respecified(2, at(minutes=-10)), status=judged())
-    assert Ready.NOT_APPROVED is stand(changed, writers=snapshot.Guard(WRITERS, at(minutes=-5))).reason
-    assert Ready.NOT_APPROVED is stand(changed, writers=snapshot.Guard(WRITERS, None)).reason
-
-
-def test_a_spec_that_changed_under_the_policy_is_approved() -> None:
-    """Generation 2 was let through by exception-writers."""
-    assert stand(hne(metadata=respecified(2, at(minutes=-10)), status=judged())).in_force
-
-
-def test_the_way_out_is_a_change_of_the_spec_under_the_policy() -> None:
-    """A refused exception stays refused until its spec changes, whatever else happens."""
-    refused = judged(None, reason=Ready.NOT_APPROVED)
-    late = snapshot.Guard(WRITERS, at(minutes=-30))
-    assert Ready.NOT_APPROVED is stand(hne(status=refused), writers=late).reason
-    assert Ready.NOT_APPROVED is stand(hne(status=refused)).reason
-    assert stand(hne(status=refused, metadata=respecified(2, at(minutes=-5))), writers=late).in_force
-
-
-def test_an_exception_of_an_earlier_namespace_is_not_approved() -> None:
-    """A tenant who makes his namespace anew gets nothing of what was approved for the old one."""
-    found = stand(hne(status=judged("uid-of-the-old-one")))
-    assert Ready.NOT_APPROVED is found.reason
-    assert "it was approved in an earlier namespace 'payments'; somebody with the verb approve" in found.why
-
-
-def test_a_change_of_the_spec_approves_it_in_the_new_namespace() -> None:
-    """Once, and then the new uid is in its status."""
-    home = namespace(created=at(minutes=-30))
-    again = hne(status=judged("uid-of-the-old-one"), metadata=respecified(2, at(minutes=-5)))
-    assert stand(again, home=home).in_force
-
-
-def test_a_spec_older_than_its_namespace_is_not_approved() -> None:
-    """Whoever put it there (a restore of etcd) did not ask exception-writers."""
-    assert Ready.NOT_APPROVED is stand(hne(), home=namespace(created=at(minutes=-30))).reason
-
-
 def test_an_exception_that_nobody_approved_does_not_expire() -> None:
-    """NotApproved stands before Expired: its pods are not deleted for its end."""
-    found = stand(hne(expiry=NOW), writers=snapshot.Guard(WRITERS, None))
-    assert (found.reason, found.expired) == (Ready.NOT_APPROVED, False)
+    """NotApproved comes before Expired: its pods are not deleted for its end, and it spares none."""
+    found = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.Standing.REFUSED, "why"))
+    assert (found.reason, found.expired, found.why, found.spares) == (Ready.NOT_APPROVED, False, "why", False)
+
+
+def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the_same() -> None:
+    """What is approved by what is seen ends without the ledger."""
+    waits = approval.Ruling(approval.Standing.WAITING)
+    found = stand(hne(), ruling=waits)
+    assert (found.reason, found.in_force, found.waiting, found.spares) == (Ready.NOT_RECORDED, False, True, True)
+    assert stand(hne(expiry=NOW), ruling=waits).expired
+
+
+def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() -> None:
+    """Taking an agent's grant would stop network and ingress."""
+    found = stand(hne(type="Infrastructure"), ruling=approval.Ruling(approval.Standing.UNPROVEN, "the ledger was lost"))
+    assert (found.reason, found.in_force) == (Ready.APPROVAL_UNPROVEN, True)
+    assert found.why == "still in force without expiry: the ledger was lost"
+
+
+def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares() -> None:
+    """Cannot tell is never a delete."""
+    unknown = approval.Ruling(approval.Standing.UNKNOWN, "forbidden")
+    for subject in (hne(), hne(expiry=at(seconds=-1))):
+        found = stand(subject, ruling=unknown)
+        assert (found.reason, found.in_force, found.expired) == (Ready.NOT_RECORDED, False, False)
+    assert stand(hne(), ruling=unknown).spares
+
+
+@pytest.mark.parametrize("rules", [policy.Exceptions.model_validate({"imageDigests": "Require"})])
+@pytest.mark.parametrize("metadata", [{}, {"deletion_timestamp": NOW}])
+def test_what_withholds_an_approved_exception_spares_its_pods(
+    rules: policy.Exceptions, metadata: dict[str, Any]
+) -> None:
+    """Invalid for the policy, or being deleted: until its expiry no pod that fits it is deleted."""
+    assert stand(hne(metadata=metadata), rules=rules).spares
+    assert not stand(hne(metadata=metadata, expiry=NOW), rules=rules).spares
+
+
+def trouble(*things: Any, **fields: Any) -> validity.Standing:
+    """The first exception's standing where records cannot be written."""
+    made = seen(*things, **fields)
+    made = replace(made, ledger=replace(made.ledger, trouble="forbidden", exceptions={}))
+    return validity.standings(made, approval.rulings(made, NOW), NOW)[0]
+
+
+def test_where_records_cannot_be_written_only_grants_that_must_stay_do() -> None:
+    """A Diagnostic that waits for its record is withheld, and so is whatever has no grant yet."""
+    agent = hne(type="Infrastructure")
+    assert trouble(hne(), namespace=denied(hne())).reason is Ready.NOT_RECORDED
+    assert trouble(agent).reason is Ready.NOT_RECORDED
+    found = trouble(agent, namespace=denied(agent))
+    assert (found.reason, found.in_force, found.waiting) == (Ready.APPROVAL_UNPROVEN, True, False)
+    assert "cannot be recorded: forbidden" in found.why

@@ -1,7 +1,6 @@
 """API objects to what decisions read; what is not understood is Unreadable, and nothing else breaks."""
 
 import copy
-import datetime
 from typing import Any
 
 import pytest
@@ -223,54 +222,25 @@ def managed(manager: str | None, *fields: str) -> dict[str, Any]:
     return {**entry, "manager": manager} if manager is not None else entry
 
 
-def test_a_namespace_is_read_with_who_else_owns_its_levels() -> None:
-    """Every manager but the operator, each label of Pod Security alone."""
-    entries = [
-        managed("argocd", labels.PSA_ENFORCE, "team"),
-        managed(labels.MANAGER, labels.PSA_WARN, labels.PSA_ENFORCE),
-        managed("helm", labels.PSA_ENFORCE, labels.PSA_AUDIT),
-        managed(None, labels.PSA_WARN),
-        {"manager": "x", "fieldsV1": None},
-        {"manager": "y", "fieldsV1": {"f:metadata": None}},
-    ]
+def test_a_namespace_is_read() -> None:
+    """Whatever its managedFields say: a tenant resets them, or writes under any name."""
     found = parse.namespace(
         {
             "metadata": {
                 **META,
                 "labels": {"team": "net"},
-                "managedFields": entries,
+                "managedFields": [{"manager": "argocd", "time": "0000-01-01T00:00:00Z", "fieldsV1": 7}, {}],
                 "deletionTimestamp": "2026-11-22T12:00:00Z",
             }
         }
     )
-    assert {
-        labels.PSA_ENFORCE: {"argocd", "helm"},
-        labels.PSA_AUDIT: {"helm"},
-        labels.PSA_WARN: {"somebody"},
-    } == found.others
     assert (found.labels, found.annotations, found.terminating, found.created) == ({"team": "net"}, {}, True, NOW)
-
-
-def test_who_wrote_before_ownership_was_kept_owns_nothing_of_ours() -> None:
-    """before-first-apply takes over what the operator or birth wrote into a namespace made by server-side apply."""
-    lump = managed("before-first-apply", labels.ENFORCEMENT, labels.PSA_ENFORCE)
-    theirs = managed("before-first-apply", labels.PSA_WARN)
-    assert parse.namespace({"metadata": {**META, "managedFields": [lump]}}).others == {}
-    assert parse.namespace({"metadata": {**META, "managedFields": [theirs]}}).others == {
-        labels.PSA_WARN: {"before-first-apply"}
-    }
 
 
 def test_a_bare_namespace_is_read() -> None:
     """Nothing of it is required but what every object has."""
     found = parse.namespace({"metadata": META})
-    assert (
-        found.labels,
-        found.annotations,
-        found.others,
-        found.enforcement,
-        found.terminating,
-    ) == ({}, {}, {}, None, False)
+    assert (found.labels, found.annotations, found.enforcement, found.terminating) == ({}, {}, None, False)
 
 
 @pytest.mark.parametrize(("value", "known"), [("Deny", True), ("deny", False), ("", False), ("Off", False)])
@@ -326,10 +296,19 @@ def test_an_exception_is_read() -> None:
 )
 def test_an_exception_of_another_release_is_unreadable(spec: Any) -> None:
     """It is named with the field that does not fit, and grants nothing."""
-    found = parse.host_network_exception({"metadata": META, "spec": spec})
+    found = parse.host_network_exception({"metadata": {**META, "generation": 4}, "spec": spec})
     assert isinstance(found, snapshot.UnreadableException)
     assert (found.namespace, found.name, found.uid) == ("payments", "capture", "u")
     assert found.why.startswith("spec")
+    assert found.generation == 4
+
+
+@pytest.mark.parametrize("status", [7, {"conditions": [{"type": "Ready"}]}, {"coveredPods": -1}, None], ids=str)
+def test_a_status_that_does_not_fit_makes_no_exception_unreadable(status: Any) -> None:
+    """A tenant writes any status while exception-writers is away; nothing is decided by it."""
+    found = parse.host_network_exception({"metadata": META, "spec": SPEC, "status": status})
+    assert isinstance(found, exception.HostNetworkException)
+    assert found.status == exception.ExceptionStatus()
 
 
 def test_a_policy_is_read() -> None:
@@ -361,8 +340,9 @@ def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
 )
 def test_an_admission_policy_fails_closed_unless_it_says_ignore(spec: Any, closed: bool) -> None:
     """Fail is the default of Kubernetes."""
-    found = parse.admission_policy({"metadata": META, "spec": spec})
-    assert ("capture", NOW, closed, False) == (found.name, found.changed, found.fails_closed, found.deleting)
+    found = parse.admission_policy({"metadata": {**META, "generation": 3}, "spec": spec})
+    assert (found.name, found.uid, found.generation, found.created) == ("capture", "u", 3, NOW)
+    assert (found.fails_closed, found.deleting) == (closed, False)
 
 
 @pytest.mark.parametrize(
@@ -371,25 +351,17 @@ def test_an_admission_policy_fails_closed_unless_it_says_ignore(spec: Any, close
 def test_a_binding_denies_where_deny_is_among_its_actions(actions: Any, denies: bool) -> None:
     """Warn and Audit refuse nothing."""
     given = {
-        "metadata": {**META, "deletionTimestamp": "2026-11-22T12:00:00Z"},
+        "metadata": {**META, "generation": 3, "deletionTimestamp": "2026-11-22T12:00:00Z"},
         "spec": {"policyName": "p", "validationActions": actions},
     }
-    digest = fingerprint.bound(given["spec"])
-    assert guards.Binding("capture", "p", NOW, denies, digest, deleting=True) == parse.admission_binding(given)
-
-
-@pytest.mark.parametrize("parsed", [parse.admission_policy, parse.admission_binding])
-def test_a_policy_or_binding_is_as_young_as_the_last_change_of_its_spec(parsed: Any) -> None:
-    """By managedFields; a status or metadata that somebody wrote makes it no younger, nor do fields without a time."""
-    fields = [
-        {"time": "2026-11-22T12:00:07Z", "fieldsV1": {"f:spec": {"f:validations": {}}}},
-        {"time": "2026-11-22T12:00:05Z", "fieldsV1": {"f:spec": {}, "f:metadata": {}}},
-        {"time": "2026-11-22T12:00:09Z", "subresource": "status", "fieldsV1": {"f:status": {}}},
-        {"time": "2026-11-22T12:00:10Z", "fieldsV1": {"f:metadata": {}}},
-        {"fieldsV1": {"f:spec": {}}},
-        {},
-    ]
-    assert parsed({"metadata": META, "spec": {}}).changed == NOW
-    assert parsed({"metadata": {**META, "managedFields": fields}, "spec": {}}).changed == NOW + datetime.timedelta(
-        seconds=7
+    expected = guards.Binding(
+        name="capture",
+        uid="u",
+        generation=3,
+        created=NOW,
+        policy="p",
+        denies=denies,
+        bound=fingerprint.bound(given["spec"]),
+        deleting=True,
     )
+    assert expected == parse.admission_binding(given)

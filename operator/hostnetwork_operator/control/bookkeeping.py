@@ -1,0 +1,255 @@
+"""Keeps the ledger: gathers records from plans, confirms what they rest on, stores them, and has what waits planned.
+
+It runs beside the work on namespaces, so that no level and no delete waits for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from hostnetwork_operator import logs
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act import ledger as storage
+from hostnetwork_operator.api import exception, labels, ledger
+from hostnetwork_operator.decide import effects
+from hostnetwork_operator.observe import ledger as copies
+from hostnetwork_operator.observe import live, store
+
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+# Removing what nobody asks for any more can wait for the next record that is written.
+_PRUNE_SECONDS: Final = 30.0
+# Records that come together are stored together.
+_GATHER_SECONDS: Final = 0.01
+
+
+class Bookkeeper:
+    """The ledger of one cluster. `wake` has a namespace planned again, `wake_all` all of them; `changed` is called
+    where status and metrics show something else now.
+    """
+
+    def __init__(
+        self,
+        api: gateway.Gateway,
+        kept: store.Store,
+        clock: live.Clock,
+        wake: Callable[[str], None],
+        wake_all: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.copy = copies.Ledger()
+        self._api = api
+        self._store = kept
+        self._clock = clock
+        self._wake = wake
+        self._wake_all = wake_all
+        self._told = changed
+        self._pending: dict[str, tuple[effects.RecordException | effects.RecordNamespace, str]] = {}
+        self._gone: set[str] = set()
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._writing = asyncio.Lock()
+
+    # -- what is asked of it --------------------------------------------------------------------------------------
+
+    def submit(self, effect: effects.RecordException | effects.RecordNamespace, namespace: str) -> None:
+        """Have a record stored as soon as possible; the newest one of each object counts."""
+        self._pending[_key(effect)] = (effect, namespace)
+        self._changed.set()
+        if not self.copy.trouble:
+            self._idle.clear()
+
+    def forget(self, kind: store.Kind, uid: str) -> None:
+        """Have the record of a removed object removed."""
+        prefix = {store.Kind.EXCEPTION: ledger.EXCEPTION, store.Kind.NAMESPACE: ledger.NAMESPACE}.get(kind)
+        if prefix is not None and self.copy.get(prefix + uid) is not None:
+            self._gone.add(prefix + uid)
+
+    def prune(self, kind: store.Kind, uids: Iterable[str]) -> None:
+        """Have every record of a kind removed whose object a complete list does not have."""
+        prefix = {store.Kind.EXCEPTION: ledger.EXCEPTION, store.Kind.NAMESPACE: ledger.NAMESPACE}[kind]
+        present = {prefix + uid for uid in uids}
+        self._gone |= {key for key in self.copy if key.startswith(prefix)} - present
+
+    @property
+    def idle(self) -> bool:
+        """Whether no record waits that could be stored now."""
+        return self._idle.is_set()
+
+    async def until_idle(self) -> None:
+        """Wait until nothing is submitted that can be stored now."""
+        await self._idle.wait()
+
+    async def load(self) -> bool:
+        """Read the ledger; whether that succeeded. Where it may not be read, that is known, and all goes on without."""
+        known = self._store.policy_object()
+        try:
+            bodies = await self._stored()
+        except gateway.ApiError as error:
+            self.copy.trouble = f"the ledger cannot be read: {error.message or error.reason}"
+            logs.log(_log, logging.ERROR, "ledger-unreadable", error=str(error))
+            return error.status in {403, 404}
+        self.copy.load(bodies, known.status.ledger if known is not None else None)
+        self._store.guards_recorded(self.copy.guards())
+        counts = self.copy.summary().counts
+        level = logging.INFO if self.copy.state is not ledger.State.LOST else logging.ERROR
+        logs.log(
+            _log,
+            level,
+            "ledger",
+            state=self.copy.state.value,
+            exceptions=counts.exceptions,
+            namespaces=counts.namespaces,
+            damaged=sorted(self.copy.damaged),
+        )
+        return True
+
+    def settle(self) -> None:
+        """Everything has been planned once: what was not recorded by now is not approved by what was there before."""
+        if self.copy.state in {ledger.State.SEEDING, ledger.State.LOST}:
+            self.copy.settle()
+            self._changed.set()
+
+    async def keep(self) -> None:
+        """Store what is submitted, until cancelled."""
+        failures = 0
+        while True:
+            if not self._pending or self.copy.trouble:
+                self._idle.set()
+            await self._wait(failures)
+            try:
+                if self.copy.state is ledger.State.UNREADABLE:
+                    await self._recover()
+                    continue
+                if failures:
+                    await self.check()  # a ConfigMap may have been deleted
+                async with self._writing:
+                    await self._store_pending()
+                failures = 0
+            except Exception as error:
+                # Whatever it is, nothing new may be granted from now, and the work on namespaces goes on.
+                failures += 1
+                self._failed(error)
+
+    async def check(self) -> None:
+        """Compare what is stored with what is known, and store again what is missing. Raise gateway.ApiError."""
+        if self.copy.state is ledger.State.UNREADABLE:
+            return
+        async with self._writing:
+            for change in self.copy.repairs(await self._stored()):
+                self.copy.stored(change, await storage.write(self._api, change))
+                logs.log(_log, logging.ERROR, "ledger-repaired", object=change.shard.name, records=len(change.texts))
+
+    # -- how ------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, failures: int) -> None:
+        if failures:
+            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PRUNE_SECONDS):
+                await self._changed.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+        self._changed.clear()
+
+    async def _recover(self) -> None:
+        await self.load()
+        if self.copy.state is ledger.State.UNREADABLE:
+            await asyncio.sleep(_LONGEST_PAUSE_SECONDS / 3)
+        else:
+            self._wake_all()
+
+    async def _store_pending(self) -> None:
+        """One round: what rests on exception-writers is confirmed first, then everything is stored together."""
+        taken = dict(self._pending)
+        confirmed, dropped = await self._confirmed(taken)
+        records: dict[str, ledger.Record | None] = dict(confirmed)
+        records |= {ledger.GUARD + name: record for name, record in self._store.guard_records().items()}
+        records |= dict.fromkeys(self._gone - records.keys())
+        removing = set(self._gone)
+        for change in self.copy.changes(records):
+            self.copy.stored(change, await storage.write(self._api, change))
+        self._gone -= removing
+        names = set()
+        for key, (effect, name) in taken.items():
+            if self._pending.get(key) == (effect, name):
+                del self._pending[key]
+            if key in confirmed or key in dropped:
+                names.add(name)
+        if self.copy.trouble:
+            self.copy.trouble = ""
+            logs.log(_log, logging.INFO, "ledger-stored-again")
+            self._wake_all()
+        for name in sorted(names):
+            self._wake(name)
+        if names:
+            self._told()
+
+    async def _confirmed(
+        self, taken: Mapping[str, tuple[effects.RecordException | effects.RecordNamespace, str]]
+    ) -> tuple[dict[str, ledger.Record | None], set[str]]:
+        """The records that may be stored, and the keys of those that may not.
+
+        A record that rests on exception-writers is made from what a watch said, and watches come in no common order:
+        the policy may have been away already when the exception was changed. So the policy is read again, after the
+        exception was seen.
+        """
+        confirmed: dict[str, ledger.Record | None] = {}
+        dropped: set[str] = set()
+        needed = {e.guard for e, _ in taken.values() if isinstance(e, effects.RecordException) and e.guard}
+        present = await self._writers() if needed else ""
+        for key, (effect, _) in taken.items():
+            if isinstance(effect, effects.RecordNamespace):
+                confirmed[key] = effect.record
+            elif (effect.guard and effect.guard != present) or (effect.reread and not await self._still(effect)):
+                dropped.add(key)
+            else:
+                confirmed[key] = effect.record
+        return confirmed, dropped
+
+    async def _writers(self) -> str:
+        """The identity of exception-writers and its binding as they are now, '' where they are not in place."""
+        for kind in (store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING):
+            touched = await live.fill(self._api, self._store, kind, self._clock)
+            if touched:
+                self._wake_all()
+        return self._store.guards()[labels.POLICY_EXCEPTION_WRITERS].identity
+
+    async def _still(self, effect: effects.RecordException) -> bool:
+        """Whether the exception has the generation that the record is about."""
+        subject = effect.subject
+        path = f"{live.CUSTOM}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}"
+        try:
+            body = (await self._api.get(path)).body
+        except gateway.ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        self._store.put(store.Kind.EXCEPTION, body)
+        metadata = body["metadata"]
+        return bool(metadata["uid"] == subject.uid and metadata.get("generation") == effect.record.generation)
+
+    async def _stored(self) -> list[Mapping[str, Any]]:
+        return [body async for page, _ in live.pages(self._api, storage.SELECTED) for body in page]
+
+    def _failed(self, error: Exception) -> None:
+        reason = (error.message or error.reason) if isinstance(error, gateway.ApiError) else str(error)
+        if isinstance(error, gateway.ApiError | copies.FullError):
+            logs.log(_log, logging.ERROR, "ledger-not-stored", error=str(error), records=len(self._pending))
+        else:
+            _log.error("ledger-crashed", exc_info=error)
+        if not self.copy.trouble:
+            self.copy.trouble = f"the ledger cannot be written: {reason}"
+            self._wake_all()
+
+
+def _key(effect: effects.RecordException | effects.RecordNamespace) -> str:
+    if isinstance(effect, effects.RecordNamespace):
+        return ledger.NAMESPACE + effect.namespace.uid
+    return ledger.EXCEPTION + effect.subject.uid

@@ -1,0 +1,99 @@
+"""Whose a Pod Security label of a namespace is: the operator's, or somebody else's.
+
+The ledger says which values the operator wrote. managedFields say who wrote a label last, and a tenant may reset them
+or write under any name. So a label is the operator's if its value is one that the operator wrote there, and nothing
+else is: a level that somebody set is never lowered, and a label that somebody wants otherwise is left alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hostnetwork_operator.api import labels, ledger
+from hostnetwork_operator.decide import snapshot
+
+PSA_LABELS: Final = (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The Pod Security labels that stand by the operator's hand, and the record that this is read from.
+
+    `record` is the ledger's or, before there is one, what can be proved of the namespace.
+    """
+
+    record: ledger.NamespaceRecord
+    labels: frozenset[str]
+
+
+def owned(seen: snapshot.NamespaceSnapshot) -> Owned:
+    """Return which labels are the operator's. What this process wrote last counts before what it once wrote."""
+    record = seen.ledger.namespace or _adopted(seen)
+    present, wrote = seen.namespace.labels, seen.record.wrote
+    return Owned(
+        record,
+        frozenset(
+            label
+            for label in PSA_LABELS
+            if present.get(label) in record.ours.get(label, ()) and wrote.get(label, present[label]) == present[label]
+        ),
+    )
+
+
+def record(
+    seen: snapshot.NamespaceSnapshot,
+    before: Owned,
+    target: labels.Level,
+    enforcement: labels.Enforcement | None,
+    changes: Mapping[str, str | None],
+) -> ledger.NamespaceRecord:
+    """Return what the ledger is to have of the namespace when these changes of its labels are written.
+
+    privileged is in no record: nothing is stricter, so nobody needs to know whose it is. While a level is lifted the
+    record keeps the level that will be put back.
+    """
+    present = seen.namespace.labels
+    ours: dict[str, tuple[str, ...]] = {}
+    for label in PSA_LABELS:
+        values = {present[label]} if label in before.labels else set()
+        if changes.get(label) is not None:
+            values.add(str(changes[label]))
+        if label == labels.PSA_ENFORCE:
+            lifted = labels.Level.PRIVILEGED in {present.get(label), changes.get(label)}
+            values |= {target.value} if lifted and enforcement is labels.Enforcement.DENY else set()
+            values -= {labels.Level.PRIVILEGED.value}
+        if values:
+            ours[label] = tuple(sorted(values))
+    enforced = enforcement is labels.Enforcement.DENY
+    if not enforced and before.record.enforced and changes:
+        # What stood before is needed until it is written back.
+        return ledger.NamespaceRecord(enforced=True, before=before.record.before, ours=ours)
+    if not enforced:
+        return ledger.NamespaceRecord(ours=ours)
+    stood = before.record.before if before.record.enforced else present.get(labels.PSA_ENFORCE, "")
+    return ledger.NamespaceRecord(enforced=True, before=stood, ours=ours)
+
+
+def _adopted(seen: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:
+    """Return what is known of a namespace that the ledger does not have.
+
+    Its labels and annotations of ours are believed if namespace-labels was in force before the namespace was created,
+    and has been the same since: then only label-at-birth and the operator can have written them, or a holder of
+    setlevel. trustAtInstall vouches for the namespaces of the installation as it does for their exceptions.
+    """
+    namespace = seen.namespace
+    if namespace.enforcement is not labels.Enforcement.DENY:
+        return ledger.NamespaceRecord()
+    guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
+    proved = guard is not None and guard.settled is not None and namespace.created >= guard.settled
+    if not proved and not seen.policy.trusts(namespace.created):
+        return ledger.NamespaceRecord(enforced=True)
+    present = namespace.labels.get(labels.PSA_ENFORCE, "")
+    born = namespace.annotations.get(labels.BORN_WITH)
+    if born is None:
+        before = namespace.annotations.get(labels.LEVEL_BEFORE, present)
+        return ledger.NamespaceRecord(enforced=True, before=before)
+    written = {labels.PSA_PREFIX + name for name in born.split(",")}
+    ours = {label: (namespace.labels[label],) for label in PSA_LABELS if label in written & namespace.labels.keys()}
+    before = "" if labels.PSA_ENFORCE in ours else present
+    return ledger.NamespaceRecord(enforced=True, before=before, ours=ours)

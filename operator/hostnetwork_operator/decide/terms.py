@@ -1,0 +1,135 @@
+"""The terms of an exception: its grant line, what the ledger keeps of it, and the exception again from that.
+
+Nothing in here decides whether the terms apply.
+"""
+
+from dataclasses import replace
+
+from hostnetwork_operator.api import exception, grant, ledger, meta
+from hostnetwork_operator.decide import snapshot
+
+# The model asks for these texts, and the ledger does not keep them.
+_UNREADABLE = "the exception object cannot be read, the operator's ledger has its terms"
+
+
+def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
+    """Return the grant line of an exception in this incarnation of its namespace. Raise grant.GrantError."""
+    spec = subject.spec
+    return grant.Grant(
+        namespace_uid=namespace.uid,
+        type=spec.type.value,
+        until=spec.until,
+        service_account=spec.service_account,
+        host_namespaces=frozenset(spec.host_namespaces),
+        privileged=spec.privileged,
+        level=spec.pod_security_level,
+        capabilities=tuple(spec.capabilities),
+        host_paths=tuple(grant.HostPath(path.path, path.read_only) for path in spec.host_paths),
+        images=spec.images,
+    ).encode()
+
+
+def stands(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> bool:
+    """Return whether the grant on the namespace under this name is the exception's, whenever that ends."""
+    present = decoded(namespace.grants.get(subject.metadata.name))
+    wanted = decoded(_line_or_nothing(subject, namespace))
+    return present is not None and wanted is not None and replace(present, until=wanted.until) == wanted
+
+
+def shorter(old: str | None, new: str | None) -> bool:
+    """Return whether the new line allows no more than the old one: the same but for an earlier end."""
+    before, after = decoded(old), decoded(new)
+    if before is None or after is None:
+        return False
+    return after.until <= before.until and replace(after, until=before.until) == before
+
+
+def decoded(line: str | None) -> grant.Grant | None:
+    """Return the grant of a line, None where the line is none."""
+    try:
+        return grant.Grant.decode(line) if line is not None else None
+    except grant.GrantError:
+        return None
+
+
+def record_of(
+    subject: exception.HostNetworkException, namespace: snapshot.Namespace, *, approved: bool, under: str
+) -> ledger.ExceptionRecord:
+    """Return the record of this generation; its terms are in it only if it is approved."""
+    base = ledger.ExceptionRecord(
+        name=subject.metadata.name,
+        namespace_uid=namespace.uid,
+        created=subject.metadata.creation_timestamp,
+        generation=subject.metadata.generation,
+        approved=approved,
+        under=under,
+    )
+    return with_terms(base, subject, namespace) if approved else base
+
+
+def with_terms(
+    record: ledger.ExceptionRecord, subject: exception.HostNetworkException, namespace: snapshot.Namespace
+) -> ledger.ExceptionRecord:
+    """Return the record with what is needed to end the exception although the object cannot be read."""
+    spec = subject.spec
+    return record.model_copy(
+        update={
+            "grant": _line_or_nothing(subject, namespace),
+            "deletes": spec.deletes,
+            "grace_period_seconds": spec.grace_period_seconds,
+        }
+    )
+
+
+def recalled(
+    unreadable: snapshot.UnreadableException, record: ledger.ExceptionRecord | None, namespace: snapshot.Namespace
+) -> exception.HostNetworkException | None:
+    """Return an exception that cannot be read as the ledger has it; None where the ledger does not prove its terms.
+
+    The terms of another generation prove nothing: an approver may have changed them since.
+    """
+    if record is None or not (record.approved or record.kept) or record.namespace_uid != namespace.uid:
+        return None
+    if unreadable.generation not in {0, record.generation}:
+        return None
+    line = decoded(record.grant)
+    if line is None:
+        return None
+    kind = exception.ExceptionType(line.type)
+    return exception.HostNetworkException(
+        metadata=meta.ObjectMeta(
+            name=unreadable.name,
+            namespace=unreadable.namespace,
+            uid=unreadable.uid,
+            generation=record.generation,
+            creation_timestamp=record.created,
+        ),
+        spec=exception.ExceptionSpec(
+            type=kind,
+            owner="unknown",
+            reason=_UNREADABLE,
+            expiry=None if line.until == grant.ENDLESS else line.until,
+            service_account_name=line.service_account,
+            host_namespaces=tuple(sorted(line.host_namespaces)),
+            images=line.images,
+            capabilities=line.capabilities,
+            privileged=line.privileged,
+            host_paths=tuple(exception.HostPath(path=p.path, read_only=p.read_only) for p in line.host_paths),
+            pod_security_level=line.level,
+            on_expiry=_on_expiry(kind, deletes=record.deletes),
+            grace_period_seconds=record.grace_period_seconds,
+        ),
+    )
+
+
+def _on_expiry(kind: exception.ExceptionType, *, deletes: bool) -> exception.OnExpiry | None:
+    if kind is not exception.ExceptionType.DIAGNOSTIC or deletes:
+        return None
+    return exception.OnExpiry.REPORT
+
+
+def _line_or_nothing(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
+    try:
+        return line_of(subject, namespace)
+    except grant.GrantError:  # such an exception is Invalid and never granted
+        return ""

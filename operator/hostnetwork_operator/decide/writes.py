@@ -1,0 +1,182 @@
+"""How a namespace gets from what is written on it to what should be: which write comes next, and what it rests on.
+
+What takes away, tightens or deletes is valid for every version of the namespace. What gives is valid only for the
+version that was judged. So a tenant who patches without pause delays what he would gain, and nothing else
+(docs/adr/0028-what-takes-away-needs-no-version.md).
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hostnetwork_operator.api import conditions, labels
+from hostnetwork_operator.decide import contest, effects, grants, level, messages, ownership, snapshot, terms, validity
+
+# So many writes in a row were refused because somebody changed the namespace meanwhile. Then the part that tightens
+# goes first, alone: a moment without the rest is better than a namespace that stays open.
+_CONFLICTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The write that comes next, if any. `more`: what it leaves out is planned again after it."""
+
+    write: effects.WriteNamespace | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What differs from what should be, by key; None removes."""
+
+    labels: dict[str, str | None]
+    notes: dict[str, str | None]
+    taken: dict[str, str | None]
+    given: dict[str, str | None]
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.labels or self.notes or self.taken or self.given)
+
+
+def following(
+    seen: snapshot.NamespaceSnapshot,
+    owned: ownership.Owned,
+    settings: level.Settings,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+    *,
+    relaxed: bool,
+) -> Next:
+    """Return the next write of a namespace. What takes away comes first, and alone, so that a failure of the rest
+    leaves nothing open. In a contested namespace nothing but that is written.
+    """
+    namespace = seen.namespace
+    taken, given = _grants(namespace, decision, standings)
+    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed)
+    difference = _Difference(changed, notes, taken, given)
+    if contest.ends(seen.record, now) is not None:
+        return _contested(seen, difference, decision, standings, now)
+    if difference.nothing:
+        return Next()
+    gives = given or any(_gives(namespace, key, value) for key, value in changed.items())
+    if gives and (taken or seen.record.conflicts >= _CONFLICTS):
+        if taken:
+            tight: dict[str, str | None] = {}
+        else:
+            changed, _ = level.changes(namespace, owned, settings, decision, relaxed=False)
+            tight = {key: value for key, value in changed.items() if not _gives(namespace, key, value)}
+        if taken or tight:
+            part = _Difference(tight, {}, taken, {})
+            return Next(_write(namespace, part, decision, standings, versioned=False), more=True)
+    return Next(_write(namespace, difference, decision, standings, versioned=bool(gives)))
+
+
+def takes(write: effects.WriteNamespace) -> bool:
+    """Return whether a write takes grants away. Such a write waits for nothing."""
+    return write.action in {effects.Action.REVOKE, effects.Action.RESTORE}
+
+
+def _grants(
+    namespace: snapshot.Namespace, decision: level.Decision, standings: Sequence[validity.Standing]
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """The grants to take or shorten, and those to give, by annotation key."""
+    present, wanted = namespace.grants, dict[str, str]()
+    if decision.enforcement is not None:
+        for standing in standings:
+            name = standing.exception.metadata.name
+            if standing.in_force or grants.keeps(standing, namespace):
+                line = terms.line_of(standing.exception, namespace)
+                wanted[name] = _no_longer(present.get(name), line, proven=_proven(standing))
+    taken: dict[str, str | None] = {}
+    given: dict[str, str | None] = {}
+    for name in sorted(present.keys() | wanted.keys()):
+        key, old, new = labels.GRANT_PREFIX + name, present.get(name), wanted.get(name)
+        if old != new:
+            (taken if new is None or terms.shorter(old, new) else given)[key] = new
+    return taken, given
+
+
+def _proven(standing: validity.Standing) -> bool:
+    return standing.reason is conditions.Ready.ACTIVE
+
+
+def _no_longer(present: str | None, line: str, *, proven: bool) -> str:
+    """The line to write; where the approval is not proved, at most what is granted already."""
+    return line if proven or present is None or terms.shorter(present, line) else present
+
+
+def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
+    """Whether this change of a label opens something. A change of audit and warn does neither."""
+    old = namespace.labels.get(key)
+    match key:
+        case labels.PSA_ENFORCE | labels.GUARD:
+            # Without the label the cluster's default level holds, which privileged may loosen.
+            return _strictness(value, absent=labels.Level.PRIVILEGED) < _strictness(old, absent=labels.Level.BASELINE)
+        case labels.ENFORCEMENT:
+            return old == labels.Enforcement.DENY
+    return key == f"{labels.PSA_ENFORCE}-version" and value != "latest"
+
+
+def _strictness(value: str | None, *, absent: labels.Level) -> int:
+    """A text that is no level counts as restricted, as in Pod Security Admission."""
+    if value is None:
+        return absent.strictness
+    return labels.Level(value).strictness if value in set(labels.Level) else labels.Level.RESTRICTED.strictness
+
+
+def _contested(
+    seen: snapshot.NamespaceSnapshot,
+    difference: _Difference,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+) -> Next:
+    taking = contest.takes(seen, difference.taken, difference.labels)
+    if not taking or contest.paced(seen.record, taking, now):
+        return Next()
+    tight = {key: value for key, value in difference.labels.items() if not _gives(seen.namespace, key, value)}
+    part = _Difference(tight, difference.notes, difference.taken, {})
+    return Next(_write(seen.namespace, part, decision, standings, versioned=False))
+
+
+def _write(
+    namespace: snapshot.Namespace,
+    part: _Difference,
+    decision: level.Decision,
+    standings: Sequence[validity.Standing],
+    *,
+    versioned: bool,
+) -> effects.WriteNamespace:
+    notes = part.taken | part.given | part.notes
+    write = effects.WriteNamespace(
+        namespace, _action(namespace, part, decision), part.labels, notes, versioned=versioned
+    )
+    return replace(write, told=messages.namespace_events(write, standings))
+
+
+def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> str:
+    enforce: Mapping[str, str | None] = part.labels
+    if enforce.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.given:
+        return effects.Action.RELAX
+    if part.taken:
+        restored = enforce.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
+        return effects.Action.RESTORE if restored else effects.Action.REVOKE
+    if decision.enforcement is None:
+        return effects.Action.RELEASE
+    if decision.enforcement is labels.Enforcement.HELD and not part.labels and not part.given:
+        return effects.Action.HOLD  # others hold it now
+    if namespace.enforcement is decision.enforcement and part.given:
+        return effects.Action.GRANT
+    noted = labels.LEVEL_BEFORE in namespace.annotations
+    if decision.enforcement is labels.Enforcement.DENY and not noted:
+        return effects.Action.ENFORCE  # also where label-at-birth has written the labels already
+    if namespace.enforcement is decision.enforcement or (namespace.enforcement is None and noted):
+        return effects.Action.REPAIR
+    return {
+        labels.Enforcement.DENY: effects.Action.ENFORCE,
+        labels.Enforcement.HELD: effects.Action.HOLD,
+        labels.Enforcement.AUDIT: effects.Action.AUDIT,
+    }[decision.enforcement]

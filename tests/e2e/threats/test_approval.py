@@ -1,0 +1,207 @@
+"""Ways to an approval that nobody gave: the moment without exception-writers, and what a tenant may say at any time."""
+
+import contextlib
+import datetime
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from tests.conftest import ROOT
+from tests.controlplane import api, cluster, operator
+from tests.e2e.conftest import LABEL, World
+from tests.e2e.threats.conftest import POD_GUARDS, pod, refused, tenant
+
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+BINDING = f"{BINDINGS}/exception-writers-deny.{LABEL}"
+WRITERS = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/exception-writers.{LABEL}"
+RAISING = '{{"spec":{{"gracePeriodSeconds":{}}}}}'  # a number in other words
+NODE = {"hostPaths": [{"path": "/", "readOnly": False}], "privileged": True, "podSecurityLevel": "privileged"}
+
+
+def wanted(name: str = "mine", **spec: Any) -> dict[str, Any]:
+    """What makes a tenant root on every node."""
+    given = {
+        "type": "Infrastructure",
+        "owner": "me",
+        "reason": "I would like to have it",
+        "serviceAccountName": "default",
+        **NODE,
+        **spec,
+    }
+    identity = {"apiVersion": f"{LABEL}/v1alpha1", "kind": "HostNetworkException"}
+    return {**identity, "metadata": {"name": name}, "spec": given}
+
+
+def evil() -> dict[str, Any]:
+    body = pod("evil", hostNetwork=True, volumes=[{"name": "root", "hostPath": {"path": "/"}}])
+    body["spec"]["containers"][0] |= {
+        "securityContext": {"privileged": True},
+        "volumeMounts": [{"name": "root", "mountPath": "/host"}],
+    }
+    return body
+
+
+@contextlib.contextmanager
+def unguarded(world: World, attacker: api.Api, namespace: str) -> Iterator[None]:
+    """The moment in which exception-writers is away; afterwards it is there again, and settled."""
+    stored = world.admin.get(BINDING).expect(200).body
+    world.admin.delete(BINDING).expect(200)
+    dry = f"{world.exceptions(namespace)}?dryRun=All"
+    world.until("nobody asks the tenant", lambda: attacker.post(dry, wanted("probe")).status == 201)
+    try:
+        yield
+    finally:
+        body = {key: stored[key] for key in ("apiVersion", "kind", "spec")}
+        body["metadata"] = {"name": stored["metadata"]["name"]}
+        world.admin.post(BINDINGS, body).expect(201)
+        world.until("he is asked again", lambda: attacker.post(dry, wanted("probe")).status in {403, 422})
+        since = world.now()
+        world.until("it has settled", lambda: world.now() > since + datetime.timedelta(seconds=7))
+        world.until("and is seen", lambda: "exception-writers" not in unsettled(world))
+
+
+def unsettled(world: World) -> str:
+    text = world.operator.metrics()
+    lines = [line for line in text.splitlines() if line.startswith("hostnetwork_admission_policy_intact")]
+    return "\n".join(line for line in lines if line.endswith(" 0.0"))
+
+
+def claims(world: World, attacker: api.Api, path: str) -> None:
+    """Whatever a tenant can say about when and by whom a spec was written, said now."""
+    entry = {
+        "manager": "kubectl",
+        "operation": "Update",
+        "apiVersion": f"{LABEL}/v1alpha1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {".": {}, "f:owner": {}, "f:type": {}}},
+    }
+    for manager in ("kubectl", "hostnetwork-operator"):
+        claim = {"managedFields": [{**entry, "manager": manager, "time": world.time()}], "annotations": {"a": manager}}
+        attacker.patch(path, {"metadata": claim}).expect(200)
+    attacker.patch(path, {"metadata": {"managedFields": [{}], "labels": {"approved": "true"}}}).expect(200)
+
+
+def holds(world: World, namespace: str, name: str = "mine") -> None:
+    """For a while it is not in force, and no pod comes in under it."""
+    later = world.now() + datetime.timedelta(seconds=4)
+    world.until("it is judged", lambda: world.ready(namespace, name) == "NotApproved")
+    world.holds_until(later, "not approved", lambda: world.ready(namespace, name) == "NotApproved")
+    assert name not in world.grants(namespace)
+    refused(tenant(world, namespace).post(world.pods(namespace), evil()), (*POD_GUARDS, "PSA"))
+
+
+def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_claims(attacked: World) -> None:
+    """A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager name."""
+    namespace = attacked.namespace()
+    attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
+    with unguarded(attacked, attacker, namespace):
+        attacker.post(attacked.exceptions(namespace), wanted()).expect(201)
+        attacker.patch(path, {"spec": {"owner": "me again"}}).expect(200)
+    claims(attacked, attacker, path)
+    holds(attacked, namespace)
+    for text in ("30.0", "3e1"):  # CEL finds both equal to 30, the API server raises the generation
+        refused(attacker.patch(path, RAISING.format(text).encode()), "exception-writers")
+    holds(attacked, namespace)
+
+
+def test_a_status_of_the_moment_without_the_policy_approves_nothing(attacked: World) -> None:
+    """A tenant says in the status that it is approved, in this namespace and generation, with the operator away."""
+    namespace = attacked.namespace()
+    attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
+    uid = attacked.metadata(namespace)["uid"]
+    attacked.operator.stop()
+    try:
+        with unguarded_without_operator(attacked, attacker, namespace):
+            attacker.post(attacked.exceptions(namespace), wanted()).expect(201)
+            ready = {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Active",
+                "message": "in force",
+                "observedGeneration": 1,
+                "lastTransitionTime": attacked.time(),
+            }
+            status = {"observedGeneration": 1, "namespaceUID": uid, "conditions": [ready], "coveredPods": 0}
+            attacker.patch(f"{path}/status", {"status": status}).expect(200)
+    finally:
+        attacked.operator.start()
+    holds(attacked, namespace)
+
+
+@contextlib.contextmanager
+def unguarded_without_operator(world: World, attacker: api.Api, namespace: str) -> Iterator[None]:
+    """The same where no operator can say that it has seen the policy."""
+    stored = world.admin.get(BINDING).expect(200).body
+    world.admin.delete(BINDING).expect(200)
+    dry = f"{world.exceptions(namespace)}?dryRun=All"
+    world.until("nobody asks the tenant", lambda: attacker.post(dry, wanted("probe")).status == 201)
+    yield
+    body = {key: stored[key] for key in ("apiVersion", "kind", "spec")}
+    world.admin.post(BINDINGS, {**body, "metadata": {"name": stored["metadata"]["name"]}}).expect(201)
+    since = world.now()
+    world.until("it has settled", lambda: world.now() > since + datetime.timedelta(seconds=7))
+
+
+def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_policy(attacked: World) -> None:
+    """The tenant extends what an approver wrote. It ends; claims do not bring it back, an approver does."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, "mine", seconds=600).expect(201)
+    attacked.until("in force", lambda: attacked.ready(namespace, "mine") == "Active")
+    attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
+    with unguarded(attacked, attacker, namespace):
+        attacker.patch(path, {"spec": {"expiry": attacked.time(86000)}}).expect(200)
+        attacked.until("it ends", lambda: attacked.ready(namespace, "mine") in {"NotApproved", "GuardMissing"})
+    claims(attacked, attacker, path)
+    holds(attacked, namespace)
+    attacked.admin.patch(path, {"spec": {"review": {"time": attacked.time()}}}).expect(200)
+    attacked.until("approved", lambda: attacked.ready(namespace, "mine") == "Active")
+
+
+def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
+    """After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an agent's
+    exception: it stays in force, and its next pod is admitted.
+    """
+    namespace = attacked.namespace()
+    permanent = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
+    attacked.granted_pod(namespace, "agent", **permanent)
+    attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/agent"
+    attacked.admin.patch(WRITERS, {"metadata": {"annotations": {"upgraded": "yes"}}}).expect(200)
+    upgraded = [{"op": "add", "path": "/spec/validations/0/message", "value": "in other words"}]
+    before = attacked.admin.get(WRITERS).body["spec"]
+    attacked.admin.patch(WRITERS, upgraded, api.JSON_PATCH).expect(200)
+    attacked.admin.patch(WRITERS, {"spec": before}).expect(200)
+    for text in ("30.0", "3e1"):
+        refused(attacker.patch(path, RAISING.format(text).encode()), "exception-writers")
+    claims(attacked, attacker, path)
+    later = attacked.now() + datetime.timedelta(seconds=8)
+    attacked.holds_until(later, "in force", lambda: attacked.ready(namespace, "agent") == "Active")
+    attacker.delete(f"{attacked.pods(namespace)}/agent", {"gracePeriodSeconds": 0})
+    attacked.until("its next pod is admitted", lambda: attacked.pod(namespace, "next").status == 201)
+
+
+def test_trust_at_the_installation_converges_from_one_sync(tmp_path: pathlib.Path) -> None:
+    """Everything in one apply, repeated until it exits 0: every exception is in force with no further hand."""
+    with cluster.Cluster(audit=True) as running:
+        world = World(running)
+        agent = wanted("agent") | {"metadata": {"name": "agent", "namespace": "agents"}}
+        objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "agents"}}, agent]
+        overlay = running.kubectl("kustomize", str(ROOT / "manifests" / "overlays" / operator.enforcing())).stdout
+        trusting = overlay.replace("  mode: Enforce\n", "  mode: Enforce\n  exceptions: {trustAtInstall: 5m}\n")
+        assert trusting != overlay
+        crds = [path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))]
+        sync = tmp_path / "sync.yaml"
+        sync.write_text("---\n".join([*crds, trusting, *(f"{json.dumps(one)}\n" for one in objects)]))
+        outcomes = []
+
+        def succeeds() -> bool:
+            outcomes.append(running.kubectl("apply", "--server-side", "-f", str(sync)).returncode)
+            return outcomes[-1] == 0
+
+        world.until("the sync succeeds", succeeds)
+        assert outcomes[0] != 0, "kinds that are new with the file are refused in the first go"
+        running.kubectl("scale", "deployment", "hostnetwork-operator", "-n", "hostnetwork-system", "--replicas=0")
+        with world.operator:
+            world.until("in force", lambda: world.ready("agents", "agent") == "Active")
+            assert "agent" in world.grants("agents")
+            world.until("its pod is admitted", lambda: world.pod("agents").status == 201)

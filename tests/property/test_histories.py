@@ -1,0 +1,267 @@
+"""What holds in every history of one namespace: who writes what when, what is away, and what the operator misses.
+
+The world here knows the truth: who wrote which generation of an exception, and which of the policies were in force in
+that moment. The operator sees it late or in time, keeps its ledger, and does what its plans say.
+"""
+
+import datetime
+from dataclasses import replace
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+
+from hostnetwork_operator.api import conditions, exception, labels, ledger
+from hostnetwork_operator.decide import contest, coverage, effects, plan, snapshot, validity
+from tests.property import cluster
+from tests.unit import builders
+
+_WRITERS = labels.POLICY_EXCEPTION_WRITERS
+_POLICIES: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"mode": "Audit"},
+    {"exceptions": {"imageDigests": "Require"}},
+    {"rollout": "Gated"},
+)
+# The admission policy is in force on the API server about a second after it is there (measured).
+_IN_FORCE = datetime.timedelta(seconds=1)
+
+
+class World:
+    """One namespace with one pod of each of two kinds, and an operator that looks at it."""
+
+    def __init__(self) -> None:
+        self.now = builders.NOW
+        self.number = 0
+        self.guards = builders.guards(since=self.now - datetime.timedelta(minutes=1))
+        self.exceptions: dict[str, exception.HostNetworkException] = {}
+        self.approved: dict[str, bool] = {}  # uid to whether an approver stands behind its present generation
+        self.pods = {name: self._pod(name, image) for name, image in (("one", builders.IMAGE), ("two", "other:1"))}
+        self.home = builders.denied(created=self.now - datetime.timedelta(hours=1))
+        self.policy = builders.governed()
+        self.ledger = builders.recorded(self.home)
+        self.memory = snapshot.Record()
+        self.stopped = False
+        self.granted = self.deleted = self.refused = 0
+        self.missed: dict[str, exception.HostNetworkException] | None = None  # what the operator's watch shows instead
+        self.stale_guards: dict[str, snapshot.Guard] | None = None
+
+    # -- what people do ---------------------------------------------------------------------------------------------
+
+    def create(self, name: str, kind: str, minutes: int, both: bool, tenant: bool) -> None:
+        """An approver at any time, a tenant only while nobody asks him."""
+        if name in self.exceptions or (tenant and self._asked):
+            return
+        self.number += 1
+        ends = {} if kind == "Infrastructure" else {"expiry": self.now + datetime.timedelta(minutes=minutes)}
+        subject = builders.hne(
+            name,
+            metadata={"uid": f"uid-{self.number}", "creation_timestamp": self.now.replace(microsecond=0)},
+            type=kind,
+            images=(builders.IMAGE, "other:1") if both else (builders.IMAGE,),
+            **ends,
+        )
+        self.exceptions[name], self.approved[subject.metadata.uid] = subject, not tenant
+
+    def change(self, name: str, minutes: int, tenant: bool) -> None:
+        """The end is moved; the API server raises the generation."""
+        subject = self.exceptions.get(name)
+        if subject is None or (tenant and self._asked):
+            return
+        moved = {"expiry": (self.now + datetime.timedelta(minutes=minutes)).replace(microsecond=0)}
+        raised = {"generation": subject.metadata.generation + 1}
+        self.exceptions[name] = subject.model_copy(
+            update={
+                "spec": subject.spec.model_copy(update=moved),
+                "metadata": subject.metadata.model_copy(update=raised),
+            }
+        )
+        self.approved[subject.metadata.uid] = not tenant
+
+    def remove(self, name: str) -> None:
+        self.exceptions.pop(name, None)
+
+    def label(self, level: str | None) -> None:
+        """A tenant tightens the level, or somebody with setlevel removes it."""
+        rest = {key: value for key, value in self.home.labels.items() if key != labels.PSA_ENFORCE}
+        self.home = replace(self.home, labels=rest | ({labels.PSA_ENFORCE: level} if level else {}))
+
+    def disturb(self, name: str, tenant: bool) -> None:
+        """A policy is removed. A tenant who waits for that writes at once."""
+        self.guards[name] = snapshot.Guard(name, None, "missing")
+        if tenant and name == _WRITERS:
+            self.change("a", 30, True)
+            self.create("b", "Infrastructure", 30, True, True)
+
+    def mend(self, seconds: int) -> None:
+        """Every policy is there again, as another one, whatever it says."""
+        for name, guard in self.guards.items():
+            if guard.since is None:
+                self.number += 1
+                self.guards[name] = snapshot.Guard(name, self.now, identity=f"identity-{self.number}")
+        self.wait(seconds)
+
+    def govern(self, spec: dict[str, Any]) -> None:
+        self.policy = builders.governed(**spec)
+
+    def wait(self, seconds: int) -> None:
+        self.now += datetime.timedelta(seconds=seconds)
+
+    # -- what befalls the operator ----------------------------------------------------------------------------------
+
+    def trouble(self, trouble: bool) -> None:
+        """The ledger can or cannot be written."""
+        self.ledger = replace(self.ledger, trouble="forbidden" if trouble else "")
+
+    def lose(self, state: ledger.State) -> None:
+        """The ledger is gone, and the operator starts anew with or without knowing that there was one."""
+        self.ledger, self.memory = snapshot.Ledger(state=state, trouble=self.ledger.trouble), snapshot.Record()
+
+    def lag(self) -> None:
+        """The watches of exceptions and policies stop telling."""
+        self.missed, self.stale_guards = dict(self.exceptions), dict(self.guards)
+
+    def catch_up(self, which: str) -> None:
+        """They tell again, in no common order."""
+        self.missed = self.missed if which == "policies" else None
+        self.stale_guards = self.stale_guards if which == "exceptions" else None
+
+    def stop(self, stopped: bool) -> None:
+        """The operator is away, or back."""
+        self.stopped = stopped
+
+    def look(self) -> None:
+        """After each step the operator plans and carries out, a few times, as it does when its own writes come back."""
+        for _ in range(0 if self.stopped else 3):
+            self._look()
+
+    def _look(self) -> None:
+        made = plan.plan_namespace(self._seen(), self.now)
+        self.refused += any(one.reason is conditions.Ready.NOT_APPROVED for one in made.standings)
+        for record in builders.records(made):
+            self._record(record)
+        memory = self.memory
+        if not made.partial:
+            memory = contest.stands(
+                self._seen(), made.owned, made.enforcement, builders.writes(made), contested=made.contested is not None
+            )
+        for effect in made.effects:
+            if isinstance(effect, effects.WriteNamespace):
+                self._write(effect)
+                memory = contest.written(memory, effect, self.now)
+            elif isinstance(effect, effects.DeletePod):
+                self._delete(effect)
+        self.memory = memory
+
+    def _seen(self, *, live: bool = False) -> snapshot.NamespaceSnapshot:
+        exceptions = self.exceptions if live or self.missed is None else self.missed
+        return builders.seen(
+            *self.pods.values(),
+            *exceptions.values(),
+            namespace=self.home,
+            policy=self.policy,
+            guards=dict(self.guards if self.stale_guards is None else self.stale_guards),
+            ledger=self.ledger,
+            record=self.memory,
+            gate=snapshot.GateAnswer(labels.Level.BASELINE, self.now),
+        )
+
+    def _record(self, effect: effects.RecordException | effects.RecordNamespace) -> None:
+        """As control/bookkeeping does: what a record rests on is read again first."""
+        if self.ledger.trouble:
+            return
+        if isinstance(effect, effects.RecordException):
+            if effect.guard and effect.guard != self.guards[_WRITERS].identity:
+                self.stale_guards = None
+                return
+            live = {one.metadata.uid: one for one in self.exceptions.values()}.get(effect.subject.uid)
+            if effect.reread and (live is None or live.metadata.generation != effect.record.generation):
+                self.missed = None
+                return
+        made = replace(plan.plan_namespace(self._seen(), self.now), effects=(effect,))
+        self.ledger = builders.stored(self._seen(), made).ledger
+
+    def _write(self, write: effects.WriteNamespace) -> None:
+        self.home = cluster.carry_out(self._seen(), _only(self._seen(), self.now, write)).namespace
+        for key, line in write.annotations.items():
+            name = key.removeprefix(labels.GRANT_PREFIX)
+            if line is None or name == key:
+                continue
+            given = (self.exceptions if self.missed is None else self.missed)[name]
+            self.granted += 1
+            present = self.exceptions.get(name)
+            newest = present is not None and present.metadata == given.metadata
+            assert self.approved[given.metadata.uid] or not newest, f"{name} was granted, and nobody approved it"
+
+    def _delete(self, effect: effects.DeletePod) -> None:
+        """As act/pods does: judged again by what is there now."""
+        again = plan.plan_namespace(self._seen(live=True), self.now)
+        if not any(isinstance(one, effects.DeletePod) and one.pod == effect.pod for one in again.effects):
+            return
+        self.deleted += 1
+        pod = self.pods.pop(effect.pod.name)
+        for subject in self.exceptions.values():
+            ended = subject.spec.until <= self.now
+            standing = validity.Standing(subject, conditions.Ready.INVALID, "withheld")
+            fits = coverage.covers(standing, pod).failed is coverage.Condition.IN_FORCE
+            assert ended or not fits or not self.approved[subject.metadata.uid], f"{pod.name} fits {subject}"
+
+    def _pod(self, name: str, image: str) -> snapshot.Pod:
+        return builders.pod(name, created=self.now - datetime.timedelta(minutes=1), images=frozenset({image}))
+
+    def run(self, name: str) -> None:
+        """A pod comes."""
+        image = builders.IMAGE if name == "one" else "other:1"
+        self.pods.setdefault(name, builders.pod(name, created=self.now, images=frozenset({image})))
+
+    @property
+    def _asked(self) -> bool:
+        """Whether exception-writers refuses a tenant now."""
+        since = self.guards[_WRITERS].since
+        return since is not None and self.now >= since + _IN_FORCE
+
+
+def _only(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, effect: effects.Effect) -> plan.NamespacePlan:
+    return replace(plan.plan_namespace(seen, now), effects=(effect,))
+
+
+_NAMES = st.sampled_from("ab")
+_TENANT = st.sampled_from([False, False, True])
+_KINDS = st.sampled_from(["Diagnostic", "Diagnostic", "Diagnostic", "Application", "Infrastructure"])
+# What happens, how often, and with what.
+_STEPS: dict[Any, tuple[int, tuple[st.SearchStrategy[Any], ...]]] = {
+    World.create: (5, (_NAMES, _KINDS, st.sampled_from([1, 1, 30]), st.booleans(), _TENANT)),
+    World.change: (4, (_NAMES, st.sampled_from([0, 0, 0, -1, 1, 30]), _TENANT)),
+    World.wait: (3, (st.sampled_from([1, 6, 6, 60, 60, 1800]),)),
+    World.run: (2, (st.sampled_from(["one", "two"]),)),
+    World.disturb: (2, (st.sampled_from([_WRITERS, _WRITERS, labels.POLICY_HOST_NAMESPACES]), _TENANT)),
+    World.mend: (3, (st.sampled_from([0, 4, 6, 6]),)),
+    World.catch_up: (2, (st.sampled_from(["exceptions", "policies", "both"]),)),
+    World.remove: (1, (_NAMES,)),
+    World.label: (2, (st.sampled_from(["baseline", "restricted", None]),)),
+    World.govern: (1, (st.sampled_from(_POLICIES),)),
+    World.trouble: (1, (st.sampled_from([False, False, False, True]),)),
+    World.lose: (1, (st.sampled_from([ledger.State.INTACT, ledger.State.LOST]),)),
+    World.stop: (1, (st.sampled_from([False, False, True]),)),
+    World.lag: (1, ()),
+}
+_WEIGHTED = [step for step, (weight, _) in _STEPS.items() for _ in range(weight)]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
+    steps = draw(st.lists(st.sampled_from(_WEIGHTED), min_size=25, max_size=40))
+    return [(step, *(draw(word) for word in _STEPS[step][1])) for step in steps]
+
+
+@hypothesis.given(histories())
+def test_nobody_approves_himself_and_no_pod_is_deleted_that_an_approved_exception_fits(steps: list[Any]) -> None:
+    """A grant is given only where an approver stands behind the generation of which it is made. No pod is deleted while
+    an exception that an approver stands behind, and that has not ended, fits it in everything but being in force.
+    """
+    world = World()
+    for step, *words in steps:
+        step(world, *words)
+        world.look()
+    hypothesis.event(f"granted: {world.granted > 0}, deleted: {world.deleted > 0}, refused: {world.refused > 0}")

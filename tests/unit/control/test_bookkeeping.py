@@ -1,0 +1,280 @@
+"""What the ledger is given, what is confirmed first, and what comes of a server that fails or changes meanwhile."""
+
+import asyncio
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act import ledger as storage
+from hostnetwork_operator.api import labels, ledger
+from hostnetwork_operator.control import bookkeeping
+from hostnetwork_operator.decide import effects, snapshot
+from hostnetwork_operator.observe import live, store
+from tests.unit.builders import NAMESPACE, NOW, UID, approved, hne, namespace
+from tests.unit.control import server
+
+ROOT = pathlib.Path(__file__).parents[3]
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+SUBJECT = snapshot.Reference("HostNetworkException", NAMESPACE, "net", "uid-of-net", labels.API_VERSION)
+PATH = f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/net"
+LEDGER = f"{storage.PATH}/hostnetwork-ledger-1"
+CREATED = "2026-11-22T10:00:00Z"
+
+
+class Clock:
+    def now(self) -> Any:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def policies() -> list[dict[str, Any]]:
+    """exception-writers and its binding, as they are shipped."""
+    file = ROOT / "manifests" / "admission" / "exception-writers.yaml"
+    plurals = {"ValidatingAdmissionPolicy": "policies", "ValidatingAdmissionPolicyBinding": "policybindings"}
+    made = []
+    for body in yaml.safe_load_all(file.read_text()):
+        meta = body["metadata"]
+        meta |= {"uid": f"uid-of-{body['kind']}", "generation": 1, "creationTimestamp": CREATED}
+        made.append({**body, "path": f"{ADMISSION}/validatingadmission{plurals[body['kind']]}/{meta['name']}"})
+    return made
+
+
+def stored_exception(generation: int = 1) -> dict[str, Any]:
+    subject = hne()
+    meta = {
+        "name": "net",
+        "namespace": NAMESPACE,
+        "uid": "uid-of-net",
+        "generation": generation,
+        "creationTimestamp": "2026-11-22T11:00:00Z",
+    }
+    spec = subject.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"path": PATH, "metadata": meta, "spec": spec}
+
+
+class Books:
+    """A bookkeeper at work beside a server."""
+
+    def __init__(self) -> None:
+        self.server = server.Server(*policies(), stored_exception())
+        self.store = store.Store(lambda: NOW)
+        self.woken: list[str] = []
+        self.keeper = bookkeeping.Bookkeeper(
+            self.server,  # type: ignore[arg-type]
+            self.store,
+            Clock(),
+            self.woken.append,
+            lambda: self.woken.append("*"),
+            lambda: None,
+        )
+
+    async def begin(self) -> None:
+        for kind in (store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING):
+            await live.fill(self.server, self.store, kind, Clock())  # type: ignore[arg-type]
+        assert await self.keeper.load()
+        self.keeper.settle()
+
+    @property
+    def identity(self) -> str:
+        return self.store.guards()[labels.POLICY_EXCEPTION_WRITERS].identity
+
+    def submit(self, **fields: Any) -> None:
+        record = approved(hne(), under=self.identity)
+        effect = effects.RecordException(SUBJECT, record, **{"guard": self.identity, **fields})
+        self.keeper.submit(effect, NAMESPACE)
+
+    async def until_woken(self) -> list[str]:
+        async with asyncio.timeout(20):
+            while not self.woken:
+                await asyncio.sleep(0.001)
+        return self.woken
+
+    @property
+    def recorded(self) -> ledger.Record | None:
+        return self.keeper.copy.get("hne.uid-of-net")
+
+
+@pytest.fixture
+async def books() -> AsyncIterator[Books]:
+    made = Books()
+    await made.begin()
+    keeping = asyncio.create_task(made.keeper.keep())
+    yield made
+    keeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
+
+
+async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) -> None:
+    """The policy was read again first, and the records of the admission policies go with it."""
+    books.submit()
+    assert await books.until_woken() == [NAMESPACE]
+    assert books.recorded == approved(hne(), under=books.identity)
+    data = books.server.objects[LEDGER]["data"]
+    assert {"hne.uid-of-net", "ledger", f"guard.{labels.POLICY_EXCEPTION_WRITERS}"} <= data.keys()
+    order = [path.split("?")[0] for _, path in books.server.requests]
+    confirmed = max(n for n, path in enumerate(order) if path == f"{ADMISSION}/validatingadmissionpolicybindings")
+    assert confirmed < order.index(storage.PATH, confirmed)
+
+
+async def test_records_that_come_together_are_stored_together(books: Books) -> None:
+    """One write for all of them."""
+    for number in range(50):
+        home = namespace(uid=f"uid-{number}", name=f"n-{number}")
+        record = ledger.NamespaceRecord(enforced=True, before="")
+        books.keeper.submit(effects.RecordNamespace(home, record), home.name)
+    async with asyncio.timeout(20):
+        await books.keeper.until_idle()
+    assert len(books.server.writes()) <= 2
+    assert len(set(books.woken)) == 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"generation": 3}},
+        {"metadata": {"uid": "another"}},
+        {"spec": {"failurePolicy": "Ignore"}},
+        {"metadata": {"deletionTimestamp": CREATED}},
+    ],
+    ids=["weakened and put back", "deleted and created again", "weaker", "being deleted"],
+)
+async def test_an_approval_is_not_stored_if_its_policy_is_another_one_by_now(
+    books: Books, change: dict[str, Any]
+) -> None:
+    """A watch told of the exception before another watch told of the policy. The namespace is planned again."""
+    identity = books.identity
+    path, body = next((p, b) for p, b in books.server.objects.items() if "policies/" in p)
+    body = {**body, **{key: {**body[key], **value} for key, value in change.items()}}
+    books.server.put(path, body)
+    books.submit(guard=identity)
+    assert NAMESPACE in await books.until_woken()
+    assert books.recorded is None
+    assert books.identity != identity
+
+
+async def test_an_approval_is_not_stored_if_the_policy_is_gone(books: Books) -> None:
+    """The same with a policy, or a binding, that is not there any more."""
+    for path in [path for path in books.server.objects if "policybindings/" in path]:
+        del books.server.objects[path]
+    books.submit()
+    assert NAMESPACE in await books.until_woken()
+    assert books.recorded is None
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm: str) -> None:
+    """The exception is read again where a change may have come in a moment without the policy."""
+    if harm == "gone":
+        del books.server.objects[PATH]
+    else:
+        body = stored_exception(generation=2)
+        books.server.put(body.pop("path"), body)
+    books.submit(reread=True)
+    assert NAMESPACE in await books.until_woken()
+    assert books.recorded is None
+
+
+async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books: Books) -> None:
+    """Trust at the installation, and grants that stay after a loss."""
+    before = len(books.server.requests)
+    books.submit(guard="")
+    await books.until_woken()
+    assert books.recorded is not None
+    assert {method for method, _ in books.server.requests[before:]} == {"POST"}
+
+
+@pytest.mark.parametrize(("failing", "status"), [(1, 0), (2, 403), (3, 500), (4, 404), (4, 409), (5, 0)])
+async def test_a_failure_of_any_request_is_said_and_tried_again(books: Books, failing: int, status: int) -> None:
+    """Meanwhile everything is planned anew, with the trouble; nothing is lost, and afterwards the trouble is over."""
+    asked = 0
+
+    def fail(method: str, path: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == failing:
+            raise gateway.ApiError(method, path, status, "Broken", "out of order")
+
+    books.server.before = fail
+    books.submit(reread=True)
+    async with asyncio.timeout(20):
+        while books.recorded is None:
+            await asyncio.sleep(0.001)
+            books.submit(reread=True)
+    async with asyncio.timeout(20):
+        await books.keeper.until_idle()
+        while books.keeper.copy.trouble:
+            await asyncio.sleep(0.001)
+    assert books.recorded == approved(hne(), under=books.identity)
+
+
+async def test_where_nothing_can_be_stored_that_is_said(books: Books) -> None:
+    """As the trouble that withholds every new grant, and nobody waits for the ledger any more."""
+
+    def refuse(method: str, path: str) -> None:
+        if method != "GET":
+            raise gateway.ApiError(method, path, 403, "Forbidden", "configmaps is forbidden")
+
+    books.server.before = refuse
+    books.submit()
+    assert await books.until_woken() == ["*"]
+    assert books.keeper.copy.trouble == "the ledger cannot be written: configmaps is forbidden"
+    assert books.keeper.idle
+    books.server.before = lambda method, path: None
+    async with asyncio.timeout(20):
+        while books.recorded is None:
+            await asyncio.sleep(0.001)
+    assert books.keeper.copy.trouble == ""
+
+
+async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
+    """By the next check, or by the next record."""
+    books.submit()
+    await books.until_woken()
+    del books.server.objects[LEDGER]
+    await books.keeper.check()
+    assert "hne.uid-of-net" in books.server.objects[LEDGER]["data"]
+    del books.server.objects[LEDGER]
+    books.keeper.submit(effects.RecordNamespace(namespace(), ledger.NamespaceRecord(enforced=True)), NAMESPACE)
+    async with asyncio.timeout(20):
+        while LEDGER not in books.server.objects or f"ns.{UID}" not in books.server.objects[LEDGER]["data"]:
+            await asyncio.sleep(0.001)
+    assert "hne.uid-of-net" in books.server.objects[LEDGER]["data"]
+
+
+async def test_records_of_removed_objects_are_removed(books: Books) -> None:
+    """At once where a watch tells, and by a complete list."""
+    books.submit()
+    books.keeper.submit(effects.RecordNamespace(namespace(), ledger.NamespaceRecord(enforced=True)), NAMESPACE)
+    await books.until_woken()
+    books.keeper.forget(store.Kind.EXCEPTION, "uid-of-net")
+    books.keeper.forget(store.Kind.POD, UID)
+    books.keeper.prune(store.Kind.NAMESPACE, ["another"])
+    other = namespace(uid="another", name="other")
+    books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), "other")
+    async with asyncio.timeout(20):
+        while books.recorded is not None:
+            await asyncio.sleep(0.001)
+    assert [key for key in books.keeper.copy if key.startswith(("hne.", "ns."))] == ["ns.another"]
+
+
+@pytest.mark.parametrize(("status", "known"), [(403, True), (404, True), (500, False), (0, False)])
+async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, known: bool) -> None:
+    """An outage is waited for; missing rights are not."""
+    books = Books()
+
+    def fail(method: str, path: str) -> None:
+        if path.startswith(storage.PATH):
+            raise gateway.ApiError(method, path, status, "Broken", "no")
+
+    books.server.before = fail
+    assert known is await books.keeper.load()
+    assert books.keeper.copy.state is ledger.State.UNREADABLE
+    assert books.keeper.copy.trouble == "the ledger cannot be read: no"

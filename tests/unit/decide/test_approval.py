@@ -1,0 +1,341 @@
+"""Who stands behind a generation of an exception, and what the ledger is to keep."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import exception, labels, ledger
+from hostnetwork_operator.decide import approval, effects, snapshot, terms
+from tests.unit.builders import (
+    IDENTITY,
+    NOW,
+    UID,
+    approved,
+    at,
+    denied,
+    governed,
+    guards,
+    hne,
+    namespace,
+    recorded,
+    seen,
+)
+
+Standing = approval.Standing
+WRITERS = labels.POLICY_EXCEPTION_WRITERS
+NOTHING = snapshot.Ledger()
+
+
+def writers(since: Any, identity: str = IDENTITY) -> dict[str, snapshot.Guard]:
+    """Every guard in place, and exception-writers since then."""
+    return {**guards(), WRITERS: snapshot.Guard(WRITERS, since, identity=identity if since else "")}
+
+
+def rule(subject: exception.HostNetworkException, **fields: Any) -> approval.Ruling:
+    return approval.rule(subject, seen(subject, **fields), NOW)
+
+
+def record(ruling: approval.Ruling) -> ledger.ExceptionRecord:
+    assert ruling.record is not None
+    return ruling.record.record
+
+
+def changed(generation: int = 2, **spec: Any) -> exception.HostNetworkException:
+    return hne(metadata={"generation": generation}, **spec)
+
+
+# -- what the creation proves -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("since", "standing"),
+    [
+        (None, Standing.REFUSED),
+        (at(hours=-1), Standing.REFUSED),
+        (at(hours=-1, seconds=-4), Standing.REFUSED),
+        (at(hours=-1, seconds=-5), Standing.WAITING),
+        (at(minutes=-30), Standing.REFUSED),
+    ],
+)
+def test_what_was_created_five_seconds_after_the_policy_is_approved(since: Any, standing: Standing) -> None:
+    """The policy counts five seconds after it is there; a user who wrote before was asked for nothing."""
+    assert standing is rule(hne(), ledger=NOTHING, guards=writers(since)).standing
+
+
+def test_what_the_creation_approves_is_recorded_with_its_terms() -> None:
+    """The record is confirmed against the policy of which it was made, and can end the exception later."""
+    effect = rule(hne(), ledger=NOTHING).record
+    assert effect is not None
+    assert (effect.guard, effect.reread) == (IDENTITY, False)
+    assert effect.record == approved(hne())
+    assert (effect.record.deletes, effect.record.grace_period_seconds) == (True, 30)
+    assert effect.record.grant == terms.line_of(hne(), namespace())
+
+
+def test_a_later_generation_is_approved_by_the_creation_too() -> None:
+    """The policy is the same since before the creation, so every change took the verb."""
+    assert Standing.WAITING is rule(changed(5), ledger=NOTHING).standing
+
+
+def test_what_is_older_than_its_namespace_is_not_approved() -> None:
+    """It was written into an earlier namespace of that name, or came with a restored etcd."""
+    found = rule(hne(), ledger=NOTHING, namespace=denied(created=at(minutes=-30)))
+    assert found.standing is Standing.REFUSED
+    assert found.why.startswith("it was created in an earlier namespace 'payments'; a user with the verb approve must")
+
+
+@pytest.mark.parametrize(
+    ("since", "why"),
+    [
+        (at(hours=-1), "it was created less than 5 s after exception-writers"),
+        (at(minutes=-30), "was in place or last changed (2026-11-22T11:30:00Z)"),
+        (None, "is not in place now"),
+    ],
+)
+def test_a_refusal_says_what_is_missing_and_what_to_do(since: Any, why: str) -> None:
+    """The sentence names the moment, and the remedy."""
+    found = rule(hne(), ledger=NOTHING, guards=writers(since)).why
+    assert why in found
+    assert found.endswith("a user with the verb approve must change its spec, for instance review.time")
+
+
+# -- what the ledger proves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("since", [None, NOW, at(minutes=-30)], ids=["away", "new", "later"])
+def test_what_was_approved_stays_so_whatever_comes_of_the_policy(since: Any) -> None:
+    """Also across an upgrade of ours."""
+    assert Standing.APPROVED is rule(hne(), guards=writers(since, "another")).standing
+
+
+def test_an_approval_moves_on_to_the_next_policy_once_that_has_settled() -> None:
+    """The exception is read again for it: a change in between may not have been seen yet."""
+    assert rule(hne(), guards=writers(at(seconds=-4), "another")).record is None
+    effect = rule(hne(), guards=writers(at(seconds=-5), "another")).record
+    assert effect == effects.RecordException(
+        snapshot.Reference("HostNetworkException", "payments", "net", "uid-of-net", labels.API_VERSION),
+        approved(hne(), under="another"),
+        "another",
+        reread=True,
+    )
+
+
+def test_a_change_under_the_same_policy_is_approved() -> None:
+    """Of what was approved and of what was refused alike: only an approver can have made it."""
+    for before in (approved(hne()), approved(hne(), approved=False)):
+        found = rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before}))
+        assert (found.standing, record(found)) == (Standing.WAITING, approved(changed()))
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [writers(None), writers(at(days=-1), "another"), writers(NOW, "another")],
+    ids=["away", "changed and settled", "changed"],
+)
+def test_a_change_under_another_policy_is_not_approved(guard: dict[str, snapshot.Guard]) -> None:
+    """Nobody knows whether it was made while there was none."""
+    found = rule(changed(), ledger=recorded(denied(), hne()), guards=guard)
+    assert found.standing is Standing.REFUSED
+    assert "its spec was changed while exception-writers" in found.why
+
+
+def test_a_record_of_no_policy_proves_no_change() -> None:
+    """What was trusted at the installation was read under nothing."""
+    before = approved(hne(), under="")
+    assert Standing.REFUSED is rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before})).standing
+
+
+def test_a_generation_that_went_back_is_not_approved() -> None:
+    """The API server only ever raises it."""
+    before = approved(changed(3))
+    assert Standing.REFUSED is rule(changed(2), ledger=recorded(denied(), exceptions={"uid-of-net": before})).standing
+
+
+def test_what_is_refused_is_recorded_once_the_policy_has_settled_and_read_again() -> None:
+    """Without terms. The next change of its spec then approves it, also across a restart."""
+    late = writers(at(minutes=-30))
+    found = rule(hne(), ledger=NOTHING, guards=late)
+    assert found.record is not None
+    assert (found.record.guard, found.record.reread) == (IDENTITY, True)
+    assert (record(found).approved, record(found).grant) == (False, "")
+    known = recorded(denied(), exceptions={"uid-of-net": record(found)})
+    assert rule(hne(), ledger=known, guards=late) == approval.Ruling(Standing.REFUSED, found.why)
+    assert Standing.WAITING is rule(changed(), ledger=known, guards=late).standing
+    assert rule(hne(), ledger=NOTHING, guards=writers(NOW)).record is None
+
+
+def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> None:
+    """Not even with a change that an approver made: it may have been made in the one before."""
+    before = approved(hne(), namespace_uid="of-the-old-one")
+    known = recorded(denied(), exceptions={"uid-of-net": before})
+    for subject in (hne(), changed()):
+        found = rule(subject, ledger=known)
+        assert found.standing is Standing.REFUSED
+        assert "it was approved in an earlier namespace 'payments'" in found.why
+        assert (record(found).namespace_uid, record(found).approved) == (UID, False)
+    again = recorded(denied(), exceptions={"uid-of-net": record(rule(hne(), ledger=known))})
+    assert Standing.WAITING is rule(changed(), ledger=again).standing
+
+
+# -- what a tenant can write proves nothing -------------------------------------------------------------------------
+
+
+def test_no_status_approves_anything() -> None:
+    """While exception-writers is away a tenant writes whatever status he likes."""
+    ready = {"type": "Ready", "status": "True", "reason": "Active", "message": "m", "lastTransitionTime": at(hours=-1)}
+    forged = exception.ExceptionStatus.model_validate(
+        {"observedGeneration": 1, "namespaceUID": UID, "conditions": [ready]}
+    )
+    assert Standing.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(None)).standing
+    assert Standing.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(at(minutes=-30))).standing
+
+
+# -- trust at the installation ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trust", "created", "generation", "standing"),
+    [
+        ("5m", at(hours=-1), 1, Standing.WAITING),
+        ("5m", at(hours=-1, minutes=5), 1, Standing.WAITING),
+        ("5m", at(hours=-1, minutes=-5), 1, Standing.WAITING),
+        ("5m", at(hours=-1, minutes=5, seconds=1), 1, Standing.REFUSED),
+        ("5m", at(hours=-1, minutes=-5, seconds=-1), 1, Standing.REFUSED),
+        ("5m", at(hours=-1), 2, Standing.REFUSED),
+        (None, at(hours=-1), 1, Standing.REFUSED),
+    ],
+)
+def test_trust_is_for_what_was_created_beside_the_policy_object_and_never_changed(
+    trust: str | None, created: Any, generation: int, standing: Standing
+) -> None:
+    """`created` is the policy object's; the exception was created an hour ago, before exception-writers."""
+    rules = {"exceptions": {"trustAtInstall": trust}} if trust else {}
+    state = replace(governed(**rules), created=created)
+    subject = hne(metadata={"generation": generation})
+    found = rule(subject, ledger=NOTHING, policy=state, guards=writers(at(minutes=-30)))
+    assert standing is found.standing
+    if standing is Standing.WAITING:
+        assert (record(found).approved, record(found).under) == (True, "")
+
+
+def test_trust_is_for_one_incarnation_of_the_namespace() -> None:
+    """What is older than its namespace was written into another one."""
+    state = replace(governed(exceptions={"trustAtInstall": "10m"}), created=at(hours=-1))
+    home = denied(created=at(minutes=-59))
+    found = rule(hne(), ledger=NOTHING, policy=state, guards=writers(None), namespace=home)
+    assert found.standing is Standing.REFUSED
+
+
+# -- without the ledger ------------------------------------------------------------------------------------------------
+
+LOST = snapshot.Ledger(state=ledger.State.LOST)
+AGENT = hne(type="Infrastructure")
+
+
+def test_after_a_loss_the_creation_still_proves_what_it_proves() -> None:
+    """And is recorded anew."""
+    assert Standing.WAITING is rule(hne(), ledger=LOST).standing
+
+
+def test_after_a_loss_a_grant_that_nothing_proves_stays_for_an_agent_only() -> None:
+    """A Diagnostic ends, an Infrastructure or Application that has its grant keeps it, and that is recorded."""
+    late = writers(at(minutes=-30))
+    assert Standing.REFUSED is rule(hne(), ledger=LOST, guards=late, namespace=denied(hne())).standing
+    assert Standing.REFUSED is rule(AGENT, ledger=LOST, guards=late).standing
+    found = rule(AGENT, ledger=LOST, guards=late, namespace=denied(AGENT))
+    assert found.standing is Standing.UNPROVEN
+    assert (record(found).approved, record(found).kept) == (False, True)
+    assert record(found).grant == terms.line_of(AGENT, namespace())
+    kept = recorded(denied(AGENT), exceptions={"uid-of-net": record(found)})
+    assert Standing.UNPROVEN is rule(AGENT, ledger=kept, guards=late, namespace=denied(AGENT)).standing
+
+
+def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
+    """A tenant writes it while namespace-labels is away."""
+    for state in (ledger.State.INTACT, ledger.State.SEEDING):
+        found = rule(
+            AGENT,
+            ledger=snapshot.Ledger(state=state),
+            guards=writers(at(minutes=-30)),
+            namespace=denied(AGENT),
+        )
+        assert found.standing is Standing.REFUSED
+
+
+def test_a_grant_that_stays_without_proof_is_approved_by_a_change_of_the_spec() -> None:
+    """That is what the alert asks for."""
+    kept = approved(AGENT, approved=False, kept=True)
+    later = hne(type="Infrastructure", metadata={"generation": 2})
+    found = rule(later, ledger=recorded(denied(AGENT), exceptions={"uid-of-net": kept}), namespace=denied(AGENT))
+    assert (found.standing, record(found).approved, record(found).kept) == (Standing.WAITING, True, False)
+
+
+def test_while_the_ledger_cannot_be_read_only_the_creation_proves_anything() -> None:
+    """Nothing is recorded, and nothing is refused for good."""
+    late, unread = writers(at(minutes=-30)), snapshot.Ledger(state=ledger.State.UNREADABLE, trouble="forbidden")
+    assert rule(hne(), ledger=unread) == approval.Ruling(Standing.WAITING)
+    found = rule(hne(), ledger=unread, guards=late)
+    assert (found.standing, found.record) == (Standing.UNKNOWN, None)
+    assert found.why.endswith("forbidden")
+    assert Standing.UNPROVEN is rule(AGENT, ledger=unread, guards=late, namespace=denied(AGENT)).standing
+
+
+# -- what cannot be read -----------------------------------------------------------------------------------------------
+
+
+def unreadable(generation: int = 1) -> snapshot.UnreadableException:
+    return snapshot.UnreadableException("payments", "net", "uid-of-net", "spec.x: unknown", generation)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        hne(),
+        hne(on_expiry="Report", grace_period_seconds=3, host_paths=({"path": "/proc"},), capabilities=("NET_ADMIN",)),
+        hne(type="Infrastructure"),
+        hne(type="Infrastructure", images=None, privileged=True, host_namespaces=("PID", "IPC")),
+        hne(type="Application", pod_security_level="privileged"),
+    ],
+)
+def test_the_ledger_has_all_terms_of_an_exception_that_cannot_be_read(
+    subject: exception.HostNetworkException,
+) -> None:
+    """The exception that is made of the record has the same grant, and ends as the one that was approved."""
+    back = terms.recalled(unreadable(), approved(subject), namespace())
+    assert back is not None
+    assert terms.line_of(back, namespace()) == terms.line_of(subject, namespace())
+    assert (back.spec.deletes, back.spec.grace_period_seconds) == (
+        subject.spec.deletes,
+        subject.spec.grace_period_seconds,
+    )
+    assert (back.metadata.uid, back.metadata.creation_timestamp) == (
+        subject.metadata.uid,
+        subject.metadata.creation_timestamp,
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "generation"),
+    [
+        (None, 1),
+        (approved(hne(), approved=False), 1),
+        (approved(hne(), namespace_uid="another"), 1),
+        (approved(hne(), grant="nonsense"), 1),
+        (approved(hne()), 2),
+    ],
+    ids=["none", "not approved", "another namespace", "spoilt", "another generation"],
+)
+def test_the_ledger_proves_no_terms_of_anything_else(record: ledger.ExceptionRecord | None, generation: int) -> None:
+    """Cannot tell is its own answer."""
+    assert None is terms.recalled(unreadable(generation), record, namespace())
+
+
+def test_of_an_exception_that_cannot_be_read_nothing_is_recorded() -> None:
+    """Its record stays as it is, also when the policy has changed."""
+    made = seen(
+        unreadable_exceptions=(unreadable(),),
+        ledger=recorded(denied(), hne()),
+        guards=writers(at(hours=-2), "another"),
+    )
+    assert approval.rulings(made, NOW) == {"uid-of-net": approval.Ruling(Standing.APPROVED)}

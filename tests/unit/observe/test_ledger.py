@@ -1,0 +1,181 @@
+"""The operator's copy of its ledger: what is read, where a record goes, and what is a loss."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import ledger, policy
+from hostnetwork_operator.observe import ledger as copies
+from tests.unit.builders import UID, approved, denied, hne, seen, written
+
+KNOWN = policy.LedgerCounts(id="before")
+RECORD = approved(hne())
+
+
+class Stored:
+    """ConfigMaps as the API server keeps them."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+
+    def write(self, copy: copies.Ledger, records: dict[str, ledger.Record | None]) -> list[str]:
+        """Carry out what the copy wants; the names of the objects, in order."""
+        changes = copy.changes(records)
+        for change in changes:
+            name = change.shard.name
+            body = self.bodies.setdefault(name, {"metadata": {"name": name, "uid": f"uid-of-{name}"}, "data": {}})
+            for key, text in change.texts.items():
+                body["data"].pop(key, None)
+                if text is not None:
+                    body["data"][key] = text
+            copy.stored(change, body)
+        return [change.shard.name for change in changes]
+
+    def read(self, known: policy.LedgerCounts | None = None) -> copies.Ledger:
+        copy = copies.Ledger()
+        copy.load(list(self.bodies.values()), known)
+        return copy
+
+
+def begun(**records: ledger.Record) -> tuple[Stored, copies.Ledger]:
+    """A ledger after its first start, with these exceptions."""
+    stored = Stored()
+    copy = stored.read()
+    copy.settle()
+    stored.write(copy, {ledger.EXCEPTION + uid: record for uid, record in records.items()})
+    return stored, copy
+
+
+def test_before_it_is_read_nothing_is_known() -> None:
+    """Which is not the same as nothing being there."""
+    copy = copies.Ledger()
+    assert copy.state is ledger.State.UNREADABLE
+    assert copy.trouble
+
+
+def test_where_there_never_was_one_it_is_begun() -> None:
+    """The state lasts until everything was judged once, also over a restart."""
+    stored = Stored()
+    copy = stored.read()
+    assert copy.state is ledger.State.SEEDING
+    assert stored.write(copy, {"hne.a": RECORD}) == ["hostnetwork-ledger-1"]
+    assert stored.read().state is ledger.State.SEEDING
+    copy.settle()
+    stored.write(copy, {})
+    again = stored.read()
+    assert (again.state, again.id, again.get("hne.a")) == (ledger.State.INTACT, copy.id, RECORD)
+
+
+def test_where_the_policy_knows_of_one_that_is_gone_it_is_lost() -> None:
+    """And a new one is begun, by another name; the loss lasts over a restart as well."""
+    copy = Stored().read(KNOWN)
+    assert copy.state is ledger.State.LOST
+    assert copy.id not in {"", KNOWN.id}
+    stored = Stored()
+    stored.write(copy, {"hne.a": RECORD})
+    assert stored.read(KNOWN).state is ledger.State.LOST
+
+
+@pytest.mark.parametrize("harm", ["object", "index", "text"])
+def test_a_part_that_is_gone_or_damaged_is_a_loss(harm: str) -> None:
+    """What is left still counts."""
+    stored, copy = begun(a=RECORD)
+    copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES  # full
+    assert stored.write(copy, {"hne.b": RECORD}) == ["hostnetwork-ledger-2", "hostnetwork-ledger-1"]
+    if harm == "object":
+        del stored.bodies["hostnetwork-ledger-1"]
+    elif harm == "index":
+        del stored.bodies["hostnetwork-ledger-1"]["data"][ledger.INDEX]
+    else:
+        stored.bodies["hostnetwork-ledger-1"]["data"]["hne.a"] = "damaged"
+    again = stored.read()
+    assert (again.state, again.get("hne.b")) == (ledger.State.LOST, RECORD)
+
+
+def test_a_missing_second_object_is_a_loss() -> None:
+    """The index in the first one counts them."""
+    stored, copy = begun(a=RECORD)
+    copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES
+    stored.write(copy, {"hne.b": RECORD})
+    del stored.bodies["hostnetwork-ledger-2"]
+    assert stored.read().state is ledger.State.LOST
+
+
+def test_what_is_damaged_is_removed_once_everything_was_judged() -> None:
+    """Or the next start would find a loss again."""
+    stored, _ = begun(a=RECORD)
+    stored.bodies["hostnetwork-ledger-1"]["data"]["hne.gone"] = "damaged"
+    copy = stored.read()
+    copy.settle()
+    stored.write(copy, {})
+    assert stored.read().state is ledger.State.INTACT
+
+
+def test_objects_that_are_not_the_ledgers_are_left_alone() -> None:
+    """Every namespace has a ConfigMap kube-root-ca.crt."""
+    stored, copy = begun(a=RECORD)
+    other = {"metadata": {"name": "kube-root-ca.crt", "uid": "u"}, "data": {"hne.x": "y"}}
+    stored.bodies["kube-root-ca.crt"] = other
+    assert stored.read().get("hne.x") is None
+    assert copy.repairs(stored.bodies.values()) == []
+
+
+def test_nothing_is_written_twice() -> None:
+    """What is stored already, and the removal of what is not there."""
+    stored, copy = begun(a=RECORD)
+    assert stored.write(copy, {"hne.a": RECORD, "hne.nobody": None}) == []
+    assert stored.write(copy, {"hne.a": None}) == ["hostnetwork-ledger-1"]
+    assert copy.get("hne.a") is None
+
+
+def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -> None:
+    """An object that gets room again is filled again; when all are full that is an error that says so."""
+    stored, copy = begun()
+    big = {f"hne.{number}": RECORD.model_copy(update={"grant": "x" * 4000}) for number in range(200)}
+    names = stored.write(copy, dict(big))
+    assert names == ["hostnetwork-ledger-2", "hostnetwork-ledger-3", "hostnetwork-ledger-4", "hostnetwork-ledger-1"]
+    sizes = [sum(len(k) + len(t) for k, t in body["data"].items()) for body in stored.bodies.values()]
+    assert max(sizes) <= ledger.SHARD_BYTES
+    assert stored.read().state is ledger.State.INTACT
+    stored.write(copy, {"hne.0": None})
+    assert stored.write(copy, {"hne.new": RECORD}) == ["hostnetwork-ledger-1"]
+    with pytest.raises(copies.FullError, match="the ledger is full: 32 ConfigMaps of 256 KiB"):
+        copy.changes({f"hne.more-{number}": big["hne.1"] for number in range(2500)})
+
+
+def test_what_somebody_has_changed_or_removed_is_put_back() -> None:
+    """What this process knows counts: it was loaded, or written, by the operator alone."""
+    stored, copy = begun(a=RECORD, b=RECORD)
+    data = stored.bodies["hostnetwork-ledger-1"]["data"]
+    data["hne.a"], data["hne.forged"] = "{}", ledger.encode(RECORD)
+    del data["hne.b"]
+    (change,) = copy.repairs(stored.bodies.values())
+    text = ledger.encode(RECORD)
+    assert change.texts == {"hne.a": text, "hne.b": text, "hne.forged": None}
+    (change,) = copy.repairs([])
+    assert (change.shard.uid, change.texts["hne.a"]) == ("", text)
+
+
+def test_a_view_has_the_namespace_by_uid_and_its_exceptions() -> None:
+    """The record of an earlier namespace of the name is not in it."""
+    made = seen(hne("a"), hne("b"), namespace=denied(hne("a")))
+    record = written(made.namespace)
+    stored, copy = begun(**{"uid-of-a": RECORD, "uid-of-c": RECORD})
+    stored.write(copy, {ledger.NAMESPACE + UID: record, ledger.NAMESPACE + "another": ledger.NamespaceRecord()})
+    view = copy.view(made)
+    assert (view.state, view.trouble, view.namespace) == (ledger.State.INTACT, "", record)
+    assert view.exceptions == {"uid-of-a": RECORD}
+
+
+def test_the_summary_counts_what_status_and_metrics_show() -> None:
+    """A ledger with grants that nothing proves is not intact, nor is one that cannot be written."""
+    kept = RECORD.model_copy(update={"approved": False, "kept": True})
+    stored, copy = begun(a=RECORD, b=kept, c=RECORD.model_copy(update={"approved": False}))
+    stored.write(copy, {ledger.NAMESPACE + UID: ledger.NamespaceRecord(enforced=True)})
+    found = copy.summary()
+    assert found.counts == policy.LedgerCounts(id=copy.id, exceptions=1, namespaces=1, unproven=1)
+    assert not found.intact
+    stored.write(copy, {"hne.b": None})
+    assert copy.summary().intact
+    copy.trouble = "forbidden"
+    assert not copy.summary().intact
