@@ -36,6 +36,7 @@ class Person(readme.Reader):
             self.api.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
             self.until("a service account", lambda path=account: self.api.get(path).status == 200)
+        self.paste("kubectl apply -k manifests/admission")
         self.paste("kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/")
         self.paste("kubectl apply -k my-cluster")
         readme._installed(self)

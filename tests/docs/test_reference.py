@@ -15,10 +15,12 @@ from tests.docs import markdown
 
 ROOT = markdown.ROOT
 _CONTESTS = (summary.UNCONTESTED, summary.REVERTED)
+_LEDGER = (summary.RECORDED, summary.LOST, summary.UNREADABLE, summary.UNWRITABLE, summary.UNPROVEN)
 _POLICY_REASONS = (
     *(summary.ACCEPTED, summary.BROKEN, summary.INTACT, summary.CHANGING, summary.GUARD_MISSING),
     *_CONTESTS,
     *(reason.value for reason in conditions.Clock),
+    *_LEDGER,
 )
 
 
@@ -35,6 +37,7 @@ def _camel_case_in(module: object) -> set[str]:
 def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
     policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason not in {summary.CHANGING, *_CONTESTS}}
+    policy.add(f"Policy{summary.SEEDED}")
     rules = {rule.id for rule in findings.RULES}
     assert sorted(_reasons() | policy | rules | {reason.value for reason in conditions.Ready}) == sorted(
         markdown.column("events")
@@ -68,10 +71,11 @@ def test_every_verdict_is_documented_and_no_other() -> None:
 
 
 def test_every_label_and_annotation_is_documented_and_no_other() -> None:
-    """The table has every key that the operator writes, and says which are labels."""
+    """The table has every key that the operator or label-at-birth writes, and says which are labels."""
     ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.VERDICT)}
     psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
-    notes = {f"annotation {key}" for key in (labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")}
+    plain = (labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH, labels.GRANT_PREFIX + "<exception>")
+    notes = {f"annotation {key}" for key in plain}
     written = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
     assert ours | psa | notes == written
     assert f"`{labels.MIRROR}`" in markdown.README.read_text()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hostnetwork_operator.api import exception, grant, labels, ledger, policy
-from hostnetwork_operator.decide import effects, plan, snapshot, terms
+from hostnetwork_operator.decide import effects, plan, selection, snapshot, terms
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 NAMESPACE = "payments"
@@ -163,6 +163,8 @@ def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.Nam
         "enforced": enforced,
         "before": home.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
         "ours": {key: (text,) for key, text in psa.items()},
+        "chosen": selection.present(home),
+        "under": IDENTITY,
     }
     return ledger.NamespaceRecord(**{**given, **fields})
 

@@ -65,11 +65,18 @@ class NamespaceRecord(fields.Model):
     `enforced`: enforcement has been switched on. `before` is the enforce label as it stood before that, '' for none and
     None where nobody knows. `ours` has by Pod Security label the values that stand there by the operator's hand, or by
     label-at-birth's; a label with another value, or one that is not in here, was set by somebody else.
+
+    `held` is since when enforcement is wanted there and held. `chosen` are the labels under our prefix that rules may
+    select by, as a holder of setlevel left them; `under` is the identity of namespace-labels (GuardRecord) under which
+    they were last read: while it is the same, nobody else can have changed them since.
     """
 
     enforced: bool = False
     before: str | None = None
     ours: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    held: datetime.datetime | None = None
+    chosen: Mapping[str, str] = Field(default_factory=dict)
+    under: str = ""
 
     @field_validator("ours", mode="after")
     @classmethod
@@ -81,15 +88,6 @@ class NamespaceRecord(fields.Model):
         return {key.removeprefix(labels.PSA_PREFIX): texts for key, texts in value.items()}
 
 
-class Index(fields.Model):
-    """Of the whole ledger. `shards` is how many ConfigMaps it has; a missing one is a loss."""
-
-    id: str
-    format: int
-    shards: int = 1
-    state: str = ""  # a State that outlives a restart
-
-
 class State(enum.StrEnum):
     """How the ledger stands."""
 
@@ -97,6 +95,15 @@ class State(enum.StrEnum):
     SEEDING = "Seeding"  # there was none: the first start of this release
     LOST = "Lost"  # there was one, and it or a part of it is gone
     UNREADABLE = "Unreadable"
+
+
+class Index(fields.Model):
+    """Of the whole ledger. `shards` is how many ConfigMaps it has; a missing one is a loss."""
+
+    id: str
+    format: int
+    shards: int = 1
+    state: State | None = None  # one that outlives a restart
 
 
 Record = GuardRecord | ExceptionRecord | NamespaceRecord | Index

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act import ledger as storage
-from hostnetwork_operator.api import exception, labels, ledger
+from hostnetwork_operator.api import exception, ledger
 from hostnetwork_operator.decide import effects
 from hostnetwork_operator.observe import ledger as copies
 from hostnetwork_operator.observe import live, store
@@ -196,33 +196,32 @@ class Bookkeeper:
     ) -> tuple[dict[str, ledger.Record | None], set[str]]:
         """The records that may be stored, and the keys of those that may not.
 
-        A record that rests on exception-writers is made from what a watch said, and watches come in no common order:
-        the policy may have been away already when the exception was changed. So the policy is read again, after the
-        exception was seen.
+        A record that rests on an admission policy is made from what a watch said, and watches come in no common order:
+        the policy may have been away already when the object was changed. So the policy is read again, after the object
+        was seen.
         """
         confirmed: dict[str, ledger.Record | None] = {}
         dropped: set[str] = set()
-        needed = {e.guard for e, _ in taken.values() if isinstance(e, effects.RecordException) and e.guard}
-        present = await self._writers() if needed else ""
+        present = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
         for key, (effect, _) in taken.items():
-            if isinstance(effect, effects.RecordNamespace):
-                confirmed[key] = effect.record
-            elif (effect.guard and effect.guard != present) or (effect.reread and not await self._still(effect)):
+            if (effect.guard and effect.guard not in present) or not await self._still(effect):
                 dropped.add(key)
             else:
                 confirmed[key] = effect.record
         return confirmed, dropped
 
-    async def _writers(self) -> str:
-        """The identity of exception-writers and its binding as they are now, '' where they are not in place."""
+    async def _present(self) -> set[str]:
+        """The identities of the admission policies that are in place now."""
         for kind in (store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING):
             touched = await live.fill(self._api, self._store, kind, self._clock)
             if touched:
                 self._wake_all()
-        return self._store.guards()[labels.POLICY_EXCEPTION_WRITERS].identity
+        return {guard.identity for guard in self._store.guards().values() if guard.since is not None}
 
-    async def _still(self, effect: effects.RecordException) -> bool:
-        """Whether the exception has the generation that the record is about."""
+    async def _still(self, effect: effects.RecordException | effects.RecordNamespace) -> bool:
+        """Whether an exception that is to be read again has the generation that the record is about."""
+        if isinstance(effect, effects.RecordNamespace) or not effect.reread:
+            return True
         subject = effect.subject
         path = f"{live.CUSTOM}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}"
         try:

@@ -50,10 +50,11 @@ class RecordException:
 
 @dataclass(frozen=True, slots=True)
 class RecordNamespace:
-    """Have the ledger keep this record of a namespace; None: none."""
+    """Have the ledger keep this record of a namespace; None: none. `guard` is as above, of namespace-labels."""
 
     namespace: snapshot.Namespace
     record: ledger.NamespaceRecord | None
+    guard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import approval, coverage, grants, level, ownership, snapshot, validity
+from hostnetwork_operator.decide import approval, coverage, grants, level, ownership, selection, snapshot, validity
 
 _CONTAINERS: Final = ("initContainers", "containers")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -54,7 +54,7 @@ class Inquiry:
 
 def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
     """The exceptions that would be in force if enforcement were on."""
-    settings = level.settings_for(seen.namespace, seen.policy)
+    settings = selection.settings(seen)
     enforced = level.Decision(labels.Enforcement.DENY)
     standings = validity.standings(seen, approval.rulings(seen, now), now)
     # Once the namespace is enforced it is in the ledger, unless nothing can be recorded.
@@ -73,9 +73,9 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it:
     a tenant has no veto (design, section 4).
     """
-    settings = level.settings_for(seen.namespace, seen.policy)
+    settings = selection.settings(seen)
     counted = excepted(seen, now)
-    since = level.held_since(seen.namespace) or now
+    since = level.held_since(seen, now)
     version = settings.pod_security.version if settings.pod_security is not None else ""
     questions: list[Question] = []
     holding: list[tuple[str, str]] = []

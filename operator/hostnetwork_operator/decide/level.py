@@ -30,11 +30,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether enforcement is on. `ask` is the level whose dry run has to be asked for before this can be said."""
+    """Whether enforcement is on. `ask` is the level whose dry run has to be asked for before this can be said.
+
+    Where enforcement is held: by whom (`held_by`), `since` when, and when to look `again`.
+    """
 
     enforcement: labels.Enforcement | None
     ask: labels.Level | None = None
     held_by: str = ""
+    since: datetime.datetime | None = None
     again: datetime.datetime | None = None
 
 
@@ -84,7 +88,7 @@ def decide(
         return Decision(namespace.enforcement, ask=settings.target)
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
-    return _held(namespace, answer, now)
+    return _held(seen, answer, now)
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
@@ -251,8 +255,18 @@ def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
     return level_of(namespace) or labels.Level.PRIVILEGED
 
 
-def held_since(namespace: snapshot.Namespace) -> datetime.datetime | None:
-    """When enforcement was first wanted and held, as it stands in the annotation; None where it does not."""
+def held_since(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime:
+    """Return when enforcement was first wanted and held. What came later does not hold it: a tenant has no veto.
+
+    The ledger has it. Before it does, the annotation counts, which a tenant may have written: no later than now.
+    """
+    known = seen.ledger.namespace
+    if known is not None and known.held is not None:
+        return known.held
+    return min(_noted(seen.namespace) or now, now)
+
+
+def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:
     text = namespace.annotations.get(labels.HELD_BY, "").removeprefix("since ")[:20]
     try:
         return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
@@ -260,10 +274,12 @@ def held_since(namespace: snapshot.Namespace) -> datetime.datetime | None:
         return None
 
 
-def _held(namespace: snapshot.Namespace, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
-    """Held, by whom, since when: the moment stands in the annotation and is kept."""
+def _held(seen: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
+    """Held, by whom, since when; the moment is kept."""
+    since = held_since(seen, now).replace(microsecond=0)
     holders = answer.holders
     if answer.failed:
         holders = (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
-    text = f"since {grant.format_time(held_since(namespace) or now)}: " + "; ".join(holders)
-    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=answer.asked + GATE_AGAIN)
+    text = f"since {grant.format_time(since)}: " + "; ".join(holders)
+    again = answer.asked + GATE_AGAIN
+    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again, since=since)

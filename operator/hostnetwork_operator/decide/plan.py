@@ -23,6 +23,7 @@ from hostnetwork_operator.decide import (
     messages,
     ownership,
     report,
+    selection,
     snapshot,
     status,
     validity,
@@ -77,7 +78,7 @@ class NamespacePlan:
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
     """The plan for one namespace at `now` (the API server's time)."""
     namespace = seen.namespace
-    settings = level.settings_for(namespace, seen.policy)
+    settings = selection.settings(seen)
     rulings = approval.rulings(seen, now)
     standings = validity.standings(seen, rulings, now)
     owned = ownership.owned(seen)
@@ -119,7 +120,7 @@ def _with_effects(
     following = writes.Next()
     if decision.ask is None:
         following = writes.following(seen, made.owned, settings, decision, made.standings, now, relaxed=made.relaxed)
-    adopted = _namespace_record(made, seen, settings, decision, following)
+    adopted = _namespace_record(made, seen, settings, decision, following, now)
     records = (*approvals, *adopted)
     write = following.write
     if write is not None and adopted and not seen.ledger.trouble and not writes.takes(write):
@@ -180,14 +181,22 @@ def _namespace_record(
     settings: level.Settings,
     decision: level.Decision,
     following: writes.Next,
+    now: datetime.datetime,
 ) -> list[Effect]:
     """The record that the ledger is to have of the namespace, if that is another one than it has."""
     if decision.ask is not None or seen.ledger.state is ledger.State.UNREADABLE:
         return []
+    known = seen.ledger.namespace or ledger.NamespaceRecord()
     changed = following.write.labels if following.write is not None else {}
+    chosen, under = selection.record(seen, now)
+    if decision.enforcement is None and not chosen:
+        under = ""  # a namespace that is not governed needs no record
     wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed)
-    kept = None if wanted == ledger.NamespaceRecord() else wanted
-    return [] if kept == seen.ledger.namespace else [effects.RecordNamespace(seen.namespace, kept)]
+    wanted = wanted.model_copy(update={"held": decision.since, "chosen": chosen, "under": under})
+    if wanted == known:
+        return []
+    guard = under if (dict(chosen), under) != (dict(known.chosen), known.under) else ""
+    return [effects.RecordNamespace(seen.namespace, None if wanted == ledger.NamespaceRecord() else wanted, guard)]
 
 
 def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ class Ledger:
                     self.damaged.add(key)
         self.trouble = ""
         self.state = self._judged(known)
+        if self.state is ledger.State.UNREADABLE:
+            self.trouble = "the ledger was written by a newer release; install that release again"
         if self.index is None:
             self._records[ledger.INDEX] = ledger.Index(id=uuid.uuid4().hex, format=ledger.FORMAT)
 
@@ -193,8 +195,10 @@ class Ledger:
 
     def _judged(self, known: policy.LedgerCounts | None) -> ledger.State:
         index = self.index
-        if index is not None and index.state:
-            return ledger.State(index.state)
+        if index is not None and index.format > ledger.FORMAT:
+            return ledger.State.UNREADABLE
+        if index is not None and index.state is not None:
+            return index.state
         if index is None and not self._shards and not (known and known.id):
             return ledger.State.SEEDING
         lost = index is None or any(name not in self._shards for name in ledger.SHARDS[: index.shards])
@@ -217,7 +221,7 @@ class Ledger:
             return
         names = self._shards.keys() | wanted.keys()
         shards = max((number for number, name in enumerate(ledger.SHARDS, 1) if name in names), default=1)
-        lasting = self.state.value if self.state in {ledger.State.SEEDING, ledger.State.LOST} else ""
+        lasting = self.state if self.state in {ledger.State.SEEDING, ledger.State.LOST} else None
         text = ledger.encode(self.index.model_copy(update={"shards": shards, "state": lasting}))
         first = ledger.SHARDS[0]
         if self._text(first, ledger.INDEX) != text:

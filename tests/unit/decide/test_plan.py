@@ -14,6 +14,7 @@ from tests.unit.builders import (
     ADOPTED,
     AUDIT_AND_WARN,
     DENIED,
+    IDENTITY,
     IMAGE,
     NAMESPACE,
     NOW,
@@ -247,6 +248,7 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
         enforced=True,
         before="privileged",
         ours={label: (value,) for label, value in DENIED.items() if label.startswith(labels.PSA_PREFIX)},
+        under=IDENTITY,
     )
     trouble = snapshot.Ledger(trouble="forbidden")
     made = plan.plan_namespace(unrecorded(hne(), namespace=namespace(), ledger=trouble), NOW)

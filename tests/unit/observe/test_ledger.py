@@ -179,3 +179,25 @@ def test_the_summary_counts_what_status_and_metrics_show() -> None:
     assert copy.summary().intact
     copy.trouble = "forbidden"
     assert not copy.summary().intact
+
+
+def test_what_a_newer_release_wrote_is_not_read() -> None:
+    """It is no loss: nothing is recorded anew, and the message says what to do."""
+    stored, _ = begun(**{UID: RECORD})
+    first = stored.bodies[ledger.SHARDS[0]]["data"]
+    index = ledger.decode(ledger.INDEX, first[ledger.INDEX])
+    assert isinstance(index, ledger.Index)
+    first[ledger.INDEX] = ledger.encode(index.model_copy(update={"format": ledger.FORMAT + 1}))
+    copy = stored.read()
+    assert copy.state is ledger.State.UNREADABLE
+    assert "newer release" in copy.trouble
+    first[ledger.INDEX] = ledger.encode(index)
+    assert stored.read().state is ledger.State.INTACT
+
+
+def test_an_index_that_is_none_is_a_loss() -> None:
+    """Whatever stands there."""
+    stored, _ = begun(**{UID: RECORD})
+    for text in ('{"id":"a","format":1,"state":"Odd"}', "", "[]", '{"id":"a"}', "{" * 5000):
+        stored.bodies[ledger.SHARDS[0]]["data"][ledger.INDEX] = text
+        assert stored.read(KNOWN).state is ledger.State.LOST
