@@ -25,7 +25,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "e8473892208ef5d17d18b14f53a099c5fac427d691a704dc2c2b3238be232b26",
-        "9c4650588548ac8c7e2d9817ec23bdb119d5de9c89867987e4649deabe8afaea",
+        "2b49b0950601e6edb30430a3a9ab104ff793cab9d5380aa0028b758119e689c4",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(
