@@ -153,6 +153,12 @@ WORK: dict[str, tuple[dict[str, str], dict[str, str], Sequence]] = {
             ({labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None}, {labels.LEVEL_BEFORE: None}),
         ],
     ),
+    "out of what label-at-birth said": (
+        DENIED,
+        {labels.BORN_WITH: "enforce,audit"},
+        [({labels.PSA_ENFORCE: "baseline"}, {labels.BORN_WITH: None, labels.LEVEL_BEFORE: ""})],
+    ),
+    "back to what it said": ({}, {}, [(DENIED, {labels.BORN_WITH: ""}), ({}, {labels.BORN_WITH: "enforce"})]),
     "repairs of what somebody removed": ({}, {labels.LEVEL_BEFORE: "", labels.HELD_BY: "x"}, [(DENIED, {})]),
 }
 
