@@ -24,6 +24,8 @@ BIRTH = {
     labels.PSA_WARN: "restricted",
     **dict.fromkeys(labels.PSA_VERSIONS, "latest"),
 }
+MODES = tuple(label.removeprefix(labels.PSA_PREFIX) for label in BIRTH if label.startswith(labels.PSA_PREFIX))
+IN_ORDER = "enforce,enforce-version,audit,audit-version,warn,warn-version"
 _numbers = itertools.count(1)
 
 
@@ -108,6 +110,92 @@ def test_nobody_owns_what_birth_wrote(complete: controlplane.Cluster) -> None:
         for answer in (created, applied, patched):
             owned = json.dumps(answer.body["metadata"].get("managedFields"))
             assert [label for label in BIRTH if f'f:{label}"' in owned] == [labels.PSA_ENFORCE] * number
+
+
+# -- what birth says of itself ----------------------------------------------------------------------------------------
+
+
+def noted(body: dict[str, Any]) -> str | None:
+    """Which Pod Security labels birth says that it wrote."""
+    note: str | None = body["metadata"].get("annotations", {}).get(labels.BORN_WITH)
+    return note
+
+
+@pytest.mark.parametrize("given", [(), ("enforce",), ("warn", "audit-version"), MODES], ids=",".join)
+def test_birth_says_which_levels_it_wrote(complete: controlplane.Cluster, given: tuple[str, ...]) -> None:
+    """born-with lists those of the six labels that the creator left out, in one order; none is the empty text."""
+    written = ",".join(name for name in IN_ORDER.split(",") if name not in given)
+    values = {labels.PSA_PREFIX + name: "v1.30" if name.endswith("version") else "restricted" for name in given}
+    whole = named(values)
+    for answer in (
+        creator(complete).post(f"{NAMESPACES}?dryRun=All", named(values)),
+        creator(complete).post(f"{NAMESPACES}?dryRun=All", {"metadata": {"generateName": "born-", "labels": values}}),
+        creator(complete).request(
+            "PATCH", f"{NAMESPACES}/{whole['metadata']['name']}?dryRun=All&fieldManager=helm", whole, api.APPLY
+        ),
+    ):
+        assert noted(workbench.sound(answer).expect(201).body) == written
+        assert born(answer.body) == BIRTH | values
+
+
+def test_the_note_has_no_owner_and_leaves_other_annotations(complete: controlplane.Cluster) -> None:
+    """Annotations of the creator stay beside it, and managedFields do not name it."""
+    body = named()
+    body["metadata"]["annotations"] = {"team": "net"}
+    answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", body).expect(201)
+    assert answer.body["metadata"]["annotations"] == {"team": "net", labels.BORN_WITH: IN_ORDER}
+    assert labels.BORN_WITH not in json.dumps(answer.body["metadata"]["managedFields"])
+
+
+def test_a_namespace_that_is_governed_otherwise_says_nothing(complete: controlplane.Cluster) -> None:
+    """Where birth writes no label it writes no annotation either: a restored backup, and the preview namespaces."""
+    for body in (named({labels.ENFORCEMENT: "Held"}), {"metadata": {"name": "hostnetwork-preview-baseline"}}):
+        answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", body).expect(201)
+        assert noted(answer.body) is None
+
+
+@pytest.mark.parametrize("size", [261_000, 262_000, labels.ANNOTATION_BYTES])
+def test_a_note_without_room_is_left_out(complete: controlplane.Cluster, size: int) -> None:
+    """A namespace whose annotations are as large as they may be is born like any other, and says nothing."""
+    body = named()
+    body["metadata"]["annotations"] = {"a": "x" * (size - 1)}
+    answer = workbench.sound(creator(complete).post(f"{NAMESPACES}?dryRun=All", body)).expect(201)
+    assert born(answer.body) == BIRTH
+    assert noted(answer.body) == (IN_ORDER if size < 262_000 else None)
+
+
+@pytest.mark.parametrize("value", ["", "enforce", "warn-version", "enforce,audit,warn", IN_ORDER])
+def test_a_creator_may_write_the_note_himself(complete: controlplane.Cluster, value: str) -> None:
+    """A note that is there stays, as in a second pass; in its one form it passes, since birth adds enforcement=Deny."""
+    body = named()
+    body["metadata"]["annotations"] = {labels.BORN_WITH: value}
+    answer = workbench.sound(creator(complete).post(f"{NAMESPACES}?dryRun=All", body)).expect(201)
+    assert (noted(answer.body), born(answer.body)) == (value, BIRTH)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [",", "enforce,", ",warn", "warn,enforce", "warn,warn", "enforce, warn", "Enforce", "guard", f"{IN_ORDER}\n"],
+)
+def test_a_note_in_another_form_is_refused(complete: controlplane.Cluster, value: str) -> None:
+    """A list out of order, with something twice or with another word is none that birth writes."""
+    body = named()
+    body["metadata"]["annotations"] = {labels.BORN_WITH: value}
+    answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", body)
+    workbench.refused(answer, f"annotation {labels.BORN_WITH} is written by the operator only")
+
+
+def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -> None:
+    """The creator neither changes nor removes it; the operator removes it."""
+    name = creator(complete).post(NAMESPACES, named()).expect(201).body["metadata"]["name"]
+    path = f"{NAMESPACES}/{name}"
+    for value in ("", "enforce", None):
+        refused = creator(complete).patch(path, {"metadata": {"annotations": {labels.BORN_WITH: value}}})
+        workbench.refused(refused, f"annotation {labels.BORN_WITH} is written by the operator only")
+    operator = complete.api(workbench.operator(complete))
+    for taken in ("enforce", None):
+        workbench.sound(operator.patch(path, {"metadata": {"annotations": {labels.BORN_WITH: taken}}})).expect(200)
+    assert noted(complete.admin.get(path).body) is None
 
 
 # -- where labels are there already -----------------------------------------------------------------------------------
@@ -204,7 +292,7 @@ def test_no_form_of_a_namespace_escapes(complete: controlplane.Cluster) -> None:
 
 
 def test_what_comes_after_takes_nothing_off(complete: controlplane.Cluster) -> None:
-    """A mutating policy that runs later and removes the labels has them put on again."""
+    """A mutating policy that runs later and removes the labels has them put on again; the note is that of the first."""
     base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["namespaces"]}
     remove = "[JSONPatch{op: 'remove', path: '/metadata/labels'}]"
@@ -219,12 +307,15 @@ def test_what_comes_after_takes_nothing_off(complete: controlplane.Cluster) -> N
     complete.admin.post(f"{base}ybindings", bound).expect(201)
     path = f"{NAMESPACES}?dryRun=All"
     try:
-        body = {"metadata": {"name": "stripped", "labels": {"team": "net"}}}
+        body = {"metadata": {"name": "stripped", "labels": {"team": "net", labels.PSA_WARN: "baseline"}}}
         complete.wait(
             "the other policy in force",
             lambda: "team" not in complete.admin.post(path, body).expect(201).body["metadata"]["labels"],
         )
-        assert born(complete.admin.post(path, body).expect(201).body) == BIRTH
+        answer = complete.admin.post(path, body).expect(201)
+        assert born(answer.body) == BIRTH
+        # The level of the creator is gone; birth does not say that it had been absent.
+        assert noted(answer.body) == "enforce,enforce-version,audit,audit-version,warn-version"
     finally:
         complete.admin.delete(f"{base}ybindings/zz-strip").expect(200)
         complete.admin.delete(f"{base}ies/zz-strip").expect(200)

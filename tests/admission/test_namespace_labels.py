@@ -44,6 +44,7 @@ OURS: list[tuple[str, str]] = [
     ("labels", labels.GROUP + "/anything"),
     ("annotations", labels.LEVEL_BEFORE),
     ("annotations", labels.HELD_BY),
+    ("annotations", labels.BORN_WITH),
     ("annotations", labels.GRANT_PREFIX + "mine"),
 ]
 
@@ -87,6 +88,23 @@ def test_deny_is_free_in_the_request_that_creates_and_never_after(make: Callable
     for subresource in ("", "/status", "/finalize"):
         refused = put(tenant, home, subresource, labels={labels.ENFORCEMENT: "Deny"})
         workbench.refused(refused, f"label {labels.ENFORCEMENT} is written by the operator only")
+
+
+def test_born_with_is_free_in_the_request_that_creates_an_enforced_namespace(governed: controlplane.Cluster) -> None:
+    """label-at-birth writes it under the creator's name, beside enforcement=Deny and in one form."""
+    creator = governed.api(workbench.may(governed, "creator", "namespaces", "create"))
+    for value, enforcement, status in (
+        ("", "Deny", 201),
+        ("enforce,audit", "Deny", 201),
+        ("audit,enforce", "Deny", 403),
+        ("enforce", None, 403),
+        ("enforce", "Audit", 403),
+        ("enforce," * 30_000, "Deny", 403),
+    ):
+        values = {labels.ENFORCEMENT: enforcement} if enforcement else {}
+        metadata = {"generateName": "born-", "labels": values, "annotations": {labels.BORN_WITH: value}}
+        answer = workbench.sound(creator.post("/api/v1/namespaces?dryRun=All", {"metadata": metadata}))
+        assert answer.status == status, (value[:40], enforcement, answer.message)
 
 
 def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import labels
-from tests.admission import workbench
+from tests.admission import objects, workbench
 from tests.controlplane import api, operator
 from tests.controlplane import cluster as controlplane
 
@@ -153,6 +153,12 @@ WORK: dict[str, tuple[dict[str, str], dict[str, str], Sequence]] = {
             ({labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None}, {labels.LEVEL_BEFORE: None}),
         ],
     ),
+    "out of what label-at-birth said": (
+        DENIED,
+        {labels.BORN_WITH: "enforce,audit"},
+        [({labels.PSA_ENFORCE: "baseline"}, {labels.BORN_WITH: None, labels.LEVEL_BEFORE: ""})],
+    ),
+    "back to what it said": ({}, {}, [(DENIED, {labels.BORN_WITH: ""}), ({}, {labels.BORN_WITH: "enforce"})]),
     "repairs of what somebody removed": ({}, {labels.LEVEL_BEFORE: "", labels.HELD_BY: "x"}, [(DENIED, {})]),
 }
 
@@ -188,6 +194,23 @@ MANY: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("values", "notes"),
+    [(objects.smallest(150_000), {}), ({}, objects.smallest(size=objects.ROOM))],
+    ids=["as many labels as etcd stores", "as many annotations as there can be"],
+)
+def test_a_level_is_put_back_in_the_largest_namespace(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, values: objects.Map, notes: objects.Map
+) -> None:
+    """A tenant who empties managedFields has room for more keys, and keeps no level open with them."""
+    path = make(RELAXED, {GRANT + "a": "line", labels.LEVEL_BEFORE: ""})
+    objects.fill(cluster.admin, path, "labels", values)
+    objects.fill(cluster.admin, path, "annotations", notes)
+    restored = {"labels": {labels.PSA_ENFORCE: "baseline"}, "annotations": {GRANT + "a": None}}
+    answer = objects.ask(stolen, ("PATCH", path, {"metadata": restored}, api.MERGE))
+    workbench.sound(answer).expect(200)
+
+
 @pytest.mark.parametrize("name", MANY)
 def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.Api, make: Make, name: str) -> None:
     """No loop costs more than CEL allows: the restore passes, and so do the next grant and its end."""
@@ -199,13 +222,23 @@ def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.
     write(stolen, path, released, {GRANT + "b": None, labels.LEVEL_BEFORE: None}).expect(200)
 
 
-def test_a_pod_with_many_labels_is_flagged(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
-    """A tenant cannot hide a pod behind labels that cost too much to look at."""
+@pytest.mark.parametrize("many", [10_000, 60_000])
+def test_a_pod_with_many_labels_is_flagged(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, many: int
+) -> None:
+    """A tenant cannot hide a pod behind labels that cost too much to look at, and a thief writes no other of them."""
     body = workbench.pod(hostNetwork=True)
-    body["metadata"]["labels"] = {f"a{number:x}a": "" for number in range(10_000)}
-    path = make()
-    cluster.admin.post(f"{path}/pods", body).expect(201)
-    write(stolen, f"{path}/pods/{body['metadata']['name']}/status", {labels.VERDICT: "Uncovered"}).expect(200)
+    body["metadata"]["labels"] = objects.smallest(many)
+    path = f"{make()}/pods"
+    objects.ask(cluster.admin, ("POST", path, body, "application/json")).expect(201)
+    path += f"/{body['metadata']['name']}/status"
+
+    def label(values: dict[str, str | None]) -> api.Response:
+        return workbench.sound(objects.ask(stolen, ("PATCH", path, {"metadata": {"labels": values}}, api.MERGE)))
+
+    for verdict, other in (("Uncovered", {"0": "x"}), (None, {"0": None, "new": ""})):
+        label({labels.VERDICT: verdict}).expect(200)
+        workbench.refused(label({labels.VERDICT: "Unknown", **other}), "of a pod the operator writes the verdict label")
 
 
 # -- what it does not do, by the policy alone -------------------------------------------------------------------------
@@ -243,6 +276,51 @@ def test_nothing_of_others_on_a_namespace(
     workbench.refused(stolen.patch(path, own), "operator-limits", text)
     if "finalizers" not in metadata:  # which a strategic patch adds to
         workbench.refused(stolen.patch(path, {"metadata": metadata}, api.STRATEGIC), "operator-limits", text)
+
+
+# What a stolen token once wrote beside other keys, so that none of them was looked at.
+SMOKE: dict[str, str | None] = {f"smoke-{number}": "" for number in range(1001)}
+
+
+def test_keys_of_ones_own_making_hide_nothing_on_a_namespace(stolen: api.Api, make: Make) -> None:
+    """With 1,001 labels or annotations beside it no foreign key is written, and no more grants than 64."""
+    path = make({"team": "a", **DENIED}, {"note": "b"})
+    for values, text in (
+        ({**SMOKE, "team": None}, "got a change of another label"),
+        ({**SMOKE, "team": "mine"}, "got a change of another label"),
+        (SMOKE, "got a change of another label"),
+    ):
+        workbench.refused(write(stolen, path, values), "operator-limits", text)
+    for notes in (SMOKE, {**SMOKE, "note": None}, {**SMOKE, **{f"{GRANT}{number}": "x" for number in range(200)}}):
+        workbench.refused(write(stolen, path, {}, notes), "operator-limits", "got a change of another annotation")
+
+
+def test_no_namespace_is_made_so_large_that_it_is_no_longer_looked_at(stolen: api.Api, make: Make) -> None:
+    """However many requests the thief makes, he adds nothing to a namespace but the operator's few keys."""
+    path = make({"team": "a"}, {"note": "b"})
+    for step in range(0, 3000, 1000):
+        more: dict[str, str | None] = {f"smoke-{step + number}": "" for number in range(1000)}
+        workbench.refused(write(stolen, path, more), "got a change of another label")
+        workbench.refused(write(stolen, path, {}, more), "got a change of another annotation")
+        grants: dict[str, str | None] = {f"{GRANT}g{step + number}": "x" for number in range(1000)}
+        workbench.refused(write(stolen, path, {}, grants), "a Namespace holds at most 64 grants, got more")
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+def test_a_namespace_that_its_tenant_has_filled_gets_nothing_new_of_others(
+    stolen: api.Api, make: Make, field: str
+) -> None:
+    """Where 2,500 keys are not compared one by one, none is added or removed, and 64 grants are the most."""
+    many = {f"many-{number}": "" for number in range(2500)}
+    path = make(many if field == "labels" else {}, {**(many if field == "annotations" else {}), GRANT + "a": "line"})
+    for change in ({"new": "x"}, {"many-1": None}, {"many-1": None, "new": "x", "newer": "x"}):
+        answer = workbench.sound(stolen.patch(path, {"metadata": {field: change}}))
+        workbench.refused(answer, f"got a change of another {field.removesuffix('s')}")
+    more: dict[str, str | None] = {f"{GRANT}g{number}": "line" for number in range(64)}
+    workbench.refused(write(stolen, path, {}, more), "operator-limits: a Namespace holds at most 64 grants, got more")
+    del more[GRANT + "g0"]
+    write(stolen, path, {}, more).expect(200)
+    write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, dict.fromkeys([*more, GRANT + "a"])).expect(200)
 
 
 @pytest.mark.parametrize("present", [0, 1, 64])
@@ -372,6 +450,21 @@ def test_through_the_status_of_a_pod_nothing_but_the_verdict(
             stolen.patch(f"{path}/status", body), "of a pod the operator writes the verdict label"
         )
         assert "operator-limits" in message
+
+
+@pytest.mark.parametrize("name", ["limits", *SYSTEM])
+def test_labels_of_ones_own_making_hide_nothing_on_a_pod(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, name: str
+) -> None:
+    """With 1,001 labels beside it no label of a pod is changed: one of coredns' would give its Deployment new pods."""
+    home = make() if name == "limits" else f"/api/v1/namespaces/{name}"
+    path = place(cluster, home, f"dns-{name}", hostNetwork=True)
+    cluster.admin.patch(path, {"metadata": {"labels": {"k8s-app": "kube-dns"}}}).expect(200)
+    for values in (SMOKE, {**SMOKE, "k8s-app": None}, {**SMOKE, "k8s-app": "x", labels.VERDICT: "Uncovered"}):
+        answer = write(stolen, f"{path}/status", values)
+        workbench.refused(answer, "operator-limits: of a pod the operator writes the verdict label")
+    assert cluster.admin.get(path).expect(200).body["metadata"]["labels"]["k8s-app"] == "kube-dns"
+    write(stolen, f"{path}/status", {labels.VERDICT: "Uncovered"}).expect(200)
 
 
 @pytest.mark.parametrize("verdict", ["Covered", "Exempt", "", "x"])

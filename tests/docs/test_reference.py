@@ -74,8 +74,8 @@ def test_every_label_and_annotation_is_documented_and_no_other() -> None:
     """The table has every key that the operator or label-at-birth writes, and says which are labels."""
     ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.VERDICT)}
     psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
-    plain = (labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH, labels.GRANT_PREFIX + "<exception>")
-    notes = {f"annotation {key}" for key in plain}
+    keys = (labels.BORN_WITH, labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")
+    notes = {f"annotation {key}" for key in keys}
     written = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
     assert ours | psa | notes == written
     assert f"`{labels.MIRROR}`" in markdown.README.read_text()

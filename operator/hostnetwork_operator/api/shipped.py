@@ -20,12 +20,12 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "841a4c9387620709b09c1bd41c386159b6c9a1a401452b1711fef778f50af52b",
+        "e94bb2c1b5e681f9a11c7dd9b5c835744bbb24591e2fc39de70ff4f060deba88",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "e8473892208ef5d17d18b14f53a099c5fac427d691a704dc2c2b3238be232b26",
-        "9c4650588548ac8c7e2d9817ec23bdb119d5de9c89867987e4649deabe8afaea",
+        "9ec53b247b4e3d24b93a5d54debe7bc82505b73000b24c07d325895ab53da506",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(

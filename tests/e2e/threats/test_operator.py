@@ -561,6 +561,39 @@ def test_the_stolen_token_is_held_to_what_the_operator_does(attacked: World, enf
         attacked.admin.delete(f"{attacked.pods('kube-system')}/system", {"gracePeriodSeconds": 0})
 
 
+def test_a_thousand_keys_hide_no_other_write_of_the_stolen_token(attacked: World) -> None:
+    """T22: beside 1,001 keys of its own making the token changes no foreign label and writes no more than 64 grants.
+
+    A Deployment replaces a pod that loses its label, so each such write would give coredns one pod more.
+    """
+    namespace = attacked.namespace(labels={"team": "a"})
+    path = f"/api/v1/namespaces/{namespace}"
+    dns = attacked.pods("kube-system")
+    body = workload("Deployment", "coredns")
+    attacked.admin.post(workloads("kube-system", "Deployment"), body).expect(201)
+    label = f"{dns}?labelSelector=app%3Dcoredns"
+    attacked.until("its pod", lambda: len(attacked.admin.items(label)) == 1)
+    (before,) = attacked.admin.items(label)
+    status = f"{dns}/{before['metadata']['name']}/status"
+    thief, smoke = stolen(attacked), {f"smoke-{number}": "" for number in range(1001)}
+    grants = {f"grant.{LABEL}/g{number}": "x" for number in range(200)}
+    try:
+        for at, metadata in (
+            (status, {"labels": {**smoke, "app": None}}),
+            (status, {"labels": {**smoke, f"{LABEL}/verdict": "Uncovered"}}),
+            (path, {"labels": {**smoke, "team": None}}),
+            (path, {"labels": smoke}),
+            (path, {"annotations": {**smoke, **grants}}),
+            (path, {"annotations": grants}),
+        ):
+            refused(thief.patch(at, {"metadata": metadata}), "operator-limits")
+        assert [pod["metadata"]["uid"] for pod in attacked.admin.items(label)] == [before["metadata"]["uid"]]
+        assert attacked.labels(namespace)["team"] == "a"
+        assert attacked.grants(namespace) == {}
+    finally:
+        attacked.admin.delete(f"{workloads('kube-system', 'Deployment')}/coredns").expect(200)
+
+
 def test_the_operators_words_are_its_own(attacked: World) -> None:
     """A8: a tenant may store an Event in the operator's name; label and metric tell the truth."""
     namespace = attacked.namespace()
