@@ -15,7 +15,6 @@ OPERATOR_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{MANAGER}"
 ENFORCEMENT: Final = f"{GROUP}/enforcement"
 GUARD: Final = f"{GROUP}/guard"
 # Annotations on namespaces.
-BORN_WITH: Final = f"{GROUP}/born-with"
 HELD_BY: Final = f"{GROUP}/held-by"
 LEVEL_BEFORE: Final = f"{GROUP}/level-before"
 BORN_WITH: Final = f"{GROUP}/born-with"
