@@ -149,6 +149,10 @@ class World:
             if event["user"]["username"] == OPERATOR and event["verb"] in verbs and "dryRun" not in event["requestURI"]
         ]
 
+    def audited(self) -> int:
+        """How many requests the audit log has, for `writes`."""
+        return sum(1 for _ in self.cluster.audit_events())
+
     def until(self, what: str, probe: Callable[[], object], deadline_seconds: float = 30) -> None:
         """Until `probe` holds; AssertionError with the operator's last lines else."""
         deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds

@@ -8,13 +8,14 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act import ledger as storage
 from hostnetwork_operator.api import exception, ledger
-from hostnetwork_operator.decide import effects
+from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import ledger as copies
 from hostnetwork_operator.observe import live, store
 
@@ -49,6 +50,7 @@ class Bookkeeper:
         self._wake_all = wake_all
         self._told = changed
         self._pending: dict[str, tuple[effects.RecordException | effects.RecordNamespace, str]] = {}
+        self._storing: dict[str, tuple[effects.RecordException | effects.RecordNamespace, str]] = {}
         self._gone: set[str] = set()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -63,6 +65,13 @@ class Bookkeeper:
         self._changed.set()
         if not self.copy.trouble:
             self._idle.clear()
+
+    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
+        """Return what the ledger has about a namespace and its exceptions, and what it is about to have."""
+        key = ledger.NAMESPACE + seen.namespace.uid
+        asked = (kept[key][0] for kept in (self._storing, self._pending) if key in kept)
+        coming = tuple(effect.record for effect in asked if isinstance(effect, effects.RecordNamespace))
+        return replace(self.copy.view(seen), coming=coming)
 
     def forget(self, kind: store.Kind, uid: str) -> None:
         """Have the record of a removed object removed."""
@@ -167,7 +176,7 @@ class Bookkeeper:
 
     async def _store_pending(self) -> None:
         """One round: what rests on exception-writers is confirmed first, then everything is stored together."""
-        taken = dict(self._pending)
+        self._storing = taken = dict(self._pending)
         confirmed, dropped = await self._confirmed(taken)
         records: dict[str, ledger.Record | None] = dict(confirmed)
         records |= {ledger.GUARD + name: record for name, record in self._store.guard_records().items()}
@@ -182,6 +191,7 @@ class Bookkeeper:
                 del self._pending[key]
             if key in confirmed or key in dropped:
                 names.add(name)
+        self._storing = {}
         if self.copy.trouble:
             self.copy.trouble = ""
             logs.log(_log, logging.INFO, "ledger-stored-again")

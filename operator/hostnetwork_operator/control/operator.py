@@ -186,7 +186,7 @@ class Operator:
         self._unsure |= not trusted
         return dataclasses.replace(
             seen,
-            ledger=self.books.copy.view(seen),
+            ledger=self.books.view(seen),
             gate=known.gate,
             clock_trusted=trusted,
             tops=dict(known.tops),

@@ -183,7 +183,7 @@ def _namespace_record(
     following: writes.Next,
     now: datetime.datetime,
 ) -> list[Effect]:
-    """The record that the ledger is to have of the namespace, if that is another one than it has."""
+    """The record that the ledger is to have of the namespace, unless it has it, and is not about to have another."""
     if decision.ask is not None or seen.ledger.state is ledger.State.UNREADABLE:
         return []
     known = seen.ledger.namespace or ledger.NamespaceRecord()
@@ -193,10 +193,11 @@ def _namespace_record(
         under = ""  # a namespace that is not governed needs no record
     wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed)
     wanted = wanted.model_copy(update={"held": decision.since, "chosen": chosen, "under": under})
-    if wanted == known:
+    kept = None if wanted == ledger.NamespaceRecord() else wanted
+    if kept == seen.ledger.namespace and all(record == kept for record in seen.ledger.coming):
         return []
     guard = under if (dict(chosen), under) != (dict(known.chosen), known.under) else ""
-    return [effects.RecordNamespace(seen.namespace, None if wanted == ledger.NamespaceRecord() else wanted, guard)]
+    return [effects.RecordNamespace(seen.namespace, kept, guard)]
 
 
 def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[str, ...]:

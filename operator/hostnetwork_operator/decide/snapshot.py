@@ -272,12 +272,14 @@ class Record:
 class Ledger:
     """What the ledger says about one namespace and, by uid, its exceptions.
 
-    `trouble` is why records cannot be written at this time, or ''. Without a record nothing new is granted.
+    `trouble` is why records cannot be written at this time, or ''. Without a record nothing new is granted. `coming`
+    are the records of the namespace that are being stored, in this order.
     """
 
     state: ledger.State = ledger.State.INTACT
     trouble: str = ""
     namespace: ledger.NamespaceRecord | None = None
+    coming: tuple[ledger.NamespaceRecord | None, ...] = ()
     exceptions: Mapping[str, ledger.ExceptionRecord] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.control import bookkeeping
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
-from tests.unit.builders import NAMESPACE, NOW, UID, approved, hne, namespace
+from tests.unit.builders import NAMESPACE, NOW, UID, approved, hne, namespace, seen
 from tests.unit.control import server
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -134,6 +134,24 @@ async def test_records_that_come_together_are_stored_together(books: Books) -> N
         await books.keeper.until_idle()
     assert len(books.server.writes()) <= 2
     assert len(set(books.woken)) == 50
+
+
+async def test_what_is_being_stored_is_seen(books: Books) -> None:
+    """Also what was taken in hand before a newer one came; then only what is stored."""
+    first, second = (ledger.NamespaceRecord(enforced=True, before=text) for text in ("", "privileged"))
+    made = seen(namespace=namespace())
+    for record in (first, second):
+        books.keeper.submit(effects.RecordNamespace(namespace(), record), NAMESPACE)
+        if record is first:
+            async with asyncio.timeout(20):
+                while not books.server.requests:
+                    await asyncio.sleep(0)
+    view = books.keeper.view(made)
+    assert view.coming[-1] == second
+    async with asyncio.timeout(20):
+        await books.keeper.until_idle()
+    view = books.keeper.view(made)
+    assert (view.namespace, view.coming) == (second, ())
 
 
 @pytest.mark.parametrize(

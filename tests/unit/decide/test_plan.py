@@ -33,6 +33,7 @@ from tests.unit.builders import (
     pod,
     reasons,
     recorded,
+    records,
     seen,
     statuses,
     verdicts,
@@ -254,6 +255,22 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
     made = plan.plan_namespace(unrecorded(hne(), namespace=namespace(), ledger=trouble), NOW)
     assert (only(made).action, only(made).versioned, made.relaxed) == (Action.ENFORCE, False, False)
     assert reasons(made) == {"net": "NotRecorded"}
+
+
+def test_a_record_that_is_being_stored_and_is_another_one_by_now_is_replaced_before_anything_is_written() -> None:
+    """Somebody set another level and took it off again: what the ledger is about to forget is the operator's."""
+    home = denied()
+    stays = {key: value for key, value in home.labels.items() if key != labels.PSA_ENFORCE}
+    kept = recorded(home)
+    assert kept.namespace is not None
+    without = kept.namespace.model_copy(update={"ours": {labels.PSA_WARN: ("restricted",)}})
+    bare = seen(namespace=replace(home, labels=stays), ledger=replace(kept, coming=(without,)))
+    first = plan.plan_namespace(bare, NOW)
+    (effect,) = records(first)
+    assert (effect.record, writes(first)) == (kept.namespace, [])
+    waiting = replace(bare, ledger=replace(kept, coming=(without, kept.namespace)))
+    assert writes(plan.plan_namespace(waiting, NOW)) == []
+    assert only(plan.plan_namespace(replace(bare, ledger=kept), NOW)).labels == {labels.PSA_ENFORCE: "baseline"}
 
 
 def test_where_nothing_can_be_recorded_a_namespace_is_not_enforced_for_an_exception_that_is_not_granted() -> None:

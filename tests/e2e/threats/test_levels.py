@@ -1,0 +1,110 @@
+"""Whose a level is: no tenant lowers what a platform team set, or keeps the operator from its work by tightening."""
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from tests.controlplane import api
+from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.threats.conftest import KEPT, POLICY, tenant
+
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+BINDING = f"{BINDINGS}/namespace-labels-deny.{LABEL}"
+
+
+def claims(client: api.Api, path: str) -> None:
+    """Whatever managedFields can say about who wrote the labels."""
+    fields = {"f:metadata": {"f:labels": {f"f:{PSA}": {}, f"f:{LABEL}/enforcement": {}}}}
+    entry = {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}
+    client.patch(path, {"metadata": {"managedFields": [{**entry, "manager": "hostnetwork-operator"}]}}).expect(200)
+    client.patch(path, {"metadata": {"managedFields": [{}]}}).expect(200)
+
+
+def test_a_stricter_level_of_somebody_else_stays(attacked: World) -> None:
+    """A platform team sets restricted; the tenant empties managedFields, or says the operator wrote it."""
+    namespace = attacked.namespace()
+    path = f"/api/v1/namespaces/{namespace}"
+    attacked.admin.patch(path, {"metadata": {"labels": {PSA: "restricted"}}}).expect(200)
+    claims(tenant(attacked, namespace), path)
+    later = attacked.now() + datetime.timedelta(seconds=5)
+    attacked.holds_until(later, "restricted", lambda: attacked.labels(namespace)[PSA] == "restricted")
+    attacked.exception(namespace).expect(201)
+    attacked.until("nothing is lifted", lambda: attacked.ready(namespace) == "LevelOwnedByOther")
+    attacked.admin.patch(path, {"metadata": {"labels": {PSA: None}}}).expect(200)
+    attacked.until("its own again, lifted", lambda: attacked.labels(namespace).get(PSA) == "privileged")
+
+
+def test_a_stricter_level_of_before_stays(attacked: World) -> None:
+    """The same in a namespace that had restricted before it was enforced, and in hostnetwork-system."""
+    namespace = attacked.namespace(labels={PSA: "restricted"})
+    for name in (namespace, "hostnetwork-system"):
+        stands = attacked.labels(name)[PSA]
+        assert stands == "restricted"
+        client = tenant(attacked, name) if name == namespace else attacked.admin
+        claims(client, f"/api/v1/namespaces/{name}")
+        later = attacked.now() + datetime.timedelta(seconds=5)
+        attacked.holds_until(later, "restricted", lambda n=name: attacked.labels(n)[PSA] == "restricted")
+
+
+def test_tightening_makes_nothing_contested(attacked: World) -> None:
+    """Again and again, under the operator's own name as field manager: exceptions elsewhere and here go on."""
+    namespace = attacked.namespace()
+    path = f"/api/v1/namespaces/{namespace}"
+    attacker = tenant(attacked, namespace)
+    for level in ("restricted", "restricted", "restricted"):
+        labelled = {"metadata": {"labels": {PSA: level, "pod-security.kubernetes.io/warn": "privileged"}}}
+        attacker.patch(f"{path}?fieldManager=hostnetwork-operator", labelled).expect(200, 403)
+        tightened = {"metadata": {"labels": {PSA: level}}}
+        attacker.patch(f"{path}?fieldManager=hostnetwork-operator", tightened).expect(200)
+        attacked.admin.patch(path, {"metadata": {"labels": {PSA: None}}}).expect(200)
+        attacked.until("the target", lambda: attacked.labels(namespace).get(PSA) == "baseline")
+    assert [reason for _, _, reason in attacked.events(namespace) if reason == "NamespaceContested"] == []
+    attacked.exception(namespace).expect(201)
+    attacked.until("granted", lambda: attacked.ready(namespace) == "Active")
+
+
+@contextlib.contextmanager
+def unguarded(world: World, namespace: str) -> Iterator[None]:
+    """The moment in which namespace-labels is away."""
+    stored = world.admin.get(BINDING).expect(200).body
+    world.admin.delete(BINDING).expect(200)
+    loose: dict[str, Any] = {"metadata": {"labels": {f"{LABEL}/probe": "x"}}}
+    dry = f"/api/v1/namespaces/{namespace}?dryRun=All"
+    attacker = tenant(world, namespace)
+    world.until("nobody asks", lambda: attacker.patch(dry, loose).status == 200)
+    try:
+        yield
+    finally:
+        body = {key: stored[key] for key in ("apiVersion", "kind", "spec")}
+        world.admin.post(BINDINGS, {**body, "metadata": {"name": stored["metadata"]["name"]}}).expect(201)
+        world.until("he is asked again", lambda: attacker.patch(dry, loose).status == 403)
+        later = world.now() + datetime.timedelta(seconds=7)
+        world.until("it has settled", lambda: world.now() > later)
+
+
+def test_a_label_of_the_moment_without_the_policy_takes_no_namespace_out_of_enforce(attacked: World) -> None:
+    """A tenant sets the label that a rule selects by. It loosens nothing then, nor afterwards; set anew it counts."""
+    rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit", "enforce": "privileged"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    namespace = attacked.namespace()
+    path, chosen = f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {KEPT: "anything"}}}
+    try:
+        with unguarded(attacked, namespace):
+            tenant(attacked, namespace).patch(path, chosen).expect(200)
+        later = attacked.now() + datetime.timedelta(seconds=4)
+        attacked.holds_until(
+            later,
+            "enforced",
+            lambda: (
+                (attacked.labels(namespace)[PSA], attacked.labels(namespace)[f"{LABEL}/enforcement"])
+                == ("baseline", "Deny")
+            ),
+        )
+        attacked.admin.patch(path, {"metadata": {"labels": {KEPT: None}}}).expect(200)
+        later = attacked.now() + datetime.timedelta(seconds=2)
+        attacked.until("that is recorded", lambda: attacked.now() > later)
+        attacked.admin.patch(path, chosen).expect(200)
+        attacked.until("Audit", lambda: attacked.labels(namespace)[f"{LABEL}/enforcement"] == "Audit")
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)

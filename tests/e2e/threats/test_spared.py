@@ -1,0 +1,116 @@
+"""A pod that another exception fits is not deleted for an expired Diagnostic, however that exception is withheld."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.threats.conftest import POLICY, deletions, tenant, workload, workloads
+
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+BINDING = f"{BINDINGS}/host-namespaces-deny.{LABEL}"
+_DIAGNOSTIC_SECONDS = 12
+
+
+def _tightened(world: World, namespace: str) -> Callable[[], object]:
+    """Anybody who may write the Namespace may tighten its level."""
+    tenant(world, namespace).patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {PSA: "restricted"}}})
+    return lambda: world.ready(namespace, "agent") == "LevelOwnedByOther"
+
+
+def _digests(world: World, namespace: str) -> Callable[[], object]:
+    """The policy asks for digests from now on, and the exception has none."""
+    world.admin.patch(POLICY, {"spec": {"exceptions": {"imageDigests": "Require"}}}).expect(200)
+    return lambda: world.ready(namespace, "agent") == "Invalid"
+
+
+def _unbound(world: World, namespace: str) -> Callable[[], object]:
+    """An admission policy is not bound for a while."""
+    world.admin.delete(BINDING).expect(200)
+    return lambda: world.ready(namespace, "agent") == "GuardMissing"
+
+
+@pytest.fixture
+def mended(attacked: World) -> Any:
+    """Whatever was done to the cluster is taken back."""
+    stored = attacked.admin.get(BINDING).expect(200).body
+    yield
+    attacked.admin.patch(POLICY, {"spec": {"exceptions": {"imageDigests": None}}}).expect(200)
+    body = {"apiVersion": stored["apiVersion"], "kind": stored["kind"], "spec": stored["spec"]}
+    attacked.admin.post(BINDINGS, {**body, "metadata": {"name": stored["metadata"]["name"]}}).expect(201, 409)
+    later = attacked.now() + datetime.timedelta(seconds=7)
+    attacked.until("the policies have settled", lambda: attacked.now() > later)
+
+
+def _exceptions(world: World, namespace: str) -> datetime.datetime:
+    """A Diagnostic that ends soon, and then another exception that fits the same pods; when the first ends."""
+    world.exception(namespace, "soon", seconds=_DIAGNOSTIC_SECONDS).expect(201)
+    world.exception(namespace, "agent").expect(201)
+    for name in ("soon", "agent"):
+        world.until("in force", lambda name=name: world.ready(namespace, name) == "Active")
+    ends = world.admin.get(f"{world.exceptions(namespace)}/soon").body["spec"]["expiry"]
+    return datetime.datetime.fromisoformat(ends)
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize("withhold", [_tightened, _digests, _unbound])
+def test_a_withheld_exception_spares_its_pods(
+    attacked: World, withhold: Callable[[World, str], Callable[[], object]]
+) -> None:
+    """The pod is at most flagged, and covered again when the exception is in force again. The same with its Job."""
+    namespace = attacked.namespace()
+    ends = _exceptions(attacked, namespace)
+    attacked.pod(namespace).expect(201)
+    jobs = workloads(namespace, "Job")
+    attacked.admin.post(jobs, workload("Job", "capture", hostNetwork=True)).expect(201)
+    attacked.until("the Job has its pod", lambda: len(attacked.admin.items(attacked.pods(namespace))) == 2)
+    uids = {one["metadata"]["uid"] for one in attacked.admin.items(attacked.pods(namespace))}
+    attacked.until("it is withheld", withhold(attacked, namespace))
+    attacked.until("the Diagnostic has ended", lambda: attacked.now() > ends)
+    attacked.until("it says so", lambda: attacked.ready(namespace, "soon") == "Expired")
+    later = attacked.now() + datetime.timedelta(seconds=8)
+    attacked.holds_until(later, "nothing is deleted", lambda: deletions(attacked, namespace) == [])
+    assert {one["metadata"]["uid"] for one in attacked.admin.items(attacked.pods(namespace))} == uids
+    attacked.admin.get(f"{jobs}/capture").expect(200)
+
+
+def test_what_no_exception_fits_goes(attacked: World) -> None:
+    """The same pods with the other exception for another service account: they are deleted, and so is the Job."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, "soon", seconds=_DIAGNOSTIC_SECONDS).expect(201)
+    attacked.exception(namespace, "agent", type="Application", serviceAccountName="agent").expect(201)
+    attacked.until("in force", lambda: attacked.ready(namespace, "soon") == "Active")
+    jobs = workloads(namespace, "Job")
+    attacked.admin.post(jobs, workload("Job", "capture", hostNetwork=True)).expect(201)
+    attacked.until("the Job has its pod", lambda: attacked.admin.items(attacked.pods(namespace)))
+    attacked.until("its pods are deleted", lambda: deletions(attacked, namespace), _DIAGNOSTIC_SECONDS + 30)
+    attacked.until("the Job goes", lambda: attacked.admin.get(f"{jobs}/capture").status == 404)
+
+
+def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> None:
+    """A tenant's own, written while exception-writers was away, does not keep his pod from its expiry."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, "soon", seconds=25).expect(201)
+    attacked.until("in force", lambda: attacked.ready(namespace, "soon") == "Active")
+    attacked.pod(namespace).expect(201)
+    writers = f"{BINDINGS}/exception-writers-deny.{LABEL}"
+    stored = attacked.admin.get(writers).expect(200).body
+    attacked.admin.delete(writers).expect(200)
+    attacker = tenant(attacked, namespace)
+    own = {**attacked.admin.get(f"{attacked.exceptions(namespace)}/soon").body["spec"], "type": "Application"}
+    own |= {"expiry": attacked.time(3600), "owner": "me"}
+    del own["onExpiry"]
+    body = {
+        "apiVersion": f"{LABEL}/v1alpha1",
+        "kind": "HostNetworkException",
+        "metadata": {"name": "mine"},
+        "spec": own,
+    }
+    attacked.until("written", lambda: attacker.post(attacked.exceptions(namespace), body).status == 201)
+    again = {"apiVersion": stored["apiVersion"], "kind": stored["kind"], "spec": stored["spec"]}
+    attacked.admin.post(BINDINGS, {**again, "metadata": {"name": stored["metadata"]["name"]}}).expect(201)
+    attacked.until("NotApproved", lambda: attacked.ready(namespace, "mine") == "NotApproved")
+    attacked.until("its pod is deleted", lambda: deletions(attacked, namespace), 25 + 30)
+    assert attacked.admin.delete(f"{attacked.exceptions(namespace)}/mine").status == 200
