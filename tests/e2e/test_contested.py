@@ -94,24 +94,26 @@ def _replace(world: World, body: dict[str, Any]) -> Callable[[], object]:
 
 
 def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
-    """It owns the level with the operator: nothing is relaxed, it is named; once it lets go nothing is missing."""
+    """It applies what the operator wrote, which is no claim yet. Once it insists, its level stays and nothing is
+    relaxed; once it lets go nothing is missing.
+    """
     name = world.namespace()
     before = world.labels(name)
     applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "baseline"}}}
     path = f"/api/v1/namespaces/{name}"
     world.admin.apply(path, applied, "gitops").expect(200)
     world.exception(name).expect(201)
-    world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
-    assert "is owned by gitops" in world.condition(name)["message"]
-    assert (world.labels(name), world.grants(name)) == (before, {})
-    applied["metadata"] = {"name": name}
-    world.admin.apply(path, applied, "gitops").expect(200)
-    world.until("it is in force", lambda: world.ready(name) == "Active")
     world.until("the level is lifted", lambda: world.labels(name)[PSA] == "privileged")
-    conflict = {**applied, "metadata": {"name": name, "labels": {PSA: "baseline"}}}
-    refused = world.admin.apply(path, conflict, "gitops")
+    refused = world.admin.apply(path, applied, "gitops")
     assert refused.status == 409
     assert "hostnetwork-operator" in refused.message
+    world.admin.apply(path, applied, "gitops", force=True).expect(200)
+    world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
+    assert "was not set by the operator" in world.condition(name)["message"]
+    assert (world.labels(name), world.grants(name)) == ({**before, f"{LABEL}/guard": "baseline"}, {})
+    world.admin.apply(path, {**applied, "metadata": {"name": name}}, "gitops").expect(200)
+    world.until("it is in force", lambda: world.ready(name) == "Active")
+    world.until("lifted again", lambda: world.labels(name)[PSA] == "privileged")
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
     world.until("it is put back", lambda: world.labels(name) == {**before, f"{LABEL}/guard": "baseline"})
 
@@ -130,12 +132,12 @@ def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
 
 
 def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.Path) -> None:
-    """At the target or stricter it is his who applied it: named in the exception, never taken off, never deleted."""
+    """At the target or stricter it is his who applied it: said in the exception, never taken off, never deleted."""
     name = world.namespace()
     operator.apply(world.cluster, "-f", _manifest(tmp_path, name, **{PSA: "restricted"}))
     world.exception(name).expect(201)
     world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
-    assert "is owned by kubectl-client-side-apply" in world.condition(name)["message"]
+    assert "was not set by the operator" in world.condition(name)["message"]
     assert world.labels(name)[PSA] == "restricted"
     operator.apply(world.cluster, "-f", _manifest(tmp_path, name))
     world.until("what he let go is written", lambda: world.labels(name).get(PSA) in {"baseline", "privileged"})

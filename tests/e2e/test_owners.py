@@ -50,7 +50,7 @@ def test_the_job_of_an_expired_diagnostic_goes_with_its_pod(world: World) -> Non
     world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
     ((_, options),) = [found for found in _deletes(world, name) if found[0] == "jobs"]
     assert options["propagationPolicy"] == "Background"
-    assert set(options["preconditions"]) == {"uid", "resourceVersion"}
+    assert set(options["preconditions"]) == {"uid"}
     expected = [("HostNetworkException", "capture", "ExpiredJobDeleted"), ("Job", "trace", "ExpiredJobDeleted")]
     world.until("both are told", lambda: [e for e in world.events(name) if e[2] == "ExpiredJobDeleted"] == expected)
     assert not [event for event in world.events(name) if event[2] == "ExpiredPodOwnerLeft"]

@@ -22,6 +22,7 @@ from hostnetwork_operator.api import exception, grant, labels, ledger
 from hostnetwork_operator.decide import effects, snapshot, terms
 
 _REMEDY: Final = "a user with the verb approve must change its spec, for instance review.time"
+_LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
 
 
 class Standing(enum.Enum):
@@ -36,11 +37,15 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """How the approval stands, why, and what the ledger is to keep of it."""
+    """How the approval stands, why, and what the ledger is to keep of it.
+
+    `doubted`: refused only because the ledger was lost. Nothing is deleted that the exception fits.
+    """
 
     standing: Standing
     why: str = ""
     record: effects.RecordException | None = None
+    doubted: bool = False
 
 
 def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
@@ -55,6 +60,8 @@ def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapsh
         return _refused(subject, seen, now, why)
     if record.generation != subject.metadata.generation:
         return _changed(subject, seen, now, record)
+    if record.doubted:
+        return _refused(subject, seen, now, _LOST, doubted=True)
     if not (record.approved or record.kept):
         return _refused(subject, seen, now, _why_refused(subject, seen))
     return _known(subject, seen, now, record)
@@ -95,8 +102,7 @@ def _known(
     kept = _record(subject, wanted, guard=under, reread=True) if wanted != record else None
     if record.approved:
         return Ruling(Standing.APPROVED, record=kept)
-    why = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
-    return Ruling(Standing.UNPROVEN, why, kept)
+    return Ruling(Standing.UNPROVEN, _LOST, kept)
 
 
 def _changed(
@@ -126,9 +132,10 @@ def _first(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnap
         return Ruling(Standing.WAITING, record=_record(subject, wanted))
     if seen.ledger.state is ledger.State.LOST and _stays(subject, seen.namespace):
         wanted = terms.record_of(subject, seen.namespace, approved=False, under="").model_copy(update={"kept": True})
-        wanted = terms.with_terms(wanted, subject, seen.namespace)
-        why = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
-        return Ruling(Standing.UNPROVEN, why, _record(subject, wanted))
+        return Ruling(Standing.UNPROVEN, _LOST, _record(subject, terms.with_terms(wanted, subject, seen.namespace)))
+    if seen.ledger.state is ledger.State.LOST and subject.metadata.creation_timestamp >= seen.namespace.created:
+        wanted = terms.record_of(subject, seen.namespace, approved=False, under="").model_copy(update={"doubted": True})
+        return Ruling(Standing.REFUSED, _LOST, _record(subject, wanted), doubted=True)
     return _refused(subject, seen, now, _why_refused(subject, seen))
 
 
@@ -143,16 +150,23 @@ def _without_ledger(subject: exception.HostNetworkException, seen: snapshot.Name
 
 
 def _refused(
-    subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime, why: str
+    subject: exception.HostNetworkException,
+    seen: snapshot.NamespaceSnapshot,
+    now: datetime.datetime,
+    why: str,
+    *,
+    doubted: bool = False,
 ) -> Ruling:
     """Not approved; recorded as soon as the policy is settled, so that the next change of its spec approves it."""
     writers = writers_of(seen)
+    refused = Ruling(Standing.REFUSED, why, doubted=doubted)
     if not writers.counts(now):
-        return Ruling(Standing.REFUSED, why)
+        return refused
     wanted = terms.record_of(subject, seen.namespace, approved=False, under=writers.identity)
+    wanted = wanted.model_copy(update={"doubted": doubted})
     if wanted == seen.ledger.exceptions.get(subject.metadata.uid):
-        return Ruling(Standing.REFUSED, why)
-    return Ruling(Standing.REFUSED, why, _record(subject, wanted, guard=writers.identity, reread=True))
+        return refused
+    return replace(refused, record=_record(subject, wanted, guard=writers.identity, reread=True))
 
 
 def _created_under(

@@ -52,11 +52,11 @@ def stand(
     the API server enforces apply.
     """
     standing = approval.Standing
-    spares = ruling.standing is not standing.REFUSED and now < subject.spec.until
+    spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
         return Standing(subject, conditions.Ready.INVALID, "it is being deleted", spares)
     if ruling.standing is standing.REFUSED:
-        return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why)
+        return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares)
     if ruling.standing is standing.UNKNOWN:
         return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares)
     until = grant.format_time(subject.spec.until)

@@ -101,7 +101,6 @@ def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> No
     attacker = tenant(attacked, namespace)
     own = {**attacked.admin.get(f"{attacked.exceptions(namespace)}/soon").body["spec"], "type": "Application"}
     own |= {"expiry": attacked.time(3600), "owner": "me"}
-    del own["onExpiry"]
     body = {
         "apiVersion": f"{LABEL}/v1alpha1",
         "kind": "HostNetworkException",

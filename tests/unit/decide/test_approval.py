@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import exception, labels, ledger
-from hostnetwork_operator.decide import approval, effects, snapshot, terms
+from hostnetwork_operator.decide import approval, effects, snapshot, terms, validity
 from tests.unit.builders import (
     IDENTITY,
     NOW,
@@ -249,6 +249,22 @@ def test_after_a_loss_a_grant_that_nothing_proves_stays_for_an_agent_only() -> N
     assert record(found).grant == terms.line_of(AGENT, namespace())
     kept = recorded(denied(AGENT), exceptions={"uid-of-net": record(found)})
     assert Standing.UNPROVEN is rule(AGENT, ledger=kept, guards=late, namespace=denied(AGENT)).standing
+
+
+def test_after_a_loss_nothing_is_deleted_that_an_unproved_exception_fits() -> None:
+    """It was approved, or not, and nobody knows: it grants nothing, and spares its pods until an approver acts."""
+    late = writers(at(minutes=-30))
+    found = rule(hne(), ledger=LOST, guards=late)
+    assert (found.standing, found.doubted, record(found).doubted) == (Standing.REFUSED, True, True)
+    kept = recorded(denied(), exceptions={"uid-of-net": record(found)})
+    again = rule(hne(), ledger=kept, guards=late)
+    assert (again.standing, again.doubted, record(again).under) == (Standing.REFUSED, True, IDENTITY)
+    kept = recorded(denied(), exceptions={"uid-of-net": record(again)})
+    assert rule(hne(), ledger=kept, guards=late) == approval.Ruling(Standing.REFUSED, again.why, doubted=True)
+    changed = rule(hne(metadata={"generation": 2}), ledger=kept, guards=late)
+    assert (changed.standing, record(changed).doubted) == (Standing.WAITING, False)
+    assert validity.stand(hne(), None, again, NOW).spares
+    assert not validity.stand(hne(), None, replace(again, doubted=False), NOW).spares
 
 
 def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
