@@ -51,6 +51,11 @@ class Sort:
         return len(self.labels) + len(self.annotations) > 30_000
 
     @property
+    def stepwise(self) -> bool:
+        """Whether it is written in steps only: at once the API server does not finish its managedFields in time."""
+        return len(self.labels) + len(self.annotations) > 100_000
+
+    @property
     def draws(self) -> int:
         """How many writes are tried on it."""
         return FUZZ // (30 if self.heavy else 8)
@@ -81,9 +86,9 @@ def pretending(size: int) -> Map:
 
 OWNERS = [  # of a kind that the garbage collector does not know: it takes what has no living owner
     {"apiVersion": "example.com/v1", "kind": "Nothing", "name": f"owner-{number}", "uid": f"{number:032x}"}
-    for number in range(1500)
+    for number in range(1000)
 ]
-FINALIZERS = [f"example.com/finalizer-{number}" for number in range(2500)]
+FINALIZERS = [f"example.com/finalizer-{number}" for number in range(2000)]
 LONGEST = {f"{number:05}.{'a' * 57}.{'b' * 60}.{'c' * 60}/{'d' * 63}": "e" * 63 for number in range(2500)}
 
 

@@ -1,12 +1,14 @@
 """Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19)."""
 
 import json
+import pathlib
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.admission import objects
 from tests.controlplane import api
 from tests.e2e.conftest import LABEL, PSA, World
 from tests.e2e.threats.conftest import (
@@ -147,9 +149,7 @@ def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> No
 
     A 422 is an immutable field to kubectl: it deletes the namespace with everything in it and creates it anew.
     """
-    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
-    rule = {"apiGroups": [""], "resources": ["namespaces", "pods", "configmaps"], "verbs": verbs}
-    deployer = holders_kubeconfig(attacked, "deployer", rule)
+    deployer = _deployer(attacked)
     name = f"forced-{list(FORCED).index(change)}"
 
     def apply(labels: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
@@ -168,6 +168,33 @@ def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> No
     assert "(Forbidden)" in done.stderr
     assert attacked.metadata(name)["uid"] == uid
     attacked.admin.get(f"{content}/data").expect(200)
+
+
+def _deployer(world: World) -> pathlib.Path:
+    """Whoever rolls out namespaces and what is in them, and may delete both."""
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
+    rule = {"apiGroups": [""], "resources": ["namespaces", "pods", "configmaps"], "verbs": verbs}
+    return holders_kubeconfig(world, "deployer", rule)
+
+
+def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None:
+    """T2: 88,000 annotations hide no grant, let no forced apply delete the namespace, and keep no level open."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, seconds=40, onExpiry="Report").expect(201)
+    attacked.until("it is relaxed", lambda: attacked.labels(namespace)[PSA] == "privileged")
+    attacker, path = tenant(attacked, namespace), f"/api/v1/namespaces/{namespace}"
+    objects.fill(attacker, path, "annotations", objects.smallest(size=objects.ROOM - 1000))
+    uid = attacked.metadata(namespace)["uid"]
+    refused(attacker.patch(path, {"metadata": {"annotations": {f"{GRANT}mine": "x"}}}), "namespace-labels", "mine")
+    metadata = {"name": namespace, "labels": {f"{LABEL}/enforcement": "Audit"}}
+    text = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    words = ("apply", "--force", "--timeout=60s", "-f", "-")
+    done = attacked.cluster.kubectl(*words, user=_deployer(attacked), stdin=text)
+    assert "(Forbidden)" in done.stderr
+    assert "namespace-labels: " in done.stderr
+    assert attacked.metadata(namespace)["uid"] == uid
+    attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
+    attacked.until("the grant is gone", lambda: attacked.grants(namespace) == {})
 
 
 # -- T3: forging -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,251 @@
+"""No expression of a policy fails for any Namespace that the API server accepts: a write passes, or a rule says 403.
+
+So the answer to each write is known before, whatever is on the Namespace and whoever writes it in which way.
+"""
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import objects, workbench
+from tests.admission.objects import GRANT, ROOM, Sort
+from tests.controlplane import api, binary
+from tests.controlplane import cluster as controlplane
+
+MUTATES = binary.release().has("1.36")
+NAMESPACES = "/api/v1/namespaces"
+_numbers = itertools.count(1)
+
+SORTS = {
+    "nothing": lambda: Sort(),
+    "the most annotations": lambda: Sort(annotations=objects.smallest(size=ROOM)),
+    "control characters": lambda: Sort(annotations={"a": "\x01" * ROOM}),
+    "texts of grants": lambda: Sort(annotations=objects.pretending(ROOM - 2000)),
+    "60,000 labels": lambda: Sort(objects.smallest(60_000)),
+    "the longest labels": lambda: Sort(objects.LONGEST),
+    "look-alikes": lambda: Sort(objects.look_alikes(5000), objects.look_alikes(3000)),
+    "many of ours": lambda: Sort(
+        {f"{labels.GROUP}/l{number}": "" for number in range(2000)},
+        {f"{GRANT}g{number}": "line" for number in range(2000)},
+    ),
+    "lists": lambda: Sort(metadata={"finalizers": objects.FINALIZERS, "ownerReferences": objects.OWNERS}),
+}
+LARGEST = {
+    "as many labels as etcd stores": lambda: Sort(objects.smallest(150_000)),
+    "labels and annotations": lambda: Sort(objects.smallest(50_000), objects.smallest(50_000)),
+}
+if objects.FUZZ > objects.SLICE:
+    SORTS |= LARGEST
+
+BASE = {
+    labels.ENFORCEMENT: "Deny",
+    labels.GUARD: "baseline",
+    labels.PSA_ENFORCE: "privileged",
+    labels.PSA_AUDIT: "restricted",
+    labels.PSA_VERSIONS[0]: "latest",
+    "team": "a",
+}
+NOTES = {GRANT + "a": "line", labels.LEVEL_BEFORE: "", "note": "b"}
+Change = dict[str, Any]  # of metadata, as a merge patch has it
+HONEST: dict[str, Change] = {
+    "a label of his own": {"labels": {"own": "x"}},
+    "another value of it": {"labels": {"team": "b"}},
+    "no label of his own": {"labels": {"team": None}},
+    "an annotation of his own": {"annotations": {"own": "x", f"b/{'c' * 63}": f'"{GRANT}other":"x'}},
+    "no annotation of his own": {"annotations": {"note": None}},
+    "both": {"labels": {"team": None, "own": "x"}, "annotations": {"note": "c"}},
+    "a tighter level": {"labels": {labels.PSA_ENFORCE: "baseline"}},
+    "a finalizer": {"finalizers": ["example.com/held"]},
+    "nothing": {},
+}
+FORGED: dict[str, Change] = {
+    "another enforcement": {"labels": {labels.ENFORCEMENT: "Audit"}},
+    "no enforcement": {"labels": {labels.ENFORCEMENT: None}},
+    "no guard, and a label of his own": {"labels": {labels.GUARD: None, "own": "x"}},
+    "another label of ours": {"labels": {f"{labels.GROUP}/zz": "x"}},
+    "a grant": {"annotations": {GRANT + "mine": "line"}},
+    "another line": {"annotations": {GRANT + "a": "other"}},
+    "no grant, and an annotation of his own": {"annotations": {GRANT + "a": None, "own": "x"}},
+    "no note": {"annotations": {labels.LEVEL_BEFORE: None}},
+    "another note": {"annotations": {f"{labels.GROUP}/zz": "x"}},
+    "a looser level": {"labels": {labels.PSA_AUDIT: "baseline"}},
+    "no level": {"labels": {labels.PSA_ENFORCE: None}},
+    "an older version": {"labels": {labels.PSA_VERSIONS[0]: "v1.30"}},
+    "no labels": {"labels": None},
+    "no annotations": {"annotations": None},
+}
+WORK: dict[str, Change] = {
+    "a restore": {"labels": {labels.PSA_ENFORCE: "baseline"}, "annotations": {GRANT + "a": None}},
+    "the next grant": {"annotations": {GRANT + "next": "line"}},
+    "a note": {"annotations": {labels.HELD_BY: "x", labels.LEVEL_BEFORE: None}},
+    "out of it": {
+        "labels": dict.fromkeys((labels.ENFORCEMENT, labels.GUARD, labels.PSA_ENFORCE, labels.PSA_AUDIT)),
+        "annotations": {GRANT + "a": None, labels.LEVEL_BEFORE: None},
+    },
+}
+STOLEN: dict[str, Change] = {
+    "a label of others": {"labels": {"own": "x"}},
+    "no label of others": {"labels": {"team": None, labels.PSA_WARN: "baseline"}},
+    "an annotation of others": {"annotations": {"own": "x", GRANT + "a": None}},
+    "no annotation of others": {"annotations": {"note": None}},
+    "a finalizer": {"finalizers": ["example.com/held"]},
+}
+WAYS = ("merge patch", "strategic patch", "replace", "apply", "status", "replace status", "finalize")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A change of a Namespace by somebody, in some way, and the status of the answer."""
+
+    actor: str
+    way: str
+    name: str
+    change: Change
+    status: int
+
+
+def _cases() -> Iterator[Case]:
+    for way, changes in itertools.product(WAYS, (HONEST, FORGED)):
+        for name, change in changes.items():
+            if way == "apply" and not _only_adds(change):
+                continue
+            # Through /finalize nobody writes but the namespace controller and who has setlevel.
+            status = 200 if changes is HONEST and way != "finalize" else 403
+            yield Case("tenant", way, name, change, status)
+            yield Case("creator", way, name, change, status)
+            yield Case("setlevel", way, name, change, 200)
+    for way, changes in itertools.product(("merge patch", "replace", "status"), (WORK, STOLEN)):
+        for name, change in changes.items():
+            yield Case("operator", way, name, change, 200 if changes is WORK and way != "status" else 403)
+
+
+def _only_adds(change: Change) -> bool:
+    return bool(change) and all(isinstance(values, dict) and None not in values.values() for values in change.values())
+
+
+CASES = tuple(_cases())
+
+
+def request(case: Case, path: str, body: dict[str, Any]) -> objects.Request:
+    """Method, path, body and content type of a case in a dry run; `body` is the Namespace as it is."""
+    patch = {"metadata": case.change}
+    whole = {**body, "metadata": {**body["metadata"], **case.change}}
+    for field in ("labels", "annotations"):
+        if isinstance(case.change.get(field), dict):
+            merged = {**body["metadata"].get(field, {}), **case.change[field]}
+            whole["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
+    del whole["metadata"]["resourceVersion"]  # controllers write it too
+    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": body["metadata"]["name"], **case.change}}
+    json = "application/json"
+    return {
+        "merge patch": ("PATCH", f"{path}?dryRun=All", patch, api.MERGE),
+        "strategic patch": ("PATCH", f"{path}?dryRun=All", patch, api.STRATEGIC),
+        "replace": ("PUT", f"{path}?dryRun=All", whole, json),
+        "apply": ("PATCH", f"{path}?dryRun=All&fieldManager=me&force=true", applied, api.APPLY),
+        "status": ("PATCH", f"{path}/status?dryRun=All", patch, api.MERGE),
+        "replace status": ("PUT", f"{path}/status?dryRun=All", whole, json),
+        "finalize": ("PUT", f"{path}/finalize?dryRun=All", whole, json),
+    }[case.way]
+
+
+@pytest.fixture(scope="module")
+def policed(request: pytest.FixtureRequest) -> controlplane.Cluster:
+    """A cluster with all policies; where the API server has none that mutate, with those that validate."""
+    cluster: controlplane.Cluster = request.getfixturevalue("complete" if MUTATES else "governed")
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def actors(policed: controlplane.Cluster) -> dict[str, api.Api]:
+    """Who writes namespaces, but for the tenant, who is another for each."""
+    resources = "namespaces,namespaces/status,namespaces/finalize"
+    verbs = ("get", "create", "update", "patch", "delete")
+    users = {
+        "creator": workbench.may(policed, "any-creator", resources, *verbs),
+        "setlevel": workbench.may(policed, "any-setlevel", resources, *verbs, "setlevel"),
+        "operator": workbench.operator(policed),
+    }
+    for user in users.values():
+        policed.wait_for_right(user, {"resource": "namespaces", "subresource": "status", "verb": "patch"})
+    return {name: policed.api(user) for name, user in users.items()}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_whatever_is_on_a_namespace_each_write_has_its_answer(
+    policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
+) -> None:
+    """Ordinary work passes and what decides about host namespaces is refused with 403, by whoever and in every way."""
+    name = f"any-{next(_numbers)}"
+    path = f"{NAMESPACES}/{name}"
+    given = SORTS[sort]()
+    metadata = {"name": name, "labels": BASE, "annotations": NOTES, **given.metadata}
+    policed.admin.post(NAMESPACES, {"metadata": metadata}).expect(201)
+    objects.fill(policed.admin, path, "labels", given.labels)
+    objects.fill(policed.admin, path, "annotations", given.annotations)
+    body = policed.admin.get(path).expect(200).body
+    clients = {**actors, "tenant": policed.api(policed.tenant(name))}
+    chance = random.Random(f"{objects.SEED} {sort}")
+    possible = [case for case in CASES if case.way != "apply" or not given.stepwise]
+    for case in chance.sample(possible, min(given.draws, len(possible))):
+        objects.judge(objects.ask(clients[case.actor], request(case, path, body)), case.status, (sort, case))
+    assert objects.failures(policed) == []
+    objects.judge(clients["tenant"].delete(f"{path}?dryRun=All"), 200, (sort, "delete"))
+
+
+@pytest.mark.parametrize("sort", [sort for sort, make in SORTS.items() if not make().stepwise])
+def test_whatever_a_namespace_is_created_with_there_is_an_answer(
+    policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
+) -> None:
+    """A creator makes it, also by apply or under a generated name, and it is born enforced; with a grant it is not."""
+    given = SORTS[sort]()
+    metadata = {"labels": given.labels, "annotations": given.annotations, **given.metadata}
+    status = 403 if sort == "many of ours" else 201
+    hidden = {**metadata, "annotations": {**given.annotations, GRANT + "mine": "line"}}
+    answer = objects.ask(actors["creator"], _created({**metadata, "generateName": "any-"}))
+    objects.judge(answer, status, (sort, "generateName"))
+    if MUTATES and status == 201:
+        assert answer.body["metadata"]["labels"][labels.ENFORCEMENT] == "Deny"
+    objects.judge(objects.ask(actors["creator"], _created({**hidden, "name": "any-new"})), 403, (sort, "hidden"))
+    if not given.heavy:
+        whole = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": "any-new"}}
+        applied = ("PATCH", f"{NAMESPACES}/any-new?dryRun=All&fieldManager=me", whole, api.APPLY)
+        objects.judge(objects.ask(actors["creator"], applied), status, (sort, "apply"))
+    assert objects.failures(policed) == []
+
+
+def _created(metadata: dict[str, Any]) -> objects.Request:
+    return "POST", f"{NAMESPACES}?dryRun=All", {"metadata": metadata}, "application/json"
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "no labels, no annotations": {"labels": None, "annotations": None},
+    "empty maps and lists": {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []},
+    "lists that are null": {"finalizers": None, "ownerReferences": None, "managedFields": None},
+    "managedFields emptied": {"managedFields": [{}]},
+    "elements twice": {"finalizers": ["example.com/a", "example.com/a"]},
+    "texts with quotes": {"annotations": {"a": '"', "b": '\\"', "c": "\\", "d": "}", "e": " ", "f": '{"', "g": ""}},
+    "texts with lines": {"annotations": {"a": f'\n "{GRANT}mine":"x"\n', "b": "\u2028\U0001f600\ufffd\u0000x"}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_metadata_is_no_trouble(policed: controlplane.Cluster, actors: dict[str, api.Api], odd: str) -> None:
+    """With absent, null and empty fields, repeated elements and any text a tenant writes what is his and no grant."""
+    name = f"odd-{next(_numbers)}"
+    path = f"{NAMESPACES}/{name}"
+    objects.judge(actors["creator"].post(NAMESPACES, {"metadata": {"name": name, **ODD[odd]}}), 201, odd)
+    tenant = policed.api(policed.tenant(name))
+    for change, status in (({"labels": {"own": "x"}}, 200), ({"annotations": {GRANT + "mine": "x"}}, 403)):
+        for at in (path, f"{path}/status"):
+            objects.judge(tenant.patch(f"{at}?dryRun=All", {"metadata": change}), status, (odd, change))
+            whole = policed.admin.get(path).expect(200).body
+            del whole["metadata"]["resourceVersion"]  # controllers write it too
+            for field, values in change.items():
+                whole["metadata"].setdefault(field, {}).update(values)
+            objects.judge(tenant.put(f"{at}?dryRun=All", whole), status, (odd, change))
+    assert objects.failures(policed) == []
