@@ -28,6 +28,8 @@ async def take(
         preconditions = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}
         options = {"propagationPolicy": "Background", "preconditions": preconditions}
         await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+    except gateway.UndecodableError:
+        return False  # nobody can tell which pods it makes
     except gateway.ApiError as error:
         if error.status in _NOT_OURS:
             return False

@@ -41,18 +41,20 @@ class Operator:
         self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
         self._unsure = False  # whether something was judged while the time was not sure
         self._policy_changed = asyncio.Event()
-        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock))
+        standing = metrics.Standing(self.plans, self.store.guards, self.store.unread.counts, server_clock)
+        measures.registry.register(standing)
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """One watch event: into the store, and the namespaces that it concerns into the queue."""
         before = (self.store.policy_state(), self.store.guards()) if kind in _GLOBAL else None
+        news = True
         if event == "DELETED":
             self.store.remove(kind, body)
-        elif not self.store.put(kind, body):
+        else:
+            news = self.store.put(kind, body)
+        self.log_unread()
+        if not news:
             return
-        elif why := self.store.unreadable(kind, body):
-            subject = f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
-            logs.log(_log, logging.WARNING, "unreadable", kind=kind.value, object=subject, error=why)
         meta = body["metadata"]
         if kind is store.Kind.NAMESPACE:
             self.queue.add(meta["name"])
@@ -62,6 +64,20 @@ class Operator:
             self.everything()
         if kind is store.Kind.POLICY:
             self._policy_changed.set()
+
+    def missed(self, kind: store.Kind, why: str) -> None:
+        """A line of a watch could not be decoded. The next list has what it said (control/resync)."""
+        self.store.unread.add_line(kind.value, why)
+        self.log_unread()
+
+    def log_unread(self) -> None:
+        """Logs which objects can no longer be read, and which can again."""
+        for news in self.store.unread.take_news():
+            subject = f"{news.namespace}/{news.name}" if news.name else "a line of the watch"
+            if news.why:
+                logs.log(_log, logging.WARNING, "unreadable", kind=news.kind, object=subject, error=news.why)
+            else:
+                logs.log(_log, logging.INFO, "unreadable-ended", kind=news.kind, object=subject)
 
     def everything(self) -> None:
         """All namespaces into the queue, and the policy's status to be looked at."""
@@ -252,6 +268,8 @@ class Operator:
             await live.fill_pods(self.api, self.store, name, self.clock)
         except gateway.ApiError as error:
             return error
+        finally:
+            self.log_unread()
         self.memories[name].doubted = False
         return None
 
@@ -266,9 +284,10 @@ class Operator:
             try:
                 top = await live.top_of(self.api, owner)
             except gateway.ApiError as error:
-                if error.status not in {403, 404}:
+                unknown = error.status == 403 or isinstance(error, gateway.UndecodableError)
+                if not unknown and error.status != 404:
                     return error
-                top = owner if error.status == 403 else None  # no right to ask: the owner is what is known
+                top = owner if unknown else None  # nothing is known but the owner
             self.memories[name].tops[owner] = top
             self.queue.add(name)
         return None
