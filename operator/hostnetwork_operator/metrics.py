@@ -86,12 +86,14 @@ class Standing(Collector):
         self,
         plans: Mapping[str, plan.NamespacePlan],
         guards: Callable[[], Mapping[str, snapshot.Guard]],
+        unread: Callable[[], Mapping[str, int]],
         server_clock: clock.ServerClock,
         ledger: Ledger,
     ) -> None:
         self._ledger = ledger
         self._plans = plans
         self._guards = guards
+        self._unread = unread
         self._clock = server_clock
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -111,6 +113,14 @@ class Standing(Collector):
             intact.add_metric([name], float(guard.since is not None))
         yield intact
         yield from self._recorded()
+        unread = _gauge(
+            "hostnetwork_operator_unreadable_objects",
+            "Objects of the API that cannot be decoded or understood, and watch lines since the last list of the kind.",
+            "kind",
+        )
+        for kind, count in sorted(self._unread().items()):
+            unread.add_metric([kind], count)
+        yield unread
         skew = _gauge(
             "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
         )

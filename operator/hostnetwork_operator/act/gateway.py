@@ -5,7 +5,6 @@ connections; its generated models cost 0.25 ms and 67 KB a pod and are not.
 """
 
 import asyncio
-import json
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -15,11 +14,12 @@ from typing import Any, Final
 import aiohttp
 from kubernetes.aio import client, config
 
-from hostnetwork_operator import clock
+from hostnetwork_operator import bodies, clock
 from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
 MERGE: Final = "application/merge-patch+json"
+_JSON: Final = "application/json"
 TIMEOUT_SECONDS: Final = 15.0
 _ATTEMPTS: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.2
@@ -44,6 +44,8 @@ class ApiError(Exception):
         """A bounded word for metrics."""
         if self.reason == STALE:
             return "stale"
+        if isinstance(self, UndecodableError):
+            return "undecodable"
         known = {
             0: "unreachable",
             401: "unauthorized",
@@ -53,6 +55,14 @@ class ApiError(Exception):
             422: "invalid",
         }
         return known.get(self.status, "throttled" if self.status == 429 else "error")
+
+
+class UndecodableError(ApiError, bodies.DecodeError):
+    """The API server did what was asked, and its answer cannot be decoded. To ask again would give the same."""
+
+    def __init__(self, method: str, path: str, status: int, why: str) -> None:
+        super().__init__(method, path, status, "Undecodable", why)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +88,19 @@ class Gateway:
     async def close(self) -> None:
         await self._client.close()
 
-    async def get(self, path: str) -> Answer:
-        return await self._request("GET", path, None, "application/json", repeat=True)
+    async def get(self, path: str, *, accept: str = _JSON) -> Answer:
+        """GET. `accept` may ask for another form of the object, as JSON."""
+        return await self._request("GET", path, None, repeat=True, accept=accept)
 
     async def create(self, path: str, body: Body) -> Answer:
         """POST. Repeated only for objects with a name of our own: a second one is a 409, never a second object."""
         named = bool(body.get("metadata", {}).get("name"))
-        return await self._request("POST", _managed(path), body, "application/json", repeat=named)
+        return await self._request("POST", _managed(path), body, repeat=named)
 
     async def preview(self, path: str, body: Body) -> Answer:
         """POST as a dry run: stores nothing, so it is repeated like a read. A refusal is an answer."""
         try:
-            return await self._request("POST", _managed(path) + "&dryRun=All", body, "application/json", repeat=True)
+            return await self._request("POST", _managed(path) + "&dryRun=All", body, repeat=True)
         except ApiError as error:
             if error.status not in _REFUSED:
                 raise
@@ -97,20 +108,24 @@ class Gateway:
 
     async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic."""
-        return await self._request("PATCH", _managed(path), body, MERGE, repeat=True, deadline=deadline)
+        return await self._request("PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline)
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""
-        return await self._request("DELETE", path, body, "application/json", repeat=True, deadline=deadline)
+        try:
+            return await self._request("DELETE", path, body, repeat=True, deadline=deadline)
+        except UndecodableError:
+            return Answer(None, ())  # nobody reads what was deleted
 
     async def _request(
         self,
         method: str,
         path: str,
         body: Body | None,
-        content_type: str,
         *,
         repeat: bool,
+        content_type: str = _JSON,
+        accept: str = _JSON,
         deadline: float = math.inf,
     ) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -118,7 +133,7 @@ class Gateway:
             if self._clock.monotonic() > deadline:
                 raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now")
             try:
-                return await self._once(method, path, body, content_type)
+                return await self._once(method, path, body, {"Accept": accept, "Content-Type": content_type})
             except ApiError as error:
                 if last or (error.status and error.status not in _RETRIED):
                     raise
@@ -127,8 +142,7 @@ class Gateway:
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
-    async def _once(self, method: str, path: str, body: Body | None, content_type: str) -> Answer:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+    async def _once(self, method: str, path: str, body: Body | None, headers: dict[str, str]) -> Answer:
         token = (await self.configuration.auth_settings()).get("BearerToken")
         if token is not None and token["value"]:
             headers["Authorization"] = token["value"]
@@ -147,7 +161,10 @@ class Gateway:
         if not 200 <= response.status <= 299:
             raise _error(method, path, response.status, data)
         warnings = tuple(_warning(text) for text in response.headers.getall("Warning", ()))
-        return Answer(json.loads(data), warnings)
+        try:
+            return Answer(bodies.decode(data), warnings)
+        except bodies.DecodeError as error:
+            raise UndecodableError(method, path, response.status, error.why) from error
 
 
 async def configure() -> client.Configuration:
@@ -170,13 +187,13 @@ def _managed(path: str) -> str:
 
 def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
     try:
-        body = json.loads(data)
-        reason, message = body.get("reason", ""), body.get("message", "")
-        if status == 422 and _of_another(body):
-            status, reason = 404, "NotFound"
-        return ApiError(method, path, status, reason, message)
-    except (ValueError, AttributeError):
-        return ApiError(method, path, status, "", data.decode(errors="replace")[:200])
+        body = bodies.decode(data)
+    except bodies.DecodeError:
+        return ApiError(method, path, status, "", data[:200].decode(errors="replace"))
+    reason, message = body.get("reason", ""), body.get("message", "")
+    if status == 422 and _of_another(body):
+        status, reason = 404, "NotFound"
+    return ApiError(method, path, status, reason, message)
 
 
 def _of_another(body: Body) -> bool:

@@ -32,6 +32,8 @@ async def take(
             return False
         options = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
         await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline)
+    except gateway.UndecodableError:
+        return False  # nobody can tell which pods it makes
     except gateway.ApiError as error:
         if error.status in _NOT_OURS:
             return False

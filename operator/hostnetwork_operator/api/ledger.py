@@ -40,8 +40,9 @@ class ExceptionRecord(fields.Model):
     """What is known of one generation of an exception in one namespace.
 
     `approved`: a holder of the verb `approve` stands behind this generation. `kept`: nobody is known to, and its grant
-    stays because the ledger was lost. `doubted`: the ledger was lost, and nobody knows. `under` is the identity of exception-writers (GuardRecord) under which this
-    generation was last read: while it is the same, nobody but an approver can have changed the spec since.
+    stays because the ledger was lost. `doubted`: nobody knows, because the ledger was lost. `under` is the identity of
+    exception-writers (GuardRecord) under which this generation was last read: while that is the same, nobody but an
+    approver can have changed the spec since.
 
     `grant` is the grant line of the approved spec. With `deletes` and `grace_period_seconds` it is enough to end the
     exception although the object itself cannot be read.

@@ -236,6 +236,8 @@ class Bookkeeper:
         path = f"{live.CUSTOM}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}"
         try:
             body = (await self._api.get(path)).body
+        except gateway.UndecodableError:
+            return False  # of one exception nobody can tell; every other record is stored
         except gateway.ApiError as error:
             if error.status == 404:
                 return False
@@ -245,7 +247,11 @@ class Bookkeeper:
         return bool(metadata["uid"] == subject.uid and metadata.get("generation") == effect.record.generation)
 
     async def _stored(self) -> list[Mapping[str, Any]]:
-        return [body async for page, _ in live.pages(self._api, storage.SELECTED) for body in page]
+        found: list[Mapping[str, Any]] = []
+        async for page in live.pages(self._api, storage.SELECTED):
+            # One that cannot be decoded is there, and has no records that anybody could read: it is damaged.
+            found += [*page.items, *({"metadata": one.meta} for one in page.undecoded)]
+        return found
 
     def _failed(self, error: Exception) -> None:
         reason = (error.message or error.reason) if isinstance(error, gateway.ApiError) else str(error)

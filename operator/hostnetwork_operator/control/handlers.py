@@ -4,6 +4,7 @@ Only `on.event`, returning None: every other kind of handler makes kopf write fi
 other people. Failures in a handler are swallowed by kopf, so there is nothing in one that could fail.
 """
 
+import secrets
 from typing import Any, Final
 
 import kopf
@@ -68,6 +69,11 @@ def settings() -> kopf.OperatorSettings:
     made.queueing.exit_timeout = 0.5
     made.scanning.disabled = True
     made.persistence.diffbase_storage = _NoDiffs()
+    # kopf wants to remove its finalizer from every object, also one that a tenant has put there. Nobody guesses this
+    # name, so no object has it.
+    made.persistence.finalizer = f"{labels.GROUP}/{secrets.token_hex(16)}"
+    # After a failed write kopf would leave the events of the object alone for seconds, in the end for ten minutes.
+    made.queueing.error_delays = []
     # It would kill the process so long after kopf has ended, also where it has been begun anew (seen: SIGKILL, 30 s).
     made.process.ultimate_exiting_timeout = None
     return made

@@ -45,19 +45,23 @@ class Operator:
         self.books = bookkeeping.Bookkeeper(
             api, self.store, server_clock, self.queue.add, self.everything, self._policy_changed.set
         )
-        measures.registry.register(metrics.Standing(self.plans, self.store.guards, server_clock, self.books.copy))
+        standing = metrics.Standing(
+            self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy
+        )
+        measures.registry.register(standing)
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """One watch event: into the store, and the namespaces that it concerns into the queue."""
         before = (self.store.policy_state(), self.store.guards()) if kind in _GLOBAL else None
+        news = True
         if event == "DELETED":
             self.store.remove(kind, body)
             self.books.forget(kind, body["metadata"]["uid"])
-        elif not self.store.put(kind, body):
+        else:
+            news = self.store.put(kind, body)
+        self.log_unread()
+        if not news:
             return
-        elif why := self.store.unreadable(kind, body):
-            subject = f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
-            logs.log(_log, logging.WARNING, "unreadable", kind=kind.value, object=subject, error=why)
         meta = body["metadata"]
         if kind is store.Kind.NAMESPACE:
             self.queue.add(meta["name"])
@@ -67,6 +71,20 @@ class Operator:
             self.everything()
         if kind is store.Kind.POLICY:
             self._policy_changed.set()
+
+    def missed(self, kind: store.Kind, why: str) -> None:
+        """A line of a watch could not be decoded. The next list has what it said (control/resync)."""
+        self.store.unread.add_line(kind.value, why)
+        self.log_unread()
+
+    def log_unread(self) -> None:
+        """Logs which objects can no longer be read, and which can again."""
+        for news in self.store.unread.take_news():
+            subject = f"{news.namespace}/{news.name}" if news.name else "a line of the watch"
+            if news.why:
+                logs.log(_log, logging.WARNING, "unreadable", kind=news.kind, object=subject, error=news.why)
+            else:
+                logs.log(_log, logging.INFO, "unreadable-ended", kind=news.kind, object=subject)
 
     def everything(self) -> None:
         """All namespaces into the queue, and the policy's status to be looked at."""
@@ -159,9 +177,11 @@ class Operator:
             read |= set(made.reread)
 
     async def _read_again(self, namespace: str, name: str) -> None:
-        """Takes an exception into the store as it is now."""
+        """Takes an exception into the store as it is now; one that cannot be decoded stays as it was seen last."""
         try:
             body = (await self.api.get(f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}/{name}")).body
+        except gateway.UndecodableError:
+            return
         except gateway.ApiError as error:
             if error.status != 404:
                 raise
@@ -311,6 +331,8 @@ class Operator:
             await live.fill_pods(self.api, self.store, name, self.clock)
         except gateway.ApiError as error:
             return error
+        finally:
+            self.log_unread()
         self.memories[name].doubted = False
         return None
 
@@ -325,9 +347,10 @@ class Operator:
             try:
                 top = await live.top_of(self.api, owner)
             except gateway.ApiError as error:
-                if error.status not in {403, 404}:
+                unknown = error.status == 403 or isinstance(error, gateway.UndecodableError)
+                if not unknown and error.status != 404:
                     return error
-                top = owner if error.status == 403 else None  # no right to ask: the owner is what is known
+                top = owner if unknown else None  # nothing is known but the owner
             self.memories[name].tops[owner] = top
             self.queue.add(name)
         return None

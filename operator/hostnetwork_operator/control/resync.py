@@ -17,6 +17,8 @@ from hostnetwork_operator.observe import live, store
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
 _EVERY_POD_PAUSE_SECONDS: Final = 60.0  # a list of all pods costs the API server too much to be repeated at once
+# Watch lines that cannot be decoded cause a list no more often than this, however many there are.
+_MISSED_PAUSE_SECONDS: Final = 30.0
 _OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no reason to restart us
 # What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
 _ORDER: Final = (
@@ -66,7 +68,10 @@ class Resync:
             await asyncio.sleep(min(pause, *(self._interval(kind) for kind in kinds)))
             now = asyncio.get_running_loop().time()
             for kind in kinds:
-                if now - self._when[kind] >= self._interval(kind) or kind in self.trouble:
+                interval = self._interval(kind)
+                if self._core.store.unread.lines(kind.value):
+                    interval = min(interval, _MISSED_PAUSE_SECONDS)
+                if now - self._when[kind] >= interval or kind in self.trouble:
                     await self._list(kind)
 
     async def _keep_reports(self) -> None:
@@ -96,6 +101,7 @@ class Resync:
                     continue
                 failed = True  # so it stays as it was, or unknown
                 logs.log(_log, logging.WARNING, "list-failed", kind=kind.value, error=_explained(kind, error))
+        self._core.log_unread()
         self._core.forget_tops()
         if not failed:
             self._core.metrics.resync.labels("reports").set(self._core.clock.now().timestamp())
@@ -135,6 +141,13 @@ class Resync:
             if kind is store.Kind.POLICY and error.status:
                 self._core.store.policy_unlisted()
             return False
+        except Exception as error:
+            # One kind's trouble must not end the lists of all others.
+            self.trouble[kind] = f"{type(error).__name__}: {error}"
+            _log.exception("list-crashed", extra={"hno_fields": {"kind": kind.value}})
+            return False
+        finally:
+            self._core.log_unread()
         if self.trouble.pop(kind, None) is not None and kind in _WATCHED:
             self.recovered.set()
         self._when[kind] = asyncio.get_running_loop().time()

@@ -1,7 +1,6 @@
 """Puts the process together, runs it until SIGTERM, and takes it apart again."""
 
 import asyncio
-import datetime
 import logging
 import signal
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import handlers, looks, operator, resync, server
+from hostnetwork_operator.control import handlers, looks, operator, resync, server, session
 from hostnetwork_operator.decide import snapshot
 
 _log = logging.getLogger(__name__)
@@ -24,7 +23,6 @@ _PAUSE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0  # within the Deployment's terminationGracePeriodSeconds
 _IDENTITY: Any = labels.MANAGER  # kopf does not export the type of it
 _WATCH_FAILED_SECONDS: Final = 60.0  # one that cannot watch at all fails every two seconds; an outage is over sooner
-_LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
 
 
 class _Watching:
@@ -145,7 +143,8 @@ async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watch
         ending = asyncio.Event()
         renewing = asyncio.create_task(_when_recovered(lists, ending))
         registry = handlers.registry(core)
-        _log_in(registry, core.api)
+        logins = session.Logins(core.api.configuration, core.missed, ending)
+        kopf.on.login(registry=registry, id="login")(logins.log_in)
         _end_with(registry, ending)
         try:
             await kopf.operator(
@@ -166,6 +165,7 @@ async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watch
             await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             renewing.cancel()
+            await logins.close()
         if not stop.is_set():
             await lists.refresh()
 
@@ -179,25 +179,6 @@ def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
     @kopf.on.cleanup(registry=registry, id="end")
     async def end(**_: object) -> None:
         ending.set()  # or kopf waits five seconds for its own waiter of the flag
-
-
-def _log_in(registry: kopf.OperatorRegistry, api: gateway.Gateway) -> None:
-    @kopf.on.login(registry=registry, id="login")
-    async def login(**_: object) -> kopf.ConnectionInfo:
-        settings = api.configuration
-        token = (await settings.auth_settings()).get("BearerToken")
-        # "Bearer …" from a kubeconfig, "bearer …" from a service account's volume.
-        value = str(token["value"]).partition(" ")[2] if token else ""
-        return kopf.ConnectionInfo(
-            server=settings.host,
-            ca_path=settings.ssl_ca_cert,
-            insecure=not settings.verify_ssl,
-            scheme="Bearer" if value else None,
-            token=value or None,
-            certificate_path=settings.cert_file,
-            private_key_path=settings.key_file,
-            expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with its own
-        )
 
 
 async def _keep_version(core: operator.Operator, settings: config.Config) -> None:

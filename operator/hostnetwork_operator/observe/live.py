@@ -2,15 +2,18 @@
 
 import datetime
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.api import exception, labels, policy
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse, store
 
 Body = Mapping[str, Any]
 PAGE: Final = 100  # objects: a page is all of a list that is ever held at once, 4 MB of usual pods
+# A list without specs and statuses: the way to know of an object that cannot be decoded.
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
 _OURS: Final = f"labelSelector={labels.MANAGED_BY.replace('/', '%2F')}%3D{labels.MANAGER}"
@@ -37,9 +40,11 @@ class Answer(Protocol):
 
 
 class Reader(Protocol):
-    """The gateway, as far as reading goes. Raises its own errors."""
+    """The gateway, as far as reading goes. Raises its own errors; one that is a bodies.DecodeError where an answer
+    cannot be decoded.
+    """
 
-    async def get(self, path: str) -> Answer: ...
+    async def get(self, path: str, *, accept: str = "application/json") -> Answer: ...
 
 
 class Clock(Protocol):
@@ -49,21 +54,55 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
-async def pages(reader: Reader, path: str) -> AsyncIterator[tuple[list[Body], str]]:
-    """Pages of a list, each with the list's resource version. Nothing in here keeps a page that has been given.
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """An object of a list that cannot be decoded: its metadata, and why."""
+
+    meta: Mapping[str, Any]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. `version` is the resource version of the whole list."""
+
+    items: list[Body]
+    version: str
+    undecoded: tuple[Undecoded, ...] = ()
+
+
+async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
+    """Pages of a list. Nothing in here keeps a page that has been given.
+
+    A page that cannot be decoded is asked for in smaller pieces, down to one object. That object is known by its
+    metadata alone, and the list goes on after it.
 
     No resourceVersion is asked for: the list is of one moment and up to date. With resourceVersion=0 the API server
     may leave `limit` aside and give everything at once.
     """
     joint = "&" if "?" in path else "?"
-    follow = ""
+    position, limit = "", PAGE
     while True:
-        body = (await reader.get(f"{path}{joint}limit={PAGE}{follow}")).body
-        meta = body["metadata"]
-        yield body.pop("items"), meta["resourceVersion"]
-        if not meta.get("continue"):
+        query = f"{path}{joint}limit={limit}{position}"
+        undecoded: tuple[Undecoded, ...] = ()
+        try:
+            body = (await reader.get(query)).body
+        except bodies.DecodeError as error:
+            if limit > 1:
+                limit //= 2
+                continue
+            body = (await reader.get(query, accept=METADATA_LIST)).body
+            if not position:
+                # Another object may be the first by now. From here on the list is as it was at this version.
+                position = f"&resourceVersion={body['metadata']['resourceVersion']}&resourceVersionMatch=Exact"
+                continue
+            undecoded = tuple(Undecoded(item["metadata"], error.why) for item in body["items"])
+            body["items"] = []
+        yield Page(body.pop("items"), body["metadata"]["resourceVersion"], undecoded)
+        if not body["metadata"].get("continue"):
             return
-        follow = f"&continue={meta['continue']}"
+        position = f"&continue={body['metadata']['continue']}"
+        limit = min(PAGE, 2 * limit)
 
 
 async def fill(reader: Reader, kept: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
@@ -81,9 +120,11 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
     began = clock.now()
     listing = kept.listing(kind, namespace)
     version = "0"
-    async for page, listed in pages(reader, path):
-        listing.page(page)
-        version = listed
+    async for page in pages(reader, path):
+        listing.page(page.items)
+        for one in page.undecoded:
+            listing.set_aside(one.meta, one.why)
+        version = page.version
         del page  # or it is there still while the next one comes
     touched = listing.end(version)
     if kind is store.Kind.EVERY_POD:
@@ -104,12 +145,19 @@ async def again(
     """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete."""
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
     found = parse.pod(body)
-    path = f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"
-    # Items of a list carry no kind of their own; the models do not ask for it.
-    parsed = [parse.host_network_exception(item) async for page, _ in pages(reader, path) for item in page]
+    exceptions: list[exception.HostNetworkException] = []
+    unreadable: list[snapshot.UnreadableException] = []
+    async for page in pages(reader, f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"):
+        for item in page.items:  # without a kind of its own, which the models do not ask for
+            read = parse.host_network_exception(item)
+            if isinstance(read, exception.HostNetworkException):
+                exceptions.append(read)
+            else:
+                unreadable.append(read)
+        unreadable += (parse.unreadable_exception(one.meta, one.why) for one in page.undecoded)
     return replace(
         seen,
         pods=(found,) if isinstance(found, snapshot.Pod) else (),
-        exceptions=tuple(e for e in parsed if isinstance(e, exception.HostNetworkException)),
-        unreadable_exceptions=tuple(e for e in parsed if isinstance(e, snapshot.UnreadableException)),
+        exceptions=tuple(exceptions),
+        unreadable_exceptions=tuple(unreadable),
     )

@@ -59,6 +59,15 @@ def workload(kind: str, body: Body) -> Workload:
     )
 
 
+def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
+    """A workload or pod of which only the metadata could be read."""
+    created = (
+        None if parse.controller({"metadata": meta}) else datetime.datetime.fromisoformat(meta["creationTimestamp"])
+    )
+    pod = snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
+    return snapshot.Living(kind, meta["name"], created, pod, {})
+
+
 class Pods:
     """Of the pods of a namespace, page by page, one of each workload and one of all that are just like it.
 

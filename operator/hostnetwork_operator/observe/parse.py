@@ -6,6 +6,7 @@ that object alone, and becomes an Unreadable one: cannot tell is its own answer.
 
 import datetime
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -135,9 +136,13 @@ def host_network_exception(body: Body) -> exception.HostNetworkException | snaps
     try:
         return exception.HostNetworkException.model_validate({**body, "status": _status(body)})
     except pydantic.ValidationError as error:
-        meta = body["metadata"]
-        generation = int(meta.get("generation", 0))
-        return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], _first(error), generation)
+        return unreadable_exception(body["metadata"], _first(error))
+
+
+def unreadable_exception(meta: Body, why: str) -> snapshot.UnreadableException:
+    """An exception of which only the metadata can be read."""
+    generation = int(meta.get("generation", 0))
+    return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], why, generation)
 
 
 def _status(body: Body) -> exception.ExceptionStatus:
@@ -149,7 +154,6 @@ def _status(body: Body) -> exception.ExceptionStatus:
 
 def host_network_policy(body: Body) -> snapshot.PolicyObject:
     """A policy, with its spec or what is wrong with it."""
-    meta = body["metadata"]
     spec, mistake = None, ""
     try:
         spec = policy.PolicySpec.model_validate(body.get("spec"))
@@ -159,14 +163,19 @@ def host_network_policy(body: Body) -> snapshot.PolicyObject:
         status = policy.PolicyStatus.model_validate(body.get("status") or {})
     except pydantic.ValidationError:
         status = policy.PolicyStatus()
+    return replace(unreadable_policy(body["metadata"], mistake), status=status, spec=spec)
+
+
+def unreadable_policy(meta: Body, why: str) -> snapshot.PolicyObject:
+    """A policy of which only the metadata can be read."""
     return snapshot.PolicyObject(
         uid=meta["uid"],
         created=_time(meta["creationTimestamp"]),
         resource_version=meta["resourceVersion"],
         generation=int(meta.get("generation", 0)),
-        status=status,
-        spec=spec,
-        mistake=mistake,
+        status=policy.PolicyStatus(),
+        spec=None,
+        mistake=why,
     )
 
 

@@ -77,14 +77,18 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
     """The templates first, then of their pods and of all others one of each kind (living.Pods)."""
     workloads: dict[str, living.Workload] = {}
     for kind, path in TEMPLATES.items():
-        async for page, _ in live.pages(asker, path.format(namespace)):
-            workloads |= {one.uid: one for one in (living.workload(kind, body) for body in page)}
+        async for page in live.pages(asker, path.format(namespace)):
+            workloads |= {one.uid: one for one in (living.workload(kind, body) for body in page.items)}
+            for undecoded in page.undecoded:
+                yield living.unreadable(kind, undecoded.meta, undecoded.why)
     for one in workloads.values():
         if one.owner not in workloads and not one.ended:
             yield one.living
     pods = living.Pods(workloads)
-    async for page, _ in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
-        pods.page(page)
+    async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
+        pods.page(page.items)
+        for undecoded in page.undecoded:
+            yield living.unreadable("Pod", undecoded.meta, undecoded.why)
     for found in pods.living():
         yield found
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hostnetwork_operator.api import exception, ledger, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
-from hostnetwork_operator.observe import ordinary, parse
+from hostnetwork_operator.observe import ordinary, parse, unread
 
 Body = Mapping[str, Any]
 
@@ -74,6 +74,7 @@ class Store:
         self._guards: dict[str, snapshot.Guard] | None = None
         self._guard_records: dict[str, ledger.GuardRecord] = {}
         self._kubernetes: snapshot.MinorVersion | None = None
+        self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
         """Takes an object in; False if a newer version of it is there already, or it is known to be gone.
@@ -87,10 +88,11 @@ class Store:
         present = self._objects[kind].get(key)
         if present is not None and present[0] >= version:
             return False
-        parsed = _parse(kind, body)
-        self._objects[kind][key] = (version, meta["uid"], parsed)
-        if kind in self._by_namespace:
-            self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed
+        try:
+            parsed = _parse(kind, body)
+        except Exception as error:  # whatever it is about one object, all others are still read
+            return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
+        self._keep(kind, key, (version, meta["uid"], parsed))
         if present is not None:
             self._unwatched.discard(present[1])
         if kind is Kind.POD and not parse.watched(body):
@@ -100,6 +102,38 @@ class Store:
         self._touch_guards(kind)
         return True
 
+    def set_aside(self, kind: Kind, meta: Mapping[str, Any], why: str) -> bool:
+        """Takes in an object of which only the metadata could be read; False if the store stays as it was.
+
+        A pod, an exception and a policy become unreadable. Of other kinds the version that was read last stays.
+        """
+        stored = _STORED.get(kind, kind)
+        key, version = (meta.get("namespace", ""), meta["name"]), int(meta["resourceVersion"])
+        present = self._objects[stored].get(key)
+        if meta["uid"] in self._removed or (present is not None and present[0] >= version):
+            return False
+        self.unread.add(stored.value, key, why)
+        parsed = _unreadable(stored, meta, why)
+        if parsed is None or (present is not None and present[1:] == (meta["uid"], parsed)):
+            return False
+        if kind is not Kind.EVERY_POD:
+            self._unwatched.discard(meta["uid"])
+        elif present is None or present[1] != meta["uid"]:
+            self._unwatched.add(meta["uid"])
+        # As if it were one version older: if this version can be read later, that is newer.
+        self._keep(stored, key, (version - 1, meta["uid"], parsed))
+        return True
+
+    def _keep(self, kind: Kind, key: Key, entry: tuple[int, str, _Parsed]) -> None:
+        parsed = entry[2]
+        self._objects[kind][key] = entry
+        if kind in self._by_namespace:
+            self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed
+        if why := _why_unreadable(parsed):
+            self.unread.add(kind.value, key, why)
+        else:
+            self.unread.discard(kind.value, key)
+
     def remove(self, kind: Kind, body: Body) -> None:
         """Takes an object out, unless another of the same name has come since."""
         meta = body["metadata"]
@@ -108,6 +142,8 @@ class Store:
             self._removed.popitem(last=False)
         key = (meta.get("namespace", ""), meta["name"])
         present = self._objects[kind].get(key)
+        if present is None or present[1] == meta["uid"]:
+            self.unread.discard(kind.value, key)
         if present is None or present[1] != meta["uid"]:
             return
         del self._objects[kind][key]
@@ -149,6 +185,8 @@ class Store:
                 continue  # such a list never has it
             self.remove(stored, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
             touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
+        if namespace is None:
+            self.unread.keep(stored.value, listed | self._objects[stored].keys())
         if kind is Kind.POLICY:
             self._policy_listed = True
         return touched
@@ -192,6 +230,7 @@ class Store:
         """This kind of reports is not there, so none stands; gives the namespaces in which the store had some."""
         self._served[kind] = False
         had = set(self._by_namespace[kind])
+        self.unread.keep(kind.value, frozenset())
         self._objects[kind].clear()
         self._by_namespace[kind].clear()
         return had
@@ -225,12 +264,6 @@ class Store:
         """The policy named `default` as it is stored."""
         found = self._objects[Kind.POLICY].get(("", policy.NAME))
         return found[2] if found and isinstance(found[2], snapshot.PolicyObject) else None
-
-    def unreadable(self, kind: Kind, body: Body) -> str:
-        """Why the stored object cannot be understood, or ''."""
-        found = self._objects[kind].get((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
-        parsed = found[2] if found else None
-        return parsed.why if isinstance(parsed, snapshot.UnreadablePod | snapshot.UnreadableException) else ""
 
     def report_kind(self) -> report.Kind | None:
         """Which reports are written. None as long as the preferred one might be there: never both."""
@@ -309,6 +342,7 @@ class Listing:
         self._touched: set[str] = set()
         # A namespace that comes while the list is read may not be in it.
         self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
+        self._lines = kept.unread.lines(kind.value)
         self._ordinary: set[str] = set()  # the namespaces in which ordinary pods were seen
 
     def page(self, bodies: Iterable[Body]) -> None:
@@ -323,9 +357,19 @@ class Listing:
             if self._kept.put(_STORED.get(self._kind, self._kind), body):
                 self._touched.add(_namespace_of(self._kind, meta))
 
+    def set_aside(self, meta: Mapping[str, Any], why: str) -> None:
+        """Takes in an object of the list of which only the metadata could be read: of a Namespace that is enough."""
+        if self._kind is Kind.NAMESPACE:
+            self.page([{"metadata": meta}])
+            return
+        self._seen.add((meta.get("namespace", ""), meta["name"]))
+        if self._kept.set_aside(self._kind, meta, why):
+            self._touched.add(_namespace_of(self._kind, meta))
+
     def end(self, listed_version: str) -> set[str]:
         """After the last page: gives the namespaces that were not as the store had them."""
         version = int(listed_version)
+        self._kept.unread.listed(self._kind.value, self._lines)
         touched = self._touched | self._kept.sweep(self._kind, self._seen, version, self._namespace)
         return touched | self._kept.ordinary_pods_listed(self._looked, self._ordinary, version)
 
@@ -346,6 +390,27 @@ def _parse(kind: Kind, body: Body) -> _Parsed:
             return parse.admission_binding(body)
         case Kind.REPORT | Kind.POLICY_REPORT:
             return parse.standing_report(body, REPORTS[kind])
+
+
+def _unreadable(kind: Kind, meta: Mapping[str, Any], why: str) -> _Parsed | None:
+    """Return what an object is for decisions that could not be read; None where the last version is better."""
+    match kind:
+        case Kind.POD:
+            return snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
+        case Kind.EXCEPTION:
+            return parse.unreadable_exception(meta, why)
+        case Kind.POLICY:  # one that is there and says nothing is not an absent one
+            return parse.unreadable_policy(meta, why)
+    return None
+
+
+def _why_unreadable(parsed: _Parsed) -> str:
+    match parsed:
+        case snapshot.UnreadablePod() | snapshot.UnreadableException():
+            return parsed.why
+        case snapshot.PolicyObject():
+            return parsed.mistake
+    return ""
 
 
 def _namespace_of(kind: Kind, meta: Mapping[str, Any]) -> str:

@@ -142,3 +142,12 @@ def test_a_question_has_what_is_judged_and_nothing_else() -> None:
 def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str, str], lives: bool) -> None:
     """Nobody makes it again."""
     assert lives is parse.runs_or_will({**body(metadata=metadata), "status": status})
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+def test_what_cannot_be_decoded_is_as_old_as_its_metadata_say(controlled: bool) -> None:
+    """Where it belongs to another its age cannot be told."""
+    meta = {**META, "name": "web", **(owned("u") if controlled else {})}
+    found = living.unreadable("Deployment", meta, "too deep")
+    assert found.created == (None if controlled else NOW)
+    assert found.pod == snapshot.UnreadablePod(meta["namespace"], "web", meta["uid"], "too deep")

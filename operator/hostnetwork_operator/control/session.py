@@ -1,0 +1,175 @@
+"""The HTTP sessions that kopf watches through: they read and never write, and what they read can be decoded.
+
+kopf decodes lists and watch lines by itself, and ends where one cannot be decoded. So each is checked first, and
+without managedFields (bodies.py). kopf also wants to write where an object has a finalizer that it takes for its own.
+They send no request but GET (docs/adr/0031).
+"""
+
+import asyncio
+import datetime
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+import kopf
+from kubernetes.aio import client
+
+from hostnetwork_operator import bodies, logs
+from hostnetwork_operator.observe import live, store
+
+_log = logging.getLogger(__name__)
+_LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
+_LISTED: Final = {kind.value: kind for kind in store.Kind}
+Missed = Callable[[store.Kind, str], None]  # what could not be decoded was of this kind, and why
+
+
+class WriteRefusedError(Exception):
+    """kopf wanted to write, and the request was not sent. kopf repeats no request for an exception of ours."""
+
+
+class Logins:
+    """The logins of one run of kopf. Each has a session, and only the last session is open.
+
+    `ending` is set when that run ends.
+    """
+
+    def __init__(self, configuration: client.Configuration, missed: Missed, ending: asyncio.Event) -> None:
+        self._configuration = configuration
+        self._missed = missed
+        self._ending = ending
+        self._http: aiohttp.ClientSession | None = None
+
+    async def log_in(self, **_: object) -> kopf.AiohttpSession:
+        """With the token as it is now. kopf logs in again at the expiration, and after a 401."""
+        await self.close()
+        settings = self._configuration
+        token = (await settings.auth_settings()).get("BearerToken")
+        # "Bearer …" from a kubeconfig, "bearer …" from a service account's volume.
+        value = str(token["value"]).partition(" ")[2] if token else ""
+        info = kopf.ConnectionInfo(
+            server=settings.host,
+            ca_path=settings.ssl_ca_cert,
+            insecure=not settings.verify_ssl,
+            scheme="Bearer" if value else None,
+            token=value or None,
+            certificate_path=settings.cert_file,
+            private_key_path=settings.key_file,
+        )
+        self._http = open_http(info.as_http_headers(), info.as_ssl_context(), self._missed)
+        session: Any = Session(self._http, self._ending)  # for kopf's types a ClientSession
+        return kopf.AiohttpSession(
+            server=settings.host,
+            aiohttp_session=session,
+            expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with its own
+        )
+
+    async def close(self) -> None:
+        """Closes the last session, after kopf has ended."""
+        if self._http is not None:
+            await self._http.close()
+
+
+class Session:
+    """What kopf uses of an aiohttp.ClientSession. It sends nothing but GETs, and nothing once kopf ends.
+
+    kopf closes its session before its watches have ended. A watch that meets a closed session waits for a login that
+    never comes, and a watch that is cancelled while it connects begins anew: kopf would not end.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, ending: asyncio.Event) -> None:
+        self._http = http
+        self._ending = ending
+        self.headers = http.headers
+
+    @property
+    def closed(self) -> bool:
+        return self._http.closed
+
+    async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+        """Raises WriteRefusedError if it is not a GET, before anything is sent."""
+        if method.upper() != "GET":
+            logs.log(_log, logging.WARNING, "kopf-write-refused", method=method, url=url)
+            raise WriteRefusedError(f"{method} {url}")
+        if self._ending.is_set():
+            raise asyncio.CancelledError("kopf ends")  # which ends the watch that asks, and is no failure of it
+        return await self._http.request(method, url, **options)
+
+    async def close(self) -> None:
+        """Leaves it to Logins."""
+
+
+def open_http(headers: Mapping[str, str], context: ssl.SSLContext, missed: Missed) -> aiohttp.ClientSession:
+    """Return a session whose responses give only what can be decoded. The caller closes it."""
+
+    class Response(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            lines: Any = Lines(self.content, lambda why: missed(_kind(self), why))  # for aiohttp a StreamReader
+            self.content = lines
+            return self
+
+        async def json(self, **_: Any) -> Any:
+            data = await self.read()
+            try:
+                return bodies.decode(data)
+            except bodies.DecodeError as error:
+                if self.status >= 400:
+                    return None  # for kopf an error without a Status object
+                missed(_kind(self), error.why)
+            async with http.get(self.url, headers={"Accept": live.METADATA_LIST}) as response:
+                response.raise_for_status()
+                # Where the list goes on, and the version to watch from. The objects come with the operator's own list.
+                return {**bodies.decode(await response.read()), "items": []}
+
+    http = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context), headers=headers, response_class=Response, trust_env=False
+    )
+    return http
+
+
+class Lines:
+    """The content of an answer: `iter_chunked` gives whole lines that can be decoded, all else is the stream's own.
+
+    At most one line is held at once, and no line that is longer than bodies.BYTES.
+    """
+
+    def __init__(self, stream: aiohttp.StreamReader, missed: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._missed = missed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        held: list[bytes] = []
+        length = 0
+        async for data in self._stream.iter_chunked(size):
+            *ends, rest = data.split(b"\n")
+            for end in ends:
+                if line := self._checked([*held, end], length + len(end)):
+                    yield line + b"\n"
+                held, length = [], 0
+            length += len(rest)
+            held = [*held, rest] if length <= bodies.BYTES else []
+        # What is left has no end: the connection broke, and kopf asks for that line again.
+
+    def _checked(self, pieces: list[bytes], length: int) -> bytes:
+        """The line without managedFields; b'' for an empty one and for one that cannot be decoded."""
+        if length > bodies.BYTES:
+            self._missed(f"longer than {bodies.BYTES} bytes")
+        elif length:
+            try:
+                return bodies.checked(b"".join(pieces))
+            except bodies.DecodeError as error:
+                self._missed(error.why)
+        return b""
+
+
+def _kind(response: aiohttp.ClientResponse) -> store.Kind:
+    """The kind that was listed or watched. Raises bodies.DecodeError for any other answer, such as a discovery."""
+    kind = _LISTED.get(response.url.name)
+    if kind is None:
+        raise bodies.DecodeError(f"an answer of {response.url.path}")
+    return kind

@@ -1,0 +1,60 @@
+"""On a real API server, a list goes around objects that cannot be decoded."""
+
+import json
+from typing import Any
+
+import pytest
+from kubernetes.aio import client, config
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.observe import live
+from tests.controlplane import cluster as controlplane
+
+_GROUP = "undecodable.example.com"
+_NEST = b'{"a":' * 150 + b"1" + b"}" * 150
+
+
+@pytest.fixture
+def things(cluster: controlplane.Cluster) -> str:
+    """The path of a kind whose objects may be as deep as one likes outside managedFields too."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "things", "singular": "thing", "kind": "Thing"}
+    spec = {"group": _GROUP, "scope": "Cluster", "names": names, "versions": [version]}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{_GROUP}"},
+        "spec": spec,
+    }
+    cluster.admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).expect(201)
+    path = f"/apis/{_GROUP}/v1/things"
+    cluster.wait("the kind", lambda: cluster.admin.get(path).status == 200)
+    return path
+
+
+async def _listed(path: str, kubeconfig: str) -> tuple[list[str], list[str], int]:
+    """The names that were read, those that were not, and how many requests that took."""
+    configuration, asked = client.Configuration(), list[Any]()
+    await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    reader = gateway.Gateway(configuration, clock.ServerClock(), lambda *one: asked.append(one))
+    try:
+        pages = [page async for page in live.pages(reader, path)]
+    finally:
+        await reader.close()
+    read = [item["metadata"]["name"] for page in pages for item in page.items]
+    return read, [one.meta["name"] for page in pages for one in page.undecoded], len(asked)
+
+
+async def test_a_list_goes_around_what_cannot_be_decoded(cluster: controlplane.Cluster, things: str) -> None:
+    """Of 130 objects the first, one in the middle and the last are 150 levels deep; the others are read in order."""
+    names = [f"thing-{number:03}" for number in range(130)]
+    deep = {names[0], names[70], names[129]}
+    for name in names:
+        body = {"apiVersion": f"{_GROUP}/v1", "kind": "Thing", "metadata": {"name": name}, "spec": "NEST"}
+        nest = _NEST if name in deep else b"{}"
+        cluster.admin.post(things, json.dumps(body).encode().replace(b'"NEST"', nest)).expect(201)
+    read, undecoded, requests = await _listed(things, str(cluster.kubeconfig))
+    assert (read, undecoded) == ([name for name in names if name not in deep], sorted(deep))
+    assert requests < 60

@@ -1,0 +1,199 @@
+"""Ways to stop or deafen the operator with an object that it reads: managedFields and kopf's finalizer (A31 to A33).
+
+Whoever may write an object may write its managedFields. The API server stores thousands of nested objects in them, and
+a time that no year has.
+"""
+
+import datetime
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import api
+from tests.e2e.conftest import OPERATOR, World
+from tests.e2e.threats.conftest import VERBS, deletions, holder, lift, pod, tenant, workload, workloads
+
+_ON_TIME_SECONDS = 5
+_POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+_AUTHOR = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicies"], "verbs": VERBS}
+_numbers = itertools.count(1)
+_NO_YEAR = "0000-01-01T00:00:00Z"
+
+
+def _manage(world: World, user: api.Api, path: str, fields: bytes, time: str = "2026-11-22T11:00:00Z") -> None:
+    """The user replaces the object by itself with these managedFields: a merge patch so deep takes minutes."""
+    entry = {"manager": "x", "operation": "Update", "time": time, "fieldsType": "FieldsV1", "fieldsV1": "FIELDS"}
+
+    def replaced() -> bool:
+        body = user.get(path).expect(200).body
+        body["metadata"]["managedFields"] = [{**entry, "apiVersion": body["apiVersion"]}]
+        answer = user.put(path, json.dumps(body).encode().replace(b'"FIELDS"', fields))
+        return answer.expect(200, 409).status == 200
+
+    world.until("managedFields are written", replaced)
+
+
+# -- what a tenant writes on -------------------------------------------------------------------------------------------
+
+
+def _namespace(world: World, namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}"
+
+
+def _ordinary_pod(world: World, namespace: str) -> str:
+    tenant(world, namespace).post(world.pods(namespace), pod("ordinary")).expect(201)
+    return f"{world.pods(namespace)}/ordinary"
+
+
+def _covered_pod(world: World, namespace: str) -> str:
+    return f"{world.pods(namespace)}/capture"
+
+
+def _deployment(world: World, namespace: str) -> str:
+    path = workloads(namespace, "Deployment")
+    tenant(world, namespace).post(path, workload("Deployment", "web")).expect(201)
+    return f"{path}/web"
+
+
+def _exception(world: World, namespace: str) -> str:
+    return f"{world.exceptions(namespace)}/capture"
+
+
+Target = Callable[[World, str], str]
+TARGETS: dict[str, Target] = {
+    "his Namespace": _namespace,
+    "an ordinary pod": _ordinary_pod,
+    "a covered pod": _covered_pod,
+    "a Deployment": _deployment,
+    "an exception for him": _exception,
+}
+
+
+@pytest.fixture
+def cleaned(attacked: World) -> Iterator[list[str]]:
+    """Paths of objects whose managedFields are reset afterwards."""
+    paths: list[str] = []
+    yield paths
+    for path in paths:
+        attacked.admin.patch(path, {"metadata": {"managedFields": [{}]}}).expect(200, 404)
+    if not attacked.operator.running():
+        attacked.operator.start()
+
+
+def _diagnostic(world: World, namespace: str, seconds: float) -> datetime.datetime:
+    """A covered pod `capture`, and when its exception ends."""
+    world.granted_pod(namespace, seconds=seconds)
+    expiry = world.admin.get(_exception(world, namespace)).expect(200).body["spec"]["expiry"]
+    return datetime.datetime.fromisoformat(expiry)
+
+
+def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> None:
+    """The operator deletes the pod there within seconds after that moment, and the grant is removed."""
+    world.until(f"the pod in {namespace} is removed", lambda: world.gone(namespace), 60)
+    asked = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
+    assert expiry <= asked <= expiry + datetime.timedelta(seconds=_ON_TIME_SECONDS)
+    world.until("the grant is removed", lambda: world.grants(namespace) == {})
+
+
+# -- A31, A32: managedFields -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[str], target: str) -> None:
+    """A31: a user nests managedFields 9,990 deep; the operator runs on, and each diagnostic ends on time, his too."""
+    victim, neighbour = attacked.namespace(), attacked.namespace()
+    expiry = _diagnostic(attacked, victim, 15)
+    pid = attacked.operator.pid
+    cleaned.append(TARGETS[target](attacked, victim))
+    _manage(attacked, tenant(attacked, victim), cleaned[0], api.NEST)
+    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
+    _ends_on_time(attacked, victim, expiry)
+    assert (pid, 200) == (attacked.operator.pid, attacked.operator.probe("/readyz"))
+
+
+def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World, cleaned: list[str]) -> None:
+    """A31: with a nest on objects of every kind it starts, ends diagnostics on time, and enforces his namespace.
+
+    The gate reads the Deployment before it does that: the namespace is one that mode Audit has left behind.
+    """
+    neighbour, victim = attacked.namespace(), attacked.namespace()
+    expiry = _diagnostic(attacked, victim, 30)
+    attacked.operator.stop()
+    his = attacked.namespace(deny=False, old=True)
+    for namespace, targets in ((victim, TARGETS.values()), (his, (_namespace, _ordinary_pod, _deployment))):
+        for path in [path_of(attacked, namespace) for path_of in targets]:
+            cleaned.append(path)
+            _manage(attacked, tenant(attacked, namespace), path, api.NEST)
+    attacked.operator.start()
+    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
+    _ends_on_time(attacked, victim, expiry)
+    attacked.until("his namespace is enforced", lambda: attacked.enforced(his))
+
+
+def _policy(world: World, namespace: str) -> str:
+    """A policy of a user who may write policies of his own."""
+    name = f"own-{next(_numbers)}.example.com"
+    matched = {"apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["things"]}
+    spec = {"matchConstraints": {"resourceRules": [matched]}, "validations": [{"expression": "true"}]}
+    holder(world, "policy-author", _AUTHOR).post(_POLICIES, {"metadata": {"name": name}, "spec": spec}).expect(201)
+    return f"{_POLICIES}/{name}"
+
+
+def test_a_time_that_no_year_has_stops_nothing(attacked: World, cleaned: list[str]) -> None:
+    """A32: users write the year 0 as a time in managedFields; the operator starts, and ends diagnostics on time."""
+    victim, neighbour = attacked.namespace(), attacked.namespace()
+    expiry = _diagnostic(attacked, victim, 20)
+    own = _policy(attacked, victim)
+    users = {own: holder(attacked, "policy-author", _AUTHOR)}
+    for path in [path_of(attacked, victim) for path_of in TARGETS.values()] + [own]:
+        cleaned.append(path)
+        _manage(attacked, users.get(path, tenant(attacked, victim)), path, b'{"f:spec":{"f:a":{}}}', _NO_YEAR)
+        written = attacked.admin.get(path).expect(200).body["metadata"]["managedFields"]
+        assert _NO_YEAR in {entry.get("time") for entry in written}
+    _ends_on_time(attacked, victim, expiry)
+    expiry = _diagnostic(attacked, neighbour, 12)
+    attacked.operator.kill()
+    attacked.operator.start()
+    _ends_on_time(attacked, neighbour, expiry)
+
+
+# -- A33: kopf's finalizer ---------------------------------------------------------------------------------------------
+
+
+def _kopf_writes(world: World) -> list[dict[str, Any]]:
+    asked = [event for event in world.cluster.audit_events() if event["user"]["username"] == OPERATOR]
+    return [e for e in asked if e["userAgent"].startswith("kopf") and e["verb"] not in {"get", "list", "watch"}]
+
+
+def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(attacked: World) -> None:
+    """A33: a user puts kopf's finalizer on an exception and patches on; its grant ends within 2 s of a revocation."""
+    namespace = attacked.namespace()
+    lift(attacked, namespace)
+    path = f"{attacked.exceptions(namespace)}/theirs"
+    attacker = tenant(attacked, namespace)
+    attacker.patch(path, {"metadata": {"finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]}}).expect(200)
+    stop = threading.Event()
+
+    def churn() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            attacker.patch(path, {"metadata": {"annotations": {"example.com/turn": str(number)}}})
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        attacked.holds_until(
+            attacked.now() + datetime.timedelta(seconds=3), "granted", lambda: attacked.grants(namespace)
+        )
+        attacked.admin.delete(path).expect(200)
+        attacked.until("the grant is removed", lambda: attacked.grants(namespace) == {}, 2 / 3)
+    finally:
+        stop.set()
+        thread.join()
+        attacked.admin.patch(path, {"metadata": {"finalizers": None}}).expect(200, 404)
+    assert _kopf_writes(attacked) == []

@@ -1,0 +1,119 @@
+"""An answer that cannot be decoded is an error like any other, of that request alone."""
+
+import math
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import bodies, clock, metrics
+from hostnetwork_operator.act import gateway, jobs
+from hostnetwork_operator.control import operator
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import live
+from tests.unit import builders
+from tests.unit.test_bodies import NEST
+
+NESTED = b'{"spec":' + NEST + b"}"
+
+
+class Server:
+    """Answers each request with `status` and `body`."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b"{}"
+        self.asked: list[tuple[str, str]] = []  # method, and what is accepted
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.method, request.headers["Accept"]))
+        return web.Response(status=self.status, body=self.body)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    async with test_utils.TestServer(application) as running:
+        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
+        made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+        yield made
+        await made.close()
+
+
+async def test_an_undecodable_answer_is_an_error_and_asked_for_once(api: gateway.Gateway, server: Server) -> None:
+    """Both for who asks for errors of the API, and for who asks for what cannot be decoded."""
+    server.body = NESTED
+    with pytest.raises(gateway.UndecodableError) as raised:
+        await api.get("/api/v1/pods")
+    error = raised.value
+    assert isinstance(error, bodies.DecodeError)
+    assert (error.status, error.reason, error.outcome) == (200, "Undecodable", "undecodable")
+    assert "deeper than 100 levels" == error.why == error.message
+    assert len(server.asked) == 1
+
+
+async def test_an_undecodable_answer_has_told_the_time(api: gateway.Gateway, server: Server) -> None:
+    """Its Date header counts."""
+    server.body = NESTED
+    with pytest.raises(gateway.UndecodableError):
+        await api.get("/version")
+    assert api._clock.asked_within(10)
+
+
+async def test_managed_fields_are_empty_in_every_answer(api: gateway.Gateway, server: Server) -> None:
+    """In answers to reads and to writes, however deep they are nested."""
+    server.body = b'{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
+    bare = {"metadata": {"managedFields": []}}
+    assert bare == (await api.get("/api/v1/pods")).body
+    assert bare == (await api.patch("/api/v1/pods", {})).body
+    assert bare == (await api.create("/api/v1/pods", {})).body
+
+
+@pytest.mark.parametrize("body", [NESTED, b"<html>\xff", b"", b"[]"])
+async def test_an_error_that_cannot_be_decoded_has_its_status(
+    api: gateway.Gateway, server: Server, body: bytes
+) -> None:
+    """And the beginning of its text as the message."""
+    server.status, server.body = 403, body
+    with pytest.raises(gateway.ApiError) as raised:
+        await api.get("/api/v1/pods")
+    assert raised.value.status == 403
+    assert raised.value.message == body[:200].decode(errors="replace")
+
+
+async def test_a_delete_is_done_whatever_the_answer_shows(api: gateway.Gateway, server: Server) -> None:
+    """The API server sends the object that is deleted."""
+    server.body = NESTED
+    assert (await api.delete("/api/v1/pods/a", {})).body is None
+    assert [method for method, _ in server.asked] == ["DELETE"]
+
+
+async def test_another_form_is_asked_for_by_its_media_type(api: gateway.Gateway, server: Server) -> None:
+    """Metadata alone, for instance; JSON otherwise."""
+    await api.get("/api/v1/pods")
+    await api.get("/api/v1/pods", accept=live.METADATA_LIST)
+    assert [accepted for _, accepted in server.asked] == ["application/json", live.METADATA_LIST]
+
+
+async def test_a_job_that_cannot_be_decoded_is_not_taken(api: gateway.Gateway, server: Server) -> None:
+    """Nobody can tell which pods it makes; the expired pod that claims it is deleted all the same."""
+    server.body = NESTED
+    job = snapshot.Reference("Job", builders.NAMESPACE, "capture", "u", "batch/v1")
+    assert not await jobs.take(api, job, builders.seen(), clock.ServerClock(), math.inf)
+    assert [method for method, _ in server.asked] == ["GET"]
+
+
+async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gateway, server: Server) -> None:
+    """So the reconcile of its namespace goes on, and asks for it no more."""
+    server.body = NESTED
+    core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
+    owner = snapshot.Reference("ReplicaSet", builders.NAMESPACE, "web", "u", "apps/v1")
+    assert await core._look_up(builders.NAMESPACE, [owner]) is None
+    assert core.memories[builders.NAMESPACE].tops == {owner: owner}

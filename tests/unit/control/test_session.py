@@ -1,0 +1,323 @@
+"""kopf watches through a session that gives it only what it can decode, and that sends nothing but GETs."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import json
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import aiohttp
+import kopf
+import pytest
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import bodies, clock, metrics
+from hostnetwork_operator.control import handlers, operator, session
+from hostnetwork_operator.observe import live, store
+from tests.unit.test_bodies import NEST
+
+NESTED = b'{"type":"ADDED","object":{"spec":' + NEST + b"}}"
+NAMESPACES = "/api/v1/namespaces"
+
+
+def namespace(name: str, version: int, **metadata: Any) -> dict[str, Any]:
+    given = {"name": name, "uid": f"uid-of-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**given, "creationTimestamp": "2026-11-22T12:00:00Z", **metadata}}
+
+
+def line(name: str, version: int, **metadata: Any) -> bytes:
+    return json.dumps({"type": "MODIFIED", "object": namespace(name, version, **metadata)}).encode()
+
+
+class Server:
+    """As much of an API server as kopf needs to watch namespaces: `items` are listed, `lines` are what a watch tells.
+
+    An answer of bytes is sent as it is.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.listed: bytes = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
+        self.metadata: bytes = self.listed
+        self.lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self.unauthorized = 0  # so many requests are answered with 401
+        self.no_pods = asyncio.Event()  # from then on pods are not served
+        self.url = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Server"]:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        async with test_utils.TestServer(application) as running:
+            self.url = str(running.make_url("")).rstrip("/")
+            yield self
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(f"{request.method} {request.path}")
+        if self.unauthorized:
+            self.unauthorized -= 1
+            return web.json_response({"kind": "Status", "message": "Unauthorized"}, status=401)
+        if request.path == NAMESPACES and "watch" in request.query:
+            return await self._watch(request)
+        if request.path == NAMESPACES:
+            only_metadata = request.headers.get("Accept") == live.METADATA_LIST
+            return web.Response(body=self.metadata if only_metadata else self.listed)
+        if request.path == "/api/v1/pods" and "watch" in request.query:
+            await self.no_pods.wait()
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
+        if request.path == "/broken":
+            return web.Response(status=502, body=b"<html>")
+        verbs = ["get", "list", "watch", "patch"]
+        kinds = [("namespaces", "Namespace"), ("pods", "Pod")]
+        known: dict[str, Any] = {
+            "/api": {"versions": ["v1"]},
+            "/apis": {"groups": []},
+            "/api/v1": {
+                "resources": [
+                    {"name": name, "singularName": "", "kind": kind, "namespaced": False, "verbs": verbs}
+                    for name, kind in kinds
+                ]
+            },
+            "/api/v1/pods": {"metadata": {"resourceVersion": "1"}, "items": []},
+        }
+        return web.json_response(known.get(request.path, {}), status=200 if request.path in known else 404)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while piece := await self.lines.get():
+            await response.write(piece)
+        return response
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with Server().running() as running:
+        yield running
+
+
+class Missed(list[tuple[store.Kind, str]]):
+    def __call__(self, kind: store.Kind, why: str) -> None:
+        self.append((kind, why))
+
+
+@pytest.fixture
+def missed() -> Missed:
+    return Missed()
+
+
+@pytest.fixture
+async def opened(missed: Missed) -> AsyncIterator[aiohttp.ClientSession]:
+    async with session.open_http({}, ssl.create_default_context(), missed) as made:
+        yield made
+
+
+async def told(opened: aiohttp.ClientSession, server: Server, *pieces: bytes) -> list[bytes]:
+    """The lines that kopf would decode, of a watch that sends these pieces."""
+    for piece in (*pieces, b""):
+        server.lines.put_nowait(piece)
+    async with opened.get(f"{server.url}{NAMESPACES}?watch=true") as response:
+        return b"".join([data async for data in response.content.iter_chunked(2**20)]).splitlines()
+
+
+# -- the session ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000, 2**20])
+async def test_lines_are_whole_and_without_managed_fields(
+    opened: aiohttp.ClientSession, server: Server, missed: Missed, size: int
+) -> None:
+    """However the bytes arrive; what cannot be decoded is left out and counted."""
+    nest = b'{"type":"ADDED","object":{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b'}],"name":"b"}}}'
+    sent = b"\n".join([line("a", 1), nest, b"", NESTED[: 2000 if size == 1 else None], line("c", 2), b""])
+    sent = sent if size > 1 else sent.replace(NEST, b'{"f:a":{}}')
+    found = await told(opened, server, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    empty = b'{"type":"ADDED","object":{"metadata":{"managedFields":[],"name":"b"}}}'
+    assert found == [line("a", 1), empty, line("c", 2)]
+    assert [kind for kind, _ in missed] == [store.Kind.NAMESPACE]
+
+
+async def test_a_line_that_breaks_off_is_nothing(opened: aiohttp.ClientSession, server: Server, missed: Missed) -> None:
+    """The connection has ended, and kopf asks for it again."""
+    assert await told(opened, server, line("a", 1) + b"\n" + line("b", 2)[:20]) == [line("a", 1)]
+    assert missed == []
+
+
+async def test_a_line_beyond_the_bound_is_left_out(
+    opened: aiohttp.ClientSession, server: Server, missed: Missed
+) -> None:
+    """It is not held in memory either; the lines after it are told."""
+    long = b'{"a":"' + b"x" * bodies.BYTES + b'"}\n'
+    assert await told(opened, server, long, line("a", 1) + b"\n") == [line("a", 1)]
+    assert missed == [(store.Kind.NAMESPACE, f"longer than {bodies.BYTES} bytes")]
+
+
+async def test_a_list_that_cannot_be_decoded_is_one_without_objects(
+    opened: aiohttp.ClientSession, server: Server, missed: Missed
+) -> None:
+    """Its version and where it goes on are asked for without the objects."""
+    server.listed = b'{"items":[' + NESTED + b"]}"
+    meta = {"resourceVersion": "7", "continue": "next"}
+    server.metadata = json.dumps({"metadata": meta, "items": [namespace("a", 5)]}).encode()
+    async with opened.get(f"{server.url}{NAMESPACES}?limit=50") as response:
+        assert await response.json() == {"metadata": meta, "items": []}
+    assert missed == [(store.Kind.NAMESPACE, "deeper than 100 levels")]
+
+
+async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
+    """A proxy's page, for instance: kopf goes by the status then."""
+    async with opened.get(f"{server.url}/broken") as response:
+        assert await response.json() is None
+
+
+@pytest.mark.parametrize("method", ["post", "PATCH", "put", "DELETE"])
+async def test_a_write_is_refused_before_it_is_sent(opened: aiohttp.ClientSession, server: Server, method: str) -> None:
+    """No byte of it leaves the process."""
+    with pytest.raises(session.WriteRefusedError, match=f"{method} http://.*/api/v1/namespaces"):
+        await session.Session(opened, asyncio.Event()).request(method, f"{server.url}{NAMESPACES}", json={})
+    assert server.asked == []
+
+
+async def test_the_session_of_a_login_is_closed_by_the_next_one(server: Server, missed: Missed) -> None:
+    """And the last one by the end, also where kopf has used none of them."""
+    logins = session.Logins(client.Configuration(host=server.url), missed, asyncio.Event())
+    first, second = (await logins.log_in()).aiohttp_session, (await logins.log_in()).aiohttp_session
+    assert (first.closed, second.closed) == (True, False)
+    await logins.close()
+    assert second.closed
+
+
+# -- kopf with it ---------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """kopf in a thread of its own, since at its end it cancels all younger tasks; it feeds `core` from the server."""
+
+    def __init__(self, server: Server, finalizer: str = "nobody.example.com/guesses", seconds: float = 600) -> None:
+        self.core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
+        self._server = server
+        self._finalizer = finalizer
+        self._seconds = seconds  # until a login expires
+        self.logins: list[kopf.AiohttpSession] = []
+        self._stop = threading.Event()
+        self.running = asyncio.ensure_future(asyncio.to_thread(asyncio.run, self._run()))
+
+    async def __aenter__(self) -> "Watch":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.lines.put_nowait(b"")
+        self._stop.set()
+        await self.running
+        self._server.no_pods.set()
+
+    async def _run(self) -> None:
+        ending = asyncio.Event()
+        logins = session.Logins(client.Configuration(host=self._server.url), self.core.missed, ending)
+        registry, settings = handlers.registry(self.core), handlers.settings()
+
+        @kopf.on.login(registry=registry, id="login")
+        async def log_in(**_: object) -> kopf.AiohttpSession:
+            made = await logins.log_in()
+            assert made.expiration is not None
+            sooner = made.expiration - datetime.timedelta(seconds=600 - self._seconds)
+            self.logins.append(dataclasses.replace(made, expiration=sooner))
+            return self.logins[-1]
+
+        @kopf.on.cleanup(registry=registry, id="end")
+        async def end(**_: object) -> None:
+            ending.set()
+            self._stop.set()  # or the thread in which kopf waits for it outlives the test
+
+        settings.persistence.finalizer = self._finalizer
+        identity: Any = "test"
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                clusterwide=True,
+                standalone=True,
+                identity=identity,
+                stop_flag=self._stop,
+            )
+        finally:
+            await logins.close()
+
+
+async def until(probe: Callable[[], object], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not probe():
+            await asyncio.sleep(0.01)
+
+
+async def test_kopf_watches_on_after_a_list_and_a_line_that_it_could_not_decode(server: Server) -> None:
+    """The events after them are told, and both count as unread."""
+    server.listed = NESTED
+    async with Watch(server) as watch:
+        for one in (line("a", 2), NESTED, line("b", 3, managedFields=[{"time": "0000-01-01T00:00:00Z"}])):
+            server.lines.put_nowait(one + b"\n")
+        await until(lambda: watch.core.store.namespaces() == ["a", "b"])
+    assert watch.core.store.unread.lines("namespaces") == 2
+
+
+async def test_no_event_waits_behind_a_write_that_kopf_wants(server: Server) -> None:
+    """Even if a tenant knew the name of its finalizer: each event is told at once, and nothing is sent."""
+    async with Watch(server, "known.example.com/finalizer") as watch:
+        for version in range(2, 12):
+            server.lines.put_nowait(line("a", version, finalizers=["known.example.com/finalizer"]) + b"\n")
+            await until(lambda version=version: _version(watch.core) == str(version), 2 if version > 2 else 20)
+    assert {asked.split()[0] for asked in server.asked} == {"GET"}
+
+
+async def test_a_401_costs_a_login_and_no_more(server: Server) -> None:
+    """Even where the token is the same: one answer of an API server that has just started."""
+    server.unauthorized = 1
+    async with Watch(server) as watch:
+        server.lines.put_nowait(line("a", 2) + b"\n")
+        await until(lambda: watch.core.store.namespaces() == ["a"])
+    assert len(watch.logins) == 2
+    assert [login.aiohttp_session.closed for login in watch.logins] == [True, True]
+
+
+async def test_a_kind_that_is_no_longer_served_ends_kopf(server: Server) -> None:
+    """Although the watch of another kind goes on, and the server is slow to answer it: kopf is begun anew then."""
+    watch = Watch(server)
+    server.lines.put_nowait(line("a", 2) + b"\n")
+    await until(lambda: watch.core.store.namespaces() == ["a"])
+    await until(lambda: server.asked.count("GET /api/v1/pods") == 2)  # listed and watched
+    server.no_pods.set()
+    with pytest.raises(Exception, match="404"):
+        await asyncio.wait_for(watch.running, 40)
+    assert [login.aiohttp_session.closed for login in watch.logins] == [True]
+
+
+async def test_a_login_that_expires_costs_a_watch_and_no_more(server: Server) -> None:
+    """kopf logs in again, with the token as it is then, and watches on."""
+    async with Watch(server, seconds=0.5) as watch:
+        server.lines.put_nowait(line("a", 2) + b"\n")
+        await until(lambda: watch.core.store.namespaces() == ["a"])
+        async with asyncio.timeout(20):
+            while len(watch.logins) == 1:
+                server.lines.put_nowait(b"")  # the watch ends, and kopf begins another
+                await asyncio.sleep(0.1)
+        server.lines.put_nowait(line("b", 3) + b"\n")
+        await until(lambda: watch.core.store.namespaces() == ["a", "b"])
+    assert len(watch.logins) > 1
+    assert all(login.aiohttp_session.closed for login in watch.logins)
+
+
+def _version(core: operator.Operator) -> str:
+    seen = core.store.snapshot("a")
+    return seen.namespace.resource_version if seen is not None else ""
+
+
+def test_the_finalizer_of_kopf_is_another_one_in_each_process() -> None:
+    """Nobody who knows the code knows its name."""
+    first, second = (handlers.settings().persistence.finalizer for _ in range(2))
+    assert first != second
+    assert len(first.rpartition("/")[2]) == 32
