@@ -92,7 +92,7 @@ def holds(world: World, namespace: str, name: str = "mine") -> None:
 
 
 def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_claims(attacked: World) -> None:
-    """A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager name."""
+    """A9: A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager name."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     with unguarded(attacked, attacker, namespace):
@@ -106,7 +106,7 @@ def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_clai
 
 
 def test_a_status_of_the_moment_without_the_policy_approves_nothing(attacked: World) -> None:
-    """A tenant says in the status that it is approved, in this namespace and generation, with the operator away."""
+    """A9: A tenant says in the status that it is approved, in this namespace and generation, with the operator away."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     uid = attacked.metadata(namespace)["uid"]
@@ -144,7 +144,7 @@ def unguarded_without_operator(world: World, attacker: api.Api, namespace: str) 
 
 
 def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_policy(attacked: World) -> None:
-    """The tenant extends what an approver wrote. It ends; claims do not bring it back, an approver does."""
+    """A9: The tenant extends what an approver wrote. It ends; claims do not bring it back, an approver does."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "mine", seconds=600).expect(201)
     attacked.until("in force", lambda: attacked.ready(namespace, "mine") == "Active")
@@ -159,7 +159,7 @@ def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_poli
 
 
 def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
-    """After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an agent's
+    """A10: After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an agent's
     exception: it stays in force, and its next pod is admitted.
     """
     namespace = attacked.namespace()
@@ -181,7 +181,7 @@ def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
 
 
 def test_trust_at_the_installation_converges_from_one_sync(tmp_path: pathlib.Path) -> None:
-    """Everything in one apply, repeated until it exits 0: every exception is in force with no further hand."""
+    """A9: Everything in one apply, repeated until it exits 0: every exception is in force with no further hand."""
     with cluster.Cluster(audit=True) as running:
         world = World(running)
         agent = wanted("agent") | {"metadata": {"name": "agent", "namespace": "agents"}}

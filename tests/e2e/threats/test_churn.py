@@ -83,7 +83,7 @@ def gone(world: World, namespace: str, name: str = "capture") -> bool:
 
 
 def test_an_expiry_is_carried_out_under_churn(attacked: World) -> None:
-    """On namespace, pod and exception at once: the level is back and the DELETE is sent, each time."""
+    """A11: On namespace, pod and exception at once: the level is back and the DELETE is sent, each time."""
     late = []
     for _ in range(EXPIRIES):
         namespace = attacked.namespace()
@@ -105,7 +105,7 @@ def test_an_expiry_is_carried_out_under_churn(attacked: World) -> None:
 
 
 def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
-    """An approver deletes the exception of an agent: its grant goes, and the next pod is refused."""
+    """A11: An approver deletes the exception of an agent: its grant goes, and the next pod is refused."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, **AGENT)
     since = attacked.audited()
@@ -118,7 +118,7 @@ def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
 
 
 def test_enforcement_goes_on_under_churn(attacked: World) -> None:
-    """From Audit to Enforce, in a namespace whose tenant patches it without pause."""
+    """A11: From Audit to Enforce, in a namespace whose tenant patches it without pause."""
     rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace(deny=False, labels={KEPT: "audit"})
@@ -136,7 +136,7 @@ def test_enforcement_goes_on_under_churn(attacked: World) -> None:
 
 
 def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World) -> None:
-    """A creator makes one at privileged and patches it without pause: its level comes, and no privileged pod then."""
+    """A11: A creator makes one at privileged and patches it without pause: its level comes, and no privileged pod then."""
     rule: dict[str, Any] = {"apiGroups": [""], "resources": ["namespaces"], "verbs": VERBS}
     creator = holder(attacked, "creator", rule)
     name = "born-loose"
@@ -155,7 +155,7 @@ def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World
 
 
 def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: World) -> None:
-    """The operator is stopped before an expiry and continued after a renewal: its old plans take and delete nothing."""
+    """A11: The operator is stopped before an expiry and continued after a renewal: its old plans take and delete nothing."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=10)
     path = f"{attacked.exceptions(namespace)}/capture"

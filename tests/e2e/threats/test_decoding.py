@@ -1,4 +1,4 @@
-"""Ways to stop or deafen the operator with an object that it reads: managedFields and kopf's finalizer (A31 to A33).
+"""Ways to stop or deafen the operator with an object that it reads: managedFields and kopf's finalizer (A13 to A15).
 
 Whoever may write an object may write its managedFields. The API server stores thousands of nested objects in them, and
 a time that no year has.
@@ -99,12 +99,12 @@ def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> No
     world.until("the grant is removed", lambda: world.grants(namespace) == {})
 
 
-# -- A31, A32: managedFields -------------------------------------------------------------------------------------------
+# -- A13, A14: managedFields -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[str], target: str) -> None:
-    """A31: a user nests managedFields 9,990 deep; the operator runs on, and each diagnostic ends on time, his too."""
+    """A13: a user nests managedFields 9,990 deep; the operator runs on, and each diagnostic ends on time, his too."""
     victim, neighbour = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 15)
     pid = attacked.operator.pid
@@ -116,7 +116,7 @@ def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[s
 
 
 def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World, cleaned: list[str]) -> None:
-    """A31: with a nest on objects of every kind it starts, ends diagnostics on time, and enforces his namespace.
+    """A13: with a nest on objects of every kind it starts, ends diagnostics on time, and enforces his namespace.
 
     The gate reads the Deployment before it does that: the namespace is one that mode Audit has left behind.
     """
@@ -144,7 +144,7 @@ def _policy(world: World, namespace: str) -> str:
 
 
 def test_a_time_that_no_year_has_stops_nothing(attacked: World, cleaned: list[str]) -> None:
-    """A32: users write the year 0 as a time in managedFields; the operator starts, and ends diagnostics on time."""
+    """A14: users write the year 0 as a time in managedFields; the operator starts, and ends diagnostics on time."""
     victim, neighbour = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 20)
     own = _policy(attacked, victim)
@@ -161,7 +161,7 @@ def test_a_time_that_no_year_has_stops_nothing(attacked: World, cleaned: list[st
     _ends_on_time(attacked, neighbour, expiry)
 
 
-# -- A33: kopf's finalizer ---------------------------------------------------------------------------------------------
+# -- A15: kopf's finalizer ---------------------------------------------------------------------------------------------
 
 
 def _kopf_writes(world: World) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def _kopf_writes(world: World) -> list[dict[str, Any]]:
 
 
 def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(attacked: World) -> None:
-    """A33: a user puts kopf's finalizer on an exception and patches on; its grant ends within 2 s of a revocation."""
+    """A15: a user puts kopf's finalizer on an exception and patches on; its grant ends within 2 s of a revocation."""
     namespace = attacked.namespace()
     lift(attacked, namespace)
     path = f"{attacked.exceptions(namespace)}/theirs"

@@ -22,7 +22,7 @@ def claims(client: api.Api, path: str) -> None:
 
 
 def test_a_stricter_level_of_somebody_else_stays(attacked: World) -> None:
-    """A platform team sets restricted; the tenant empties managedFields, or says the operator wrote it."""
+    """A16: A platform team sets restricted; the tenant empties managedFields, or says the operator wrote it."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacked.admin.patch(path, {"metadata": {"labels": {PSA: "restricted"}}}).expect(200)
@@ -36,7 +36,7 @@ def test_a_stricter_level_of_somebody_else_stays(attacked: World) -> None:
 
 
 def test_a_stricter_level_of_before_stays(attacked: World) -> None:
-    """The same in a namespace that had restricted before it was enforced, and in hostnetwork-system."""
+    """A16: The same in a namespace that had restricted before it was enforced, and in hostnetwork-system."""
     namespace = attacked.namespace(labels={PSA: "restricted"})
     for name in (namespace, "hostnetwork-system"):
         stands = attacked.labels(name)[PSA]
@@ -48,7 +48,7 @@ def test_a_stricter_level_of_before_stays(attacked: World) -> None:
 
 
 def test_tightening_makes_nothing_contested(attacked: World) -> None:
-    """Again and again, under the operator's own name as field manager: exceptions elsewhere and here go on."""
+    """A16: Again and again, under the operator's own name as field manager: exceptions elsewhere and here go on."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacker = tenant(attacked, namespace)
@@ -84,7 +84,7 @@ def unguarded(world: World, namespace: str) -> Iterator[None]:
 
 
 def test_a_label_of_the_moment_without_the_policy_takes_no_namespace_out_of_enforce(attacked: World) -> None:
-    """A tenant sets the label that a rule selects by. It loosens nothing then, nor afterwards; set anew it counts."""
+    """A6: A tenant sets the label that a rule selects by. It loosens nothing then, nor afterwards; set anew it counts."""
     rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit", "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace()

@@ -59,7 +59,7 @@ def _exceptions(world: World, namespace: str) -> datetime.datetime:
 def test_a_withheld_exception_spares_its_pods(
     attacked: World, withhold: Callable[[World, str], Callable[[], object]]
 ) -> None:
-    """The pod is at most flagged, and covered again when the exception is in force again. The same with its Job."""
+    """A12: The pod is at most flagged, and covered again when the exception is in force again. The same with its Job."""
     namespace = attacked.namespace()
     ends = _exceptions(attacked, namespace)
     attacked.pod(namespace).expect(201)
@@ -77,7 +77,7 @@ def test_a_withheld_exception_spares_its_pods(
 
 
 def test_what_no_exception_fits_goes(attacked: World) -> None:
-    """The same pods with the other exception for another service account: they are deleted, and so is the Job."""
+    """A12: The same pods with the other exception for another service account: they are deleted, and so is the Job."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "soon", seconds=_DIAGNOSTIC_SECONDS).expect(201)
     attacked.exception(namespace, "agent", type="Application", serviceAccountName="agent").expect(201)
@@ -90,7 +90,7 @@ def test_what_no_exception_fits_goes(attacked: World) -> None:
 
 
 def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> None:
-    """A tenant's own, written while exception-writers was away, does not keep his pod from its expiry."""
+    """A12: A tenant's own, written while exception-writers was away, does not keep his pod from its expiry."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "soon", seconds=25).expect(201)
     attacked.until("in force", lambda: attacked.ready(namespace, "soon") == "Active")

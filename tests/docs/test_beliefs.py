@@ -1,0 +1,227 @@
+"""Every place that reads what a tenant may write, each with the reason why he gains nothing by it (ADR 0026).
+
+A new place fails the test until somebody has asked who can write the value, when, and what he would gain. The threat
+model has the same by fact: docs/explanation/threat-model.md, "What is believed".
+"""
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+from tests.docs import markdown
+
+PACKAGE = markdown.ROOT / "operator" / "hostnetwork_operator"
+LAYERS = ("observe", "decide", "control", "act")
+# Fields of objects that a tenant may write, and what the code calls their contents.
+CLAIMS = {
+    "labels",
+    "annotations",
+    "status",
+    "conditions",
+    "phase",
+    "managedFields",
+    "ownerReferences",
+    "enforcement",
+    "grants",
+    "mirror",
+    "verdict_label",
+    "owner",
+}
+# What the operator itself has made: plans, effects and records of the ledger. They have parts of the same names.
+MADE = {"before", "decision", "difference", "effect", "following", "made", "owned", "part", "write"}
+# What an HTTP answer and an error of the gateway are like.
+ANSWERED = {"error", "outcome", "response"}
+
+REASONS: dict[str, tuple[str, ...]] = {
+    # -- what passes a claim on and decides nothing
+    "parses a Namespace; who reads its labels and annotations stands below": (
+        "decide.snapshot:Namespace.enforcement",
+        "decide.snapshot:Namespace.grants",
+        "observe.parse:namespace",
+    ),
+    "parses a pod: whether it says that it is a mirror pod, its verdict label, and its controller": (
+        "observe.parse:_pod",
+        "observe.parse:controller",
+    ),
+    "parses the status of an exception, which is compared with what is to stand there, and decides nothing": (
+        "observe.parse:_status",
+        "observe.parse:host_network_exception",
+    ),
+    # -- what decides nothing: it is shown, or compared with what is to stand there
+    "a status is written where it differs, and an Event told once; a forged one costs one write": (
+        "decide.messages:standing_events",
+        "decide.plan:_statuses",
+        "decide.status:_looming",
+        "decide.status:status_for",
+        "decide.status:told",
+    ),
+    "a finding (Unused) that is shown and decides nothing": ("decide.findings:_unused",),
+    "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
+    "who answers for an exception: text of an approved spec": ("decide.findings:_contact_missing",),
+    "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
+        "decide.snapshot:Namespace.room",
+    ),
+    "words for people": (
+        "decide.messages:_namespace_text",
+        "decide.messages:verdict_events",
+        "decide.plan:unchanged",
+        "decide.writes:_action",
+    ),
+    "the owner of a pod or workload names a row of a report and where Events go, and which Job is asked for its own"
+    " template before it is deleted": (
+        "decide.deletion:_job_of",
+        "decide.messages:finding_events",
+        "decide.messages:job_events",
+        "decide.messages:owner_events",
+        "decide.report:_between",
+        "decide.report:_top",
+        "decide.report:reports",
+        "observe.parse:standing_report",
+    ),
+    # -- what only tightens
+    "the verdict Static: nothing is deleted. The API takes the annotation from kubelets alone, and from who binds a pod"
+    " by hand. Such a pod was covered when it was admitted (T11)": ("decide.coverage:judge",),
+    "enforcement that has been on stays on: a claim makes it stricter": ("decide.level:_once_on",),
+    "without a policy object what stands stays, and nothing new is granted": (
+        "decide.level:_standing_target",
+        "decide.level:decide",
+    ),
+    "a level of somebody else bars lifting: who writes it bars his own grants": ("decide.level:lifting_is_barred",),
+    "labels under our prefix that the ledger does not prove only tighten; labels under other prefixes are the rule"
+    " author's choice, and rule-selectors warns him (A6)": (
+        "decide.level:settings_for",
+        "decide.selection:present",
+        "decide.selection:settings",
+    ),
+    "a write gives or takes by what it changes: what is taken for giving is written with the version that was judged": (
+        "decide.writes:_gives",
+    ),
+    # -- what stands is compared with what is wanted
+    "what stands is compared with what is wanted; what differs is written": (
+        "decide.level:changes",
+        "decide.level:level_of",
+        "decide.level:_denying",
+        "decide.level:_released",
+        "decide.level:_level_before",
+        "decide.level:_unless_theirs",
+        "decide.writes:_grants",
+    ),
+    "a label is the operator's where the ledger has the very value": (
+        "decide.ownership:owned",
+        "decide.ownership:record",
+    ),
+    "how often a write of the operator was undone; tightening never counts": (
+        "decide.contest:_present",
+        "decide.contest:stands",
+    ),
+    # -- what is believed under a condition
+    "a grant that stands keeps its place, or stays, only for an exception that is approved otherwise; who writes a"
+    " grant while namespace-labels is away has it already": (
+        "decide.grants:_stands",
+        "decide.grants:_withheld",
+        "decide.grants:_within_limits",
+        "decide.terms:stands",
+        "decide.validity:_in_trouble",
+    ),
+    "believed only of a namespace that was created at least 5 s after namespace-labels, or by trustAtInstall": (
+        "decide.ownership:_adopted",
+    ),
+    "since when a namespace is Held, before the ledger has it; never later than now": ("decide.level:_noted",),
+    # -- the gate: what holds a namespace in Audit or Held (design, section 4)
+    "the gate: whether a pod or Job is at its end, what its template asks, and who makes it. A tenant can hold his own"
+    " namespace with what is older than the moment since which it is Held": (
+        "observe.living:workload",
+        "observe.living:Pods._top",
+        "observe.living:asked",
+        "observe.parse:runs_or_will",
+        "observe.preview:_living",
+    ),
+    # -- objects that RBAC protects
+    "status of the HostNetworkExceptionPolicy: cluster-scoped, written by the operator alone": (
+        "act.policies:write_status",
+        "control.bookkeeping:Bookkeeper.load",
+        "decide.summary:clock_event",
+        "decide.summary:guards_event",
+        "decide.summary:ledger_event",
+        "decide.summary:policy_event",
+        "decide.summary:policy_status",
+        "decide.summary:with_clock",
+        "decide.summary:with_guards",
+        "decide.summary:with_ledger",
+        "observe.parse:host_network_policy",
+    ),
+    # -- what is no claim
+    "the status code of an HTTP answer": ("act.gateway:ApiError.outcome", "control.session:open_http.Response.json"),
+    "a change that the operator is to make": ("decide.writes:_Difference.nothing",),
+    "names the field that is written": (
+        "act.exceptions:write_status",
+        "act.ledger:_create",
+        "act.namespaces:write",
+        "act.pods:write_verdict",
+    ),
+}
+
+
+def _reads() -> Iterator[tuple[str, str]]:
+    """Each place, module and function, and the claim that is read there."""
+    for path in sorted(file for layer in LAYERS for file in (PACKAGE / layer).glob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for function, node in _within(ast.parse(path.read_text()), ""):
+            yield f"{module}:{function}", node
+
+
+def _within(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        inner = function
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = f"{function}.{child.name}".strip(".")
+        if isinstance(child, ast.Constant) and child.value in CLAIMS:
+            yield inner, str(child.value)
+        called = isinstance(node, ast.Call) and node.func is child
+        if isinstance(child, ast.Attribute) and child.attr in CLAIMS and isinstance(child.ctx, ast.Load) and not called:
+            base = ast.unparse(child.value).split(".")
+            if base[-1] not in MADE | ANSWERED and (base[0] not in MADE or base[-1] == "namespace"):
+                yield inner, child.attr
+        yield from _within(child, inner)
+
+
+def test_every_place_that_reads_a_claim_says_why_it_may() -> None:
+    """Nobody reads a label, an annotation, a status or an owner without having said who could have written it."""
+    read = {place for place, _ in _reads()}
+    listed = [place for places in REASONS.values() for place in places]
+    assert sorted(read - set(listed)) == []
+    assert sorted(set(listed) - read) == []
+    assert len(listed) == len(set(listed))
+
+
+def test_nothing_reads_managed_fields() -> None:
+    """They are cut out of every answer before it is decoded, and named nowhere else."""
+    naming = {
+        file.relative_to(PACKAGE)
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and _names_them(node)
+    }
+    assert naming <= {pathlib.Path("bodies.py")}
+
+
+def _names_them(node: ast.Constant) -> bool:
+    text = node.value.decode() if isinstance(node.value, bytes) else str(node.value)
+    return text == "managedFields" or text.startswith('"managedFields"')
+
+
+def test_a_new_place_is_seen() -> None:
+    """By attribute and by key, in a function of a class too; what the operator made itself is no claim."""
+    code = """
+class A:
+    def one(self, namespace):
+        return namespace.labels["a"]
+def two(body):
+    return body["metadata"].get("annotations")
+def three(write, metric):
+    metric.labels("a").inc()
+    return write.labels
+def four(write):
+    return write.namespace.labels
+"""
+    assert list(_within(ast.parse(code), "")) == [("A.one", "labels"), ("two", "annotations"), ("four", "labels")]
