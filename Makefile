@@ -34,7 +34,7 @@ crds: $(READY) ## Generate crds/ from operator/hostnetwork_operator/api
 chart: $(READY) ## Generate the Helm chart and the PrometheusRule from crds/ and manifests/
 	@$(BIN)/python -m charts.render chart
 
-install-yaml: $(READY) ## dist/install-<overlay>.yaml and dist/monitoring.yaml; IMAGE=registry/name:tag
+install-yaml: $(READY) ## dist/admission.yaml, dist/install-<overlay>.yaml, dist/monitoring.yaml; IMAGE=registry/name:tag
 	@$(BIN)/python -m charts.render install-yaml $(IMAGE)
 
 cluster: $(READY) ## An own control plane that stays up; prints the export line on stdout

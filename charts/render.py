@@ -5,7 +5,8 @@ values in the places named here; the chart's other files (Chart.yaml, values) ar
 
     python -m charts.render chart        charts/hostnetwork-operator/{crds,templates} and manifests/monitoring's
                                          PrometheusRule, which are committed
-    python -m charts.render install-yaml [IMAGE]    dist/install-<overlay>.yaml and dist/monitoring.yaml, which are not
+    python -m charts.render install-yaml [IMAGE]    dist/admission.yaml, dist/install-<overlay>.yaml and
+                                         dist/monitoring.yaml, which are not
 """
 
 import json
@@ -76,12 +77,29 @@ def write_chart() -> None:
         (CHART / name).write_text(text)
 
 
+def admission_yaml() -> str:
+    """Return manifests/admission as one text: what is applied five seconds before everything else.
+
+    Word for word, as in the chart: kustomize adds blank lines to folded text. Another text of the same expression is a
+    change of the policy, and the five seconds count from the last change.
+    """
+    return "---\n".join(path.read_text() for path in _policies())
+
+
 def install_yaml(overlay: str, image: str = "") -> str:
-    """The CRDs and then an overlay, as one text; with `image` in place of the one that manifests/ names."""
+    """Return an overlay as one text: the policies of `admission_yaml`, the CRDs, and the rest of the overlay.
+
+    With `image` in place of the one that manifests/ names.
+    """
     body: dict[str, object] = {"resources": [f"../../manifests/overlays/{overlay}"]}
     if image:
         body["images"] = [{"name": "hostnetwork-operator", **_new_image(image)}]
-    return "---\n".join([*(path.read_text() for path in _definitions()), _kustomized(body)])
+    policies = _identities(admission_yaml())
+    overlaid = _kustomized(body).split("\n---\n")
+    rest = [text for text in overlaid if not policies & _identities(text)]
+    assert len(overlaid) == len(rest) + len(policies), f"{overlay} has not every policy of manifests/admission"
+    definitions = "---\n".join(path.read_text() for path in _definitions())
+    return "---\n".join([admission_yaml(), definitions, "\n---\n".join(rest)])
 
 
 def monitoring_yaml() -> str:
@@ -105,6 +123,15 @@ def _new_image(image: str) -> dict[str, str]:
     if not name or "/" in tag:  # the colon, if there is one, is that of a port
         raise SystemExit(f"image {image!r}: it must have a tag or a digest")
     return {"newName": name, "newTag": tag}
+
+
+def _identities(text: str) -> set[tuple[str, str]]:
+    """Return kind and name of each object in a text. None of those that are asked for is in a namespace."""
+    return {(body["kind"], body["metadata"]["name"]) for body in yaml.safe_load_all(text) if body}
+
+
+def _policies() -> list[pathlib.Path]:
+    return [path for path in sorted((MANIFESTS / "admission").glob("*.yaml")) if path.name != "kustomization.yaml"]
 
 
 def _definitions() -> list[pathlib.Path]:
@@ -183,7 +210,8 @@ def main(words: list[str]) -> int:
         case ["install-yaml", *image] if len(image) <= 1:
             (ROOT / "dist").mkdir(exist_ok=True)
             texts = {f"install-{overlay}.yaml": install_yaml(overlay, *image) for overlay in OVERLAYS}
-            for name, text in {**texts, "monitoring.yaml": monitoring_yaml()}.items():
+            texts |= {"admission.yaml": admission_yaml(), "monitoring.yaml": monitoring_yaml()}
+            for name, text in texts.items():
                 (ROOT / "dist" / name).write_text(text)
                 print(f"dist/{name}")
         case _:

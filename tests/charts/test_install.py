@@ -1,5 +1,6 @@
 """What people install: one file for kubectl, and the chart for Helm, are the objects of crds/ and manifests/."""
 
+import datetime
 import pathlib
 import re
 import shutil
@@ -31,6 +32,10 @@ VALUES = {
     "enforce": ["mode=Enforce"],
     "enforce-before-1.36": ["mode=Enforce", "components=false"],
 }
+GUARDS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+SAMPLE = readme.SAMPLES / "exceptions" / "node-exporter.yaml"
 Identity = tuple[str, str, str, str]
 
 
@@ -59,6 +64,28 @@ class Person(readme.Reader):
 
     def mode(self) -> str:
         return self.paste("kubectl get hnep default -o jsonpath='{.spec.mode}'")
+
+    def guarded_before_the_definitions(self) -> None:
+        """Every policy and binding is as it was created, at least five seconds before the first CRD."""
+        guards = [*self.api.items(GUARDS), *self.api.items(BINDINGS)]
+        assert len(guards) == len(_bodies(render.admission_yaml()))
+        # The API server raises the generation with each change: another text of an expression is one.
+        assert {body["metadata"]["generation"] for body in guards} == {1}
+        definitions = self.api.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        first = min(_created(body) for body in definitions if "hostnetwork" in body["metadata"]["name"])
+        assert max(_created(body) for body in guards) + datetime.timedelta(seconds=5) <= first
+
+    def excepts(self) -> None:
+        """An exception that is written now, without trustAtInstall, is approved with no further hand."""
+        assert self.paste("kubectl get hnep default -o jsonpath='{.spec.exceptions.trustAtInstall}'") == ""
+        self.paste("kubectl get namespace monitoring || kubectl create namespace monitoring")
+        self.paste(f"kubectl create -f {SAMPLE}")
+        with self.operator:
+            self.until("it is Active", lambda: self.exception("monitoring", "node-exporter")[0] == "Active")
+
+
+def _created(body: dict[str, Any]) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(body["metadata"]["creationTimestamp"])
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +144,31 @@ def _without_blank_lines(value: Any) -> Any:
 # -- the one file -----------------------------------------------------------------------------------------------------
 
 
+def test_the_file_of_the_policies_has_them_word_for_word() -> None:
+    """All of manifests/admission and nothing else, in the very text that Helm's chart has."""
+    bodies = _by_identity(_bodies(render.admission_yaml()))
+    assert {identity[1] for identity in bodies} == set(POLICY_KINDS)
+    assert len(bodies) == len(_bodies(render._kustomized({"resources": ["../../manifests/admission"]})))
+    chart = "".join((render.CHART / "templates" / path.name).read_text() for path in render._policies())
+    assert all(text in chart for text in render.admission_yaml().split("---\n"))
+
+
 @pytest.mark.parametrize("overlay", render.OVERLAYS)
-def test_the_one_file_has_the_definitions_first_and_then_the_overlay(overlay: str) -> None:
-    """crds/ and what kustomize renders of the overlay, namespaces before what is in them, the policy last."""
-    bodies = _bodies(render.install_yaml(overlay))
-    kinds = [body["kind"] for body in bodies]
+def test_the_one_file_has_the_policies_first_then_the_definitions(overlay: str) -> None:
+    """admission.yaml, crds/ and the rest of the overlay, namespaces before what is in them; nothing is lost."""
+    text = render.install_yaml(overlay)
+    policies = render.admission_yaml()
+    assert text.startswith(f"{policies}---\n")
+    bodies = _bodies(text)
+    kinds = [body["kind"] for body in bodies[len(_bodies(policies)) :]]
     assert [kind == "CustomResourceDefinition" for kind in kinds[:3]] == [True, True, False]
     assert kinds[2] == "Namespace"
+    assert set(kinds) & set(POLICY_KINDS) == set()
     assert kinds.count("HostNetworkExceptionPolicy") == 1
     names = _by_identity(bodies)
+    overlaid = _by_identity(_bodies(render._kustomized({"resources": [f"../../manifests/overlays/{overlay}"]})))
+    ours = {identity: body for identity, body in names.items() if identity[1] != "CustomResourceDefinition"}
+    assert _without_blank_lines(ours) == _without_blank_lines(overlaid)
     spaces = {identity[3] for identity in names if identity[1] == "Namespace"}
     assert {identity[2] for identity in names} <= {"", *spaces}
 
@@ -148,8 +191,12 @@ def test_an_image_without_a_version_is_refused(image: str) -> None:
 
 
 def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
-    """The first go makes everything but the policy, whose kind is new; the second makes that; then Enforce."""
+    """The first go makes everything but the policy, whose kind is new; the second makes that; then Enforce.
+
+    An exception counts as soon as the steps are done.
+    """
     person.follow("render")
+    person.follow("policies")
     apply = ("apply", "--server-side", "--dry-run=server", "-f", str(person.checkout / "dist" / "install-audit.yaml"))
     first = person.cluster.kubectl(*apply)
     assert first.returncode == 1
@@ -157,10 +204,13 @@ def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
     said = person.follow("file").splitlines()
     bodies = _bodies((person.checkout / "dist" / "install-audit.yaml").read_text())
     assert len([line for line in said if "serverside-applied" in line]) == 2 * len(bodies) - 1
+    person.excepts()
+    person.guarded_before_the_definitions()
     assert person.mode() == "Audit"
     _starts(person.cluster)
     person.follow("file-enforce")
     assert person.mode() == "Enforce"
+    person.guarded_before_the_definitions()
     person.follow("delete-file")
     _nothing_is_left(person.cluster)
 
@@ -283,8 +333,17 @@ def test_what_cannot_work_is_refused(program: pathlib.Path, words: list[str], co
 
 
 def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
-    """Into a namespace that it adopts, Audit and then Enforce; a rule set by hand stays; nothing is left."""
+    """Into a namespace that it adopts, Audit and then Enforce; a rule set by hand stays; nothing is left.
+
+    It adopts the policies, which are there five seconds before its CRDs, without a change: an exception counts as soon
+    as the steps are done.
+    """
+    person.follow("render")
+    person.follow("helm-policies")
     person.follow("helm")
+    person.excepts()
+    person.guarded_before_the_definitions()
+    assert {_releases(body) for body in person.api.items(GUARDS)} == {RELEASE}
     _starts(person.cluster)
     assert person.mode() == "Audit"
     rules = '{"spec":{"rules":[{"selector":{"matchLabels":{"team":"web"}},"mode":"Audit"}]}}'
@@ -295,8 +354,24 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
     assert "team" in person.paste("kubectl get hnep default -o jsonpath='{.spec.rules}'")
     if binary.release().has("1.36"):
         assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 2
+    person.guarded_before_the_definitions()
+    _upgrades_a_policy(person)
     person.follow("delete-helm")
     _nothing_is_left(person.cluster)
+
+
+def _releases(body: dict[str, Any]) -> str:
+    """The release of Helm to which an object belongs."""
+    return str(body["metadata"].get("annotations", {}).get("meta.helm.sh/release-name", ""))
+
+
+def _upgrades_a_policy(person: Person) -> None:
+    """A chart in which a policy says something else changes that policy, whoever applied its first text."""
+    template = person.checkout / "charts" / RELEASE / "templates" / "exception-expiry.yaml"
+    template.write_text(template.read_text().replace("failurePolicy: Fail", "failurePolicy: Ignore"))
+    person.follow("helm-enforce")
+    policies = [body for body in person.api.items(GUARDS) if "exception-expiry" in body["metadata"]["name"]]
+    assert [body["spec"]["failurePolicy"] for body in policies] == ["Ignore"]
 
 
 def test_every_command_of_the_document_was_run(person: Person) -> None:

@@ -10,6 +10,7 @@ DOCUMENTS = (README, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md
 _BLOCK = re.compile(
     r"<!-- run: (?P<name>[\w-]+) -->\n```bash\n(?P<script>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL
 )
+_FILE = re.compile(r"<!-- file: (?P<path>\S+) -->\n```yaml\n(?P<text>.*?)```\n", re.DOTALL)
 _METRICS = re.compile(r"<!-- metrics: (?P<name>[\w-]+) -->\n```text\n(?P<lines>.*?)```\n", re.DOTALL)
 _TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<rows>(?:\|.*\n)+)")
 _CODE = re.compile(r"`([^`]+)`")
@@ -28,6 +29,11 @@ def blocks(document: pathlib.Path = README) -> list[Block]:
     """Every block of the document that is marked with `<!-- run: name -->`, in order."""
     found = _BLOCK.finditer(document.read_text())
     return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
+
+
+def files(document: pathlib.Path) -> dict[str, str]:
+    """Path to text of each file that the document shows, marked with `<!-- file: path -->`."""
+    return {match["path"]: match["text"] for match in _FILE.finditer(document.read_text())}
 
 
 def metrics(document: pathlib.Path) -> dict[str, list[str]]:

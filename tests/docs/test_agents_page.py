@@ -1,19 +1,16 @@
 """docs/howto/exceptions-for-agents.md: shows the exceptions of tests/samples, the smallest by tests/e2e."""
 
-import re
-
 from hostnetwork_operator.api import policy
 from tests.docs import markdown
 from tests.e2e import agents
 
 PAGE = markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md"
-_FILE = re.compile(r"<!-- file: (?P<path>\S+) -->\n```yaml\n(?P<text>.*?)```\n", re.DOTALL)
 FOR_PEOPLE = {"tcpdump", "node-debug"}
 
 
 def test_the_page_shows_every_exception_of_an_agent_word_for_word() -> None:
     """Each block is the file that it names, and every file but those for people has a block."""
-    shown = {match["path"]: match["text"] for match in _FILE.finditer(PAGE.read_text())}
+    shown = markdown.files(PAGE)
     files = {
         str(path.relative_to(markdown.ROOT)): path.read_text()
         for path in (agents.SAMPLES / "exceptions").glob("*.yaml")
