@@ -33,13 +33,15 @@ def lose(world: World) -> None:
 
 @pytest.fixture
 def ruled(world: World) -> Iterator[World]:
-    """The operator runs, and its Role is there again afterwards."""
+    """The operator runs. Afterwards its Role is there again, and no exception of the test is."""
     stored = world.admin.get(ROLE).expect(200).body
     yield world
     body = {"metadata": {"name": stored["metadata"]["name"]}, "rules": stored["rules"]}
     world.admin.post(ROLE.rpartition("/")[0], body).expect(201, 409)
     if not world.operator.running():
         world.operator.start()
+    for one in world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions"):
+        world.admin.delete(f"{world.exceptions(one['metadata']['namespace'])}/{one['metadata']['name']}").expect(200)
     world.until("it is whole", lambda: intact(world) == ("Recorded", True), 90)
 
 
