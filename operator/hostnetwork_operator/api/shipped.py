@@ -24,8 +24,8 @@ POLICIES: Final[dict[str, Shipped]] = {
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
-        "e8473892208ef5d17d18b14f53a099c5fac427d691a704dc2c2b3238be232b26",
-        "9ec53b247b4e3d24b93a5d54debe7bc82505b73000b24c07d325895ab53da506",
+        "d764fd26cce2f4987a8f41ce483255480079b5a85cb22f9e6d80c92e852081c4",
+        "14232ed340cdf32110ef69890de445cf25055d86659d43ff33f255e875764028",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(

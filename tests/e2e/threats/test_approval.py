@@ -92,7 +92,7 @@ def holds(world: World, namespace: str, name: str = "mine") -> None:
 
 
 def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_claims(attacked: World) -> None:
-    """A9: A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager name."""
+    """A9: A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     with unguarded(attacked, attacker, namespace):
@@ -159,8 +159,8 @@ def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_poli
 
 
 def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
-    """A10: After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an agent's
-    exception: it stays in force, and its next pod is admitted.
+    """A10: After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an
+    agent's exception: it stays in force, and its next pod is admitted.
     """
     namespace = attacked.namespace()
     permanent = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
