@@ -65,8 +65,9 @@ def record(
         if values:
             ours[label] = tuple(sorted(values))
     enforced = enforcement is labels.Enforcement.DENY
-    if not enforced and before.record.enforced and changes:
-        # What stood before is needed until it is written back.
+    standing = changes or present.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
+    if not enforced and before.record.enforced and standing:
+        # What stood before is needed until it is written back, which may be the write after this one.
         return ledger.NamespaceRecord(enforced=True, before=before.record.before, ours=ours)
     if not enforced:
         return ledger.NamespaceRecord(ours=ours)

@@ -136,7 +136,7 @@ def test_enforcement_goes_on_under_churn(attacked: World) -> None:
 
 
 def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World) -> None:
-    """A11: A creator makes one at privileged and patches it without pause: its level comes, and no privileged pod then."""
+    """A11: A creator makes one at privileged and patches it without pause: its level comes, and no privileged pod."""
     rule: dict[str, Any] = {"apiGroups": [""], "resources": ["namespaces"], "verbs": VERBS}
     creator = holder(attacked, "creator", rule)
     name = "born-loose"
@@ -155,7 +155,7 @@ def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World
 
 
 def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: World) -> None:
-    """A11: The operator is stopped before an expiry and continued after a renewal: its old plans take and delete nothing."""
+    """A11: The operator is stopped before an expiry and continued after a renewal: its old plans take nothing."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=10)
     path = f"{attacked.exceptions(namespace)}/capture"

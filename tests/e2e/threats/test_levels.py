@@ -84,7 +84,7 @@ def unguarded(world: World, namespace: str) -> Iterator[None]:
 
 
 def test_a_label_of_the_moment_without_the_policy_takes_no_namespace_out_of_enforce(attacked: World) -> None:
-    """A6: A tenant sets the label that a rule selects by. It loosens nothing then, nor afterwards; set anew it counts."""
+    """A6: A tenant sets the label that a rule selects by. It loosens nothing then or afterwards; set anew it counts."""
     rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit", "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace()

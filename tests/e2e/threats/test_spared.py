@@ -59,7 +59,7 @@ def _exceptions(world: World, namespace: str) -> datetime.datetime:
 def test_a_withheld_exception_spares_its_pods(
     attacked: World, withhold: Callable[[World, str], Callable[[], object]]
 ) -> None:
-    """A12: The pod is at most flagged, and covered again when the exception is in force again. The same with its Job."""
+    """A12: The pod is at most flagged, and covered again when the exception is in force again. So is its Job."""
     namespace = attacked.namespace()
     ends = _exceptions(attacked, namespace)
     attacked.pod(namespace).expect(201)

@@ -291,6 +291,17 @@ def test_what_is_released_is_forgotten_once_it_is_written() -> None:
     assert [effects.RecordNamespace(after.namespace, None)] == list(last.effects)
 
 
+def test_the_level_before_is_kept_while_only_the_grants_are_taken() -> None:
+    """Grants are taken in a write of their own. The ledger must not forget the rest before the write after that."""
+    home = denied(
+        labels={labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}, annotations={key("net"): line(hne())}
+    )
+    first = plan.plan_namespace(seen(hne(), namespace=home, policy=EXEMPT), NOW)
+    assert (only(first).annotations, only(first).labels) == ({key("net"): None}, {})
+    kept = [effect.record for effect in records(first)]
+    assert [record for record in kept if record is None or not record.enforced] == []
+
+
 @pytest.mark.parametrize("text", ["nonsense", "|" * 9, ""])
 def test_a_grant_of_no_exception_is_removed(text: str) -> None:
     """Whoever wrote it: a key in the prefix stands only for an exception in force."""
