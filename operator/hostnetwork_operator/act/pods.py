@@ -51,21 +51,28 @@ async def delete(
     precondition: what a pod is deleted for cannot change, and a tenant who patches his pod without pause must not keep
     it. The Job goes first: a process that dies in between leaves the pod to the garbage collector, the other way round
     it would leave the Job. The pod is then deleted all the same, because the collector gives it the grace that its
-    maker has written. Raise gateway.ApiError.
+    maker has written, and because the Job may not go. Raise gateway.ApiError.
     """
     deadline = clock.monotonic() + plan.FRESH_SECONDS
     found = await _look_again(api, effect.pod, seen, clock)
     if isinstance(found, Deletion):
         return Deleted(found)
     now_seen, again = found
-    job = again.job is not None and await jobs.take(api, again.job, now_seen, clock, deadline)
+    job, trouble = False, None
+    try:
+        job = again.job is not None and await jobs.take(api, again.job, now_seen, clock, deadline)
+    except gateway.ApiError as error:
+        trouble = error
+    deleted = Deletion.DELETED
     try:
         await _delete(api, again, deadline)
     except gateway.ApiError as error:
         if error.status not in {404, 409}:  # 409: another pod has its name
             raise
-        return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
-    return Deleted(Deletion.DELETED, job)
+        deleted = Deletion.DELETED if job else Deletion.GONE
+    if trouble is not None:
+        raise trouble
+    return Deleted(deleted, job)
 
 
 async def _look_again(

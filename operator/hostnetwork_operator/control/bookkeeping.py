@@ -123,12 +123,14 @@ class Bookkeeper:
         if self.copy.state in {ledger.State.SEEDING, ledger.State.LOST}:
             self.copy.settle()
             self._changed.set()
+            if self._pending:
+                self._wake_all()  # what is not stored was believed until now
 
     async def keep(self) -> None:
         """Store what is submitted, until cancelled."""
         failures = 0
         while True:
-            if not self._pending or self.copy.trouble:
+            if not self._pending.keys() - self.copy.omitted or self.copy.trouble:
                 self._idle.set()
             await self._wait(failures)
             try:
@@ -177,19 +179,21 @@ class Bookkeeper:
     async def _store_pending(self) -> None:
         """One round: what rests on exception-writers is confirmed first, then everything is stored together."""
         self._storing = taken = dict(self._pending)
-        confirmed, dropped = await self._confirmed(taken)
+        confirmed = await self._confirmed(taken)
         records: dict[str, ledger.Record | None] = dict(confirmed)
         records |= {ledger.GUARD + name: record for name, record in self._store.guard_records().items()}
         records |= dict.fromkeys(self._gone - records.keys())
-        removing = set(self._gone)
+        removing, omitted = set(self._gone), self.copy.omitted
         for change in self.copy.changes(records):
             self.copy.stored(change, await storage.write(self._api, change))
         self._gone -= removing
+        if self.copy.omitted - omitted:
+            logs.log(_log, logging.ERROR, "ledger-full", records=len(self.copy.omitted))
         names = set()
         for key, (effect, name) in taken.items():
-            if self._pending.get(key) == (effect, name):
+            if self._pending.get(key) == (effect, name) and key not in self.copy.omitted:
                 del self._pending[key]
-            if key in confirmed or key in dropped:
+            if key not in self.copy.omitted & omitted:
                 names.add(name)
         self._storing = {}
         if self.copy.trouble:
@@ -203,22 +207,19 @@ class Bookkeeper:
 
     async def _confirmed(
         self, taken: Mapping[str, tuple[effects.RecordException | effects.RecordNamespace, str]]
-    ) -> tuple[dict[str, ledger.Record | None], set[str]]:
-        """The records that may be stored, and the keys of those that may not.
+    ) -> dict[str, ledger.Record | None]:
+        """The records that may be stored.
 
         A record that rests on an admission policy is made from what a watch said, and watches come in no common order:
         the policy may have been away already when the object was changed. So the policy is read again, after the object
         was seen.
         """
         confirmed: dict[str, ledger.Record | None] = {}
-        dropped: set[str] = set()
         present = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
         for key, (effect, _) in taken.items():
-            if (effect.guard and effect.guard not in present) or not await self._still(effect):
-                dropped.add(key)
-            else:
+            if (not effect.guard or effect.guard in present) and await self._still(effect):
                 confirmed[key] = effect.record
-        return confirmed, dropped
+        return confirmed
 
     async def _present(self) -> set[str]:
         """The identities of the admission policies that are in place now."""
@@ -255,7 +256,7 @@ class Bookkeeper:
 
     def _failed(self, error: Exception) -> None:
         reason = (error.message or error.reason) if isinstance(error, gateway.ApiError) else str(error)
-        if isinstance(error, gateway.ApiError | copies.FullError):
+        if isinstance(error, gateway.ApiError):
             logs.log(_log, logging.ERROR, "ledger-not-stored", error=str(error), records=len(self._pending))
         else:
             _log.error("ledger-crashed", exc_info=error)

@@ -173,7 +173,8 @@ def _denying(
             version = settings.pod_security.version
             wanted |= _unless_theirs(namespace, owned, labels.PSA_ENFORCE + "-version", version)
         before = owned.record.before if owned.record.enforced else namespace.labels.get(labels.PSA_ENFORCE, "")
-        notes[labels.BORN_WITH] = None  # the ledger has it by then
+        if owned.stored:
+            notes[labels.BORN_WITH] = None  # the ledger has it
         if before is not None:
             notes[labels.LEVEL_BEFORE] = before  # for people to read; the ledger's counts
     return wanted, notes

@@ -19,11 +19,12 @@ PSA_LABELS: Final = (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *lab
 class Owned:
     """The Pod Security labels that stand by the operator's hand, and the record that this is read from.
 
-    `record` is the ledger's or, before there is one, what can be proved of the namespace.
+    `record` is the ledger's (`stored`) or, before there is one, what can be proved of the namespace.
     """
 
     record: ledger.NamespaceRecord
     labels: frozenset[str]
+    stored: bool = False
 
 
 def owned(seen: snapshot.NamespaceSnapshot) -> Owned:
@@ -37,6 +38,7 @@ def owned(seen: snapshot.NamespaceSnapshot) -> Owned:
             for label in PSA_LABELS
             if present.get(label) in record.ours.get(label, ()) and wrote.get(label, present[label]) == present[label]
         ),
+        stored=seen.ledger.namespace is not None,
     )
 
 

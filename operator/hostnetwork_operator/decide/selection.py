@@ -15,6 +15,8 @@ from hostnetwork_operator.api import labels, ledger, policy
 from hostnetwork_operator.decide import level, snapshot
 
 _STATES: Final = (labels.ENFORCEMENT, labels.GUARD)  # written by the operator; no rule needs to select by them
+# Before the policy came a tenant may have set any number of labels under our prefix, and the ledger has to hold them.
+_MOST_LABELS, _MOST_BYTES = 64, 4096
 _NOTHING_ELSE_IS_KNOWN: Final = frozenset({ledger.State.SEEDING, ledger.State.LOST, ledger.State.UNREADABLE})
 
 
@@ -39,10 +41,16 @@ def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Ma
     identity = guard.identity if guard is not None and guard.since is not None else ""
     claimed, proved, under = present(seen.namespace), _proved(seen), _under(seen)
     if identity and under == identity:
-        return claimed, identity
+        return _kept(claimed), identity
     if guard is not None and guard.counts(now) and proved == claimed:
-        return claimed, identity
+        return _kept(claimed), identity
     return proved if under else {}, under
+
+
+def _kept(chosen: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels, unless they are more than any rule needs: then none is proved."""
+    size = sum(len(key) + len(value) for key, value in chosen.items())
+    return chosen if len(chosen) <= _MOST_LABELS and size <= _MOST_BYTES else {}
 
 
 def present(namespace: snapshot.Namespace) -> dict[str, str]:
@@ -62,7 +70,7 @@ def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
     settled = guard.settled if guard is not None else None
     created = seen.namespace.created
     believed = seen.ledger.state in _NOTHING_ELSE_IS_KNOWN or seen.policy.trusts(created)
-    return present(seen.namespace) if believed or (settled is not None and created >= settled) else {}
+    return dict(_kept(present(seen.namespace))) if believed or (settled is not None and created >= settled) else {}
 
 
 def _under(seen: snapshot.NamespaceSnapshot) -> str:

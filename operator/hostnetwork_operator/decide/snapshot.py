@@ -48,7 +48,7 @@ class Pod:
     host_paths: frozenset[grant.HostPath] = frozenset()
     mirror: bool = False
     deleting: bool = False
-    to_be_gone: datetime.datetime | None = None  # its deletionTimestamp: the end of its grace
+    to_be_gone: datetime.datetime | None = None  # the end of its grace
     node: str = ""
     owner: Reference | None = None
     verdict_label: str | None = None

@@ -13,10 +13,7 @@ from hostnetwork_operator.decide import snapshot
 
 Body = Mapping[str, Any]
 _INDEX_BYTES: Final = 512  # kept free in the first object
-
-
-class FullError(Exception):
-    """Every ConfigMap of the ledger is full."""
+_FULL: Final = f"the ledger is full: {len(ledger.SHARDS)} ConfigMaps of {ledger.SHARD_BYTES // 1024} KiB"
 
 
 @dataclass(slots=True)
@@ -48,6 +45,7 @@ class Ledger:
         self._where: dict[str, str] = {}  # data key to name of its shard
         self._records: dict[str, ledger.Record] = {}
         self.damaged: set[str] = set()  # data keys whose text is no record
+        self.omitted: set[str] = set()  # data keys of records that found no room
         self.state = ledger.State.UNREADABLE
         self.trouble = "the ledger was not read yet"
 
@@ -91,10 +89,12 @@ class Ledger:
         """Return what is stored of a namespace and its exceptions."""
         uids = {subject.metadata.uid for subject in seen.exceptions} | {one.uid for one in seen.unreadable_exceptions}
         found = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
-        namespace = self._records.get(ledger.NAMESPACE + seen.namespace.uid)
+        own = ledger.NAMESPACE + seen.namespace.uid
+        namespace = self._records.get(own)
+        asked = {own, *(ledger.EXCEPTION + uid for uid in uids)}
         return snapshot.Ledger(
             state=self.state,
-            trouble=self.trouble,
+            trouble=self.trouble or (_FULL if asked & self.omitted else ""),
             namespace=namespace if isinstance(namespace, ledger.NamespaceRecord) else None,
             exceptions={uid: one for uid, one in found.items() if isinstance(one, ledger.ExceptionRecord)},
         )
@@ -127,7 +127,7 @@ class Ledger:
             namespaces=sum(isinstance(record, ledger.NamespaceRecord) for record in self._records.values()),
             unproven=sum(record.kept and not record.approved for record in exceptions),
         )
-        return snapshot.LedgerSummary(self.state, self.trouble, counts)
+        return snapshot.LedgerSummary(self.state, self.trouble or (_FULL if self.omitted else ""), counts)
 
     @property
     def bytes(self) -> int:
@@ -139,8 +139,9 @@ class Ledger:
     def changes(self, records: Mapping[str, ledger.Record | None]) -> list[Change]:
         """Return what is to be written for these records, the first ConfigMap with the index last.
 
-        Raise FullError where a record finds no room.
+        A record that finds no room is omitted: it must not keep the others from being stored.
         """
+        self.omitted = set()
         wanted: dict[str, dict[str, str | None]] = {}
         if self.state is ledger.State.INTACT:
             records = {**dict.fromkeys(self.damaged), **records}
@@ -153,6 +154,9 @@ class Ledger:
             if place is None:
                 size = len(key) + len((text or "").encode())
                 place = self._place(room, size)
+                if place is None:
+                    self.omitted.add(key)
+                    continue
                 room[place] -= size
             if self._text(place, key) != text:
                 wanted.setdefault(place, {})[key] = text
@@ -204,12 +208,12 @@ class Ledger:
         lost = index is None or any(name not in self._shards for name in ledger.SHARDS[: index.shards])
         return ledger.State.LOST if lost or self.damaged else ledger.State.INTACT
 
-    def _place(self, room: dict[str, int], size: int) -> str:
+    def _place(self, room: dict[str, int], size: int) -> str | None:
         for number, name in enumerate(ledger.SHARDS):
             reserved = _INDEX_BYTES if number == 0 else 0
             if room.setdefault(name, ledger.SHARD_BYTES) - reserved >= size:
                 return name
-        raise FullError(f"the ledger is full: {len(ledger.SHARDS)} ConfigMaps of {ledger.SHARD_BYTES // 1024} KiB")
+        return None
 
     def _text(self, place: str, key: str) -> str | None:
         shard = self._shards.get(place)

@@ -17,6 +17,8 @@ from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+_LONG_SECONDS: Final = 1_000_000_000
+_NEVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)
 _FIELDS: Final = {
     "hostNetwork": labels.HostNamespace.NETWORK,
     "hostPID": labels.HostNamespace.PID,
@@ -76,11 +78,22 @@ def _pod(body: Body) -> snapshot.Pod:
         host_paths=_host_paths(spec, containers),
         mirror=labels.MIRROR in annotations,
         deleting=bool(meta.get("deletionTimestamp")),
-        to_be_gone=_time(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None,
+        to_be_gone=_to_be_gone(meta),
         node=spec.get("nodeName") or "",
         owner=controller(body),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
     )
+
+
+def _to_be_gone(meta: Body) -> datetime.datetime | None:
+    """The end of the grace of a pod that is being deleted.
+
+    Whoever deletes a pod says how long its grace is. With 293 years the API server's sum overflows, and the
+    deletionTimestamp is any moment.
+    """
+    if not meta.get("deletionTimestamp"):
+        return None
+    return _NEVER if (meta.get("deletionGracePeriodSeconds") or 0) > _LONG_SECONDS else _time(meta["deletionTimestamp"])
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from tests.controlplane import api
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 from tests.e2e.threats.conftest import KEPT, POLICY, VERBS, holder, pod, tenant
@@ -173,3 +175,37 @@ def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: Wo
     assert not gone(attacked, namespace)
     touched = [event for event in attacked.writes(since) if event["objectRef"].get("name") == namespace]
     assert [event for event in touched if "baseline" in str(event.get("requestObject", {}).get("metadata"))] == []
+
+
+# -- A18: what makes every write of the operator fail ------------------------------------------------------------------
+
+_TEN_THOUSAND = "9999-12-31T23:59:59-12:00"  # stored as 10000-01-01T11:59:59Z, which nobody decodes again
+
+
+def _year_in_the_status(client: api.Api, path: str) -> None:
+    condition = {"type": "Odd", "status": "True", "lastTransitionTime": _TEN_THOUSAND}
+    client.patch(f"{path}/status", {"status": {"conditions": [condition]}}).expect(200)
+
+
+def _year_in_managed_fields(client: api.Api, path: str) -> None:
+    body = client.get(path).expect(200).body
+    entry = {"manager": "x", "operation": "Update", "apiVersion": "v1", "time": _TEN_THOUSAND}
+    body["metadata"]["managedFields"] = [{**entry, "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {}}}]
+    client.put(path, body).expect(200)
+
+
+@pytest.mark.parametrize("poison", [_year_in_the_status, _year_in_managed_fields])
+def test_no_time_that_cannot_be_decoded_keeps_a_level_lifted(
+    attacked: World, poison: Callable[[api.Api, str], None]
+) -> None:
+    """A18: a tenant stores the year 10000 in his Namespace, and an approver deletes the exception: its grant goes."""
+    namespace = attacked.namespace()
+    path = f"/api/v1/namespaces/{namespace}"
+    attacked.granted_pod(namespace, "agent", **AGENT)
+    poison(tenant(attacked, namespace), path)
+    assert attacked.admin.patch(path, {"metadata": {"annotations": {"a": "b"}}}).status == 422
+    attacked.admin.delete(f"{attacked.exceptions(namespace)}/agent").expect(200)
+    attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
+    assert attacked.grants(namespace) == {}
+    conditions = attacked.admin.get(path).expect(200).body["status"].get("conditions", [])
+    assert len(conditions) == (poison is _year_in_the_status), "the status stays as it was"

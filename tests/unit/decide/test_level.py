@@ -413,10 +413,15 @@ NOT_RECORDED = snapshot.Ledger()
 
 
 def adopted(
-    home: snapshot.Namespace, enforcement: Enforcement | None, *, relaxed: bool = False, **spec: Any
+    home: snapshot.Namespace,
+    enforcement: Enforcement | None,
+    *,
+    relaxed: bool = False,
+    stored: bool = True,
+    **spec: Any,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """The changes of a namespace that the ledger does not have yet."""
-    mine = ownership.owned(seen(namespace=home, ledger=NOT_RECORDED))
+    """The changes of a namespace that the ledger did not have, and has by now if it is `stored`."""
+    mine = replace(ownership.owned(seen(namespace=home, ledger=NOT_RECORDED)), stored=stored)
     return level.changes(home, mine, settings(home, **spec), level.Decision(enforcement), relaxed=relaxed)
 
 
@@ -433,6 +438,12 @@ def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
     assert adopted(BORN, Enforcement.DENY) == ({}, notes)
     relaxed = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
     assert adopted(BORN, Enforcement.DENY, relaxed=True) == (relaxed, notes)
+
+
+def test_what_birth_says_stays_until_the_ledger_has_it() -> None:
+    """While records cannot be written a restart would make the operator's own levels somebody else's."""
+    _, notes = adopted(BORN, Enforcement.DENY, stored=False)
+    assert labels.BORN_WITH not in notes
 
 
 @pytest.mark.parametrize("target", ["restricted", "privileged"])

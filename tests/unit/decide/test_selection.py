@@ -56,6 +56,15 @@ def test_a_label_that_is_recorded_counts() -> None:
         assert selection.settings(labelled(known=record, guards=present)).mode is LOOSE
 
 
+@pytest.mark.parametrize("many", [{f"{labels.GROUP}/a{n}": "" for n in range(65)}, {f"{labels.GROUP}/a": "x" * 4096}])
+def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> None:
+    """A tenant may have set them before the policy came; the ledger keeps none of them, and the rule does not count."""
+    home = denied(labels={KEPT: "storage", **many})
+    first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.Ledger(state=ledger.State.SEEDING))
+    assert selection.settings(first).mode is STRICT
+    assert selection.record(first, NOW)[0] == {}
+
+
 def test_a_label_that_is_set_under_the_policy_counts_once_it_is_recorded() -> None:
     """The record says so, resting on the policy; then the label counts."""
     first = labelled(known=unlabelled_before())

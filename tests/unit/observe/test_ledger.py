@@ -129,7 +129,7 @@ def test_nothing_is_written_twice() -> None:
 
 
 def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -> None:
-    """An object that gets room again is filled again; when all are full that is an error that says so."""
+    """An object that gets room again is filled again."""
     stored, copy = begun()
     big = {f"hne.{number}": RECORD.model_copy(update={"grant": "x" * 4000}) for number in range(200)}
     names = stored.write(copy, dict(big))
@@ -139,8 +139,20 @@ def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -
     assert stored.read().state is ledger.State.INTACT
     stored.write(copy, {"hne.0": None})
     assert stored.write(copy, {"hne.new": RECORD}) == ["hostnetwork-ledger-1"]
-    with pytest.raises(copies.FullError, match="the ledger is full: 32 ConfigMaps of 256 KiB"):
-        copy.changes({f"hne.more-{number}": big["hne.1"] for number in range(2500)})
+
+
+def test_a_record_that_finds_no_room_keeps_no_other_from_being_stored() -> None:
+    """It is omitted, and said of its own namespace and in the summary alone."""
+    stored, copy = begun()
+    huge = RECORD.model_copy(update={"grant": "x" * ledger.SHARD_BYTES})
+    stored.write(copy, {"hne.huge": huge, "hne.small": RECORD})
+    assert (copy.omitted, copy.get("hne.huge"), copy.get("hne.small")) == ({"hne.huge"}, None, RECORD)
+    full = "the ledger is full: 32 ConfigMaps of 256 KiB"
+    views = [copy.view(seen(hne(name, metadata={"uid": name}))) for name in ("huge", "small")]
+    assert [view.trouble for view in views] == [full, ""]
+    assert copy.summary().trouble == full
+    stored.write(copy, {"hne.huge": RECORD})
+    assert (copy.omitted, copy.summary().trouble) == (set(), "")
 
 
 def test_what_somebody_has_changed_or_removed_is_put_back() -> None:

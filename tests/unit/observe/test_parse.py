@@ -147,6 +147,16 @@ def test_a_pod_on_its_way_out_is_known() -> None:
     assert read(metadata={"deletionTimestamp": "2026-11-22T12:00:00Z"}).deleting
 
 
+@pytest.mark.parametrize(
+    ("time", "seconds"), [("2026-11-22T12:00:00Z", 18446744074), ("1734-03-01T00:00:00Z", 9223372037)]
+)
+def test_a_grace_that_overflows_never_ends(time: str, seconds: int) -> None:
+    """The API server adds it up to a moment that is over, and stores the grace as it was said."""
+    going = read(metadata={"deletionTimestamp": time, "deletionGracePeriodSeconds": seconds})
+    assert going.to_be_gone is not None
+    assert going.to_be_gone.year == 9000
+
+
 def test_the_verdict_label_is_read_as_it_stands() -> None:
     """Also a forged one."""
     assert read(metadata={"labels": {labels.VERDICT: "Covered"}}).verdict_label == "Covered"
