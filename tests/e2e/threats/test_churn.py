@@ -209,3 +209,31 @@ def test_no_time_that_cannot_be_decoded_keeps_a_level_lifted(
     assert attacked.grants(namespace) == {}
     conditions = attacked.admin.get(path).expect(200).body["status"].get("conditions", [])
     assert len(conditions) == (poison is _year_in_the_status), "the status stays as it was"
+
+
+def _fill(client: api.Api, path: str) -> None:
+    """So many managedFields that etcd stores not a hundred bytes more of the object."""
+    body = client.get(path).expect(200).body
+    entry = {"manager": "x", "operation": "Update", "apiVersion": "v1", "time": "2026-11-22T11:00:00Z"}
+    for size in range(1_573_000, 1_560_000, -50):
+        body["metadata"]["managedFields"] = [{**entry, "fieldsType": "FieldsV1", "fieldsV1": {"f:" + "x" * size: {}}}]
+        answer = client.put(path, body)
+        if answer.status == 200:
+            return
+        assert "too large" in answer.message
+    raise AssertionError("never stored")
+
+
+def test_no_managed_fields_leave_no_room_for_enforcement(attacked: World) -> None:
+    """A18: a tenant fills his Namespace with managedFields to what etcd stores: from Audit it comes to Enforce."""
+    rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    try:
+        namespace = attacked.namespace(deny=False, labels={KEPT: "audit"})
+        attacked.until("Audit", lambda: attacked.labels(namespace).get(f"{LABEL}/enforcement") == "Audit")
+        _fill(tenant(attacked, namespace), f"/api/v1/namespaces/{namespace}")
+        attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
+        attacked.until("Deny", lambda: attacked.labels(namespace)[f"{LABEL}/enforcement"] == "Deny")
+        assert attacked.labels(namespace)[PSA] == "baseline"
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
