@@ -29,15 +29,6 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
         metadata["labels"] = dict(effect.labels)
     if effect.annotations:
         metadata["annotations"] = dict(effect.annotations)
-    path, patch = f"/api/v1/namespaces/{namespace.name}", {"metadata": metadata, "status": None}
-    try:
-        answer = await api.patch(path, patch, deadline)
-    except gateway.ApiError as error:
-        if "too large" not in error.message:
-            raise
-        # etcd has no room for more. namespace-size bounds what else a tenant may add, and cannot see managedFields:
-        # this makes them anew.
-        metadata["managedFields"] = [{}]
-        answer = await api.patch(path, patch, deadline)
+    answer = await api.patch(f"/api/v1/namespaces/{namespace.name}", {"metadata": metadata, "status": None}, deadline)
     body: Mapping[str, Any] = answer.body
     return body
