@@ -25,7 +25,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "d764fd26cce2f4987a8f41ce483255480079b5a85cb22f9e6d80c92e852081c4",
-        "14232ed340cdf32110ef69890de445cf25055d86659d43ff33f255e875764028",
+        "91af537647317cec4bc427ac09aa3082ea9d39ff1c907e002b62f413ccb08339",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(
