@@ -25,6 +25,7 @@ POLICIES = (
     "exception-writers",
     "label-at-birth",
     "namespace-labels",
+    "namespace-size",
     "operator-limits",
     "rule-selectors",
 )
