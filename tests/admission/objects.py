@@ -25,6 +25,7 @@ POLICIES = (
     "exception-writers",
     "label-at-birth",
     "namespace-labels",
+    "namespace-size",
     "operator-limits",
     "rule-selectors",
 )
@@ -102,6 +103,21 @@ def fill(client: api.Api, path: str, field: str, values: Map) -> None:
             body["metadata"]["managedFields"] = [{}]
             body["metadata"].setdefault(field, {}).update(items[start : start + _STEP])
             status = client.request("PUT", path, body, timeout=_SECONDS).expect(200, 409).status
+
+
+MARKER = "written-by-hand-01"  # as long as what takes its place
+_INVALID = b"\xff\xc3A\xf0\x9f\x92\xed\xa0\x80\xe2\x82\xc0\xafzzzzz"
+
+
+def spoil(client: api.Api, path: str, at: str = "") -> None:
+    """Writes bytes that are not UTF-8 for each MARKER in the object, by protobuf, to `at` below the path."""
+    status = 409  # a controller has written it too
+    while status == 409:
+        body = client.protobuf(path)
+        assert MARKER.encode() in body
+        written = body.replace(MARKER.encode(), _INVALID)
+        status = client.request("PUT", path + at, written, api.PROTOBUF).expect(200, 409).status
+    assert _INVALID in client.protobuf(path)
 
 
 def ask(client: api.Api, request: Request) -> api.Response:

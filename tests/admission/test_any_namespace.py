@@ -129,6 +129,28 @@ def _only_adds(change: Change) -> bool:
 
 
 CASES = tuple(_cases())
+BOUNDS = {"labels": 200, "annotations": 500, "finalizers": 50, "ownerReferences": 50}  # namespace-size
+
+
+def _too_large(metadata: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether this is beyond a bound of namespace-size and more than before."""
+    sizes = {field: len(metadata.get(field) or ()) for field in BOUNDS}
+    return any(sizes[field] > max(most, len(before.get(field) or ())) for field, most in BOUNDS.items())
+
+
+def expected(case: Case, before: dict[str, Any]) -> int:
+    """The status of the answer to a case where this metadata is: nobody but holders of setlevel lets it grow."""
+    after = dict(before)
+    for field, values in case.change.items():
+        if isinstance(values, dict):
+            merged = {**before.get(field, {}), **values}
+            after[field] = {key: value for key, value in merged.items() if value is not None}
+        elif case.way == "strategic patch" and isinstance(values, list):
+            after[field] = [*before.get(field, []), *values]
+        else:
+            after[field] = values
+    bound = case.actor in {"tenant", "creator"}
+    return 403 if bound and _too_large(after, before) else case.status
 
 
 def request(case: Case, path: str, body: dict[str, Any]) -> objects.Request:
@@ -192,7 +214,8 @@ def test_whatever_is_on_a_namespace_each_write_has_its_answer(
     chance = random.Random(f"{objects.SEED} {sort}")
     possible = [case for case in CASES if case.way != "apply" or not given.stepwise]
     for case in chance.sample(possible, min(given.draws, len(possible))):
-        objects.judge(objects.ask(clients[case.actor], request(case, path, body)), case.status, (sort, case))
+        status = expected(case, body["metadata"])
+        objects.judge(objects.ask(clients[case.actor], request(case, path, body)), status, (sort, case))
     assert objects.failures(policed) == []
     objects.judge(clients["tenant"].delete(f"{path}?dryRun=All"), 200, (sort, "delete"))
 
@@ -201,10 +224,15 @@ def test_whatever_is_on_a_namespace_each_write_has_its_answer(
 def test_whatever_a_namespace_is_created_with_there_is_an_answer(
     policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
 ) -> None:
-    """A creator makes it, also by apply or under a generated name, and it is born enforced; with a grant it is not."""
+    """A creator makes it, also by apply or under a generated name, and it is born enforced; with a grant it is not.
+
+    Beyond the bounds of namespace-size he makes none, and a holder of setlevel does.
+    """
     given = SORTS[sort]()
     metadata = {"labels": given.labels, "annotations": given.annotations, **given.metadata}
-    status = 403 if sort == "many of ours" else 201
+    status = 403 if sort == "many of ours" or _too_large(metadata, {}) else 201
+    answer = objects.ask(actors["setlevel"], _created({**metadata, "generateName": "any-"}))
+    objects.judge(answer, 201, (sort, "setlevel"))
     hidden = {**metadata, "annotations": {**given.annotations, GRANT + "mine": "line"}}
     answer = objects.ask(actors["creator"], _created({**metadata, "generateName": "any-"}))
     objects.judge(answer, status, (sort, "generateName"))

@@ -241,6 +241,61 @@ def test_a_pod_with_many_labels_is_flagged(
         workbench.refused(label({labels.VERDICT: "Unknown", **other}), "of a pod the operator writes the verdict label")
 
 
+OWNER = {"apiVersion": objects.MARKER, "kind": objects.MARKER, "name": objects.MARKER, "uid": objects.MARKER}
+
+
+def test_bytes_that_are_no_text_on_a_namespace_keep_no_level_open(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make
+) -> None:
+    """A patch is JSON and writes U+FFFD for them: the restore passes, also after it, and a thief changes nothing."""
+    path = make(RELAXED, {GRANT + "a": "line", labels.LEVEL_BEFORE: "", "bytes": objects.MARKER, "note": "Text"})
+    _own(cluster, path, OWNER)
+    objects.spoil(cluster.admin, path)
+    for notes in ({"note": "changed"}, {"bytes": "changed"}, {"bytes": None}, {"new": "x"}, {"note": "text"}):
+        workbench.refused(write(stolen, path, {}, dict(notes)), "got a change of another annotation")
+    for owners in ([], [{**OWNER, "name": "x"}], [{**OWNER, "controller": True}]):
+        answer = workbench.sound(stolen.patch(path, {"metadata": {"ownerReferences": owners}}))
+        workbench.refused(answer, "got a change of spec, finalizers or ownerReferences")
+    for _ in range(2):
+        write(stolen, f"{path}?dryRun=All", {labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None}).expect(200)
+        write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None}).expect(200)
+
+
+@pytest.mark.parametrize("many", [50, 1500, 2500])
+def test_bytes_that_are_no_text_among_many_owners_keep_no_level_open(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make, many: int
+) -> None:
+    """However many owners a Namespace has, the restore passes; none is added."""
+    path = make(RELAXED, {GRANT + "a": "line"})
+    _own(cluster, path, *({**OWNER, "uid": f"{number}"} for number in range(many)))
+    objects.spoil(cluster.admin, path)
+    owners = cluster.admin.get(path).expect(200).body["metadata"]["ownerReferences"]
+    assert len(owners) == many
+    answer = stolen.patch(path, {"metadata": {"ownerReferences": [*owners, {**OWNER, "uid": "new"}]}})
+    workbench.refused(answer, "got a change of spec, finalizers or ownerReferences")
+    write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None}).expect(200)
+
+
+def _own(cluster: controlplane.Cluster, path: str, *owners: dict[str, Any]) -> None:
+    cluster.admin.patch(path, {"metadata": {"ownerReferences": list(owners)}}).expect(200)
+
+
+def test_a_pod_with_bytes_that_are_no_text_is_flagged(
+    cluster: controlplane.Cluster, stolen: api.Api, make: Make
+) -> None:
+    """In its annotations and owners they hide no pod, and a thief changes nothing beside the flag."""
+    body = workbench.pod(hostNetwork=True, nodeName="node-1")
+    body["metadata"]["annotations"] = {"bytes": objects.MARKER, "note": "Text"}
+    path = f"{make()}/pods"
+    cluster.admin.post(path, body).expect(201)
+    path += f"/{body['metadata']['name']}"
+    objects.spoil(cluster.admin, path)
+    for notes in ({"note": "text"}, {"bytes": "changed"}, {"new": "x"}, {"bytes": None}):
+        answer = write(stolen, f"{path}/status", {labels.VERDICT: "Unknown"}, dict(notes))
+        workbench.refused(answer, "of a pod the operator writes the verdict label")
+    write(stolen, f"{path}/status", {labels.VERDICT: "Uncovered"}).expect(200)
+
+
 # -- what it does not do, by the policy alone -------------------------------------------------------------------------
 
 OTHERS: list[tuple[dict[str, Any], str]] = [

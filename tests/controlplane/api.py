@@ -18,6 +18,7 @@ MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 # An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
 NEST_DEPTH = 9_990
 NEST = b'{"f:a":' * NEST_DEPTH + b"{}" + b"}" * NEST_DEPTH
@@ -104,6 +105,13 @@ class Api:
 
     def get(self, path: str) -> Response:
         return self.request("GET", path)
+
+    def protobuf(self, path: str) -> bytes:
+        """The object as protobuf, which carries bytes that are not UTF-8."""
+        headers = {**self._headers, "Accept": PROTOBUF}
+        answer = self._pool.request("GET", self._server + path, headers=headers, timeout=30, retries=False)
+        assert answer.status == 200, answer.data[:1000]
+        return bytes(answer.data)
 
     def items(self, path: str) -> list[dict[str, Any]]:
         return list(self.get(path).expect(200).body["items"])

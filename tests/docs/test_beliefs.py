@@ -195,14 +195,14 @@ def test_every_place_that_reads_a_claim_says_why_it_may() -> None:
 
 
 def test_nothing_reads_managed_fields() -> None:
-    """They are cut out of every answer before it is decoded, and named nowhere else."""
+    """They are cut out of every answer before it is decoded, and left out of every patch of a Namespace."""
     naming = {
         file.relative_to(PACKAGE)
         for file in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and _names_them(node)
     }
-    assert naming <= {pathlib.Path("bodies.py")}
+    assert naming <= {pathlib.Path("bodies.py"), pathlib.Path("act/namespaces.py")}
 
 
 def _names_them(node: ast.Constant) -> bool:

@@ -42,6 +42,7 @@ PREVIEW_NAMESPACES: Final = ("hostnetwork-preview-baseline", "hostnetwork-previe
 POLICY_EXCEPTION_WRITERS: Final = f"exception-writers.{GROUP}"
 POLICY_HOST_NAMESPACES: Final = f"host-namespaces.{GROUP}"
 POLICY_NAMESPACE_LABELS: Final = f"namespace-labels.{GROUP}"
+POLICY_NAMESPACE_SIZE: Final = f"namespace-size.{GROUP}"
 POLICY_OPERATOR_LIMITS: Final = f"operator-limits.{GROUP}"
 POLICY_PREVIEW_DRY_RUN: Final = f"preview-dry-run.{GROUP}"
 POLICY_RELAXED_NAMESPACE: Final = f"relaxed-namespace.{GROUP}"
@@ -50,6 +51,7 @@ POLICIES: Final = (
     POLICY_EXCEPTION_WRITERS,
     POLICY_HOST_NAMESPACES,
     POLICY_NAMESPACE_LABELS,
+    POLICY_NAMESPACE_SIZE,
     POLICY_OPERATOR_LIMITS,
     POLICY_PREVIEW_DRY_RUN,
     POLICY_RELAXED_NAMESPACE,

@@ -23,9 +23,14 @@ POLICIES: Final[dict[str, Shipped]] = {
         "e94bb2c1b5e681f9a11c7dd9b5c835744bbb24591e2fc39de70ff4f060deba88",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
+    "namespace-size.hostnetwork-operator.github.io": Shipped(
+        "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
+        "aa3b491e25a05268e05ba88858fbeb40a5871446b9af39a5b7016138afa570db",
+        "f1b01d50a39e7567203323ae7a7d1eb0cc5de0c0baf514295f12c489751a766c",
+    ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "d764fd26cce2f4987a8f41ce483255480079b5a85cb22f9e6d80c92e852081c4",
-        "14232ed340cdf32110ef69890de445cf25055d86659d43ff33f255e875764028",
+        "91af537647317cec4bc427ac09aa3082ea9d39ff1c907e002b62f413ccb08339",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(

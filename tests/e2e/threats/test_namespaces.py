@@ -178,12 +178,15 @@ def _deployer(world: World) -> pathlib.Path:
 
 
 def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None:
-    """T2: 88,000 annotations hide no grant, let no forced apply delete the namespace, and keep no level open."""
+    """T2: 88,000 annotations hide no grant, let no forced apply delete the namespace, and keep no level open.
+
+    namespace-size does not let a tenant write them any more; they may be older than that policy.
+    """
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=40, onExpiry="Report").expect(201)
     attacked.until("it is relaxed", lambda: attacked.labels(namespace)[PSA] == "privileged")
     attacker, path = tenant(attacked, namespace), f"/api/v1/namespaces/{namespace}"
-    objects.fill(attacker, path, "annotations", objects.smallest(size=objects.ROOM - 1000))
+    objects.fill(attacked.admin, path, "annotations", objects.smallest(size=objects.ROOM - 1000))
     uid = attacked.metadata(namespace)["uid"]
     refused(attacker.patch(path, {"metadata": {"annotations": {f"{GRANT}mine": "x"}}}), "namespace-labels", "mine")
     metadata = {"name": namespace, "labels": {f"{LABEL}/enforcement": "Audit"}}
@@ -193,6 +196,31 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
     assert "(Forbidden)" in done.stderr
     assert "namespace-labels: " in done.stderr
     assert attacked.metadata(namespace)["uid"] == uid
+    attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
+    attacked.until("the grant is gone", lambda: attacked.grants(namespace) == {})
+
+
+def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> None:
+    """A17: a tenant writes no more than the operator can write beside; bytes that are no text keep no level open."""
+    namespace = attacked.namespace()
+    attacked.exception(namespace, seconds=20, onExpiry="Report").expect(201)
+    attacked.until("it is relaxed", lambda: attacked.labels(namespace)[PSA] == "privileged")
+    attacker, path = tenant(attacked, namespace), f"/api/v1/namespaces/{namespace}"
+    conditions = [{"type": f"T{number}", "status": "True", "message": "x" * 30_000} for number in range(40)]
+    for what, change in (
+        ("200 labels", {"metadata": {"labels": objects.LONGEST}}),
+        ("500 annotations", {"metadata": {"annotations": objects.smallest(600)}}),
+        ("metadata.finalizers", {"metadata": {"finalizers": objects.FINALIZERS}}),
+        ("50 ownerReferences", {"metadata": {"ownerReferences": objects.OWNERS}}),
+        ("50,000 characters", {"metadata": {"ownerReferences": [{**objects.OWNERS[0], "name": "x" * 900_000}]}}),
+        ("200,000 characters", {"status": {"conditions": conditions}}),
+    ):
+        refused(attacker.patch(path + ("/status" if "status" in change else ""), change), "namespace-size", what)
+    notes = {"metadata": {"annotations": {"bytes": objects.MARKER}}}
+    attacker.patch(path, notes).expect(200)
+    with pytest.raises(AssertionError, match="namespace-size: annotations of a Namespace are UTF-8"):
+        objects.spoil(attacker, path)
+    objects.spoil(attacked.admin, path)
     attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
     attacked.until("the grant is gone", lambda: attacked.grants(namespace) == {})
 

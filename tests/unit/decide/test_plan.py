@@ -450,10 +450,12 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
     assert deletes(made) == []
 
 
-@pytest.mark.parametrize("name", [labels.POLICY_OPERATOR_LIMITS, labels.POLICY_PREVIEW_DRY_RUN])
+@pytest.mark.parametrize(
+    "name", [labels.POLICY_NAMESPACE_SIZE, labels.POLICY_OPERATOR_LIMITS, labels.POLICY_PREVIEW_DRY_RUN]
+)
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind: str) -> None:
-    """Without operator-limits or preview-dry-run an exception is in force, and one that is granted stays."""
+    """Without one of these policies an exception is in force, and one that is granted stays."""
     subject = hne(type=kind, images=(IMAGE,))
     for home in (denied(), denied(subject)):
         made = planned(seen(pod(), subject, namespace=home, guards=guards(missing=[name])))
