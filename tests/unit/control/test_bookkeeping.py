@@ -267,6 +267,22 @@ async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
     assert "hne.uid-of-net" in books.server.objects[LEDGER]["data"]
 
 
+async def test_a_record_that_finds_no_room_keeps_nothing_else_waiting(books: Books) -> None:
+    """Its namespace is told once, and not planned again and again; the other record is stored."""
+    huge = approved(hne(), under=books.identity, grant="x" * ledger.SHARD_BYTES)
+    other = snapshot.Reference("HostNetworkException", "other", "net", "uid-of-huge", labels.API_VERSION)
+    books.keeper.submit(effects.RecordException(other, huge), "other")
+    books.submit()
+    async with asyncio.timeout(20):
+        await books.keeper.until_idle()
+        while len(books.woken) < 2:
+            await asyncio.sleep(0.001)
+    books.keeper.submit(effects.RecordException(other, huge), "other")
+    await asyncio.sleep(0.05)
+    assert (sorted(books.woken), books.keeper.copy.omitted) == (["other", NAMESPACE], {"hne.uid-of-huge"})
+    assert books.recorded == approved(hne(), under=books.identity)
+
+
 async def test_records_of_removed_objects_are_removed(books: Books) -> None:
     """At once where a watch tells, and by a complete list."""
     books.submit()
