@@ -15,9 +15,9 @@ from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act import ledger as storage
 from hostnetwork_operator.api import exception, ledger
-from hostnetwork_operator.decide import effects, snapshot
+from hostnetwork_operator.decide import effects, selection, snapshot
 from hostnetwork_operator.observe import ledger as copies
-from hostnetwork_operator.observe import live, store
+from hostnetwork_operator.observe import live, parse, store
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS: Final = 0.5
@@ -214,12 +214,10 @@ class Bookkeeper:
         the policy may have been away already when the object was changed. So the policy is read again, after the object
         was seen.
         """
-        confirmed: dict[str, ledger.Record | None] = {}
         present = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
-        for key, (effect, _) in taken.items():
-            if (not effect.guard or effect.guard in present) and await self._still(effect):
-                confirmed[key] = effect.record
-        return confirmed
+        asked = {key: effect for key, (effect, _) in taken.items() if not effect.guard or effect.guard in present}
+        still = await asyncio.gather(*(self._still(effect) for effect in asked.values()))
+        return {key: effect.record for (key, effect), same in zip(asked.items(), still, strict=True) if same}
 
     async def _present(self) -> set[str]:
         """The identities of the admission policies that are in place now."""
@@ -230,22 +228,37 @@ class Bookkeeper:
         return {guard.identity for guard in self._store.guards().values() if guard.since is not None}
 
     async def _still(self, effect: effects.RecordException | effects.RecordNamespace) -> bool:
-        """Whether an exception that is to be read again has the generation that the record is about."""
-        if isinstance(effect, effects.RecordNamespace) or not effect.reread:
+        """Whether what is to be read again is as the record says: the generation of an exception, or the labels of a
+        namespace that rules select by.
+        """
+        if isinstance(effect, effects.RecordNamespace):
+            return not effect.guard or await self._still_chosen(effect)
+        if not effect.reread:
             return True
         subject = effect.subject
         path = f"{live.CUSTOM}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}"
+        metadata = (await self._read_again(store.Kind.EXCEPTION, path)).get("metadata", {})
+        return bool(metadata.get("uid") == subject.uid and metadata.get("generation") == effect.record.generation)
+
+    async def _still_chosen(self, effect: effects.RecordNamespace) -> bool:
+        body = await self._read_again(store.Kind.NAMESPACE, f"/api/v1/namespaces/{effect.namespace.name}")
+        if not body or effect.record is None:
+            return False
+        found = parse.namespace(body)
+        return found.uid == effect.namespace.uid and selection.kept(selection.present(found)) == effect.record.chosen
+
+    async def _read_again(self, kind: store.Kind, path: str) -> Mapping[str, Any]:
+        """Read an object into the store; empty for one that is gone, or of which nobody can tell."""
         try:
-            body = (await self._api.get(path)).body
+            body: Mapping[str, Any] = (await self._api.get(path)).body
         except gateway.UndecodableError:
-            return False  # of one exception nobody can tell; every other record is stored
+            return {}  # every other record is stored
         except gateway.ApiError as error:
             if error.status == 404:
-                return False
+                return {}
             raise
-        self._store.put(store.Kind.EXCEPTION, body)
-        metadata = body["metadata"]
-        return bool(metadata["uid"] == subject.uid and metadata.get("generation") == effect.record.generation)
+        self._store.put(kind, body)
+        return body
 
     async def _stored(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []

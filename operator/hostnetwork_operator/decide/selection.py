@@ -41,14 +41,14 @@ def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Ma
     identity = guard.identity if guard is not None and guard.since is not None else ""
     claimed, proved, under = present(seen.namespace), _proved(seen), _under(seen)
     if identity and under == identity:
-        return _kept(claimed), identity
+        return kept(claimed), identity
     if guard is not None and guard.counts(now) and proved == claimed:
-        return _kept(claimed), identity
+        return kept(claimed), identity
     return proved if under else {}, under
 
 
-def _kept(chosen: Mapping[str, str]) -> Mapping[str, str]:
-    """The labels, unless they are more than any rule needs: then none is proved."""
+def kept(chosen: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the labels that the ledger keeps: none if they are more than any rule needs."""
     size = sum(len(key) + len(value) for key, value in chosen.items())
     return chosen if len(chosen) <= _MOST_LABELS and size <= _MOST_BYTES else {}
 
@@ -70,7 +70,7 @@ def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
     settled = guard.settled if guard is not None else None
     created = seen.namespace.created
     believed = seen.ledger.state in _NOTHING_ELSE_IS_KNOWN or seen.policy.trusts(created)
-    return dict(_kept(present(seen.namespace))) if believed or (settled is not None and created >= settled) else {}
+    return dict(kept(present(seen.namespace))) if believed or (settled is not None and created >= settled) else {}
 
 
 def _under(seen: snapshot.NamespaceSnapshot) -> str:

@@ -200,6 +200,24 @@ async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm:
     assert books.recorded is None
 
 
+@pytest.mark.parametrize(
+    ("present", "stored"), [({}, True), ({"team": "a"}, True), ({f"{labels.GROUP}/kept-for": "x"}, False)]
+)
+async def test_labels_that_came_in_a_moment_without_the_policy_are_not_taken_for_chosen(
+    books: Books, present: dict[str, str], stored: bool
+) -> None:
+    """The watch of namespaces may tell later of them than another watch tells of the policy: so it is read again."""
+    home = namespace()
+    path = f"/api/v1/namespaces/{home.name}"
+    meta = {"name": home.name, "uid": home.uid, "creationTimestamp": CREATED, "labels": present}
+    books.server.put(path, {"metadata": meta})
+    record = ledger.NamespaceRecord(enforced=True, under=books.identity)
+    books.keeper.submit(effects.RecordNamespace(home, record, books.identity), home.name)
+    assert home.name in await books.until_woken()
+    assert (books.keeper.copy.get(ledger.NAMESPACE + home.uid) == record) is stored
+    assert books.store.namespaces() == [home.name]
+
+
 async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books: Books) -> None:
     """Trust at the installation, and grants that stay after a loss."""
     before = len(books.server.requests)
