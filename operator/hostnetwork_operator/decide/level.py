@@ -92,12 +92,16 @@ def decide(
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Return whether enforcement has been on. A claim counts as well here: it can only make things stricter."""
-    namespace = seen.namespace
+    """Return whether enforcement has been on. A claim counts as well here: it can only make things stricter.
+
+    Where this process has just taken enforcement off, the ledger is told next.
+    """
+    namespace, wrote = seen.namespace, seen.record.wrote
+    taken_off = labels.ENFORCEMENT in wrote and wrote[labels.ENFORCEMENT] != labels.Enforcement.DENY
     return (
         namespace.enforcement is labels.Enforcement.DENY
         or labels.LEVEL_BEFORE in namespace.annotations
-        or (seen.ledger.namespace is not None and seen.ledger.namespace.enforced)
+        or (seen.ledger.namespace is not None and seen.ledger.namespace.enforced and not taken_off)
         or seen.record.enforced
     )
 

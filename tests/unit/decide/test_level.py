@@ -143,6 +143,16 @@ def test_audit_takes_enforcement_down() -> None:
     assert Enforcement.AUDIT is decide(denied(), mode="Audit").enforcement
 
 
+@pytest.mark.parametrize(("wrote", "asked"), [({}, False), ({labels.ENFORCEMENT: "Audit"}, True)])
+def test_what_this_process_has_taken_off_is_off_before_the_ledger_says_so(wrote: dict[str, str], asked: bool) -> None:
+    """Under Enforce again in the same moment, the gate is asked about what has come in since."""
+    home = namespace(labels={labels.ENFORCEMENT: "Audit"})
+    known = snapshot.Ledger(namespace=ledger.NamespaceRecord(enforced=True))
+    made = seen(namespace=home, policy=governed(rollout="Gated"), ledger=known, record=snapshot.Record(wrote=wrote))
+    found = level.decide(made, level.settings_for(home, made.policy), frozenset(), NOW)
+    assert (found.ask is not None) is asked
+
+
 @pytest.mark.parametrize(
     "home",
     [
