@@ -111,7 +111,7 @@ def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> 
     mended.until("the level is back", lambda: mended.labels(diagnostic)[PSA] == "baseline", 5)
     mended.until("it says why", lambda: "kubectl replace" in mended.condition(diagnostic)["message"])
     mended.until("the policy says so", lambda: guarded(mended) == "GuardMissing", 5)
-    assert "PolicyGuardMissing" in told(mended)
+    mended.until("an Event says so", lambda: "PolicyGuardMissing" in told(mended), 5)
     assert (mended.ready(permanent), mended.labels(permanent)[PSA]) == ("Active", "privileged")
     mended.exception(later, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default").expect(201)
     mended.until("nothing new is granted", lambda: mended.ready(later) == "GuardMissing")
