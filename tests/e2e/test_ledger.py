@@ -31,6 +31,12 @@ def lose(world: World) -> None:
         world.admin.delete(f"{CONFIGMAPS}/{body['metadata']['name']}").expect(200)
 
 
+def under_policy(world: World, namespace: str) -> bool:
+    """Whether the ledger says under which exception-writers it has read the exception there."""
+    uid = world.admin.get(f"{world.exceptions(namespace)}/capture").expect(200).body["metadata"]["uid"]
+    return any('"under":' in body["data"].get(f"hne.{uid}", "") for body in world.admin.items(SELECTED))
+
+
 @pytest.fixture
 def ruled(world: World) -> Iterator[World]:
     """The operator runs. Afterwards its Role is there again, and no exception of the test is."""
@@ -127,6 +133,8 @@ def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: Wor
     ruled.until("a pod of the agent comes", lambda: ruled.pod(agents, "next").status == 201)
     ruled.until("flagged", lambda: ruled.verdict(captures, "capture") == "Uncovered")
     assert not ruled.gone(captures)
+    # From the moment that the ledger says under which policy it has read an exception, the next change approves it.
+    ruled.until("read under the policy", lambda: all(under_policy(ruled, n) for n in (agents, captures, attacked)))
     for namespace in (agents, captures, attacked):
         path = f"{ruled.exceptions(namespace)}/capture"
         ruled.admin.patch(path, {"spec": {"review": {"time": ruled.time()}}}).expect(200)
