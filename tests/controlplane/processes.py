@@ -1,5 +1,6 @@
 """One component of a control plane as a child process: started, killed, stopped, its log kept."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -63,7 +64,8 @@ class Component:
         if self._process is None:
             return None
         if self.running():
-            os.kill(self.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, signal.SIGTERM)
             try:
                 self._process.wait(timeout=deadline_seconds)
             except subprocess.TimeoutExpired:

@@ -102,6 +102,7 @@ def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> 
 
     Mended, everything is as it was.
     """
+    since = mended.audited()
     diagnostic, permanent, later = (mended.namespace() for _ in range(3))
     mended.granted_pod(diagnostic)
     mended.granted_pod(permanent, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default")
@@ -119,7 +120,7 @@ def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> 
     mend(mended)
     for namespace in (diagnostic, permanent, later):
         mended.until("in force", lambda namespace=namespace: mended.ready(namespace) == "Active")
-    assert not [e for e in mended.writes() if str(e["objectRef"]["resource"]).startswith("validating")], OPERATOR
+    assert not [e for e in mended.writes(since) if str(e["objectRef"]["resource"]).startswith("validating")], OPERATOR
 
 
 def test_an_upgrade_is_no_alarm(mended: World) -> None:

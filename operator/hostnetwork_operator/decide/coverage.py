@@ -79,7 +79,7 @@ def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
         ),
         (Condition.HOST_PATHS, _host_paths(spec, pod)),
         (Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)),
-        (Condition.IN_FORCE, "" if standing.in_force else standing.why),
+        (Condition.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"),
     )
     for condition, why_not in checks:
         if why_not:
