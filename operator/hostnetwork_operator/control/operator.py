@@ -285,7 +285,7 @@ class Operator:
             made = plan.plan_namespace(seen, self.clock.now())
         if made.ask is not None:
             self.looks.add(made.namespace.name)
-        elif made.enforcement is not labels.Enforcement.HELD:
+        elif made.enforcement is not labels.Enforcement.HELD and not _goes_on(seen, made):
             self.memories[made.namespace.name].forget_gate()
         return seen, made
 
@@ -416,6 +416,14 @@ def _vanishing(outcomes: list[apply.Outcome]) -> set[str]:
     """Uids of the pods that were not there any more, or will not be."""
     effected = (outcome.effect for outcome in outcomes if outcome.word in {"gone", "deleted"})
     return {effect.pod.uid for effect in effected if isinstance(effect, effects.WriteVerdict | effects.DeletePod)}
+
+
+def _goes_on(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> bool:
+    """Whether enforcement is to go on: until it is written, which waits for the ledger, the gate's answer counts. A
+    second look would see what came in after the first.
+    """
+    deny = labels.Enforcement.DENY
+    return made.enforcement is deny and seen.namespace.enforcement is not deny
 
 
 def _counted(made: plan.NamespacePlan) -> object:

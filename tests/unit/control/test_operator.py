@@ -1,10 +1,15 @@
-"""When the operator has nothing to do now."""
+"""When the operator has nothing to do now, and how long an answer of the gate counts."""
 
 import asyncio
 from typing import Any, cast
 
+import pytest
+
 from hostnetwork_operator import clock, metrics
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import operator
+from hostnetwork_operator.decide import snapshot
+from tests.unit.builders import denied, governed, namespace, seen
 
 
 async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that() -> None:
@@ -25,6 +30,21 @@ async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that()
     await core.queue.take()
     core.queue.done("payments")
     await asyncio.wait_for(idle, 10)
+
+
+@pytest.mark.parametrize(
+    ("home", "kept"), [(namespace(labels={labels.ENFORCEMENT: "Audit"}), True), (denied(), False)], ids=["to be", "is"]
+)
+async def test_an_answer_of_the_gate_counts_until_enforcement_is_written(home: snapshot.Namespace, kept: bool) -> None:
+    """The write waits for the ledger. Another look meanwhile would give what came in later a veto."""
+    core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
+    answer = snapshot.GateAnswer(labels.Level.BASELINE, core.clock.now())
+    core.memories[home.name].gate = answer
+    taken_off = snapshot.Record(wrote={labels.ENFORCEMENT: "Audit"}) if kept else snapshot.Record()
+    made = seen(namespace=home, policy=governed(rollout="Gated"), gate=answer, record=taken_off)
+    _, planned = core._planned(made)
+    assert planned.enforcement is labels.Enforcement.DENY
+    assert (core.memories[home.name].gate is answer) is kept
 
 
 async def _a_while() -> None:
