@@ -2,13 +2,17 @@
 
 import dataclasses
 import enum
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway, jobs
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live
+
+_log = logging.getLogger(__name__)
 
 
 class Deletion(enum.StrEnum):
@@ -51,28 +55,27 @@ async def delete(
     precondition: what a pod is deleted for cannot change, and a tenant who patches his pod without pause must not keep
     it. The Job goes first: a process that dies in between leaves the pod to the garbage collector, the other way round
     it would leave the Job. The pod is then deleted all the same, because the collector gives it the grace that its
-    maker has written, and because the Job may not go. Raise gateway.ApiError.
+    maker has written, and also where the Job could not be deleted. Raise gateway.ApiError.
     """
     deadline = clock.monotonic() + plan.FRESH_SECONDS
     found = await _look_again(api, effect.pod, seen, clock)
     if isinstance(found, Deletion):
         return Deleted(found)
     now_seen, again = found
-    job, trouble = False, None
-    try:
-        job = again.job is not None and await jobs.take(api, again.job, now_seen, clock, deadline)
-    except gateway.ApiError as error:
-        trouble = error
-    deleted = Deletion.DELETED
+    job = False
+    if again.job is not None:
+        try:
+            job = await jobs.take(api, again.job, now_seen, clock, deadline)
+        except gateway.ApiError as error:
+            left = f"{again.job.namespace}/{again.job.name}"
+            logs.log(_log, logging.WARNING, "job-left", job=left, error=str(error))
     try:
         await _delete(api, again, deadline)
     except gateway.ApiError as error:
         if error.status not in {404, 409}:  # 409: another pod has its name
             raise
-        deleted = Deletion.DELETED if job else Deletion.GONE
-    if trouble is not None:
-        raise trouble
-    return Deleted(deleted, job)
+        return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
+    return Deleted(Deletion.DELETED, job)
 
 
 async def _look_again(

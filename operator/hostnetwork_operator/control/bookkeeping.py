@@ -14,7 +14,8 @@ from typing import Any, Final
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act import ledger as storage
-from hostnetwork_operator.api import exception, ledger
+from hostnetwork_operator.api import ledger
+from hostnetwork_operator.control import reread
 from hostnetwork_operator.decide import effects, selection, snapshot
 from hostnetwork_operator.observe import ledger as copies
 from hostnetwork_operator.observe import live, parse, store
@@ -76,7 +77,10 @@ class Bookkeeper:
     def forget(self, kind: store.Kind, uid: str) -> None:
         """Have the record of a removed object removed."""
         prefix = {store.Kind.EXCEPTION: ledger.EXCEPTION, store.Kind.NAMESPACE: ledger.NAMESPACE}.get(kind)
-        if prefix is not None and self.copy.get(prefix + uid) is not None:
+        if prefix is None:
+            return
+        self._pending.pop(prefix + uid, None)
+        if self.copy.get(prefix + uid) is not None:
             self._gone.add(prefix + uid)
 
     def prune(self, kind: store.Kind, uids: Iterable[str]) -> None:
@@ -236,29 +240,16 @@ class Bookkeeper:
         if not effect.reread:
             return True
         subject = effect.subject
-        path = f"{live.CUSTOM}/namespaces/{subject.namespace}/{exception.PLURAL}/{subject.name}"
-        metadata = (await self._read_again(store.Kind.EXCEPTION, path)).get("metadata", {})
+        body = await reread.an_exception(self._api, self._store, subject.namespace, subject.name)
+        metadata = body["metadata"] if body is not None else {}
         return bool(metadata.get("uid") == subject.uid and metadata.get("generation") == effect.record.generation)
 
     async def _still_chosen(self, effect: effects.RecordNamespace) -> bool:
-        body = await self._read_again(store.Kind.NAMESPACE, f"/api/v1/namespaces/{effect.namespace.name}")
-        if not body or effect.record is None:
+        body = await reread.a_namespace(self._api, self._store, effect.namespace.name)
+        if body is None or effect.record is None:
             return False
         found = parse.namespace(body)
         return found.uid == effect.namespace.uid and selection.kept(selection.present(found)) == effect.record.chosen
-
-    async def _read_again(self, kind: store.Kind, path: str) -> Mapping[str, Any]:
-        """Read an object into the store; empty for one that is gone, or of which nobody can tell."""
-        try:
-            body: Mapping[str, Any] = (await self._api.get(path)).body
-        except gateway.UndecodableError:
-            return {}  # every other record is stored
-        except gateway.ApiError as error:
-            if error.status == 404:
-                return {}
-            raise
-        self._store.put(kind, body)
-        return body
 
     async def _stored(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
-from hostnetwork_operator.api import exception, labels
-from hostnetwork_operator.control import bookkeeping, memory, workqueue
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.control import bookkeeping, memory, reread, workqueue
 from hostnetwork_operator.decide import contest, effects, messages, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
@@ -173,21 +173,8 @@ class Operator:
             seen, made = self._planned(seen)
             if read >= set(made.reread):
                 return seen, made, moment + plan.FRESH_SECONDS
-            await asyncio.gather(*(self._read_again(name, subject) for subject in made.reread))
+            await asyncio.gather(*(reread.an_exception(self.api, self.store, name, one) for one in made.reread))
             read |= set(made.reread)
-
-    async def _read_again(self, namespace: str, name: str) -> None:
-        """Takes an exception into the store as it is now; one that cannot be decoded stays as it was seen last."""
-        try:
-            body = (await self.api.get(f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}/{name}")).body
-        except gateway.UndecodableError:
-            return
-        except gateway.ApiError as error:
-            if error.status != 404:
-                raise
-            self.store.removed(store.Kind.EXCEPTION, namespace, name)
-        else:
-            self.store.put(store.Kind.EXCEPTION, body)
 
     def _drop(self, name: str) -> None:
         """Forgets a namespace that is gone."""
