@@ -344,7 +344,13 @@ class Cluster:
             return []
         policy = self.directory / "audit-policy.yaml"
         policy.write_text(yaml.safe_dump(_AUDIT_POLICY))
-        return [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}", "--audit-log-mode=blocking"]
+        return [
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.audit_log}",
+            "--audit-log-mode=blocking",
+            # In megabytes. At 100, the default, the API server begins a new file, and the tests read one.
+            "--audit-log-maxsize=10000",
+        ]
 
     def _write_kubeconfig(self, name: str, identity: dict[str, str], server: str | None = None) -> pathlib.Path:
         ca = base64.b64encode(self.authority.certificate_path.read_bytes()).decode()
