@@ -142,10 +142,11 @@ class Standing(Collector):
         whole.add_metric([], float(found.intact))
         records = _gauge(
             "hostnetwork_ledger_records",
-            "Records of the ledger: approved exceptions, namespaces, and grants that stay without proof.",
+            "Records of the ledger: approved exceptions, namespaces, grants that stay without proof, and namespaces of"
+            " which nobody knows the level before enforcement.",
             "kind",
         )
-        for kind in ("exceptions", "namespaces", "unproven"):
+        for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):
             records.add_metric([kind], getattr(found.counts, kind))
         size = _gauge("hostnetwork_ledger_bytes", "What the ledger holds in its ConfigMaps.")
         size.add_metric([], self._ledger.bytes)

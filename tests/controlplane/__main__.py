@@ -1,9 +1,11 @@
 """`python -m tests.controlplane up|down|run|binary`: what `make cluster`, `cluster-down` and `run` do."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,11 +59,13 @@ def run() -> int:
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config))
         environment = {"HOSTNETWORK_ADDRESS": "127.0.0.1", **os.environ, "KUBECONFIG": str(path)}
-        try:
-            command = [sys.executable, "-m", "hostnetwork_operator"]
-            return subprocess.run(command, env=environment, check=False).returncode
-        except KeyboardInterrupt:
-            return 0
+        running = subprocess.Popen([sys.executable, "-m", "hostnetwork_operator"], env=environment)
+        # The operator ends with this process, however that is told to end, and its kubeconfig with it.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: running.terminate())
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # the terminal has told the operator too
+                return running.wait()
 
 
 def build() -> int:

@@ -113,10 +113,10 @@ def test_policies_and_operator_of_flux_are_the_overlay_and_no_object_has_two_own
     repository: pathlib.Path, overlay: str
 ) -> None:
     """What the two Kustomizations apply is the ordinary overlay, object for object, but for minReadySeconds."""
-    directory = repository / "flux" / "operator"
+    directory = repository / "hostnetwork-operator"
     shown = yaml.safe_load((directory / "kustomization.yaml").read_text())
-    assert shown["resources"] == ["../../manifests/overlays/audit"]
-    shown["resources"] = [f"../../manifests/overlays/{overlay}"]
+    assert shown["resources"] == ["../manifests/overlays/audit"]
+    shown["resources"] = [f"../manifests/overlays/{overlay}"]
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(shown))
     ours, policies = _by_identity(_built(directory)), _by_identity(_built(repository / "manifests" / "admission"))
     assert {identity[0] for identity in ours} & set(POLICIES) == set()
@@ -134,7 +134,7 @@ def test_each_kustomization_of_flux_waits_for_the_one_before(repository: pathlib
     assert [step["spec"]["path"] for step in steps] == [
         "./manifests/admission",
         "./crds",
-        "./flux/operator",
+        "./hostnetwork-operator",
         "./exceptions",
     ]
     for step in steps:
@@ -181,7 +181,7 @@ def test_kubectl_sorts_as_the_page_says(repository: pathlib.Path) -> None:
 
 def test_helm_sorts_as_the_page_says(repository: pathlib.Path) -> None:
     """Of a chart with exceptions these come before the policies: the CRDs first, unknown kinds last and by name."""
-    chart = repository / render.CHART.name
+    chart = repository / "chart"
     shutil.copytree(render.CHART, chart)
     (chart / "templates" / "exceptions.yaml").write_text(EXCEPTIONS)
     words = ["template", "x", str(chart), "-n", "hostnetwork-system", "--include-crds", "--kube-version", "1.36.0"]
@@ -326,7 +326,7 @@ def test_the_page_shows_nothing_that_is_not_tested() -> None:
     assert set(FILES) == {
         "argo-cd/kustomization.yaml",
         "flux/hostnetwork.yaml",
-        "flux/operator/kustomization.yaml",
+        "hostnetwork-operator/kustomization.yaml",
         "trusting/kustomization.yaml",
     }
     assert PAGE.read_text().count("```yaml") == len(FILES)

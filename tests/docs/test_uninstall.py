@@ -126,6 +126,11 @@ class Leaver(readme.Reader):
         assert output == block.shown or not block.shown, output
         return output
 
+    def levels_unknown(self) -> int:
+        """Of how many namespaces the policy's status says that nobody knows the level before."""
+        path = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies/default"
+        return int(self.api.get(path).expect(200).body.get("status", {}).get("ledger", {}).get("levelsUnknown", 0))
+
     def reports(self) -> set[str]:
         """Namespaces with a report."""
         return {body["metadata"]["namespace"] for body in self.api.items("/apis/openreports.io/v1alpha1/reports")}
@@ -178,6 +183,7 @@ def _denied(leaver: Leaver, name: str) -> bool:
 def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
     """Labels and annotations of every namespace are those before adoption, to the letter; pods run on, unflagged."""
     pods = {pod["metadata"]["uid"] for pod in leaver.api.items("/api/v1/pods")}
+    assert leaver.levels_unknown() == 0
     leaver.release()
     assert leaver.carried() == leaver.before
     after = leaver.api.items("/api/v1/pods")
@@ -232,8 +238,8 @@ def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -
     leaver.until("only what it left", lambda: not [name for name in leaver.of_ours() if not name.startswith(left)])
     assert leaver.carried() != leaver.before
     assert leaver.reports()
-    leaver.follow("levels")
     leaver.adopt()
+    leaver.until("it is said", lambda: leaver.levels_unknown() > 0)
     leaver.release()
     leaver.follow("levels-back")
     assert {name: _decided(*carried) for name, carried in leaver.carried().items()} == {

@@ -1,6 +1,7 @@
 """The ledger at work: what is granted while it cannot be written or read, and after it was lost."""
 
 import datetime
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -125,6 +126,12 @@ def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: Wor
     ruled.operator.start()
     ruled.until("the agent's stays", lambda: ruled.ready(agents) == "ApprovalUnproven")
     ruled.until("it is said", lambda: intact(ruled) == ("GrantsUnproven", False))
+    events = "/api/v1/namespaces/default/events?fieldSelector=reason%3DPolicyLedgerLost"
+    ruled.until("and what it costs", lambda: ruled.admin.items(events))
+    message = ruled.admin.items(events)[-1]["message"]
+    assert "1 are ApprovalUnproven" in message
+    assert f"{captures}/capture" in message
+    assert re.search(r"of [1-9]\d* namespaces nobody knows which level stood before", message)
     ruled.until("the Diagnostic's ends", lambda: ruled.ready(captures) == "NotApproved")
     ruled.until("and is taken", lambda: ruled.grants(captures) == {})
     assert ruled.ready(attacked) == "NotApproved"

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,24 @@ def test_a_wrong_setting_is_named_and_ends_with_2(python: pathlib.Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("hostnetwork-operator: environment variable HOSTNETWORK_PORT: ")
     assert done.stderr.endswith("got 'http'\n")
+
+
+def test_an_address_in_use_is_named_and_ends_with_1(python: pathlib.Path, context: pathlib.Path) -> None:
+    """Two of them on one machine: the address, and the variables that say another one."""
+    file = context / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
+    users = [{"name": "c", "user": {"token": "t"}}]
+    file.write_text(
+        yaml.safe_dump({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "c"})
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        host, port = address.split(":")
+        done = _run(python, {"KUBECONFIG": str(file), "HOSTNETWORK_ADDRESS": host, "HOSTNETWORK_PORT": port})
+    assert done.returncode == 1, done.stdout + done.stderr
+    reason = f"cannot listen on {address}: Address already in use; set HOSTNETWORK_PORT or HOSTNETWORK_ADDRESS"
+    assert done.stderr == f"hostnetwork-operator: {reason}\n"
 
 
 def test_a_service_beside_the_operator_gives_it_no_settings() -> None:

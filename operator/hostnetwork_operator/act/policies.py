@@ -9,16 +9,16 @@ from hostnetwork_operator.decide import plan, snapshot, summary
 from hostnetwork_operator.observe import store
 
 
-async def emit_seeded(
+async def emit_begun(
     api: gateway.Gateway,
     kept: store.Store,
     plans: Sequence[plan.NamespacePlan],
     recorded: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:
-    """Say which exceptions are not approved after the ledger was begun. Raise gateway.ApiError."""
+    """Say what is not approved or not known after the ledger was begun. Raise gateway.ApiError."""
     present = kept.policy_object()
-    event = summary.seeded_event(present, recorded, plans) if present is not None else None
+    event = summary.begun_event(present, recorded, plans) if present is not None else None
     if event is not None:
         await events.emit(api, event, now)
 

@@ -232,7 +232,7 @@ class Operator:
         """Everything was judged once: say what the ledger begins with, and leave the state of a first start."""
         recorded, plans = self.books.copy.summary(), list(self.plans.values())
         try:
-            await policies.emit_seeded(self.api, self.store, plans, recorded, self.clock.now())
+            await policies.emit_begun(self.api, self.store, plans, recorded, self.clock.now())
         except gateway.ApiError as error:
             logs.log(_log, logging.WARNING, "ledger-event-failed", error=str(error))
         self.books.settle()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -62,8 +63,13 @@ async def run(settings: config.Config) -> None:
     ready, watching = asyncio.Event(), _Watching()
     runner = web.AppRunner(server.application(measures, lists.stale, lambda: _unready(ready, lists, watching)))
     await runner.setup()
-    site = web.TCPSite(runner, settings.address, settings.port)
-    await site.start()
+    try:
+        await web.TCPSite(runner, settings.address, settings.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        await api.close()
+        at, reason = f"{settings.address}:{settings.port}", os.strerror(error.errno or 0)
+        raise StartError(f"cannot listen on {at}: {reason}; set HOSTNETWORK_PORT or HOSTNETWORK_ADDRESS") from error
     working = asyncio.create_task(_work(core, lists, settings, ready, watching, stop))
     stopping = asyncio.create_task(stop.wait())
     try:

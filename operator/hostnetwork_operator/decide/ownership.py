@@ -12,7 +12,7 @@ from typing import Final
 from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import snapshot
 
-PSA_LABELS: Final = (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
+PSA_LABELS: Final = frozenset({labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,19 @@ class Owned:
 
 
 def owned(seen: snapshot.NamespaceSnapshot) -> Owned:
-    """Return which labels are the operator's. What this process wrote last counts before what it once wrote."""
+    """Return which labels are the operator's.
+
+    What this process wrote last counts before what the ledger has: a level that was put back does not wait for its
+    record, and what the operator once wrote may be somebody else's now.
+    """
     record = seen.ledger.namespace or _adopted(seen)
     present, wrote = seen.namespace.labels, seen.record.wrote
-    return Owned(
-        record,
-        frozenset(
-            label
-            for label in PSA_LABELS
-            if present.get(label) in record.ours.get(label, ()) and wrote.get(label, present[label]) == present[label]
-        ),
-        stored=seen.ledger.namespace is not None,
-    )
+    found = set()
+    for label in PSA_LABELS & present.keys():
+        mine = (wrote[label],) if label in wrote else record.ours.get(label, ())
+        if present[label] in mine and (label, present[label]) != (labels.PSA_ENFORCE, labels.Level.PRIVILEGED):
+            found.add(label)
+    return Owned(record, frozenset(found), stored=seen.ledger.namespace is not None)
 
 
 def record(

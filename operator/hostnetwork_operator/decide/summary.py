@@ -112,36 +112,47 @@ def with_ledger(
 
 
 def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> effects.EmitEvent | None:
-    """An Event when the ledger is lost, cannot be read or written, or lacks a proof, and when it is whole again."""
+    """An Event when the ledger cannot be read or written, or lacks a proof, and when it is whole again.
+
+    Of a loss `begun_event` tells, once it is known what the loss has cost.
+    """
     reason, message = _ledger(found)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.LEDGER_INTACT)
-    if reason == (before.reason if before else RECORDED):
+    if reason in {LOST, before.reason if before else RECORDED}:
         return None
     return _transition(seen, before, reason, message, normal=reason == RECORDED)
 
 
-def seeded_event(
+def begun_event(
     seen: snapshot.PolicyObject, found: snapshot.LedgerSummary, plans: Sequence[plan.NamespacePlan]
 ) -> effects.EmitEvent | None:
-    """One Event after the first start, or the first after a loss: which exceptions nobody is known to have approved."""
-    if found.state not in {ledger.State.SEEDING, ledger.State.LOST}:
-        return None
-    refused = [
+    """One Event after a loss, and after a first start that found exceptions which nobody is known to have approved."""
+    refused = sorted(
         f"{standing.exception.metadata.namespace}/{standing.exception.metadata.name}"
         for one in plans
         for standing in one.standings
         if standing.reason is conditions.Ready.NOT_APPROVED
-    ]
-    message = f"the ledger has {found.counts.exceptions} approved exceptions; every other one is NotApproved: "
-    if not refused:
-        message += "there is none"
-    else:
-        shown = ", ".join(sorted(refused)[:_LISTED])
-        more = f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
-        message += f"{shown}{more}; a user with the verb approve must change the spec of each that is to count"
+    )
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
-    kind: Literal["Normal", "Warning"] = "Warning" if refused else "Normal"
-    return effects.EmitEvent(subject, kind, f"Policy{SEEDED}", message, found.counts.id)
+    counts = found.counts
+    if found.state is ledger.State.LOST:
+        message = (
+            f"the ledger was lost, wholly or in part: {counts.exceptions} exceptions are approved,"
+            f" {counts.unproven} are ApprovalUnproven, {_refused(refused)};"
+            f" of {counts.levels_unknown} namespaces nobody knows which level stood before enforcement"
+        )
+        return effects.EmitEvent(subject, "Warning", f"Policy{LOST}", message, counts.id)
+    if found.state is ledger.State.SEEDING and refused:
+        message = f"the ledger has {counts.exceptions} approved exceptions, {_refused(refused)}"
+        return effects.EmitEvent(subject, "Warning", f"Policy{SEEDED}", message, counts.id)
+    return None
+
+
+def _refused(names: Sequence[str]) -> str:
+    if not names:
+        return "none is NotApproved"
+    shown = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return f"NotApproved are {shown} (a user with the verb approve must change the spec of each that is to count)"
 
 
 def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
@@ -213,6 +224,11 @@ def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
             f"the grants of {counts.unproven} exceptions stay although nothing proves their approval, because the"
             " ledger was lost; a user with the verb approve must change the spec of each"
             " (kubectl get hne -A, READY ApprovalUnproven)"
+        )
+    if counts.levels_unknown:
+        return RECORDED, (
+            f"the ledger was lost and begun anew; of {counts.levels_unknown} namespaces nobody knows which level stood"
+            " before enforcement, so Audit and Release leave the level that is there (docs/howto/uninstall.md)"
         )
     return RECORDED, "the ledger has everything that was recorded"
 

@@ -121,11 +121,13 @@ class Ledger:
     def summary(self) -> snapshot.LedgerSummary:
         """Return what status and metrics show."""
         exceptions = [record for record in self._records.values() if isinstance(record, ledger.ExceptionRecord)]
+        namespaces = [record for record in self._records.values() if isinstance(record, ledger.NamespaceRecord)]
         counts = policy.LedgerCounts(
             id=self.id,
             exceptions=sum(record.approved for record in exceptions),
-            namespaces=sum(isinstance(record, ledger.NamespaceRecord) for record in self._records.values()),
+            namespaces=len(namespaces),
             unproven=sum(record.kept and not record.approved for record in exceptions),
+            levels_unknown=sum(record.enforced and record.before is None for record in namespaces),
         )
         return snapshot.LedgerSummary(self.state, self.trouble or (_FULL if self.omitted else ""), counts)
 

@@ -544,3 +544,14 @@ def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> No
     mine = ownership.owned(seen(namespace=home, ledger=record, record=lifted))
     assert labels.PSA_ENFORCE not in mine.labels
     assert level.lifting_is_barred(home, mine)
+
+
+def test_what_this_process_wrote_last_is_its_own_before_the_ledger_says_so() -> None:
+    """After a loss a level is put back at once, and the next plan knows whose it is; privileged is nobody's."""
+    home = denied(labels={labels.PSA_ENFORCE: "baseline"}, created=at(days=-2))
+    wrote = snapshot.Record(wrote={labels.PSA_ENFORCE: "baseline"})
+    assert labels.PSA_ENFORCE not in ownership.owned(seen(namespace=home, ledger=NOT_RECORDED)).labels
+    assert labels.PSA_ENFORCE in ownership.owned(seen(namespace=home, ledger=NOT_RECORDED, record=wrote)).labels
+    lifted = replace(home, labels={**home.labels, labels.PSA_ENFORCE: "privileged"})
+    wrote = snapshot.Record(wrote={labels.PSA_ENFORCE: "privileged"})
+    assert labels.PSA_ENFORCE not in ownership.owned(seen(namespace=lifted, ledger=NOT_RECORDED, record=wrote)).labels

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import conditions, policy
+from hostnetwork_operator.api import conditions, ledger, policy
 from hostnetwork_operator.decide import plan, snapshot, summary
 from tests.unit import builders
 from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, namespace, planned, pod, seen
@@ -178,3 +178,48 @@ def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: condi
     assert back is not None
     assert (back.type, back.reason) == ("Normal", "PolicyAgrees")
     assert None is summary.clock_event(stored(), conditions.Clock.AGREES)
+
+
+def begun(state: ledger.State, *made: plan.NamespacePlan, **counts: int) -> tuple[str, str, str] | None:
+    """Type, reason and message of the Event after a start with the ledger in this state."""
+    found = snapshot.LedgerSummary(state, "", policy.LedgerCounts(id="l", **counts))
+    event = summary.begun_event(stored(), found, made)
+    return (event.type, event.reason, event.message) if event else None
+
+
+def unapproved() -> plan.NamespacePlan:
+    """An exception from before the admission policies."""
+    late = builders.guards(since=at(seconds=-1))
+    return planned(seen(hne(), guards=late, ledger=snapshot.Ledger(state=ledger.State.SEEDING)))
+
+
+def test_a_first_start_names_what_nobody_approved() -> None:
+    """Where there is none it is no news; a start with an intact ledger never is."""
+    assert begun(ledger.State.SEEDING, exceptions=2) is None
+    assert begun(ledger.State.INTACT, unapproved()) is None
+    told = begun(ledger.State.SEEDING, unapproved(), exceptions=2)
+    assert told is not None
+    assert told[:2] == ("Warning", "PolicyLedgerSeeded")
+    assert told[2].startswith(f"the ledger has 2 approved exceptions, NotApproved are {NAMESPACE}/")
+
+
+def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> None:
+    """Also which levels nobody knows any more: Release leaves them."""
+    cost = (
+        "the ledger was lost, wholly or in part: 2 exceptions are approved, 1 are ApprovalUnproven, none is"
+        " NotApproved; of 3 namespaces nobody knows which level stood before enforcement"
+    )
+    told = begun(ledger.State.LOST, exceptions=2, unproven=1, levels_unknown=3)
+    assert told == ("Warning", "PolicyLedgerLost", cost)
+
+
+def test_levels_that_nobody_knows_are_in_the_condition() -> None:
+    """It stays True: everything that can be recorded is, and nothing is withheld."""
+    for unknown, words in ((0, "has everything"), (3, "of 3 namespaces nobody knows which level stood before")):
+        counts = policy.LedgerCounts(id="l", levels_unknown=unknown)
+        found = snapshot.LedgerSummary(ledger.State.INTACT, "", counts)
+        made = summary.with_ledger(summary.policy_status(stored(), [], NOW), found, NOW)
+        (told,) = [one for one in made.conditions if one.type == "LedgerIntact"]
+        assert (told.status, told.reason) == ("True", "Recorded")
+        assert words in told.message
+        assert found.intact

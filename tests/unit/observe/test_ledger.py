@@ -183,9 +183,15 @@ def test_the_summary_counts_what_status_and_metrics_show() -> None:
     """A ledger with grants that nothing proves is not intact, nor is one that cannot be written."""
     kept = RECORD.model_copy(update={"approved": False, "kept": True})
     stored, copy = begun(a=RECORD, b=kept, c=RECORD.model_copy(update={"approved": False}))
-    stored.write(copy, {ledger.NAMESPACE + UID: ledger.NamespaceRecord(enforced=True)})
+    for uid, record in {
+        "a": ledger.NamespaceRecord(enforced=True, before=""),
+        "b": ledger.NamespaceRecord(enforced=True, before="restricted"),
+        "c": ledger.NamespaceRecord(enforced=True),  # since a loss nobody knows what stood before
+        "d": ledger.NamespaceRecord(chosen={"a": "b"}, under="g"),
+    }.items():
+        stored.write(copy, {ledger.NAMESPACE + uid: record})
     found = copy.summary()
-    assert found.counts == policy.LedgerCounts(id=copy.id, exceptions=1, namespaces=1, unproven=1)
+    assert found.counts == policy.LedgerCounts(id=copy.id, exceptions=1, namespaces=4, unproven=1, levels_unknown=1)
     assert not found.intact
     stored.write(copy, {"hne.b": None})
     assert copy.summary().intact
