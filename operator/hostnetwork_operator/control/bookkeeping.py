@@ -232,14 +232,18 @@ class Bookkeeper:
         return {guard.identity for guard in self._store.guards().values() if guard.since is not None}
 
     async def _still(self, effect: effects.RecordException | effects.RecordNamespace) -> bool:
-        """Whether what is to be read again is as the record says: the generation of an exception, or the labels of a
-        namespace that rules select by.
+        """Whether what is to be read again is as the record says: the namespace and generation of an exception, or the
+        labels of a namespace that rules select by.
         """
         if isinstance(effect, effects.RecordNamespace):
             return not effect.guard or await self._still_chosen(effect)
+        subject = effect.subject
+        if effect.young:
+            home = await reread.a_namespace(self._api, self._store, subject.namespace)
+            if home is None or home["metadata"]["uid"] != effect.record.namespace_uid:
+                return False
         if not effect.reread:
             return True
-        subject = effect.subject
         body = await reread.an_exception(self._api, self._store, subject.namespace, subject.name)
         metadata = body["metadata"] if body is not None else {}
         return bool(metadata.get("uid") == subject.uid and metadata.get("generation") == effect.record.generation)

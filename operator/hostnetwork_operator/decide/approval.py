@@ -22,6 +22,8 @@ from hostnetwork_operator.api import exception, grant, labels, ledger
 from hostnetwork_operator.decide import effects, snapshot, terms
 
 _REMEDY: Final = "a user with the verb approve must change its spec, for instance review.time"
+# So long the namespace may have been made anew without that being known: watches come in no common order.
+_YOUNG: Final = datetime.timedelta(minutes=5)
 _LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
 
 
@@ -50,12 +52,26 @@ class Ruling:
 
 def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
     """Return how the approval of this generation in this incarnation of the namespace stands at `now`."""
+    ruling = _rule(subject, seen, now)
+    if ruling.record is None or now - subject.metadata.creation_timestamp > _YOUNG:
+        return ruling
+    return replace(ruling, record=replace(ruling.record, young=True))
+
+
+def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
+    if subject.metadata.deletion_timestamp is not None:
+        # The API server raises the generation with the deletion, and nobody has approved anything by that.
+        return Ruling(Standing.REFUSED, "it is being deleted")
     record = seen.ledger.exceptions.get(subject.metadata.uid)
     if seen.ledger.state is ledger.State.UNREADABLE:
         return _without_ledger(subject, seen)
     if record is None:
         return _first(subject, seen, now)
     if record.namespace_uid != seen.namespace.uid:
+        if subject.metadata.creation_timestamp > seen.namespace.created:
+            # Recorded before this process knew that the namespace had been made anew. In the second of the creation
+            # itself nobody can tell.
+            return _first(subject, seen, now)
         why = f"it was approved in an earlier namespace {seen.namespace.name!r}; {_REMEDY}"
         return _refused(subject, seen, now, why)
     if record.generation != subject.metadata.generation:

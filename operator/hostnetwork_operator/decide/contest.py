@@ -32,8 +32,19 @@ def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNames
     """The keys that these writes would write again because somebody has changed them; each once after each write."""
     record, namespace = seen.record, seen.namespace
     again = {key for write in writes for key in (*write.labels, *write.annotations)}
-    found = (key for key in again & record.uncounted if record.wrote[key] != _present(namespace, key))
+    found = (
+        key
+        for key in again & record.uncounted
+        if record.wrote[key] != _present(namespace, key) and not _tightened(record.wrote[key], key, namespace)
+    )
     return tuple(sorted(found))
+
+
+def _tightened(wrote: str | None, key: str, namespace: snapshot.Namespace) -> bool:
+    """Whether somebody holds pods to more than the operator does, which everybody may, and which undoes nothing."""
+    present, loosest = namespace.labels.get(key), labels.Level.PRIVILEGED
+    held = level.strictness(present, absent=loosest) > level.strictness(wrote, absent=loosest)
+    return key == labels.PSA_ENFORCE and held
 
 
 def stands(

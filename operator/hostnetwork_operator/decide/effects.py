@@ -39,13 +39,14 @@ class RecordException:
 
     `guard` is the identity of exception-writers that the record rests on: the policy is read again first, and the
     record is dropped where it is another one by now. With `reread` the exception is read again too, and must have this
-    generation.
+    generation. With `young` the namespace is, and must be the record's.
     """
 
     subject: snapshot.Reference
     record: ledger.ExceptionRecord
     guard: str = ""
     reread: bool = False
+    young: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,13 @@ def level_of(namespace: snapshot.Namespace) -> labels.Level | None:
     return labels.Level(value) if value in set(labels.Level) else None
 
 
+def strictness(value: str | None, *, absent: labels.Level) -> int:
+    """Return how strict an enforce label is. A text that is no level counts as restricted to Pod Security Admission."""
+    if value is None:
+        return absent.strictness
+    return labels.Level(value).strictness if value in set(labels.Level) else labels.Level.RESTRICTED.strictness
+
+
 def changes(
     namespace: snapshot.Namespace,
     owned: ownership.Owned,

@@ -17,7 +17,6 @@ from hostnetwork_operator.decide import level, snapshot
 _STATES: Final = (labels.ENFORCEMENT, labels.GUARD)  # written by the operator; no rule needs to select by them
 # Before the policy came a tenant may have set any number of labels under our prefix, and the ledger has to hold them.
 _MOST_LABELS, _MOST_BYTES = 64, 4096
-_NOTHING_ELSE_IS_KNOWN: Final = frozenset({ledger.State.SEEDING, ledger.State.LOST, ledger.State.UNREADABLE})
 
 
 def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
@@ -60,8 +59,8 @@ def present(namespace: snapshot.Namespace) -> dict[str, str]:
 
 
 def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
-    """Those that a holder of setlevel set: what the ledger has or, before there is a record, what was there from the
-    creation of the namespace on, or at the first start.
+    """Those that a holder of setlevel set: what the ledger has or, before there is a record, what was there on a
+    namespace that was created under namespace-labels.
     """
     known = seen.ledger.namespace
     if known is not None and known.under:
@@ -69,8 +68,25 @@ def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
     guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
     settled = guard.settled if guard is not None else None
     created = seen.namespace.created
-    believed = seen.ledger.state in _NOTHING_ELSE_IS_KNOWN or seen.policy.trusts(created)
-    return dict(kept(present(seen.namespace))) if believed or (settled is not None and created >= settled) else {}
+    born_under = settled is not None and created >= settled
+    believed = born_under or seen.policy.trusts(created) or _is_what_stands(seen)
+    return dict(kept(present(seen.namespace))) if believed else {}
+
+
+def _is_what_stands(seen: snapshot.NamespaceSnapshot) -> bool:
+    """Whether the ledger is lost or cannot be read, and the labels loosen nothing that is enforced.
+
+    Then a rule that was in force goes on, and a label that was not believed before the loss is not believed after it.
+    """
+    namespace = seen.namespace
+    if seen.ledger.state not in {ledger.State.LOST, ledger.State.UNREADABLE}:
+        return False
+    if namespace.enforcement is not labels.Enforcement.DENY:
+        return True
+    asked = level.settings_for(namespace, seen.policy)
+    held_to = namespace.labels.get(labels.GUARD, namespace.labels.get(labels.PSA_ENFORCE))
+    strict = level.strictness(held_to, absent=labels.Level.PRIVILEGED)
+    return asked.mode is not policy.Mode.AUDIT and asked.target.strictness >= strict
 
 
 def _under(seen: snapshot.NamespaceSnapshot) -> str:

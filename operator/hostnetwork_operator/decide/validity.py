@@ -54,7 +54,8 @@ def stand(
     standing = approval.Standing
     spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
-        return Standing(subject, conditions.Ready.INVALID, "it is being deleted", spares)
+        # A deletion takes the verb approve, and a finalizer of a tenant does not undo it.
+        return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
     if ruling.standing is standing.REFUSED:
         return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares)
     if ruling.standing is standing.UNKNOWN:

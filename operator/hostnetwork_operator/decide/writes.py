@@ -114,17 +114,11 @@ def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
     match key:
         case labels.PSA_ENFORCE | labels.GUARD:
             # Without the label the cluster's default level holds, which privileged may loosen.
-            return _strictness(value, absent=labels.Level.PRIVILEGED) < _strictness(old, absent=labels.Level.BASELINE)
+            wanted = level.strictness(value, absent=labels.Level.PRIVILEGED)
+            return wanted < level.strictness(old, absent=labels.Level.BASELINE)
         case labels.ENFORCEMENT:
             return old == labels.Enforcement.DENY
     return key == f"{labels.PSA_ENFORCE}-version" and value != "latest"
-
-
-def _strictness(value: str | None, *, absent: labels.Level) -> int:
-    """A text that is no level counts as restricted, as in Pod Security Admission."""
-    if value is None:
-        return absent.strictness
-    return labels.Level(value).strictness if value in set(labels.Level) else labels.Level.RESTRICTED.strictness
 
 
 def _contested(

@@ -3,14 +3,16 @@
 import contextlib
 import datetime
 import json
+import os
 import pathlib
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 from tests.conftest import ROOT
 from tests.controlplane import api, cluster, operator
 from tests.e2e.conftest import LABEL, World
-from tests.e2e.threats.conftest import POD_GUARDS, pod, refused, tenant
+from tests.e2e.threats.conftest import POD_GUARDS, VERBS, holder, pod, refused, tenant
 
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 BINDING = f"{BINDINGS}/exception-writers-deny.{LABEL}"
@@ -205,3 +207,28 @@ def test_trust_at_the_installation_converges_from_one_sync(tmp_path: pathlib.Pat
             world.until("in force", lambda: world.ready("agents", "agent") == "Active")
             assert "agent" in world.grants("agents")
             world.until("its pod is admitted", lambda: world.pod("agents").status == 201)
+
+
+def test_a_slow_watch_of_namespaces_takes_no_approval_away(attacked: World) -> None:
+    """A10: The operator sees an approver's exception before the namespace, made anew, that the exception is in.
+
+    A creator makes it so: large writes of another Namespace, which the watch of namespaces has to bring first.
+    """
+    rule = {"apiGroups": [""], "resources": ["namespaces"], "verbs": VERBS}
+    creator = holder(attacked, "creator", rule)
+    creator.post("/api/v1/namespaces", {"metadata": {"name": "bulky"}}).expect(201)
+    namespace = attacked.namespace()
+    path = f"/api/v1/namespaces/{namespace}"
+    os.kill(attacked.operator.pid, signal.SIGSTOP)
+    try:
+        for number in range(40):
+            large = {"metadata": {"annotations": {"x": "y" * 240_000 + str(number)}}}
+            creator.patch("/api/v1/namespaces/bulky", large).expect(200)
+        creator.delete(path).expect(200)
+        attacked.until("it is gone", lambda: attacked.admin.get(path).status == 404)
+        creator.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).expect(201)
+        attacked.exception(namespace, type="Infrastructure", expiry=None, ticket=None).expect(201)
+    finally:
+        os.kill(attacked.operator.pid, signal.SIGCONT)
+    attacked.until("it is in force", lambda: attacked.ready(namespace) == "Active")
+    attacked.admin.delete("/api/v1/namespaces/bulky").expect(200)

@@ -5,9 +5,10 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from tests.controlplane import api
+from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
+from tests.controlplane import api, cluster, operator
 from tests.e2e.conftest import LABEL, PSA, World
-from tests.e2e.threats.conftest import KEPT, POLICY, tenant
+from tests.e2e.threats.conftest import KEPT, POLICY, pod, refused, tenant
 
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 BINDING = f"{BINDINGS}/namespace-labels-deny.{LABEL}"
@@ -62,6 +63,59 @@ def test_tightening_makes_nothing_contested(attacked: World) -> None:
     assert [reason for _, _, reason in attacked.events(namespace) if reason == "NamespaceContested"] == []
     attacked.exception(namespace).expect(201)
     attacked.until("granted", lambda: attacked.ready(namespace) == "Active")
+
+
+def test_tightening_short_of_the_target_makes_nothing_contested(attacked: World) -> None:
+    """A16: A namespace that is to be restricted is lifted, and its tenant sets baseline: stricter, but not enough."""
+    rules = [{"selector": {"matchLabels": {KEPT: "strict"}}, "enforce": "restricted"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    namespace = attacked.namespace(labels={KEPT: "strict"})
+    path = f"/api/v1/namespaces/{namespace}"
+    try:
+        attacked.exception(namespace, type="Infrastructure", expiry=None, ticket=None).expect(201)
+        for _ in range(3):
+            attacked.until("it is lifted", lambda: attacked.labels(namespace)[PSA] == "privileged")
+            since = attacked.audited()
+            tightened = {"metadata": {"labels": {PSA: "baseline"}}}
+            tenant(attacked, namespace).patch(path, tightened).expect(200)
+            attacked.until("the target is written", lambda since=since: _restricted(attacked, since))
+        attacked.until("and it is lifted", lambda: attacked.labels(namespace)[PSA] == "privileged")
+        assert [reason for _, _, reason in attacked.events(namespace) if reason == "NamespaceContested"] == []
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
+
+
+def _restricted(world: World, since: int) -> bool:
+    """Whether the operator has written the level restricted somewhere."""
+    return any(f"'{PSA}': 'restricted'" in str(one.get("requestObject")) for one in world.writes(since))
+
+
+def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() -> None:
+    """A6: A tenant knows the label that a rule will select by. Set before there is a policy, it gains him nothing."""
+    with cluster.Cluster() as running:
+        world = World(running)
+        namespace = world.namespace(deny=False)
+        attacker, path = tenant(world, namespace), f"/api/v1/namespaces/{namespace}"
+        chosen = {"metadata": {"labels": {KEPT: "anything"}}}
+        attacker.patch(path, chosen).expect(200)
+        operator.install(running)
+        rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit"}]
+        world.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+        with world.operator:
+            world.until("enforced", lambda: world.labels(namespace).get(f"{LABEL}/enforcement") == "Deny")
+            refused(attacker.post(world.pods(namespace), pod(hostNetwork=True)), ("host-namespaces", "PSA"))
+            # Whoever holds setlevel takes the label off and sets it again.
+            world.admin.patch(path, {"metadata": {"labels": {KEPT: None}}}).expect(200)
+            world.until("seen without", lambda: '"under":' in _record(world, namespace))
+            world.admin.patch(path, chosen).expect(200)
+            world.until("Audit", lambda: world.labels(namespace)[f"{LABEL}/enforcement"] == "Audit")
+
+
+def _record(world: World, namespace: str) -> str:
+    """What the ledger has of a namespace, as text."""
+    uid = world.metadata(namespace)["uid"]
+    configmaps = f"/api/v1/namespaces/hostnetwork-system/configmaps?labelSelector={MANAGED_BY}%3D{MANAGER}"
+    return "".join(body["data"].get(f"ns.{uid}", "") for body in world.admin.items(configmaps))
 
 
 @contextlib.contextmanager

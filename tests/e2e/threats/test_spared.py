@@ -1,13 +1,16 @@
 """A pod that another exception fits is not deleted for an expired Diagnostic, however that exception is withheld."""
 
 import datetime
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import LABEL, PSA, World
+from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
+from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 from tests.e2e.threats.conftest import POLICY, deletions, tenant, workload, workloads
+from tests.e2e.threats.test_approval import unguarded, wanted
 
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 BINDING = f"{BINDINGS}/host-namespaces-deny.{LABEL}"
@@ -113,3 +116,39 @@ def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> No
     attacked.until("NotApproved", lambda: attacked.ready(namespace, "mine") == "NotApproved")
     attacked.until("its pod is deleted", lambda: deletions(attacked, namespace), 25 + 30)
     assert attacked.admin.delete(f"{attacked.exceptions(namespace)}/mine").status == 200
+
+
+def test_an_exception_that_was_deleted_spares_nothing(attacked: World) -> None:
+    """A12: An approver has deleted the other exception. A tenant's finalizer keeps the object, and nothing else."""
+    namespace = attacked.namespace()
+    _exceptions(attacked, namespace)
+    attacked.pod(namespace).expect(201)
+    path = f"{attacked.exceptions(namespace)}/agent"
+    tenant(attacked, namespace).patch(path, {"metadata": {"finalizers": ["example.com/mine"]}}).expect(200)
+    attacked.admin.delete(path).expect(200)
+    attacked.until("its pod is deleted", lambda: deletions(attacked, namespace), _DIAGNOSTIC_SECONDS + 30)
+    attacked.admin.get(path).expect(200)
+
+
+def test_a_deletion_approves_nothing(attacked: World) -> None:
+    """A9: A deletion raises the generation of an exception that nobody approved and that a finalizer keeps."""
+    namespace = attacked.namespace()
+    attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
+    body = wanted(images=[IMAGE])
+    body["metadata"]["finalizers"] = ["example.com/mine"]
+    with unguarded(attacked, attacker, namespace):
+        attacker.post(attacked.exceptions(namespace), body).expect(201)
+    attacked.until("it is judged", lambda: attacked.ready(namespace, "mine") == "NotApproved")
+    uid = attacked.admin.get(path).body["metadata"]["uid"]
+    attacked.until("it is recorded", lambda: _recorded(attacked, uid).get("under"))
+    attacked.admin.delete(path).expect(200)
+    assert attacked.admin.get(path).body["metadata"]["generation"] == 2
+    later = attacked.now() + datetime.timedelta(seconds=4)
+    attacked.holds_until(later, "not approved", lambda: not _recorded(attacked, uid).get("approved"))
+
+
+def _recorded(world: World, uid: str) -> dict[str, Any]:
+    """What the ledger has of an exception."""
+    configmaps = f"/api/v1/namespaces/hostnetwork-system/configmaps?labelSelector={MANAGED_BY}%3D{MANAGER}"
+    texts = [body["data"].get(f"hne.{uid}") for body in world.admin.items(configmaps)]
+    return next((json.loads(text) for text in texts if text), {})

@@ -1,4 +1,4 @@
-"""An expired pod is deleted also where its Job cannot be."""
+"""An expired pod is deleted also where its Job cannot be, or where reading takes long."""
 
 from typing import Any, cast
 
@@ -13,18 +13,25 @@ POD = f"/api/v1/namespaces/{NAMESPACE}/pods/capture"
 
 
 class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
     def now(self) -> Any:
         return NOW
 
     def monotonic(self) -> float:
-        return 0.0
+        return self.seconds
 
 
 class Server:
-    """Has one pod and its expired exception; every request about the Job fails with `status`."""
+    """Has one pod and its expired exception; every request about the Job fails with `status`. A list takes `slow`
+    seconds, and nothing is deleted after its deadline.
+    """
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, slow: float = 0) -> None:
         self.status = status
+        self.slow = slow
+        self.clock = Clock()
         self.deleted: list[str] = []
 
     async def get(self, path: str, **_: str) -> gateway.Answer:
@@ -40,6 +47,7 @@ class Server:
             }
             metadata = {**meta, "creationTimestamp": created, "ownerReferences": [JOB]}
             return gateway.Answer({"metadata": metadata, "spec": spec}, ())
+        self.clock.seconds += self.slow
         subject = hne(expiry=NOW)
         body = {
             "metadata": subject.metadata.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -48,6 +56,8 @@ class Server:
         return gateway.Answer({"metadata": {"resourceVersion": "9"}, "items": [body]}, ())
 
     async def delete(self, path: str, body: Any, deadline: float) -> gateway.Answer:
+        if self.clock.seconds > deadline:
+            raise gateway.ApiError("DELETE", path, 0, "Stale", "")
         self.deleted.append(path)
         return gateway.Answer({}, ())
 
@@ -58,5 +68,24 @@ async def test_a_job_that_cannot_be_deleted_keeps_no_pod(status: int) -> None:
     server = Server(status)
     made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
-    found = await pods.delete(cast("Any", server), effect, made, Clock())
+    found = await pods.delete(cast("Any", server), effect, made, server.clock)
     assert (found.word, found.job, server.deleted) == (pods.Deletion.DELETED, False, [POD])
+
+
+@pytest.mark.parametrize(("slow", "late"), [(1, False), (29, False), (31, True)])
+async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> None:
+    """A tenant fills the exceptions beside the expired one. Only a process that was stopped meanwhile looks again."""
+    server = Server(404, slow)
+    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    deleting = pods.delete(
+        cast("Any", server),
+        effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30),
+        made,
+        server.clock,
+    )
+    if late:
+        with pytest.raises(gateway.ApiError, match="Stale"):
+            await deleting
+    else:
+        assert (await deleting).word is pods.Deletion.DELETED
+    assert server.deleted == ([] if late else [POD])

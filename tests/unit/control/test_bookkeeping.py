@@ -200,6 +200,18 @@ async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm:
     assert books.recorded is None
 
 
+@pytest.mark.parametrize("uid", [namespace().uid, "of-the-next-one", None])
+async def test_a_young_exception_is_recorded_for_the_namespace_that_is_there(books: Books, uid: str | None) -> None:
+    """The watch of namespaces may lag behind; then the one that is there is known from now, and planned."""
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    if uid is not None:
+        books.server.put(path, {"metadata": {"name": NAMESPACE, "uid": uid, "creationTimestamp": CREATED}})
+    books.submit(young=True)
+    assert NAMESPACE in await books.until_woken()
+    assert (books.recorded is not None) is (uid == namespace().uid)
+    assert books.store.namespaces() == ([NAMESPACE] if uid else [])
+
+
 @pytest.mark.parametrize(
     ("present", "stored"), [({}, True), ({"team": "a"}, True), ({f"{labels.GROUP}/kept-for": "x"}, False)]
 )

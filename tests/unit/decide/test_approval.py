@@ -178,6 +178,33 @@ def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> Non
     assert Standing.WAITING is rule(changed(), ledger=again).standing
 
 
+def test_what_was_recorded_for_a_namespace_that_is_gone_is_proved_again_by_its_creation() -> None:
+    """The watch of namespaces lagged: the exception was created later than the present one, so it belongs to it."""
+    home = denied(created=at(hours=-1, seconds=-1))
+    assert hne().metadata.creation_timestamp == at(hours=-1)
+    known = recorded(home, exceptions={"uid-of-net": approved(hne(), namespace_uid="of-the-old-one")})
+    found = rule(hne(), ledger=known, namespace=home)
+    assert (found.standing, record(found).namespace_uid) == (Standing.WAITING, UID)
+    late = rule(hne(), ledger=known, namespace=home, guards=writers(at(minutes=-30)))
+    assert late.standing is Standing.REFUSED
+
+
+def test_the_namespace_of_a_young_exception_is_read_again() -> None:
+    """In the five minutes after its creation."""
+    for minutes, young in ((5, True), (6, False)):
+        found = approval.rule(hne(), seen(hne(), ledger=NOTHING), at(hours=-1, minutes=minutes)).record
+        assert found is not None
+        assert found.young is young
+
+
+@pytest.mark.parametrize("approval_of", [True, False])
+def test_a_deletion_approves_nothing(approval_of: bool) -> None:
+    """It raises the generation; a finalizer of a tenant keeps the object. The ledger keeps what it has."""
+    going = hne(metadata={"generation": 2, "deletion_timestamp": NOW})
+    known = recorded(denied(), exceptions={"uid-of-net": approved(hne(), approved=approval_of)})
+    assert rule(going, ledger=known) == approval.Ruling(Standing.REFUSED, "it is being deleted")
+
+
 # -- what a tenant can write proves nothing -------------------------------------------------------------------------
 
 

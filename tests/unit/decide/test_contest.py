@@ -274,6 +274,18 @@ def test_a_level_that_is_tightened_again_and_again_is_no_contest() -> None:
     assert (place.seen.record.reverts, place.contests) == ((), 0)
 
 
+def test_tightening_short_of_the_target_is_no_contest() -> None:
+    """A lifted namespace whose target is restricted, set to baseline again and again: stricter, though not enough."""
+    place = Place(hne(type="Infrastructure"), policy=governed(pod_security={"enforce": "restricted"}))
+    place.settle()
+    assert place.labels[labels.PSA_ENFORCE] == "privileged"
+    for number in range(4):
+        place.harm(lambda one: replace(one, labels={**one.labels, labels.PSA_ENFORCE: "baseline"}))
+        made = place.settle(at(seconds=number))
+        assert (reasons(made), place.labels[labels.PSA_ENFORCE]) == ({"net": "Active"}, "privileged")
+    assert (place.seen.record.reverts, place.contests) == ((), 0)
+
+
 def test_removing_a_level_that_somebody_set_is_no_revert() -> None:
     """The exception asks for that. The level is lifted again, and nothing is counted."""
     place = Place(hne(type="Infrastructure"))

@@ -1,6 +1,7 @@
 """Which rule a namespace is under: by labels that somebody with setlevel set, and no others."""
 
 import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hostnetwork_operator.decide import effects, level, plan, selection, snapsho
 from tests.unit.builders import (
     IDENTITY,
     NOW,
+    RELAXED,
     at,
     denied,
     governed,
@@ -116,17 +118,42 @@ def test_a_label_that_nothing_proves_tightens(present: dict[str, snapshot.Guard]
     [
         (at(hours=-1), ledger.State.INTACT, LOOSE),
         (at(days=-2), ledger.State.INTACT, STRICT),
-        (at(days=-2), ledger.State.SEEDING, LOOSE),
-        (at(days=-2), ledger.State.LOST, LOOSE),
-        (at(days=-2), ledger.State.UNREADABLE, LOOSE),
+        (at(hours=-1), ledger.State.SEEDING, LOOSE),
+        (at(days=-2), ledger.State.SEEDING, STRICT),
+        (at(days=-2), ledger.State.LOST, STRICT),
+        (at(days=-2), ledger.State.UNREADABLE, STRICT),
     ],
 )
 def test_without_a_record_the_creation_proves_it(
     created: datetime.datetime, state: ledger.State, mode: policy.Mode
 ) -> None:
-    """A namespace made under the policy was labelled under it; at the first start and after a loss nobody knows."""
+    """A namespace made under the policy was labelled under it. An older one may have been by a tenant, before."""
     made = labelled(home={"created": created}, kept={"state": state})
     assert selection.settings(made).mode is mode
+
+
+@pytest.mark.parametrize("state", [ledger.State.LOST, ledger.State.UNREADABLE])
+@pytest.mark.parametrize(
+    ("stands", "rule", "loosened"),
+    [
+        ({labels.ENFORCEMENT: "Audit"}, {"mode": "Audit"}, False),
+        ({}, {"mode": "Audit"}, False),
+        ({labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged"}, {"enforce": "privileged"}, False),
+        ({labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline"}, {"enforce": "privileged"}, True),
+        (RELAXED, {"enforce": "privileged"}, True),
+        (RELAXED, {"enforce": "baseline"}, False),
+        (RELAXED, {"mode": "Audit"}, True),
+    ],
+)
+def test_after_a_loss_a_label_goes_on_as_far_as_it_loosens_nothing(
+    stands: dict[str, str], rule: dict[str, str], loosened: bool, state: ledger.State
+) -> None:
+    """What was governed by a rule stays so; what was not believed before the loss is not believed after it."""
+    home = namespace(labels={**stands, KEPT: "storage"}, created=at(days=-2))
+    rules = ({"selector": {"matchLabels": {KEPT: "storage"}}, **rule},)
+    made = seen(namespace=home, policy=governed(rules=rules), ledger=recorded(home, namespace=None, state=state))
+    wanted = level.settings_for(home if not loosened else replace(home, labels=stands), made.policy)
+    assert selection.settings(made) == wanted
 
 
 def test_labels_of_other_prefixes_are_free() -> None:
