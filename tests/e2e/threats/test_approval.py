@@ -227,7 +227,9 @@ def test_a_slow_watch_of_namespaces_takes_no_approval_away(attacked: World) -> N
         creator.delete(path).expect(200)
         attacked.until("it is gone", lambda: attacked.admin.get(path).status == 404)
         creator.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).expect(201)
-        attacked.exception(namespace, type="Infrastructure", expiry=None, ticket=None).expect(201)
+        attacked.exception(
+            namespace, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default"
+        ).expect(201)
     finally:
         os.kill(attacked.operator.pid, signal.SIGCONT)
     attacked.until("it is in force", lambda: attacked.ready(namespace) == "Active")

@@ -72,7 +72,9 @@ def test_tightening_short_of_the_target_makes_nothing_contested(attacked: World)
     namespace = attacked.namespace(labels={KEPT: "strict"})
     path = f"/api/v1/namespaces/{namespace}"
     try:
-        attacked.exception(namespace, type="Infrastructure", expiry=None, ticket=None).expect(201)
+        attacked.exception(
+            namespace, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default"
+        ).expect(201)
         for _ in range(3):
             attacked.until("it is lifted", lambda: attacked.labels(namespace)[PSA] == "privileged")
             since = attacked.audited()
