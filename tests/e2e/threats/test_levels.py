@@ -103,6 +103,8 @@ def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() 
         operator.install(running)
         rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit"}]
         world.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+        later = world.now() + datetime.timedelta(seconds=7)
+        world.until("the policies have settled", lambda: world.now() > later)
         with world.operator:
             world.until("enforced", lambda: world.labels(namespace).get(f"{LABEL}/enforcement") == "Deny")
             refused(attacker.post(world.pods(namespace), pod(hostNetwork=True)), ("host-namespaces", "PSA"))
