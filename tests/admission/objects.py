@@ -27,6 +27,7 @@ POLICIES = (
     "namespace-labels",
     "namespace-size",
     "operator-limits",
+    "own-namespaces",
     "rule-selectors",
 )
 GRANT = labels.GRANT_PREFIX

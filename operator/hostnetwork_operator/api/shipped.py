@@ -33,6 +33,11 @@ POLICIES: Final[dict[str, Shipped]] = {
         "91af537647317cec4bc427ac09aa3082ea9d39ff1c907e002b62f413ccb08339",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
+    "own-namespaces.hostnetwork-operator.github.io": Shipped(
+        "7bb1b5206668de909321806344c0012ebce4f2caa84a6b729ffa72973ae041e4",
+        "d8c4f9dfe26c6817f0fe7fd8e54071898d1c4e998c7c3b7b16ba22c721beb4d7",
+        "a64185340c46043550a8c45d967f5c4853400da6f3405671153c021a4f5e8391",
+    ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(
         "c0673ee3d4eea50355922879eb93a8202462ccf5f74f5b6326681a4c7bb6056d",
         "f04ed3efc18206e9cb456ccb5caaf9b4d9b4af4c74213ce253a009b07d39ce80",

@@ -1,4 +1,4 @@
-"""Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19)."""
+"""Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19, A19, A20)."""
 
 import json
 import pathlib
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hostnetwork_operator.api.labels import PREVIEW_NAMESPACES, SYSTEM_NAMESPACE
 from tests.admission import objects
 from tests.controlplane import api
 from tests.e2e.conftest import LABEL, PSA, World
@@ -228,6 +229,99 @@ def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> 
     objects.spoil(attacked.admin, path)
     attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
     attacked.until("the grant is gone", lambda: attacked.grants(namespace) == {})
+
+
+# -- the operator's own namespaces -------------------------------------------------------------------------------------
+
+OWN = (SYSTEM_NAMESPACE, *PREVIEW_NAMESPACES)
+OWN_ATTACKERS: dict[str, Callable[[World, str], api.Api]] = {"a creator": _editor, "a tenant": tenant}
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("who", OWN_ATTACKERS)
+def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, name: str) -> None:
+    """A19: neither a creator of namespaces nor a tenant deletes one, not even through an owner that does not exist."""
+    attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
+    before = attacked.metadata(name)
+    refused(attacker.delete(f"{path}?dryRun=All"), "own-namespaces", f'got DELETE of "{name}"')
+    for options in (None, {"gracePeriodSeconds": 0}, {"propagationPolicy": "Orphan"}):
+        refused(attacker.delete(path, options), "own-namespaces")
+    assert attacker.delete("/api/v1/namespaces").status in {403, 405}
+    owners = [{**objects.OWNERS[0], "apiVersion": "v1", "kind": "Namespace", "name": "nowhere"}]
+    seen = attacked.admin.get(path).expect(200).body
+    for subresource in ("", "/status"):
+        for _, answer in writes(attacker, path + subresource, seen, ("metadata", "ownerReferences"), owners):
+            refused(answer, "own-namespaces", "changing the ownerReferences")
+    after = attacked.metadata(name)
+    assert (after["uid"], after.get("ownerReferences")) == (before["uid"], None)
+    assert "deletionTimestamp" not in after
+
+
+def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
+    """A19: `kubectl delete namespace hostnetwork-system` is refused, and what was granted ends in time."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=30)
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
+    creator = holders_kubeconfig(attacked, "creator", {"apiGroups": [""], "resources": ["namespaces"], "verbs": verbs})
+    dry = ("--dry-run=server",)
+    for flags in (dry, ("--wait=false",), ("--now", "--wait=false"), ("--force", "--wait=false")):
+        done = attacked.cluster.kubectl("delete", "namespace", *OWN, *flags, user=creator)
+        assert done.stderr.count("own-namespaces: ") == len(OWN), done.stdout + done.stderr
+        assert done.stderr.count("(Forbidden)") == len(OWN)
+    attacked.until("the pod is deleted", lambda: attacked.gone(namespace), 60)
+    attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
+    assert attacked.grants(namespace) == {}
+    body = {"metadata": {"name": "hostnetwork-system"}}
+    refused(attacked.cluster.api(creator).post("/api/v1/namespaces?dryRun=All", body), "own-namespaces", "CREATE")
+
+
+TIGHTENED: dict[str, tuple[str, str]] = {
+    "hostnetwork-preview-baseline": ("pod-security.kubernetes.io/warn", "restricted"),
+    "hostnetwork-preview-restricted": ("pod-security.kubernetes.io/enforce", "restricted"),
+}
+
+
+@pytest.mark.parametrize("name", TIGHTENED)
+@pytest.mark.parametrize("who", OWN_ATTACKERS)
+def test_nobody_labels_a_preview_namespace(attacked: World, who: str, name: str) -> None:
+    """A20: neither of them changes a Pod Security label there, by any verb or subresource, even to tighten it."""
+    attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
+    label, value = TIGHTENED[name]
+    seen = attacked.admin.get(path).expect(200).body
+    for subresource in SUBRESOURCES:
+        tried = 0
+        for _, answer in writes(attacker, path + subresource, seen, ("metadata", "labels", label), value):
+            if answer.status in {404, 405} and subresource == "/finalize":
+                continue  # it can be replaced only
+            tried += 1
+            if subresource == "/finalize":  # namespace-labels refuses this too
+                refused(answer, ("own-namespaces", "namespace-labels"))
+            else:
+                refused(answer, "own-namespaces", label, f'to "{value}"')
+        assert tried
+    assert attacked.labels(name) == seen["metadata"]["labels"]
+    attacker.patch(f"{path}?dryRun=All", {"metadata": {"labels": {"team": "a"}}}).expect(200)
+
+
+def test_a_creator_does_not_silence_the_gate(attacked: World) -> None:
+    """A20: after all that he tried on the preview namespaces, a namespace with a pod in it is enforced."""
+    before = attacked.admin.get(POLICY).expect(200).body["spec"]
+    rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": [*rules, *(before.get("rules") or [])]}}).expect(200)
+    try:
+        namespace = attacked.namespace(deny=False, labels={KEPT: "audit"})
+        attacked.until("Audit", lambda: attacked.labels(namespace).get(f"{LABEL}/enforcement") == "Audit")
+        attacked.admin.post(attacked.pods(namespace), pod("ordinary")).expect(201)
+        creator = _editor(attacked, namespace)
+        for name in PREVIEW_NAMESPACES:
+            for label, value in (("warn", "restricted"), ("audit", "restricted"), ("enforce", "restricted")):
+                change = {"metadata": {"labels": {f"pod-security.kubernetes.io/{label}": value}}}
+                if attacked.labels(name).get(f"pod-security.kubernetes.io/{label}") != value:
+                    refused(creator.patch(f"/api/v1/namespaces/{name}", change), "own-namespaces")
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {"rules": before.get("rules")}}).expect(200)
+    attacked.until("it is enforced", lambda: attacked.labels(namespace).get(f"{LABEL}/enforcement") == "Deny", 90)
+    refused(tenant(attacked, namespace).post(attacked.pods(namespace), pod(hostNetwork=True)), "PSA")
 
 
 # -- T3: forging -------------------------------------------------------------------------------------------------------

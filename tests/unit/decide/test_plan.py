@@ -451,7 +451,13 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
 
 
 @pytest.mark.parametrize(
-    "name", [labels.POLICY_NAMESPACE_SIZE, labels.POLICY_OPERATOR_LIMITS, labels.POLICY_PREVIEW_DRY_RUN]
+    "name",
+    [
+        labels.POLICY_NAMESPACE_SIZE,
+        labels.POLICY_OPERATOR_LIMITS,
+        labels.POLICY_OWN_NAMESPACES,
+        labels.POLICY_PREVIEW_DRY_RUN,
+    ],
 )
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind: str) -> None:
