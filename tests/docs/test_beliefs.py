@@ -109,15 +109,19 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.level:_unless_theirs",
         "decide.writes:_grants",
     ),
-    "a label is the operator's where the ledger has the very value": (
+    "a label is the operator's where the ledger, or what this process wrote last, has the very value": (
         "decide.ownership:owned",
         "decide.ownership:record",
     ),
     "how often a write of the operator was undone; tightening never counts": (
         "decide.contest:_present",
+        "decide.contest:_tightened",
         "decide.contest:stands",
     ),
     # -- what is believed under a condition
+    "while the ledger is lost or unreadable, a label that a rule selects by, unless it loosens what stands": (
+        "decide.selection:_is_what_stands",
+    ),
     "a grant that stands keeps its place, or stays, only for an exception that is approved otherwise; who writes a"
     " grant while namespace-labels is away has it already": (
         "decide.grants:_stands",
