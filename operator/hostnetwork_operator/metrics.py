@@ -142,8 +142,8 @@ class Standing(Collector):
         whole.add_metric([], float(found.intact))
         records = _gauge(
             "hostnetwork_ledger_records",
-            "Records of the ledger: approved exceptions, namespaces, grants that stay without proof, and namespaces of"
-            " which nobody knows the level before enforcement.",
+            "Records of the ledger: approved exceptions, namespaces, grants that stay without proof, and namespaces"
+            " whose level before enforcement is not known.",
             "kind",
         )
         for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hostnetwork_operator.api import labels
@@ -104,6 +105,25 @@ def fill(client: api.Api, path: str, field: str, values: Map) -> None:
             body["metadata"]["managedFields"] = [{}]
             body["metadata"].setdefault(field, {}).update(items[start : start + _STEP])
             status = client.request("PUT", path, body, timeout=_SECONDS).expect(200, 409).status
+
+
+# Of each field of a Namespace's metadata as much as the API server stores.
+LARGEST: dict[str, Callable[[], dict[str, Any]]] = {
+    "annotations": lambda: {"annotations": smallest(size=ROOM)},
+    "labels": lambda: {"labels": smallest(60_000)},
+    "owners": lambda: {"ownerReferences": [{**OWNERS[0], "uid": f"{n:x}"} for n in range(10_000)]},
+    "finalizers": lambda: {"finalizers": [f"a.b/{number}" for number in range(20_000)]},
+}
+
+
+def enlarge(client: api.Api, path: str, name: str) -> None:
+    """Gives a Namespace what LARGEST has under this name."""
+    metadata = LARGEST[name]()
+    for field in ("labels", "annotations"):
+        fill(client, path, field, metadata.pop(field, {}))
+    if metadata:
+        change = {"metadata": {**metadata, "managedFields": [{}]}}
+        ask(client, ("PATCH", path, change, api.MERGE)).expect(200)
 
 
 MARKER = "written-by-hand-01"  # as long as what takes its place

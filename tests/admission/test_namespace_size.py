@@ -219,24 +219,11 @@ def test_what_ends_a_namespace_is_never_refused(policed: controlplane.Cluster, c
     policed.wait("it is gone", lambda: policed.admin.get(path).status == 404)
 
 
-LARGEST: dict[str, Callable[[], Body]] = {
-    "annotations": lambda: {"annotations": objects.smallest(size=objects.ROOM)},
-    "labels": lambda: {"labels": objects.smallest(60_000)},
-    "owners": lambda: {"ownerReferences": [{**objects.OWNERS[0], "uid": f"{n:x}"} for n in range(10_000)]},
-    "finalizers": lambda: {"finalizers": [f"a.b/{number}" for number in range(20_000)]},
-}
-
-
-@pytest.mark.parametrize("name", LARGEST)
+@pytest.mark.parametrize("name", objects.LARGEST)
 def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
     """Beside as much as the API server stores, a change passes, growth is refused and costs no more than allowed."""
     path = made(policed)
-    metadata = LARGEST[name]()
-    for field in ("labels", "annotations"):
-        objects.fill(policed.admin, path, field, metadata.pop(field, {}))
-    if metadata:
-        change = {"metadata": {**metadata, "managedFields": [{}]}}
-        objects.ask(policed.admin, ("PATCH", path, change, api.MERGE)).expect(200)
+    objects.enlarge(policed.admin, path, name)
     field = name if name != "owners" else "ownerReferences"
     now = policed.admin.get(path).expect(200).body["metadata"][field]
     more: Any = [*now, objects.OWNERS[1]] if name == "owners" else {"new.example.com/x": "x"}

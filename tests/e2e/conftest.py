@@ -3,12 +3,14 @@
 import contextlib
 import datetime
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
 from tests.controlplane import api, cluster, operator
 
 LABEL = "hostnetwork-operator.github.io"
@@ -148,6 +150,13 @@ class World:
             for event in itertools.islice(self.cluster.audit_events(), since, None)
             if event["user"]["username"] == OPERATOR and event["verb"] in verbs and "dryRun" not in event["requestURI"]
         ]
+
+    def recorded(self, key: str) -> dict[str, Any]:
+        """What the ledger has under a data key, {} for nothing."""
+        path = "/api/v1/namespaces/hostnetwork-system/configmaps"
+        selected = f"{path}?labelSelector={MANAGED_BY.replace('/', '%2F')}%3D{MANAGER}"
+        found = (body["data"].get(key) for body in self.admin.items(selected))
+        return next((json.loads(text) for text in found if text), {})
 
     def audited(self) -> int:
         """How many requests the audit log has, for `writes`."""

@@ -231,9 +231,7 @@ class LedgerCounts(fields.Model):
     exceptions: int = Field(0, ge=0, description="Exceptions that are recorded as approved.")
     namespaces: int = Field(0, ge=0, description="Namespaces whose levels are recorded.")
     unproven: int = Field(0, ge=0, description="Exceptions whose grants stay although their approval is not proved.")
-    levels_unknown: int = Field(
-        0, ge=0, description="Enforced namespaces of which nobody knows, since a loss, which level stood before."
-    )
+    levels_unknown: int = Field(0, ge=0, description="Enforced namespaces whose level before enforcement is not known.")
 
 
 class PolicyStatus(fields.Model):

@@ -137,22 +137,23 @@ def begun_event(
     counts = found.counts
     if found.state is ledger.State.LOST:
         message = (
-            f"the ledger was lost, wholly or in part: {counts.exceptions} exceptions are approved,"
-            f" {counts.unproven} are ApprovalUnproven, {_refused(refused)};"
-            f" of {counts.levels_unknown} namespaces nobody knows which level stood before enforcement"
+            f"the ledger was lost, wholly or in part; approved exceptions: {counts.exceptions};"
+            f" ApprovalUnproven: {counts.unproven}; NotApproved: {_named(refused)};"
+            f" namespaces whose level before enforcement is not known: {counts.levels_unknown}"
         )
         return effects.EmitEvent(subject, "Warning", f"Policy{LOST}", message, counts.id)
     if found.state is ledger.State.SEEDING and refused:
-        message = f"the ledger has {counts.exceptions} approved exceptions, {_refused(refused)}"
+        message = f"the ledger was begun; approved exceptions: {counts.exceptions}; NotApproved: {_named(refused)}"
         return effects.EmitEvent(subject, "Warning", f"Policy{SEEDED}", message, counts.id)
     return None
 
 
-def _refused(names: Sequence[str]) -> str:
-    if not names:
-        return "none is NotApproved"
-    shown = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    return f"NotApproved are {shown} (a user with the verb approve must change the spec of each that is to count)"
+def _named(refused: Sequence[str]) -> str:
+    """Some of these exceptions, and what to do about them."""
+    if not refused:
+        return "none"
+    shown = ", ".join(refused[:_LISTED]) + (f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else "")
+    return f"{shown} (a user with the verb approve must change the spec of each exception that is to count)"
 
 
 def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
@@ -227,8 +228,8 @@ def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
         )
     if counts.levels_unknown:
         return RECORDED, (
-            f"the ledger was lost and begun anew; of {counts.levels_unknown} namespaces nobody knows which level stood"
-            " before enforcement, so Audit and Release leave the level that is there (docs/howto/uninstall.md)"
+            f"the ledger has everything that was recorded; namespaces whose level before enforcement is not known:"
+            f" {counts.levels_unknown}; there Audit and Release leave the level as it is (docs/howto/uninstall.md)"
         )
     return RECORDED, "the ledger has everything that was recorded"
 

@@ -5,7 +5,6 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
 from tests.controlplane import api, cluster, operator
 from tests.e2e.conftest import LABEL, PSA, World
 from tests.e2e.threats.conftest import KEPT, POLICY, pod, refused, tenant
@@ -110,16 +109,10 @@ def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() 
             refused(attacker.post(world.pods(namespace), pod(hostNetwork=True)), ("host-namespaces", "PSA"))
             # Whoever holds setlevel takes the label off and sets it again.
             world.admin.patch(path, {"metadata": {"labels": {KEPT: None}}}).expect(200)
-            world.until("seen without", lambda: '"under":' in _record(world, namespace))
+            uid = world.metadata(namespace)["uid"]
+            world.until("seen without", lambda: world.recorded(f"ns.{uid}").get("under"))
             world.admin.patch(path, chosen).expect(200)
             world.until("Audit", lambda: world.labels(namespace)[f"{LABEL}/enforcement"] == "Audit")
-
-
-def _record(world: World, namespace: str) -> str:
-    """What the ledger has of a namespace, as text."""
-    uid = world.metadata(namespace)["uid"]
-    configmaps = f"/api/v1/namespaces/hostnetwork-system/configmaps?labelSelector={MANAGED_BY}%3D{MANAGER}"
-    return "".join(body["data"].get(f"ns.{uid}", "") for body in world.admin.items(configmaps))
 
 
 @contextlib.contextmanager

@@ -1,13 +1,11 @@
 """A pod that another exception fits is not deleted for an expired Diagnostic, however that exception is withheld."""
 
 import datetime
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 from tests.e2e.threats.conftest import POLICY, deletions, tenant, workload, workloads
 from tests.e2e.threats.test_approval import unguarded, wanted
@@ -140,15 +138,8 @@ def test_a_deletion_approves_nothing(attacked: World) -> None:
         attacker.post(attacked.exceptions(namespace), body).expect(201)
     attacked.until("it is judged", lambda: attacked.ready(namespace, "mine") == "NotApproved")
     uid = attacked.admin.get(path).body["metadata"]["uid"]
-    attacked.until("it is recorded", lambda: _recorded(attacked, uid).get("under"))
+    attacked.until("it is recorded", lambda: attacked.recorded(f"hne.{uid}").get("under"))
     attacked.admin.delete(path).expect(200)
     assert attacked.admin.get(path).body["metadata"]["generation"] == 2
     later = attacked.now() + datetime.timedelta(seconds=4)
-    attacked.holds_until(later, "not approved", lambda: not _recorded(attacked, uid).get("approved"))
-
-
-def _recorded(world: World, uid: str) -> dict[str, Any]:
-    """What the ledger has of an exception."""
-    configmaps = f"/api/v1/namespaces/hostnetwork-system/configmaps?labelSelector={MANAGED_BY}%3D{MANAGER}"
-    texts = [body["data"].get(f"hne.{uid}") for body in world.admin.items(configmaps)]
-    return next((json.loads(text) for text in texts if text), {})
+    attacked.holds_until(later, "not approved", lambda: not attacked.recorded(f"hne.{uid}").get("approved"))

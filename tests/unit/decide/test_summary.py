@@ -200,14 +200,14 @@ def test_a_first_start_names_what_nobody_approved() -> None:
     told = begun(ledger.State.SEEDING, unapproved(), exceptions=2)
     assert told is not None
     assert told[:2] == ("Warning", "PolicyLedgerSeeded")
-    assert told[2].startswith(f"the ledger has 2 approved exceptions, NotApproved are {NAMESPACE}/")
+    assert told[2].startswith(f"the ledger was begun; approved exceptions: 2; NotApproved: {NAMESPACE}/")
 
 
 def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> None:
     """Also which levels nobody knows any more: Release leaves them."""
     cost = (
-        "the ledger was lost, wholly or in part: 2 exceptions are approved, 1 are ApprovalUnproven, none is"
-        " NotApproved; of 3 namespaces nobody knows which level stood before enforcement"
+        "the ledger was lost, wholly or in part; approved exceptions: 2; ApprovalUnproven: 1;"
+        " NotApproved: none; namespaces whose level before enforcement is not known: 3"
     )
     told = begun(ledger.State.LOST, exceptions=2, unproven=1, levels_unknown=3)
     assert told == ("Warning", "PolicyLedgerLost", cost)
@@ -215,11 +215,12 @@ def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> Non
 
 def test_levels_that_nobody_knows_are_in_the_condition() -> None:
     """It stays True: everything that can be recorded is, and nothing is withheld."""
-    for unknown, words in ((0, "has everything"), (3, "of 3 namespaces nobody knows which level stood before")):
+    for unknown, words in ((0, "recorded"), (3, "namespaces whose level before enforcement is not known: 3;")):
         counts = policy.LedgerCounts(id="l", levels_unknown=unknown)
         found = snapshot.LedgerSummary(ledger.State.INTACT, "", counts)
         made = summary.with_ledger(summary.policy_status(stored(), [], NOW), found, NOW)
         (told,) = [one for one in made.conditions if one.type == "LedgerIntact"]
         assert (told.status, told.reason) == ("True", "Recorded")
         assert words in told.message
+        assert ("not known" in told.message) is (unknown > 0)
         assert found.intact
