@@ -137,7 +137,7 @@ def test_an_upgrade_is_no_alarm(mended: World) -> None:
     mended.until("nothing new is granted", lambda: mended.ready(later) == "GuardMissing")
     change_all(mended)
     mended.until("the policy shows it", lambda: guarded(mended) == "Changing")
-    assert len(lost(mended)) == len(labels.POLICIES)
+    mended.until("the metric shows all", lambda: len(lost(mended)) == len(labels.POLICIES), 5)
     mended.operator.kill()
     mended.operator.start()
     assert len(lost(mended)) == len(labels.POLICIES)
