@@ -29,6 +29,7 @@ POLICIES = (
     "namespace-size",
     "operator-limits",
     "own-namespaces",
+    "pod-size",
     "rule-selectors",
 )
 GRANT = labels.GRANT_PREFIX

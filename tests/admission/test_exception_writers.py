@@ -117,6 +117,59 @@ def test_labels_annotations_and_finalizers_of_an_exception_are_free(
     write(tenant, path, {"metadata": {"labels": None, "annotations": None, "finalizers": None}}).expect(200)
 
 
+def managed(size: int) -> list[dict[str, Any]]:
+    fields = {"f:metadata": {f"f:{'x' * size}": {}}}
+    identity = {"manager": "m", "operation": "Update", "apiVersion": labels.API_VERSION, "fieldsType": "FieldsV1"}
+    return [{**identity, "fieldsV1": fields}]
+
+
+GROWS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "labels": lambda size: {"labels": {f"l{n:05d}-" + "k" * 56: "v" * 63 for n in range(size // 266)}},
+    "annotations": lambda size: {"annotations": {"a": "x" * size}},
+    "finalizers": lambda size: {"finalizers": [f"a.b/{'x' * 50}{n:05}" for n in range(size // 160)]},
+    "managedFields": lambda size: {"managedFields": managed(size)},
+}
+
+
+@pytest.mark.parametrize("what", GROWS)
+def test_a_tenant_makes_no_exception_too_large(home: Home, tenant: api.Api, approver: api.Api, what: str) -> None:
+    """Up to 100,000 bytes his metadata are free, beyond he is refused; an approver and the operator still write it."""
+    create(approver, home, exception(home, "a")).expect(201)
+    path = exceptions(home, "a")
+    write(tenant, path, {"metadata": GROWS[what](90_000)}).expect(200)
+    for answer in (
+        write(tenant, path, {"metadata": GROWS[what](190_000)}),
+        workbench.sound(tenant.apply(path, applied(GROWS[what](190_000)), "me", force=True)),
+    ):
+        if what != "managedFields" or answer.status != 400:  # an apply takes none
+            workbench.refused(answer, "exception-writers: the metadata", "at most 100,000 bytes, got ")
+    write(approver, path, {"metadata": GROWS[what](190_000)}).expect(200)
+    size = {"annotations": {"note": "x" * 1000}}
+    workbench.refused(write(tenant, path, {"metadata": size}), "100,000 bytes")
+    write(tenant, path, {"metadata": {**GROWS[what](190_000), **GROWS[what](170_000)}}).expect(200)
+    now = grants.format_time(workbench.seconds_from_now(home.cluster, 0))
+    write(approver, path, {"spec": {"expiry": now}}).expect(200)
+
+
+def applied(metadata: dict[str, Any]) -> dict[str, Any]:
+    identity = {"apiVersion": labels.API_VERSION, "kind": "HostNetworkException"}
+    return {**identity, "metadata": {"name": "a", **metadata}}
+
+
+def test_a_status_is_bounded_too(home: Home, approver: api.Api, operator: api.Api) -> None:
+    """The operator's token writes at most 100,000 bytes of status, beside whatever metadata there are."""
+    create(approver, home, exception(home, "a")).expect(201)
+    path = exceptions(home, "a")
+    write(approver, path, {"metadata": {"annotations": {"a": "<" * 99_000}}}).expect(200)
+    ready = status()["status"]["conditions"][0]
+    for size, code in ((16_000, 200), (32_000, 403)):
+        large = [{**ready, "type": f"T{number}", "message": "<" * size} for number in range(6)]
+        answer = write(operator, f"{path}/status", {"status": {"conditions": large}})
+        assert answer.status == code, answer.message
+    workbench.refused(answer, "exception-writers: the status", "at most 100,000 bytes")
+    write(operator, f"{path}/status", status()).expect(200)
+
+
 def test_the_same_number_written_otherwise_needs_approve(home: Home, tenant: api.Api, approver: api.Api) -> None:
     """Writing 30.0 in place of 30 raises the generation, so a tenant cannot do it by any verb, and an approver can."""
     create(approver, home, exception(home, "a", gracePeriodSeconds=30)).expect(201)

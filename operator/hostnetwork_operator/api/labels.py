@@ -45,6 +45,7 @@ POLICY_NAMESPACE_LABELS: Final = f"namespace-labels.{GROUP}"
 POLICY_NAMESPACE_SIZE: Final = f"namespace-size.{GROUP}"
 POLICY_OPERATOR_LIMITS: Final = f"operator-limits.{GROUP}"
 POLICY_OWN_NAMESPACES: Final = f"own-namespaces.{GROUP}"
+POLICY_POD_SIZE: Final = f"pod-size.{GROUP}"
 POLICY_PREVIEW_DRY_RUN: Final = f"preview-dry-run.{GROUP}"
 POLICY_RELAXED_NAMESPACE: Final = f"relaxed-namespace.{GROUP}"
 POLICY_RELAXED_NAMESPACE_RESTRICTED: Final = f"relaxed-namespace-restricted.{GROUP}"
@@ -55,6 +56,7 @@ POLICIES: Final = (
     POLICY_NAMESPACE_SIZE,
     POLICY_OPERATOR_LIMITS,
     POLICY_OWN_NAMESPACES,
+    POLICY_POD_SIZE,
     POLICY_PREVIEW_DRY_RUN,
     POLICY_RELAXED_NAMESPACE,
     POLICY_RELAXED_NAMESPACE_RESTRICTED,

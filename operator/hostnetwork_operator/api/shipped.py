@@ -10,7 +10,7 @@ from hostnetwork_operator.api.fingerprint import Shipped
 POLICIES: Final[dict[str, Shipped]] = {
     "exception-writers.hostnetwork-operator.github.io": Shipped(
         "c888478db38dc45ac4a1f588e20e0a6c1b921b19da85fa71930533806265f174",
-        "0a52321013f61e3ee8d8efb58320187d91f9e84c191d57357e93a04e8d8af69c",
+        "1ddd9d2eeda3d36ca288af537db2854627a10049e3bc0ccb4325884fe2366bed",
         "d63f6e986e77c181d0e9f76410cd5138c81842643f9d38e8786c69768c1dda9d",
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(
@@ -37,6 +37,11 @@ POLICIES: Final[dict[str, Shipped]] = {
         "7bb1b5206668de909321806344c0012ebce4f2caa84a6b729ffa72973ae041e4",
         "d8c4f9dfe26c6817f0fe7fd8e54071898d1c4e998c7c3b7b16ba22c721beb4d7",
         "a64185340c46043550a8c45d967f5c4853400da6f3405671153c021a4f5e8391",
+    ),
+    "pod-size.hostnetwork-operator.github.io": Shipped(
+        "2fc99fdca2f018425d2a5bebf02f1d0148df45773c25e478ebf09b36baf7f437",
+        "8ffc5485aba02acaadfd207834265987ba04da513261b256d3880e7b29000cd5",
+        "6334a924c9b3699d08afb215f641bfa717ad171a0d02caa187a428cbafebd5b6",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(
         "c0673ee3d4eea50355922879eb93a8202462ccf5f74f5b6326681a4c7bb6056d",

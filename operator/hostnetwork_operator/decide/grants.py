@@ -12,9 +12,9 @@ from typing import Final
 from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import contest, guards, level, ownership, snapshot, terms, validity
 
-# operator-limits restricts the operator, preview-dry-run two namespaces that nothing is granted in, namespace-size the
-# size of a Namespace, and own-namespaces who writes the operator's own: without them no pod is admitted that should not
-# be, so taking grants for their sake would cost something and save nothing.
+# operator-limits restricts the operator, preview-dry-run two namespaces that nothing is granted in, namespace-size and
+# pod-size the size of an object, and own-namespaces who writes the operator's own: without them no pod is admitted that
+# should not be, so taking grants for their sake would cost something and save nothing.
 _WHAT_GRANTING_RESTS_ON: Final = (
     labels.POLICY_EXCEPTION_WRITERS,
     labels.POLICY_HOST_NAMESPACES,

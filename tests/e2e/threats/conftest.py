@@ -7,7 +7,7 @@ somebody did: a wall that stands for the wrong reason falls with it.
 import copy
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -178,6 +178,37 @@ def writes(
         applied = {**identity, **nested, "metadata": {"name": seen["metadata"]["name"], **nested.get("metadata", {})}}
         yield "server-side apply", client.apply(path, applied, "attacker", force=True)
     yield "dry run", client.patch(f"{path}?dryRun=All", nested)
+
+
+def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
+    """Labels and an annotation, as many as are taken; the answers of those that are not.
+
+    managedFields are emptied in each write: where an object is too large the API server leaves them out, so these
+    alone do not fill it.
+    """
+    refusals: list[api.Response] = []
+
+    def accepted(field: str, values: dict[str, str]) -> bool:
+        status = 409  # a controller has written it too
+        while status == 409:
+            body = client.get(path).expect(200).body
+            body["metadata"]["managedFields"] = [{}]
+            body["metadata"].setdefault(field, {}).update(values)
+            answer = client.request("PUT", path, body, timeout=120)
+            status = answer.status
+        if status != 200:
+            refusals.append(answer)
+        return status == 200
+
+    def most(field: str, values: Callable[[int], dict[str, str]], high: int, step: int) -> None:
+        low = 0
+        while high - low > step:
+            middle = (low + high) // 2
+            low, high = (middle, high) if accepted(field, values(middle)) else (low, middle)
+
+    most("labels", lambda count: {f"l{n:05d}-" + "k" * 56: "v" * 63 for n in range(count)}, labels, 200)
+    most("annotations", lambda size: {"fill": "y" * size}, 261_000, 1)
+    return refusals
 
 
 # -- what is there afterwards -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Ways to an exception without somebody who approves it, or to more than was approved (T4 to T6)."""
+"""Ways to an exception without somebody who approves it, or to more than was approved (T4 to T6, A22)."""
 
 import datetime
 import json
@@ -17,6 +17,7 @@ from tests.e2e.threats.conftest import (
     VERBS,
     author,
     container,
+    fill,
     holder,
     holders_kubeconfig,
     lift,
@@ -370,6 +371,26 @@ def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) ->
     assert attacked.admin.get(path).status == 200
     attacker.patch(path, {"metadata": {"finalizers": None}}).expect(200)
     assert attacked.admin.get(path).status == 404
+
+
+def test_no_tenant_fills_an_exception_against_its_end(attacked: World) -> None:
+    """A22: a tenant who fills an exception leaves room for an earlier expiry and a deletion, which end its grant."""
+    namespace = attacked.namespace()
+    spec = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
+    attacked.granted_pod(namespace, **spec)
+    path = f"{attacked.exceptions(namespace)}/capture"
+    attacker = tenant(attacked, namespace)
+    attacker.patch(path, {"metadata": {"finalizers": ["example.com/hold"]}}).expect(200)
+    answers = fill(attacker, path, 11_400)
+    revoked = {"spec": {"expiry": attacked.time()}}
+    approver(attacked).request("PATCH", path, revoked, api.MERGE, 60).expect(200)
+    attacked.until("its grant is gone", lambda: attacked.grants(namespace) == {})
+    refused(attacked.pod(namespace, "another"), (*POD_GUARDS, "PSA"))
+    attacked.until("its status says so", lambda: attacked.ready(namespace) == "Expired")
+    approver(attacked).delete(path).expect(200)
+    for answer in answers:
+        refused(answer, "exception-writers", "the metadata of a HostNetworkException takes at most 100,000 bytes")
+    attacker.patch(path, {"metadata": {"finalizers": None}}).expect(200)
 
 
 FORCED: dict[str, tuple[list[str], str, str]] = {

@@ -1,4 +1,4 @@
-"""Ways to a pod with host namespaces: by every kind, path and disguise (T1, T10, T11, T13, T24 to T26)."""
+"""Ways to a pod with host namespaces: by every kind, path and disguise (T1, T10, T11, T13, T24 to T26, A21)."""
 
 import json
 from typing import Any
@@ -13,6 +13,8 @@ from tests.e2e.threats.conftest import (
     POD_GUARDS,
     WORKLOADS,
     container,
+    deletions,
+    fill,
     host_pods,
     kubelet,
     lift,
@@ -412,18 +414,42 @@ def test_a_forged_time_of_creation_is_not_taken(attacked: World) -> None:
 
 @pytest.mark.parametrize("kind", VENUES)
 def test_a_huge_pod_is_judged_like_any_other(attacked: World, request: pytest.FixtureRequest, kind: str) -> None:
-    """T24: 2,000 containers are admitted without host namespaces and refused with them, with the usual message."""
+    """T24: 2,000 containers are admitted without host namespaces; with them 1,500 are judged as one is."""
     namespace = request.getfixturevalue(kind)
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
     many = [{"name": f"c{number}", "image": f"registry.example.com/{number:0400}:1"} for number in range(2000)]
     attacker.post(f"{pods}?dryRun=All", pod("huge", containers=many)).expect(201)
-    refused(attacker.post(pods, pod("huge", containers=many, hostNetwork=True)), VENUES[kind])
-    granted = [{"name": f"c{number}", "image": IMAGE} for number in range(2000)]
+    refused(attacker.post(pods, pod("huge", containers=many, hostNetwork=True)), (*VENUES[kind], "pod-size"))
+    granted = [{"name": f"c{number}", "image": IMAGE} for number in range(1500)]
+    others = [{**one, "image": OTHER} for one in granted]
+    refused(attacker.post(pods, pod("huge", containers=others, hostNetwork=True)), VENUES[kind])
     if kind == "relaxed":
         honest = pod("huge", containers=granted, hostNetwork=True, serviceAccountName="agent")
         attacker.post(f"{pods}?dryRun=All", honest).expect(201)
         last = [*granted, {"name": "last", "image": OTHER}]
         refused(attacker.post(pods, {**honest, "spec": {**honest["spec"], "containers": last}}), POD_GUARDS)
+
+
+def test_no_tenant_fills_a_pod_against_its_deletion(attacked: World) -> None:
+    """A21: a tenant who fills his covered pod, born large or by every write, does not keep it beyond its expiry."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=100)
+    attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
+    born = pod("born", containers=[container(args=["x" * 1_300_000])], hostNetwork=True)
+    answers = [attacker.post(pods, born)]
+    managed = {"metadata": {"managedFields": [_managed("x" * 1_300_000)]}}
+    answers.append(attacker.request("PATCH", f"{pods}/capture", managed, api.MERGE, 60))
+    answers.append(attacker.patch(f"{pods}/capture/status", {"status": {"message": "x" * 1_300_000}}))
+    answers += fill(attacker, f"{pods}/capture", 11_400)
+    attacked.until("it is gone", lambda: host_pods(attacked, namespace) == [], 120)
+    for answer in answers:
+        refused(answer, "pod-size", "at most 900000 bytes")
+    assert deletions(attacked, namespace)
+
+
+def _managed(text: str) -> dict[str, Any]:
+    identity = {"manager": "me", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    return {**identity, "fieldsV1": {"f:metadata": {f"f:{text}": {}}}}
 
 
 # -- a namespace that is going ----------------------------------------------------------------------------------------

@@ -456,6 +456,7 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
         labels.POLICY_NAMESPACE_SIZE,
         labels.POLICY_OPERATOR_LIMITS,
         labels.POLICY_OWN_NAMESPACES,
+        labels.POLICY_POD_SIZE,
         labels.POLICY_PREVIEW_DRY_RUN,
     ],
 )

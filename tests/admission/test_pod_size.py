@@ -1,0 +1,241 @@
+"""pod-size: nobody makes a pod with host namespaces so large that it has no room for its deletionTimestamp."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.admission import objects, workbench
+from tests.controlplane import api
+from tests.controlplane import cluster as controlplane
+
+Body = dict[str, Any]
+MOST = 900_000
+_numbers = itertools.count(1)
+HOSTS = ("hostNetwork", "hostPID", "hostIPC")
+
+
+@pytest.fixture(scope="module")
+def home(governed: controlplane.Cluster) -> str:
+    """The path of the pods of a namespace in which pod-size is in force and host namespaces are free."""
+    governed.admin.post("/api/v1/namespaces", {"metadata": {"name": "pod-size"}}).expect(201)
+    account = "/api/v1/namespaces/pod-size/serviceaccounts/default"
+    governed.wait("its service account", lambda: governed.admin.get(account).status == 200)
+    pods = "/api/v1/namespaces/pod-size/pods"
+    large = pod(hostNetwork=True, args="x" * 1_000_000)
+    governed.wait("pod-size", lambda: governed.admin.post(f"{pods}?dryRun=All", large).status == 403)
+    return pods
+
+
+@pytest.fixture(scope="module")
+def tenant(governed: controlplane.Cluster, home: str) -> api.Api:
+    """A user with every verb in that namespace."""
+    return governed.api(governed.tenant("pod-size"))
+
+
+@pytest.fixture(scope="module")
+def controller(governed: controlplane.Cluster, home: str) -> api.Api:
+    """A controller of kube-system that may write all pods."""
+    path = "/api/v1/namespaces/kube-system/serviceaccounts"
+    governed.admin.post(path, {"metadata": {"name": "pod-writer"}}).expect(201, 409)
+    rbac = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": "pod-writer"},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "kube-system", "name": "pod-writer"}],
+    }
+    governed.admin.post(f"/apis/{rbac}/v1/clusterrolebindings", binding).expect(201, 409)
+    user = governed.service_account("kube-system", "pod-writer")
+    governed.wait_for_right(user, {"resource": "pods", "verb": "create"})
+    return governed.api(user)
+
+
+def pod(args: str = "", metadata: Body | None = None, **spec: Any) -> Body:
+    """A pod that no kubelet takes and that a DELETE marks only: it is on a node that does not exist."""
+    body = workbench.pod({"args": [args]}, **{"nodeName": "nowhere", **spec})
+    body["metadata"] |= metadata or {}
+    return body
+
+
+def put_up(client: api.Api, home: str, body: Body) -> str:
+    answer = objects.ask(client, ("POST", home, body, "application/json")).expect(201)
+    return f"{home}/{answer.body['metadata']['name']}"
+
+
+def managed(text: str) -> list[Body]:
+    fields = {"f:metadata": {f"f:{text}": {}}}
+    entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}
+    return [entry]
+
+
+def patched(client: api.Api, path: str, change: Body, content_type: str = api.MERGE) -> api.Response:
+    return workbench.sound(objects.ask(client, ("PATCH", path, change, content_type)))
+
+
+def refused(answer: api.Response, text: str = "at most 900000 bytes") -> str:
+    return workbench.refused(answer, "pod-size: ", text)
+
+
+def labels(size: int) -> Body:
+    return {f"l{number:05d}-" + "k" * 56: "v" * 63 for number in range(size // 133)}
+
+
+# What makes a pod so many bytes larger, by a merge patch, and through which subresource.
+WAYS: dict[str, tuple[str, Callable[[int], Body]]] = {
+    "labels": ("", lambda size: {"metadata": {"labels": labels(size // 2)}}),  # their managedFields take as much again
+    "managedFields": ("", lambda size: {"metadata": {"managedFields": managed("x" * size)}}),
+    "finalizers": ("", lambda size: {"metadata": {"finalizers": [f"a.b/{n:06}" for n in range(size // 40)]}}),
+    "owners": ("", lambda size: {"metadata": {"ownerReferences": [{**objects.OWNERS[0], "name": "x" * size}]}}),
+    "status": ("/status", lambda size: {"status": {"message": "x" * size}}),
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_bound_is_reached_and_not_passed(home: str, tenant: api.Api, host: str) -> None:
+    """A pod of exactly 900,000 bytes is created, one of a byte more is not, whichever host namespace it shares."""
+    body = pod("x" * MOST, **{host: True})
+    message = refused(tenant.post(f"{home}?dryRun=All", body))
+    beyond = int(re.findall(r"got (\d+) after 0", message)[0]) - MOST
+    for size, status in ((MOST - beyond, 201), (MOST - beyond + 1, 403)):
+        body["spec"]["containers"][0]["args"] = ["x" * size]
+        objects.judge(tenant.post(f"{home}?dryRun=All", body), status, size)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_write_passes_the_bound(home: str, tenant: api.Api, way: str) -> None:
+    """Whatever grows, through whatever stores the pod: well below the bound a write passes, beyond it it is refused."""
+    at, make = WAYS[way]
+    path = put_up(tenant, home, pod(hostNetwork=True))
+    patched(tenant, path + at, make(800_000)).expect(200)
+    refused(patched(tenant, path + at, make(1_300_000)))
+    whole = {**tenant.get(path).expect(200).body}
+    for field, values in make(1_300_000).items():
+        whole[field] = {**whole[field], **values}
+    del whole["metadata"]["resourceVersion"]
+    refused(objects.ask(tenant, ("PUT", path + at, whole, "application/json")))
+    tenant.delete(path, {"gracePeriodSeconds": 0})
+
+
+def test_ephemeral_containers_and_applies_are_bounded(home: str, tenant: api.Api) -> None:
+    """An ephemeral container, and a server-side apply that creates or changes a pod, do not pass the bound."""
+    path = put_up(tenant, home, pod(hostNetwork=True))
+    debugger = {"name": "debugger", "image": workbench.IMAGE, "args": ["x" * 950_000]}
+    change = {"spec": {"ephemeralContainers": [debugger]}}
+    refused(patched(tenant, f"{path}/ephemeralcontainers", change, api.STRATEGIC))
+    identity = {"apiVersion": "v1", "kind": "Pod"}
+    applied = {**identity, "metadata": {"labels": labels(600_000)}}
+    refused(workbench.sound(tenant.apply(path, applied, "me")))
+    body = pod("x" * 950_000, hostNetwork=True)
+    refused(workbench.sound(tenant.apply(f"{home}/{body['metadata']['name']}", body, "me")))
+
+
+def test_a_large_pod_stays_shrinks_and_does_not_grow(home: str, tenant: api.Api, controller: api.Api) -> None:
+    """Beyond the bound a user keeps what there is, and removes some; controllers have 50,000 bytes for what they do."""
+    notes = {"a": "x" * 100_000}
+    body = pod("x" * 800_000, {"annotations": notes}, hostNetwork=True, nodeName="node-1")
+    container = body["spec"]["containers"][0]
+    container["resources"] = {"requests": {"cpu": "1"}}
+    path = put_up(controller, home, body)
+    refused(patched(tenant, path, {"metadata": {"labels": {"own": "x"}}}))
+    resize = {"spec": {"containers": [{"name": container["name"], "resources": {"requests": {"cpu": "1001m"}}}]}}
+    refused(patched(tenant, f"{path}/resize", resize, api.STRATEGIC))
+    for at in ("/status", "/resize"):  # managedFields of a request are not taken there
+        patched(tenant, path + at, {"metadata": {"managedFields": managed("x" * 500_000)}}).expect(200)
+    refused(patched(tenant, path, {"metadata": {"managedFields": managed("x" * 50_000)}}))
+    patched(controller, f"{path}/status", {"metadata": {"labels": {"own": "x"}}}).expect(200)
+    patched(tenant, path, {"metadata": {"labels": {"own": "y"}, "annotations": {"a": "x" * 99_000}}}).expect(200)
+    refused(patched(tenant, path, {"metadata": {"annotations": {"a": "x" * 99_500}}}))
+    refused(patched(controller, path, {"metadata": {"annotations": {"a": "x" * 180_000}}}), "at most 950000 bytes")
+    patched(tenant, path, {"metadata": {"annotations": None, "labels": {"own": "z"}}}).expect(200)
+    tenant.delete(path, {"gracePeriodSeconds": 0})
+
+
+@pytest.mark.parametrize("collection", ["pods/{}/binding", "bindings"])
+def test_a_binding_merges_no_more_than_there_is_room_for(home: str, tenant: api.Api, collection: str) -> None:
+    """Labels and annotations of a Binding become those of the pod: they are bounded; an ordinary Binding passes."""
+    path = put_up(tenant, home, pod(hostNetwork=True, nodeName=None, schedulerName="nobody"))
+    name = path.split("/")[-1]
+    way = home.removesuffix("pods") + collection.format(name)
+    target = {"target": {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}}
+    for metadata in ({"labels": labels(110_000)}, {"annotations": {"a": "x" * 110_000}}):
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, **metadata}, **target}
+        refused(objects.ask(tenant, ("POST", way, body, "application/json")), "the metadata of a Binding takes at most")
+    body["metadata"] = {"name": name, "annotations": {"a": "b"}, "labels": {"zone": "a"}}
+    workbench.sound(tenant.post(way, body)).expect(201)
+    assert tenant.get(path).body["metadata"]["annotations"] == {"a": "b"}
+
+
+def test_ordinary_pods_are_left_alone(home: str, tenant: api.Api) -> None:
+    """A pod without host namespaces is as large as the API server takes it; a usual host-namespace pod is written."""
+    tenant.post(f"{home}?dryRun=All", pod("x" * 1_200_000)).expect(201)
+    path = put_up(tenant, home, pod(hostNetwork=True))
+    for at, change in (
+        ("", {"metadata": {"labels": {"a": "b"}, "finalizers": ["example.com/a"]}}),
+        ("/status", {"status": {"message": "m"}}),
+        ("", {"metadata": {"finalizers": None}}),
+    ):
+        patched(tenant, path + at, change).expect(200)
+
+
+def test_bytes_that_are_no_text_are_measured(home: str, tenant: api.Api) -> None:
+    """Each counts as four characters: 60,000 of them pass, 240,000 are refused, and a patch afterwards passes."""
+    for size, status in ((60_000, 200), (240_000, 403)):
+        mark = b"M" * size
+        path = put_up(tenant, home, pod("", {"annotations": {"a": mark.decode()}}, hostNetwork=True))
+        body = tenant.protobuf(path).replace(mark, b"\xff" * size)
+        objects.judge(tenant.request("PUT", path, body, api.PROTOBUF), status, size)
+        patched(tenant, path, {"metadata": {"labels": {"a": "b"}}}).expect(200)
+
+
+# What takes most room in etcd for its text: control characters in managedFields, quantities, long values, odd bytes.
+DENSE: dict[str, Callable[[int], Body]] = {
+    "control characters": lambda size: pod("", {"managedFields": managed("\x01" * (size // 4))}, hostNetwork=True),
+    "arguments": lambda size: pod("x" * size, hostNetwork=True),
+    "labels": lambda size: pod("", {"labels": labels(size // 2)}, hostNetwork=True),
+}
+
+
+@pytest.mark.parametrize("what", DENSE)
+def test_what_is_admitted_can_be_deleted(home: str, tenant: api.Api, what: str) -> None:
+    """At the bound, of what takes most room in etcd, and with the largest Binding: DELETE marks the pod."""
+    body = DENSE[what](MOST - 8000)
+    body["metadata"]["finalizers"] = ["example.com/kept"]
+    body["spec"] |= {"nodeName": None, "schedulerName": "nobody"}
+    path = put_up(tenant, home, body)
+    name = path.split("/")[-1]
+    metadata = {"name": name, "annotations": {"a": "x" * 99_000}}
+    target = {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+    tenant.post(f"{path}/binding", binding).expect(201)
+    stored = len(tenant.protobuf(path))
+    assert stored > (1_300_000 if what == "control characters" else 600_000)
+    tenant.delete(path).expect(200)
+    assert "deletionTimestamp" in tenant.get(path).body["metadata"]
+    patched(tenant, path, {"metadata": {"finalizers": None}})
+    tenant.delete(path, {"gracePeriodSeconds": 0})
+
+
+def largest() -> Iterator[tuple[str, Body]]:
+    """As much as a request holds, 3 MiB."""
+    yield "arguments", pod("x" * 2_900_000, hostNetwork=True)
+    yield "escaped", pod("\x85" * 1_450_000, hostNetwork=True)
+    yield "wide", pod("\U0001f600" * 700_000, hostNetwork=True)
+    yield "empty labels", pod("", {"labels": {f"l{number}": "" for number in range(60_000)}}, hostNetwork=True)
+    yield "finalizers", pod("", {"finalizers": [f"a.b/{n}" for n in range(60_000)]}, hostNetwork=True)
+    yield "control characters", pod("", {"managedFields": managed("\x01" * 450_000)}, hostNetwork=True)
+    fields = {f"f:{number:06}": {} for number in range(90_000)}
+    yield "managed keys", pod("", {"managedFields": [{**managed("x")[0], "fieldsV1": fields}]}, hostNetwork=True)
+
+
+def test_no_expression_fails_for_the_largest(governed: controlplane.Cluster, home: str, tenant: api.Api) -> None:
+    """The largest pods that a request holds are refused with 403, and no expression fails or costs too much."""
+    for what, body in largest():
+        data = json.dumps(body, ensure_ascii=False).encode()
+        objects.judge(objects.ask(tenant, ("POST", f"{home}?dryRun=All", data, "application/json")), 403, what)
+    nested = json.dumps(pod("", {"managedFields": [{**managed("x")[0], "fieldsV1": "@"}]}, hostNetwork=True)).encode()
+    body = nested.replace(b'"@"', api.NEST)
+    objects.judge(objects.ask(tenant, ("POST", f"{home}?dryRun=All", body, "application/json")), 201, "a nest")
+    assert objects.failures(governed) == []
