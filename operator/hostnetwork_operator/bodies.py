@@ -2,7 +2,7 @@
 
 Anyone who may write an object may write its managedFields, and the API server stores thousands of nested objects there.
 The operator decides nothing by managedFields, so their bytes are cut out before anything is decoded. Every failure to
-decode is one exception, `DecodeError`, and the caller decides what follows (docs/adr/0031). This module must not know
+decode is one exception, `DecodeError`, and the caller decides what follows (docs/adr/0029). This module must not know
 what is decoded, nor for whom.
 """
 

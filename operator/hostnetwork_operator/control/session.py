@@ -2,7 +2,7 @@
 
 kopf decodes lists and watch lines by itself, and ends where one cannot be decoded. So each is checked first, and
 without managedFields (bodies.py). kopf also wants to write where an object has a finalizer that it takes for its own.
-They send no request but GET (docs/adr/0031).
+They send no request but GET (docs/adr/0029).
 """
 
 import asyncio

@@ -164,7 +164,7 @@ def _held(said: _Said, remaining: Sequence[snapshot.Pod]) -> _Said:
     """What is said where the time is not sure: what would be deleted is not."""
     if said[2] != "Deleting" or all(pod.deleting for pod in remaining):
         return said
-    names = ", ".join(pod.name for pod in remaining if not pod.deleting)
+    names = ", ".join([pod.name for pod in remaining if not pod.deleting][:SAMPLE])
     text = (
         f"pods remain, and nothing is deleted while clocks differ by more than 5 s: {names}; see the condition"
         " ClockSynchronized of the HostNetworkExceptionPolicy"

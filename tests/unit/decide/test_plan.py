@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import conditions, exception, grant, labels, ledger
-from hostnetwork_operator.decide import effects, gate, grants, plan, snapshot, terms
+from hostnetwork_operator.decide import effects, gate, grants, plan, snapshot, status, terms
 from tests.property import cluster
 from tests.unit.builders import (
     ABSENT,
@@ -975,6 +975,11 @@ def test_a_delete_that_waits_for_the_clocks_is_said() -> None:
     assert found is not None
     assert (found.status, found.reason) == ("False", "ClockUnsure")
     assert "nothing is deleted while clocks differ by more than 5 s: capture;" in found.message
+    many = [pod(name=f"capture-{number:03}", uid=f"uid-{number}") for number in range(200)]
+    made = statuses(planned(seen(*many, hne(expiry=NOW), clock_trusted=False)))["net"]
+    found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
+    assert found is not None
+    assert found.message.count("capture-") == status.SAMPLE
     going = pod(deleting=True, to_be_gone=at(seconds=30))
     made = statuses(planned(seen(going, hne(expiry=NOW), clock_trusted=False)))["net"]
     found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
