@@ -25,8 +25,9 @@ _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 # Removing what nobody asks for any more can wait for the next record that is written.
 _PRUNE_SECONDS: Final = 30.0
-# Records that come together are stored together.
+# Records that come together are stored together. At the first start those of all namespaces come, and nobody waits.
 _GATHER_SECONDS: Final = 0.01
+_GATHER_FIRST_SECONDS: Final = 0.5
 
 
 class Bookkeeper:
@@ -170,7 +171,8 @@ class Bookkeeper:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PRUNE_SECONDS):
                 await self._changed.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
+            first = self.copy.state is ledger.State.SEEDING
+            await asyncio.sleep(_GATHER_FIRST_SECONDS if first else _GATHER_SECONDS)
         self._changed.clear()
 
     async def _recover(self) -> None:
