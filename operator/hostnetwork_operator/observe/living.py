@@ -23,6 +23,8 @@ _JUDGED: Final = (
     "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/",
 )
+# The longest that Kubernetes makes is a CronJob's Job's pod; controllers of others may stand above and between.
+_LONGEST_CHAIN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,21 @@ def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
     return snapshot.Living(kind, meta["name"], created, pod, {})
 
 
+def top(one: Workload, workloads: Mapping[str, Workload]) -> Workload:
+    """Return the workload at the end of the owners of `one`, by uid in `workloads`; `one` itself where nobody owns it.
+
+    Owner references are claims: they may lead in a circle, or from each of thousands of workloads to the next. Who owns
+    such a workload counts for nothing.
+    """
+    found = one
+    for _ in range(_LONGEST_CHAIN + 1):
+        owner = workloads.get(found.owner)
+        if owner is None:
+            return found
+        found = owner
+    return one
+
+
 class Pods:
     """Of the pods of a namespace, page by page, one of each workload and one of all that are just like it.
 
@@ -97,10 +114,8 @@ class Pods:
 
     def _top(self, body: Body) -> Workload | None:
         owner = parse.controller(body)
-        top = self._workloads.get(owner.uid) if owner else None
-        while top is not None and top.owner in self._workloads:
-            top = self._workloads[top.owner]
-        return top
+        found = self._workloads.get(owner.uid) if owner else None
+        return top(found, self._workloads) if found is not None else None
 
 
 def _rather(made: str, before: str, *, of_workload: bool) -> bool:

@@ -82,7 +82,7 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
             for undecoded in page.undecoded:
                 yield living.unreadable(kind, undecoded.meta, undecoded.why)
     for one in workloads.values():
-        if one.owner not in workloads and not one.ended:
+        if living.top(one, workloads) is one and not one.ended:
             yield one.living
     pods = living.Pods(workloads)
     async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):

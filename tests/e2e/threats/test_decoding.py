@@ -1,4 +1,4 @@
-"""Ways to stop or deafen the operator with an object that it reads: managedFields and kopf's finalizer (A13 to A15).
+"""Ways to stop or deafen the operator with an object that it reads (A13 to A15, A23).
 
 Whoever may write an object may write its managedFields. The API server stores thousands of nested objects in them, and
 a time that no year has.
@@ -131,6 +131,29 @@ def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World
     attacked.operator.start()
     _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
     _ends_on_time(attacked, victim, expiry)
+    attacked.until("his namespace is enforced", lambda: attacked.enforced(his))
+
+
+def test_owners_in_a_circle_stop_nothing(attacked: World) -> None:
+    """A23: Deployments own each other, one owns itself, and a pod is theirs: the gate comes to an end."""
+    neighbour = attacked.namespace()
+    attacked.operator.stop()
+    his = attacked.namespace(deny=False, old=True)
+    attacker, path = tenant(attacked, his), workloads(his, "Deployment")
+    names = ("one", "two", "itself")
+    made = {name: attacker.post(path, workload("Deployment", name, replicas=0)).expect(201).body for name in names}
+    owners = {
+        name: {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": body["metadata"]["uid"]}
+        for name, body in made.items()
+    }
+    for name, owner in (("one", "two"), ("two", "one"), ("itself", "itself")):
+        owned = {"metadata": {"ownerReferences": [{**owners[owner], "controller": True}]}}
+        attacker.patch(f"{path}/{name}", owned).expect(200)
+        theirs = pod(f"of-{name}")
+        theirs["metadata"]["ownerReferences"] = [{**owners[name], "controller": True}]
+        attacker.post(attacked.pods(his), theirs).expect(201)
+    attacked.operator.start()
+    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
     attacked.until("his namespace is enforced", lambda: attacked.enforced(his))
 
 

@@ -76,6 +76,20 @@ def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
     assert (found.kind, found.name, found.created) == ("Deployment", "web", NOW)
 
 
+@pytest.mark.parametrize("owners", [{"a": "a"}, {"a": "b", "b": "a"}, {"b": "c", "c": "d", "d": "b", "a": "b"}])
+def test_owners_in_a_circle_count_for_nothing(owners: dict[str, str]) -> None:
+    """Each of these workloads is its own top: a tenant may write what he likes as an owner, at any time."""
+    found = {uid: workload(uid=uid, metadata=owned(owner)) for uid, owner in owners.items()}
+    assert [living.top(one, found) for one in found.values()] == list(found.values())
+
+
+def test_thousands_of_owners_one_after_the_other_count_for_nothing() -> None:
+    """To go through all of them for each of thousands of pods would take minutes."""
+    found = {str(number): workload(uid=str(number), metadata=owned(str(number + 1))) for number in range(5000)}
+    assert living.top(found["0"], found) is found["0"]
+    assert living.top(found["4998"], found) is found["4999"]
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_of_the_pods_of_a_workload_the_newest_counts(at_once: bool) -> None:
     """It has what admission makes of the template now; on whatever page it comes."""
