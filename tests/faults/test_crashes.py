@@ -105,6 +105,8 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
 
     until("enforced", lambda: world.enforced(name))
     world.exception(name, "capture").expect(201)
+    # One after the other, or whether one write grants both is a matter of pace.
+    until("capture is granted", lambda: "capture" in world.grants(name))
     world.exception(name, "service", seconds=3600, type="Application", serviceAccountName="agent").expect(201)
     account = {"metadata": {"name": "agent"}}
     world.admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", account).expect(201)
