@@ -25,7 +25,8 @@ _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 # Removing what nobody asks for any more can wait for the next record that is written.
 _PRUNE_SECONDS: Final = 30.0
-# Records that come together are stored together. At the first start those of all namespaces come, and nobody waits.
+# Records that come together are stored together. At the first start the records of all namespaces come within seconds;
+# longer gathering makes few writes of many, and no delete and no flag waits for it.
 _GATHER_SECONDS: Final = 0.01
 _GATHER_FIRST_SECONDS: Final = 0.5
 

@@ -23,7 +23,7 @@ _JUDGED: Final = (
     "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/",
 )
-# The longest that Kubernetes makes is a CronJob's Job's pod; controllers of others may stand above and between.
+# Kubernetes itself makes one step, as from a Job to its CronJob. Other controllers may stand above and between.
 _LONGEST_CHAIN: Final = 8
 
 
@@ -73,8 +73,8 @@ def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
 def top(one: Workload, workloads: Mapping[str, Workload]) -> Workload:
     """Return the workload at the end of the owners of `one`, by uid in `workloads`; `one` itself where nobody owns it.
 
-    Owner references are claims: they may lead in a circle, or from each of thousands of workloads to the next. Who owns
-    such a workload counts for nothing.
+    Owner references are claims: they may lead in a circle, or from each of thousands of workloads to the next. Such a
+    workload counts as nobody's.
     """
     found = one
     for _ in range(_LONGEST_CHAIN + 1):
