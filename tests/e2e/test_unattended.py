@@ -82,7 +82,7 @@ def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: Worl
     assert len(everything) > 8
     for body in everything:
         metadata = body["metadata"]
-        # Those of other tests are of example.com; kopf's would have a random name.
+        # Other tests put finalizers of example.com on their objects. One of kopf would begin with our group.
         finalizers = [text for text in metadata.get("finalizers", ()) if not text.startswith("example.com/")]
         assert not finalizers, metadata["name"]
         assert not [key for key in metadata.get("annotations", {}) if "kopf" in key], metadata["name"]

@@ -46,7 +46,7 @@ def churn(*ways: Callable[[int], api.Response]) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
-    assert sum(taken) > 30, "that was no churn"
+    assert sum(taken) > 50, "that was no churn"
 
 
 def note(client: api.Api, path: str) -> Callable[[int], api.Response]:
