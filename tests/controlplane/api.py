@@ -9,6 +9,7 @@ import json
 import pathlib
 import ssl
 import tempfile
+import time
 from typing import Any, Self
 
 import urllib3
@@ -22,6 +23,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 # An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
 NEST_DEPTH = 9_990
 NEST = b'{"f:a":' * NEST_DEPTH + b"{}" + b"}" * NEST_DEPTH
+# The API server answers so for a second or two after a CRD changed; client-go asks again up to 10 times.
+REINITIALIZING = b"storage is (re)initializing"
 
 
 class ConnectionFailedError(Exception):
@@ -87,9 +90,13 @@ class Api:
             headers["Content-Type"] = content_type
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            answer = self._pool.request(
-                method, self._server + path, body=data, headers=headers, timeout=timeout, retries=False
-            )
+            for _ in range(10):
+                answer = self._pool.request(
+                    method, self._server + path, body=data, headers=headers, timeout=timeout, retries=False
+                )
+                if answer.status != 429 or REINITIALIZING not in answer.data:
+                    break
+                time.sleep(1)
         except urllib3.exceptions.HTTPError as error:
             raise ConnectionFailedError(f"{method} {path}: {error}") from error
         try:

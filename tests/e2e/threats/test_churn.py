@@ -9,6 +9,7 @@ import os
 import signal
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ AGENT = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccou
 
 @contextlib.contextmanager
 def churn(*ways: Callable[[int], api.Response]) -> Iterator[None]:
-    """THREADS threads in turn through these writes, without pause, and most of them are taken."""
+    """THREADS threads in turn through these writes, without pause, from before the body until after it."""
     stop, taken = threading.Event(), [0] * THREADS
 
     def patch(number: int) -> None:
@@ -41,12 +42,17 @@ def churn(*ways: Callable[[int], api.Response]) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
+        # How long fifty writes take is the machine's affair.
+        deadline = time.monotonic() + 60
+        while sum(taken) <= 50:
+            assert time.monotonic() < deadline, "that is no churn"
+            time.sleep(0.01)
         yield
+        assert all(thread.is_alive() for thread in threads), "the churn ended before what it should hold up"
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert sum(taken) > 50, "that was no churn"
 
 
 def note(client: api.Api, path: str) -> Callable[[int], api.Response]:
