@@ -2,14 +2,17 @@
 
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 
+from tests import turns
 from tests.controlplane import binary
 from tests.controlplane import cluster as controlplane
 
 ROOT = pathlib.Path(__file__).parent.parent
+LABEL = "hostnetwork-operator.github.io"
 _numbers = itertools.count(1)
 
 
@@ -19,6 +22,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         minor, what = mark.args
         if not binary.release().has(minor):
             pytest.skip(f"{what}: Kubernetes {minor} and newer")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """One that is marked `alone` waits until the others have ended, and they wait for it."""
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +50,7 @@ def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
 
 def _refuses(cluster: controlplane.Cluster) -> bool:
     # A new policy is in force after about a second; namespace-labels refuses a forged label on a dry run.
-    forged = {"metadata": {"labels": {"hostnetwork-operator.github.io/enforcement": "Deny"}}}
+    forged = {"metadata": {"labels": {f"{LABEL}/enforcement": "Deny"}}}
     nobody = cluster.user("nobody-in-particular", "probers")
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -57,7 +67,23 @@ def _refuses(cluster: controlplane.Cluster) -> bool:
     }
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).expect(201, 409)
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
-    return cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status == 403
+    if cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status != 403:
+        return False
+    # They come into force one by one. A pod that says nothing of itself violates Restricted.
+    probes = (("restricted", {}), ("baseline", {"hostPID": True}), ("", {"hostNetwork": True}))
+    return all(_refuses_pod(cluster, guard, spec) for guard, spec in probes)
+
+
+def _refuses_pod(cluster: controlplane.Cluster, guard: str, spec: dict[str, Any]) -> bool:
+    """Whether such a pod is refused where the level is lifted, under this guard or none."""
+    namespace = f"probed-{guard or 'alone'}"
+    values = {f"{LABEL}/enforcement": "Deny", "pod-security.kubernetes.io/enforce": "privileged"}
+    values |= {f"{LABEL}/guard": guard} if guard else {}
+    cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": values}}).expect(201, 409)
+    path = f"/api/v1/namespaces/{namespace}"
+    cluster.admin.post(f"{path}/serviceaccounts", {"metadata": {"name": "default"}}).expect(201, 409)
+    body = {"metadata": {"name": "probe"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+    return cluster.admin.post(f"{path}/pods?dryRun=All", body).status == 403
 
 
 @pytest.fixture

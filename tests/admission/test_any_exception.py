@@ -54,6 +54,7 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sort", SORTS)
 def test_whatever_is_on_an_exception_each_write_has_its_answer(governed: controlplane.Cluster, sort: str) -> None:
     """Labels, annotations, finalizers and owners by the thousand, a large status: each request has its answer."""

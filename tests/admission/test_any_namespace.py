@@ -197,6 +197,7 @@ def actors(policed: controlplane.Cluster) -> dict[str, api.Api]:
     return {name: policed.api(user) for name, user in users.items()}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sort", SORTS)
 def test_whatever_is_on_a_namespace_each_write_has_its_answer(
     policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
@@ -220,6 +221,7 @@ def test_whatever_is_on_a_namespace_each_write_has_its_answer(
     objects.judge(clients["tenant"].delete(f"{path}?dryRun=All"), 200, (sort, "delete"))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sort", [sort for sort, make in SORTS.items() if not make().stepwise])
 def test_whatever_a_namespace_is_created_with_there_is_an_answer(
     policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str

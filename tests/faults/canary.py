@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from tests import turns
 from tests.controlplane import api, cluster
 from tests.faults import answers
 
@@ -191,6 +192,8 @@ class Canary:
 
     def _again(self, seconds: float, work: Callable[[], None]) -> None:
         while not self._stopped.is_set():
+            if not turns.RUNNING.wait(0.1):
+                continue
             began = time.monotonic()
             try:
                 work()

@@ -19,6 +19,7 @@ from tests.controlplane import api
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 from tests.e2e.threats.conftest import KEPT, POLICY, VERBS, holder, pod, tenant
 
+pytestmark = pytest.mark.alone
 THREADS = 16
 EXPIRIES = int(os.environ.get("HNO_EXPIRIES", "3"))
 # An idle machine needs half a second. Asserted is only that churn does not hold it up without end.

@@ -17,6 +17,7 @@ from tests.controlplane import api
 from tests.e2e.conftest import OPERATOR, World
 from tests.e2e.threats.conftest import VERBS, deletions, holder, lift, pod, tenant, workload, workloads
 
+pytestmark = pytest.mark.alone
 _ON_TIME_SECONDS = 5
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 _AUTHOR = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicies"], "verbs": VERBS}

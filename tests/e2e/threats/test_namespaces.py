@@ -178,6 +178,7 @@ def _deployer(world: World) -> pathlib.Path:
     return holders_kubeconfig(world, "deployer", rule)
 
 
+@pytest.mark.alone
 def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None:
     """T2: 88,000 annotations hide no grant, let no forced apply delete the namespace, and keep no level open.
 
@@ -211,6 +212,7 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
     attacked.until("the grant is gone", lambda: attacked.grants(namespace) == {})
 
 
+@pytest.mark.alone
 def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> None:
     """A17: a tenant writes no more than the operator can write beside; bytes that are no text keep no level open."""
     namespace = attacked.namespace()

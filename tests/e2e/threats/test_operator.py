@@ -36,6 +36,11 @@ WEAKER_POLICIES = (
 )
 
 
+def _stays(world: World, path: str) -> bool:
+    answer = world.admin.get(path)
+    return answer.status == 200 and "deletionTimestamp" not in answer.body["metadata"]
+
+
 def _uid(world: World, path: str) -> str:
     return str(world.admin.get(path).expect(200).body["metadata"]["uid"])
 
@@ -88,8 +93,7 @@ def test_no_pod_is_deleted_in_place_of_another(attacked: World) -> None:
         attacked.until(
             f"another {name}",
             lambda path=path, name=name: (
-                attacker.post(attacked.pods(namespace), pod(name)).status in {201, 409}
-                and attacked.admin.get(path).status == 200
+                attacker.post(attacked.pods(namespace), pod(name)).status in {201, 409} and _stays(attacked, path)
             ),
         )
         assert _uid(attacked, path) not in guilty
