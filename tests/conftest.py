@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from hostnetwork_operator.api import labels
 from tests import turns
 from tests.controlplane import binary
 from tests.controlplane import cluster as controlplane
 
 ROOT = pathlib.Path(__file__).parent.parent
-LABEL = "hostnetwork-operator.github.io"
 _numbers = itertools.count(1)
 
 
@@ -26,7 +26,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """One that is marked `alone` waits until the others have ended, and they wait for it."""
+    """A test that is marked `alone` waits until all others have ended, and all others wait for that test."""
     with turns.turn(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
@@ -50,7 +50,7 @@ def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
 
 def _refuses(cluster: controlplane.Cluster) -> bool:
     # A new policy is in force after about a second; namespace-labels refuses a forged label on a dry run.
-    forged = {"metadata": {"labels": {f"{LABEL}/enforcement": "Deny"}}}
+    forged = {"metadata": {"labels": {labels.ENFORCEMENT: "Deny"}}}
     nobody = cluster.user("nobody-in-particular", "probers")
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -69,16 +69,17 @@ def _refuses(cluster: controlplane.Cluster) -> bool:
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
     if cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status != 403:
         return False
-    # They come into force one by one. A pod that says nothing of itself violates Restricted.
-    probes = (("restricted", {}), ("baseline", {"hostPID": True}), ("", {"hostNetwork": True}))
+    # They come into force one by one. Each of these pods is refused by one policy alone: relaxed-namespace-restricted
+    # (a pod that says nothing of itself violates Restricted), relaxed-namespace, host-namespaces.
+    disk = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
+    probes = (("restricted", {}), ("baseline", disk), ("", {"hostNetwork": True}))
     return all(_refuses_pod(cluster, guard, spec) for guard, spec in probes)
 
 
 def _refuses_pod(cluster: controlplane.Cluster, guard: str, spec: dict[str, Any]) -> bool:
     """Whether such a pod is refused where the level is lifted, under this guard or none."""
     namespace = f"probed-{guard or 'alone'}"
-    values = {f"{LABEL}/enforcement": "Deny", "pod-security.kubernetes.io/enforce": "privileged"}
-    values |= {f"{LABEL}/guard": guard} if guard else {}
+    values = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged", **({labels.GUARD: guard} if guard else {})}
     cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": values}}).expect(201, 409)
     path = f"/api/v1/namespaces/{namespace}"
     cluster.admin.post(f"{path}/serviceaccounts", {"metadata": {"name": "default"}}).expect(201, 409)

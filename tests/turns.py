@@ -1,13 +1,14 @@
-"""Tests run side by side in several processes. One that is marked `alone` runs while no other does."""
+"""Tests run side by side in several processes. A test that is marked `alone` runs while no other test does."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
+import tempfile
 import threading
 from collections.abc import Iterator
 
-_LOCKS = pathlib.Path(__file__).parent.parent / ".venv"
+_LOCK = pathlib.Path(tempfile.gettempdir()) / f"hostnetwork-operator-tests-{os.getuid()}"  # of the whole machine
 # Whether a test of this process runs. What works in the background does nothing while the process waits for its turn.
 RUNNING = threading.Event()
 RUNNING.set()
@@ -20,8 +21,8 @@ def turn(*, alone: bool) -> Iterator[None]:
         yield
         return
     RUNNING.clear()
-    with (_LOCKS / "next.lock").open("w") as following, (_LOCKS / "turn.lock").open("w") as lock:
-        fcntl.flock(following, fcntl.LOCK_EX)  # while one waits for the others, none begins
+    with _LOCK.with_suffix(".next").open("w") as following, _LOCK.with_suffix(".turn").open("w") as lock:
+        fcntl.flock(following, fcntl.LOCK_EX)  # while a test waits for the others, no test begins
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(following, fcntl.LOCK_UN)
         RUNNING.set()

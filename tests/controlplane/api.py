@@ -23,7 +23,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 # An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
 NEST_DEPTH = 9_990
 NEST = b'{"f:a":' * NEST_DEPTH + b"{}" + b"}" * NEST_DEPTH
-# The API server answers so for a second or two after a CRD changed; client-go asks again up to 10 times.
+# What the API server answers just after a CRD has changed. client-go asks again up to 10 times.
 REINITIALIZING = b"storage is (re)initializing"
 
 
