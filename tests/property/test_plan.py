@@ -257,10 +257,12 @@ def test_what_takes_away_is_a_write_of_its_own_before_what_gives(
 def test_exempt_and_terminating_namespaces_get_no_labels(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """A terminating namespace gets nothing at all; an exempt one is only cleaned of what the operator wrote."""
+    """Of a terminating namespace the pods are flagged and deleted; an exempt one is only cleaned of what the operator
+    wrote.
+    """
     seen, made = cluster.answered(seen, NOW, gate)
     if seen.namespace.terminating:
-        assert made.effects == ()
+        assert all(isinstance(effect, effects.WriteVerdict | effects.DeletePod) for effect in made.effects)
     if made.exempt:
         for write in builders.writes(made):
             assert all(value is None for value in write.annotations.values())

@@ -22,7 +22,7 @@ class Outcome:
 
     effect: effects.Effect
     word: str
-    error: gateway.ApiError | None = None
+    error: Exception | None = None
 
 
 class Application:
@@ -72,12 +72,11 @@ class Application:
             for event in effect.told:
                 await self._attempt(event)
         try:
-            word = await self._do(effect)
-        except gateway.ApiError as error:
+            self.outcomes.append(Outcome(effect, await self._do(effect)))
+        except Exception as error:  # also one that nobody foresaw: no other effect waits for it
             self.namespace_written &= not isinstance(effect, effects.WriteNamespace)
-            self.outcomes.append(Outcome(effect, error.outcome, error))
-            return
-        self.outcomes.append(Outcome(effect, word))
+            word = error.outcome if isinstance(error, gateway.ApiError) else "crashed"
+            self.outcomes.append(Outcome(effect, word, error))
 
     async def _do(self, effect: effects.Effect) -> str:
         match effect:

@@ -8,7 +8,7 @@ import hashlib
 from typing import Final
 
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.api import grant, labels
+from hostnetwork_operator.api import grant, labels, meta
 from hostnetwork_operator.decide import effects
 
 _NOTE_LIMIT: Final = 1024  # characters that Kubernetes takes for an Event's message
@@ -16,10 +16,12 @@ _NAME_LIMIT: Final = 200
 
 
 def name_of(effect: effects.EmitEvent) -> str:
-    """The name of the Event: the subject's, and a digest of what makes this Event one."""
+    """The name of the Event: the subject's, if it can be part of one, and a digest of what makes this Event one."""
     subject = effect.regarding
     digest = hashlib.sha256("\0".join([subject.uid, effect.reason, effect.key]).encode()).hexdigest()[:16]
-    return f"{subject.name[:_NAME_LIMIT]}.{digest}"
+    # Whoever makes a pod writes what he likes as the name of its owner.
+    stem = subject.name[:_NAME_LIMIT].rstrip("-.") if meta.is_name(subject.name) else "owner"
+    return f"{stem}.{digest}"
 
 
 async def emit(api: gateway.Gateway, effect: effects.EmitEvent, now: datetime.datetime) -> bool:

@@ -189,8 +189,8 @@ class Bookkeeper:
         confirmed = await self._confirmed(taken)
         records: dict[str, ledger.Record | None] = dict(confirmed)
         records |= {ledger.GUARD + name: record for name, record in self._store.guard_records().items()}
-        records |= dict.fromkeys(self._gone - records.keys())
-        removing, omitted = set(self._gone), self.copy.omitted
+        removing, omitted = await self._removable(), self.copy.omitted
+        records |= dict.fromkeys(removing - records.keys())
         for change in self.copy.changes(records):
             self.copy.stored(change, await storage.write(self._api, change))
         self._gone -= removing
@@ -211,6 +211,29 @@ class Bookkeeper:
             self._wake(name)
         if names:
             self._told()
+
+    async def _removable(self) -> set[str]:
+        """The keys of removed objects that nobody needs any more.
+
+        A namespace that goes takes its exceptions before its pods, and these still end as the exceptions said. Watches
+        come in no common order, so the namespace is read again where it is not known to go.
+        """
+        records = {key: self.copy.get(key) for key in self._gone}
+        uids = {record.namespace_uid for record in records.values() if isinstance(record, ledger.ExceptionRecord)}
+        going = {uid for uid in uids if await self._going(uid)}
+        return {
+            key
+            for key, record in records.items()
+            if not (isinstance(record, ledger.ExceptionRecord) and record.namespace_uid in going)
+        }
+
+    async def _going(self, uid: str) -> bool:
+        """Whether this incarnation of a namespace is being deleted."""
+        home = self._store.incarnation(uid)
+        if home is not None and not home.terminating:
+            await reread.a_namespace(self._api, self._store, home.name)
+            home = self._store.incarnation(uid)
+        return home is not None and home.terminating
 
     async def _confirmed(
         self, taken: Mapping[str, tuple[effects.RecordException | effects.RecordNamespace, str]]

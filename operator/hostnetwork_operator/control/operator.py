@@ -15,7 +15,7 @@ from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import bookkeeping, memory, reread, workqueue
-from hostnetwork_operator.decide import contest, effects, messages, plan, snapshot
+from hostnetwork_operator.decide import contest, effects, isolate, messages, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
@@ -116,9 +116,11 @@ class Operator:
                 self.queue.done(name)
 
     async def reconcile(self, name: str) -> None:
-        """Observe, decide, act on one namespace. Raises gateway.ApiError where an effect failed."""
+        """Observe, decide, act on one namespace. Where an effect failed, all others come first; then its error is raised,
+        mostly a gateway.ApiError.
+        """
         started = time.monotonic()
-        trouble = await self._list_doubted(name)
+        trouble: Exception | None = await self._list_doubted(name)
         decided = await self._decide(name)
         if decided is None:
             self._drop(name)
@@ -170,11 +172,26 @@ class Operator:
             seen = self.observe(name)
             if seen is None:
                 return None
-            seen, made = self._planned(seen)
+            try:
+                seen, made = self._planned(seen)
+            except Exception as error:
+                if not self._set_aside(seen, error):
+                    raise
+                continue
             if read >= set(made.reread):
                 return seen, made, moment + plan.FRESH_SECONDS
             await asyncio.gather(*(reread.an_exception(self.api, self.store, name, one) for one in made.reread))
             read |= set(made.reread)
+
+    def _set_aside(self, seen: snapshot.NamespaceSnapshot, error: Exception) -> bool:
+        """Takes what no plan can be made with for unreadable, until it changes; False if that would not help."""
+        found = isolate.culprits(seen, self.clock.now())
+        if found:
+            _log.error("set-aside", exc_info=error, extra={"hno_fields": {"namespace": seen.namespace.name}})
+        for one in found:
+            self.store.misunderstood(one)
+        self.log_unread()
+        return bool(found)
 
     def _drop(self, name: str) -> None:
         """Forgets a namespace that is gone."""
@@ -299,7 +316,7 @@ class Operator:
             if outcome.word == apply.DONE:
                 record = contest.written(record, write, self.clock.now())
                 self.queue.add(seen.namespace.name)  # what the ledger is to have, or what comes next
-            elif outcome.error is not None and outcome.error.status == 409:
+            elif isinstance(outcome.error, gateway.ApiError) and outcome.error.status == 409:
                 record = contest.refused(record)
             elif outcome.error is not None:
                 record = contest.unsure(record, write)
@@ -328,7 +345,7 @@ class Operator:
         for known in self.memories.values():
             known.tops.clear()
 
-    async def _look_up(self, name: str, owners: Sequence[snapshot.Reference]) -> gateway.ApiError | None:
+    async def _look_up(self, name: str, owners: Sequence[snapshot.Reference]) -> Exception | None:
         """Asks who is at the top, and has the namespace judged by that; why it could not be asked."""
         for owner in owners:
             try:
@@ -338,6 +355,9 @@ class Operator:
                 if not unknown and error.status != 404:
                     return error
                 top = owner if unknown else None  # nothing is known but the owner
+            except Exception:  # an owner that is not understood is no reason to report nothing
+                _log.exception("owner-not-understood", extra={"hno_fields": {"namespace": name, "owner": owner.name}})
+                top = owner
             self.memories[name].tops[owner] = top
             self.queue.add(name)
         return None

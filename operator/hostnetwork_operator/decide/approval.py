@@ -91,6 +91,22 @@ def rulings(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> dict[st
     return made
 
 
+def ending(seen: snapshot.NamespaceSnapshot) -> snapshot.NamespaceSnapshot:
+    """Return a namespace that goes with its exceptions as the ledger has them, where they are gone or about to go.
+
+    They go before the pods do, and what they said of the end of these pods must outlive them.
+    """
+    staying = tuple(one for one in seen.exceptions if one.metadata.deletion_timestamp is None)
+    there = {one.metadata.uid for one in staying} | {one.uid for one in seen.unreadable_exceptions}
+    name, why = seen.namespace.name, "it goes with its namespace"
+    vanished = tuple(
+        snapshot.UnreadableException(name, record.name, uid, why, record.generation)
+        for uid, record in seen.ledger.exceptions.items()
+        if uid not in there
+    )
+    return replace(seen, exceptions=staying, unreadable_exceptions=(*seen.unreadable_exceptions, *vanished))
+
+
 def recalled(seen: snapshot.NamespaceSnapshot) -> tuple[exception.HostNetworkException, ...]:
     """Return the exceptions that cannot be read, as far as the ledger proves their terms."""
     found = (

@@ -83,13 +83,14 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
         if one.created is not None and one.created > since:
             continue
         subject = f"{one.kind} {one.name}"
-        if isinstance(one.pod, snapshot.UnreadablePod):
-            holding.append((subject, f"cannot be understood: {one.pod.why}"))
-        elif settings.target is labels.Level.PRIVILEGED:
-            if one.pod.host_namespaces and not _covering(one.pod, counted):
-                holding.append((subject, coverage.judge(one.pod, counted, exempt=False).why))
-        elif (question := _question(subject, one.pod, one.body, settings.target, counted)) is not None:
+        try:
+            question = _asked(subject, one, settings.target, counted)
+        except Exception as error:  # whatever it is about one object, all others are still asked about
+            question = f"cannot be understood: {type(error).__name__}: {error}"
+        if isinstance(question, Question):
             questions.append(replace(question, standards=f"{version} {seen.kubernetes}"))
+        elif question:
+            holding.append((subject, question))
     return Inquiry(tuple(questions), version, tuple(holding), names(counted))
 
 
@@ -104,6 +105,19 @@ def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
 
 def _covering(pod: snapshot.Pod, counted: Sequence[validity.Standing]) -> list[validity.Standing]:
     return [standing for standing in counted if coverage.covers(standing, pod).covers] if pod.host_namespaces else []
+
+
+def _asked(
+    subject: str, one: snapshot.Living, target: labels.Level, counted: Sequence[validity.Standing]
+) -> Question | str:
+    """What is asked about it; or why it holds, '' if it does not."""
+    if isinstance(one.pod, snapshot.UnreadablePod):
+        return f"cannot be understood: {one.pod.why}"
+    if target is not labels.Level.PRIVILEGED:
+        return _question(subject, one.pod, one.body, target, counted) or ""
+    if not one.pod.host_namespaces or _covering(one.pod, counted):
+        return ""
+    return coverage.judge(one.pod, counted, exempt=False).why
 
 
 def _question(

@@ -78,6 +78,8 @@ class NamespacePlan:
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
     """The plan for one namespace at `now` (the API server's time)."""
     namespace = seen.namespace
+    if namespace.terminating:
+        seen = approval.ending(seen)
     settings = selection.settings(seen)
     rulings = approval.rulings(seen, now)
     standings = validity.standings(seen, rulings, now)
@@ -102,9 +104,20 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         contested=contest.ends(seen.record, now),
     )
     if namespace.terminating:
-        return made
+        return _ending(made, seen, decision, now)
     approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
     return _with_effects(made, seen, settings, decision, approvals, now)
+
+
+def _ending(
+    made: NamespacePlan, seen: snapshot.NamespaceSnapshot, decision: level.Decision, now: datetime.datetime
+) -> NamespacePlan:
+    """Of a namespace that goes only the pods matter: whoever has deleted it may have given them a grace of years."""
+    deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
+    flags = _flags(_sure(made), exempt=made.exempt, gone={effect.pod.uid for effect in deletes})
+    doing = (*deletes, *flags)
+    relist = _relist(seen, made.standings, doing, now)
+    return replace(made, effects=doing, next_check=_next_check(seen, made, decision, now), relist=relist)
 
 
 def _with_effects(

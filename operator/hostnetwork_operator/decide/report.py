@@ -12,8 +12,9 @@ from hostnetwork_operator.api import labels, meta, report
 from hostnetwork_operator.decide import coverage, effects, messages, snapshot
 from hostnetwork_operator.decide.findings import RULES, Finding
 
-# Controllers that others make for their own pods: by API group and kind.
-_BETWEEN: Final = frozenset({("apps", "ReplicaSet"), ("batch", "Job")})
+# Controllers that others make for their own pods. What a pod says of its owner becomes part of a request: it is exactly
+# one of these, or nobody is asked.
+_BETWEEN: Final = frozenset({("apps/v1", "ReplicaSet"), ("batch/v1", "Job")})
 _WORDS: Final = {
     labels.Verdict.COVERED: report.Result.PASS,
     labels.Verdict.UNCOVERED: report.Result.FAIL,
@@ -91,7 +92,7 @@ def changes(
 def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
     """The ReplicaSet or Job that a pod claims as its own."""
     owner = pod.owner
-    if owner is None or (owner.api_version.split("/")[0], owner.kind) not in _BETWEEN:
+    if owner is None or (owner.api_version, owner.kind) not in _BETWEEN:
         return None
     return owner if meta.is_name(owner.name) else None
 

@@ -86,8 +86,10 @@ class Ledger:
         return self.index.id if self.index is not None else ""
 
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
-        """Return what is stored of a namespace and its exceptions."""
+        """Return what is stored of a namespace and its exceptions; of one that goes also those that are gone already."""
         uids = {subject.metadata.uid for subject in seen.exceptions} | {one.uid for one in seen.unreadable_exceptions}
+        if seen.namespace.terminating:
+            uids |= self._of(seen.namespace.uid)
         found = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
         own = ledger.NAMESPACE + seen.namespace.uid
         namespace = self._records.get(own)
@@ -98,6 +100,14 @@ class Ledger:
             namespace=namespace if isinstance(namespace, ledger.NamespaceRecord) else None,
             exceptions={uid: one for uid, one in found.items() if isinstance(one, ledger.ExceptionRecord)},
         )
+
+    def _of(self, namespace_uid: str) -> set[str]:
+        """The uids of the exceptions that are recorded for a namespace."""
+        return {
+            key.removeprefix(ledger.EXCEPTION)
+            for key, record in self._records.items()
+            if isinstance(record, ledger.ExceptionRecord) and record.namespace_uid == namespace_uid
+        }
 
     def settle(self) -> None:
         """Leave the state after a first start or a loss; what could not be read is removed with the next write."""

@@ -27,7 +27,11 @@ PATHS: Final = {
     store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
     **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
 }
-_PLURALS: Final = {"ReplicaSet": "replicasets", "Job": "jobs"}
+# Those that decide/report asks for, whole: a part of a path that a tenant writes steers the request.
+_OWNERS: Final = {
+    ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
+    ("batch/v1", "Job"): "/apis/batch/v1/namespaces/{}/jobs/{}",
+}
 
 
 class Answer(Protocol):
@@ -133,10 +137,14 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
 
 
 async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Reference | None:
-    """Whose a ReplicaSet or Job is; itself if nobody's, None if another has its name."""
-    path = f"/apis/{owner.api_version}/namespaces/{owner.namespace}/{_PLURALS[owner.kind]}/{owner.name}"
+    """Whose a ReplicaSet or Job is; itself if nobody's, None if the answer is about another."""
+    path = _OWNERS[owner.api_version, owner.kind].format(owner.namespace, owner.name)
     body = (await reader.get(path)).body
-    return (parse.controller(body) or owner) if body["metadata"]["uid"] == owner.uid else None
+    meta = body.get("metadata") or {}
+    asked = (owner.kind, owner.namespace, owner.name, owner.uid)
+    if (body.get("kind"), meta.get("namespace"), meta.get("name"), meta.get("uid")) != asked:
+        return None
+    return parse.controller(body) or owner
 
 
 async def again(

@@ -3,9 +3,10 @@
 All that Pod Security Admission judges is kept, and nothing is judged here.
 """
 
+import contextlib
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +62,14 @@ def workload(kind: str, body: Body) -> Workload:
     )
 
 
+def read(kind: str, body: Body) -> Workload | snapshot.Living:
+    """A workload; as an unreadable one where it is not understood."""
+    try:
+        return workload(kind, body)
+    except Exception as error:  # whatever it is about one object, all others are still looked at
+        return unreadable(kind, body["metadata"], f"{type(error).__name__}: {error}")
+
+
 def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
     """A workload or pod of which only the metadata could be read."""
     created = (
@@ -94,23 +103,33 @@ class Pods:
     def __init__(self, workloads: Mapping[str, Workload]) -> None:
         self._workloads = workloads
         self._kept: dict[str, tuple[str, snapshot.Living]] = {}  # by key: when it was made, and what it is
+        self._unread: list[snapshot.Living] = []
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Takes in those that run or will."""
         chosen: dict[str, tuple[str, Body, Workload | None]] = {}
         for body in bodies:
-            if not parse.runs_or_will(body):
-                continue
-            top, made = self._top(body), str(body["metadata"]["creationTimestamp"])
-            key = top.uid if top is not None else _likeness(body)
-            before = chosen.get(key) or self._kept.get(key)
-            if before is None or _rather(made, before[0], of_workload=top is not None):
-                chosen[key] = made, body, top
+            with self._setting_aside(body):
+                if not parse.runs_or_will(body):
+                    continue
+                top, made = self._top(body), str(body["metadata"]["creationTimestamp"])
+                key = top.uid if top is not None else _likeness(body)
+                before = chosen.get(key) or self._kept.get(key)
+                if before is None or _rather(made, before[0], of_workload=top is not None):
+                    chosen[key] = made, body, top
         for key, (made, body, top) in chosen.items():
-            self._kept[key] = made, _pod(body, top)
+            with self._setting_aside(body):
+                self._kept[key] = made, _pod(body, top)
 
     def living(self) -> list[snapshot.Living]:
-        return [found for _, found in self._kept.values()]
+        return [*(found for _, found in self._kept.values()), *self._unread]
+
+    @contextlib.contextmanager
+    def _setting_aside(self, body: Body) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is about one pod, all others are still looked at
+            self._unread.append(unreadable("Pod", body["metadata"], f"{type(error).__name__}: {error}"))
 
     def _top(self, body: Body) -> Workload | None:
         owner = parse.controller(body)

@@ -78,7 +78,11 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
     workloads: dict[str, living.Workload] = {}
     for kind, path in TEMPLATES.items():
         async for page in live.pages(asker, path.format(namespace)):
-            workloads |= {one.uid: one for one in (living.workload(kind, body) for body in page.items)}
+            for one in (living.read(kind, body) for body in page.items):
+                if isinstance(one, living.Workload):
+                    workloads[one.uid] = one
+                else:
+                    yield one
             for undecoded in page.undecoded:
                 yield living.unreadable(kind, undecoded.meta, undecoded.why)
     for one in workloads.values():

@@ -124,6 +124,14 @@ class Store:
         self._keep(stored, key, (version - 1, meta["uid"], parsed))
         return True
 
+    def misunderstood(self, found: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
+        """Takes the place of an object that was read, and that nothing can be decided with; until that changes."""
+        kind = Kind.POD if isinstance(found, snapshot.UnreadablePod) else Kind.EXCEPTION
+        key = (found.namespace, found.name)
+        present = self._objects[kind].get(key)
+        if present is not None and present[1] == found.uid:
+            self._keep(kind, key, (present[0], found.uid, found))
+
     def _keep(self, kind: Kind, key: Key, entry: tuple[int, str, _Parsed]) -> None:
         parsed = entry[2]
         self._objects[kind][key] = entry
@@ -249,6 +257,12 @@ class Store:
 
     def namespaces(self) -> list[str]:
         return sorted(name for _, name in self._objects[Kind.NAMESPACE])
+
+    def incarnation(self, uid: str) -> snapshot.Namespace | None:
+        """The namespace with this uid."""
+        found = (parsed for _, of, parsed in self._objects[Kind.NAMESPACE].values() if of == uid)
+        home = next(found, None)
+        return home if isinstance(home, snapshot.Namespace) else None
 
     def policy_state(self) -> snapshot.PolicyState:
         """The policy that is acted on."""

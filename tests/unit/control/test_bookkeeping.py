@@ -329,6 +329,32 @@ async def test_records_of_removed_objects_are_removed(books: Books) -> None:
     assert [key for key in books.keeper.copy if key.startswith(("hne.", "ns."))] == ["ns.another"]
 
 
+async def test_a_record_outlives_its_exception_while_the_namespace_goes(books: Books) -> None:
+    """The watch of exceptions may be before that of namespaces. When the namespace is gone, so is the record."""
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    metadata = {"name": NAMESPACE, "uid": UID, "creationTimestamp": CREATED}
+    home = books.server.put(path, {"metadata": metadata})
+    books.store.put(store.Kind.NAMESPACE, home)
+    books.submit()
+    await books.until_woken()
+    books.server.put(path, {"metadata": {**metadata, "deletionTimestamp": "2026-11-22T12:00:00Z"}})
+    books.keeper.forget(store.Kind.EXCEPTION, "uid-of-net")
+    await _another_round(books, "another")
+    assert books.recorded is not None
+    books.store.remove(store.Kind.NAMESPACE, home)
+    await _another_round(books, "a third")
+    assert books.recorded is None
+
+
+async def _another_round(books: Books, name: str) -> None:
+    other = namespace(uid=name, name=name)
+    books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), name)
+    async with asyncio.timeout(20):
+        while books.keeper.copy.get(ledger.NAMESPACE + name) is None:
+            await asyncio.sleep(0.001)
+        await books.keeper.until_idle()
+
+
 @pytest.mark.parametrize(("status", "known"), [(403, True), (404, True), (500, False), (0, False)])
 async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, known: bool) -> None:
     """An outage is waited for; missing rights are not."""

@@ -663,11 +663,25 @@ def test_a_static_pod_of_an_exempt_namespace_is_left_alone() -> None:
     assert made.effects == ()
 
 
-def test_a_terminating_namespace_gets_nothing() -> None:
-    """It is judged and shown, and nothing more is written or deleted."""
-    made = planned(seen(pod(), hne(expiry=NOW), namespace=denied(hne(), terminating=True)))
-    assert (made.effects, made.next_check) == ((), None)
-    assert verdicts(made) == {"capture": "Expired"}
+def test_of_a_terminating_namespace_only_the_pods_count() -> None:
+    """They are flagged, and deleted at their expiry; nothing else is written."""
+    home, forged = denied(hne(), terminating=True), pod("forged", service_account="default")
+    before = planned(seen(pod(), forged, hne(), namespace=home))
+    assert (flags(before), deletes(before), before.next_check) == ({"forged": "Uncovered"}, [], at(hours=1))
+    made = planned(seen(pod(), forged, hne(expiry=NOW), namespace=home))
+    assert (flags(made), [e.pod for e in deletes(made)]) == ({"forged": "Uncovered"}, [pod().reference])
+    assert len(made.effects) == 2
+
+
+@pytest.mark.parametrize("going", [False, True], ids=["gone", "going"])
+def test_an_exception_that_goes_with_its_namespace_ends_its_pods_in_time(going: bool) -> None:
+    """It goes before its pods, at once or when its finalizers are removed; the ledger has what it said."""
+    subject = hne(metadata={"deletion_timestamp": NOW, "generation": 2}) if going else hne()
+    there = seen(pod(deleting=True, to_be_gone=at(days=3650)), hne(), namespace=denied(terminating=True))
+    left = replace(there, exceptions=(subject,) if going else ())
+    assert verdicts(planned(left)) == {"capture": "Covered"}
+    assert deletes(planned(left)) == []
+    assert [e.pod for e in deletes(planned(left, at(hours=1)))] == [pod().reference]
 
 
 # -- deletes --------------------------------------------------------------------------------------------------------
@@ -714,7 +728,6 @@ SPARED: dict[str, snapshot.NamespaceSnapshot] = {
     "a second to go": seen(pod(), hne(expiry=at(seconds=1))),
     "exception deleted": seen(pod(), hne(expiry=NOW, metadata={"deletion_timestamp": NOW})),
     "unreadable": seen(snapshot.UnreadablePod(NAMESPACE, "capture", "u", "KeyError"), hne(expiry=NOW)),
-    "terminating": seen(pod(), hne(expiry=NOW), namespace=denied(terminating=True)),
 }
 
 

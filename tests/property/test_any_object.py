@@ -1,0 +1,314 @@
+"""Whatever a field says that the operator reads: no object fails a plan or a look, and all others are dealt with.
+
+A body of each kind has one or two of its fields replaced by any JSON, also by what the API server would not store. Only
+what the API server sets by itself stays: name, namespace, uid, resourceVersion, creationTimestamp.
+"""
+
+import asyncio
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+
+from hostnetwork_operator.act import events
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import report as words
+from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.observe import live, preview, store
+from tests.unit.builders import ADOPTED, IMAGE, NAMESPACE, NOW, RELAXED, UID, at, governed, hne, pod, seen
+
+Body = dict[str, Any]
+_SET = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation"}
+_ODD = [
+    "",
+    "apps/v1?x=",
+    "../../secrets/x",
+    "batch/v1",
+    "Job",
+    "ReplicaSet",
+    "0000-01-01T00:00:00Z",
+    "10000-01-01T00:00:00Z",
+    "since 2026-11-22T11:00:00Z",
+    "2026-11-22T12:00:00Z",
+    "privileged",
+    "{",
+    '{"privileged": {}}',
+    "a\nb\u2028\u202e\ud800",
+    "x" * 300,
+    "-1",
+    "NaN",
+]
+_JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.sampled_from(_ODD),
+    st.text(max_size=5),
+    st.just({}),
+    st.just([]),
+    st.lists(st.sampled_from([*_ODD, None, 1, {}]), max_size=3),
+    st.dictionaries(st.sampled_from(["name", "add", "controller", "x"]), st.sampled_from([*_ODD, None, 1]), max_size=2),
+)
+_OWNERS = [
+    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u-set", "controller": True},
+    {"apiVersion": "v1", "kind": "ConfigMap", "name": "mine", "uid": "u-map"},
+]
+
+
+def _meta(name: str, **fields: Any) -> Body:
+    given = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": f"uid-of-{name}",
+        "resourceVersion": "7",
+        "creationTimestamp": "2026-11-22T11:01:00Z",
+        "labels": {labels.VERDICT: "Expired", "app": "x"},
+        "annotations": {labels.MIRROR: "x", "seccomp.security.alpha.kubernetes.io/pod": "runtime/default"},
+        "ownerReferences": _OWNERS,
+        "deletionTimestamp": "2026-11-22T12:00:30Z",
+        "deletionGracePeriodSeconds": 30,
+    }
+    return {**given, **fields}
+
+
+_SPEC = {
+    "hostNetwork": True,
+    "hostPID": True,
+    "serviceAccountName": "netdebug",
+    "nodeName": "node-1",
+    "securityContext": {"sysctls": [{"name": "kernel.x", "value": "1"}]},
+    "initContainers": [{"name": "first", "image": IMAGE}],
+    "containers": [
+        {
+            "name": "main",
+            "image": IMAGE,
+            "securityContext": {"privileged": True, "capabilities": {"add": ["NET_RAW"]}},
+            "volumeMounts": [{"name": "logs", "mountPath": "/logs", "readOnly": True}],
+            "ports": [{"containerPort": 1, "hostPort": 1}],
+            "livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 1}},
+            "lifecycle": {"preStop": {"tcpSocket": {"host": "127.0.0.1", "port": 1}}},
+        }
+    ],
+    "ephemeralContainers": [{"name": "debug", "image": IMAGE}],
+    "volumes": [
+        {"name": "logs", "hostPath": {"path": "/var/log"}},
+        {"name": "kube-api-access-x", "projected": {"sources": []}},
+    ],
+}
+_POD = {"kind": "Pod", "metadata": _meta("odd"), "spec": _SPEC, "status": {"phase": "Running"}}
+_TEMPLATE = {"metadata": {"annotations": {"a": "b"}}, "spec": _SPEC}
+_CONDITIONS = {"conditions": [{"type": "Complete", "status": "False"}]}
+_WORKLOADS = {
+    kind: {
+        "kind": kind,
+        "metadata": _meta("odd"),
+        "spec": {"jobTemplate": {"spec": {"template": _TEMPLATE}}} if kind == "CronJob" else {"template": _TEMPLATE},
+        "status": _CONDITIONS,
+    }
+    for kind in preview.TEMPLATES
+}
+_NAMESPACE = {
+    "metadata": _meta(
+        NAMESPACE,
+        uid=UID,
+        labels=RELAXED,
+        annotations={
+            **ADOPTED,
+            labels.HELD_BY: "since 2026-11-22T11:00:00Z: Pod a: b",
+            labels.BORN_WITH: labels.PSA_ENFORCE,
+            labels.GRANT_PREFIX + "net": "{}",
+        },
+    )
+}
+_EXCEPTION = {
+    "metadata": _meta("other", generation=1),
+    "spec": {
+        **hne().spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "expiry": "2026-11-22T13:00:00Z",
+    },
+    "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Active", "message": "m"}], "pods": 1},
+}
+_REPORT = {
+    "metadata": _meta("hostnetwork-u"),
+    "scope": {"kind": "Pod", "name": "odd"},
+    "summary": {"fail": 1},
+    "results": [{"policy": "host-namespaces", "message": "m", "properties": {"a": "b"}}],
+}
+
+
+def _paths(body: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where there is something that may be replaced: all below metadata, spec, status and the like."""
+    steps = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
+    for step, inner in steps:
+        here = (*at, step)
+        if len(here) > 1 and not (at == ("metadata",) and step in _SET):
+            yield here
+        yield from _paths(inner, here)
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """In place of a value: the field is not there."""
+
+
+@st.composite
+def _odd(draw: st.DrawFn, body: Body) -> Body:
+    made = copy.deepcopy(body)
+    for _ in range(draw(st.integers(1, 2))):
+        path = draw(st.sampled_from(list(_paths(made))))
+        inner = made
+        for step in path[:-1]:
+            inner = inner[step]
+        value = draw(st.one_of(_JUNK, st.just(_Gone())))
+        if isinstance(value, _Gone):
+            del inner[path[-1]]
+        else:
+            inner[path[-1]] = value
+    return made
+
+
+def _stored(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
+    """A namespace in which an exception has ended, its pod `capture` is to go, and these objects are there too."""
+    kept = store.Store()
+    kept.put(store.Kind.NAMESPACE, {**_NAMESPACE, "metadata": {**_NAMESPACE["metadata"], "deletionTimestamp": None}})
+    for kind, body in bodies:
+        body["metadata"]["resourceVersion"] = "8"
+        kept.put(kind, body)
+    found = kept.snapshot(NAMESPACE)
+    assert found is not None
+    ended = hne(expiry=at(minutes=-1))
+    usual = seen(ended, pod_that_ended(), namespace=found.namespace, policy=governed(), report_kind=words.OPEN_REPORT)
+    return replace(
+        usual,
+        pods=(*usual.pods, *found.pods),
+        unreadable_pods=found.unreadable_pods,
+        exceptions=(*usual.exceptions, *found.exceptions),
+        unreadable_exceptions=found.unreadable_exceptions,
+        reports=found.reports,
+    )
+
+
+def pod_that_ended() -> snapshot.Pod:
+    """The pod that `hne()` covered until it ended."""
+    return pod(verdict_label="Expired")
+
+
+def _planned(found: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
+    """The plan, with all that is made of it to be sent."""
+    made = plan.plan_namespace(found, NOW)
+    for effect in made.effects:
+        match effect:
+            case effects.WriteReport():
+                json.dumps(effect.report.body(effect.kind))
+            case effects.WriteExceptionStatus():
+                effect.status.model_dump_json(by_alias=True)
+            case effects.EmitEvent():
+                events.name_of(effect)
+            case effects.WriteVerdict() | effects.DeletePod():
+                for told in effect.told:
+                    events.name_of(told)
+    return made
+
+
+def _deleted(made: plan.NamespacePlan) -> set[str]:
+    return {effect.pod.name for effect in made.effects if isinstance(effect, effects.DeletePod)}
+
+
+@dataclass
+class _Answer:
+    body: Any
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
+
+
+class _Asker:
+    """An API server that has these lists, by the last part of their paths, and answers every other GET with `one`."""
+
+    def __init__(self, lists: dict[str, list[Body]], one: Body | None = None) -> None:
+        self._lists = lists
+        self._one = one
+
+    async def get(self, path: str, *, accept: str = "application/json") -> _Answer:
+        if self._one is not None:
+            return _Answer(self._one)
+        plural = path.split("?")[0].rsplit("/", 1)[-1]
+        return _Answer({"metadata": {"resourceVersion": "9"}, "items": self._lists.get(plural, [])})
+
+    async def preview(self, path: str, body: Any) -> _Answer:
+        contexts = [one.get("securityContext") or {} for one in body["spec"]["containers"]]
+        bad = body["spec"].get("hostPID") or any(context.get("privileged") for context in contexts)
+        return _Answer({}, (f'would violate PodSecurity "{_level(path)}:latest": x',) if bad else ())
+
+
+def _level(path: str) -> str:
+    return path.split("/")[-2].removeprefix("hostnetwork-preview-")
+
+
+class _Clock:
+    def now(self) -> Any:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@hypothesis.given(_odd(_POD))
+def test_no_pod_fails_a_plan(body: Body) -> None:
+    """The pod beside it that is to go is deleted, and the odd one is judged or Unknown."""
+    made = _planned(_stored((store.Kind.POD, body)))
+    assert "capture" in _deleted(made)
+    assert len(made.verdicts) + made.unreadable == 2
+
+
+@hypothesis.given(_odd(_POD), _odd(_WORKLOADS["ReplicaSet"]))
+def test_no_owner_fails_a_plan(body: Body, owner: Body) -> None:
+    """Whatever the answer is when its owner is looked up: it is that owner's owner, the owner, or none."""
+    found = _stored((store.Kind.POD, body))
+    asked = _planned(found).owners
+    tops = {one: asyncio.run(live.top_of(_Asker({}, owner), one)) for one in asked}
+    made = _planned(replace(found, tops=tops))
+    assert made.owners == ()
+    assert "capture" in _deleted(made)
+
+
+_TEXTS = st.one_of(st.sampled_from(_ODD), st.text(max_size=20))
+_LABELS = st.sampled_from([
+    *RELAXED, labels.VERDICT, labels.PSA_ENFORCE, "app", labels.GRANT_PREFIX + "x", labels.LEVEL_BEFORE, labels.HELD_BY,
+    labels.BORN_WITH,
+])  # fmt: skip
+
+
+@hypothesis.given(st.dictionaries(_LABELS, _TEXTS), st.dictionaries(_LABELS, _TEXTS))
+def test_no_namespace_fails_a_plan(put: dict[str, str], noted: dict[str, str]) -> None:
+    """Labels and annotations are texts; whoever may write the Namespace chooses them."""
+    found = _stored()
+    home = found.namespace
+    home = replace(home, labels={**home.labels, **put}, annotations={**home.annotations, **noted})
+    _planned(replace(found, namespace=home))
+
+
+@hypothesis.given(_odd(_EXCEPTION), _odd(_REPORT))
+def test_no_exception_and_no_report_fails_a_plan(body: Body, report: Body) -> None:
+    """An exception that is not understood is unreadable."""
+    made = _stored((store.Kind.EXCEPTION, body), (store.Kind.REPORT, report))
+    assert len(made.exceptions) + len(made.unreadable_exceptions) == 2
+    _planned(made)
+
+
+@hypothesis.given(st.sampled_from(sorted(_WORKLOADS)).flatmap(lambda kind: _odd(_WORKLOADS[kind])), _odd(_POD))
+def test_no_workload_and_no_pod_fails_a_look(body: Body, odd: Body) -> None:
+    """What they live beside holds the namespace by what it is."""
+    plural = preview.TEMPLATES[body["kind"]].rsplit("/", 1)[-1]
+    bad = {"containers": [{"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}]}
+    plain = {"metadata": _meta("plain", ownerReferences=[], deletionTimestamp=None), "spec": bad}
+    home = replace(_stored().namespace, labels={}, annotations={})
+    asker = _Asker({plural: [body], "pods": [odd, plain]})
+    found = seen(namespace=home, policy=governed(rollout="Gated"), kubernetes=snapshot.MinorVersion(1, 36))
+    answer = asyncio.run(preview.look(asker, found, labels.Level.BASELINE, _Clock()))
+    assert not answer.failed
+    assert "Pod plain: x (level baseline)" in answer.holders
