@@ -88,9 +88,11 @@ class Gateway:
     async def close(self) -> None:
         await self._client.close()
 
-    async def get(self, path: str, *, accept: str = _JSON) -> Answer:
-        """GET. `accept` may ask for another form of the object, as JSON."""
-        return await self._request("GET", path, None, repeat=True, accept=accept)
+    async def get(self, path: str, *, accept: str = _JSON, most: int = bodies.BYTES) -> Answer:
+        """GET. `accept` may ask for another form of the object, as JSON. An answer of more than `most` bytes is dropped
+        before it is read to its end: UndecodableError.
+        """
+        return await self._request("GET", path, None, repeat=True, accept=accept, most=most)
 
     async def create(self, path: str, body: Body) -> Answer:
         """POST. Repeated only for objects with a name of our own: a second one is a 409, never a second object."""
@@ -127,13 +129,15 @@ class Gateway:
         content_type: str = _JSON,
         accept: str = _JSON,
         deadline: float = math.inf,
+        most: int = bodies.BYTES,
     ) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):
             last = attempt == _ATTEMPTS or not repeat
             if self._clock.monotonic() > deadline:
                 raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now")
             try:
-                return await self._once(method, path, body, {"Accept": accept, "Content-Type": content_type})
+                headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
+                return await self._once(method, path, body, headers, most)
             except ApiError as error:
                 if last or (error.status and error.status not in _RETRIED):
                     raise
@@ -142,7 +146,7 @@ class Gateway:
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
-    async def _once(self, method: str, path: str, body: Body | None, headers: dict[str, str]) -> Answer:
+    async def _once(self, method: str, path: str, body: Body | None, headers: dict[str, str], most: int) -> Answer:
         token = (await self.configuration.auth_settings()).get("BearerToken")
         if token is not None and token["value"]:
             headers["Authorization"] = token["value"]
@@ -151,7 +155,7 @@ class Gateway:
             response = await self._client.rest_client.request(
                 method, self.configuration.host + path, headers=headers, body=body, _request_timeout=TIMEOUT_SECONDS
             )
-            data = await response.read()
+            data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._count(method, 0)
             raise ApiError(method, path, 0, type(error).__name__, str(error)) from error
@@ -159,12 +163,29 @@ class Gateway:
         if date := response.headers.get("Date"):
             self._clock.observe(date, sent, self._clock.monotonic())
         if not 200 <= response.status <= 299:
-            raise _error(method, path, response.status, data)
+            raise _error(method, path, response.status, data or b"")
+        if data is None:
+            raise UndecodableError(method, path, response.status, f"longer than {most} bytes")
         warnings = tuple(_warning(text) for text in response.headers.getall("Warning", ()))
         try:
             return Answer(bodies.decode(data), warnings)
         except bodies.DecodeError as error:
             raise UndecodableError(method, path, response.status, error.why) from error
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The body; None for a longer one, whose rest is not read. It came uncompressed: what is small on the wire would
+    not be in memory.
+    """
+    pieces: list[bytes] = []
+    length = 0
+    async for piece in response.content.iter_any():
+        length += len(piece)
+        if length > most:
+            response.close()
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def configure() -> client.Configuration:
@@ -177,7 +198,8 @@ async def configure() -> client.Configuration:
     configuration.connection_pool_maxsize = _CONNECTIONS
     # The environment is asked for proxies and ~/.netrc at every single request otherwise, which costs half of it. A
     # proxy-url in the kubeconfig counts.
-    configuration.client_session_kwargs = {"trust_env": False}
+    # What a connection holds unread is memory too.
+    configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": 2**16}
     return configuration
 
 

@@ -56,8 +56,7 @@ def settings() -> kopf.OperatorSettings:
     """kopf's settings: what is watched is selected by the API server, and no fault ends a watch for good."""
     made = kopf.OperatorSettings()
     made.watching.field_selectors["v1", "pods"] = "spec.hostNetwork=true"
-    # kopf keeps what it has listed until each object has had its turn: with 500, 1,000 pods took 29 MB at once.
-    made.watching.chunk_size = 50
+    made.watching.chunk_size = None  # control/session asks for one object of each list
     made.watching.server_timeout = 600
     made.watching.connect_timeout = 10
     made.networking.connect_timeout = 10

@@ -5,6 +5,7 @@ hostPID or hostIPC are found by no field selector, so all pods are read for them
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -41,6 +42,8 @@ class Resync:
         self._settings = settings
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
+        self._due: set[store.Kind] = set()
+        self._hurry = asyncio.Event()
         self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
 
     async def fill(self) -> None:
@@ -57,21 +60,25 @@ class Resync:
     async def keep(self) -> None:
         """Each kind at its interval, until cancelled. The long list of every pod holds no other up."""
         await asyncio.gather(
-            self._keep(_WATCHED, _PAUSE_SECONDS),
-            self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS),
+            self._keep(_WATCHED, _PAUSE_SECONDS, self._hurry),
+            self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, asyncio.Event()),
             self._keep_reports(),
             self._keep_ledger(),
         )
 
-    async def _keep(self, kinds: Sequence[store.Kind], pause: float) -> None:
+    async def _keep(self, kinds: Sequence[store.Kind], pause: float, hurry: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(min(pause, *(self._interval(kind) for kind in kinds)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, *(self._interval(kind) for kind in kinds))):
+                    await hurry.wait()
+            hurry.clear()
             now = asyncio.get_running_loop().time()
             for kind in kinds:
                 interval = self._interval(kind)
                 if self._core.store.unread.lines(kind.value):
                     interval = min(interval, _MISSED_PAUSE_SECONDS)
-                if now - self._when[kind] >= interval or kind in self.trouble:
+                if kind in self._due or now - self._when[kind] >= interval or kind in self.trouble:
+                    self._due.discard(kind)
                     await self._list(kind)
 
     async def _keep_reports(self) -> None:
@@ -111,10 +118,10 @@ class Resync:
         for name in touched:
             self._core.queue.add(name)
 
-    async def refresh(self) -> None:
-        """Every watched kind once, without waiting for what cannot be listed."""
-        for kind in _WATCHED:
-            await self._list(kind)
+    def relist(self, kind: store.Kind) -> None:
+        """A watch of this kind has begun anew: list it, at once."""
+        self._due.add(kind)
+        self._hurry.set()
 
     def stale(self) -> str:
         """Which kind has not been listed for three intervals and an outage, if any."""

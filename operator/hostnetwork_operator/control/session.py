@@ -1,8 +1,9 @@
 """The HTTP sessions that kopf watches through: they read and never write, and what they read can be decoded.
 
-kopf decodes lists and watch lines by itself, and ends where one cannot be decoded. So each is checked first, and
-without managedFields (bodies.py). kopf also wants to write where an object has a finalizer that it takes for its own.
-They send no request but GET (docs/adr/0029).
+kopf decodes watch lines by itself, and ends where one cannot be decoded. So each is checked first, and without
+managedFields (bodies.py). Of a list kopf gets no objects, however many there are and however large: the operator lists
+them itself, page by page (control/resync). kopf also wants to write where an object has a finalizer that it takes for
+its own. The sessions send no request but GET (docs/adr/0029).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
 _LISTED: Final = {kind.value: kind for kind in store.Kind}
 Missed = Callable[[store.Kind, str], None]  # what could not be decoded was of this kind, and why
+Listed = Callable[[store.Kind], None]  # a watch of this kind goes on from now, and what came before is to be listed
 
 
 class WriteRefusedError(Exception):
@@ -35,9 +37,12 @@ class Logins:
     `ending` is set when that run ends.
     """
 
-    def __init__(self, configuration: client.Configuration, missed: Missed, ending: asyncio.Event) -> None:
+    def __init__(
+        self, configuration: client.Configuration, missed: Missed, listed: Listed, ending: asyncio.Event
+    ) -> None:
         self._configuration = configuration
         self._missed = missed
+        self._listed = listed
         self._ending = ending
         self._http: aiohttp.ClientSession | None = None
 
@@ -57,7 +62,8 @@ class Logins:
             certificate_path=settings.cert_file,
             private_key_path=settings.key_file,
         )
-        self._http = open_http(info.as_http_headers(), info.as_ssl_context(), self._missed)
+        headers = {**info.as_http_headers(), "Accept-Encoding": "identity"}
+        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed)
         session: Any = Session(self._http, self._ending)  # for kopf's types a ClientSession
         return kopf.AiohttpSession(
             server=settings.host,
@@ -94,39 +100,43 @@ class Session:
             raise WriteRefusedError(f"{method} {url}")
         if self._ending.is_set():
             raise asyncio.CancelledError("kopf ends")  # which ends the watch that asks, and is no failure of it
+        path, _, query = url.partition("?")
+        if path.rsplit("/", 1)[-1] in _LISTED and "watch=true" not in query:
+            # The version to watch from is all that is wanted.
+            options |= {"params": {"limit": "1"}, "headers": {"Accept": live.METADATA_LIST}}
         return await self._http.request(method, url, **options)
 
     async def close(self) -> None:
         """Leaves it to Logins."""
 
 
-def open_http(headers: Mapping[str, str], context: ssl.SSLContext, missed: Missed) -> aiohttp.ClientSession:
+def open_http(
+    headers: Mapping[str, str], context: ssl.SSLContext, missed: Missed, listed: Listed
+) -> aiohttp.ClientSession:
     """Return a session whose responses give only what can be decoded. The caller closes it."""
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            lines: Any = Lines(self.content, lambda why: missed(_kind(self), why))  # for aiohttp a StreamReader
+            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why))  # to aiohttp a StreamReader
             self.content = lines
             return self
 
         async def json(self, **_: Any) -> Any:
-            data = await self.read()
             try:
-                return bodies.decode(data)
-            except bodies.DecodeError as error:
+                body = bodies.decode(await self.read())
+            except bodies.DecodeError:
                 if self.status >= 400:
                     return None  # for kopf an error without a Status object
-                missed(_kind(self), error.why)
-            async with http.get(self.url, headers={"Accept": live.METADATA_LIST}) as response:
-                response.raise_for_status()
-                # Where the list goes on, and the version to watch from. The objects come with the operator's own list.
-                return {**bodies.decode(await response.read()), "items": []}
+                raise
+            if self.status >= 400 or self.url.name not in _LISTED:
+                return body
+            listed(_LISTED[self.url.name])
+            return {**body, "metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "items": []}
 
-    http = aiohttp.ClientSession(
+    return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=context), headers=headers, response_class=Response, trust_env=False
     )
-    return http
 
 
 class Lines:
@@ -165,11 +175,3 @@ class Lines:
             except bodies.DecodeError as error:
                 self._missed(error.why)
         return b""
-
-
-def _kind(response: aiohttp.ClientResponse) -> store.Kind:
-    """The kind that was listed or watched. Raises bodies.DecodeError for any other answer, such as a discovery."""
-    kind = _LISTED.get(response.url.name)
-    if kind is None:
-        raise bodies.DecodeError(f"an answer of {response.url.path}")
-    return kind

@@ -149,7 +149,7 @@ async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watch
         ending = asyncio.Event()
         renewing = asyncio.create_task(_when_recovered(lists, ending))
         registry = handlers.registry(core)
-        logins = session.Logins(core.api.configuration, core.missed, ending)
+        logins = session.Logins(core.api.configuration, core.missed, lists.relist, ending)
         kopf.on.login(registry=registry, id="login")(logins.log_in)
         _end_with(registry, ending)
         try:
@@ -172,8 +172,6 @@ async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watch
         finally:
             renewing.cancel()
             await logins.close()
-        if not stop.is_set():
-            await lists.refresh()
 
 
 async def _when_recovered(lists: resync.Resync, ending: asyncio.Event) -> None:

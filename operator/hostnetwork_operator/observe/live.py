@@ -11,7 +11,9 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse, store
 
 Body = Mapping[str, Any]
-PAGE: Final = 100  # objects: a page is all of a list that is ever held at once, 4 MB of usual pods
+# A page is all of a list that is ever held at once: so many objects, and no more bytes of JSON unless it is one object.
+PAGE: Final = 100
+PAGE_BYTES: Final = 4 * 2**20
 # A list without specs and statuses: the way to know of an object that cannot be decoded.
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -48,7 +50,7 @@ class Reader(Protocol):
     cannot be decoded.
     """
 
-    async def get(self, path: str, *, accept: str = "application/json") -> Answer: ...
+    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer: ...
 
 
 class Clock(Protocol):
@@ -78,8 +80,8 @@ class Page:
 async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
     """Pages of a list. Nothing in here keeps a page that has been given.
 
-    A page that cannot be decoded is asked for in smaller pieces, down to one object. That object is known by its
-    metadata alone, and the list goes on after it.
+    A page that is too large, or that cannot be decoded, is asked for in smaller pieces, down to one object. An object
+    that cannot be decoded is known by its metadata alone, and the list goes on after it.
 
     No resourceVersion is asked for: the list is of one moment and up to date. With resourceVersion=0 the API server
     may leave `limit` aside and give everything at once.
@@ -90,7 +92,7 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
         query = f"{path}{joint}limit={limit}{position}"
         undecoded: tuple[Undecoded, ...] = ()
         try:
-            body = (await reader.get(query)).body
+            body = (await reader.get(query, most=PAGE_BYTES if limit > 1 else bodies.BYTES)).body
         except bodies.DecodeError as error:
             if limit > 1:
                 limit //= 2

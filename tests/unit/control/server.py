@@ -30,7 +30,7 @@ class Server:
         self.objects[path] = body
         return body
 
-    async def get(self, path: str) -> gateway.Answer:
+    async def get(self, path: str, *, most: int = 0) -> gateway.Answer:
         self._ask("GET", path)
         bare = path.split("?")[0]
         if bare in self.objects:

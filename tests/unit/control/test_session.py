@@ -42,6 +42,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.queries: list[dict[str, str]] = []
         self.listed: bytes = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
         self.metadata: bytes = self.listed
         self.lines: asyncio.Queue[bytes] = asyncio.Queue()
@@ -59,6 +60,7 @@ class Server:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path}")
+        self.queries.append(dict(request.query))
         if self.unauthorized:
             self.unauthorized -= 1
             return web.json_response({"kind": "Status", "message": "Unauthorized"}, status=401)
@@ -113,7 +115,7 @@ def missed() -> Missed:
 
 @pytest.fixture
 async def opened(missed: Missed) -> AsyncIterator[aiohttp.ClientSession]:
-    async with session.open_http({}, ssl.create_default_context(), missed) as made:
+    async with session.open_http({}, ssl.create_default_context(), missed, lambda kind: missed(kind, "listed")) as made:
         yield made
 
 
@@ -157,16 +159,18 @@ async def test_a_line_beyond_the_bound_is_left_out(
     assert missed == [(store.Kind.NAMESPACE, f"longer than {bodies.BYTES} bytes")]
 
 
-async def test_a_list_that_cannot_be_decoded_is_one_without_objects(
+async def test_of_a_list_kopf_gets_the_version_alone(
     opened: aiohttp.ClientSession, server: Server, missed: Missed
 ) -> None:
-    """Its version and where it goes on are asked for without the objects."""
+    """One object is asked for, without its spec; that the operator is to list the kind is said at once."""
     server.listed = b'{"items":[' + NESTED + b"]}"
     meta = {"resourceVersion": "7", "continue": "next"}
     server.metadata = json.dumps({"metadata": meta, "items": [namespace("a", 5)]}).encode()
-    async with opened.get(f"{server.url}{NAMESPACES}?limit=50") as response:
-        assert await response.json() == {"metadata": meta, "items": []}
-    assert missed == [(store.Kind.NAMESPACE, "deeper than 100 levels")]
+    asking = session.Session(opened, asyncio.Event())
+    async with await asking.request("get", f"{server.url}{NAMESPACES}?labelSelector=a") as response:
+        assert await response.json() == {"metadata": {"resourceVersion": "7"}, "items": []}
+    assert missed == [(store.Kind.NAMESPACE, "listed")]
+    assert server.queries[-1] == {"labelSelector": "a", "limit": "1"}
 
 
 async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
@@ -185,7 +189,7 @@ async def test_a_write_is_refused_before_it_is_sent(opened: aiohttp.ClientSessio
 
 async def test_the_session_of_a_login_is_closed_by_the_next_one(server: Server, missed: Missed) -> None:
     """And the last one by the end, also where kopf has used none of them."""
-    logins = session.Logins(client.Configuration(host=server.url), missed, asyncio.Event())
+    logins = session.Logins(client.Configuration(host=server.url), missed, lambda _: None, asyncio.Event())
     first, second = (await logins.log_in()).aiohttp_session, (await logins.log_in()).aiohttp_session
     assert (first.closed, second.closed) == (True, False)
     await logins.close()
@@ -204,6 +208,7 @@ class Watch:
         self._finalizer = finalizer
         self._seconds = seconds  # until a login expires
         self.logins: list[kopf.AiohttpSession] = []
+        self.listed: list[store.Kind] = []
         self._stop = threading.Event()
         self.running = asyncio.ensure_future(asyncio.to_thread(asyncio.run, self._run()))
 
@@ -218,7 +223,8 @@ class Watch:
 
     async def _run(self) -> None:
         ending = asyncio.Event()
-        logins = session.Logins(client.Configuration(host=self._server.url), self.core.missed, ending)
+        configuration = client.Configuration(host=self._server.url)
+        logins = session.Logins(configuration, self.core.missed, self.listed.append, ending)
         registry, settings = handlers.registry(self.core), handlers.settings()
 
         @kopf.on.login(registry=registry, id="login")
@@ -255,14 +261,15 @@ async def until(probe: Callable[[], object], seconds: float = 20) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_kopf_watches_on_after_a_list_and_a_line_that_it_could_not_decode(server: Server) -> None:
-    """The events after them are told, and both count as unread."""
+async def test_kopf_watches_on_after_a_line_that_it_could_not_decode(server: Server) -> None:
+    """The events after it are told, and it counts as unread. Of the list before only its version was asked for."""
     server.listed = NESTED
     async with Watch(server) as watch:
         for one in (line("a", 2), NESTED, line("b", 3, managedFields=[{"time": "0000-01-01T00:00:00Z"}])):
             server.lines.put_nowait(one + b"\n")
         await until(lambda: watch.core.store.namespaces() == ["a", "b"])
-    assert watch.core.store.unread.lines("namespaces") == 2
+    assert watch.core.store.unread.lines("namespaces") == 1
+    assert sorted(watch.listed, key=lambda kind: kind.value) == [store.Kind.NAMESPACE, store.Kind.POD]
 
 
 async def test_no_event_waits_behind_a_write_that_kopf_wants(server: Server) -> None:

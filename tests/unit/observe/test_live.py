@@ -31,7 +31,7 @@ class Server:
         self.asked: list[str] = []
         self.deleted_after: dict[int, str] = {}  # the object that is deleted after so many requests
 
-    async def get(self, path: str, *, accept: str = "application/json") -> Answer:
+    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
         self.asked.append(path)
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
         version, start = max(self._versions), 0
@@ -102,7 +102,7 @@ async def test_where_metadata_cannot_be_decoded_either_the_list_fails() -> None:
     """An answer that is no list at all is no reason to set every object aside."""
 
     class Broken(Server):
-        async def get(self, path: str, *, accept: str = "application/json") -> Answer:
+        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
             raise bodies.DecodeError("no JSON at character 0")
 
     with pytest.raises(bodies.DecodeError):
@@ -205,7 +205,7 @@ async def test_the_look_before_a_delete_knows_what_it_could_not_read(kept: store
     kept.put(store.Kind.POD, pod("a", 5))
 
     class Both(Server):
-        async def get(self, path: str, *, accept: str = "application/json") -> Answer:
+        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
             return Answer(pod("a", 6)) if path.endswith("/pods/a") else await super().get(path, accept=accept)
 
     before = seen(kept)
