@@ -209,3 +209,26 @@ def test_a_look_from_before_enforcement_was_taken_back_does_not_count(adopting: 
     _adopt(adopting, looked_at)
     adopting.until("the gate has said", lambda: _enforcement(adopting, looked_at) != "Audit")
     assert "Pod stranger: host namespaces (hostNetwork=true)" in _held_by(adopting, looked_at)
+
+
+def test_what_else_is_said_of_a_pod_hides_no_verdict(adopting: World) -> None:
+    """The API server warns of each variable that is there twice, and sends 4,096 characters of warnings in all."""
+    name = _audited(adopting)
+    many = [{"name": "A_VARIABLE_THAT_IS_THERE_SIXTY_TIMES", "value": str(number)} for number in range(60)]
+    _make(adopting, name, "deployments", "web", {"containers": [{**_PRIVILEGED, "env": many}]})
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    assert "Deployment web: privileged" in _held_by(adopting, name)
+
+
+def test_pods_that_differ_in_their_service_account_alone_are_all_looked_at(adopting: World) -> None:
+    """An exception covers the older one, and the other holds."""
+    name = _audited(adopting)
+    adopting.admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "agent"}}).expect(201)
+    adopting.exception(name, type="Application", serviceAccountName="agent").expect(201)
+    adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
+    adopting.pod(name, "covered", serviceAccountName="agent").expect(201)
+    adopting.pod(name, "other", serviceAccountName="default").expect(201)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    assert "Pod other: host namespaces" in _held_by(adopting, name)

@@ -233,7 +233,7 @@ class _Asker:
         self._lists = lists
         self._one = one
 
-    async def get(self, path: str, *, accept: str = "application/json") -> _Answer:
+    async def get(self, path: str, **_: Any) -> _Answer:
         if self._one is not None:
             return _Answer(self._one)
         plural = path.split("?")[0].rsplit("/", 1)[-1]

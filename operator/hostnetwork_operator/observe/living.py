@@ -1,10 +1,12 @@
 """What lives in a namespace, as the gate asks about it: templates and pods, as the pods that they would make.
 
-All that Pod Security Admission judges is kept, and nothing is judged here.
+All that Pod Security Admission judges is kept, and nothing else: whatever else the API server says about a pod takes the
+room that its warnings have. Nothing is judged here.
 """
 
 import contextlib
 import datetime
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +16,18 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse
 
 Body = Mapping[str, Any]
-_NOT_ASKED: Final = frozenset({
-    "ephemeralContainers", "nodeName", "overhead", "preemptionPolicy", "priority", "priorityClassName",
-    "serviceAccount",
+# What Pod Security Standards are about, in 1.37 and before; `os` says which of it applies.
+_SPEC: Final = ("hostIPC", "hostNetwork", "hostPID", "hostUsers", "os", "securityContext")
+_CONTAINER: Final = ("name", "image", "restartPolicy", "securityContext")
+_PORT: Final = ("containerPort", "hostPort", "hostIP", "protocol")
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
+_HANDLERS: Final = ("httpGet", "tcpSocket")
+# Volumes that every level allows; their sources are nothing that is judged.
+_ALLOWED: Final = frozenset({
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
 })  # fmt: skip
+_MOUNTING: Final = ("initContainers", "containers", "ephemeralContainers")
 # Profiles were annotations before they were fields, and are judged still.
 _JUDGED: Final = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -94,16 +104,23 @@ def top(one: Workload, workloads: Mapping[str, Workload]) -> Workload:
     return one
 
 
+def weight(found: snapshot.Living) -> int:
+    """Return how many bytes the question is that it becomes."""
+    return len(json.dumps(found.body))
+
+
 class Pods:
     """Of the pods of a namespace, page by page, one of each workload and one of all that are just like it.
 
-    Only those are read in full: to read all of them costs more than all else that a look does.
+    Only those are read in full: to read all of them costs more than all else that a look does. `weight` is that of what
+    is kept.
     """
 
     def __init__(self, workloads: Mapping[str, Workload]) -> None:
         self._workloads = workloads
         self._kept: dict[str, tuple[str, snapshot.Living]] = {}  # by key: when it was made, and what it is
         self._unread: list[snapshot.Living] = []
+        self.weight = 0
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Takes in those that run or will."""
@@ -119,10 +136,14 @@ class Pods:
                     chosen[key] = made, body, top
         for key, (made, body, top) in chosen.items():
             with self._setting_aside(body):
-                self._kept[key] = made, _pod(body, top)
+                self._keep(key, made, _pod(body, top))
 
     def living(self) -> list[snapshot.Living]:
         return [*(found for _, found in self._kept.values()), *self._unread]
+
+    def _keep(self, key: str, made: str, found: snapshot.Living) -> None:
+        self.weight += weight(found) - (weight(self._kept[key][1]) if key in self._kept else 0)
+        self._kept[key] = made, found
 
     @contextlib.contextmanager
     def _setting_aside(self, body: Body) -> Iterator[None]:
@@ -145,8 +166,18 @@ def _rather(made: str, before: str, *, of_workload: bool) -> bool:
 
 
 def _likeness(body: Body) -> str:
-    owner = parse.controller(body)
-    return json.dumps([asked(body["metadata"], body["spec"]), owner.uid if owner else None], sort_keys=True)
+    """The same for pods that are judged alike, by Pod Security Admission and by exceptions."""
+    owner, spec = parse.controller(body), body["spec"]
+    alike = [asked(body["metadata"], spec), owner.uid if owner else None]
+    if parse.host_namespaces(body):
+        mounts = [one.get("volumeMounts") for kind in _MOUNTING for one in spec.get(kind) or ()]
+        alike += [spec.get("serviceAccountName"), [[m for m in some or () if not _is_token(m)] for some in mounts]]
+    return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()
+
+
+def _is_token(mount: Body) -> bool:
+    # Each pod has one of its own, by a name of its own; nothing else that begins so is mounted there.
+    return str(mount.get("mountPath")) == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def _pod(body: Body, top: Workload | None) -> snapshot.Living:
@@ -159,22 +190,34 @@ def _pod(body: Body, top: Workload | None) -> snapshot.Living:
 
 
 def asked(meta: Body, spec: Body) -> dict[str, Any]:
-    """The pod that is asked about: all that Pod Security Admission judges, and nothing that other admission, the
-    scheduler or the service account adds or would stumble over in another namespace.
-    """
-    tokens = {volume["name"] for volume in spec.get("volumes") or () if _is_token(volume)}
-    kept = {field: value for field, value in spec.items() if field not in _NOT_ASKED}
-    kept["volumes"] = [volume for volume in spec.get("volumes") or () if volume["name"] not in tokens]
-    for kind in ("initContainers", "containers"):
-        kept[kind] = [
-            {**one, "volumeMounts": [m for m in one.get("volumeMounts") or () if m["name"] not in tokens]}
-            for one in spec.get(kind) or ()
-        ]
+    """The pod that is asked about: all that Pod Security Admission judges, and no more than makes it valid."""
     annotations = {key: value for key, value in (meta.get("annotations") or {}).items() if key.startswith(_JUDGED)}
+    volumes = [volume for volume in spec.get("volumes") or () if not (volume.keys() - {"name"}) <= _ALLOWED]
+    made: dict[str, Any] = {field: spec[field] for field in _SPEC if spec.get(field) is not None}
+    made |= {
+        kind: [_container(one) for one in spec.get(kind) or ()]
+        for kind in ("initContainers", "containers")
+    }
     own = {"serviceAccountName": "default", "automountServiceAccountToken": False}
-    return {"metadata": {"name": "gate", "annotations": annotations}, "spec": {**kept, **own}}
+    return {"metadata": {"name": "gate", "annotations": annotations}, "spec": {**made, "volumes": volumes, **own}}
 
 
-def _is_token(volume: Body) -> bool:
-    # Each pod has one of its own, by a name of its own; PSA forbids projected volumes at no level.
-    return "projected" in volume and volume["name"].startswith("kube-api-access-")
+def _container(one: Body) -> dict[str, Any]:
+    made: dict[str, Any] = {field: one[field] for field in _CONTAINER if one.get(field) is not None}
+    # The API server warns of a port that is there twice, also under two names.
+    ports = dict.fromkeys(tuple((field, port.get(field)) for field in _PORT) for port in one.get("ports") or ())
+    if ports:
+        made["ports"] = [{field: value for field, value in port if value is not None} for port in ports]
+    made |= {key: probe for key in _PROBES if (probe := _handler(one.get(key)))}
+    lifecycle = one.get("lifecycle") or {}
+    hooks = {key: hook for key in _HOOKS if (hook := _handler(lifecycle.get(key)))}
+    return {**made, "lifecycle": hooks} if hooks else made
+
+
+def _handler(handler: Body | None) -> dict[str, Any]:
+    """What a probe or a hook calls, where it names a host."""
+    for way in _HANDLERS:
+        host = ((handler or {}).get(way) or {}).get("host")
+        if host:
+            return {way: {"host": host, "port": 1}}
+    return {}

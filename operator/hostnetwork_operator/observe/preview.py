@@ -26,6 +26,10 @@ TEMPLATES: Final = {
 }
 # More would keep a worker for minutes; not looked at is not clean, so what is beyond holds.
 MOST_QUESTIONS: Final = 1000
+_MOST_BYTES: Final = 16 * 2**20  # of all questions of a look; usual ones have some hundreds of bytes
+# The API server sends warnings of 4,096 characters in all, and leaves out what comes after those. A verdict may have
+# been left out where there is much else.
+_MOST_ELSE: Final = 2000
 _PREVIEW: Final = {
     labels.Level.BASELINE: labels.PREVIEW_NAMESPACES[0],
     labels.Level.RESTRICTED: labels.PREVIEW_NAMESPACES[1],
@@ -53,7 +57,11 @@ async def look(
     asker: Asker, seen: snapshot.NamespaceSnapshot, target: labels.Level, clock: live.Clock
 ) -> snapshot.GateAnswer:
     """What a namespace's enforcement at `target` would refuse of what lives in it now."""
-    found = [one async for one in _living(asker, seen.namespace.name)]
+    try:
+        found = [one async for one in _living(asker, seen.namespace.name)]
+    except _TooMuchError:
+        nothing = gate.inquire(seen, (), clock.now())
+        return _failed(target, clock, nothing, "what lives there is too large to be asked about")
     inquiry = gate.inquire(seen, found, clock.now())
     questions = {question.key: question for question in inquiry.questions}
     if len(questions) > MOST_QUESTIONS:
@@ -73,24 +81,34 @@ def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why:
     return snapshot.GateAnswer(target, clock.now(), failed=why, excepted=inquiry.excepted)
 
 
+class _TooMuchError(Exception):
+    """What lives in a namespace would take too much memory."""
+
+
 async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
     """The templates first, then of their pods and of all others one of each kind (living.Pods)."""
     workloads: dict[str, living.Workload] = {}
+    weight = 0
     for kind, path in TEMPLATES.items():
         async for page in live.pages(asker, path.format(namespace)):
             for one in (living.read(kind, body) for body in page.items):
                 if isinstance(one, living.Workload):
                     workloads[one.uid] = one
+                    weight += living.weight(one.living)
                 else:
                     yield one
             for undecoded in page.undecoded:
                 yield living.unreadable(kind, undecoded.meta, undecoded.why)
+            if weight > _MOST_BYTES:
+                raise _TooMuchError
     for one in workloads.values():
         if living.top(one, workloads) is one and not one.ended:
             yield one.living
     pods = living.Pods(workloads)
     async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
         pods.page(page.items)
+        if weight + pods.weight > _MOST_BYTES:
+            raise _TooMuchError
         for undecoded in page.undecoded:
             yield living.unreadable("Pod", undecoded.meta, undecoded.why)
     for found in pods.living():
@@ -120,7 +138,11 @@ async def _reason(asker: Asker, question: gate.Question) -> str:
     if told.refused:
         return f"not known, because the question is refused: {told.refused}"
     said = _verdict(told.warnings)
-    return said["why"] if said is not None else ""
+    if said is not None:
+        return said["why"]
+    if sum(len(text) for text in told.warnings) > _MOST_ELSE:
+        return "not known, because the API server has too much else to say about such a pod"
+    return ""
 
 
 def _verdict(warnings: tuple[str, ...]) -> re.Match[str] | None:

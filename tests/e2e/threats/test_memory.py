@@ -1,0 +1,126 @@
+"""Ways to fill the memory of the operator: objects as large as etcd stores them, and larger as JSON (A25).
+
+`<` is six bytes in the JSON of the API server. The container of the operator has 512 MiB.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import api
+from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
+from tests.controlplane import operator
+from tests.e2e import conftest
+from tests.e2e.conftest import IMAGE, World
+from tests.e2e.threats.conftest import container, pod, workload, workloads
+
+_CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
+_MANY = 30
+_MOST_MEGABYTES = 250
+_LARGE = "<" * 1_400_000
+_LARGE_HOST = "<" * 890_000  # pod-size takes no more
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[World]:
+    """A cluster of its own: what is in it is too large for the other tests."""
+    with conftest.enforced() as made:
+        operator.apply(made.cluster, "-f", str(_CRD))
+        yield made
+
+
+def _labels(size: int) -> dict[str, str]:
+    return {f"l{number:05d}-" + "k" * 56: "v" * 63 for number in range(size // 126)}
+
+
+def _ordinary(name: str) -> tuple[str, dict[str, Any]]:
+    return "pods", pod(name, containers=[container(args=[_LARGE])], schedulingGates=[{"name": "a.b/c"}])
+
+
+def _host(name: str) -> tuple[str, dict[str, Any]]:
+    large = container(args=[_LARGE_HOST])
+    return "pods", pod(name, hostNetwork=True, containers=[large], schedulingGates=[{"name": "a.b/c"}])
+
+
+def _many_parts(name: str) -> tuple[str, dict[str, Any]]:
+    """What is small as JSON and large as Python values."""
+    parts = container(env=[{"name": f"v{number}"} for number in range(100_000)])
+    return "pods", pod(name, containers=[parts], schedulingGates=[{"name": "a.b/c"}])
+
+
+def _deployment(name: str) -> tuple[str, dict[str, Any]]:
+    return "deployments", workload("Deployment", name, replicas=0, containers=[container(args=[_LARGE])])
+
+
+def _exception(name: str) -> tuple[str, dict[str, Any]]:
+    spec = {"type": "Infrastructure", "owner": "team-sre", "reason": "Fills the memory of it", "images": [IMAGE]}
+    return "hostnetworkexceptions", {"metadata": {"name": name, "labels": _labels(1_000_000)}, "spec": spec}
+
+
+def _report(name: str) -> tuple[str, dict[str, Any]]:
+    """A tenant's, with the label of the operator's."""
+    identity = {"apiVersion": "openreports.io/v1alpha1", "kind": "Report"}
+    meta = {"name": f"hostnetwork-{name}", "labels": {MANAGED_BY: MANAGER}}
+    return "reports", {**identity, "metadata": meta, "results": [{"policy": "p", "message": _LARGE}]}
+
+
+KINDS: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {
+    "ordinary pods": _ordinary,
+    "host-namespace pods": _host,
+    "pods of many parts": _many_parts,
+    "workloads": _deployment,
+    "exceptions": _exception,
+    "reports": _report,
+}
+
+
+def _path(world: World, namespace: str, plural: str) -> str:
+    paths = {
+        "deployments": workloads(namespace, "Deployment"),
+        "hostnetworkexceptions": world.exceptions(namespace),
+        "pods": world.pods(namespace),
+        "reports": f"/apis/openreports.io/v1alpha1/namespaces/{namespace}/reports",
+    }
+    return paths[plural]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_objects_fill_the_memory(crowded: World, kind: str) -> None:
+    """A25: the operator starts, has looked at the namespace that they are in, and took less than 250 MB at any time."""
+    crowded.operator.stop()
+    namespace = crowded.namespace(deny=False, old=True)
+    made = []
+    for number in range(_MANY):
+        plural, body = KINDS[kind](f"large-{number}")
+        path = _path(crowded, namespace, plural)
+        crowded.admin.request("POST", path, body, timeout=60).expect(201)
+        made.append(f"{path}/{body['metadata']['name']}")
+    crowded.operator.start()
+    crowded.until("it is looked at", lambda: _governed(crowded, namespace), 120)
+    assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
+    for path in made:
+        crowded.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200, 404)
+
+
+def test_no_namespaces_fill_the_memory(crowded: World) -> None:
+    """A25: by whoever has setlevel, and so may make them larger than namespace-size lets others."""
+    crowded.operator.stop()
+    names = [f"large-{number}" for number in range(_MANY)]
+    for name in names:
+        body = {"metadata": {"name": name, "labels": _labels(1_000_000)}}
+        crowded.admin.request("POST", "/api/v1/namespaces", body, timeout=60).expect(201)
+    crowded.operator.start()
+    crowded.until("they are enforced", lambda: all(crowded.enforced(name) for name in names), 120)
+    assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
+
+
+def _governed(world: World, namespace: str) -> bool:
+    return world.labels(namespace).get(f"{conftest.LABEL}/enforcement") in {"Deny", "Held"}
+
+
+def _most_megabytes(pid: int) -> float:
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
