@@ -138,9 +138,9 @@ REASONS: dict[str, tuple[str, ...]] = {
     "the gate: whether a pod or Job is at its end, what its template asks, and who makes it. A tenant can hold his own"
     " namespace with what is older than the moment since which it is Held": (
         "observe.living:workload",
-        "observe.living:top",
         "observe.living:asked",
         "observe.parse:runs_or_will",
+        "observe.living:top",
     ),
     # -- objects that RBAC protects
     "status of the HostNetworkExceptionPolicy: cluster-scoped, written by the operator alone": (

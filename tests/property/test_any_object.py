@@ -37,7 +37,7 @@ _ODD = [
     "privileged",
     "{",
     '{"privileged": {}}',
-    "a\nb\u2028\u202e\ud800",
+    "a\nb\u2028\u202e",
     "x" * 300,
     "-1",
     "NaN",
@@ -175,7 +175,7 @@ def _odd(draw: st.DrawFn, body: Body) -> Body:
 def _stored(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
     """A namespace in which an exception has ended, its pod `capture` is to go, and these objects are there too."""
     kept = store.Store()
-    kept.put(store.Kind.NAMESPACE, {**_NAMESPACE, "metadata": {**_NAMESPACE["metadata"], "deletionTimestamp": None}})
+    kept.put(store.Kind.NAMESPACE, {"metadata": {**_NAMESPACE["metadata"], "namespace": "", "deletionTimestamp": None}})
     for kind, body in bodies:
         body["metadata"]["resourceVersion"] = "8"
         kept.put(kind, body)

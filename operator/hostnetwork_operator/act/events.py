@@ -20,7 +20,7 @@ def name_of(effect: effects.EmitEvent) -> str:
     subject = effect.regarding
     digest = hashlib.sha256("\0".join([subject.uid, effect.reason, effect.key]).encode()).hexdigest()[:16]
     # Whoever makes a pod writes what he likes as the name of its owner.
-    stem = subject.name[:_NAME_LIMIT].rstrip("-.") if meta.is_name(subject.name) else "owner"
+    stem = subject.name[:_NAME_LIMIT].rstrip("-.") if meta.is_name(subject.name) else "object"
     return f"{stem}.{digest}"
 
 

@@ -116,8 +116,8 @@ class Operator:
                 self.queue.done(name)
 
     async def reconcile(self, name: str) -> None:
-        """Observe, decide, act on one namespace. Where an effect failed, all others come first; then its error is raised,
-        mostly a gateway.ApiError.
+        """Observe, decide, act on one namespace. Where an effect failed, all others come first, and then its error is
+        raised: mostly a gateway.ApiError.
         """
         started = time.monotonic()
         trouble: Exception | None = await self._list_doubted(name)
@@ -356,7 +356,7 @@ class Operator:
                     return error
                 top = owner if unknown else None  # nothing is known but the owner
             except Exception:  # an owner that is not understood is no reason to report nothing
-                _log.exception("owner-not-understood", extra={"hno_fields": {"namespace": name, "owner": owner.name}})
+                _log.exception("owner-not-understood", extra={"hno_fields": {"namespace": name, "of": owner.name}})
                 top = owner
             self.memories[name].tops[owner] = top
             self.queue.add(name)

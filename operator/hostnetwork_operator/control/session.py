@@ -118,7 +118,7 @@ def open_http(
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why))  # to aiohttp a StreamReader
+            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why))  # for aiohttp a stream
             self.content = lines
             return self
 

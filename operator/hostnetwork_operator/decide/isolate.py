@@ -1,7 +1,7 @@
 """Which objects keep a namespace from being planned.
 
-Nobody foresees everything that an object may say. An object on which a decision fails must not take its namespace along:
-it is found by planning without the others, and is from then on one that cannot be read.
+Nobody foresees everything that an object may say. An object on which a decision fails must not take its namespace
+along: it is found by planning without the others, and is from then on one that cannot be read.
 """
 
 import datetime
@@ -28,10 +28,9 @@ def culprits(
             found.append(snapshot.UnreadableException(meta.namespace, meta.name, meta.uid, why, meta.generation))
         else:
             good.append(one)
-    for pod in seen.pods:
-        if why := _failure(replace(alone, exceptions=tuple(good), pods=(pod,)), now):
-            found.append(snapshot.UnreadablePod(pod.namespace, pod.name, pod.uid, why))
-    return tuple(found)
+    beside = replace(alone, exceptions=tuple(good))
+    pods = ((pod, _failure(replace(beside, pods=(pod,)), now)) for pod in seen.pods)
+    return (*found, *(snapshot.UnreadablePod(pod.namespace, pod.name, pod.uid, why) for pod, why in pods if why))
 
 
 def _failure(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> str:

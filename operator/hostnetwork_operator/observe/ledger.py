@@ -86,7 +86,7 @@ class Ledger:
         return self.index.id if self.index is not None else ""
 
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
-        """Return what is stored of a namespace and its exceptions; of one that goes also those that are gone already."""
+        """Return what is stored of a namespace and its exceptions; where it goes, also of those that are gone."""
         uids = {subject.metadata.uid for subject in seen.exceptions} | {one.uid for one in seen.unreadable_exceptions}
         if seen.namespace.terminating:
             uids |= self._of(seen.namespace.uid)

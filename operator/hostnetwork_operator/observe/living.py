@@ -1,7 +1,7 @@
 """What lives in a namespace, as the gate asks about it: templates and pods, as the pods that they would make.
 
-All that Pod Security Admission judges is kept, and nothing else: whatever else the API server says about a pod takes the
-room that its warnings have. Nothing is judged here.
+All that Pod Security Admission judges is kept, and nothing else: whatever else the API server says about a pod takes
+the room that its warnings have. Nothing is judged here.
 """
 
 import contextlib
@@ -168,7 +168,7 @@ def _rather(made: str, before: str, *, of_workload: bool) -> bool:
 def _likeness(body: Body) -> str:
     """The same for pods that are judged alike, by Pod Security Admission and by exceptions."""
     owner, spec = parse.controller(body), body["spec"]
-    alike = [asked(body["metadata"], spec), owner.uid if owner else None]
+    alike: list[Any] = [asked(body["metadata"], spec), owner.uid if owner else None]
     if parse.host_namespaces(body):
         mounts = [one.get("volumeMounts") for kind in _MOUNTING for one in spec.get(kind) or ()]
         alike += [spec.get("serviceAccountName"), [[m for m in some or () if not _is_token(m)] for some in mounts]]
@@ -194,10 +194,7 @@ def asked(meta: Body, spec: Body) -> dict[str, Any]:
     annotations = {key: value for key, value in (meta.get("annotations") or {}).items() if key.startswith(_JUDGED)}
     volumes = [volume for volume in spec.get("volumes") or () if not (volume.keys() - {"name"}) <= _ALLOWED]
     made: dict[str, Any] = {field: spec[field] for field in _SPEC if spec.get(field) is not None}
-    made |= {
-        kind: [_container(one) for one in spec.get(kind) or ()]
-        for kind in ("initContainers", "containers")
-    }
+    made |= {kind: [_container(one) for one in spec.get(kind) or ()] for kind in ("initContainers", "containers")}
     own = {"serviceAccountName": "default", "automountServiceAccountToken": False}
     return {"metadata": {"name": "gate", "annotations": annotations}, "spec": {**made, "volumes": volumes, **own}}
 

@@ -70,7 +70,7 @@ def _pod(body: Body) -> snapshot.Pod:
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
         created=_time(meta["creationTimestamp"]),
-        service_account=spec.get("serviceAccountName") or "default",
+        service_account=_text(spec.get("serviceAccountName") or "default"),
         host_namespaces=host_namespaces(body),
         images=frozenset(_text(container["image"]) for container in containers),
         capabilities=frozenset(_text(name) for names in added for name in _list(names)),
@@ -79,7 +79,7 @@ def _pod(body: Body) -> snapshot.Pod:
         mirror=labels.MIRROR in annotations,
         deleting=bool(meta.get("deletionTimestamp")),
         to_be_gone=_to_be_gone(meta),
-        node=spec.get("nodeName") or "",
+        node=_text(spec.get("nodeName") or ""),
         owner=controller(body),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
     )
@@ -114,19 +114,20 @@ def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostP
     for volume in spec.get("volumes") or ():
         if volume.get("hostPath"):
             writable = any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
-            made.add(grant.HostPath(volume["hostPath"]["path"], read_only=not writable))
+            made.add(grant.HostPath(_text(volume["hostPath"]["path"]), read_only=not writable))
     return frozenset(made)
 
 
 def controller(body: Body) -> snapshot.Reference | None:
     """Whoever controls an object, as that says itself."""
     meta = body["metadata"]
+    found = meta.get("ownerReferences")
     # A claim, which whoever creates a pod can forge: Events are told to it, nothing is decided by it.
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller"):
-            return snapshot.Reference(
-                owner["kind"], meta["namespace"], owner["name"], owner["uid"], owner["apiVersion"]
-            )
+    for owner in found if isinstance(found, list) else ():
+        if isinstance(owner, Mapping) and owner.get("controller"):
+            kind, name, uid, version = (owner.get(field) for field in ("kind", "name", "uid", "apiVersion"))
+            if all(isinstance(text, str) for text in (kind, name, uid, version)):
+                return snapshot.Reference(str(kind), meta["namespace"], str(name), str(uid), str(version))
     return None
 
 

@@ -26,7 +26,7 @@ TEMPLATES: Final = {
 }
 # More would keep a worker for minutes; not looked at is not clean, so what is beyond holds.
 MOST_QUESTIONS: Final = 1000
-_MOST_BYTES: Final = 16 * 2**20  # of all questions of a look; usual ones have some hundreds of bytes
+_MOST_BYTES: Final = 8 * 2**20  # of the questions of all templates, and of all pods; a usual one has some hundreds
 # The API server sends warnings of 4,096 characters in all, and leaves out what comes after those. A verdict may have
 # been left out where there is much else.
 _MOST_ELSE: Final = 2000
@@ -88,31 +88,40 @@ class _TooMuchError(Exception):
 async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
     """The templates first, then of their pods and of all others one of each kind (living.Pods)."""
     workloads: dict[str, living.Workload] = {}
-    weight = 0
-    for kind, path in TEMPLATES.items():
-        async for page in live.pages(asker, path.format(namespace)):
-            for one in (living.read(kind, body) for body in page.items):
-                if isinstance(one, living.Workload):
-                    workloads[one.uid] = one
-                    weight += living.weight(one.living)
-                else:
-                    yield one
-            for undecoded in page.undecoded:
-                yield living.unreadable(kind, undecoded.meta, undecoded.why)
-            if weight > _MOST_BYTES:
-                raise _TooMuchError
+    async for template in _templates(asker, namespace):
+        if isinstance(template, living.Workload):
+            workloads[template.uid] = template
+        else:
+            yield template
     for one in workloads.values():
         if living.top(one, workloads) is one and not one.ended:
             yield one.living
     pods = living.Pods(workloads)
     async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
         pods.page(page.items)
-        if weight + pods.weight > _MOST_BYTES:
-            raise _TooMuchError
+        _bounded(pods.weight)
         for undecoded in page.undecoded:
             yield living.unreadable("Pod", undecoded.meta, undecoded.why)
     for found in pods.living():
         yield found
+
+
+async def _templates(asker: Asker, namespace: str) -> AsyncIterator[living.Workload | snapshot.Living]:
+    """The workloads of every kind; those that are not understood as unreadable ones."""
+    weight = 0
+    for kind, path in TEMPLATES.items():
+        async for page in live.pages(asker, path.format(namespace)):
+            for one in (living.read(kind, body) for body in page.items):
+                weight += living.weight(one.living if isinstance(one, living.Workload) else one)
+                yield one
+            for undecoded in page.undecoded:
+                yield living.unreadable(kind, undecoded.meta, undecoded.why)
+            _bounded(weight)
+
+
+def _bounded(weight: int) -> None:
+    if weight > _MOST_BYTES:
+        raise _TooMuchError
 
 
 async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:

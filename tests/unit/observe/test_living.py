@@ -101,7 +101,11 @@ def test_of_the_pods_of_a_workload_the_newest_counts(at_once: bool) -> None:
 def test_pods_that_are_just_alike_are_asked_about_once() -> None:
     """Names, nodes and tokens apart; one whose owner is not read is of no known age."""
     token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
-    mounted = {"volumeMounts": [{"name": "kube-api-access-x7k2p", "mountPath": "/var/run"}]}
+    mounted = {
+        "volumeMounts": [
+            {"name": "kube-api-access-x7k2p", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+        ]
+    }
     found = pods([
         body(metadata={"name": "a"}),
         body(mounted, metadata={"name": "b", "uid": "v"}, **token),

@@ -1,20 +1,22 @@
-"""Ways to fill the memory of the operator: objects as large as etcd stores them, and larger as JSON (A25).
+"""Ways to fill the memory of the operator, or to fail its work, by what an object says (A25, A26).
 
-`<` is six bytes in the JSON of the API server. The container of the operator has 512 MiB.
+Objects are as large as etcd stores them, and larger as JSON: `<` is six bytes in the JSON of the API server. The
+container of the operator has 512 MiB.
 """
 
+import datetime
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.controlplane import api
 from hostnetwork_operator.api.labels import MANAGED_BY, MANAGER
 from tests.controlplane import operator
 from tests.e2e import conftest
-from tests.e2e.conftest import IMAGE, World
-from tests.e2e.threats.conftest import container, pod, workload, workloads
+from tests.e2e.conftest import IMAGE, OPERATOR, World
+from tests.e2e.threats.conftest import container, deletions, pod, tenant, workload, workloads
 
 _CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
 _MANY = 30
@@ -114,6 +116,41 @@ def test_no_namespaces_fill_the_memory(crowded: World) -> None:
     crowded.operator.start()
     crowded.until("they are enforced", lambda: all(crowded.enforced(name) for name in names), 120)
     assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
+
+
+OWNERS: dict[str, dict[str, str]] = {
+    "a query in the version": {"apiVersion": "apps/v1?x=", "kind": "ReplicaSet", "name": "web"},
+    "a path in the name": {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "../../secrets/x"},
+    "a query in the name": {"apiVersion": "batch/v1", "kind": "Job", "name": "web?watch=true"},
+    "no name of an object": {"apiVersion": "example.com/v1", "kind": "Any Thing", "name": "No Name/at:all"},
+}
+
+
+@pytest.mark.parametrize("how", OWNERS)
+def test_no_owner_steers_or_fails_the_operator(crowded: World, how: str) -> None:
+    """A26: a tenant writes that as the owner of a pod: reports and deletes in its namespace go on, and on time."""
+    if not crowded.operator.running():
+        crowded.operator.start()
+    since = crowded.audited()
+    namespace = crowded.namespace()
+    crowded.exception(namespace, seconds=12).expect(201)
+    body = pod("capture", hostNetwork=True)
+    body["metadata"]["ownerReferences"] = [{**OWNERS[how], "uid": "a-uid", "controller": True}]
+    attacker = tenant(crowded, namespace)
+    crowded.until("in force", lambda: attacker.post(crowded.pods(namespace), body).status in {201, 409})
+    reports = f"/apis/openreports.io/v1alpha1/namespaces/{namespace}/reports"
+    crowded.until("it is reported", lambda: crowded.admin.items(reports))
+    ends = datetime.datetime.fromisoformat(
+        crowded.admin.get(f"{crowded.exceptions(namespace)}/capture").body["spec"]["expiry"]
+    )
+    crowded.until("it is deleted", lambda: deletions(crowded, namespace))
+    asked = datetime.datetime.fromisoformat(deletions(crowded, namespace)[0]["requestReceivedTimestamp"])
+    assert ends <= asked <= ends + datetime.timedelta(seconds=5)
+    sent = [
+        e for e in itertools.islice(crowded.cluster.audit_events(), since, None) if e["user"]["username"] == OPERATOR
+    ]
+    assert not [e["requestURI"] for e in sent if "x=" in e["requestURI"] or "secrets" in e["requestURI"]]
+    assert "reconcile-crashed" not in crowded.operator.tail(2000)
 
 
 def _governed(world: World, namespace: str) -> bool:
