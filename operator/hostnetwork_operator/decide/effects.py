@@ -24,7 +24,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class EmitEvent:
-    """An Event. Two with the same `key` are one: the second is never stored, whoever asks, also after a restart."""
+    """An Event. Two with the same `key` and message are one: the second is never stored, whoever asks, also after a
+    restart.
+    """
 
     regarding: snapshot.Reference
     type: Literal["Normal", "Warning"]

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hostnetwork_operator.act import events
+from hostnetwork_operator.decide import effects, snapshot
 from tests.controlplane import api
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
 from tests.e2e.threats.conftest import (
@@ -651,3 +653,33 @@ def test_the_operators_words_are_its_own(attacked: World) -> None:
     attacked.until("the label", lambda: attacked.verdict(namespace, "capture") == "Uncovered")
     line = f'hostnetwork_pods{{namespace="{namespace}",verdict="Uncovered"}} 1.0'
     attacked.until("the metric", lambda: line in attacked.operator.metrics())
+
+
+def test_an_event_that_somebody_stored_first_keeps_none_of_the_operator_back(attacked: World) -> None:
+    """A8: a tenant computes the name of an Event that is to come, and stores one that says nothing."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=10)
+    pod_uid = attacked.admin.get(f"{attacked.pods(namespace)}/capture").body["metadata"]["uid"]
+    exception_uid = attacked.admin.get(f"{attacked.exceptions(namespace)}/capture").body["metadata"]["uid"]
+    subject = snapshot.Reference("HostNetworkException", namespace, "capture", exception_uid, f"{LABEL}/v1alpha1")
+    expected = effects.EmitEvent(subject, "Warning", "ExpiredPodDeleted", "", pod_uid)
+    forged = {
+        "metadata": {"name": events.name_of(expected)},
+        "involvedObject": {"kind": "Pod", "name": "capture", "namespace": namespace},
+        "reason": "ExpiredPodDeleted",
+        "message": "nothing to see here",
+        "source": {"component": "hostnetwork-operator"},
+    }
+    path = f"/api/v1/namespaces/{namespace}/events"
+    tenant(attacked, namespace).post(path, forged).expect(201)
+
+    def told() -> list[str]:
+        found = attacked.admin.items(path)
+        ours = [
+            e for e in found if e["reason"] == "ExpiredPodDeleted" and e["involvedObject"].get("uid") == exception_uid
+        ]
+        return [event["message"] for event in ours]
+
+    attacked.until("it is told", told)
+    assert told()[0].startswith("pod capture deleted: ")
+    assert attacked.admin.get(f"{path}/{events.name_of(expected)}").body["message"] == "nothing to see here"
