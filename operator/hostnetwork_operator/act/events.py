@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.api import grant, labels, meta
+from hostnetwork_operator.api import grant, labels, meta, plaintext
 from hostnetwork_operator.decide import effects
 
 _NOTE_LIMIT: Final = 1024  # characters that Kubernetes takes for an Event's message
@@ -65,7 +65,7 @@ def _body(effect: effects.EmitEvent, now: datetime.datetime) -> dict[str, Any]:
         "involvedObject": involved,
         "type": effect.type,
         "reason": effect.reason,
-        "message": effect.message[:_NOTE_LIMIT],
+        "message": plaintext.of(effect.message)[:_NOTE_LIMIT],
         "source": {"component": labels.MANAGER},
         "reportingComponent": labels.GROUP,
         "firstTimestamp": moment,

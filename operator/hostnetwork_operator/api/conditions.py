@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hostnetwork_operator.api import fields
+from hostnetwork_operator.api import fields, plaintext
 
 
 class ConditionType(enum.StrEnum):
@@ -57,6 +57,7 @@ class Condition(fields.Model):
 
 def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
     """`conditions` with `new` in the place of its type; the transition time moves only with the status."""
+    new = new.model_copy(update={"message": plaintext.of(new.message)})
     for old in conditions:
         if old.type == new.type and old.status == new.status:
             new = new.model_copy(update={"last_transition_time": old.last_transition_time})

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import labels, plaintext
 
 Body = Mapping[str, Any]
 PREFIX: Final = "hostnetwork-"  # a bare uid is the name that Kyverno gives its report of the same object
@@ -147,8 +147,8 @@ def _result(entry: Entry, owner: Owner) -> dict[str, Any]:
         "category": entry.category,
         "severity": entry.severity.value,
         "result": entry.result.value,
-        "message": _cut(entry.message),
-        "properties": {**entry.properties, "resultID": identity},
+        "message": _cut(plaintext.of(entry.message)),
+        "properties": {**{key: plaintext.of(value) for key, value in entry.properties.items()}, "resultID": identity},
     }
 
 

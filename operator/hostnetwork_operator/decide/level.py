@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hostnetwork_operator.api import grant, labels, policy
+from hostnetwork_operator.api import grant, labels, plaintext, policy
 from hostnetwork_operator.decide import ownership, snapshot
 
 GATE_AGAIN: Final = datetime.timedelta(seconds=60)  # how often a Held namespace is looked at again (design, section 4)
@@ -292,6 +292,6 @@ def _held(seen: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: da
     holders = answer.holders
     if answer.failed:
         holders = (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
-    text = f"since {grant.format_time(since)}: " + "; ".join(holders)
+    said = plaintext.of(f"since {grant.format_time(since)}: " + "; ".join(holders))
     again = answer.asked + GATE_AGAIN
-    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again, since=since)
+    return Decision(labels.Enforcement.HELD, held_by=said[:_HELD_BY_LIMIT], again=again, since=since)

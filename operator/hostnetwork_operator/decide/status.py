@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from hostnetwork_operator.api import conditions, exception, grant, labels
+from hostnetwork_operator.api import conditions, exception, grant, labels, plaintext
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, rules, snapshot, validity
 
@@ -88,7 +88,7 @@ def told(finding: findings.Finding, subject: exception.HostNetworkException) -> 
     """Whether the status says it already; what rests on the spec alone was told when that spec was judged first."""
     if finding.rule is rules.MIXED_NAMESPACE:  # beside whatever reason
         shown = conditions.find(subject.status.conditions, conditions.ConditionType.IN_USE)
-        return shown is not None and finding.sentence in shown.message
+        return shown is not None and plaintext.of(finding.sentence) in shown.message
     if finding.rule not in _SHOWN:
         return subject.status.observed_generation == subject.metadata.generation
     kind, reason = _SHOWN[finding.rule]

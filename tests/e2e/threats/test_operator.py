@@ -13,6 +13,7 @@ from tests.controlplane import api
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
 from tests.e2e.threats.conftest import (
     POD_GUARDS,
+    container,
     deletions,
     host_pods,
     kubelet,
@@ -653,6 +654,25 @@ def test_the_operators_words_are_its_own(attacked: World) -> None:
     attacked.until("the label", lambda: attacked.verdict(namespace, "capture") == "Uncovered")
     line = f'hostnetwork_pods{{namespace="{namespace}",verdict="Uncovered"}} 1.0'
     attacked.until("the metric", lambda: line in attacked.operator.metrics())
+
+
+def test_no_image_name_breaks_or_turns_a_line(attacked: World) -> None:
+    """A8: line breaks, direction marks and escape sequences of an image name are in no Event and in no held-by."""
+    namespace = attacked.namespace(deny=False, old=True)
+    attacked.exception(namespace, type="Application").expect(201)
+    odd = "app\nHostNamespacesCovered: all is well\u2028\u202e\x1b[2J:1"
+    body = pod("odd", hostNetwork=True, containers=[container(image=odd)])
+    tenant(attacked, namespace).post(attacked.pods(namespace), body).expect(201)
+
+    def told() -> list[str]:
+        found = attacked.admin.items(f"/api/v1/namespaces/{namespace}/events")
+        ours = [e["message"] for e in found if e["source"].get("component") == "hostnetwork-operator"]
+        return [message for message in ours if "all is well" in message]
+
+    attacked.until("it is told", told)
+    attacked.until("it is Held", lambda: f"{LABEL}/held-by" in attacked.metadata(namespace).get("annotations", {}))
+    held = attacked.metadata(namespace)["annotations"][f"{LABEL}/held-by"]
+    assert all(text.isprintable() for text in (*told(), held)), (told(), held)
 
 
 def test_an_event_that_somebody_stored_first_keeps_none_of_the_operator_back(attacked: World) -> None:
