@@ -114,6 +114,7 @@ class Operator:
                 _log.exception("reconcile-crashed", extra={"hno_fields": {"namespace": name, "retry_seconds": pause}})
             finally:
                 self.queue.done(name)
+            await asyncio.sleep(0)  # a plan may take a moment, and deletes, probes and watches must not wait for many
 
     async def reconcile(self, name: str) -> None:
         """Observe, decide, act on one namespace. Where an effect failed, all others come first, and then its error is

@@ -110,6 +110,15 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
     return PodVerdict(pod, labels.Verdict.UNCOVERED, why)
 
 
+def by_exception(verdicts: Sequence[PodVerdict]) -> dict[str, list[PodVerdict]]:
+    """The verdicts that exceptions have led to, by the uids of these."""
+    made: dict[str, list[PodVerdict]] = {}
+    for verdict in verdicts:
+        for uid in {subject.metadata.uid for subject in verdict.exceptions}:
+            made.setdefault(uid, []).append(verdict)
+    return made
+
+
 def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdict, int]:
     """How many pods have which verdict, all verdicts named; pods that could not be read are Unknown."""
     made = dict.fromkeys(labels.Verdict, 0)

@@ -88,7 +88,12 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     recorded = seen.ledger.namespace is not None and seen.ledger.namespace.enforced
     standings, relaxed = grants.withhold(seen, owned, settings, decision, standings, now, recorded=recorded)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
-    found = tuple(one for s in standings for one in findings.find(s, verdicts, seen, now, exempt=settings.exempt))
+    led = coverage.by_exception(verdicts)
+    found = tuple(
+        one
+        for s in standings
+        for one in findings.find(s, led.get(s.exception.metadata.uid, ()), seen, now, exempt=settings.exempt)
+    )
     waiting = any(standing.waiting for standing in standings)
     made = NamespacePlan(
         namespace,
@@ -261,16 +266,20 @@ def _statuses(
     seen: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
 ) -> list[Effect]:
     made: list[Effect] = []
+    led = coverage.by_exception(judged.verdicts)
+    about: dict[str, list[Finding]] = {}
+    for finding in judged.findings:
+        about.setdefault(finding.subject.uid, []).append(finding)
     for standing in judged.standings:
         subject = standing.exception
+        uid = subject.metadata.uid
+        verdicts, found = led.get(uid, []), about.get(uid, [])
         if subject.metadata.deletion_timestamp is not None or not standing.readable:
             continue
-        reference = messages.reference(subject)
-        found = [finding for finding in judged.findings if finding.subject == reference]
         wanted = status.status_for(
             standing,
             seen.namespace,
-            judged.verdicts,
+            verdicts,
             decision.enforcement,
             now,
             found,
@@ -278,8 +287,8 @@ def _statuses(
         )
         if wanted == subject.status:
             continue
-        told = (*messages.standing_events(standing), *messages.finding_events(subject, found, judged.verdicts))
-        made.append(effects.WriteExceptionStatus(reference, wanted, () if judged.exempt else told))
+        told = (*messages.standing_events(standing), *messages.finding_events(subject, found, verdicts))
+        made.append(effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else told))
     return made
 
 

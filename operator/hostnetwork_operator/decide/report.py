@@ -47,11 +47,14 @@ def reports(
         top = _top(verdict.pod, seen.tops)
         owned.setdefault(top.uid, []).append((top, verdict))
     made = []
+    about: dict[str, list[Finding]] = {}
+    for finding in found:
+        about.setdefault(finding.subject.uid, []).append(finding)
     for group in owned.values():
         # Of two names under one uid one is forged, and there is one report for it.
         owner = min((top for top, _ in group), key=lambda top: (top.api_version, top.kind, top.name))
         judged = [verdict for _, verdict in group]
-        entries = (_verdict_entry(judged), *_finding_entries(judged, found))
+        entries = (_verdict_entry(judged), *_finding_entries(judged, about))
         made.append(report.Report(seen.namespace.name, _owner(owner), entries))
     for pod in seen.unreadable_pods:
         owner = snapshot.Reference(_POD, pod.namespace, pod.name, pod.uid)
@@ -137,12 +140,15 @@ def _entry(result: report.Result, text: str, properties: Mapping[str, str]) -> r
     return report.Entry(POLICY, RULE, _CATEGORY, _SEVERITY, result, text, properties)
 
 
-def _finding_entries(judged: Sequence[coverage.PodVerdict], found: Sequence[Finding]) -> list[report.Entry]:
-    """Of each rule the worst result among the exceptions that cover these pods."""
+def _finding_entries(
+    judged: Sequence[coverage.PodVerdict], found: Mapping[str, Sequence[Finding]]
+) -> list[report.Entry]:
+    """Of each rule the worst result among the exceptions that cover these pods. `found` is by uids of exceptions."""
     uids = {e.metadata.uid for one in judged for e in one.exceptions}
+    theirs = [one for uid in sorted(uids) for one in found.get(uid, ())]
     made = []
     for rule in RULES:
-        about = [one for one in found if one.rule is rule and one.subject.uid in uids]
+        about = [one for one in theirs if one.rule is rule]
         if not about:
             continue
         worst = min(about, key=lambda one: (one.result.rank, one.subject.name))
