@@ -283,6 +283,27 @@ def test_a_read_only_host_path_is_read_only_everywhere(
         deny.refuses(body, "web does not hold /proc/ (writable)")
 
 
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket"])
+@pytest.mark.parametrize("mounts", [[mount("v", readOnly=True)], []])
+def test_a_type_that_writes_is_writable(deny: Home, kind: str, mounts: list[dict[str, Any]]) -> None:
+    """The kubelet makes what is not there, and a socket is written to through a read-only mount too."""
+    deny.give(web=grant(host_paths=(ro("/"),)))
+    socket = "/run/containerd/containerd.sock"
+    body = host_pod({"volumeMounts": mounts}, volumes=[{"name": "v", "hostPath": {"path": socket, "type": kind}}])
+    deny.refuses(body, f"web does not hold {socket}/ (writable)")
+    deny.give(web=grant(host_paths=(rw("/run/containerd"),)))
+    deny.admits(body)
+
+
+@pytest.mark.parametrize("kind", ["", "Directory", "File", "CharDevice", "BlockDevice"])
+def test_a_type_that_writes_nothing_is_as_its_mounts_say(deny: Home, kind: str) -> None:
+    """A path that must be there is not made."""
+    deny.give(web=grant(host_paths=(ro("/"),)))
+    volumes = [{"name": "v", "hostPath": {"path": "/proc", "type": kind}}]
+    deny.admits(host_pod({"volumeMounts": [mount("v", readOnly=True)]}, volumes=volumes))
+    deny.refuses(host_pod({"volumeMounts": [mount("v")]}, volumes=volumes), "/proc/ (writable)")
+
+
 def test_the_widest_of_several_host_paths_counts(deny: Home) -> None:
     """A volume needs one granted prefix that holds it, and each volume may have another."""
     deny.give(web=grant(host_paths=(ro("/"), rw("/var/log"))))

@@ -109,7 +109,7 @@ def written(path: str, body: Body, change: Body) -> dict[str, objects.Request]:
 
 def test_nobody_deletes_one(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
     """With any options, also in a dry run; a Namespace knows no deletecollection."""
-    path, text = f"{NAMESPACES}/{name}", f'needs the verb setlevel on namespaces, got DELETE of "{name}"'
+    path, text = f"{NAMESPACES}/{name}", f'needs the verb setlevel on namespaces.{labels.GROUP}, got DELETE of "{name}"'
     uid = policed.admin.get(path).expect(200).body["metadata"]["uid"]
     for options in (
         None,

@@ -168,6 +168,21 @@ def test_a_binding_merges_no_more_than_there_is_room_for(home: str, tenant: api.
     assert tenant.get(path).body["metadata"]["annotations"] == {"a": "b"}
 
 
+@pytest.mark.parametrize("collection", ["pods/{}/binding", "bindings"])
+@pytest.mark.parametrize("host", [{"hostNetwork": True}, {}], ids=["host network", "ordinary"])
+def test_a_binding_makes_no_mirror_pod(home: str, tenant: api.Api, collection: str, host: Body) -> None:
+    """The annotation of static pods is refused on a Binding, whatever it says, and of whatever pod."""
+    path = put_up(tenant, home, pod(**host, nodeName=None, schedulerName="nobody"))
+    name = path.split("/")[-1]
+    way = home.removesuffix("pods") + collection.format(name)
+    target = {"target": {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}}
+    for value in ("", "abc"):
+        metadata = {"name": name, "annotations": {"a": "b", "kubernetes.io/config.mirror": value}}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, **target}
+        refused(tenant.post(way, body), "the annotation kubernetes.io/config.mirror belongs to the static pods")
+    assert "annotations" not in tenant.get(path).body["metadata"]
+
+
 def test_ordinary_pods_are_left_alone(home: str, tenant: api.Api) -> None:
     """A pod without host namespaces is as large as the API server takes it; a usual host-namespace pod is written."""
     tenant.post(f"{home}?dryRun=All", pod("x" * 1_200_000)).expect(201)

@@ -17,6 +17,7 @@ from tests.controlplane import api
 from tests.controlplane import cluster as controlplane
 
 IMAGE = "registry.example.com/app:1"
+SETLEVEL = "setlevel"
 _numbers = itertools.count(1)
 
 
@@ -140,11 +141,14 @@ def seconds_from_now(cluster: controlplane.Cluster, seconds: int) -> datetime.da
 
 
 def may(cluster: controlplane.Cluster, name: str, resources: str, *verbs: str, group: str = "") -> pathlib.Path:
-    """A user with these verbs on those resources (with a comma between), cluster-wide."""
+    """A user with these verbs on those resources (with a comma between), cluster-wide; setlevel is of our group."""
     user = f"{name}-{hashlib.sha256(' '.join(verbs).encode()).hexdigest()[:8]}"
     base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
-    rule = {"apiGroups": [group], "resources": resources.split(","), "verbs": list(verbs)}
-    cluster.admin.post(f"{base}s", {"metadata": {"name": user}, "rules": [rule]}).expect(201, 409)
+    rules = [{"apiGroups": [group], "resources": resources.split(","), "verbs": [v for v in verbs if v != SETLEVEL]}]
+    if SETLEVEL in verbs:
+        rules.append({"apiGroups": [labels.GROUP], "resources": ["namespaces"], "verbs": [SETLEVEL]})
+    rules = [rule for rule in rules if rule["verbs"]]
+    cluster.admin.post(f"{base}s", {"metadata": {"name": user}, "rules": rules}).expect(201, 409)
     rbac = "rbac.authorization.k8s.io"
     binding = {
         "metadata": {"name": user},

@@ -347,7 +347,7 @@ def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -
         ("", "pods/exec", "create"),
         ("", "namespaces", "create"),
         ("", "namespaces", "delete"),
-        ("", "namespaces", "setlevel"),
+        (labels.GROUP, "namespaces", "setlevel"),
         (labels.GROUP, "hostnetworkexceptions", "approve"),
         (labels.GROUP, "hostnetworkexceptions", "delete"),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", "patch"),

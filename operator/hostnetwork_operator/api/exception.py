@@ -94,7 +94,9 @@ class HostPath(fields.Model):
         ),
     )
     read_only: bool = Field(
-        True, description="Whether every mount of it must be readOnly. false allows writing to the node's disk."
+        True,
+        description="Whether every mount of it must be readOnly, and the volume of no type that writes "
+        "(DirectoryOrCreate, FileOrCreate, Socket). false allows writing to the node's disk.",
     )
 
 

@@ -15,27 +15,27 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "3c030c15cff66f269c863a10565efb0274e33ae06264940779bb813db7918d7b",
+        "5d23163060b7155e04c8d757e4e51bdf02bc6cf66ab38205cd094c75fd708170",
         "864b7f118f0f937df669b545ebab481f1ebf45375c5d9f180f88273cb39e7db6",
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "e94bb2c1b5e681f9a11c7dd9b5c835744bbb24591e2fc39de70ff4f060deba88",
+        "5c0475302a6c564a8252233d8f998accc81792f31ee74f78240220aa53142b2e",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "namespace-size.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "aa3b491e25a05268e05ba88858fbeb40a5871446b9af39a5b7016138afa570db",
+        "f19ff6a743322eaf4ff38c68c231ffb6e62e400cfd33b671060aca484e5c59e4",
         "f1b01d50a39e7567203323ae7a7d1eb0cc5de0c0baf514295f12c489751a766c",
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "d764fd26cce2f4987a8f41ce483255480079b5a85cb22f9e6d80c92e852081c4",
-        "91af537647317cec4bc427ac09aa3082ea9d39ff1c907e002b62f413ccb08339",
+        "e658f9c1551fcbf66543b878db4cc033daf410ec2b303549fface936983d6bb9",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "own-namespaces.hostnetwork-operator.github.io": Shipped(
         "7bb1b5206668de909321806344c0012ebce4f2caa84a6b729ffa72973ae041e4",
-        "d8c4f9dfe26c6817f0fe7fd8e54071898d1c4e998c7c3b7b16ba22c721beb4d7",
+        "7a61cd898ccd55acb34e71ae973e27bbf432e378413089ead93b1b094b849569",
         "a64185340c46043550a8c45d967f5c4853400da6f3405671153c021a4f5e8391",
     ),
     "pod-size.hostnetwork-operator.github.io": Shipped(
@@ -50,12 +50,12 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "relaxed-namespace.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "27e3a8e89e695f6b2858c9bea34c17bfe314d34c061aa5a034e4e15125991582",
+        "501d74a72cc482347ecbedc1162472e756c5135a8fb93876c45e5f71976616a3",
         "6bd2fb78b682eb467c3c8cc32c295c996f74cff92e3700ebeef5c0635ad8a1bb",
     ),
     "relaxed-namespace-restricted.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "7d483471a9955c71f2568e85d9f4d7359f6f906893fd2f3fcd1dca6ec9fd83a2",
+        "f16f83331b78af38359e18eddab0e21f1d541d5ed8db4764ad3be1f47186de8d",
         "51ea352c126ce4ca73ac3911b81e1a3c73e1172e6f0f2ef0a820bdd41cde93ff",
     ),
 }

@@ -31,8 +31,8 @@ class Reference:
 class Pod:
     """A host-namespace pod, reduced to what cannot change after its creation and what its handling needs.
 
-    `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is. `images` are those of
-    init, regular and ephemeral containers. `capabilities` are the added ones.
+    `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is, and its type writes nothing.
+    `images` are those of init, regular and ephemeral containers. `capabilities` are the added ones.
     """
 
     namespace: str

@@ -17,6 +17,8 @@ from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+# The kubelet makes what is not there; and whoever reaches a socket may write to it, through a read-only mount too.
+_WRITTEN_TYPES: Final = frozenset({"DirectoryOrCreate", "FileOrCreate", "Socket"})
 _LONG_SECONDS: Final = 1_000_000_000
 _NEVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)
 _FIELDS: Final = {
@@ -113,8 +115,10 @@ def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostP
     made = set()
     for volume in spec.get("volumes") or ():
         if volume.get("hostPath"):
-            writable = any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
-            made.add(grant.HostPath(_text(volume["hostPath"]["path"]), read_only=not writable))
+            path = volume["hostPath"]
+            written = _text(path.get("type") or "") in _WRITTEN_TYPES
+            written |= any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
+            made.add(grant.HostPath(_text(path["path"]), read_only=not written))
     return frozenset(made)
 
 

@@ -393,8 +393,9 @@ def test_a_grant_that_nobody_may_write_is_taken_away(attacked: World, relaxed: s
 
 def test_a_namespace_of_this_second_is_judged(attacked: World) -> None:
     """CVE-2025-46342: a pod that comes right after its Namespace, before caches know that, is judged by its labels."""
-    rule = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create", "setlevel"]}
-    creator = holder(attacked, "namespace-creator", rule)
+    rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}]
+    rules.append({"apiGroups": [LABEL], "resources": ["namespaces"], "verbs": ["setlevel"]})
+    creator = holder(attacked, "namespace-creator", *rules)
     for number in range(10):
         name = f"brand-new-{number}"
         body = {"metadata": {"name": name, "labels": {f"{LABEL}/enforcement": "Deny"}}}

@@ -310,26 +310,23 @@ def test_a_forged_mirror_pod_is_refused(attacked: World, request: pytest.Fixture
     assert "kubernetes.io/config.mirror" not in attacked.admin.get(later).body["metadata"].get("annotations", {})
 
 
-def test_a_mirror_annotation_by_binding_is_shown(attacked: World) -> None:
-    """T11: through pods/binding a covered pod gets the annotation; it counts as Static, in label and metric, not less.
-
-    A kubelet starts no mirror pod that comes from the API, so this gives no pod on a node; it is a false record.
-    """
+def test_a_mirror_annotation_by_binding_is_refused(attacked: World) -> None:
+    """T11: a covered pod does not become a static one through a Binding, so it is deleted when its exception ends."""
     namespace = attacked.namespace()
-    lift(attacked, namespace)
-    attacker = tenant(attacked, namespace)
-    body = pod("bound", hostNetwork=True, serviceAccountName="agent", schedulerName="nobody")
-    attacker.post(attacked.pods(namespace), body).expect(201)
-    annotations = {"kubernetes.io/config.mirror": "abc"}
+    attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
+    attacked.exception(namespace, seconds=8, gracePeriodSeconds=0).expect(201)
+    body = pod("capture", hostNetwork=True, schedulerName="nobody")
+    attacked.until("in force", lambda: attacker.post(pods, body).status in {201, 409})
     target = {"kind": "Node", "name": "node-1"}
-    binding = {"metadata": {"name": "bound", "annotations": annotations}, "target": target}
-    answer = attacker.post(f"{attacked.pods(namespace)}/bound/binding", binding)
-    if answer.status == 201:
-        attacked.until("it is shown", lambda: attacked.verdict(namespace, "bound") == "Static")
-        line = f'hostnetwork_pods{{namespace="{namespace}",verdict="Static"}} 1.0'
-        attacked.until("it is counted", lambda: line in attacked.operator.metrics())
-    else:
-        refused(answer, "host-namespaces")
+    for value in ("", "abc"):
+        annotations = {"kubernetes.io/config.mirror": value}
+        binding = {"metadata": {"name": "capture", "annotations": annotations}, "target": target}
+        for path in (f"{pods}/capture/binding", f"/api/v1/namespaces/{namespace}/bindings"):
+            refused(attacker.post(path, binding), "pod-size", "belongs to the static pods of a kubelet")
+    attacker.post(f"{pods}/capture/binding", {"metadata": {"name": "capture"}, "target": target}).expect(201)
+    attacked.until("it is covered", lambda: attacked.status(namespace).get("coveredPods") == 1)
+    attacked.until("it is gone", lambda: attacked.gone(namespace))
+    assert deletions(attacked, namespace)
 
 
 BEYOND: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

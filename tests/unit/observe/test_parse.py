@@ -110,6 +110,15 @@ def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[st
     assert {grant.HostPath("/var/lib", read_only)} == found.host_paths
 
 
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket", "", "Directory", "File", None])
+def test_a_type_that_writes_is_never_read_only(kind: str | None) -> None:
+    """The kubelet makes what is not there, and a socket is written to through a read-only mount too."""
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True}
+    found = read({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": "/run/s", "type": kind}}])
+    writes = kind in {"DirectoryOrCreate", "FileOrCreate", "Socket"}
+    assert {grant.HostPath("/run/s", read_only=not writes)} == found.host_paths
+
+
 def test_mounts_of_other_volumes_say_nothing() -> None:
     """Only mounts of the same name count; a volume that is no hostPath is none."""
     found = read(
