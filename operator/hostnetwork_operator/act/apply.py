@@ -27,7 +27,8 @@ class Outcome:
 
 class Application:
     """One plan being carried out. `kept` is given every object as it is after a write of ours, `record` what the
-    ledger is to have. After `deadline`, a monotonic moment, the plan is too old for a write of its namespace.
+    ledger is to have. After `deadline`, a monotonic moment, the plan is too old for a write of its namespace. `pace`
+    says in how many seconds an effect may be carried out; 0: now.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Application:
         kept: store.Store,
         record: Callable[[effects.RecordException | effects.RecordNamespace], None],
         deadline: float,
+        pace: Callable[[effects.Effect], float] = lambda _: 0.0,
     ) -> None:
         self._api = api
         self._seen = seen
@@ -45,7 +47,9 @@ class Application:
         self._kept = kept
         self._record = record
         self._deadline = deadline
+        self._pace = pace
         self.namespace_written = True  # as far as the plan asked for it
+        self.paced_seconds = 0.0  # until what was left out may be done; 0: nothing was
         self.outcomes: list[Outcome] = []
         self.untold: list[effects.EmitEvent] = []
 
@@ -67,6 +71,10 @@ class Application:
         """One effect. One that fails is an outcome, not an exception."""
         if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
             self.outcomes.append(Outcome(effect, "skipped"))
+            return
+        if seconds := self._pace(effect):
+            self.paced_seconds = min(self.paced_seconds or seconds, seconds)
+            self.outcomes.append(Outcome(effect, "paced"))
             return
         if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
             for event in effect.told:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import bookkeeping, memory, reread, workqueue
+from hostnetwork_operator.control import bookkeeping, memory, pace, reread, workqueue
 from hostnetwork_operator.decide import contest, effects, isolate, messages, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
@@ -37,6 +37,7 @@ class Operator:
         self.metrics = measures
         self.store = store.Store(server_clock.now)
         self.queue = workqueue.WorkQueue()
+        self._pace = pace.Pace(server_clock.monotonic)
         self.looks = workqueue.WorkQueue()  # the namespaces that the gate is to look at (control/looks)
         self.plans: dict[str, plan.NamespacePlan] = {}
         self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
@@ -129,7 +130,7 @@ class Operator:
         seen, made, deadline = decided
         known = self.memories[name]
         record = functools.partial(self.books.submit, namespace=name)
-        applying = apply.Application(self.api, seen, self.clock, self.store, record, deadline)
+        applying = apply.Application(self.api, seen, self.clock, self.store, record, deadline, self._pace.wait)
         await applying.press(made)
         self._remember(seen, made, applying.outcomes)
         untold = [*known.take_untold(), *applying.untold]
@@ -149,6 +150,8 @@ class Operator:
         self._count(outcomes)
         self.metrics.reconcile.observe(time.monotonic() - started)
         self._tell(made, outcomes, time.monotonic() - started)
+        if applying.paced_seconds:
+            self.queue.add_after(name, applying.paced_seconds + _EARLY_SECONDS)
         if made.next_check is not None:
             await self._come_back(name, made.next_check)
         if made.relist is not None and not known.doubted:

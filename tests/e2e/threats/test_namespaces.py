@@ -282,6 +282,30 @@ def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
     refused(attacked.cluster.api(creator).post("/api/v1/namespaces?dryRun=All", body), "own-namespaces", "CREATE")
 
 
+@pytest.mark.parametrize("listed", ["by name", "by rule"])
+def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: str) -> None:
+    """A28: a name that the policy lets off and nobody has made is made by who has setlevel, and then it is let off."""
+    before = attacked.admin.get(POLICY).expect(200).body["spec"]
+    name = f"let-off-{listed.replace(' ', '-')}"
+    rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}, "mode": "Audit"}
+    change: dict[str, Any] = {"rules": [rule, *(before.get("rules") or [])]}
+    if listed == "by name":
+        change = {"exemptNamespaces": [*before["exemptNamespaces"], name]}
+    attacked.admin.patch(POLICY, {"spec": change}).expect(200)
+    creator = holder(
+        attacked, "creator-of-names", {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}
+    )
+    body = {"metadata": {"name": name}}
+    try:
+        dry = "/api/v1/namespaces?dryRun=All"
+        attacked.until("the API server has seen it", lambda: creator.post(dry, body).status == 403)
+        refused(creator.post("/api/v1/namespaces", body), "exempt-names", name, "needs the verb setlevel on")
+        creator.post(dry, {"metadata": {"name": f"{name}-2"}}).expect(201)
+        attacked.admin.post("/api/v1/namespaces", body).expect(201)
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {key: before.get(key) for key in change}}).expect(200)
+
+
 TIGHTENED: dict[str, tuple[str, str]] = {
     "hostnetwork-preview-baseline": ("pod-security.kubernetes.io/warn", "restricted"),
     "hostnetwork-preview-restricted": ("pod-security.kubernetes.io/enforce", "restricted"),

@@ -376,6 +376,21 @@ def _writes_in(world: World, namespace: str) -> list[dict[str, Any]]:
     return [event for event in world.writes() if namespace in event["requestURI"]]
 
 
+def test_a_war_over_the_verdict_is_paced(attacked: World) -> None:
+    """A27: a tenant who undoes the verdict label without pause gets ten answers at once, then one in five seconds."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=100)
+    attacker, path = tenant(attacked, namespace), f"{attacked.pods(namespace)}/capture"
+    forged = {"metadata": {"labels": {f"{LABEL}/verdict": "Uncovered"}}}
+    ends, tries = _soon(attacked, 6), 0
+    while attacked.now() < ends:
+        attacker.patch(path, forged).expect(200)
+        tries += 1
+    written = [event for event in attacked.writes() if event["requestURI"].startswith(f"{path}/status")]
+    assert 10 <= len(written) <= 13 < tries
+    attacked.until("it is put right", lambda: attacked.verdict(namespace, "capture") is None)
+
+
 # -- T20: a careless administrator -------------------------------------------------------------------------------------
 
 

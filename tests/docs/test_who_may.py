@@ -1,0 +1,53 @@
+"""docs/howto/who-may.md: its commands name everybody who holds a verb, and nobody else."""
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.controlplane import cluster as controlplane
+from tests.docs import markdown
+from tests.docs import test_readme_commands as readme
+
+DOCUMENT = markdown.ROOT / "docs" / "howto" / "who-may.md"
+BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}
+
+
+@pytest.fixture(scope="module")
+def reader(governed: controlplane.Cluster, tmp_path_factory: pytest.TempPathFactory) -> readme.Reader:
+    """Somebody with the README in front, on a cluster where some hold the verbs and some seem to."""
+    workbench.may(governed, "by-name", "namespaces", "setlevel")
+    workbench.may(governed, "of-the-core-group", "namespaces", "*")
+    workbench.may(governed, "of-our-group", "*", "*", group=labels.GROUP)
+    workbench.may(governed, "approver", "hostnetworkexceptions", "approve", group=labels.GROUP)
+    return readme.Reader(governed, tmp_path_factory.mktemp("reader"))
+
+
+def _holders(shown: str) -> set[str]:
+    return {
+        line.split(" by ")[0].removeprefix("User ").rsplit("-", 1)[0] for line in shown.splitlines() if " by " in line
+    }
+
+
+def test_one_user_is_asked_for(reader: readme.Reader) -> None:
+    """For somebody with no rights both answers are no."""
+    said = reader.paste(BLOCKS["one"].script).splitlines()
+    assert [line for line in said if line in {"yes", "no"}] == ["no", "no"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "holders", "others"),
+    [
+        ("setlevel", "namespaces", {"by-name", "of-our-group"}, {"of-the-core-group", "approver"}),
+        ("approve", "hostnetworkexceptions", {"approver", "of-our-group"}, {"of-the-core-group", "by-name"}),
+    ],
+)
+def test_everybody_is_listed(
+    reader: readme.Reader, verb: str, resource: str, holders: set[str], others: set[str]
+) -> None:
+    """By name and by wildcard, cluster administrators among them; the verb `*` on core resources is not it."""
+    script = BLOCKS["list"].script.replace("VERB=setlevel RESOURCE=namespaces", f"VERB={verb} RESOURCE={resource}")
+    shown = reader.paste(script)
+    found = _holders(shown)
+    assert holders <= found
+    assert not others & found
+    assert "Group system:masters by cluster-admin" in shown
