@@ -178,18 +178,20 @@ class Standing(Collector):
         )
         counts: dict[tuple[str, str], int] = {}
         for name, one in plans:
+            led, types = coverage.by_exception(one.verdicts), dict[str, str]()
             for standing in one.standings:
                 subject = standing.exception
                 key = (subject.spec.type.value, standing.reason.value)
                 counts[key] = counts.get(key, 0) + 1
+                types[subject.metadata.uid] = key[0]
                 if subject.spec.expiry is not None:
                     ends.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
-                covered.add_metric(
-                    [name, subject.metadata.name], len(status.pods_with(labels.Verdict.COVERED, subject, one.verdicts))
-                )
-                for finding in one.findings:
-                    if finding.warns and finding.subject.uid == subject.metadata.uid:
-                        found.add_metric([name, subject.metadata.name, key[0], finding.rule.id], 1)
+                pods = status.pods_with(labels.Verdict.COVERED, subject, led.get(subject.metadata.uid, ()))
+                covered.add_metric([name, subject.metadata.name], len(pods))
+            for finding in one.findings:
+                if finding.warns:
+                    about = finding.subject
+                    found.add_metric([name, about.name, types[about.uid], finding.rule.id], 1)
         for key, count in sorted(counts.items()):
             ready.add_metric(list(key), count)
         return ready, ends, covered, found

@@ -30,6 +30,7 @@ class Ready(enum.StrEnum):
     NOT_APPROVED = "NotApproved"
     GUARD_MISSING = "GuardMissing"
     GRANT_TOO_LARGE = "GrantTooLarge"
+    TOO_MANY = "TooMany"
     LEVEL_OWNED_BY_OTHER = "LevelOwnedByOther"
     CONTESTED = "Contested"
     NO_POLICY = "NoPolicy"

@@ -40,7 +40,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "pod-size.hostnetwork-operator.github.io": Shipped(
         "2fc99fdca2f018425d2a5bebf02f1d0148df45773c25e478ebf09b36baf7f437",
-        "8ffc5485aba02acaadfd207834265987ba04da513261b256d3880e7b29000cd5",
+        "654bac57750082a70c0686ab16225e08d9c2181dc7c1cba2cd1e10b26de8b94f",
         "6334a924c9b3699d08afb215f641bfa717ad171a0d02caa187a428cbafebd5b6",
     ),
     "preview-dry-run.hostnetwork-operator.github.io": Shipped(

@@ -15,6 +15,7 @@ them while a policy was away (docs/adr/0026-believe-what-nobody-else-writes.md).
 
 import datetime
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +25,9 @@ from hostnetwork_operator.decide import effects, snapshot, terms
 _REMEDY: Final = "a user with the verb approve must change its spec, for instance review.time"
 # So long the namespace may have been made anew without that being known: watches come in no common order.
 _YOUNG: Final = datetime.timedelta(minutes=5)
+# So many exceptions of a namespace are judged: a plan must not take seconds, during which other namespaces wait.
+MOST: Final = 500
+_LONG_AGO: Final = datetime.timedelta(days=1)  # the pods of an exception that ended so long ago are gone
 _LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
 
 
@@ -84,11 +88,28 @@ def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnaps
 
 
 def rulings(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> dict[str, Ruling]:
-    """Return the ruling about each exception of a namespace, by uid. Nothing is recorded of what cannot be read."""
-    made = {subject.metadata.uid: rule(subject, seen, now) for subject in seen.exceptions}
+    """Return the ruling about each exception of a namespace, by uid, but for those beyond MOST, about which there is
+    none. Nothing is recorded of what cannot be read.
+    """
+    made = {subject.metadata.uid: rule(subject, seen, now) for subject in _judged(seen, now)}
     for subject in recalled(seen):
         made[subject.metadata.uid] = replace(rule(subject, seen, now), record=None)
     return made
+
+
+def _judged(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Sequence[exception.HostNetworkException]:
+    """The exceptions that are judged: first those that are granted, then the oldest. Those that ended long ago come
+    last, or they would push out what is needed.
+    """
+    if len(seen.exceptions) <= MOST:
+        return seen.exceptions
+    present = seen.namespace.grants
+
+    def order(subject: exception.HostNetworkException) -> tuple[bool, bool, datetime.datetime, str]:
+        meta = subject.metadata
+        return now >= subject.spec.until + _LONG_AGO, meta.name not in present, meta.creation_timestamp, meta.name
+
+    return sorted(seen.exceptions, key=order)[:MOST]
 
 
 def ending(seen: snapshot.NamespaceSnapshot) -> snapshot.NamespaceSnapshot:

@@ -5,7 +5,7 @@ manifests/admission/host-namespaces.yaml says the same in CEL; the two must neve
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,27 +64,28 @@ def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
 
 def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
     """Whether this exception alone covers the whole pod. The first condition that fails is the explanation."""
-    subject = standing.exception
-    name = subject.metadata.name
-    spec = subject.spec
-    checks = (
-        (Condition.NAMESPACE, _namespace(subject, pod)),
-        (Condition.SERVICE_ACCOUNT, _service_account(spec, pod)),
-        (Condition.HOST_NAMESPACES, _host_namespaces(spec, pod)),
-        (Condition.IMAGES, _images(spec, pod)),
-        (Condition.CAPABILITIES, _capabilities(spec, pod)),
-        (
-            Condition.PRIVILEGED,
-            "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
-        ),
-        (Condition.HOST_PATHS, _host_paths(spec, pod)),
-        (Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)),
-        (Condition.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"),
-    )
-    for condition, why_not in checks:
+    name = standing.exception.metadata.name
+    for condition, why_not in _conditions(standing, pod):
         if why_not:
             return Coverage(name, condition, why_not)
     return Coverage(name, None, f"covered by exception {name!r}")
+
+
+def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tuple[Condition, str]]:
+    """Each condition in turn, and why it does not hold, '' where it does; none is worked out that nobody asks for."""
+    subject, spec = standing.exception, standing.exception.spec
+    yield Condition.NAMESPACE, _namespace(subject, pod)
+    yield Condition.SERVICE_ACCOUNT, _service_account(spec, pod)
+    yield Condition.HOST_NAMESPACES, _host_namespaces(spec, pod)
+    yield Condition.IMAGES, _images(spec, pod)
+    yield Condition.CAPABILITIES, _capabilities(spec, pod)
+    yield (
+        Condition.PRIVILEGED,
+        "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
+    )
+    yield Condition.HOST_PATHS, _host_paths(spec, pod)
+    yield Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)
+    yield Condition.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"
 
 
 def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: bool) -> PodVerdict:

@@ -77,16 +77,31 @@ def stand(
 def standings(
     seen: snapshot.NamespaceSnapshot, rulings: Mapping[str, approval.Ruling], now: datetime.datetime
 ) -> tuple[Standing, ...]:
-    """Return how each exception of a namespace stands, by name; `rulings` has the approvals by uid."""
+    """Return how each exception of a namespace stands, by name; `rulings` has the approvals by uid, of those that are
+    judged at all.
+    """
     rules = seen.policy.spec.exceptions if seen.policy.spec else None
     readable = {subject.metadata.uid for subject in seen.exceptions}
     ordered = sorted((*seen.exceptions, *approval.recalled(seen)), key=lambda e: e.metadata.name)
     made = []
     for subject in ordered:
-        standing = stand(subject, rules, rulings[subject.metadata.uid], now)
+        ruling = rulings.get(subject.metadata.uid)
+        standing = _beyond(subject, seen, now) if ruling is None else stand(subject, rules, ruling, now)
         standing = _in_trouble(standing, seen) if standing.waiting else standing
         made.append(replace(standing, readable=subject.metadata.uid in readable))
     return tuple(made)
+
+
+def _beyond(
+    subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime
+) -> Standing:
+    """One of more exceptions than are judged. It grants nothing, and what it may cover is not deleted."""
+    why = (
+        f"namespace {seen.namespace.name} has {len(seen.exceptions)} exceptions, and {approval.MOST} of a namespace are"
+        " judged: those that are granted, then the oldest; delete those that have ended"
+        f" (kubectl get hne -n {seen.namespace.name}), or use another namespace"
+    )
+    return Standing(subject, conditions.Ready.TOO_MANY, why, spares=now < subject.spec.until)
 
 
 def blind(seen: snapshot.NamespaceSnapshot) -> bool:

@@ -574,6 +574,32 @@ def test_the_65th_grant_is_too_many() -> None:
     assert "at most 64 grants and 128 KiB" in made.standings[-1].why
 
 
+def test_the_501st_exception_is_not_judged() -> None:
+    """Those that ended long ago come last, those that are granted first; what is not judged grants nothing."""
+    old = [hne(f"old{n:03}", metadata={"creation_timestamp": at(hours=-40)}, expiry=at(hours=-30)) for n in range(3)]
+    many = [hne(f"e{n:03}", metadata={"creation_timestamp": at(minutes=-60 + n / 100)}) for n in range(500)]
+    granted_one = hne("young", metadata={"creation_timestamp": at(minutes=-1)})
+    made = planned(seen(*old, *many, granted_one, namespace=denied(granted_one, created=at(hours=-50))))
+    found = reasons(made)
+    assert found["young"] == "Active"
+    beyond = {name for name, reason in found.items() if reason == "TooMany"}
+    assert beyond == {"old000", "old001", "old002", "e499"}
+    why = next(one.why for one in made.standings if one.exception.metadata.name == "e499")
+    assert why.startswith("namespace payments has 504 exceptions, and 500 of a namespace are judged")
+    assert key("e499") not in {name for write in writes(made) for name in write.annotations}
+
+
+def test_a_pod_of_an_exception_that_is_not_judged_is_spared() -> None:
+    """Another that fits it has ended, and nobody knows what this one would say."""
+    many = [hne(f"e{n:03}", images=("other",), metadata={"creation_timestamp": at(hours=-3)}) for n in range(499)]
+    over = hne("over", metadata={"creation_timestamp": at(hours=-3)}, expiry=at(minutes=-1))
+    young = hne("young", metadata={"creation_timestamp": at(minutes=-1)})
+    held = seen(pod(created=at(hours=-2)), *many, over, young, namespace=denied(created=at(hours=-4)))
+    assert deletes(planned(held)) == []
+    assert verdicts(planned(held)) == {"capture": "Uncovered"}
+    assert len(deletes(planned(replace(held, exceptions=(over,))))) == 1
+
+
 def test_annotations_of_others_leave_less_room() -> None:
     """A grant that the API server would refuse for its size is withheld, in so many words; a smaller one is given."""
     size = len(key("net")) + len(line(hne()))
