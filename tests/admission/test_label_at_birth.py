@@ -67,9 +67,15 @@ def test_every_namespace_is_born_with_all_labels(complete: controlplane.Cluster,
 
 
 def test_the_first_host_namespace_pod_is_refused(complete: controlplane.Cluster) -> None:
-    """By Pod Security at once, by host-namespaces where the creator set privileged; an ordinary pod gets in."""
-    for given, refusal in (({}, "violates PodSecurity"), ({labels.PSA_ENFORCE: "privileged"}, "host-namespaces")):
-        name = creator(complete).post(NAMESPACES, named(given)).expect(201).body["metadata"]["name"]
+    """By Pod Security at once, by host-namespaces where who has setlevel set privileged; an ordinary pod gets in."""
+    loose, someone = {labels.PSA_ENFORCE: "privileged"}, creator(complete)
+    cases = (
+        (someone, {}, "violates PodS"),
+        (someone, loose, "violates PodS"),
+        (complete.admin, loose, "host-namespaces"),
+    )
+    for who, given, refusal in cases:
+        name = who.post(NAMESPACES, named(given)).expect(201).body["metadata"]["name"]
         place = home(complete, name)
         for field in ("hostNetwork", "hostPID", "hostIPC"):
             answer = place.create(workbench.pod(**{field: True}), dry=False)
@@ -123,9 +129,12 @@ def noted(body: dict[str, Any]) -> str | None:
 
 @pytest.mark.parametrize("given", [(), ("enforce",), ("warn", "audit-version"), MODES], ids=",".join)
 def test_birth_says_which_levels_it_wrote(complete: controlplane.Cluster, given: tuple[str, ...]) -> None:
-    """born-with lists those of the six labels that the creator left out, in one order; none is the empty text."""
-    written = ",".join(name for name in IN_ORDER.split(",") if name not in given)
+    """born-with lists those of the six labels that the creator left out or that were replaced, in one order."""
+    replaced = {"enforce-version"} & set(given)
+    marked = {name: f"{name}!" if name in replaced else name for name in IN_ORDER.split(",")}
+    written = ",".join(mark for name, mark in marked.items() if name in replaced or name not in given)
     values = {labels.PSA_PREFIX + name: "v1.30" if name.endswith("version") else "restricted" for name in given}
+    kept = {key: value for key, value in values.items() if key.removeprefix(labels.PSA_PREFIX) not in replaced}
     whole = named(values)
     for answer in (
         creator(complete).post(f"{NAMESPACES}?dryRun=All", named(values)),
@@ -135,7 +144,7 @@ def test_birth_says_which_levels_it_wrote(complete: controlplane.Cluster, given:
         ),
     ):
         assert noted(workbench.sound(answer).expect(201).body) == written
-        assert born(answer.body) == BIRTH | values
+        assert born(answer.body) == BIRTH | kept
 
 
 def test_the_note_has_no_owner_and_leaves_other_annotations(complete: controlplane.Cluster) -> None:
@@ -203,12 +212,79 @@ def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -
 
 @pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
 def test_a_label_of_the_creator_stays(complete: controlplane.Cluster, given: str) -> None:
-    """Each Pod Security label alone; the others are written beside it."""
+    """Each Pod Security label alone, but for a looser level of enforce; the others are written beside it."""
     for label in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
-        answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({label: given})).expect(201)
-        assert born(answer.body) == {**BIRTH, label: given}
-    pinned = dict.fromkeys(labels.PSA_VERSIONS, "v1.30")
+        if (label, given) != (labels.PSA_ENFORCE, "privileged"):
+            answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({label: given})).expect(201)
+            assert (born(answer.body), answer.warnings) == ({**BIRTH, label: given}, ())
+    pinned = dict.fromkeys(labels.PSA_VERSIONS[1:], "v1.30")
     assert born(creator(complete).post(f"{NAMESPACES}?dryRun=All", named(pinned)).expect(201).body) == BIRTH | pinned
+
+
+LOOSER: list[tuple[dict[str, str], str]] = [
+    ({"enforce": "privileged"}, "enforce"),
+    ({"enforce-version": "v1.0"}, "enforce-version"),
+    ({"enforce-version": "v1.9999"}, "enforce-version"),
+    ({"enforce": "privileged", "enforce-version": "v1.0"}, "enforce enforce-version"),
+    ({"enforce": "restricted", "enforce-version": "v1.0"}, "enforce-version"),
+    ({"enforce": "privileged", "enforce-version": "latest"}, "enforce"),
+]
+
+
+@pytest.mark.parametrize(("given", "replaced"), LOOSER, ids=str)
+def test_what_is_looser_is_replaced(complete: controlplane.Cluster, given: dict[str, str], replaced: str) -> None:
+    """By every path the creator gets the policy's value, and a warning that names the label and the page."""
+    values = {labels.PSA_PREFIX + name: value for name, value in given.items()}
+    names = [labels.PSA_PREFIX + name for name in replaced.split()]
+    kept = {key: value for key, value in values.items() if key not in names}
+    whole = named(values)
+    for answer in (
+        creator(complete).post(f"{NAMESPACES}?dryRun=All", named(values)),
+        creator(complete).post(f"{NAMESPACES}?dryRun=All", {"metadata": {"generateName": "born-", "labels": values}}),
+        creator(complete).apply(f"{NAMESPACES}/{whole['metadata']['name']}", whole, "helm"),
+    ):
+        assert born(workbench.sound(answer).expect(201).body) == BIRTH | kept
+        (warning,) = answer.warnings
+        said = " and label ".join(f'{name} was looser than "{BIRTH[name]}"' for name in names)
+        assert f"overridden-at-birth: label {said}, which takes the verb setlevel on" in warning
+        assert "write that into the manifest, or the next apply of it is refused" in warning
+        assert (labels_page := "docs/howto/levels-in-manifests.md") in warning
+        assert (MANIFESTS.parent / labels_page).exists()
+
+
+@pytest.mark.parametrize(("given", "replaced"), LOOSER, ids=str)
+def test_who_has_setlevel_is_obeyed(complete: controlplane.Cluster, given: dict[str, str], replaced: str) -> None:
+    """A level that he may set afterwards he may set at once."""
+    values = {labels.PSA_PREFIX + name: value for name, value in given.items()}
+    holder = complete.api(workbench.may(complete, "birth-setlevel", "namespaces", "create", "setlevel"))
+    complete.wait("the right", lambda: holder.post(f"{NAMESPACES}?dryRun=All", named()).status == 201)
+    for who in (holder, complete.admin):
+        answer = workbench.sound(who.post(f"{NAMESPACES}?dryRun=All", named(values))).expect(201)
+        assert (born(answer.body), answer.warnings) == (BIRTH | values, ())
+        assert "!" not in (noted(answer.body) or "")
+
+
+def test_a_second_apply_names_the_line(complete: controlplane.Cluster) -> None:
+    """A manifest with a looser level creates a namespace once; the next apply is refused, and says what to write."""
+    body = named({labels.PSA_ENFORCE: "privileged"})
+    text, user = json.dumps(body), workbench.may(complete, "creator", "namespaces", "create", "get", "patch", "update")
+    done = complete.kubectl("apply", "-f", "-", stdin=text, user=user)
+    assert (done.returncode, "overridden-at-birth" in done.stderr) == (0, True), done.stderr
+    again = complete.kubectl("apply", "-f", "-", stdin=text, user=user)
+    assert again.returncode == 1
+    assert f'label {labels.PSA_ENFORCE} from "baseline" to "privileged" is loosened' in again.stderr
+    assert "write the first of these values into the manifest" in again.stderr
+    assert "(docs/howto/levels-in-manifests.md)" in again.stderr
+    body["metadata"]["labels"][labels.PSA_ENFORCE] = "baseline"
+    cured = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
+    assert cured.returncode == 0, cured.stderr
+    del body["metadata"]["labels"][labels.PSA_ENFORCE]  # kubectl would take the label off
+    removed = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
+    assert f'label {labels.PSA_ENFORCE} from "baseline" to nothing' in removed.stderr
+    last = complete.kubectl("apply", "set-last-applied", "-f", "-", stdin=json.dumps(body), user=user)
+    assert last.returncode == 0, last.stderr
+    done = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_value_that_is_no_level_is_refused(complete: controlplane.Cluster) -> None:

@@ -65,8 +65,9 @@ class NamespaceRecord(fields.Model):
     """What the operator wrote on one incarnation of a namespace.
 
     `enforced`: enforcement has been switched on. `before` is the enforce label as it stood before that, '' for none and
-    None where nobody knows. `ours` has by Pod Security label the values that stand there by the operator's hand, or by
-    label-at-birth's; a label with another value, or one that is not in here, was set by somebody else.
+    None where nobody knows; `version_before` is the same of its version. `ours` has by Pod Security label the values
+    that stand there by the operator's hand, or by label-at-birth's; a label with another value, or one that is not in
+    here, was set by somebody else.
 
     `held` is since when enforcement is wanted there and held. `chosen` are the labels under our prefix that rules may
     select by, as a holder of setlevel left them; `under` is the identity of namespace-labels (GuardRecord) under which
@@ -75,6 +76,7 @@ class NamespaceRecord(fields.Model):
 
     enforced: bool = False
     before: str | None = None
+    version_before: str | None = None
     ours: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     held: datetime.datetime | None = None
     chosen: Mapping[str, str] = Field(default_factory=dict)

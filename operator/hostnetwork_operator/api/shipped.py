@@ -20,7 +20,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "5c0475302a6c564a8252233d8f998accc81792f31ee74f78240220aa53142b2e",
+        "2dfae82667b0c06b2dfb0953686928dbb7589383593e9a9b90846002f6a56a65",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "namespace-size.hostnetwork-operator.github.io": Shipped(

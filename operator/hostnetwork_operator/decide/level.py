@@ -5,6 +5,7 @@ somebody else has set, and where somebody else has set the level it relaxes noth
 """
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from hostnetwork_operator.decide import ownership, snapshot
 
 GATE_AGAIN: Final = datetime.timedelta(seconds=60)  # how often a Held namespace is looked at again (design, section 4)
 _HELD_BY_LIMIT: Final = 1000  # characters; the namespace is described in a terminal
+_VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
 _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
 
 
@@ -135,6 +137,14 @@ def strictness(value: str | None, *, absent: labels.Level) -> int:
     return labels.Level(value).strictness if value in set(labels.Level) else labels.Level.RESTRICTED.strictness
 
 
+def older(version: str | None, than: str) -> bool:
+    """Return whether a version label names an older version. None and latest are the newest; a text that is no version
+    is none of a namespace, since the API server refuses it.
+    """
+    found, other = (_VERSION.fullmatch(text or "") for text in (version, than))
+    return found is not None and (other is None or int(found[1]) < int(other[1]))
+
+
 def changes(
     namespace: snapshot.Namespace,
     owned: ownership.Owned,
@@ -180,9 +190,11 @@ def _denying(
             wanted[labels.GUARD] = target.value  # for good: a request in flight may have been judged by PSA already
     if settings.pod_security is not None:
         wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
-        if labels.PSA_ENFORCE in wanted:
-            version = settings.pod_security.version
-            wanted |= _unless_theirs(namespace, owned, labels.PSA_ENFORCE + "-version", version)
+        version = settings.pod_security.version
+        if older(namespace.labels.get(labels.PSA_VERSIONS[0]), version):
+            wanted[labels.PSA_VERSIONS[0]] = version  # an older version of a level allows more
+        elif labels.PSA_ENFORCE in wanted:
+            wanted |= _unless_theirs(namespace, owned, labels.PSA_VERSIONS[0], version)
         before = owned.record.before if owned.record.enforced else namespace.labels.get(labels.PSA_ENFORCE, "")
         if owned.stored:
             notes[labels.BORN_WITH] = None  # the ledger has it
@@ -202,7 +214,7 @@ def _not_denying(
         return {labels.ENFORCEMENT: enforcement.value}, {}
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
     wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
-    wanted |= _level_before(namespace, owned)
+    wanted |= _level_before(namespace, owned) | _version_before(owned)
     gone = dict.fromkeys((labels.LEVEL_BEFORE, labels.BORN_WITH))
     return wanted, {labels.HELD_BY: held_by or None, **gone}
 
@@ -214,7 +226,7 @@ def _released(
         return {}, {}
     psa = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
     wanted: dict[str, str | None] = {key: None for key in psa if key in owned.labels}
-    wanted |= dict.fromkeys(_OURS) | _level_before(namespace, owned)
+    wanted |= dict.fromkeys(_OURS) | _level_before(namespace, owned) | _version_before(owned)
     return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH))
 
 
@@ -233,9 +245,17 @@ def _level_before(namespace: snapshot.Namespace, owned: ownership.Owned) -> dict
         guard = namespace.labels.get(labels.GUARD)
         return {labels.PSA_ENFORCE: guard} if lifted and guard in set(labels.Level) else {}
     restored: dict[str, str | None] = {labels.PSA_ENFORCE: before or None}
-    if labels.PSA_VERSIONS[0] in owned.labels and not before:
+    if owned.record.version_before is None and labels.PSA_VERSIONS[0] in owned.labels and not before:
         restored[labels.PSA_VERSIONS[0]] = None
     return restored
+
+
+def _version_before(owned: ownership.Owned) -> dict[str, str | None]:
+    """The version of the enforce level as it was before enforcement went on, unless somebody else has set it since."""
+    before = owned.record.version_before
+    if not owned.record.enforced or before is None or labels.PSA_VERSIONS[0] not in owned.labels:
+        return {}
+    return {labels.PSA_VERSIONS[0]: before or None}
 
 
 def _audit_and_warn(

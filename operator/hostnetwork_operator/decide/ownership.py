@@ -71,11 +71,17 @@ def record(
     standing = changes or present.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
     if not enforced and before.record.enforced and standing:
         # What stood before is needed until it is written back, which may be the write after this one.
-        return ledger.NamespaceRecord(enforced=True, before=before.record.before, ours=ours)
+        was = before.record
+        return ledger.NamespaceRecord(enforced=True, before=was.before, version_before=was.version_before, ours=ours)
     if not enforced:
         return ledger.NamespaceRecord(ours=ours)
-    stood = before.record.before if before.record.enforced else present.get(labels.PSA_ENFORCE, "")
-    return ledger.NamespaceRecord(enforced=True, before=stood, ours=ours)
+    if before.record.enforced:
+        stood, version = before.record.before, before.record.version_before
+    else:
+        stood, version = present.get(labels.PSA_ENFORCE, ""), None
+    if version is None and labels.PSA_VERSIONS[0] not in before.labels:
+        version = present.get(labels.PSA_VERSIONS[0], "")
+    return ledger.NamespaceRecord(enforced=True, before=stood, version_before=version, ours=ours)
 
 
 def _adopted(seen: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:
@@ -92,12 +98,16 @@ def _adopted(seen: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:
     proved = guard is not None and guard.settled is not None and namespace.created >= guard.settled
     if not proved and not seen.policy.trusts(namespace.created):
         return ledger.NamespaceRecord(enforced=True)
-    present = namespace.labels.get(labels.PSA_ENFORCE, "")
+    present, version = (namespace.labels.get(label, "") for label in (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]))
     born = namespace.annotations.get(labels.BORN_WITH)
     if born is None:
-        before = namespace.annotations.get(labels.LEVEL_BEFORE, present)
-        return ledger.NamespaceRecord(enforced=True, before=before)
-    written = {labels.PSA_PREFIX + name for name in born.split(",")}
+        # After a loss: what the operator wrote last is not told from what stood before, but for the level.
+        before = namespace.annotations.get(labels.LEVEL_BEFORE)
+        known = version if before is None else None
+        return ledger.NamespaceRecord(enforced=True, before=present if before is None else before, version_before=known)
+    # A mark stands behind what was replaced: a creator's level without setlevel is none that stood before.
+    written = {labels.PSA_PREFIX + name.removesuffix("!") for name in born.split(",")}
     ours = {label: (namespace.labels[label],) for label in PSA_LABELS if label in written & namespace.labels.keys()}
     before = "" if labels.PSA_ENFORCE in ours else present
-    return ledger.NamespaceRecord(enforced=True, before=before, ours=ours)
+    version = "" if labels.PSA_VERSIONS[0] in ours else version
+    return ledger.NamespaceRecord(enforced=True, before=before, version_before=version, ours=ours)

@@ -118,7 +118,7 @@ def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
             return wanted < level.strictness(old, absent=labels.Level.BASELINE)
         case labels.ENFORCEMENT:
             return old == labels.Enforcement.DENY
-    return key == f"{labels.PSA_ENFORCE}-version" and value != "latest"
+    return key == labels.PSA_VERSIONS[0] and (value is None or level.older(value, old or "latest"))
 
 
 def _contested(

@@ -330,10 +330,41 @@ def test_a_namespace_kept_for_such_workloads_has_no_guard() -> None:
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
 def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str) -> None:
     """Neither the level nor its version is touched, and there is no write war."""
-    home = denied(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "v1.30"})
-    assert changes(home, Enforcement.DENY, theirs=(labels.PSA_ENFORCE,)) == ({}, {})
+    home = denied(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "latest"})
+    theirs = (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0])
+    assert changes(home, Enforcement.DENY, theirs=theirs) == ({}, {})
     assert level.lifting_is_barred(home, owned(home, labels.PSA_ENFORCE))
     assert not level.lifting_is_barred(home, owned(home))
+
+
+@pytest.mark.parametrize("present", ["privileged", "baseline", "restricted"])
+@pytest.mark.parametrize(
+    ("theirs", "wanted", "written"),
+    [
+        ("v1.0", "latest", True),
+        ("v1.30", "v1.31", True),
+        ("v1.9", "v1.10", True),
+        ("v1.31", "v1.31", False),
+        ("v1.32", "v1.31", False),
+        ("latest", "v1.31", False),
+    ],
+)
+def test_an_older_version_of_somebody_else_is_tightened(present: str, theirs: str, wanted: str, written: bool) -> None:
+    """As a level is, beside whatever level: an older version refuses less. What he had comes back when it is over."""
+    home = namespace(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: theirs})
+    pinned = {"pod_security": {"version": wanted}}
+    changed, _ = changes(home, Enforcement.DENY, theirs=(labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]), **pinned)
+    assert changed.get(labels.PSA_VERSIONS[0]) == (wanted if written else None)
+    assert level.older(theirs, wanted) is written
+    since = denied(labels={labels.PSA_VERSIONS[0]: wanted})
+    record = ledger.NamespaceRecord(
+        enforced=True, before=present, version_before=theirs, ours={labels.PSA_VERSIONS[0]: (wanted,)}
+    )
+    mine = ownership.owned(seen(namespace=since, ledger=recorded(since, namespace=record)))
+    for enforcement, spec in ((Enforcement.AUDIT, {"mode": "Audit"}), (None, {"exempt_namespaces": (NAMESPACE,)})):
+        found = level.settings_for(since, governed(**spec))
+        back, _ = level.changes(since, mine, found, level.Decision(enforcement), relaxed=False)
+        assert back.get(labels.PSA_VERSIONS[0], wanted) == theirs
 
 
 def test_a_looser_level_of_somebody_else_is_tightened() -> None:
@@ -472,8 +503,16 @@ def test_a_level_that_the_creator_set_stays_the_creators(given: str) -> None:
     wanted, notes = adopted(home, Enforcement.DENY)
     assert wanted == ({labels.PSA_ENFORCE: "baseline"} if given == "privileged" else {})
     assert notes == {labels.LEVEL_BEFORE: given, labels.BORN_WITH: None}
-    in_audit = ({labels.ENFORCEMENT: "Audit"}, {labels.BORN_WITH: None})
+    in_audit = ({labels.ENFORCEMENT: "Audit", labels.PSA_VERSIONS[0]: None}, {labels.BORN_WITH: None})
     assert adopted(home, Enforcement.AUDIT, mode="Audit") == in_audit
+
+
+def test_a_level_that_birth_replaced_is_none_of_before() -> None:
+    """The creator had no leave to set it, so it does not come back, and neither does its version."""
+    born_with = {labels.BORN_WITH: "enforce!,enforce-version!,audit,audit-version,warn,warn-version"}
+    home = namespace(labels=DENIED, annotations=born_with)
+    assert adopted(home, Enforcement.DENY) == adopted(BORN, Enforcement.DENY)
+    assert adopted(home, Enforcement.AUDIT, mode="Audit") == adopted(BORN, Enforcement.AUDIT, mode="Audit")
 
 
 def test_where_a_rule_says_audit_the_level_of_birth_goes() -> None:

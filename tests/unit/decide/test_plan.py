@@ -248,6 +248,7 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
     assert effect.record == ledger.NamespaceRecord(
         enforced=True,
         before="privileged",
+        version_before="",
         ours={label: (value,) for label, value in DENIED.items() if label.startswith(labels.PSA_PREFIX)},
         under=IDENTITY,
     )
