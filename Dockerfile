@@ -16,5 +16,5 @@ COPY --from=build /opt/venv/ /opt/venv/
 ENV HOME=/ PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["python", "-m", "hostnetwork_operator"]

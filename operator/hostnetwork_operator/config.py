@@ -18,7 +18,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     address: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz are served.")  # noqa: S104 - a pod's
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="The port of /metrics.")
+    probe_port: Annotated[int, Field(ge=0, le=65535)] = Field(8081, description="The port of /healthz and /readyz.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         8, description="Namespaces that are worked on at the same time."

@@ -1,8 +1,11 @@
-"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, so that they
-cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by pods or text of users.
+"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, at most a second
+before, so that they cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by pods or text
+of users.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import prometheus_client
@@ -31,6 +34,7 @@ class Metrics:
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # a second series a counter, which nobody asked for
         self.registry = prometheus_client.CollectorRegistry()
+        self._standing: Standing | None = None
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",
             "Host-namespace pods that got this verdict label, once for each time it was written.",
@@ -71,16 +75,39 @@ class Metrics:
     def count_request(self, method: str, code: int) -> None:
         self.requests.labels(method, str(code)).inc()
 
+    def stands(self, standing: "Standing") -> None:
+        """Puts the gauges of what is the case on the page."""
+        self._standing = standing
+        self.registry.register(standing)
+
+    def gather(self) -> None:
+        """Takes note of what is the case, for `text`. Only in the event loop in which that changes."""
+        if self._standing is not None:
+            self._standing.gather()
+
     def text(self) -> bytes:
-        """The exposition format."""
+        """The exposition format, of what was gathered last. In any thread, one at a time."""
         return prometheus_client.generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *label_names: str) -> prometheus_client.Counter:
         return prometheus_client.Counter(name, text, label_names, registry=self.registry)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is the case at one moment. Plans do not change; what holds them does."""
+
+    plans: list[tuple[str, plan.NamespacePlan]]
+    guards: Mapping[str, snapshot.Guard]
+    unread: Mapping[str, int]
+    skew_seconds: float
+    spread_seconds: float
+    ledger: snapshot.LedgerSummary
+    ledger_bytes: int
+
+
 class Standing(Collector):
-    """Gauges of what is the case, from the latest plan of every namespace."""
+    """Gauges of what is the case, from the latest plan of every namespace, as they were gathered last."""
 
     def __init__(
         self,
@@ -95,9 +122,25 @@ class Standing(Collector):
         self._guards = guards
         self._unread = unread
         self._clock = server_clock
+        self._seen: _Seen | None = None
+
+    def gather(self) -> None:
+        """Takes note of what is the case."""
+        self._seen = _Seen(
+            list(self._plans.items()),
+            dict(self._guards()),
+            dict(self._unread()),
+            self._clock.skew_seconds(),
+            self._clock.spread_seconds(),
+            self._ledger.summary(),
+            self._ledger.bytes,
+        )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        plans = sorted(self._plans.items())
+        seen = self._seen
+        if seen is None:
+            return
+        plans = sorted(seen.plans, key=operator.itemgetter(0))
         yield self._pods(plans)
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
@@ -109,36 +152,36 @@ class Standing(Collector):
             "1 if the policy is there as shipped, fails closed and is bound to deny; in an upgrade 0 for a moment.",
             "policy",
         )
-        for name, guard in sorted(self._guards().items()):
+        for name, guard in sorted(seen.guards.items()):
             intact.add_metric([name], float(guard.since is not None))
         yield intact
-        yield from self._recorded()
+        yield from self._recorded(seen)
         unread = _gauge(
             "hostnetwork_operator_unreadable_objects",
             "Objects of the API that cannot be decoded or understood, and watch lines since the last list of the kind.",
             "kind",
         )
-        for kind, count in sorted(self._unread().items()):
+        for kind, count in sorted(seen.unread.items()):
             unread.add_metric([kind], count)
         yield unread
         skew = _gauge(
             "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
         )
-        skew.add_metric([], self._clock.skew_seconds())
+        skew.add_metric([], seen.skew_seconds)
         yield skew
         spread = _gauge(
             "hostnetwork_operator_clock_spread_seconds",
             "By how much answers of API servers contradict each other about the time.",
         )
-        spread.add_metric([], self._clock.spread_seconds())
+        spread.add_metric([], seen.spread_seconds)
         yield spread
 
-    def _recorded(self) -> Iterable[GaugeMetricFamily]:
+    def _recorded(self, seen: _Seen) -> Iterable[GaugeMetricFamily]:
         whole = _gauge(
             "hostnetwork_ledger_intact",
             "1 if the ledger has all that was recorded and can be written, and no grant stays without proof.",
         )
-        found = self._ledger.summary()
+        found = seen.ledger
         whole.add_metric([], float(found.intact))
         records = _gauge(
             "hostnetwork_ledger_records",
@@ -149,7 +192,7 @@ class Standing(Collector):
         for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):
             records.add_metric([kind], getattr(found.counts, kind))
         size = _gauge("hostnetwork_ledger_bytes", "What the ledger holds in its ConfigMaps.")
-        size.add_metric([], self._ledger.bytes)
+        size.add_metric([], seen.ledger_bytes)
         return whole, records, size
 
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:

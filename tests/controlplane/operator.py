@@ -56,7 +56,7 @@ class OperatorProcess:
     ) -> None:
         self._cluster = running
         self._server = server
-        self.port = cluster.free_ports(1)[0]
+        self.port, self.probe_port = cluster.free_ports(2)
         self._environment = environment or {}
         command = command or [sys.executable, "-m", "hostnetwork_operator"]
         self._component = processes.Component(name, command, running.directory, detached)
@@ -68,6 +68,7 @@ class OperatorProcess:
             "KUBECONFIG": str(kubeconfig),
             "HOSTNETWORK_ADDRESS": "127.0.0.1",
             "HOSTNETWORK_PORT": str(self.port),
+            "HOSTNETWORK_PROBE_PORT": str(self.probe_port),
         }
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._component.start({**kept, **own, **self._environment})
@@ -82,7 +83,7 @@ class OperatorProcess:
     def probe(self, path: str) -> int:
         """HTTP status of a probe; 0 without an answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}{path}", timeout=5) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -61,6 +61,10 @@ REASONS: dict[str, tuple[str, ...]] = {
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
     ),
+    "which of too many exceptions are judged: who writes a grant, while namespace-labels is away, has it already": (
+        "decide.approval:_judged",
+    ),
+    "how often a status is written": ("control.pace:_key",),
     "words for people": (
         "decide.messages:_namespace_text",
         "decide.messages:verdict_events",

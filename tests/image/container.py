@@ -73,8 +73,8 @@ class Container(operator.OperatorProcess):
         """As the pod is started: the token and the address of the API server, no kubeconfig."""
         assert kubeconfig is None, "a container gets its token from its volume"
         self._write_volume()
-        port = {"HOSTNETWORK_ADDRESS": "127.0.0.1", "HOSTNETWORK_PORT": str(self.port)}
-        self._component.start({**self._given(), **port})
+        ports = {"HOSTNETWORK_PORT": str(self.port), "HOSTNETWORK_PROBE_PORT": str(self.probe_port)}
+        self._component.start({**self._given(), "HOSTNETWORK_ADDRESS": "127.0.0.1", **ports})
         if ready:
             self._cluster.wait("the operator in its container", self._answering)
         return self

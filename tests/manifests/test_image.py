@@ -174,7 +174,8 @@ def test_an_address_in_use_is_named_and_ends_with_1(python: pathlib.Path, contex
         host, port = address.split(":")
         done = _run(python, {"KUBECONFIG": str(file), "HOSTNETWORK_ADDRESS": host, "HOSTNETWORK_PORT": port})
     assert done.returncode == 1, done.stdout + done.stderr
-    reason = f"cannot listen on {address}: Address already in use; set HOSTNETWORK_PORT or HOSTNETWORK_ADDRESS"
+    remedy = "set HOSTNETWORK_PORT, HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
+    reason = f"cannot listen on {address}: Address already in use; {remedy}"
     assert done.stderr == f"hostnetwork-operator: {reason}\n"
 
 

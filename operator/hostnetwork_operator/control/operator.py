@@ -49,7 +49,7 @@ class Operator:
         standing = metrics.Standing(
             self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy
         )
-        measures.registry.register(standing)
+        measures.stands(standing)
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """One watch event: into the store, and the namespaces that it concerns into the queue."""

@@ -118,9 +118,9 @@ class Resync:
         for name in touched:
             self._core.queue.add(name)
 
-    def relist(self, kind: store.Kind) -> None:
-        """A watch of this kind has begun anew: list it, at once."""
-        self._due.add(kind)
+    def relist(self, *kinds: store.Kind) -> None:
+        """List these kinds at once, every watched one if none is named: a watch has begun anew, or could not."""
+        self._due.update(kinds or _WATCHED)
         self._hurry.set()
 
     def stale(self) -> str:

@@ -1,31 +1,197 @@
-"""/metrics, /healthz and /readyz on one port."""
+"""/metrics on one port; /healthz and /readyz on another. Each port has a thread and an event loop of its own.
 
-from collections.abc import Callable
-from typing import Final
+Whoever reaches a port may ask as often as he likes, send whatever he likes and read nothing. The loop that ends grants
+and deletes pods never waits for that: a thread asks the loop for what is the case, at most once a second, and does the
+rest alone. A port has few connections, of which the oldest gives way to a new one, and each connection gets one answer.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from hostnetwork_operator import metrics
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_AGE_SECONDS: Final = 1.0  # of an answer that is given again
+_MOST_CONNECTIONS: Final = 32
+_INSIDE_SECONDS: Final = 4.0  # a loop that does not answer for so long does nothing else either
+_SEND_SECONDS: Final = 10.0  # for an answer to be taken
+_STOP_SECONDS: Final = 5.0
+
 Check = Callable[[], str]  # '' where all is well, else what is not
+Answer = tuple[int, bytes, str]  # status, body, content type
+Handler = Callable[[], Awaitable[Answer]]
 
 
-def application(measures: metrics.Metrics, healthy: Check, ready: Check) -> web.Application:
-    """`healthy` says whether the process should be restarted, `ready` whether it does all that it is for."""
+class Ports:
+    """Both ports, until `close`. `healthy` says whether the process should be restarted, `ready` whether it does all
+    that it is for; both are called in the event loop in which this is made.
+    """
 
-    async def serve_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=measures.text(), headers={"Content-Type": _CONTENT_TYPE})
+    def __init__(self, measures: metrics.Metrics, healthy: Check, ready: Check) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._measures = measures
+        self._checks = {"/healthz": healthy, "/readyz": ready}
+        self._threads: list[_Thread] = []
 
-    def probe(check: Check) -> Callable[[web.Request], object]:
-        async def serve(_: web.Request) -> web.Response:
-            trouble = check()
-            return web.Response(status=503 if trouble else 200, text=(trouble or "ok") + "\n")
+    def open(self, address: str, port: int, probe_port: int) -> None:
+        """Listens. Raises OSError, whose `filename` is the address and port that cannot be had."""
+        pages = (
+            (port, {"/metrics": _Cached(self._metrics).answer}),
+            (probe_port, {path: _Cached(self._probe(check)).answer for path, check in self._checks.items()}),
+        )
+        for number, handlers in pages:
+            self._threads.append(_Thread(_listening(address, number), handlers))
+        for thread in self._threads:
+            thread.start()
 
-        return serve
+    def close(self) -> None:
+        """Ends both threads, whatever their clients do. Also after `open` has failed."""
+        for thread in self._threads:
+            thread.stop()
 
-    made = web.Application()
-    made.router.add_get("/metrics", serve_metrics)
-    made.router.add_get("/healthz", probe(healthy))  # type: ignore[arg-type]
-    made.router.add_get("/readyz", probe(ready))  # type: ignore[arg-type]
-    return made
+    async def _metrics(self) -> Answer:
+        if not await self._inside(self._measures.gather):
+            return 503, b"the event loop does not answer\n", "text/plain"
+        return 200, self._measures.text(), _CONTENT_TYPE
+
+    def _probe(self, check: Check) -> Handler:
+        async def answer() -> Answer:
+            found: list[str] = []
+            if not await self._inside(lambda: found.append(check())):
+                found = ["the event loop does not answer"]
+            trouble = found[0]
+            return 503 if trouble else 200, f"{trouble or 'ok'}\n".encode(), "text/plain"
+
+        return answer
+
+    async def _inside(self, call: Callable[[], None]) -> bool:
+        """Calls it in the loop that does the work, from a thread; whether that happened in time."""
+
+        async def called() -> None:
+            call()
+
+        future = asyncio.run_coroutine_threadsafe(called(), self._loop)
+        try:
+            async with asyncio.timeout(_INSIDE_SECONDS):
+                await asyncio.wrap_future(future)
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Cached:
+    """An answer, made anew when it is older than a second and somebody asks."""
+
+    def __init__(self, make: Handler) -> None:
+        self._make = make
+        self._made = float("-inf")
+        self._answer: Answer = (503, b"", "text/plain")
+        self._making = asyncio.Lock()
+
+    async def answer(self) -> Answer:
+        async with self._making:
+            if time.monotonic() - self._made > _AGE_SECONDS:
+                self._answer = await self._make()
+                self._made = time.monotonic()
+            return self._answer
+
+
+class _Thread:
+    """One listening socket, served by a thread with an event loop of its own."""
+
+    def __init__(self, listening: socket.socket, handlers: Mapping[str, Handler]) -> None:
+        self._socket = listening
+        self._handlers = handlers
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name=f"port-{listening.getsockname()[1]}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread.ident is None:  # the other port could not be had
+            self._socket.close()
+            self._loop.close()
+            return
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        application = web.Application()
+        for path, handler in self._handlers.items():
+            application.router.add_get(path, _serving(handler))
+        # A request is a line and a few headers.
+        runner = web.AppRunner(application, access_log=None, max_line_size=2**12, max_field_size=2**12)
+        await runner.setup()
+        server = await self._loop.create_server(_few(runner.server), sock=self._socket)
+        await self._stopping.wait()
+        server.close()
+        for connection in _connections(runner.server):
+            _abort(connection)
+        await runner.cleanup()
+
+
+def _serving(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        status, body, content_type = await handler()
+        response = web.StreamResponse(status=status, headers={"Content-Type": content_type})
+        response.content_length = len(body)
+        response.force_close()  # one answer a connection, however many requests were sent at once
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                await response.prepare(request)
+                await response.write(body)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    return serve
+
+
+def _few(server: Any) -> Callable[[], asyncio.Protocol]:
+    """A protocol for each new connection; the oldest is cut off where there are too many."""
+
+    def accept() -> asyncio.Protocol:
+        for connection in _connections(server)[: 1 - _MOST_CONNECTIONS]:
+            _abort(connection)
+        made: asyncio.Protocol = server()
+        return made
+
+    return accept
+
+
+def _connections(server: Any) -> list[Any]:
+    return [connection for connection in server.connections if connection.transport is not None]
+
+
+def _abort(connection: Any) -> None:
+    """At once: `close` would wait for a client that does not read."""
+    if connection.transport is not None:
+        connection.transport.abort()
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    except ValueError:
+        family = socket.AF_INET  # a name
+    try:
+        return socket.create_server((address, port), family=family)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{address}:{port}") from error

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import kopf
-from aiohttp import web
 from kubernetes.aio import config as kubernetes_config
 
 import hostnetwork_operator
@@ -61,15 +60,14 @@ async def run(settings: config.Config) -> None:
     core = operator.Operator(api, server_clock, measures)
     lists = resync.Resync(core, settings)
     ready, watching = asyncio.Event(), _Watching()
-    runner = web.AppRunner(server.application(measures, lists.stale, lambda: _unready(ready, lists, watching)))
-    await runner.setup()
+    ports = server.Ports(measures, lists.stale, lambda: _unready(ready, lists, watching))
     try:
-        await web.TCPSite(runner, settings.address, settings.port).start()
+        ports.open(settings.address, settings.port, settings.probe_port)
     except OSError as error:
-        await runner.cleanup()
+        ports.close()
         await api.close()
-        at, reason = f"{settings.address}:{settings.port}", os.strerror(error.errno or 0)
-        raise StartError(f"cannot listen on {at}: {reason}; set HOSTNETWORK_PORT or HOSTNETWORK_ADDRESS") from error
+        remedy = "set HOSTNETWORK_PORT, HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
+        raise StartError(f"cannot listen on {error.filename}: {os.strerror(error.errno or 0)}; {remedy}") from error
     working = asyncio.create_task(_work(core, lists, settings, ready, watching, stop))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -81,7 +79,7 @@ async def run(settings: config.Config) -> None:
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
-        await runner.cleanup()
+        ports.close()
         await api.close()
 
 
@@ -167,6 +165,7 @@ async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watch
         except Exception as error:
             # Whatever kopf gave up on: said, and begun anew with complete lists.
             watching.failed(f"{type(error).__name__}: {error}")
+            lists.relist()  # kopf lists no kind that is not served just now, and would not hear of it later
             logs.log(_log, logging.ERROR, "watch-failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(_PAUSE_SECONDS)
         finally:

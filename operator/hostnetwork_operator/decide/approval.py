@@ -107,7 +107,8 @@ def _judged(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Sequenc
 
     def order(subject: exception.HostNetworkException) -> tuple[bool, bool, datetime.datetime, str]:
         meta = subject.metadata
-        return now >= subject.spec.until + _LONG_AGO, meta.name not in present, meta.creation_timestamp, meta.name
+        ended = now - _LONG_AGO >= subject.spec.until  # a sum could be a year that there is not
+        return ended, meta.name not in present, meta.creation_timestamp, meta.name
 
     return sorted(seen.exceptions, key=order)[:MOST]
 

@@ -1,5 +1,6 @@
 """Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19, A19, A20)."""
 
+import datetime
 import json
 import pathlib
 import subprocess
@@ -10,13 +11,14 @@ import pytest
 
 from hostnetwork_operator.api.labels import PREVIEW_NAMESPACES, SYSTEM_NAMESPACE
 from tests.admission import objects
-from tests.controlplane import api
+from tests.controlplane import api, binary
 from tests.e2e.conftest import LABEL, PSA, World
 from tests.e2e.threats.conftest import (
     KEPT,
     POD_GUARDS,
     POLICY,
     VERBS,
+    deletions,
     holder,
     holders_kubeconfig,
     host_pods,
@@ -32,6 +34,7 @@ from tests.e2e.threats.conftest import (
 
 GRANT = f"grant.{LABEL}/"
 SUBRESOURCES = ("", "/status", "/finalize")
+FROM_LOOSE = ("privileged", "baseline", "restricted")
 
 
 def _editor(world: World, namespace: str) -> api.Api:
@@ -304,6 +307,57 @@ def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: s
         attacked.admin.post("/api/v1/namespaces", body).expect(201)
     finally:
         attacked.admin.patch(POLICY, {"spec": {key: before.get(key) for key in change}}).expect(200)
+
+
+@pytest.mark.parametrize("level", FROM_LOOSE)
+def test_no_creator_pins_an_old_version(attacked: World, level: str) -> None:
+    """A32: a version from before most controls, beside any level, is soon the policy's, whoever made the namespace."""
+    version = f"{PSA}-version"
+    verbs = ["get", "create", "update", "patch"]
+    creator = holder(attacked, "creator-of-levels", {"apiGroups": [""], "resources": ["namespaces"], "verbs": verbs})
+    for number, who in enumerate((creator, attacked.admin)):
+        name = f"pinned-{level}-{number}"
+        body = {"metadata": {"name": name, "labels": {PSA: level, version: "v1.0"}}}
+        made = who.post("/api/v1/namespaces", body).expect(201)
+        if who is creator and binary.release().has("1.36"):
+            assert "overridden-at-birth: label " in made.warnings[0]
+            assert made.body["metadata"]["labels"][version] == "latest"
+        attacked.until("it is as the policy says", lambda name=name: attacked.labels(name).get(version) == "latest")
+        wanted = max(level, "baseline", key=FROM_LOOSE.index)
+        attacked.until("its level too", lambda name=name, wanted=wanted: attacked.labels(name).get(PSA) == wanted)
+        again = creator.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {version: "v1.0"}}})
+        refused(again, "namespace-labels")
+
+
+def test_many_exceptions_hold_up_no_neighbour(attacked: World) -> None:
+    """A31: beside a namespace with 520 exceptions a pod next door goes in time; 500 are judged, the oldest."""
+    crowded, neighbour = attacked.namespace(), attacked.namespace()
+    attacked.granted_pod(neighbour, seconds=60)
+    exception = f"{attacked.exceptions(neighbour)}/capture"
+    ends = datetime.datetime.fromisoformat(attacked.admin.get(exception).body["spec"]["expiry"])
+    names = [f"crowd-{number:03}" for number in range(520)]
+    of_nobody = {"type": "Infrastructure", "contact": "net@example.com", "serviceAccountName": "agent"}
+    pinned = {"images": [f"registry.example.com/agent@sha256:{'0' * 64}"], "ticket": None, "expiry": None}
+    for name in names:
+        attacked.exception(crowded, name, **of_nobody, **pinned).expect(201)
+    attacked.until("it is deleted", lambda: deletions(attacked, neighbour), 120)
+    asked = datetime.datetime.fromisoformat(deletions(attacked, neighbour)[0]["requestReceivedTimestamp"])
+    assert ends <= asked <= ends + datetime.timedelta(seconds=5)
+
+    def ready() -> dict[str, str]:
+        found = attacked.admin.items(attacked.exceptions(crowded))
+        return {one["metadata"]["name"]: _ready(one) for one in found}
+
+    attacked.until("each is judged or not", lambda: "" not in ready().values(), 120)
+    assert sum(reason == "TooMany" for reason in ready().values()) == 20
+    for name in names[:40]:
+        attacked.admin.delete(f"{attacked.exceptions(crowded)}/{name}").expect(200)
+    attacked.until("the others have room", lambda: "TooMany" not in ready().values(), 60)
+
+
+def _ready(body: dict[str, Any]) -> str:
+    found = body.get("status", {}).get("conditions", [])
+    return next((str(one["reason"]) for one in found if one["type"] == "Ready"), "")
 
 
 TIGHTENED: dict[str, tuple[str, str]] = {

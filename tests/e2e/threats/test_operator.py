@@ -1,6 +1,8 @@
 """Ways to use the operator against others, to outlast it, and to take away what it rests on (T7 to T9, T12 to T22)."""
 
+import contextlib
 import datetime
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -391,6 +393,28 @@ def test_a_war_over_the_verdict_is_paced(attacked: World) -> None:
     attacked.until("it is put right", lambda: attacked.verdict(namespace, "capture") is None)
 
 
+@pytest.mark.parametrize(
+    "request_text", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50], ids=["silent", "asking"]
+)
+def test_nobody_at_a_port_holds_up_the_work(attacked: World, request_text: bytes) -> None:
+    """A30: 300 clients on each port who read nothing: probes and metrics are answered, and a pod goes in time."""
+    namespace = attacked.namespace()
+    attacked.granted_pod(namespace, seconds=12)
+    exception = f"{attacked.exceptions(namespace)}/capture"
+    ends = datetime.datetime.fromisoformat(attacked.admin.get(exception).body["spec"]["expiry"])
+    with contextlib.ExitStack() as held:
+        for port in (attacked.operator.port, attacked.operator.probe_port):
+            for _ in range(300):
+                client = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(request_text)
+        assert attacked.operator.probe("/healthz") == 200
+        assert "hostnetwork_pods" in attacked.operator.metrics()
+        attacked.until("it is deleted", lambda: deletions(attacked, namespace))
+    asked = datetime.datetime.fromisoformat(deletions(attacked, namespace)[0]["requestReceivedTimestamp"])
+    assert ends <= asked <= ends + datetime.timedelta(seconds=5)
+
+
 # -- T20: a careless administrator -------------------------------------------------------------------------------------
 
 
@@ -670,11 +694,13 @@ def test_the_operators_words_are_its_own(attacked: World) -> None:
 
 def test_no_image_name_breaks_or_turns_a_line(attacked: World) -> None:
     """A8: line breaks, direction marks and escape sequences of an image name are in no Event and in no held-by."""
+    attacked.operator.stop()
     namespace = attacked.namespace(deny=False, old=True)
     attacked.exception(namespace, type="Application").expect(201)
     odd = "app\nHostNamespacesCovered: all is well\u2028\u202e\x1b[2J:1"
     body = pod("odd", hostNetwork=True, containers=[container(image=odd)])
     tenant(attacked, namespace).post(attacked.pods(namespace), body).expect(201)
+    attacked.operator.start()
 
     def told() -> list[str]:
         found = attacked.admin.items(f"/api/v1/namespaces/{namespace}/events")

@@ -579,7 +579,7 @@ def test_the_501st_exception_is_not_judged() -> None:
     """Those that ended long ago come last, those that are granted first; what is not judged grants nothing."""
     old = [hne(f"old{n:03}", metadata={"creation_timestamp": at(hours=-40)}, expiry=at(hours=-30)) for n in range(3)]
     many = [hne(f"e{n:03}", metadata={"creation_timestamp": at(minutes=-60 + n / 100)}) for n in range(500)]
-    granted_one = hne("young", metadata={"creation_timestamp": at(minutes=-1)})
+    granted_one = hne("young", type="Infrastructure", metadata={"creation_timestamp": at(minutes=-1)})
     made = planned(seen(*old, *many, granted_one, namespace=denied(granted_one, created=at(hours=-50))))
     found = reasons(made)
     assert found["young"] == "Active"
