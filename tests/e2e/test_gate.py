@@ -126,22 +126,63 @@ def test_what_came_later_has_no_veto(adopting: World) -> None:
     assert adopting.verdict(name, "veto") == "Uncovered"
 
 
-def test_a_pod_whose_owner_cannot_be_read_holds_whenever_it_came(adopting: World) -> None:
-    """Its owner may be as old as the cluster, and be refused its next pod."""
+def _claims(world: World, name: str, pod: str) -> None:
+    """A pod that names an object of its maker's own as its owner."""
+    base = f"/api/v1/namespaces/{name}"
+    made = world.admin.post(f"{base}/configmaps", {"metadata": {"name": "cluster"}}).expect(201, 409)
+    uid = (made if made.status == 201 else world.admin.get(f"{base}/configmaps/cluster")).body["metadata"]["uid"]
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "cluster", "uid": uid, "controller": True}
+    metadata = {"name": pod, "ownerReferences": [owner]}
+    world.admin.post(f"{base}/pods", {"metadata": metadata, "spec": {"containers": [_PRIVILEGED]}}).expect(201)
+
+
+def test_a_pod_whose_owner_is_not_read_is_as_old_as_itself(adopting: World) -> None:
+    """One that was there holds; a younger one holds no longer than that."""
     name = _audited(adopting)
-    _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    _claims(adopting, name, "database-1")
     _adopt(adopting, name)
-    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    adopting.until("it is Held", lambda: "Pod database-1: privileged" in _held_by(adopting, name))
     later = adopting.now()
     adopting.until("the second is over", lambda: adopting.now() > later)
-    base = f"/api/v1/namespaces/{name}"
-    uid = (
-        adopting.admin.post(f"{base}/configmaps", {"metadata": {"name": "cluster"}}).expect(201).body["metadata"]["uid"]
-    )
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "cluster", "uid": uid, "controller": True}
-    metadata = {"name": "database-1", "ownerReferences": [owner]}
-    adopting.admin.post(f"{base}/pods", {"metadata": metadata, "spec": {"containers": [_PRIVILEGED]}}).expect(201)
-    adopting.until("it holds too", lambda: "Pod database-1: privileged" in _held_by(adopting, name), _AGAIN_SECONDS)
+    _claims(adopting, name, "database-2")
+    adopting.admin.delete(f"{adopting.pods(name)}/database-1", {"gracePeriodSeconds": 0}).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+
+
+def test_a_template_that_was_changed_later_has_no_veto(adopting: World) -> None:
+    """A33: of two old workloads one holds; the other is changed so that it would, and the first is mended."""
+    name = _audited(adopting)
+    plain = {"name": "main", "image": IMAGE, "securityContext": None}
+    held = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    other = _make(adopting, name, "deployments", "veto", {"containers": [plain]}, replicas=0)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: "Deployment web: privileged" in _held_by(adopting, name))
+    key = f"ns.{adopting.metadata(name)['uid']}"
+    adopting.until("the ledger has by whom", lambda: adopting.recorded(key).get("holding"))
+    privileged = {"spec": {"template": {"spec": {"containers": [_PRIVILEGED]}}}}
+    adopting.admin.patch(other, privileged).expect(200)
+    adopting.admin.patch(held, {"spec": {"template": {"spec": {"containers": [plain]}}}}).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+
+
+def test_annotations_without_room_for_the_moment_are_no_veto(adopting: World) -> None:
+    """A33: the moment since when a namespace is Held is in the ledger."""
+    name = _audited(adopting)
+    held = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
+    annotations = adopting.metadata(name).get("annotations", {})
+    room = 262_144 - sum(len(key) + len(value) for key, value in annotations.items())
+    full = {"metadata": {"annotations": {"a": "x" * (room - 1)}}}
+    adopting.admin.patch(f"/api/v1/namespaces/{name}", full).expect(200)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    key = f"ns.{adopting.metadata(name)['uid']}"
+    adopting.until("the ledger has the moment", lambda: adopting.recorded(key).get("held"))
+    assert not _held_by(adopting, name)
+    later = adopting.now()
+    adopting.until("the second is over", lambda: adopting.now() > later)
+    adopting.pod(name, "veto").expect(201)
+    adopting.admin.delete(held).expect(200)
+    adopting.until("it is enforced", lambda: _enforcement(adopting, name) == "Deny", _AGAIN_SECONDS)
 
 
 def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: World) -> None:

@@ -69,9 +69,13 @@ class NamespaceRecord(fields.Model):
     that stand there by the operator's hand, or by label-at-birth's; a label with another value, or one that is not in
     here, was set by somebody else.
 
-    `held` is since when enforcement is wanted there and held. `chosen` are the labels under our prefix that rules may
-    select by, as a holder of setlevel left them; `under` is the identity of namespace-labels (GuardRecord) under which
-    they were last read: while it is the same, nobody else can have changed them since.
+    `held` is since when enforcement is wanted there and held, and `holding` by whom it was then, as digests. What is
+    not among them holds nothing later: it came since, or was changed. That is so as long as `basis` is what is judged
+    by: the level, the version, the exceptions.
+
+    `chosen` are the labels under our prefix that rules may select by, as a holder of setlevel left them; `under` is the
+    identity of namespace-labels (GuardRecord) under which they were last read: while it is the same, nobody else can
+    have changed them since.
     """
 
     enforced: bool = False
@@ -79,6 +83,8 @@ class NamespaceRecord(fields.Model):
     version_before: str | None = None
     ours: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     held: datetime.datetime | None = None
+    holding: tuple[str, ...] = ()
+    basis: str = ""
     chosen: Mapping[str, str] = Field(default_factory=dict)
     under: str = ""
 

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import approval, coverage, grants, level, ownership, selection, snapshot, validity
 
+_MOST_HOLDING: Final = 100  # the ledger has some KiB for a namespace
 _CONTAINERS: Final = ("initContainers", "containers")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS: Final = ("postStart", "preStop")
@@ -26,12 +27,14 @@ class Question:
     """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`).
 
     `standards` says which Pod Security Standards: their version, and the cluster's, since `latest` moves with it.
+    `holder` is the subject as the ledger keeps it.
     """
 
     subject: str
     level: labels.Level
     body: Mapping[str, Any]
     standards: str = ""
+    holder: str = ""
 
     @property
     def key(self) -> str:
@@ -42,14 +45,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What has to be asked of which version of the Pod Security Standards, and by subject and reason what holds
-    already. `excepted` are the exceptions counted.
+    """What has to be asked of which version of the Pod Security Standards, and what holds already: by subject, reason,
+    and how the ledger keeps it. `excepted` are the exceptions counted, and `basis` says all that is judged by.
     """
 
     questions: tuple[Question, ...]
     version: str
-    holding: tuple[tuple[str, str], ...]
+    holding: tuple[tuple[str, str, str], ...]
     excepted: frozenset[str]
+    basis: str
 
 
 def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
@@ -70,17 +74,22 @@ def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
 
 
 def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
-    """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it:
-    a tenant has no veto (design, section 4).
+    """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it, and
+    neither does what was changed since: a tenant has no veto (design, section 4).
+
+    When a template was changed nobody knows whom a tenant could not deceive. So the ledger keeps what held at first.
     """
     settings = selection.settings(seen)
     counted = excepted(seen, now)
     since = level.held_since(seen, now)
     version = settings.pod_security.version if settings.pod_security is not None else ""
+    basis = _basis(settings.target, version, seen, names(counted))
+    first = _first(seen, basis)
     questions: list[Question] = []
-    holding: list[tuple[str, str]] = []
+    holding: list[tuple[str, str, str]] = []
     for one in sorted(living, key=lambda one: (one.kind, one.name)):
-        if one.created is not None and one.created > since:
+        holder = _holder(one)
+        if one.created > since or (first is not None and holder not in first):
             continue
         subject = f"{one.kind} {one.name}"
         try:
@@ -88,19 +97,58 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
         except Exception as error:  # whatever it is about one object, all others are still asked about
             question = f"cannot be understood: {type(error).__name__}: {error}"
         if isinstance(question, Question):
-            questions.append(replace(question, standards=f"{version} {seen.kubernetes}"))
+            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=holder))
         elif question:
-            holding.append((subject, question))
-    return Inquiry(tuple(questions), version, tuple(holding), names(counted))
+            holding.append((subject, question, holder))
+    return Inquiry(tuple(questions), version, tuple(holding), names(counted), basis)
 
 
 def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
     """By whom enforcement is held, one sentence each; `known` has the answer to each question, empty for none."""
-    told = dict(reversed(inquiry.holding))
+    told = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
     for question in inquiry.questions:
         if reason := known[question.key]:
             told.setdefault(question.subject, f"{reason} (level {question.level})")
     return tuple(f"{subject}: {reason}" for subject, reason in sorted(told.items()))
+
+
+def holding(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """By whom enforcement is held as the ledger keeps it, and what that was judged by; () and '' for too many."""
+    found = {holder for _, _, holder in inquiry.holding}
+    found |= {question.holder for question in inquiry.questions if known[question.key]}
+    return (tuple(sorted(found)), inquiry.basis) if len(found) <= _MOST_HOLDING else ((), "")
+
+
+def kept(
+    seen: snapshot.NamespaceSnapshot, known: ledger.NamespaceRecord, decision: level.Decision
+) -> Mapping[str, Any]:
+    """Return what the ledger is to have of the holders of a namespace that is held: those of the first look, until it
+    is judged by something else.
+    """
+    if decision.since is None:
+        return {"holding": (), "basis": ""}
+    answer = seen.gate
+    if answer is None or answer.failed or (known.held is not None and known.basis == answer.basis):
+        return {"holding": known.holding, "basis": known.basis}
+    return {"holding": answer.holding, "basis": answer.basis}
+
+
+def _basis(target: labels.Level, version: str, seen: snapshot.NamespaceSnapshot, counted: Iterable[str]) -> str:
+    return _digest(f"{target} {version} {seen.kubernetes} {' '.join(sorted(counted))}")
+
+
+def _first(seen: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | None:
+    """Who held when enforcement was first held, judged by the same; None where that is not known."""
+    known = seen.ledger.namespace
+    return frozenset(known.holding) if known is not None and known.held is not None and known.basis == basis else None
+
+
+def _holder(one: snapshot.Living) -> str:
+    return _digest(one.identity)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _covering(pod: snapshot.Pod, counted: Sequence[validity.Standing]) -> list[validity.Standing]:

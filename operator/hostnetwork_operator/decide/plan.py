@@ -210,7 +210,8 @@ def _namespace_record(
     if decision.enforcement is None and not chosen:
         under = ""  # a namespace that is not governed needs no record
     wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed)
-    wanted = wanted.model_copy(update={"held": decision.since, "chosen": chosen, "under": under})
+    held = {"held": decision.since, **gate.kept(seen, known, decision)}
+    wanted = wanted.model_copy(update={**held, "chosen": chosen, "under": under})
     kept = None if wanted == ledger.NamespaceRecord() else wanted
     if kept == seen.ledger.namespace and all(record == kept for record in seen.ledger.coming):
         return []

@@ -208,13 +208,15 @@ class Guard:
 class Living:
     """What lives in a namespace: a workload's template, or a pod; `pod` is what can be read of it.
 
-    `body` is a pod as it would be made anew, without what differs from one pod of a template to the next. `created` is
-    since when the workload is there; None where it cannot be known, because its owner is of a kind that is not read.
+    `body` is a pod as it would be made anew, without what differs from one pod of a template to the next. `identity`
+    is the uid of the workload, and `created` since when that is there. Of a pod of no workload that is read, whatever
+    it names as its owner, `identity` is the same for all that are just like it, and `created` is its own.
     """
 
     kind: str
     name: str
-    created: datetime.datetime | None
+    identity: str
+    created: datetime.datetime
     pod: Pod | UnreadablePod
     body: Mapping[str, Any]
 
@@ -224,7 +226,8 @@ class GateAnswer:
     """What would be refused if enforcement at `level` were on, looked at `asked`; no holders and not failed is clean.
 
     `failed` holds why there is no answer: that holds too. `excepted` are the exceptions that were counted, and `known`
-    what Pod Security Admission said to each question, so that the same is not asked again.
+    what Pod Security Admission said to each question, so that the same is not asked again. `holding` are the holders as
+    the ledger keeps them, and `basis` says what they were judged by; '' where they are too many to be kept.
     """
 
     level: names.Level
@@ -233,6 +236,8 @@ class GateAnswer:
     failed: str = ""
     excepted: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
+    holding: tuple[str, ...] = ()
+    basis: str = ""
 
     @property
     def clean(self) -> bool:

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hostnetwork_operator.decide import snapshot
@@ -65,7 +65,8 @@ def workload(kind: str, body: Body) -> Workload:
         living=snapshot.Living(
             kind,
             meta["name"],
-            None if owner else datetime.datetime.fromisoformat(meta["creationTimestamp"]),
+            meta["uid"],
+            datetime.datetime.fromisoformat(meta["creationTimestamp"]),
             parse.pod({"metadata": meta, "spec": spec_of_pod}),
             asked(template.get("metadata") or {}, spec_of_pod),
         ),
@@ -82,11 +83,9 @@ def read(kind: str, body: Body) -> Workload | snapshot.Living:
 
 def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
     """A workload or pod of which only the metadata could be read."""
-    created = (
-        None if parse.controller({"metadata": meta}) else datetime.datetime.fromisoformat(meta["creationTimestamp"])
-    )
+    created = datetime.datetime.fromisoformat(meta["creationTimestamp"])
     pod = snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
-    return snapshot.Living(kind, meta["name"], created, pod, {})
+    return snapshot.Living(kind, meta["name"], meta["uid"], created, pod, {})
 
 
 def top(one: Workload, workloads: Mapping[str, Workload]) -> Workload:
@@ -136,7 +135,7 @@ class Pods:
                     chosen[key] = made, body, top
         for key, (made, body, top) in chosen.items():
             with self._setting_aside(body):
-                self._keep(key, made, _pod(body, top))
+                self._keep(key, made, _pod(body, top, key))
 
     def living(self) -> list[snapshot.Living]:
         return [*(found for _, found in self._kept.values()), *self._unread]
@@ -180,13 +179,13 @@ def _is_token(mount: Body) -> bool:
     return str(mount.get("mountPath")) == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-def _pod(body: Body, top: Workload | None) -> snapshot.Living:
-    meta, owner = body["metadata"], parse.controller(body)
+def _pod(body: Body, top: Workload | None, key: str) -> snapshot.Living:
+    meta = body["metadata"]
     read, question = parse.pod(body), asked(meta, body["spec"])
     if top is not None:
-        return snapshot.Living(top.living.kind, top.living.name, top.living.created, read, question)
-    created = None if owner else datetime.datetime.fromisoformat(meta["creationTimestamp"])
-    return snapshot.Living("Pod", meta["name"], created, read, question)
+        return replace(top.living, pod=read, body=question)
+    created = datetime.datetime.fromisoformat(meta["creationTimestamp"])
+    return snapshot.Living("Pod", meta["name"], key, created, read, question)
 
 
 def asked(meta: Body, spec: Body) -> dict[str, Any]:

@@ -73,8 +73,8 @@ async def look(
             return _failed(target, clock, inquiry, why)
     for question in unknown:
         known[question.key] = await _reason(asker, question)
-    held = gate.holders(inquiry, known)
-    return snapshot.GateAnswer(target, clock.now(), held, excepted=inquiry.excepted, known=known)
+    held, (holding, basis) = gate.holders(inquiry, known), gate.holding(inquiry, known)
+    return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, known, holding, basis)
 
 
 def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import gate, snapshot
-from tests.unit.builders import IMAGE, NOW, at, governed, hne, namespace, pod, seen
+from hostnetwork_operator.api import labels, ledger
+from hostnetwork_operator.decide import gate, level, snapshot
+from tests.unit.builders import IMAGE, NOW, at, governed, hne, namespace, pod, recorded, seen
 
 Level = labels.Level
 BODY: dict[str, Any] = {"metadata": {"name": "gate"}, "spec": {"containers": [{"name": "main", "image": IMAGE}]}}
@@ -18,7 +18,7 @@ PLAIN = pod("plain", host_namespaces=frozenset())
 def living(
     one: snapshot.Pod | snapshot.UnreadablePod = PLAIN, body: dict[str, Any] = BODY, **fields: Any
 ) -> snapshot.Living:
-    given = {"kind": "Deployment", "name": "web", "created": at(hours=-1)}
+    given = {"kind": "Deployment", "name": "web", "identity": "uid-of-web", "created": at(hours=-1)}
     return snapshot.Living(pod=one, body=body, **{**given, **fields})
 
 
@@ -32,7 +32,8 @@ def inquire(*some: snapshot.Living, home: snapshot.Namespace | None = None, **fi
 def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
     """At the target, of the version that the policy says."""
     found = inquire(living())
-    assert (gate.Question("Deployment web", Level.BASELINE, BODY, "latest None"),) == found.questions
+    (question,) = found.questions
+    assert gate.Question("Deployment web", Level.BASELINE, BODY, "latest None", question.holder) == question
     assert ("latest", (), frozenset({"net"})) == (found.version, found.holding, found.excepted)
 
 
@@ -44,10 +45,57 @@ def test_what_came_after_the_moment_is_not_asked_about(seconds: int, asked: int)
     assert asked == len(found.questions)
 
 
-def test_what_has_an_owner_that_is_not_read_is_always_asked_about() -> None:
-    """How old it is cannot be told: never a reason to refuse its next pod."""
-    held = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: x"}
-    assert len(inquire(living(created=None), home=namespace(annotations=held)).questions) == 1
+def first_look(*some: snapshot.Living, reasons: str = "privileged", **record: Any) -> ledger.NamespaceRecord:
+    """What the ledger has of a namespace once these held it."""
+    found = inquire(*some)
+    holding, basis = gate.holding(found, dict.fromkeys((q.key for q in found.questions), reasons))
+    given = {"held": at(minutes=-5), "holding": holding, "basis": basis}
+    return ledger.NamespaceRecord(**{**given, **record})
+
+
+def later(record: ledger.NamespaceRecord, *some: snapshot.Living, **fields: Any) -> list[str]:
+    """By whom it may be held later."""
+    home, subject = namespace(), hne(**fields)
+    kept = recorded(home, subject, namespace=record)
+    made = seen(subject, namespace=home, policy=governed(rollout="Gated"), ledger=kept)
+    return [question.subject for question in gate.inquire(made, some, NOW).questions]
+
+
+def test_what_did_not_hold_at_first_does_not_hold_later() -> None:
+    """A template that was changed since is no veto; what held holds as long as it does, whatever else it is by then."""
+    web, other = living(), living(name="other", identity="uid-of-other")
+    record = first_look(web)
+    changed = living(body={**BODY, "spec": {"hostNetwork": True}})
+    assert later(record, web, other) == ["Deployment web"]
+    assert later(record, changed) == ["Deployment web"]
+    assert later(first_look(web, reasons=""), web) == []
+
+
+def test_what_is_judged_by_something_else_is_looked_at_as_at_first() -> None:
+    """Another level, other exceptions, or more holders than are kept: then the age of a workload counts alone."""
+    web, other = living(), living(name="other", identity="uid-of-other")
+    both = ["Deployment other", "Deployment web"]
+    assert later(first_look(web), web, other, expiry=at(minutes=-1)) == both
+    assert later(first_look(web, basis="else"), web, other) == both
+    many = [living(name=f"w{number:03}", identity=f"{number}") for number in range(101)]
+    record = first_look(*many)
+    assert (record.holding, record.basis) == ((), "")
+    assert later(record, web, other) == both
+    assert later(first_look(*many[:100]), many[0], web) == ["Deployment w000"]
+
+
+def test_the_ledger_keeps_the_first_look() -> None:
+    """Until what is judged by changes; a look that failed says nothing, and what is not held is not kept."""
+    held, over = level.Decision(labels.Enforcement.HELD, since=at(minutes=-5)), level.Decision(labels.Enforcement.DENY)
+    answer = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: x",), holding=("b",), basis="one")
+    looked = replace(seen(), gate=answer)
+    new, old = ledger.NamespaceRecord(), ledger.NamespaceRecord(held=at(minutes=-5), holding=("a",), basis="one")
+    assert gate.kept(looked, new, held) == {"holding": ("b",), "basis": "one"}
+    assert gate.kept(looked, old, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.kept(looked, old.model_copy(update={"basis": "two"}), held) == {"holding": ("b",), "basis": "one"}
+    failed = replace(looked, gate=replace(answer, failed="timeout"))
+    assert gate.kept(failed, old, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.kept(looked, old, over) == {"holding": (), "basis": ""}
 
 
 def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
@@ -121,7 +169,7 @@ def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() ->
     some = (living(), living(pod(), kind="DaemonSet"), living(pod(service_account="other"), kind="Pod", name="x"))
     found = inquire(*some, spec=kept)
     assert found.questions == ()
-    ((subject, why),) = found.holding
+    ((subject, why, _),) = found.holding
     assert subject == "Pod x"
     assert "it is for service account 'netdebug', the pod runs as 'other'" in why
     assert gate.holders(found, {}) == (f"Pod x: {why}",)
@@ -130,7 +178,8 @@ def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() ->
 def test_what_cannot_be_understood_holds() -> None:
     """Cannot tell is not clean."""
     found = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
-    assert found.holding == (("Deployment web", "cannot be understood: KeyError: 'image'"),)
+    ((subject, why, _),) = found.holding
+    assert (subject, why) == ("Deployment web", "cannot be understood: KeyError: 'image'")
 
 
 def test_the_holders_are_named_once_and_in_order() -> None:

@@ -32,10 +32,10 @@ def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
     assert (made.uid, made.owner, made.ended, made.living.created) == ("d", "", False, NOW)
 
 
-def test_a_workload_with_an_owner_is_of_no_known_age() -> None:
-    """Its owner may be of a kind that is not read."""
+def test_a_workload_with_an_owner_that_is_not_read_is_as_old_as_itself() -> None:
+    """Whoever makes it may name any object as its owner, and would hold enforcement for ever."""
     made = workload(metadata=owned("elsewhere"))
-    assert (made.owner, made.living.created) == ("elsewhere", None)
+    assert (made.owner, made.living.created, made.living.identity) == ("elsewhere", NOW, "d")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_of_the_pods_of_a_workload_the_newest_counts(at_once: bool) -> None:
 
 
 def test_pods_that_are_just_alike_are_asked_about_once() -> None:
-    """Names, nodes and tokens apart; one whose owner is not read is of no known age."""
+    """Names, nodes and tokens apart; one whose owner is not read is as old as itself."""
     token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
     mounted = {
         "volumeMounts": [
@@ -112,7 +112,7 @@ def test_pods_that_are_just_alike_are_asked_about_once() -> None:
         body(metadata=owned("elsewhere")),
         body({"image": "other"}),
     ])  # fmt: skip
-    assert [(one.name, one.created) for one in found] == [("a", NOW), ("capture", None), ("capture", NOW)]
+    assert [(one.name, one.created) for one in found] == [("a", NOW), ("capture", NOW), ("capture", NOW)]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -164,8 +164,8 @@ def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str
 
 @pytest.mark.parametrize("controlled", [True, False])
 def test_what_cannot_be_decoded_is_as_old_as_its_metadata_say(controlled: bool) -> None:
-    """Where it belongs to another its age cannot be told."""
+    """Whatever it names as its owner."""
     meta = {**META, "name": "web", **(owned("u") if controlled else {})}
     found = living.unreadable("Deployment", meta, "too deep")
-    assert found.created == (None if controlled else NOW)
+    assert found.created == NOW
     assert found.pod == snapshot.UnreadablePod(meta["namespace"], "web", meta["uid"], "too deep")
