@@ -43,6 +43,8 @@ def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNames
 def _tightened(wrote: str | None, key: str, namespace: snapshot.Namespace) -> bool:
     """Whether somebody holds pods to more than the operator does, which everybody may, and which undoes nothing."""
     present, loosest = namespace.labels.get(key), labels.Level.PRIVILEGED
+    if key == labels.PSA_VERSIONS[0]:  # no version is the newest: whoever takes the level off takes this off with it
+        return not level.older(present, wrote or "latest")
     held = level.strictness(present, absent=loosest) > level.strictness(wrote, absent=loosest)
     return key == labels.PSA_ENFORCE and held
 
@@ -110,6 +112,25 @@ def takes(
     if lifted and labels.PSA_ENFORCE in changed:
         made[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
     return made
+
+
+def agrees(seen: snapshot.NamespaceSnapshot) -> bool:
+    """Whether the other writer has lifted the level, which a grant needs, and leaves enforcement on.
+
+    Then a grant and its guard end the contest, where withholding them would leave a level that nothing holds.
+    """
+    namespace, wrote = seen.namespace, seen.record.wrote.get(labels.PSA_ENFORCE)
+    lifted = level.level_of(namespace) is labels.Level.PRIVILEGED and wrote != labels.Level.PRIVILEGED
+    return lifted and namespace.enforcement is labels.Enforcement.DENY
+
+
+def gives(
+    seen: snapshot.NamespaceSnapshot, given: Mapping[str, str | None], changed: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """What is given in a contested namespace: grants that agree with the other writer, and their guard with them."""
+    if not given or not agrees(seen) or labels.PSA_ENFORCE in changed:
+        return {}
+    return {**given, **{key: value for key, value in changed.items() if key == labels.GUARD}}
 
 
 def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:

@@ -102,7 +102,8 @@ def _withheld(
             why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
     contested = contest.ends(seen.record, now) is not None
-    if contested and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
+    agreed = needs_guard and contest.agrees(seen)
+    if contested and not agreed and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
         return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if settings.pod_security is None and not stands:
         why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"

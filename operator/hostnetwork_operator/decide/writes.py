@@ -129,6 +129,11 @@ def _contested(
     now: datetime.datetime,
 ) -> Next:
     taking = contest.takes(seen, difference.taken, difference.labels)
+    giving = contest.gives(seen, difference.given, difference.labels)
+    if giving and not taking and not contest.paced(seen.record, giving, now):
+        guard = {key: value for key, value in giving.items() if key == labels.GUARD}
+        part = _Difference(guard, {}, {}, difference.given)
+        return Next(_write(seen.namespace, part, decision, standings, versioned=True))
     if not taking or contest.paced(seen.record, taking, now):
         return Next()
     tight = {key: value for key, value in difference.labels.items() if not _gives(seen.namespace, key, value)}

@@ -111,6 +111,72 @@ def test_nothing_is_left_lifted_without_what_holds_the_others(how: Harm) -> None
             assert place.seen.namespace.grants
 
 
+def levelled(level: str, **more: str) -> Harm:
+    return lambda one: replace(one, labels={**one.labels, labels.PSA_ENFORCE: level, **more})
+
+
+def without(*keys: str) -> Harm:
+    return lambda one: replace(one, labels={key: text for key, text in one.labels.items() if key not in keys})
+
+
+@pytest.mark.parametrize("gone", [(labels.PSA_ENFORCE,), (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0])])
+def test_a_removal_that_is_asked_for_is_no_revert(gone: tuple[str, ...]) -> None:
+    """The remedy of LevelOwnedByOther, followed as often as somebody sets the level again, with the version or not."""
+    place = Place(hne())
+    place.settle()
+    for minute in range(1, 9, 2):
+        place.harm(levelled("restricted", **{labels.PSA_VERSIONS[0]: "latest"}))
+        assert reasons(place.settle(at(minutes=minute))) == {"net": "LevelOwnedByOther"}
+        place.harm(without(*gone))
+        assert reasons(place.settle(at(minutes=minute + 1))) == {"net": "Active"}
+    assert place.contests == 0
+
+
+def test_an_older_version_that_is_put_back_is_a_revert() -> None:
+    """It loosens what the operator has tightened."""
+    place = Place()
+    place.settle()
+    pinned = levelled("baseline", **{labels.PSA_VERSIONS[0]: "v1.0"})
+    assert len(place.war(pinned, 60)) <= 2
+    assert place.contests == 1
+
+
+def test_a_grant_that_agrees_with_the_other_writer_ends_the_contest() -> None:
+    """A vendor's namespace is privileged in Git, synced twice; its exception is granted with the guard, at once."""
+    place = Place()
+    place.settle()
+    place.harm(loosened)
+    place.settle(at(minutes=1))
+    place.harm(loosened)
+    assert place.settle(at(minutes=2)).contested is not None
+    subject = hne(type="Infrastructure")
+    more = seen(subject, namespace=place.seen.namespace)
+    place.seen = replace(
+        place.seen, exceptions=(subject,), ledger=replace(more.ledger, namespace=place.seen.ledger.namespace)
+    )
+    made = place.settle(at(minutes=3))
+    assert reasons(made) == {"net": "Active"}
+    assert (place.labels[labels.PSA_ENFORCE], place.labels[labels.GUARD]) == ("privileged", "baseline")
+    assert place.seen.namespace.grants
+    assert len(place.war(loosened, 600, at(minutes=4))) == 0
+
+
+def test_a_grant_in_a_contest_is_given_once_a_minute_at_most() -> None:
+    """The other one takes grants and guard away each time."""
+    place = Place()
+    place.settle()
+    for minute in (1, 2):
+        place.harm(loosened)
+        place.settle(at(minutes=minute))
+    subject = hne(type="Infrastructure")
+    more = seen(subject, namespace=place.seen.namespace)
+    place.seen = replace(
+        place.seen, exceptions=(subject,), ledger=replace(more.ledger, namespace=place.seen.ledger.namespace)
+    )
+    bare = replace(place.seen.namespace, labels={**place.labels, labels.PSA_ENFORCE: "privileged"})
+    assert len(place.war(saved(bare), 300, at(minutes=3))) <= 7
+
+
 def test_one_revert_is_repaired() -> None:
     """As ever."""
     place = Place()
