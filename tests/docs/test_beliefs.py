@@ -64,8 +64,10 @@ REASONS: dict[str, tuple[str, ...]] = {
     "which of too many exceptions are judged: who writes a grant, while namespace-labels is away, has it already": (
         "decide.approval:_judged",
     ),
-    "what a contest withholds is given with its guard where somebody else has lifted the level: a tenant who claims that,"
-    " in a moment without namespace-labels, gains a guard": ("decide.contest:agrees",),
+    "what a contest withholds is given with its guard where somebody else has lifted the level: a tenant who claims"
+    " that, in a moment without namespace-labels, gains a guard": ("decide.contest:agrees",),
+    "a young namespace that says Held is left alone: namespace-labels keeps the label from creators, and in"
+    " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
     "how often a status is written": ("control.pace:_key",),
     "words for people": (
         "decide.messages:_namespace_text",

@@ -175,6 +175,8 @@ class Exceptions(fields.Model):
 class PolicySpec(fields.Model):
     """How namespaces are governed."""
 
+    model_config = {"json_schema_extra": fields.rules(_ceiling("restoreGrace", "24h", "it is for a restore"))}
+
     mode: Mode = Field(
         description="Enforce: namespaces get PSA levels and host-namespace pods need exceptions. Audit: everything is"
         " judged and shown, nothing is refused, and the levels that stood before are written back. Release: every"
@@ -187,6 +189,11 @@ class PolicySpec(fields.Model):
         Rollout.GATED,
         description="Gated: a namespace is enforced only when that refuses nothing that lives there; until then it is"
         " Held. Immediate: at once.",
+    )
+    restore_grace: fields.Duration = fields.duration(
+        "15m",
+        description="How long after its creation a namespace that comes into being Held is left alone: a restored"
+        " backup, whose pods come later. Then it is looked at like any other. At most 24h.",
     )
     rules: tuple[Rule, ...] = Field(
         (),

@@ -83,6 +83,9 @@ def decide(
         return Decision(labels.Enforcement.AUDIT)
     if _once_on(seen) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
+    if (until := _restored_until(seen, now)) is not None:
+        why = f"it came into being Held, as a restored backup does; it is looked at from {grant.format_time(until)} on"
+        return Decision(labels.Enforcement.HELD, held_by=why, again=until)
     answer = seen.gate
     if answer is None or (answer.level, answer.excepted) != (settings.target, excepted):
         return Decision(namespace.enforcement, ask=settings.target)
@@ -91,6 +94,20 @@ def decide(
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
     return _held(seen, answer, now)
+
+
+def _restored_until(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime | None:
+    """Return until when a namespace is left alone that came into being Held; None if it is not, or no longer.
+
+    What the operator holds itself is in the ledger. Only a holder of setlevel creates a Namespace with that label.
+    """
+    namespace, known, spec = seen.namespace, seen.ledger.namespace, seen.policy.spec
+    if spec is None or namespace.enforcement is not labels.Enforcement.HELD:
+        return None
+    if known is not None and (known.held is not None or known.enforced):
+        return None
+    until = namespace.created + spec.restore_grace
+    return until if now < until else None
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
@@ -295,7 +312,9 @@ def held_since(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> date
     known = seen.ledger.namespace
     if known is not None and known.held is not None:
         return known.held
-    return min(_noted(seen.namespace) or now, now)
+    noted = _noted(seen.namespace)
+    # A moment before there was this namespace is of another one, from a backup.
+    return min(noted, now) if noted is not None and noted >= seen.namespace.created else now
 
 
 def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:

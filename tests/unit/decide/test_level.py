@@ -1,5 +1,6 @@
 """What a namespace should carry, and whether enforcement is on."""
 
+import datetime
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.unit.builders import (
     namespace,
     recorded,
     seen,
+    written,
 )
 
 Level, Enforcement = labels.Level, labels.Enforcement
@@ -237,14 +239,42 @@ def test_a_gate_that_did_not_answer_holds() -> None:
     ("note", "since"),
     [
         ("since 2026-11-20T08:00:00Z: web", "2026-11-20T08:00:00Z"),
+        ("since 2026-11-19T08:00:00Z: web", "2026-11-22T12:00:00Z"),
         ("nonsense", "2026-11-22T12:00:00Z"),
         ("", "2026-11-22T12:00:00Z"),
     ],
 )
 def test_the_moment_since_when_it_is_held_is_kept(note: str, since: str) -> None:
-    """And made anew where somebody has spoilt it."""
-    home = namespace(labels=HELD, annotations={labels.HELD_BY: note} if note else {})
+    """And made anew where somebody has spoilt it, or it is from before there was this namespace: from a backup."""
+    made = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+    home = namespace(labels=HELD, annotations={labels.HELD_BY: note} if note else {}, created=made)
     assert f"since {since}: {HOLDING.holders[0]}" == decide(home, gate=HOLDING, rollout="Gated").held_by
+
+
+@pytest.mark.parametrize(
+    ("minutes", "spec", "until"),
+    [
+        (14, {}, "2026-11-22T12:01:00Z"),
+        (15, {}, None),
+        (14, {"restoreGrace": "14m"}, None),
+        (90, {"restoreGrace": "2h"}, "2026-11-22T12:30:00Z"),
+        (14, {"rollout": "Immediate"}, None),
+    ],
+)
+def test_a_namespace_that_comes_into_being_held_is_left_alone(minutes: int, spec: Any, until: str | None) -> None:
+    """A backup tool makes the namespace first and its pods later: an empty one would be enforced against these."""
+    home = namespace(labels=HELD, created=at(minutes=-minutes))
+    made = seen(namespace=home, policy=governed(**{"rollout": "Gated", **spec}), ledger=NOT_RECORDED)
+    found = level.decide(made, level.settings_for(home, made.policy), frozenset(), NOW)
+    if until is None:
+        assert Level.BASELINE is found.ask or Enforcement.DENY is found.enforcement
+        return
+    assert (found.enforcement, found.ask, found.since) == (Enforcement.HELD, None, None)
+    assert found.held_by.endswith(f"it is looked at from {until} on")
+    assert found.again is not None
+    assert f"{found.again:%Y-%m-%dT%H:%M:%SZ}" == until
+    ours = replace(made, ledger=recorded(home, namespace=written(home, held=at(minutes=-1))))  # the operator's own
+    assert Level.BASELINE is level.decide(ours, level.settings_for(home, made.policy), frozenset(), NOW).ask
 
 
 def test_a_long_list_of_holders_is_cut() -> None:
