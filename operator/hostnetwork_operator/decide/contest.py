@@ -83,10 +83,15 @@ def counted(record: snapshot.Record, keys: Iterable[str], now: datetime.datetime
 
 
 def written(record: snapshot.Record, write: effects.WriteNamespace, now: datetime.datetime) -> snapshot.Record:
-    """The record once that is written. What was removed is remembered until the next write, what stands for good."""
+    """The record once that is written. What was removed is remembered until the next write, what stands for good.
+
+    The level and version that are put back with the end of enforcement are their owner's again.
+    """
     new = {**write.labels, **write.annotations}
     wrote = {key: value for key, value in record.wrote.items() if value is not None} | new
-    uncounted = (record.uncounted & wrote.keys()) | new.keys()
+    if write.labels.get(labels.ENFORCEMENT, labels.Enforcement.DENY) != labels.Enforcement.DENY:
+        wrote = {key: value for key, value in wrote.items() if key not in ownership.PUT_BACK}
+    uncounted = (record.uncounted | new.keys()) & wrote.keys()
     return replace(record, wrote=wrote, uncounted=uncounted, written=now, conflicts=0)
 
 

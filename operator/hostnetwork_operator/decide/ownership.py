@@ -13,6 +13,8 @@ from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import snapshot
 
 PSA_LABELS: Final = frozenset({labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS})
+# Where enforcement goes off, the operator writes of these what stood before it: somebody else's.
+PUT_BACK: Final = frozenset({labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,18 @@ def record(
     record keeps the level that will be put back.
     """
     present = seen.namespace.labels
+    enforced = enforcement is labels.Enforcement.DENY
     ours: dict[str, tuple[str, ...]] = {}
     for label in PSA_LABELS:
         values = {present[label]} if label in before.labels else set()
-        if changes.get(label) is not None:
+        if changes.get(label) is not None and (enforced or label not in PUT_BACK):
             values.add(str(changes[label]))
         if label == labels.PSA_ENFORCE:
             lifted = labels.Level.PRIVILEGED in {present.get(label), changes.get(label)}
-            values |= {target.value} if lifted and enforcement is labels.Enforcement.DENY else set()
+            values |= {target.value} if lifted and enforced else set()
             values -= {labels.Level.PRIVILEGED.value}
         if values:
             ours[label] = tuple(sorted(values))
-    enforced = enforcement is labels.Enforcement.DENY
     standing = changes or present.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
     if not enforced and before.record.enforced and standing:
         # What stood before is needed until it is written back, which may be the write after this one.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import labels, ledger, policy
-from hostnetwork_operator.decide import level, ownership, snapshot
+from hostnetwork_operator.decide import contest, effects, level, ownership, snapshot
 from tests.unit.builders import (
     ABSENT,
     ADOPTED,
@@ -613,6 +613,30 @@ def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> No
     mine = ownership.owned(seen(namespace=home, ledger=record, record=lifted))
     assert labels.PSA_ENFORCE not in mine.labels
     assert level.lifting_is_barred(home, mine)
+
+
+@pytest.mark.parametrize("off", [Enforcement.AUDIT, None])
+@pytest.mark.parametrize("again", [{"enforce": "restricted"}, {"enforce": "privileged", "version": "v1.29"}])
+def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: dict[str, str]) -> None:
+    """Neither this process nor the ledger takes it for the operator's when enforcement goes on again, and off again."""
+    stood = {labels.PSA_ENFORCE: "baseline", labels.PSA_VERSIONS[0]: "v1.30"}
+    home, record, kept = namespace(labels=stood), snapshot.Record(), ledger.NamespaceRecord()
+    seen_so_far = []
+    steps = ((Enforcement.DENY, {"enforce": "restricted"}), (off, {}), (Enforcement.DENY, again), (off, {}))
+    for enforcement, wanted in (step for step in steps for _ in range(2)):
+        found = seen(namespace=home, record=record, ledger=recorded(home, namespace=kept))
+        mine = ownership.owned(found)
+        spec = {"mode": "Release"} if enforcement is None else {}
+        now = settings(home, pod_security=wanted, **spec)
+        changed, _ = level.changes(home, mine, now, level.Decision(enforcement), relaxed=False)
+        kept = ownership.record(found, mine, now.target, enforcement, changed)
+        if changed:
+            record = contest.written(record, effects.WriteNamespace(home, "", changed, {}), NOW)
+        present = {**home.labels, **changed}
+        home = replace(home, labels={label: text for label, text in present.items() if text is not None})
+        seen_so_far.append({label: home.labels.get(label) for label in stood})
+    stricter = {labels.PSA_ENFORCE: "restricted", labels.PSA_VERSIONS[0]: "latest"}
+    assert seen_so_far[1::2] == [stricter, stood, stood if "version" in again else stricter, stood]
 
 
 def test_what_this_process_wrote_last_is_its_own_before_the_ledger_says_so() -> None:
