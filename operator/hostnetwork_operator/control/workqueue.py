@@ -1,5 +1,5 @@
 """A queue of namespace names: each at most once, at most one worker on each, later ones in time, failed ones after a
-growing pause, those with nothing pressing left after all others.
+growing pause, those with nothing pressing left after all others, those that take long after a rest.
 
 The shape of client-go's workqueue. A name that is added while it is being worked on is worked on again afterwards.
 """
@@ -27,6 +27,8 @@ class WorkQueue:
         self._later: list[tuple[float, str]] = []
         self._when: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._rests: dict[str, float] = {}
+        self._resting: set[str] = set()  # these wait only for the end of their rest
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -35,8 +37,13 @@ class WorkQueue:
         """As soon as a worker is free."""
         if name in self._working:
             self._again.add(name)
+        elif (rest := self._rest_of(name)) > 0:
+            self._resting.add(name)
+            self._idle.clear()
+            self.add_after(name, rest)
         elif name not in self._queued or name in self._deferred:
             self._deferred.pop(name, None)
+            self._resting.discard(name)
             self._queued.add(name)
             self._idle.clear()
             self._ready.append(name)
@@ -51,6 +58,10 @@ class WorkQueue:
     def defer(self, name: str) -> None:
         """The name that is being worked on, again when nothing is pressing."""
         self._defer.add(name)
+
+    def rest(self, name: str, seconds: float) -> None:
+        """The name that is being worked on, not again before so many seconds, whatever asks for it."""
+        self._rests[name] = _loop_time() + seconds
 
     def add_after(self, name: str, seconds: float) -> None:
         """Once, after so many seconds; the earliest of several such wishes counts."""
@@ -96,11 +107,13 @@ class WorkQueue:
         if name in self._again:
             self._again.discard(name)
             self.add(name)
+        elif deferred and self._rest_of(name) > 0:
+            self.add(name)
         elif deferred and name not in self._queued:
             self._queued.add(name)
             self._deferred[name] = None
             self._changed.set()
-        if not self._queued and not self._working:
+        if not self._queued and not self._working and not self._resting:
             self._idle.set()
 
     @property
@@ -111,6 +124,13 @@ class WorkQueue:
     async def until_idle(self) -> None:
         """Until it is."""
         await self._idle.wait()
+
+    def _rest_of(self, name: str) -> float:
+        """The seconds until a name may be taken; 0 for now."""
+        remaining = self._rests.get(name, 0.0) - _loop_time()
+        if remaining <= 0:
+            self._rests.pop(name, None)
+        return max(0.0, remaining)
 
     def _first_deferred(self) -> str:
         name = next(iter(self._deferred))

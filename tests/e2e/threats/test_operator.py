@@ -327,9 +327,9 @@ def test_a_namespace_that_goes_keeps_no_pod_beyond_its_expiry(attacked: World, h
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.pods(namespace)}/capture"
     attacked.exception(namespace, seconds=20, gracePeriodSeconds=1).expect(201)
-    # On a node that does not answer: kwok's nodes give no pod its grace.
-    body = pod("capture", hostNetwork=True, terminationGracePeriodSeconds=10**9, nodeName="nowhere")
-    body["metadata"]["finalizers"] = ["example.com/never"]
+    node = attacked.cluster.nodes[0]
+    body = pod("capture", hostNetwork=True, terminationGracePeriodSeconds=10**9, nodeName=node)
+    body["metadata"]["annotations"] = {"example.com/kubelet": "stuck"}  # or kwok gives no pod its grace
     attacked.until("in force", lambda: attacker.post(attacked.pods(namespace), body).status in {201, 409})
     attacked.until("it is covered", lambda: attacked.status(namespace).get("coveredPods") == 1)
     exception = f"{attacked.exceptions(namespace)}/capture"
@@ -348,8 +348,8 @@ def test_a_namespace_that_goes_keeps_no_pod_beyond_its_expiry(attacked: World, h
     asked = datetime.datetime.fromisoformat(deletions(attacked, namespace)[0]["requestReceivedTimestamp"])
     assert ends <= asked <= ends + datetime.timedelta(seconds=5)
     assert attacked.admin.get(path).body["metadata"]["deletionGracePeriodSeconds"] <= 1
-    for left in (path, exception):
-        attacked.admin.patch(left, {"metadata": {"finalizers": None}}).expect(200, 404)
+    attacked.admin.patch(exception, {"metadata": {"finalizers": None}}).expect(200, 404)
+    attacked.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200)
 
 
 def test_a_controller_that_makes_pods_anew_makes_none(attacked: World) -> None:

@@ -214,3 +214,42 @@ async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
     await queue.take()
     queue.done("a")
     await asyncio.wait_for(idle, 10)
+
+
+@pytest.mark.parametrize("asks", ["meanwhile", "afterwards", "later", "deferred"])
+async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) -> None:
+    """Whatever asks for it, and however often; others are taken meanwhile, and the queue is not idle until it was."""
+    queue = WorkQueue()
+    queue.add("crowded")
+    assert await queue.take() == "crowded"
+    queue.rest("crowded", 0.05)
+    until = asyncio.get_running_loop().time() + 0.05
+    ask = {"deferred": queue.defer, "later": lambda name: queue.add_after(name, 0.01)}.get(asks, queue.add)
+    if asks != "afterwards":
+        ask("crowded")
+    queue.done("crowded")
+    if asks == "afterwards":
+        ask("crowded")
+    queue.add("ordinary")
+    assert await queue.take() == "ordinary"
+    queue.done("ordinary")
+    assert asks == "later" or not queue.idle
+    assert await queue.take() == "crowded"
+    assert asyncio.get_running_loop().time() >= until
+    queue.done("crowded")
+    assert queue.idle
+    assert await empty(queue)
+
+
+async def test_a_rest_is_for_one_name_and_ends() -> None:
+    """A name that nobody asks for meanwhile is taken at once afterwards."""
+    queue = WorkQueue()
+    queue.add("crowded")
+    assert await queue.take() == "crowded"
+    queue.rest("crowded", 0.01)
+    queue.done("crowded")
+    assert queue.idle
+    await asyncio.sleep(0.02)
+    queue.add("crowded")
+    assert queue.pressing
+    assert await queue.take() == "crowded"
