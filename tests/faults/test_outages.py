@@ -5,7 +5,7 @@ import pathlib
 import time
 
 from tests.controlplane import cluster, operator
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import LABEL, PSA, World, enforced
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -67,6 +67,37 @@ def test_a_missing_crd_is_named_and_waited_for() -> None:
         world.until("it governs again", lambda: world.namespace(), deadline_seconds=90)
         world.until("it is ready again", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
         world.operator.stop()
+
+
+def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
+    """With the CRDs deleted while the operator is away: after a minute what the ledger has as expired ends; the rest
+    stays as it is until the kind is back. No agent's grant goes for want of a CRD.
+    """
+    with enforced() as world:
+        world.operator.start()
+        ending, lasting, agents = world.namespace(), world.namespace(), world.namespace()
+        world.granted_pod(ending, seconds=15, gracePeriodSeconds=0)
+        world.granted_pod(lasting)
+        world.granted_pod(agents, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default")
+        assert world.operator.stop() == 0
+        for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
+            done = world.cluster.kubectl("delete", "crd", f"{plural}.{LABEL}")
+            assert done.returncode == 0, done.stderr
+        world.operator.start(ready=False)
+        world.until("its pod is deleted", lambda: world.gone(ending), deadline_seconds=60)
+        world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
+        for name in (lasting, agents):
+            assert world.labels(name)[PSA] == "privileged"
+            assert "capture" in world.grants(name)
+            assert not world.gone(name)
+        assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
+        assert "kubectl apply --server-side -f crds/" in world.operator.log.read_text()
+        operator.install(world.cluster)
+        # An exception that is not there grants nothing, as if it had been deleted alone.
+        world.until("it is judged by what there is", lambda: world.grants(agents) == {}, deadline_seconds=60)
+        world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
+        assert not world.gone(lasting)
+        assert not world.gone(agents)
 
 
 def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) -> None:

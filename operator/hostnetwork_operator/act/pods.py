@@ -10,7 +10,7 @@ from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway, jobs
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
-from hostnetwork_operator.observe import live
+from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
 # How long the second look may take. It begins after the expiry, so it sees every renewal that came in time. A tenant
@@ -86,6 +86,8 @@ async def _look_again(
     api: gateway.Gateway, pod: snapshot.Reference, seen: snapshot.NamespaceSnapshot, clock: live.Clock
 ) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Deletion:
     """How things are at this moment and what is to be done then; or why nothing is."""
+    if not seen.exceptions_served and await _exceptions_served(api):
+        return Deletion.SPARED  # the kind is back; what there is of it will be listed, and judged
     try:
         now_seen = await live.again(api, seen, pod)
     except gateway.ApiError as error:
@@ -97,6 +99,16 @@ async def _look_again(
     planned = plan.plan_namespace(now_seen, clock.now()).effects
     again = next((e for e in planned if isinstance(e, effects.DeletePod)), None)
     return Deletion.SPARED if again is None else (now_seen, again)
+
+
+async def _exceptions_served(api: gateway.Gateway) -> bool:
+    try:
+        await api.get(f"{live.PATHS[store.Kind.EXCEPTION]}?limit=1")
+    except gateway.ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 async def _delete(api: gateway.Gateway, effect: effects.DeletePod, deadline: float) -> None:

@@ -21,6 +21,9 @@ _EVERY_POD_PAUSE_SECONDS: Final = 60.0  # a list of all pods costs the API serve
 # Watch lines that cannot be decoded cause a list no more often than this, however many there are.
 _MISSED_PAUSE_SECONDS: Final = 30.0
 _OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no reason to restart us
+# A kind that the API server does not have for this long is no hiccup of a start or an upgrade: its CRD is gone, and its
+# objects with it. Then what is granted ends as the ledger says, and does not wait for the kind to come back.
+_UNSERVED_SECONDS: Final = 60.0
 # What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
 _ORDER: Final = (
     store.Kind.ADMISSION_POLICY,
@@ -31,6 +34,7 @@ _ORDER: Final = (
     store.Kind.POD,
     store.Kind.EVERY_POD,
 )
+_CUSTOM: Final = frozenset({store.Kind.POLICY, store.Kind.EXCEPTION})
 _WATCHED: Final = tuple(kind for kind in _ORDER if kind is not store.Kind.EVERY_POD)
 
 
@@ -42,12 +46,16 @@ class Resync:
         self._settings = settings
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
+        self._unserved: dict[store.Kind, float] = {}  # since when the API server does not have them
         self._due: set[store.Kind] = set()
         self._hurry = asyncio.Event()
         self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
 
     async def fill(self) -> None:
-        """Every kind once; waits for as long as that takes, and says what it waits for."""
+        """Every kind once; waits for as long as that takes, and says what it waits for.
+
+        It goes on without a custom kind that is not served for a minute.
+        """
         for kind in _ORDER:
             while not await self._list(kind):  # noqa: ASYNC110 - a retry, there is nothing to be told by
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -131,6 +139,29 @@ class Resync:
                 return f"{kind.value} not listed for {now - when:.0f} s: {self.trouble.get(kind, 'no answer')}"
         return ""
 
+    @property
+    def missing(self) -> str:
+        """Why a kind is gone without which the operator works by its ledger alone, or ''."""
+        return next((self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind)), "")
+
+    def _is_gone(self, kind: store.Kind, error: gateway.ApiError) -> bool:
+        """Whether a failed list is an answer all the same: this custom kind is not there, and not for a moment only."""
+        if error.status != 404 or kind not in _CUSTOM:
+            self._unserved.pop(kind, None)
+            return False
+        now = asyncio.get_running_loop().time()
+        self._unserved.setdefault(kind, now)
+        if not self._is_long_gone(kind):
+            return False
+        self._when[kind] = now
+        kept = self._core.store
+        if kept.policies_gone() if kind is store.Kind.POLICY else kept.exceptions_are_served(False):
+            self._core.everything()
+        return True
+
+    def _is_long_gone(self, kind: store.Kind) -> bool:
+        return asyncio.get_running_loop().time() - self._unserved[kind] >= _UNSERVED_SECONDS
+
     def _interval(self, kind: store.Kind) -> float:
         if kind is store.Kind.EXCEPTION:
             return self._settings.exceptions_resync_seconds
@@ -145,9 +176,10 @@ class Resync:
         except gateway.ApiError as error:
             self.trouble[kind] = _explained(kind, error)
             logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
-            if kind is store.Kind.POLICY and error.status:
+            gone = self._is_gone(kind, error)
+            if kind is store.Kind.POLICY and error.status and not gone:
                 self._core.store.policy_unlisted()
-            return False
+            return gone
         except Exception as error:
             # One kind's trouble must not end the lists of all others.
             self.trouble[kind] = f"{type(error).__name__}: {error}"
@@ -157,6 +189,9 @@ class Resync:
             self._core.log_unread()
         if self.trouble.pop(kind, None) is not None and kind in _WATCHED:
             self.recovered.set()
+        self._unserved.pop(kind, None)
+        if kind is store.Kind.EXCEPTION and self._core.store.exceptions_are_served(True):
+            self._core.everything()
         self._when[kind] = asyncio.get_running_loop().time()
         self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())
         if kind in {store.Kind.EXCEPTION, store.Kind.NAMESPACE}:

@@ -85,7 +85,7 @@ async def run(settings: config.Config) -> None:
 
 def _unready(ready: asyncio.Event, lists: resync.Resync, watching: _Watching) -> str:
     if ready.is_set():
-        return watching.trouble
+        return watching.trouble or lists.missing
     return next(iter(lists.trouble.values()), "not everything is listed and judged yet")
 
 

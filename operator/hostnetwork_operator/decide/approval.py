@@ -113,14 +113,15 @@ def _judged(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Sequenc
     return sorted(seen.exceptions, key=order)[:MOST]
 
 
-def ending(seen: snapshot.NamespaceSnapshot) -> snapshot.NamespaceSnapshot:
-    """Return a namespace that goes with its exceptions as the ledger has them, where they are gone or about to go.
+def ending(seen: snapshot.NamespaceSnapshot, why: str) -> snapshot.NamespaceSnapshot:
+    """Return a namespace with its exceptions as the ledger has them, where they are gone or about to go.
 
-    They go before the pods do, and what they said of the end of these pods must outlive them.
+    Where a namespace goes, or the CRD, they go before the pods do, and what they said of the end of these pods must
+    outlive them. `why` is for people to read.
     """
     staying = tuple(one for one in seen.exceptions if one.metadata.deletion_timestamp is None)
     there = {one.metadata.uid for one in staying} | {one.uid for one in seen.unreadable_exceptions}
-    name, why = seen.namespace.name, "it goes with its namespace"
+    name = seen.namespace.name
     vanished = tuple(
         snapshot.UnreadableException(name, record.name, uid, why, record.generation)
         for uid, record in seen.ledger.exceptions.items()

@@ -79,7 +79,9 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     """The plan for one namespace at `now` (the API server's time)."""
     namespace = seen.namespace
     if namespace.terminating:
-        seen = approval.ending(seen)
+        seen = approval.ending(seen, "it goes with its namespace")
+    elif not seen.exceptions_served:
+        seen = approval.ending(seen, "the API server does not serve its kind")
     settings = selection.settings(seen)
     rulings = approval.rulings(seen, now)
     standings = validity.standings(seen, rulings, now)

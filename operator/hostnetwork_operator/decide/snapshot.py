@@ -314,6 +314,7 @@ class NamespaceSnapshot:
     guards: Mapping[str, Guard]
     unreadable_pods: tuple[UnreadablePod, ...] = ()
     unreadable_exceptions: tuple[UnreadableException, ...] = ()
+    exceptions_served: bool = True  # False: the API server has not had this kind for a while, so only the ledger tells
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet

@@ -86,9 +86,11 @@ class Ledger:
         return self.index.id if self.index is not None else ""
 
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
-        """Return what is stored of a namespace and its exceptions; where it goes, also of those that are gone."""
+        """Return what is stored of a namespace and its exceptions; where it goes, or the kind of its exceptions is not
+        served, also of those that are gone.
+        """
         uids = {subject.metadata.uid for subject in seen.exceptions} | {one.uid for one in seen.unreadable_exceptions}
-        if seen.namespace.terminating:
+        if seen.namespace.terminating or not seen.exceptions_served:
             uids |= self._of(seen.namespace.uid)
         found = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
         own = ledger.NAMESPACE + seen.namespace.uid

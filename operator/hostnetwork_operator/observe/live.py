@@ -152,11 +152,16 @@ async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Referenc
 async def again(
     reader: Reader, seen: snapshot.NamespaceSnapshot, pod: snapshot.Reference
 ) -> snapshot.NamespaceSnapshot:
-    """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete."""
+    """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete.
+
+    Where the API server does not have their kind, the exceptions are those that the ledger has.
+    """
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
     found = parse.pod(body)
     exceptions: list[exception.HostNetworkException] = []
     unreadable: list[snapshot.UnreadableException] = []
+    if not seen.exceptions_served:
+        return replace(seen, pods=(found,) if isinstance(found, snapshot.Pod) else ())
     async for page in pages(reader, f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"):
         for item in page.items:  # without a kind of its own, which the models do not ask for
             read = parse.host_network_exception(item)

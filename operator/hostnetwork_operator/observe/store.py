@@ -70,6 +70,7 @@ class Store:
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
         self._served: dict[Kind, bool] = {}  # reports only; absent: could not be told yet
+        self._exceptions_served = True
         self._last_good: tuple[policy.PolicySpec, datetime.datetime] | None = None
         self._guards: dict[str, snapshot.Guard] | None = None
         self._guard_records: dict[str, ledger.GuardRecord] = {}
@@ -230,6 +231,19 @@ class Store:
         """The policies could not be listed: from now on unknown, which is not absent."""
         self._policy_listed = False
 
+    def policies_gone(self) -> bool:
+        """There is none, since the API server does not have their kind any more; whether that is news."""
+        before = self.policy_state()
+        self._objects[Kind.POLICY].clear()  # and not remembered as gone: the kind may come back with them
+        self.unread.keep(Kind.POLICY.value, frozenset())
+        self._last_good, self._policy_listed = None, True
+        return self.policy_state() != before
+
+    def exceptions_are_served(self, served: bool) -> bool:
+        """Takes in whether the API server has the kind of exceptions; whether that is news."""
+        news, self._exceptions_served = served is not self._exceptions_served, served
+        return news
+
     def serves(self, kind: Kind) -> None:
         """This kind of reports is there."""
         self._served[kind] = True
@@ -330,6 +344,7 @@ class Store:
             unreadable_pods=tuple(p for p in pods if isinstance(p, snapshot.UnreadablePod)),
             exceptions=tuple(e for e in exceptions if isinstance(e, exception.HostNetworkException)),
             unreadable_exceptions=tuple(e for e in exceptions if isinstance(e, snapshot.UnreadableException)),
+            exceptions_served=self._exceptions_served,
             policy=self.policy_state(),
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),

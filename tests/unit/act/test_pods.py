@@ -1,5 +1,6 @@
 """An expired pod is deleted also where its Job cannot be, or where reading takes long."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -33,6 +34,7 @@ class Server:
         self.slow = slow
         self.clock = Clock()
         self.deleted: list[str] = []
+        self.served = True
 
     async def get(self, path: str, **_: str) -> gateway.Answer:
         if "/jobs/" in path:
@@ -47,6 +49,8 @@ class Server:
             }
             metadata = {**meta, "creationTimestamp": created, "ownerReferences": [JOB]}
             return gateway.Answer({"metadata": metadata, "spec": spec}, ())
+        if not self.served:
+            raise gateway.ApiError("GET", path, 404, "NotFound", "")
         self.clock.seconds += self.slow
         subject = hne(expiry=NOW)
         body = {
@@ -89,3 +93,15 @@ async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> Non
     else:
         assert (await deleting).word is pods.Deletion.DELETED
     assert server.deleted == ([] if late else [POD])
+
+
+@pytest.mark.parametrize(("status", "word"), [(404, pods.Deletion.DELETED), (None, pods.Deletion.SPARED)])
+async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int | None, word: pods.Deletion) -> None:
+    """The expired exception is recalled; as soon as the kind is served again, the objects count."""
+    server = Server(404)
+    server.served = status is None
+    subject = hne(expiry=NOW)
+    made = replace(seen(pod(name="capture", uid="p"), subject), exceptions=(), exceptions_served=False)
+    effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
+    found = await pods.delete(cast("Any", server), effect, made, server.clock)
+    assert (found.word, server.deleted) == (word, [POD] if word is pods.Deletion.DELETED else [])

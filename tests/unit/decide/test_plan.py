@@ -712,6 +712,22 @@ def test_an_exception_that_goes_with_its_namespace_ends_its_pods_in_time(going: 
     assert [e.pod for e in deletes(planned(left, at(hours=1)))] == [pod().reference]
 
 
+def test_without_their_kind_exceptions_end_as_the_ledger_says() -> None:
+    """Their CRD is gone, so none is there: what is granted stays until its expiry, and then goes with its pod."""
+    home = denied(hne())
+    there = replace(seen(pod(), hne(), namespace=home), exceptions=(), exceptions_served=False)
+    assert (verdicts(planned(there)), deletes(planned(there)), planned(there).relaxed) == (
+        {"capture": "Covered"},
+        [],
+        True,
+    )
+    made = planned(there, at(hours=1))
+    assert [e.pod for e in deletes(made)] == [pod().reference]
+    assert not made.relaxed
+    gone = planned(replace(there, exceptions_served=True))  # as when somebody has deleted it
+    assert (verdicts(gone), gone.relaxed) == ({"capture": "Uncovered"}, False)
+
+
 # -- deletes --------------------------------------------------------------------------------------------------------
 
 

@@ -245,6 +245,17 @@ def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
     assert snapshot.Known.PRESENT is made.policy_state().known
 
 
+def test_without_its_kind_there_is_no_policy() -> None:
+    """Once the API server does not have the kind, a list that fails says no more than that it is gone."""
+    made = listed(default(3))
+    made.policy_unlisted()
+    assert made.policies_gone()
+    assert not made.policies_gone()
+    assert snapshot.Known.ABSENT is made.policy_state().known
+    replaced(made, Kind.POLICY, [default(7)], "9")
+    assert snapshot.Known.PRESENT is made.policy_state().known
+
+
 def test_guards_come_from_policies_and_bindings() -> None:
     """Of ours, whichever came first."""
     made = Store()
