@@ -25,6 +25,7 @@ POLICIES = (
     "exception-expiry",
     "exception-writers",
     "label-at-birth",
+    "labels-kept",
     "namespace-labels",
     "namespace-size",
     "operator-limits",

@@ -25,7 +25,7 @@ def test_every_policy_has_its_row_by_hand() -> None:
     assert there <= set(described)
     assert len(described) == len(set(described))
     # Components may not be part of a checkout; nothing else is described that is not there.
-    assert set(described) - there <= {"label-at-birth", "diagnostic-deadline"}
+    assert set(described) - there <= {"label-at-birth", "labels-kept", "diagnostic-deadline"}
 
 
 def test_every_control_has_its_row() -> None:

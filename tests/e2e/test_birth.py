@@ -1,5 +1,6 @@
 """Namespaces that are born enforced, with the operator away, and what it makes of them when it comes."""
 
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,7 +60,9 @@ def _requests(world: World, name: str) -> list[dict[str, Any]]:
 
 
 def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> None:
-    """From its first moment; when the operator comes it writes one note, asks no gate, and tells once."""
+    """From its first moment; when the operator comes it claims the labels, writes one note, asks no gate, and tells
+    once.
+    """
     name = ruled.namespace(deny=False)
     assert _labels(ruled, name) == ENFORCED
     assert ruled.pod(name).status == 403
@@ -70,7 +73,8 @@ def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> Non
     assert _labels(ruled, name) == ENFORCED
     assert _note(ruled, name) == ""
     ruled.until("its Event", lambda: ruled.events(name) == [("Namespace", name, "LevelEnforced")])
-    assert [event["requestURI"].split("?")[0] for event in _requests(ruled, name)] == [f"/api/v1/namespaces/{name}"]
+    path = f"/api/v1/namespaces/{name}"
+    assert [event["requestURI"].split("?")[0] for event in _requests(ruled, name)] == [path, path]
     ruled.granted_pod(name)
     assert ruled.labels(name)[PSA] == "privileged"
 
@@ -125,7 +129,7 @@ def test_a_level_of_the_creator_is_his(ruled: World, given: str) -> None:
 
 
 def test_what_server_side_apply_makes_of_it(ruled: World) -> None:
-    """A bare namespace made by apply has no managedFields until the next apply: nobody owns its level then either."""
+    """A bare namespace made by apply has no managedFields before the operator's: who applies it again owns its own."""
     name = "applied-twice"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     path = f"/api/v1/namespaces/{name}"
@@ -134,8 +138,8 @@ def test_what_server_side_apply_makes_of_it(ruled: World) -> None:
     ruled.until("it is taken up", lambda: ruled.enforced(name))
     labelled = {**body, "metadata": {"name": name, "labels": {"team": "net"}}}
     applied = ruled.admin.apply(path, labelled, "argocd").expect(200)
-    managers = [entry["manager"] for entry in applied.body["metadata"]["managedFields"]]
-    assert managers == ["argocd", "before-first-apply"]
+    managers = {entry["manager"] for entry in applied.body["metadata"]["managedFields"]}
+    assert managers == {"argocd", "before-first-apply", "hostnetwork-operator"}
     ruled.granted_pod(name)
 
 
@@ -162,3 +166,32 @@ def test_only_a_diagnostic_has_a_deadline(world: World) -> None:
     world.granted_pod(application, type="Application")
     pods = [world.admin.get(f"{world.pods(name)}/capture").body["spec"] for name in (diagnostic, application)]
     assert [spec.get("activeDeadlineSeconds") for spec in pods] == [86400, None]
+
+
+def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(ruled: World) -> None:
+    """Server-side apply by who has made the namespace, the operator dead by then, and without labels-kept: what the
+    operator relies on is its own, also what label-at-birth wrote.
+    """
+    ruled.operator.start()
+    bindings = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings"
+    name, path = "e2e-applied", "/api/v1/namespaces/e2e-applied"
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    body["metadata"]["labels"] = {"team": "net"}
+    ruled.admin.apply(path, body, "gitops").expect(201)
+    ruled.until("its service account", lambda: ruled.admin.get(f"{path}/serviceaccounts/default").status == 200)
+    ruled.until("it is taken up", lambda: ruled.enforced(name))
+    assert ruled.operator.stop() == 0
+    kept = ruled.admin.get(f"{bindings}/labels-kept-all.{LABEL}").expect(200).body
+    ruled.admin.delete(f"{bindings}/labels-kept-all.{LABEL}").expect(200)
+    try:
+        before = ruled.labels(name)
+        del body["metadata"]["labels"]
+        # Until the API server knows that the binding is gone, nothing is shown by that.
+        until = ruled.now() + datetime.timedelta(seconds=3)
+        ruled.until("it is known", lambda: ruled.now() > until)
+        ruled.admin.apply(path, body, "gitops").expect(200)
+        assert ruled.labels(name) == {key: text for key, text in before.items() if key != "team"}
+        assert ruled.pod(name).status == 403
+    finally:
+        again = {key: kept["metadata"][key] for key in ("name", "labels") if key in kept["metadata"]}
+        ruled.admin.post(bindings, {"metadata": again, "spec": kept["spec"]}).expect(201)

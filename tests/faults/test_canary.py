@@ -43,7 +43,7 @@ def documents() -> list[Document]:
     paths = [*(ROOT / "crds").glob("*.yaml"), *(ROOT / "manifests").rglob("*.yaml")]
     left_out = {"audit", "monitoring"}
     if not binary.release().has("1.36"):
-        left_out |= {"label-at-birth", "diagnostic-deadline"}
+        left_out |= {"label-at-birth", "labels-kept", "diagnostic-deadline"}
     kept = [path for path in paths if path.name != "kustomization.yaml" and path.parent.name not in left_out]
     found = itertools.chain.from_iterable(yaml.safe_load_all(path.read_text()) for path in sorted(kept))
     wanted = [document for document in found if document]

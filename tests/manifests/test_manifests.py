@@ -110,7 +110,8 @@ def test_the_overlays_differ_in_the_policy_only() -> None:
     audit, enforce = _reached(overlays / "audit"), _reached(overlays / "enforce")
     components = {path for path in enforce if MANIFESTS / "components" in path.parents}
     assert {path.name for path in audit ^ (enforce - components)} == {"kustomization.yaml", "policy.yaml"}
-    assert {path.stem for path in components} == {"kustomization", "diagnostic-deadline", "label-at-birth"}
+    parts = {"diagnostic-deadline", "label-at-birth", "labels-kept"}
+    assert {path.stem for path in components} == {"kustomization", *parts}
     modes = {name: _bodies(overlays / name / "policy.yaml")[0]["spec"]["mode"] for name in ("audit", "enforce")}
     assert modes == {"audit": "Audit", "enforce": "Enforce"}
 
@@ -125,7 +126,7 @@ def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: contr
 
     newer, older = rendered("enforce"), rendered("enforce-before-1.36")
     assert older == [body for body in newer if not body["kind"].startswith("MutatingAdmissionPolicy")]
-    assert len(newer) == len(older) + 5
+    assert len(newer) == len(older) + 7
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:

@@ -19,6 +19,7 @@ from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
 MERGE: Final = "application/merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"  # of which JSON is a part
 _JSON: Final = "application/json"
 TIMEOUT_SECONDS: Final = 15.0
 _ATTEMPTS: Final = 4
@@ -111,6 +112,10 @@ class Gateway:
     async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic."""
         return await self._request("PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline)
+
+    async def apply(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
+        """Server-side apply, not forced: 409 where somebody owns another value."""
+        return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=True, deadline=deadline)
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""

@@ -9,11 +9,16 @@ times that it encodes and does not decode (the year 10000). So every patch leave
 stored status in a request that is not about the status, and the stored managedFields where a patch has none.
 """
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.decide import effects
+
+_log = logging.getLogger(__name__)
+_CHANGED: Final = frozenset({0, 404, 409})  # the write that follows would fail too
 
 
 async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> Mapping[str, Any]:
@@ -22,6 +27,8 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
     409 means that the namespace has changed since it was judged, 404 that it is gone or that another one has its name.
     """
     namespace = effect.namespace
+    if effect.claims:
+        await _claim(api, effect, deadline)
     metadata: dict[str, Any] = {"uid": namespace.uid, "managedFields": None}
     if effect.versioned:
         metadata["resourceVersion"] = namespace.resource_version
@@ -32,3 +39,18 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
     answer = await api.patch(f"/api/v1/namespaces/{namespace.name}", {"metadata": metadata, "status": None}, deadline)
     body: Mapping[str, Any] = answer.body
     return body
+
+
+async def _claim(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> None:
+    """Apply what stands, so that it is the operator's too. Enforcement does not wait for it: a tenant can write a
+    managedFields that no apply decodes.
+    """
+    namespace = effect.namespace
+    metadata = {"name": namespace.name, "uid": namespace.uid, "labels": dict(effect.claims)}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    try:
+        await api.apply(f"/api/v1/namespaces/{namespace.name}", body, deadline)
+    except gateway.ApiError as error:
+        if error.status in _CHANGED:
+            raise
+        logs.log(_log, logging.WARNING, "not-claimed", namespace=namespace.name, error=str(error))

@@ -1,7 +1,7 @@
 """What is to be done, as data. `act` carries these out; nothing in here does anything."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hostnetwork_operator.api import exception, labels, ledger, report
@@ -66,6 +66,9 @@ class WriteNamespace:
 
     `versioned`: valid only for the version that was judged. A write that only takes away or tightens is valid for
     every version of this namespace: a tenant who patches without pause must not hold it up.
+
+    `claims` are labels that stand already and that the operator relies on. A patch that changes nothing owns nothing,
+    so they are applied first: whoever applies a manifest without labels takes none that somebody else owns.
     """
 
     namespace: snapshot.Namespace
@@ -74,6 +77,7 @@ class WriteNamespace:
     annotations: Mapping[str, str | None]
     told: tuple[EmitEvent, ...] = ()  # once it is done
     versioned: bool = True
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def following(
     changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed)
     difference = _Difference(changed, notes, taken, given)
     if contest.ends(seen.record, now) is not None:
-        return _contested(seen, difference, decision, standings, now)
+        return _contested(seen, owned, difference, decision, standings, now)
     if difference.nothing:
         return Next()
     gives = given or any(_gives(namespace, key, value) for key, value in changed.items())
@@ -70,8 +70,8 @@ def following(
             tight = {key: value for key, value in changed.items() if not _gives(namespace, key, value)}
         if taken or tight:
             part = _Difference(tight, {}, taken, {})
-            return Next(_write(namespace, part, decision, standings, versioned=False), more=True)
-    return Next(_write(namespace, difference, decision, standings, versioned=bool(gives)))
+            return Next(_write(namespace, part, owned, decision, standings, versioned=False), more=True)
+    return Next(_write(namespace, difference, owned, decision, standings, versioned=bool(gives)))
 
 
 def takes(write: effects.WriteNamespace) -> bool:
@@ -123,6 +123,7 @@ def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
 
 def _contested(
     seen: snapshot.NamespaceSnapshot,
+    owned: ownership.Owned,
     difference: _Difference,
     decision: level.Decision,
     standings: Sequence[validity.Standing],
@@ -133,27 +134,34 @@ def _contested(
     if giving and not taking and not contest.paced(seen.record, giving, now):
         guard = {key: value for key, value in giving.items() if key == labels.GUARD}
         part = _Difference(guard, {}, {}, difference.given)
-        return Next(_write(seen.namespace, part, decision, standings, versioned=True))
+        return Next(_write(seen.namespace, part, owned, decision, standings, versioned=True))
     if not taking or contest.paced(seen.record, taking, now):
         return Next()
     tight = {key: value for key, value in difference.labels.items() if not _gives(seen.namespace, key, value)}
     part = _Difference(tight, difference.notes, difference.taken, {})
-    return Next(_write(seen.namespace, part, decision, standings, versioned=False))
+    return Next(_write(seen.namespace, part, owned, decision, standings, versioned=False))
 
 
 def _write(
     namespace: snapshot.Namespace,
     part: _Difference,
+    owned: ownership.Owned,
     decision: level.Decision,
     standings: Sequence[validity.Standing],
     *,
     versioned: bool,
 ) -> effects.WriteNamespace:
     notes = part.taken | part.given | part.notes
-    write = effects.WriteNamespace(
-        namespace, _action(namespace, part, decision), part.labels, notes, versioned=versioned
-    )
+    action = _action(namespace, part, decision)
+    claims = _claims(namespace, owned, part) if action == effects.Action.ENFORCE else {}
+    write = effects.WriteNamespace(namespace, action, part.labels, notes, versioned=versioned, claims=claims)
     return replace(write, told=messages.namespace_events(write, standings))
+
+
+def _claims(namespace: snapshot.Namespace, owned: ownership.Owned, part: _Difference) -> dict[str, str]:
+    """The labels that the operator relies on and that it does not write now, because they stand: by label-at-birth."""
+    relied = {labels.ENFORCEMENT, labels.GUARD, *owned.labels} - part.labels.keys()
+    return {label: text for label, text in sorted(namespace.labels.items()) if label in relied}
 
 
 def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> str:
