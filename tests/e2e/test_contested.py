@@ -131,6 +131,46 @@ def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
     assert len(_writes(world, name)) == before + 1
 
 
+def test_who_follows_the_remedy_twice_contests_nothing(world: World) -> None:
+    """LevelOwnedByOther asks for the removal of a level and its version: neither removal is a revert."""
+    name = world.namespace()
+    theirs = {PSA: "restricted", f"{PSA}-version": "latest"}
+    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
+    path = f"/api/v1/namespaces/{name}"
+    for number in ("first", "second"):
+        world.admin.apply(path, applied, "gitops", force=True).expect(200)
+        world.exception(name, number).expect(201)
+        world.until("the level is his", lambda number=number: world.ready(name, number) == "LevelOwnedByOther")
+        world.admin.patch(path, {"metadata": {"labels": dict.fromkeys(theirs)}}).expect(200)
+        world.until("it is in force", lambda number=number: world.ready(name, number) == "Active")
+        world.admin.delete(f"{world.exceptions(name)}/{number}").expect(200)
+        world.until("it is put back", lambda: world.labels(name)[PSA] == "baseline")
+    assert "NamespaceContested" not in {reason for _, _, reason in world.events(name)}
+
+
+def test_an_exception_ends_the_contest_about_the_level_that_it_lifts(world: World) -> None:
+    """A vendor's namespace is privileged in Git, and synced twice: the exception that would end it is not withheld,
+    and the guard holds everybody else.
+    """
+    name = world.namespace()
+    path = f"/api/v1/namespaces/{name}"
+
+    def contested() -> bool:
+        return "NamespaceContested" in {reason for _, _, reason in world.events(name)}
+
+    for _ in range(2):
+        world.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).expect(200)
+        world.until("it is put back, or contested", lambda: world.labels(name)[PSA] == "baseline" or contested())
+    world.until("it is contested", contested)
+    assert world.labels(name)[PSA] == "privileged"
+    world.exception(name).expect(201)
+    world.until("a pod under it is admitted", lambda: world.pod(name).status == 201)
+    assert world.labels(name)[f"{LABEL}/guard"] == "baseline"
+    refused = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
+    assert refused.status == 403
+    world.until("it says so", lambda: world.ready(name) == "Active")
+
+
 def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.Path) -> None:
     """At the target or stricter it is his who applied it: said in the exception, never taken off, never deleted."""
     name = world.namespace()
