@@ -19,6 +19,7 @@ MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 # An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
 NEST_DEPTH = 9_990
@@ -81,10 +82,16 @@ class Api:
         self._pool.clear()
 
     def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", timeout: float = 30
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float = 30,
+        accept: str = "application/json",
     ) -> Response:
         """Raises ConnectionFailedError. `path` holds the query too; bytes are sent as they are."""
-        headers = {**self._headers, "Accept": "application/json"}
+        headers = {**self._headers, "Accept": accept}
         data = None
         if body is not None:
             headers["Content-Type"] = content_type

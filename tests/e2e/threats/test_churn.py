@@ -17,7 +17,7 @@ import pytest
 
 from tests.controlplane import api
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
-from tests.e2e.threats.conftest import KEPT, POLICY, VERBS, holder, pod, tenant
+from tests.e2e.threats.conftest import KEPT, POLICY, VERBS, holder, pod, refused, tenant
 
 pytestmark = pytest.mark.alone
 THREADS = 16
@@ -59,6 +59,16 @@ def churn(*ways: Callable[[int], api.Response]) -> Iterator[None]:
 def note(client: api.Api, path: str) -> Callable[[int], api.Response]:
     """A new annotation value each time."""
     return lambda count: client.patch(path, {"metadata": {"annotations": {"example.com/churn": str(count)}}})
+
+
+def unseen(client: api.Api, path: str) -> Callable[[int], api.Response]:
+    """The same of an object so large that to read the answers would take longer than to cause them."""
+
+    def write(count: int) -> api.Response:
+        body = {"metadata": {"annotations": {"example.com/churn": str(count)}}}
+        return client.request("PATCH", path, body, api.MERGE, timeout=60, accept=api.METADATA)
+
+    return write
 
 
 def churning(world: World, namespace: str, name: str = "capture") -> contextlib.AbstractContextManager[None]:
@@ -125,6 +135,33 @@ def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
         attacked.until("no pod comes in", lambda: attacked.pod(namespace, "late", dry_run=True).status == 403)
     attacked.until("the flag", lambda: attacked.verdict(namespace, "capture") == "Uncovered")
     assert conflicts(attacked, namespace, since) == []
+
+
+def test_no_large_pod_under_churn_holds_up_a_flag(attacked: World) -> None:
+    """A36: beside the largest covered pod that he can make others' pods are flagged. Larger ones are refused."""
+    rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
+    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    audited, namespace = attacked.namespace(deny=False, labels={KEPT: "audit"}), attacked.namespace()
+    attacked.until("Audit", lambda: attacked.labels(audited).get(f"{LABEL}/enforcement") == "Audit")
+    attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
+
+    def of(size: int) -> dict[str, Any]:
+        # Six bytes each in the JSON of the API server.
+        parts = [{"name": "main", "image": IMAGE, "args": ["<" * size]}]
+        return pod("capture", hostNetwork=True, containers=parts, schedulingGates=[{"name": "a.b/c"}])
+
+    attacked.exception(namespace).expect(201)
+    attacked.until("in force", lambda: attacked.pod(namespace, dry_run=True).status == 201)
+    refused(attacker.request("POST", pods, of(1_400_000), timeout=60), "pod-size")
+    attacker.request("POST", pods, of(890_000), timeout=60).expect(201)
+    try:
+        with churn(unseen(attacker, f"{pods}/capture")):
+            for number in range(3):
+                attacked.pod(audited, f"other-{number}").expect(201)
+                name = f"other-{number}"
+                attacked.until("the flag", lambda n=name: attacked.verdict(audited, n) == "Uncovered", DEADLINE_SECONDS)
+    finally:
+        attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
 
 
 def test_enforcement_goes_on_under_churn(attacked: World) -> None:
