@@ -22,6 +22,7 @@ from tests.controlplane import binary
 ROOT = pathlib.Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests"
 MONITORING = MANIFESTS / "monitoring"
+METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 BY_HAND = "checks.yaml"  # the template that renders nothing, and refuses what cannot work
@@ -34,6 +35,7 @@ _IMAGE_VALUES = (
     '{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}"'
 )
 _LABELS_VALUES = "  labels: {{{{- toYaml (merge (dict {}) .Values.monitoring.labels) | nindent 4 }}}}\n"
+_IF_METRICS_AUTH = "{{- if .Values.metricsAuth.enabled }}"
 _RESOURCES_VALUES = "{{- toYaml .Values.resources | nindent 12 }}"
 
 
@@ -159,15 +161,33 @@ def _template(path: pathlib.Path) -> str:
         text, images = _IMAGE.subn(_IMAGE_VALUES, text)
         text, resources = _RESOURCES.subn(" " + _RESOURCES_VALUES, text)
         assert (images, resources) == (1, 1), f"{path}: image and resources are not where they were"
+        text += _metrics_auth("Deployment")
     if path.name == "namespace.yaml":
         # Helm keeps its record of the release in this namespace, and would delete it from under itself.
         text, names = re.subn(
             r"(?m)^  name: hostnetwork-system\n", r"\g<0>  annotations: {helm.sh/resource-policy: keep}\n", text
         )
         assert names == 1, f"{path}: metadata.name is not where it was"
-    if MANIFESTS / "components" in path.parents:
+    if METRICS_AUTH in path.parents:
+        text = f"{_IF_METRICS_AUTH}\n{text}{{{{- end }}}}\n"
+    elif MANIFESTS / "components" in path.parents:
         text = f'{{{{- if and (eq .Values.mode "Enforce") .Values.components }}}}\n{text}{{{{- end }}}}\n'
     return _HEADER.format(path.relative_to(ROOT)) + text
+
+
+def _metrics_auth(kind: str) -> str:
+    """What the component metrics-auth adds to the object of a kind, as the end of the object's text.
+
+    Each of its patches adds a field to the innermost mapping that is open there, or to one around it.
+    """
+    body = yaml.safe_load((METRICS_AUTH / "kustomization.yaml").read_text())
+    (patch,) = (one["patch"] for one in body["patches"] if one["target"]["kind"] == kind)
+    lines = []
+    for step in yaml.safe_load(patch):
+        *above, name = step["path"].strip("/").split("/")
+        assert step["op"] == "add", step
+        lines.append(f"{'  ' * len(above)}{name}: {json.dumps(step['value'])}\n")
+    return f"{_IF_METRICS_AUTH}\n{''.join(lines)}{{{{- end }}}}\n"
 
 
 def _monitoring() -> dict[str, str]:
@@ -199,6 +219,8 @@ def _monitoring_template(name: str, text: str) -> str:
 
     text, labels = re.subn(r"(?m)^  labels: (\{.*\})\n", with_values, text, count=1)
     assert labels == 1, f"{name}: metadata.labels are not where they were"
+    if name == "podmonitor.yaml":
+        text += _metrics_auth("PodMonitor")
     header = _HEADER.format("manifests/monitoring")
     return f"{header}{{{{- if .Values.monitoring.enabled }}}}\n{text}{{{{- end }}}}\n"
 

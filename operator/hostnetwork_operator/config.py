@@ -20,6 +20,12 @@ class Config(BaseModel):
     address: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz are served.")  # noqa: S104 - a pod's
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="The port of /metrics.")
     probe_port: Annotated[int, Field(ge=0, le=65535)] = Field(8081, description="The port of /healthz and /readyz.")
+    metrics_cert_dir: str = Field(
+        "", description="A directory with tls.crt and tls.key, with which /metrics is served over TLS; absent: without."
+    )
+    metrics_auth: Literal["None", "TokenReview"] = Field(
+        "None", description="Whether the API server says who may read /metrics; TokenReview needs metrics_cert_dir."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         8, description="Namespaces that are worked on at the same time."

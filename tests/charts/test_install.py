@@ -287,6 +287,19 @@ def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> Non
     assert labelled == more
 
 
+def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> None:
+    """What metricsAuth.enabled adds and changes is what the component does, field for field, with monitoring or not."""
+    for values, components in (([], []), (["monitoring.enabled=true"], ["../../manifests/monitoring"])):
+        ours = _by_identity(_template(program, "metricsAuth.enabled=true", *values))
+        overlay, component = "../../manifests/overlays/audit", "../../manifests/components/metrics-auth"
+        text = render._kustomized({"resources": [overlay], "components": [*components, component]})
+        theirs = _by_identity(_bodies(text))
+        del ours["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
+        ours = {identity: body for identity, body in ours.items() if identity[1] != "CustomResourceDefinition"}
+        assert _without_blank_lines(ours) == _without_blank_lines(theirs)
+        assert sum("metrics" in identity[3] for identity in ours) == 3
+
+
 def test_the_prometheus_rule_is_the_plain_file() -> None:
     """`make chart` would change nothing; and its spec says what Prometheus reads from rules.yaml."""
     text = (render.MONITORING / "prometheusrule.yaml").read_text()
@@ -318,6 +331,7 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
         (["--namespace", NAMESPACE, "--set", "replicas=2"], "replicas"),
         (["--namespace", NAMESPACE, "--set", "image.digest=sha256:1"], "digest"),
         (["--namespace", NAMESPACE, "--set", "monitoring.enabled=yes"], "monitoring"),
+        (["--namespace", NAMESPACE, "--set", "metricsAuth.enabled=yes"], "metricsAuth"),
         (
             ["--namespace", NAMESPACE, "--set", "mode=Enforce", "--kube-version", "1.35.2"],
             "components need Kubernetes 1.36, got v1.35.2; use --set components=false",

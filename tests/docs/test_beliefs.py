@@ -165,7 +165,12 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:host_network_policy",
     ),
     # -- what is no claim
-    "the status code of an HTTP answer": ("act.gateway:ApiError.outcome", "control.session:open_http.Response.json"),
+    "what the API server answers to a review, which nobody else writes": ("control.access:_review",),
+    "the status code of an HTTP answer": (
+        "act.gateway:ApiError.outcome",
+        "control.server:_serving.serve",
+        "control.session:open_http.Response.json",
+    ),
     "a change that the operator is to make": ("decide.writes:_Difference.nothing",),
     "names the field that is written": (
         "act.exceptions:write_status",

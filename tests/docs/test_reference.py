@@ -95,7 +95,7 @@ def test_every_environment_variable_is_documented_with_its_default_and_no_other(
     """The table of environment variables is config.Config, field by field."""
     fields = config.Config.model_fields
     expected = [[f"HOSTNETWORK_{name.upper()}", str(field.default)] for name, field in fields.items()]
-    actual = [[markdown.codes(row[0])[0], markdown.codes(row[1])[0]] for row in markdown.table("environment")]
+    actual = [["".join(markdown.codes(cell)) for cell in row[:2]] for row in markdown.table("environment")]
     assert expected == actual
     levels = next(row for row in markdown.table("environment") if "LOG_LEVEL" in row[0])[2]
     assert markdown.codes(levels) == ["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -103,7 +103,7 @@ def test_every_environment_variable_is_documented_with_its_default_and_no_other(
 
 def test_every_documented_variable_is_accepted() -> None:
     """The operator takes each documented variable with its default; any other name is an error."""
-    given = {markdown.codes(row[0])[0]: markdown.codes(row[1])[0] for row in markdown.table("environment")}
+    given = {markdown.codes(row[0])[0]: "".join(markdown.codes(row[1])) for row in markdown.table("environment")}
     assert config.Config() == config.from_environment(given)
     with pytest.raises(config.ConfigError):
         config.from_environment({"HOSTNETWORK_NO_SUCH": "1"})

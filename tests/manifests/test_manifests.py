@@ -13,11 +13,15 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import exception, labels, policy, report
+from hostnetwork_operator.control import access
 from tests.controlplane import binary, operator
 from tests.controlplane import cluster as controlplane
+from tests.docs import markdown
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
+METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
+MONITORING = markdown.files(ROOT / "docs" / "howto" / "monitoring.md")
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NAMESPACE = "team"
@@ -47,12 +51,25 @@ def monitoring(installed: controlplane.Cluster, tmp_path_factory: pytest.TempPat
     _apply(installed, "-f", str(ROOT / "tests" / "manifests" / "monitoring-definitions.yaml"))
     kinds = ("crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
     assert installed.kubectl("wait", "--for=condition=Established", *kinds).returncode == 0
-    checkout = tmp_path_factory.mktemp("checkout")
+    text = "resources: [../manifests/overlays/audit]\ncomponents: [../manifests/monitoring]\n"
+    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), text)
+
+
+@pytest.fixture(scope="module")
+def readers(
+    installed: controlplane.Cluster, monitoring: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """What kubectl said of each object when metrics-auth was added too, as docs/howto/monitoring.md says."""
+    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), MONITORING["kustomization.yaml"])
+
+
+def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Path, text: str) -> list[str]:
+    """A kustomization of somebody's own, with the enforcing overlay."""
     shutil.copytree(MANIFESTS, checkout / "manifests")
     (checkout / "my-cluster").mkdir()
-    text = f"resources: [../manifests/overlays/{operator.enforcing()}]\ncomponents: [../manifests/monitoring]\n"
-    (checkout / "my-cluster" / "kustomization.yaml").write_text(text)
-    return _apply(installed, "-k", str(checkout / "my-cluster")).splitlines()
+    own = text.replace("overlays/audit", f"overlays/{operator.enforcing()}")
+    (checkout / "my-cluster" / "kustomization.yaml").write_text(own)
+    return _apply(cluster, "-k", str(checkout / "my-cluster")).splitlines()
 
 
 def _apply(cluster: controlplane.Cluster, *words: str) -> str:
@@ -97,11 +114,12 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_is_part_of_an_overlay() -> None:
-    """No file under manifests/ is left out: what is not applied is not enforced. Monitoring is asked for by itself."""
+    """No file under manifests/ is left out: what is not applied is not enforced. Two are asked for by themselves."""
     reached = set().union(*(_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS))
     monitoring = _reached(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
-    assert reached & monitoring == set()
-    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} == reached | monitoring
+    optional = monitoring | _reached(METRICS_AUTH)
+    assert reached & optional == set()
+    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} == reached | optional
 
 
 def test_the_overlays_differ_in_the_policy_only() -> None:
@@ -235,7 +253,60 @@ def test_the_operator_has_few_rights() -> None:
     assert {resource for _, resource, _ in rights} & {"secrets", "configmaps", "pods/exec"} == set()
 
 
+def test_the_component_for_readers_brings_two_rights_and_a_role_for_them() -> None:
+    """Reviews and nothing else; readers get /metrics and nothing else, and the role is bound to nobody."""
+    (asks,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrole.yaml")
+    assert asks["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+    ]
+    (reader,) = _bodies(METRICS_AUTH / "metrics-reader-clusterrole.yaml")
+    assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    assert reader["metadata"]["name"] == access.READER
+    (binding,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrolebinding.yaml")
+    account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
+    assert binding["roleRef"]["name"] == asks["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+
+
 # -- on the API server ------------------------------------------------------------------------------------------------
+
+
+def test_the_component_for_readers_changes_the_deployment_and_the_pod_monitor(
+    installed: controlplane.Cluster, readers: list[str]
+) -> None:
+    """The variables name where the Secret of the page's Certificate is mounted, whose DNS name is asked for; the probes
+    are as they were, and the pod is admitted at restricted.
+    """
+    assert [line.split()[0] for line in readers if not line.endswith(" unchanged")] == [
+        "clusterrole.rbac.authorization.k8s.io/hostnetwork-operator-metrics-auth",
+        "clusterrole.rbac.authorization.k8s.io/hostnetwork-operator-metrics-reader",
+        "clusterrolebinding.rbac.authorization.k8s.io/hostnetwork-operator-metrics-auth",
+        "deployment.apps/hostnetwork-operator",
+        "podmonitor.monitoring.coreos.com/hostnetwork-operator",
+    ]
+    (certificate,) = yaml.safe_load_all(MONITORING["certificate.yaml"])
+    path = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
+    pod = installed.admin.get(path).expect(200).body["spec"]["template"]["spec"]
+    (container,), (volume,), (mount,) = pod["containers"], pod["volumes"], pod["containers"][0]["volumeMounts"]
+    variables = {one["name"]: one["value"] for one in container["env"]}
+    settings = config.from_environment(variables)
+    assert (settings.metrics_auth, settings.metrics_cert_dir) == ("TokenReview", mount["mountPath"])
+    assert (volume["name"], mount["readOnly"]) == (mount["name"], True)
+    assert volume["secret"]["secretName"] == certificate["spec"]["secretName"]
+    before = _deployment()["spec"]["template"]["spec"]["containers"][0]
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[name]["httpGet"] == {**before[name]["httpGet"], "scheme": "HTTP"}
+    monitor = "/apis/monitoring.coreos.com/v1/namespaces/hostnetwork-system/podmonitors/hostnetwork-operator"
+    (endpoint,) = installed.admin.get(monitor).expect(200).body["spec"]["podMetricsEndpoints"]
+    tls = endpoint["tlsConfig"]
+    assert (endpoint["scheme"], tls["serverName"]) == ("https", certificate["spec"]["dnsNames"][0])
+    assert tls["ca"]["secret"] == {"name": certificate["spec"]["secretName"], "key": "ca.crt"}
+    body = {"metadata": {"generateName": "check-"}, "spec": pod}
+    pods = "/api/v1/namespaces/hostnetwork-system/pods"
+    assert installed.admin.post(f"{pods}?dryRun=All", body).expect(201).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -270,13 +341,13 @@ def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tupl
     return {_identity(b): b["metadata"].get("generation", b["metadata"]["resourceVersion"]) for b in bodies}
 
 
-@pytest.mark.usefixtures("monitoring")
+@pytest.mark.usefixtures("readers")
 def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
     """Each object is read back from the API server, whichever file it is in; components where they can be."""
     missing = []
     paths = {*MANIFESTS.rglob("*.yaml"), *(ROOT / "crds").glob("*.yaml")}
     if not binary.release().has("1.36"):
-        paths -= set((MANIFESTS / "components").rglob("*.yaml"))
+        paths -= set((MANIFESTS / "components").rglob("*.yaml")) - set(METRICS_AUTH.glob("*.yaml"))
     for path in sorted(paths):
         for body in (body for body in _bodies(path) if "metadata" in body):
             found = installed.kubectl("get", "-f", "-", "-o", "name", stdin=yaml.safe_dump(body))

@@ -3,26 +3,31 @@
 Whoever reaches a port may ask as often as he likes, send whatever he likes and read nothing. The loop that ends grants
 and deletes pods never waits for that: a thread asks the loop for what is the case, at most once a second, and does the
 rest alone. A port has few connections, of which the oldest gives way to a new one, and each connection gets one answer.
+A connection counts from accept on, also while its TLS handshake is under way.
 """
 
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from hostnetwork_operator import metrics
+from hostnetwork_operator.control import access, certificate
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _AGE_SECONDS: Final = 1.0  # of an answer that is given again
 _MOST_CONNECTIONS: Final = 32
 _INSIDE_SECONDS: Final = 4.0  # a loop that does not answer for so long does nothing else either
+_HANDSHAKE_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 10.0  # for an answer to be taken
+_AGAIN_SECONDS: Final = 1.0  # after an accept that failed: no file descriptor may be left
 _STOP_SECONDS: Final = 5.0
 
 Check = Callable[[], str]  # '' where all is well, else what is not
@@ -32,23 +37,31 @@ Handler = Callable[[], Awaitable[Answer]]
 
 class Ports:
     """Both ports, until `close`. `healthy` says whether the process should be restarted, `ready` whether it does all
-    that it is for; both are called in the event loop in which this is made.
+    that it is for; both are called in the event loop in which this is made. `pair` and `readers` are for /metrics
+    alone: the kubelet, which probes, has no token.
     """
 
-    def __init__(self, measures: metrics.Metrics, healthy: Check, ready: Check) -> None:
+    def __init__(
+        self,
+        measures: metrics.Metrics,
+        healthy: Check,
+        ready: Check,
+        pair: certificate.Pair | None = None,
+        readers: access.Access | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._measures = measures
         self._checks = {"/healthz": healthy, "/readyz": ready}
+        self._pair = pair
+        self._readers = readers
         self._threads: list[_Thread] = []
 
     def open(self, address: str, port: int, probe_port: int) -> None:
         """Listens. Raises OSError, whose `filename` is the address and port that cannot be had."""
-        pages = (
-            (port, {"/metrics": _Cached(self._metrics).answer}),
-            (probe_port, {path: _Cached(self._probe(check)).answer for path, check in self._checks.items()}),
-        )
-        for number, handlers in pages:
-            self._threads.append(_Thread(_listening(address, number), handlers))
+        page = {"/metrics": _Cached(self._metrics).answer}
+        probes = {path: _Cached(self._probe(check)).answer for path, check in self._checks.items()}
+        self._threads.append(_Thread(_listening(address, port), page, self._pair, self._readers))
+        self._threads.append(_Thread(_listening(address, probe_port), probes))
         for thread in self._threads:
             thread.start()
 
@@ -107,11 +120,20 @@ class _Cached:
 class _Thread:
     """One listening socket, served by a thread with an event loop of its own."""
 
-    def __init__(self, listening: socket.socket, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        handlers: Mapping[str, Handler],
+        pair: certificate.Pair | None = None,
+        readers: access.Access | None = None,
+    ) -> None:
         self._socket = listening
         self._handlers = handlers
+        self._pair = pair
+        self._readers = readers
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self._connections: dict[socket.socket, asyncio.Task[asyncio.BaseTransport | None]] = {}  # oldest first
         self._thread = threading.Thread(target=self._run, name=f"port-{listening.getsockname()[1]}", daemon=True)
 
     def start(self) -> None:
@@ -133,22 +155,60 @@ class _Thread:
     async def _serve(self) -> None:
         application = web.Application()
         for path, handler in self._handlers.items():
-            application.router.add_get(path, _serving(handler))
-        # A request is a line and a few headers.
-        runner = web.AppRunner(application, access_log=None, max_line_size=2**12, max_field_size=2**12)
+            application.router.add_get(path, _serving(handler, self._readers))
+        # A request is a line and a few headers, of which one may be a token.
+        longest = 2**12 if self._readers is None else access.LONGEST_TOKEN + 2**7
+        limits: dict[str, Any] = {"max_line_size": 2**12, "max_field_size": longest, "max_headers": 32}
+        runner = web.AppRunner(application, access_log=None, logger=_quiet(), **limits)
         await runner.setup()
-        server = await self._loop.create_server(_few(runner.server), sock=self._socket)
+        self._socket.setblocking(False)
+        accepting = asyncio.create_task(self._accept(runner.server))
         await self._stopping.wait()
-        server.close()
-        for connection in _connections(runner.server):
-            _abort(connection)
+        accepting.cancel()
+        await asyncio.wait({accepting})
+        self._socket.close()
+        for connecting in self._connections.values():
+            _abort(connecting)
         await runner.cleanup()
 
+    async def _accept(self, server: Any) -> None:
+        """Accepts connections until it is cancelled. The oldest is cut off where there are too many."""
+        while True:
+            try:
+                accepted, _ = await self._loop.sock_accept(self._socket)
+            except OSError:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            self._connections = {one: task for one, task in self._connections.items() if one.fileno() != -1}
+            for connecting in list(self._connections.values())[: 1 - _MOST_CONNECTIONS]:
+                _abort(connecting)
+            self._connections[accepted] = asyncio.create_task(self._connect(server, accepted))
+            # Each task begins before its connection is the oldest: only then its cancellation closes the socket.
+            await asyncio.sleep(0)
 
-def _serving(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def _connect(self, server: Any, accepted: socket.socket) -> asyncio.BaseTransport | None:
+        """Return the transport after the handshake, None where the client has failed it or has taken too long."""
+        secure: dict[str, Any] = {}
+        if self._pair is not None:
+            secure = {"ssl": self._pair.context(), "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
+            secure["ssl_shutdown_timeout"] = _HANDSHAKE_SECONDS
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(server, accepted, **secure)
+        except OSError:
+            return None
+        return transport
+
+
+def _serving(handler: Handler, readers: access.Access | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
-        status, body, content_type = await handler()
-        response = web.StreamResponse(status=status, headers={"Content-Type": content_type})
+        refusal = await readers.refusal(request.headers.get("Authorization", "")) if readers is not None else None
+        if refusal is None:
+            status, body, content_type = await handler()
+            headers = {"Content-Type": content_type}
+        else:
+            status, body = refusal.status, f"{refusal.text}\n".encode()
+            headers = {"Content-Type": "text/plain", **refusal.headers}
+        response = web.StreamResponse(status=status, headers=headers)
         response.content_length = len(body)
         response.force_close()  # one answer a connection, however many requests were sent at once
         try:
@@ -164,26 +224,25 @@ def _serving(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRe
     return serve
 
 
-def _few(server: Any) -> Callable[[], asyncio.Protocol]:
-    """A protocol for each new connection; the oldest is cut off where there are too many."""
-
-    def accept() -> asyncio.Protocol:
-        for connection in _connections(server)[: 1 - _MOST_CONNECTIONS]:
-            _abort(connection)
-        made: asyncio.Protocol = server()
-        return made
-
-    return accept
+def _quiet() -> logging.Logger:
+    """A logger for aiohttp that drops requests which cannot be parsed: aiohttp quotes them, and a token with them."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_ours)
+    return logger
 
 
-def _connections(server: Any) -> list[Any]:
-    return [connection for connection in server.connections if connection.transport is not None]
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], http_exceptions.HttpProcessingError))
 
 
-def _abort(connection: Any) -> None:
+def _abort(connecting: asyncio.Task[asyncio.BaseTransport | None]) -> None:
     """At once: `close` would wait for a client that does not read."""
-    if connection.transport is not None:
-        connection.transport.abort()
+    if not connecting.done():
+        connecting.cancel()
+    elif not connecting.cancelled() and not connecting.exception():
+        transport = connecting.result()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
 
 def _listening(address: str, port: int) -> socket.socket:

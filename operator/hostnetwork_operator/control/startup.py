@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import pathlib
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +15,7 @@ import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import handlers, looks, operator, resync, server, session
+from hostnetwork_operator.control import access, certificate, handlers, looks, operator, resync, server, session
 from hostnetwork_operator.decide import snapshot
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class StartError(Exception):
 
 async def run(settings: config.Config) -> None:
     """Until SIGTERM or SIGINT. Raises StartError."""
+    pair = _pair(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -60,7 +62,8 @@ async def run(settings: config.Config) -> None:
     core = operator.Operator(api, server_clock, measures)
     lists = resync.Resync(core, settings)
     ready, watching = asyncio.Event(), _Watching()
-    ports = server.Ports(measures, lists.stale, lambda: _unready(ready, lists, watching))
+    readers = access.Access(access.reviewer(api)) if settings.metrics_auth == "TokenReview" else None
+    ports = server.Ports(measures, lists.stale, lambda: _unready(ready, lists, watching), pair, readers)
     try:
         ports.open(settings.address, settings.port, settings.probe_port)
     except OSError as error:
@@ -81,6 +84,25 @@ async def run(settings: config.Config) -> None:
         await asyncio.gather(working, stopping, return_exceptions=True)
         ports.close()
         await api.close()
+
+
+def _pair(settings: config.Config) -> certificate.Pair | None:
+    """Raises StartError, also where tokens would be sent over plain HTTP."""
+    directory = settings.metrics_cert_dir
+    if not directory:
+        if settings.metrics_auth != "None":
+            raise StartError(
+                f"with HOSTNETWORK_METRICS_AUTH={settings.metrics_auth} bearer tokens must be sent over TLS, got no"
+                " certificate; set HOSTNETWORK_METRICS_CERT_DIR to a directory with tls.crt and tls.key"
+            )
+        return None
+    try:
+        return certificate.Pair(pathlib.Path(directory))
+    except OSError as error:
+        raise StartError(
+            f"HOSTNETWORK_METRICS_CERT_DIR must have a certificate in tls.crt and its key in tls.key, got {directory}:"
+            f" {error}; mount a Secret of type kubernetes.io/tls there"
+        ) from error
 
 
 def _unready(ready: asyncio.Event, lists: resync.Resync, watching: _Watching) -> str:

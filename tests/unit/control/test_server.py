@@ -2,16 +2,22 @@
 
 import asyncio
 import contextlib
+import logging
+import pathlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from hostnetwork_operator import metrics
-from hostnetwork_operator.control import server
+from hostnetwork_operator.control import access, certificate, server
+from tests.controlplane import pki
 
 
 class Page(metrics.Metrics):
@@ -34,10 +40,10 @@ class Page(metrics.Metrics):
 class Opened:
     """Both ports on loopback, with answers of the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, pair: certificate.Pair | None = None, readers: access.Access | None = None) -> None:
         self.page = Page()
         self.healthy = self.ready = ""
-        self.ports = server.Ports(self.page, lambda: self.healthy, lambda: self.ready)
+        self.ports = server.Ports(self.page, lambda: self.healthy, lambda: self.ready, pair, readers)
         free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         self.port, self.probe_port = (one.getsockname()[1] for one in free)
         for one in free:
@@ -64,6 +70,11 @@ def ask(port: int, path: str, more: str = "Connection: close\r\n", times: int = 
 
 async def asked(port: int, path: str) -> tuple[int, bytes]:
     return await asyncio.to_thread(ask, port, path)
+
+
+def open_connections(opened: Opened) -> int:
+    """How many sockets the port of metrics has."""
+    return sum(one.fileno() != -1 for one in list(opened.ports._threads[0]._connections))
 
 
 async def test_each_path_is_on_its_port(opened: Opened) -> None:
@@ -117,13 +128,11 @@ def crowd(port: int, count: int, text: bytes) -> Iterator[list[socket.socket]]:
 async def test_clients_that_do_not_read_keep_nobody_out(opened: Opened, text: bytes) -> None:
     """300 of them, with a large page; the 301st is answered, and probes too."""
     opened.page.size = 5_000_000
-    held = await asyncio.to_thread(lambda: crowd(opened.port, 300, text).__enter__())
-    try:
+    with contextlib.ExitStack() as held:
+        await asyncio.to_thread(held.enter_context, crowd(opened.port, 300, text))
         assert (await asked(opened.port, "/metrics"))[0] == 200
+        assert open_connections(opened) <= 32
         assert await asked(opened.probe_port, "/healthz") == (200, b"ok\n")
-    finally:
-        for one in held:
-            one.close()
 
 
 async def test_a_loop_that_does_not_answer_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,3 +165,159 @@ async def test_ipv6_is_an_address_too(opened: Opened) -> None:
     port = other._threads[0]._socket.getsockname()[1]
     assert await asyncio.to_thread(lambda: socket.create_connection(("::1", port), timeout=30).close()) is None
     await asyncio.to_thread(other.close)
+
+
+# -- TLS and tokens ---------------------------------------------------------------------------------------------------
+
+
+class Secure:
+    """The port of metrics over TLS, for readers whose token is `good`; certificates of a CA of the test."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.authority = pki.Authority(directory / "pki")
+        self.renew()
+        self.reviewed: list[str] = []
+        self.pair = certificate.Pair(directory)
+        self.opened = Opened(self.pair, access.Access(self._review))
+
+    async def _review(self, token: str) -> access.Refusal | None:
+        self.reviewed.append(token)
+        return None if token.startswith("good") else access.Refusal(403, "denied")
+
+    def renew(self) -> int:
+        """Another certificate in the directory; its serial number."""
+        certificate_path, key_path = self.authority.issue("metrics", "metrics")
+        certificate_path.rename(self.directory / "tls.crt")
+        key_path.rename(self.directory / "tls.key")
+        return x509.load_pem_x509_certificate((self.directory / "tls.crt").read_bytes()).serial_number
+
+    def client(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.authority.certificate_path))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+    async def ask(self, headers: str = "Authorization: Bearer good\r\n") -> tuple[int, str]:
+        """Status, and head and body, of a GET /metrics with these headers."""
+        return await asyncio.to_thread(self._ask, headers)
+
+    def _ask(self, headers: str) -> tuple[int, str]:
+        with (
+            socket.create_connection(("127.0.0.1", self.opened.port), timeout=30) as plain,
+            self.client().wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(f"GET /metrics HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(2**16), b"")).decode()
+        return int(answer.split()[1]), answer
+
+    async def serial_number(self) -> int:
+        """That of the certificate which a new connection gets."""
+        return await asyncio.to_thread(self._serial_number)
+
+    def _serial_number(self) -> int:
+        with (
+            socket.create_connection(("127.0.0.1", self.opened.port), timeout=30) as plain,
+            self.client().wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"").serial_number
+
+
+@pytest.fixture
+async def secure(tmp_path: pathlib.Path) -> AsyncIterator[Secure]:
+    made = Secure(tmp_path)
+    yield made
+    await asyncio.to_thread(made.opened.ports.close)
+
+
+async def test_the_page_is_for_who_has_a_token(secure: Secure) -> None:
+    """A refusal has its status, header and one line; the probes are plain, and for everybody."""
+    assert (await secure.ask())[0] == 200
+    status, answer = await secure.ask("Authorization: Bearer bad\r\n")
+    assert (status, answer.rpartition("\r\n")[2]) == (403, "denied\n")
+    status, answer = await secure.ask("")
+    assert status == 401
+    assert "\r\nWWW-Authenticate: Bearer\r\n" in answer
+    assert secure.reviewed == ["good", "bad"]
+    assert len(secure.opened.page.made) == 1
+    assert await asked(secure.opened.probe_port, "/healthz") == (200, b"ok\n")
+    assert await asked(secure.opened.probe_port, "/readyz") == (200, b"ok\n")
+
+
+async def test_the_longest_token_fits_into_a_request(secure: Secure) -> None:
+    """One character more is refused, and so is what no header may be."""
+    longest = "good".ljust(access.LONGEST_TOKEN, "x")
+    assert (await secure.ask(f"Authorization: Bearer {longest}\r\n"))[0] == 200
+    assert (await secure.ask(f"Authorization: Bearer {longest}x\r\n"))[0] == 401
+    assert (await secure.ask(f"Authorization: Bearer {longest * 2}\r\n"))[0] == 400
+    assert secure.reviewed == [longest]
+
+
+@pytest.mark.parametrize(
+    "header", ["Authorization : Bearer {}", "Authorization: Bearer {}\0", "Authorization Bearer {}"]
+)
+async def test_no_token_is_logged(secure: Secure, caplog: pytest.LogCaptureFixture, header: str) -> None:
+    """Not even of a request that cannot be parsed, which aiohttp quotes in its error."""
+    caplog.set_level(logging.DEBUG)
+    assert (await secure.ask(header.format("secret") + "\r\n"))[0] == 400
+    assert (await secure.ask("Authorization: Bearer secret\r\n"))[0] == 403
+    assert (await secure.ask(f"Authorization: Bearer {'secret' * 10_000}\r\n"))[0] == 400
+    assert "secret" not in str([(vars(record), record.exc_info) for record in caplog.records])
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+async def test_nothing_is_served_without_tls(secure: Secure) -> None:
+    """A request in plain text has no answer, and one by TLS 1.1 no handshake."""
+    with pytest.raises((IndexError, ConnectionError)):  # no status line
+        await asked(secure.opened.port, "/metrics")
+    old = secure.client()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def shake() -> None:
+        with socket.create_connection(("127.0.0.1", secure.opened.port), timeout=30) as plain:
+            old.wrap_socket(plain, server_hostname="localhost")
+
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.to_thread(shake)
+    assert (await secure.ask())[0] == 200
+
+
+async def test_a_renewed_certificate_is_served(secure: Secure, caplog: pytest.LogCaptureFixture) -> None:
+    """By the next connection. Where the new pair cannot be loaded the last goes on, and that is logged once."""
+    before = await secure.serial_number()
+    after = secure.renew()
+    assert await secure.serial_number() == after != before
+    (secure.directory / "tls.key").unlink()
+    assert [await secure.serial_number() for _ in range(3)] == [after] * 3
+    unusable = [record for record in caplog.records if record.getMessage() == "certificate-unusable"]
+    assert len(unusable) == 1
+    again = secure.renew()
+    assert await secure.serial_number() == again != after
+
+
+@pytest.mark.parametrize("text", [b"", b"\x16\x03\x01\x02\x00"])
+async def test_unfinished_handshakes_keep_nobody_out_and_are_few(secure: Secure, text: bytes) -> None:
+    """300 clients that begin none, or half of one: a reader is answered, and 32 connections are open at most."""
+    with contextlib.ExitStack() as held:
+        await asyncio.to_thread(held.enter_context, crowd(secure.opened.port, 300, text))
+        assert (await secure.ask())[0] == 200
+        assert open_connections(secure.opened) <= 32
+        assert await asked(secure.opened.probe_port, "/healthz") == (200, b"ok\n")
+
+
+async def test_a_pair_that_cannot_be_loaded_is_an_error(tmp_path: pathlib.Path) -> None:
+    """No file, a key of another certificate, or one with a passphrase, for which nobody is asked."""
+    with pytest.raises(FileNotFoundError):
+        certificate.Pair(tmp_path)
+    authority = pki.Authority(tmp_path / "pki")
+    (one, key), (_, other) = authority.issue("a", "a"), authority.issue("b", "b")
+    (tmp_path / "tls.crt").write_bytes(one.read_bytes())
+    (tmp_path / "tls.key").write_bytes(other.read_bytes())
+    with pytest.raises(ssl.SSLError):
+        certificate.Pair(tmp_path)
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"passphrase")
+    pem = loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    (tmp_path / "tls.key").write_bytes(pem)
+    with pytest.raises(ssl.SSLError):
+        certificate.Pair(tmp_path)

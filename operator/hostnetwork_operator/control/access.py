@@ -1,0 +1,164 @@
+"""Who may read /metrics where a bearer token is needed: TokenReview, then SubjectAccessReview (docs/adr/0031).
+
+Any client of the port may send any token as often as it likes. So answers are kept for a while, few reviews are under
+way at a time, and all tokens that were never accepted share one budget. Tokens are neither logged nor kept: an answer
+is kept under the SHA-256 of its token.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from hostnetwork_operator import logs
+from hostnetwork_operator.act import gateway
+
+_log = logging.getLogger(__name__)
+READER: Final = "hostnetwork-operator-metrics-reader"  # the ClusterRole in manifests/components/metrics-auth
+LONGEST_TOKEN: Final = 2**14  # characters; that of a service account has about 1,000
+_BEARER: Final = re.compile(rf"bearer +([!-~]{{1,{LONGEST_TOKEN}}})", re.IGNORECASE)  # RFC 6750, and opaque tokens
+_TOKEN_REVIEWS: Final = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
+_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+_ALLOWED_SECONDS: Final = 60.0  # for so long a token is accepted after it was revoked
+_REFUSED_SECONDS: Final = 10.0
+_MOST_KEPT: Final = 256  # answers of either kind
+_REVIEW_SECONDS: Final = 4.0  # within Prometheus' default scrape_timeout, 10 s
+_MOST_UNDER_WAY: Final = 4  # of the 32 connections to the API server that the work needs too
+_BURST: Final = 10
+_REFILL_SECONDS: Final = 1.0
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request gets no page: an HTTP status, one line with the remedy, headers."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Review = Callable[[str], Awaitable[Refusal | None]]  # of a token; None: its user may read the page
+_NO_TOKEN: Final = Refusal(
+    401,
+    f"a bearer token of at most {LONGEST_TOKEN} characters is needed, got none; send the header Authorization: Bearer"
+    f" <token> with the token of a ServiceAccount that is bound to the ClusterRole {READER}",
+    {"WWW-Authenticate": "Bearer"},
+)
+_INVALID: Final = Refusal(
+    401,
+    "the bearer token must be valid at the API server, got one that is not; send a token that has not expired",
+    {"WWW-Authenticate": "Bearer"},
+)
+_UNANSWERED: Final = Refusal(
+    503, "the API server did not review the bearer token; see metrics-review-failed in the log of the operator"
+)
+
+
+class Access:
+    """The decisions for one port, and what is kept of them. Used in the event loop of that port."""
+
+    def __init__(self, review: Review, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._review = review
+        self._monotonic = monotonic
+        self._allowed: dict[bytes, float] = {}  # until when; afterwards the token is still a known one
+        self._refused: dict[bytes, tuple[float, Refusal]] = {}
+        self._asking: dict[bytes, asyncio.Task[Refusal | None]] = {}
+        self._full = -math.inf  # when the budget of unknown tokens is full again (the generic cell rate algorithm)
+
+    async def refusal(self, authorization: str) -> Refusal | None:
+        """Return why a request with this Authorization header gets no page, None if it gets the page."""
+        match = _BEARER.fullmatch(authorization)
+        if match is None:
+            return _NO_TOKEN
+        digest = hashlib.sha256(match[1].encode()).digest()
+        now = self._monotonic()
+        if self._allowed.get(digest, now) > now:
+            return None
+        until, refusal = self._refused.get(digest, (now, None))
+        if until > now:
+            return refusal
+        if digest not in self._asking:
+            # A known token needs no budget: a client that sends forged tokens keeps no known reader out.
+            if digest not in self._allowed and (wait := self._wait(now)) > 0:
+                seconds = math.ceil(wait)
+                text = f"too many bearer tokens wait for a review; send this one again in {seconds} s"
+                return Refusal(429, text, {"Retry-After": str(seconds)})
+            self._asking[digest] = asyncio.create_task(self._ask(match[1], digest))
+        return await asyncio.shield(self._asking[digest])
+
+    def _wait(self, now: float) -> float:
+        """Seconds until an unknown token may be reviewed; 0: now, and the review is counted."""
+        if len(self._asking) >= _MOST_UNDER_WAY:
+            return _REFILL_SECONDS
+        full = max(self._full, now)
+        early = full - now - (_BURST - 1) * _REFILL_SECONDS
+        if early <= 0:
+            self._full = full + _REFILL_SECONDS
+        return max(early, 0.0)
+
+    async def _ask(self, token: str, digest: bytes) -> Refusal | None:
+        try:
+            refusal = await self._review(token)
+        finally:
+            del self._asking[digest]
+        now = self._monotonic()
+        if refusal is None:
+            _keep(self._allowed, digest, now + _ALLOWED_SECONDS)
+            return None
+        if refusal is not _UNANSWERED:
+            self._allowed.pop(digest, None)
+        _keep(self._refused, digest, (now + _REFUSED_SECONDS, refusal))
+        return refusal
+
+
+def _keep(kept: dict[bytes, Kept], digest: bytes, answer: Kept) -> None:
+    """As the newest; the oldest makes room."""
+    kept.pop(digest, None)
+    kept[digest] = answer
+    if len(kept) > _MOST_KEPT:
+        del kept[next(iter(kept))]
+
+
+def reviewer(api: gateway.Gateway) -> Review:
+    """Return a Review for any thread, which asks the API server in the event loop in which this is called."""
+    loop = asyncio.get_running_loop()
+
+    async def review(token: str) -> Refusal | None:
+        future = asyncio.run_coroutine_threadsafe(_review(api, token), loop)
+        try:
+            async with asyncio.timeout(_REVIEW_SECONDS):
+                return await asyncio.wrap_future(future)
+        except gateway.ApiError as error:
+            why = str(error)
+        except TimeoutError:
+            why = f"no answer within {_REVIEW_SECONDS:.0f} s"
+        # A proxy before the API server may quote the request in its error.
+        logs.log(_log, logging.WARNING, "metrics-review-failed", error=why.replace(token, "<token>"))
+        return _UNANSWERED
+
+    return review
+
+
+async def _review(api: gateway.Gateway, token: str) -> Refusal | None:
+    """Return why the user of the token may not read the page, None if the user may. Raises gateway.ApiError."""
+    version = "authentication.k8s.io/v1"
+    asked: dict[str, Any] = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": token}}
+    answer = (await api.create(_TOKEN_REVIEWS, asked)).body["status"]
+    if not answer.get("authenticated"):
+        return _INVALID
+    user = answer["user"]
+    spec = {"user": user["username"], **{key: user[key] for key in ("uid", "groups", "extra") if key in user}}
+    spec["nonResourceAttributes"] = {"path": "/metrics", "verb": "get"}
+    asked = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    if (await api.create(_ACCESS_REVIEWS, asked)).body["status"].get("allowed"):
+        return None
+    name = json.dumps(user["username"])
+    return Refusal(403, f"user {name} must be allowed to get /metrics, and is not; bind the ClusterRole {READER} to it")

@@ -1,0 +1,152 @@
+"""Who reads the metrics where the operator asks the API server: over TLS, with a token whose user may get /metrics."""
+
+import pathlib
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from hostnetwork_operator.control import access
+from tests.controlplane import operator
+from tests.docs import markdown
+from tests.docs import test_readme_commands as readme
+from tests.e2e.conftest import World, enforced
+
+COMPONENT = operator.ROOT / "manifests" / "components" / "metrics-auth"
+PAGE = markdown.ROOT / "docs" / "howto" / "monitoring.md"
+ACCOUNTS = "/api/v1/namespaces/hostnetwork-system/serviceaccounts"
+SECRET = "/api/v1/namespaces/hostnetwork-system/secrets/hostnetwork-operator-metrics-token"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+ASKS = f"{BINDINGS}/hostnetwork-operator-metrics-auth"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where the operator has its certificate."""
+    return tmp_path_factory.mktemp("metrics-tls")
+
+
+@pytest.fixture(scope="module")
+def secured(directory: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The operator with the component's variables and rights; a reader is made as docs/howto/monitoring.md says."""
+    variables = {"HOSTNETWORK_METRICS_AUTH": "TokenReview", "HOSTNETWORK_METRICS_CERT_DIR": str(directory)}
+    with enforced(**variables) as world:
+        for file in sorted(COMPONENT.glob("metrics-*.yaml")):
+            operator.apply(world.cluster, "-f", str(file))
+        renew(world, directory)
+        (block,) = markdown.blocks(PAGE)
+        readme.Reader(world.cluster, tmp_path_factory.mktemp("checkout")).paste(block.script)
+        world.admin.post(ACCOUNTS, {"metadata": {"name": "stranger"}}).expect(201)
+        world.operator.start()
+        yield world
+
+
+def renew(world: World, directory: pathlib.Path) -> str:
+    """Another certificate, as cert-manager would write it; the certificate."""
+    certificate, key = world.cluster.authority.issue("metrics", "metrics")
+    certificate.rename(directory / "tls.crt")
+    key.rename(directory / "tls.key")
+    return (directory / "tls.crt").read_text()
+
+
+def ask(world: World, token: str | None) -> tuple[int, str]:
+    """Status and body of GET /metrics with this token."""
+    context = ssl.create_default_context(cafile=str(world.cluster.authority.certificate_path))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"https://127.0.0.1:{world.operator.port}/metrics", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def token_of(world: World, account: str) -> str:
+    """A token that nobody has seen yet."""
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    return str(world.admin.post(f"{ACCOUNTS}/{account}/token", request).expect(201).body["status"]["token"])
+
+
+def reviews(world: World) -> int:
+    """How many TokenReviews the API server has seen."""
+    return sum(event.get("objectRef", {}).get("resource") == "tokenreviews" for event in world.cluster.audit_events())
+
+
+def test_the_page_is_for_who_may_get_it(secured: World) -> None:
+    """A30: the reader of the documentation, by the token of its Secret and by a fresh one, and nobody else."""
+    secured.until("the token", lambda: "token" in secured.admin.get(SECRET).expect(200).body.get("data", {}))
+    shown = secured.cluster.kubectl(
+        *"get secret hostnetwork-operator-metrics-token -n hostnetwork-system".split(),
+        "-o=go-template={{.data.token | base64decode}}",
+    )
+    for token in (shown.stdout, token_of(secured, "metrics-reader")):
+        status, body = ask(secured, token)
+        assert (status, "hostnetwork_operator_build_info" in body) == (200, True), body
+    status, body = ask(secured, token_of(secured, "stranger"))
+    stranger = 'user "system:serviceaccount:hostnetwork-system:stranger"'
+    remedy = f"must be allowed to get /metrics, and is not; bind the ClusterRole {access.READER} to it"
+    assert (status, body) == (403, f"{stranger} {remedy}\n")
+    head, payload, signature = shown.stdout.split(".")
+    forged = f"{head}.{payload}.{signature[::-1]}"
+    for token in (None, forged, "forged"):
+        status, body = ask(secured, token)
+        assert (status, "hostnetwork_" in body) == (401, False), body
+    assert [secured.operator.probe(path) for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+def test_a_token_for_somebody_else_is_refused(secured: World) -> None:
+    """One whose audience is not the API server."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": ["https://vault.example.com"]},
+    }
+    answer = secured.admin.post(f"{ACCOUNTS}/metrics-reader/token", request).expect(201)
+    assert ask(secured, answer.body["status"]["token"])[0] == 401
+
+
+def test_a_renewed_certificate_is_served(secured: World, directory: pathlib.Path) -> None:
+    """By the running process."""
+    address, pid = ("127.0.0.1", secured.operator.port), secured.operator.pid
+    before = ssl.get_server_certificate(address, timeout=60)
+    after = renew(secured, directory)
+    assert ssl.get_server_certificate(address, timeout=60) == after != before
+    assert secured.operator.pid == pid
+    assert ask(secured, token_of(secured, "metrics-reader"))[0] == 200
+
+
+def test_forged_tokens_do_not_flood_the_api_server(secured: World) -> None:
+    """A30: of 300 forged tokens few are reviewed, and a reader who is known reads on."""
+    token, before = token_of(secured, "metrics-reader"), reviews(secured)
+    secured.until("the reader is known", lambda: ask(secured, token)[0] == 200)
+    statuses = {ask(secured, f"forged-{number}")[0] for number in range(300)}
+    assert statuses == {401, 429}
+    assert ask(secured, token)[0] == 200
+    assert reviews(secured) - before < 150
+
+
+def test_without_the_rights_nobody_reads_and_the_log_says_why(secured: World) -> None:
+    """503; afterwards the operator asks again without a restart. No token is in the log."""
+    binding = secured.admin.get(ASKS).expect(200).body
+    token = token_of(secured, "metrics-reader")
+    secured.admin.delete(ASKS).expect(200)
+    status, body = 0, ""
+
+    def unanswered() -> bool:
+        nonlocal status, body
+        status, body = ask(secured, token_of(secured, "metrics-reader"))
+        return status == 503
+
+    secured.until("RBAC refuses the review", unanswered)
+    assert "see metrics-review-failed in the log" in body
+    why = r'"error": "POST [^"]*/tokenreviews[^"]*: 403 Forbidden: .*cannot create resource ..tokenreviews'
+    assert re.search(f'"metrics-review-failed", {why}', secured.operator.log.read_text())
+    kept = {key: binding["metadata"][key] for key in ("name", "labels")}
+    secured.admin.post(BINDINGS, {**binding, "metadata": kept}).expect(201)
+    secured.until("it asks again", lambda: ask(secured, token)[0] == 200)
+    log = secured.operator.log.read_text()
+    assert not any(part in log for part in (*token.split("."), "forged-"))
