@@ -15,7 +15,7 @@ from tests.controlplane import cluster as controlplane
 
 pytestmark = pytest.mark.since("1.36", "MutatingAdmissionPolicy")
 MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "manifests"
-COMPONENTS = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem != "kustomization")
+COMPONENTS = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem == file.parent.name)
 NAMESPACES = "/api/v1/namespaces"
 BIRTH = {
     labels.ENFORCEMENT: "Deny",

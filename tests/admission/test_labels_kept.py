@@ -121,6 +121,18 @@ def test_the_operator_takes_its_labels_off(complete: controlplane.Cluster, relax
     assert labels_of(complete, relaxed).keys() == {NAME}
 
 
+@pytest.mark.parametrize("enforcement", ["Audit", "Held"])
+def test_a_level_that_nothing_enforces_is_its_owners(complete: controlplane.Cluster, enforcement: str) -> None:
+    """He takes privileged out of his manifest, his last label: it does not come back without a word."""
+    name = f"kept-{next(_numbers)}"
+    values = {labels.ENFORCEMENT: enforcement, labels.PSA_ENFORCE: "privileged", labels.PSA_WARN: "baseline"}
+    complete.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
+    path = f"/api/v1/namespaces/{name}"
+    complete.admin.patch(path, {"metadata": {"labels": None}}).expect(200)
+    kept = {labels.ENFORCEMENT: enforcement, labels.PSA_WARN: "baseline"}
+    assert labels_of(complete, path) == {NAME: name, **kept}
+
+
 def test_a_namespace_that_nobody_governs_is_its_owners(complete: controlplane.Cluster) -> None:
     """Its Pod Security labels are not ours."""
     name = f"kept-{next(_numbers)}"

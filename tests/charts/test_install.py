@@ -367,7 +367,7 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
     assert person.mode() == "Enforce"
     assert "team" in person.paste("kubectl get hnep default -o jsonpath='{.spec.rules}'")
     if binary.release().has("1.36"):
-        assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 2
+        assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 3
     person.guarded_before_the_definitions()
     _upgrades_a_policy(person)
     person.follow("delete-helm")

@@ -121,6 +121,9 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.ownership:owned",
         "decide.ownership:record",
     ),
+    "what stands, and the ledger has as the operator's, is applied as it stands: nobody's value changes": (
+        "decide.writes:_claims",
+    ),
     "how often a write of the operator was undone; tightening never counts": (
         "decide.contest:_present",
         "decide.contest:_tightened",
@@ -175,6 +178,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "names the field that is written": (
         "act.exceptions:write_status",
         "act.ledger:_create",
+        "act.namespaces:_claim",
         "act.namespaces:write",
         "act.pods:write_verdict",
     ),

@@ -22,6 +22,9 @@ MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"  # of which JSON is a part
 _JSON: Final = "application/json"
 TIMEOUT_SECONDS: Final = 15.0
+# The API server gives a patch up after 34 s. A tenant can make his Namespace so large that a patch takes long on a busy
+# machine; given up earlier, it would be given up each time.
+PATCH_SECONDS: Final = 40.0
 _ATTEMPTS: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
@@ -39,6 +42,11 @@ class ApiError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no such object. A kind that is not served is a 404 too, without a Status."""
+        return self.status == 404 and self.reason == "NotFound"
 
     @property
     def outcome(self) -> str:
@@ -110,12 +118,17 @@ class Gateway:
             return Answer(None, (), error.message or error.reason)
 
     async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
-        """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic."""
-        return await self._request("PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline)
+        """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic.
+
+        The answer is waited for as long as the API server works at it.
+        """
+        return await self._request(
+            "PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline, seconds=PATCH_SECONDS
+        )
 
     async def apply(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
-        """Server-side apply, not forced: 409 where somebody owns another value."""
-        return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=True, deadline=deadline)
+        """Server-side apply, once and not forced: 409 where somebody owns another value."""
+        return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=False, deadline=deadline)
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
         """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""
@@ -135,6 +148,7 @@ class Gateway:
         accept: str = _JSON,
         deadline: float = math.inf,
         most: int = bodies.BYTES,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):
             last = attempt == _ATTEMPTS or not repeat
@@ -142,7 +156,7 @@ class Gateway:
                 raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now")
             try:
                 headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
-                return await self._once(method, path, body, headers, most)
+                return await self._once(method, path, body, headers, most, seconds)
             except ApiError as error:
                 if last or (error.status and error.status not in _RETRIED):
                     raise
@@ -151,14 +165,16 @@ class Gateway:
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
-    async def _once(self, method: str, path: str, body: Body | None, headers: dict[str, str], most: int) -> Answer:
+    async def _once(
+        self, method: str, path: str, body: Body | None, headers: dict[str, str], most: int, seconds: float
+    ) -> Answer:
         token = (await self.configuration.auth_settings()).get("BearerToken")
         if token is not None and token["value"]:
             headers["Authorization"] = token["value"]
         sent = self._clock.monotonic()
         try:
             response = await self._client.rest_client.request(
-                method, self.configuration.host + path, headers=headers, body=body, _request_timeout=TIMEOUT_SECONDS
+                method, self.configuration.host + path, headers=headers, body=body, _request_timeout=seconds
             )
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

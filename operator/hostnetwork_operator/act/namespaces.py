@@ -11,14 +11,13 @@ stored status in a request that is not about the status, and the stored managedF
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.decide import effects
 
 _log = logging.getLogger(__name__)
-_CHANGED: Final = frozenset({0, 404, 409})  # the write that follows would fail too
 
 
 async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> Mapping[str, Any]:
@@ -27,11 +26,10 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
     409 means that the namespace has changed since it was judged, 404 that it is gone or that another one has its name.
     """
     namespace = effect.namespace
-    if effect.claims:
-        await _claim(api, effect, deadline)
+    version = await _claim(api, effect, deadline) if effect.claims else namespace.resource_version
     metadata: dict[str, Any] = {"uid": namespace.uid, "managedFields": None}
     if effect.versioned:
-        metadata["resourceVersion"] = namespace.resource_version
+        metadata["resourceVersion"] = version
     if effect.labels:
         metadata["labels"] = dict(effect.labels)
     if effect.annotations:
@@ -41,16 +39,19 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
     return body
 
 
-async def _claim(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> None:
-    """Apply what stands, so that it is the operator's too. Enforcement does not wait for it: a tenant can write a
-    managedFields that no apply decodes.
+async def _claim(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> str:
+    """Apply what stands, so that it is the operator's too; return the version of the namespace then.
+
+    Enforcement does not wait for it: a tenant can write managedFields that no apply decodes.
     """
     namespace = effect.namespace
     metadata = {"name": namespace.name, "uid": namespace.uid, "labels": dict(effect.claims)}
+    if effect.versioned:
+        metadata["resourceVersion"] = namespace.resource_version
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     try:
-        await api.apply(f"/api/v1/namespaces/{namespace.name}", body, deadline)
+        answer = await api.apply(f"/api/v1/namespaces/{namespace.name}", body, deadline)
     except gateway.ApiError as error:
-        if error.status in _CHANGED:
-            raise
         logs.log(_log, logging.WARNING, "not-claimed", namespace=namespace.name, error=str(error))
+        return namespace.resource_version  # where that is why, the write that follows fails too
+    return str(answer.body["metadata"]["resourceVersion"])

@@ -91,7 +91,7 @@ async def _look_again(
     try:
         now_seen = await live.again(api, seen, pod)
     except gateway.ApiError as error:
-        if error.status == 404:
+        if error.gone:
             return Deletion.GONE
         raise
     if not [found for found in now_seen.pods if found.uid == pod.uid]:

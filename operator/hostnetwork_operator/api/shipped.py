@@ -20,7 +20,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
         "40c40be4cf077bdef191c09edd4fec632d6249095d7f2addd0d709024610f95f",
-        "72030b7642a19569297a7f23e2d195bc2a77cfc7b186dc5a3c3952d53484db52",
+        "d1b2a97f7e94d45b033bc8385f5641e4c70a4cafb887abf40f1287c9084c48a8",
         "36545255a3378bb43db6953dac6ffe98165b33e108289d8c62cde0dc16e060bb",
     ),
     "namespace-size.hostnetwork-operator.github.io": Shipped(

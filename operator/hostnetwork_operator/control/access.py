@@ -136,10 +136,10 @@ def reviewer(api: gateway.Gateway) -> Review:
         try:
             async with asyncio.timeout(_REVIEW_SECONDS):
                 return await asyncio.wrap_future(future)
-        except gateway.ApiError as error:
-            why = str(error)
         except TimeoutError:
             why = f"no answer within {_REVIEW_SECONDS:.0f} s"
+        except Exception as error:  # also an answer without a status: whoever asks gets no page
+            why = str(error) if isinstance(error, gateway.ApiError) else f"{type(error).__name__}: {error}"
         # A proxy before the API server may quote the request in its error.
         logs.log(_log, logging.WARNING, "metrics-review-failed", error=why.replace(token, "<token>"))
         return _UNANSWERED

@@ -27,7 +27,7 @@ _EARLY_SECONDS: Final = 0.01
 _CLOCK_SECONDS: Final = 2.0  # how often it is looked at whether clocks agree
 _ASK_AGAIN_SECONDS: Final = 0.1
 # A plan holds up everything else. The tenant of a crowded namespace asks for one as often as he likes, so a namespace
-# whose plan takes this long rests after it, for three times as long: it never has more than a quarter of the time.
+# whose plan takes this long rests after it, for three times as long: its plans have no more than a quarter of the time.
 _LONG_PLAN_SECONDS: Final = 0.05
 _REST: Final = 3.0
 _LONGEST_REST_SECONDS: Final = 5.0
@@ -177,7 +177,7 @@ class Operator:
         """
         read: set[str] = set()
         while True:
-            moment = self.clock.monotonic()
+            moment, began = self.clock.monotonic(), time.thread_time()
             seen = self.observe(name)
             if seen is None:
                 return None
@@ -187,9 +187,9 @@ class Operator:
                 if not self._set_aside(seen, error):
                     raise
                 continue
-            if (took := self.clock.monotonic() - moment) > _LONG_PLAN_SECONDS:
+            if (took := time.thread_time() - began) > _LONG_PLAN_SECONDS:
                 self.queue.rest(name, min(_REST * took, _LONGEST_REST_SECONDS))
-            if read >= set(made.reread):
+            if read >= set(made.reread) or not seen.exceptions_served:
                 return seen, made, moment + plan.FRESH_SECONDS
             await asyncio.gather(*(reread.an_exception(self.api, self.store, name, one) for one in made.reread))
             read |= set(made.reread)

@@ -32,7 +32,7 @@ async def _read(
     except gateway.UndecodableError:
         return None
     except gateway.ApiError as error:
-        if error.status != 404:
+        if not error.gone:
             raise
         kept.removed(kind, namespace, name)
         return None

@@ -28,7 +28,6 @@ class WorkQueue:
         self._when: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._rests: dict[str, float] = {}
-        self._resting: set[str] = set()  # these wait only for the end of their rest
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -38,12 +37,9 @@ class WorkQueue:
         if name in self._working:
             self._again.add(name)
         elif (rest := self._rest_of(name)) > 0:
-            self._resting.add(name)
-            self._idle.clear()
             self.add_after(name, rest)
         elif name not in self._queued or name in self._deferred:
             self._deferred.pop(name, None)
-            self._resting.discard(name)
             self._queued.add(name)
             self._idle.clear()
             self._ready.append(name)
@@ -60,7 +56,11 @@ class WorkQueue:
         self._defer.add(name)
 
     def rest(self, name: str, seconds: float) -> None:
-        """The name that is being worked on, not again before so many seconds, whatever asks for it."""
+        """The name that is being worked on, not again before so many seconds, whatever asks for it.
+
+        A name that rests has been worked on, so the queue is idle without it: two that rest by turns would keep the
+        queue busy for ever.
+        """
         self._rests[name] = _loop_time() + seconds
 
     def add_after(self, name: str, seconds: float) -> None:
@@ -87,11 +87,14 @@ class WorkQueue:
         """The next name; it is this worker's until `done`."""
         while True:
             pause = self._promote()
-            if self._ready or self._deferred:
-                name = self._ready.popleft() if self._ready else self._first_deferred()
+            name = self._ready.popleft() if self._ready else self._first_deferred()
+            if name is not None:
                 self._queued.discard(name)
                 self._working.add(name)
                 return name
+            if self._deferred:
+                rests = min(map(self._rest_of, self._deferred))
+                pause = rests if pause is None else min(pause, rests)
             self._changed.clear()
             try:
                 async with asyncio.timeout(pause):
@@ -107,13 +110,11 @@ class WorkQueue:
         if name in self._again:
             self._again.discard(name)
             self.add(name)
-        elif deferred and self._rest_of(name) > 0:
-            self.add(name)
         elif deferred and name not in self._queued:
             self._queued.add(name)
             self._deferred[name] = None
             self._changed.set()
-        if not self._queued and not self._working and not self._resting:
+        if not self._working and all(self._rest_of(left) > 0 for left in self._queued):
             self._idle.set()
 
     @property
@@ -132,9 +133,11 @@ class WorkQueue:
             self._rests.pop(name, None)
         return max(0.0, remaining)
 
-    def _first_deferred(self) -> str:
-        name = next(iter(self._deferred))
-        del self._deferred[name]
+    def _first_deferred(self) -> str | None:
+        """The first that does not rest; what is ready never does."""
+        name = next((name for name in self._deferred if self._rest_of(name) <= 0), None)
+        if name is not None:
+            del self._deferred[name]
         return name
 
     def _promote(self) -> float | None:

@@ -49,6 +49,10 @@ def withhold(
         one = standing
         if standing.in_force:
             one = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
+        if one.in_force and not seen.exceptions_served and not terms.stands(one.exception, seen.namespace):
+            # It may have been deleted before the kind went; the ledger forgets a while later.
+            why = "the API server does not serve its kind; nothing is granted by the ledger alone"
+            one = replace(one, reason=conditions.Ready.NOT_APPROVED, why=why)
         if one.in_force and needs_guard and not recorded and not terms.stands(one.exception, seen.namespace):
             one = _unrecorded(one, seen)
         held.append(one)

@@ -14,7 +14,7 @@ from hostnetwork_operator.decide import snapshot
 
 PSA_LABELS: Final = frozenset({labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS})
 # Where enforcement goes off, the operator writes of these what stood before it: somebody else's.
-PUT_BACK: Final = frozenset({labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]})
+PUT_BACK: Final = (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,13 @@ def record(
     present = seen.namespace.labels
     enforced = enforcement is labels.Enforcement.DENY
     ours: dict[str, tuple[str, ...]] = {}
+    put_back = dict(zip(PUT_BACK, (before.record.before, before.record.version_before), strict=True))
     for label in PSA_LABELS:
         values = {present[label]} if label in before.labels else set()
-        if changes.get(label) is not None and (enforced or label not in PUT_BACK):
+        if changes.get(label) is not None:
             values.add(str(changes[label]))
+        if not enforced:
+            values.discard(put_back.get(label))
         if label == labels.PSA_ENFORCE:
             lifted = labels.Level.PRIVILEGED in {present.get(label), changes.get(label)}
             values |= {target.value} if lifted and enforced else set()

@@ -153,7 +153,8 @@ def _write(
 ) -> effects.WriteNamespace:
     notes = part.taken | part.given | part.notes
     action = _action(namespace, part, decision)
-    claims = _claims(namespace, owned, part) if action == effects.Action.ENFORCE else {}
+    new = decision.enforcement is labels.Enforcement.DENY and labels.LEVEL_BEFORE not in namespace.annotations
+    claims = _claims(namespace, owned, part) if new and not part.taken else {}
     write = effects.WriteNamespace(namespace, action, part.labels, notes, versioned=versioned, claims=claims)
     return replace(write, told=messages.namespace_events(write, standings))
 

@@ -18,6 +18,7 @@ from tests.e2e import conftest
 from tests.e2e.conftest import OPERATOR, World
 from tests.e2e.threats.conftest import container, deletions, pod, tenant, workload, workloads
 
+pytestmark = pytest.mark.alone
 _CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
 _MANY = 30
 _MOST_MEGABYTES = 250

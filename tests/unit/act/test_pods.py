@@ -50,7 +50,7 @@ class Server:
             metadata = {**meta, "creationTimestamp": created, "ownerReferences": [JOB]}
             return gateway.Answer({"metadata": metadata, "spec": spec}, ())
         if not self.served:
-            raise gateway.ApiError("GET", path, 404, "NotFound", "")
+            raise gateway.ApiError("GET", path, 404, "", "404 page not found")
         self.clock.seconds += self.slow
         subject = hne(expiry=NOW)
         body = {
@@ -105,3 +105,14 @@ async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
     found = await pods.delete(cast("Any", server), effect, made, server.clock)
     assert (found.word, server.deleted) == (word, [POD] if word is pods.Deletion.DELETED else [])
+
+
+async def test_a_kind_that_is_not_served_is_no_pod_that_is_gone() -> None:
+    """For seconds, as when an API server starts: the delete is tried again, and does not count as done."""
+    server = Server(404)
+    server.served = False
+    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
+    with pytest.raises(gateway.ApiError, match="page not found"):
+        await pods.delete(cast("Any", server), effect, made, server.clock)
+    assert server.deleted == []

@@ -218,7 +218,7 @@ async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
 
 @pytest.mark.parametrize("asks", ["meanwhile", "afterwards", "later", "deferred"])
 async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) -> None:
-    """Whatever asks for it, and however often; others are taken meanwhile, and the queue is not idle until it was."""
+    """Whatever asks for it, and however often. Others are taken meanwhile, and the queue is idle without it."""
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
@@ -233,7 +233,7 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
     queue.add("ordinary")
     assert await queue.take() == "ordinary"
     queue.done("ordinary")
-    assert asks == "later" or not queue.idle
+    assert queue.idle
     assert await queue.take() == "crowded"
     assert asyncio.get_running_loop().time() >= until
     queue.done("crowded")
@@ -253,3 +253,43 @@ async def test_a_rest_is_for_one_name_and_ends() -> None:
     queue.add("crowded")
     assert queue.pressing
     assert await queue.take() == "crowded"
+
+
+async def test_two_names_that_rest_by_turns_keep_nobody_waiting() -> None:
+    """Who waits for the queue to be idle, as the start does, goes on, however often somebody asks for them."""
+    queue = WorkQueue()
+
+    async def work() -> None:
+        while True:
+            name = await queue.take()
+            await asyncio.sleep(0.002)
+            queue.rest(name, 0.02)
+            queue.done(name)
+
+    async def ask() -> None:
+        while True:
+            for name in ("one", "other"):
+                queue.add(name)
+            await asyncio.sleep(0.001)
+
+    queue.add("one")
+    queue.add("other")
+    tasks = [asyncio.create_task(work()), asyncio.create_task(ask())]
+    async with asyncio.timeout(10):
+        await queue.until_idle()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_deferred_name_that_rests_comes_after_all_others() -> None:
+    """Its rest over, it is still the one with nothing pressing left."""
+    queue = WorkQueue()
+    queue.add("crowded")
+    assert await queue.take() == "crowded"
+    queue.rest("crowded", 0.01)
+    queue.defer("crowded")
+    queue.done("crowded")
+    await asyncio.sleep(0.02)
+    queue.add("ordinary")
+    assert [await queue.take() for _ in range(2)] == ["ordinary", "crowded"]

@@ -616,13 +616,18 @@ def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> No
 
 
 @pytest.mark.parametrize("off", [Enforcement.AUDIT, None])
+@pytest.mark.parametrize("lowered", [False, True])
 @pytest.mark.parametrize("again", [{"enforce": "restricted"}, {"enforce": "privileged", "version": "v1.29"}])
-def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: dict[str, str]) -> None:
-    """Neither this process nor the ledger takes it for the operator's when enforcement goes on again, and off again."""
+def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: dict[str, str], lowered: bool) -> None:
+    """Neither this process nor the ledger takes it for the operator's when enforcement goes on again, and off again.
+
+    Also where the operator has lowered its own level to that of the owner meanwhile, so that nothing is left to do.
+    """
     stood = {labels.PSA_ENFORCE: "baseline", labels.PSA_VERSIONS[0]: "v1.30"}
     home, record, kept = namespace(labels=stood), snapshot.Record(), ledger.NamespaceRecord()
     seen_so_far = []
-    steps = ((Enforcement.DENY, {"enforce": "restricted"}), (off, {}), (Enforcement.DENY, again), (off, {}))
+    own = [(Enforcement.DENY, {"enforce": "baseline", "version": "v1.30"})] if lowered else []
+    steps = [(Enforcement.DENY, {"enforce": "restricted"}), *own, (off, {}), (Enforcement.DENY, again), (off, {})]
     for enforcement, wanted in (step for step in steps for _ in range(2)):
         found = seen(namespace=home, record=record, ledger=recorded(home, namespace=kept))
         mine = ownership.owned(found)
@@ -636,7 +641,13 @@ def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: di
         home = replace(home, labels={label: text for label, text in present.items() if text is not None})
         seen_so_far.append({label: home.labels.get(label) for label in stood})
     stricter = {labels.PSA_ENFORCE: "restricted", labels.PSA_VERSIONS[0]: "latest"}
-    assert seen_so_far[1::2] == [stricter, stood, stood if "version" in again else stricter, stood]
+    assert seen_so_far[1::2] == [
+        stricter,
+        *([stood] if lowered else []),
+        stood,
+        stood if "version" in again else stricter,
+        stood,
+    ]
 
 
 def test_what_this_process_wrote_last_is_its_own_before_the_ledger_says_so() -> None:

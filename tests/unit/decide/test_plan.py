@@ -376,6 +376,17 @@ def test_a_namespace_that_was_born_enforced_is_taken_up(policy: Any, action: str
     assert action == only(planned(seen(namespace=home, policy=policy))).action
 
 
+def test_what_birth_wrote_is_claimed_once() -> None:
+    """With the first write, also where that relaxes: what stands, but for what the write changes."""
+    home = namespace(labels=DENIED, annotations={labels.BORN_WITH: "enforce,audit"})
+    ours = {labels.ENFORCEMENT: "Deny", labels.PSA_AUDIT: "restricted"}
+    write = only(planned(unrecorded(namespace=home)))
+    assert write.claims == {**ours, labels.PSA_ENFORCE: "baseline"}
+    write = only(planned(unrecorded(hne(), namespace=home)))
+    assert (write.action, write.claims) == (Action.RELAX, ours)
+    assert only(planned(seen(hne(), namespace=denied()))).claims == {}
+
+
 def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
     """Nobody set the level that birth wrote, so it is lifted."""
     born = {labels.BORN_WITH: "enforce,enforce-version"}
@@ -724,6 +735,9 @@ def test_without_their_kind_exceptions_end_as_the_ledger_says() -> None:
     made = planned(there, at(hours=1))
     assert [e.pod for e in deletes(made)] == [pod().reference]
     assert not made.relaxed
+    taken = planned(replace(there, namespace=denied(labels={labels.GUARD: "baseline"})))  # deleted before the CRD was
+    assert not taken.relaxed
+    assert not [e for e in taken.effects if isinstance(e, effects.WriteNamespace)]
     gone = planned(replace(there, exceptions_served=True))  # as when somebody has deleted it
     assert (verdicts(gone), gone.relaxed) == ({"capture": "Uncovered"}, False)
 

@@ -1,0 +1,53 @@
+"""What stands is applied before it is relied on, and what is to be written does not wait for that."""
+
+from typing import Any, cast
+
+import pytest
+
+from hostnetwork_operator.act import gateway, namespaces
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import effects
+from tests.unit.builders import DENIED, namespace
+
+CLAIMS = {labels.ENFORCEMENT: "Deny"}
+
+
+class Server:
+    """Answers an apply with `status`, and a patch with what it was sent."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.applied: list[dict[str, Any]] = []
+
+    async def apply(self, path: str, body: dict[str, Any], deadline: float) -> gateway.Answer:
+        self.applied.append(body)
+        if self.status != 200:
+            raise gateway.ApiError("PATCH", path, self.status, "", "")
+        return gateway.Answer({"metadata": {"resourceVersion": "8"}}, ())
+
+    async def patch(self, path: str, body: dict[str, Any], deadline: float) -> gateway.Answer:
+        return gateway.Answer(body, ())
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+@pytest.mark.parametrize("status", [200, 409, 500, 0])
+async def test_a_claim_keeps_no_write_back(status: int, versioned: bool) -> None:
+    """Both are valid for the version that was judged, the write for that which the claim has made of it."""
+    server, home = Server(status), namespace(labels=DENIED)
+    effect = effects.WriteNamespace(
+        home, effects.Action.ENFORCE, {}, {labels.LEVEL_BEFORE: ""}, versioned=versioned, claims=CLAIMS
+    )
+    sent = (await namespaces.write(cast("Any", server), effect, 0.0))["metadata"]
+    judged = home.resource_version if versioned else None
+    (applied,) = (body["metadata"] for body in server.applied)
+    assert (applied["labels"], applied["uid"], applied.get("resourceVersion")) == (CLAIMS, home.uid, judged)
+    assert sent.get("resourceVersion") == ("8" if versioned and status == 200 else judged)
+    assert sent["annotations"] == {labels.LEVEL_BEFORE: ""}
+
+
+async def test_where_nothing_is_claimed_nothing_is_applied() -> None:
+    """One request, as before."""
+    server = Server(200)
+    effect = effects.WriteNamespace(namespace(), effects.Action.ENFORCE, {labels.ENFORCEMENT: "Deny"}, {})
+    await namespaces.write(cast("Any", server), effect, 0.0)
+    assert server.applied == []
