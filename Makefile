@@ -14,7 +14,7 @@ help: ## Show this
 demo: $(READY) ## Everything set up and the main job shown, every line observed; KEEP=1 stays up
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-test: check ## Every test, on real control planes (three quarters of an hour on 2 cores, more the first time); KUBERNETES=1.33
+test: check ## Every test, on real control planes (more than an hour on 2 cores, more the first time); KUBERNETES=1.33
 	@$(BIN)/python -m tests.controlplane binary
 	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/unit
 

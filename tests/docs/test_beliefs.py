@@ -123,6 +123,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "what stands, and the ledger has as the operator's, is applied as it stands: nobody's value changes": (
         "decide.writes:_claims",
+        "decide.writes:_write",
     ),
     "how often a write of the operator was undone; tightening never counts": (
         "decide.contest:_present",
@@ -170,6 +171,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     # -- what is no claim
     "what the API server answers to a review, which nobody else writes": ("control.access:_review",),
     "the status code of an HTTP answer": (
+        "act.gateway:ApiError.gone",
         "act.gateway:ApiError.outcome",
         "control.server:_serving.serve",
         "control.session:open_http.Response.json",
