@@ -1,6 +1,6 @@
-"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, at most a second
-before, so that they cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by pods or text
-of users.
+"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, or shortly before
+(control/server), so that they cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by
+pods or text of users.
 """
 
 import operator

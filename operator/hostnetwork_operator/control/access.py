@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import budget
 
 _log = logging.getLogger(__name__)
 READER: Final = "hostnetwork-operator-metrics-reader"  # the ClusterRole in manifests/components/metrics-auth
@@ -30,8 +31,7 @@ _REFUSED_SECONDS: Final = 10.0
 _MOST_KEPT: Final = 256  # answers of either kind
 _REVIEW_SECONDS: Final = 4.0  # within Prometheus' default scrape_timeout, 10 s
 _MOST_UNDER_WAY: Final = 4  # of the 32 connections to the API server that the work needs too
-_BURST: Final = 10
-_REFILL_SECONDS: Final = 1.0
+_UNKNOWN: Final = budget.Budget(burst=10, refill_seconds=1.0)  # of tokens that were never accepted
 
 Kept = TypeVar("Kept")
 
@@ -71,7 +71,7 @@ class Access:
         self._allowed: dict[bytes, float] = {}  # until when; afterwards the token is still a known one
         self._refused: dict[bytes, tuple[float, Refusal]] = {}
         self._asking: dict[bytes, asyncio.Task[Refusal | None]] = {}
-        self._full = -math.inf  # when the budget of unknown tokens is full again (the generic cell rate algorithm)
+        self._full = -math.inf  # when the budget of unknown tokens is full again
 
     async def refusal(self, authorization: str) -> Refusal | None:
         """Return why a request with this Authorization header gets no page, None if it gets the page."""
@@ -97,12 +97,9 @@ class Access:
     def _wait(self, now: float) -> float:
         """Seconds until an unknown token may be reviewed; 0: now, and the review is counted."""
         if len(self._asking) >= _MOST_UNDER_WAY:
-            return _REFILL_SECONDS
-        full = max(self._full, now)
-        early = full - now - (_BURST - 1) * _REFILL_SECONDS
-        if early <= 0:
-            self._full = full + _REFILL_SECONDS
-        return max(early, 0.0)
+            return _UNKNOWN.refill_seconds
+        early, self._full = _UNKNOWN.spend(self._full, now)
+        return early
 
     async def _ask(self, token: str, digest: bytes) -> Refusal | None:
         try:

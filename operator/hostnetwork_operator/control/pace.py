@@ -8,17 +8,17 @@ stand by then. Grants, levels and deletes have no budget here: decide/contest is
 from collections.abc import Callable
 from typing import Final
 
+from hostnetwork_operator.control import budget
 from hostnetwork_operator.decide import effects
 
-_BURST: Final = 10
-_REFILL_SECONDS: Final = 5.0
+_BUDGET: Final = budget.Budget(burst=10, refill_seconds=5.0)
 _MOST_KEPT: Final = 10_000  # before those are dropped whose budget is full again
 
 Key = tuple[str, str]
 
 
 class Pace:
-    """The budgets of all objects, as the moment at which each is full again (the generic cell rate algorithm)."""
+    """The budgets of all objects, as the moment at which each is full again."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -30,14 +30,10 @@ class Pace:
         if key is None:
             return 0.0
         now = self._monotonic()
-        full = max(self._full.get(key, now), now)
-        early = full - now - (_BURST - 1) * _REFILL_SECONDS
-        if early > 0:
-            return early
         if len(self._full) >= _MOST_KEPT:
             self._full = {key: moment for key, moment in self._full.items() if moment > now}
-        self._full[key] = full + _REFILL_SECONDS
-        return 0.0
+        early, self._full[key] = _BUDGET.spend(self._full.get(key, now), now)
+        return early
 
 
 def _key(effect: effects.Effect) -> Key | None:

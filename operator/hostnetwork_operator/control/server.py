@@ -22,8 +22,8 @@ from hostnetwork_operator import metrics
 from hostnetwork_operator.control import access, certificate
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-# An answer is given again for so long, or for four times as long as it took to make: with thousands of namespaces it
-# takes a third of a second.
+# An answer is given again for so long, or for four times the processor time that making it took: a page of 1,200
+# namespaces takes 0.3 s.
 _AGE_SECONDS: Final = 0.05
 _REST: Final = 4.0
 _MOST_CONNECTIONS: Final = 32
@@ -114,11 +114,12 @@ class _Cached:
 
     async def answer(self) -> Answer:
         async with self._making:
-            began = time.monotonic()
-            if began >= self._good_until:
+            if time.monotonic() >= self._good_until:
+                # Not the time that passes: a loop that answers late would be called dead long after it has answered.
+                began = time.thread_time()
                 self._answer = await self._make()
-                made = time.monotonic()
-                self._good_until = made + max(_AGE_SECONDS, _REST * (made - began))
+                cost = time.thread_time() - began
+                self._good_until = time.monotonic() + max(_AGE_SECONDS, _REST * cost)
             return self._answer
 
 

@@ -158,10 +158,11 @@ async def again(
     """
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
     found = parse.pod(body)
+    seen = replace(seen, pods=(found,) if isinstance(found, snapshot.Pod) else ())
+    if not seen.exceptions_served:
+        return seen
     exceptions: list[exception.HostNetworkException] = []
     unreadable: list[snapshot.UnreadableException] = []
-    if not seen.exceptions_served:
-        return replace(seen, pods=(found,) if isinstance(found, snapshot.Pod) else ())
     async for page in pages(reader, f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"):
         for item in page.items:  # without a kind of its own, which the models do not ask for
             read = parse.host_network_exception(item)
@@ -170,9 +171,4 @@ async def again(
             else:
                 unreadable.append(read)
         unreadable += (parse.unreadable_exception(one.meta, one.why) for one in page.undecoded)
-    return replace(
-        seen,
-        pods=(found,) if isinstance(found, snapshot.Pod) else (),
-        exceptions=tuple(exceptions),
-        unreadable_exceptions=tuple(unreadable),
-    )
+    return replace(seen, exceptions=tuple(exceptions), unreadable_exceptions=tuple(unreadable))

@@ -17,6 +17,7 @@ from tests.controlplane import operator
 from tests.e2e import conftest
 from tests.e2e.conftest import OPERATOR, World
 from tests.e2e.threats.conftest import container, deletions, pod, tenant, workload, workloads
+from tests.e2e.threats.test_approval import wanted
 
 pytestmark = pytest.mark.alone
 _CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
@@ -58,14 +59,9 @@ def _deployment(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _exception(name: str) -> tuple[str, dict[str, Any]]:
-    spec = {
-        "type": "Infrastructure",
-        "owner": "team-sre",
-        "reason": "Fills the memory of it",
-        "serviceAccountName": "agent",
-    }
-    identity = {"apiVersion": f"{conftest.LABEL}/v1alpha1", "kind": "HostNetworkException"}
-    return "hostnetworkexceptions", {**identity, "metadata": {"name": name, "labels": _labels(1_000_000)}, "spec": spec}
+    body = wanted(name)
+    body["metadata"]["labels"] = _labels(1_000_000)
+    return "hostnetworkexceptions", body
 
 
 def _report(name: str) -> tuple[str, dict[str, Any]]:

@@ -26,7 +26,7 @@ class Page(metrics.Metrics):
     def __init__(self) -> None:
         super().__init__()
         self.size = 10
-        self.seconds = 0.0  # that making it takes
+        self.seconds = 0.0  # of a processor that making it takes
         self.gathered: list[str] = []
         self.made: list[str] = []
 
@@ -35,7 +35,9 @@ class Page(metrics.Metrics):
 
     def text(self) -> bytes:
         self.made.append(threading.current_thread().name)
-        time.sleep(self.seconds)
+        until = time.thread_time() + self.seconds
+        while time.thread_time() < until:
+            pass
         return b"m" * self.size
 
 
@@ -139,14 +141,18 @@ async def test_clients_that_do_not_read_keep_nobody_out(opened: Opened, text: by
 
 
 async def test_a_loop_that_does_not_answer_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probes are answered by another thread, and say so."""
+    """The probes are answered by another thread, and say so; no longer than until the loop answers again."""
     monkeypatch.setattr(server, "_INSIDE_SECONDS", 0.2)
+    monkeypatch.setattr(server, "_REST", 1000.0)  # so that waiting for the loop would be 200 s
     found: list[tuple[int, bytes]] = []
     asking = threading.Thread(target=lambda: found.append(ask(opened.probe_port, "/healthz")))
     asking.start()
     asking.join(30)  # in the loop that works, which so does nothing
     assert found == [(503, b"the event loop does not answer\n")]
     assert await asked(opened.port, "/metrics") == (200, b"m" * 10)
+    deadline = time.monotonic() + 30
+    while await asked(opened.probe_port, "/healthz") != (200, b"ok\n"):
+        assert time.monotonic() < deadline, "a kubelet would restart it"
 
 
 async def test_a_port_in_use_is_named(opened: Opened) -> None:
