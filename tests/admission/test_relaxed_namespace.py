@@ -107,7 +107,7 @@ def test_each_control_of_baseline_refuses(relaxed: Home, control: str, body: dic
     relaxed.refuses(body)
     only_guard = {"metadata": {"labels": {labels.ENFORCEMENT: None}}}
     relaxed.cluster.admin.patch(relaxed.path, only_guard).expect(200)
-    marker = f"violates Baseline {control}: {text} and no exception in force here covers it"
+    marker = f"the pod {text[3:]} and no exception in force here covers it"
     relaxed.cluster.wait("the guard alone", lambda: marker in relaxed.create(body).message, 10)
 
 

@@ -18,6 +18,7 @@ from tests.controlplane import cluster as controlplane
 
 IMAGE = "registry.example.com/app:1"
 SETLEVEL = "setlevel"
+WITNESS = "zz-seen"  # a grant and a service account of that name, so that no other pod comes near the grant
 _numbers = itertools.count(1)
 
 
@@ -71,13 +72,15 @@ class Home:
     def give(self, **given: grants.Grant | str | None) -> None:
         """Writes grants (a text is written as it is, None takes one away), until the API server knows."""
         image = f"seen:{next(_numbers)}"
-        lines = {**given, "zz-seen": grant(images=(image,))}
+        lines = {**given, WITNESS: grant(images=(image,), service_account=WITNESS)}
         annotations = {
             labels.GRANT_PREFIX + name.replace("_", "-"): self.line(one) if isinstance(one, grants.Grant) else one
             for name, one in lines.items()
         }
         self.cluster.admin.patch(self.path, {"metadata": {"annotations": annotations}}).expect(200)
-        probe = pod({"image": image}, hostNetwork=True)
+        account = {"metadata": {"name": WITNESS}}
+        self.cluster.admin.post(f"{self.path}/serviceaccounts", account).expect(201, 409)
+        probe = pod({"image": image}, hostNetwork=True, serviceAccountName=WITNESS)
         self.cluster.wait("the grants known to the API server", lambda: self.create(probe).status == 201)
 
     def create(self, body: dict[str, Any], user: pathlib.Path | None = None, *, dry: bool = True) -> api.Response:

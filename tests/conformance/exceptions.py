@@ -17,14 +17,20 @@ ACCOUNTS: Final = ("default", "net", "net-debug", "netdebug", "net.debug", "n", 
 _IMAGES: Final = (
     "registry.example.com/app:1", "registry.example.com/app:10", "registry.example.com/app", "app:1",
     "registry.example.com/App:1", "registry.example.com/app@sha256:" + "0" * 64, "-", "*",
+    "registry.example.com/app:1@sha256:" + "0" * 64, "registry.example.com/app:*", "registry.example.com/app@*",
+    "registry.example.com:5000/app:1", "registry.example.com/app/x:1",
+    "registry.example.com/app@sha256:" + "0" * 63,
 )  # fmt: skip
 _PATHS: Final = (
     "/", "/proc", "/proc/", "/proc/net", "/var", "/var/lib", "/var/lib/", "/var/lib/kubelet", "/var/library", "/var/li",
     "/var//lib", "/var/Lib", "//", "/etc/ntp.conf", "/sys/fs/cgroup/", "/däta", "/a,b:c", "/rw:/var/lib",
 )  # fmt: skip
-_CAPABILITIES: Final = ("NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_TIME", "CHOWN", "NET_BIND_SERVICE", "ALL")
+_CAPABILITIES: Final = (
+    "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_TIME", "CHOWN", "NET_BIND_SERVICE", "ALL", "CAP_SYS_BOOT",
+)  # fmt: skip
 _ADDED: Final = (
-    *_CAPABILITIES, "CAP_NET_ADMIN", "CAP_CHOWN", "net_admin", "chown", "NET_ADMI", "NET_ADMIN2", "KILL", "MKNOD", "-",
+    *_CAPABILITIES, "SYS_BOOT", "CAP_NET_ADMIN", "CAP_CHOWN", "net_admin", "chown", "NET_ADMI", "NET_ADMIN2", "KILL",
+    "MKNOD", "-",
 )  # fmt: skip
 _HOSTS: Final = {"Network": "hostNetwork", "PID": "hostPID", "IPC": "hostIPC"}
 
@@ -34,20 +40,34 @@ def _some(pool: Sequence[str], most: int = 3, least: int = 0) -> st.SearchStrate
 
 
 _LEVELS: Final = ("baseline", "restricted", "privileged")
-_NAMED_IMAGES: Final = tuple(image for image in _IMAGES if image[0].isalnum())  # the CRD's form
+_NAMED_IMAGES: Final = tuple(image for image in _IMAGES if image[0].isalnum() and image[-1] != "*")  # the CRD's form
+# For type Infrastructure; and an image that each of them lists.
+_REPOSITORIES: Final = {
+    "registry.example.com/app:*": "registry.example.com/app:2",
+    "registry.example.com/app@*": "registry.example.com/app:2@sha256:" + "1" * 64,
+    "registry.example.com:5000/app:*": "registry.example.com:5000/app:1",
+    "registry.example.com:*": "registry.example.com:1",
+}
 
 
 @st.composite
 def specs(draw: st.DrawFn, account: str | None = None) -> Body:
-    """The spec of an exception without its expiry, as it is written in YAML. No account: one of ACCOUNTS."""
+    """The spec of an exception without its expiry, as it is written in YAML. No account: one of ACCOUNTS.
+
+    A fifth of those that may be are for pods without host namespaces.
+    """
     kind = draw(st.sampled_from(list(exception.ExceptionType)))
     spec: Body = {"type": kind.value, "owner": "net", "reason": "Random, for the conformance test", "ticket": "T-1"}
     account = account or draw(st.sampled_from(ACCOUNTS))
     if account != "default" or kind == exception.ExceptionType.INFRASTRUCTURE or draw(st.booleans()):
         spec["serviceAccountName"] = account
     spec["hostNamespaces"] = draw(_some(list(_HOSTS), least=1))
+    if kind != exception.ExceptionType.DIAGNOSTIC and draw(st.sampled_from([True, False, False, False, False])):
+        spec |= {"hostNamespaces": [], "hostPorts": draw(st.booleans())}
     if kind != exception.ExceptionType.INFRASTRUCTURE or draw(st.booleans()):
         spec["images"] = draw(_some(_NAMED_IMAGES, least=1))
+        if kind == exception.ExceptionType.INFRASTRUCTURE:
+            spec["images"] += draw(_some(list(_REPOSITORIES), most=2))
     spec["capabilities"] = draw(_some(_CAPABILITIES))
     spec["podSecurityLevel"] = draw(st.sampled_from(_LEVELS))
     spec["privileged"] = spec["podSecurityLevel"] != "restricted" and draw(st.booleans())  # the CRD's rule
@@ -77,15 +97,15 @@ def covered(draw: st.DrawFn, spec: Body, given: Body) -> Body:
     if account != "default" or draw(st.booleans()):
         pod["serviceAccountName"] = account
     pod.pop("hostUsers", None)  # API validation knows no host namespaces beside a user namespace
-    for name in draw(st.lists(st.sampled_from(spec["hostNamespaces"]), min_size=1, unique=True)):
+    hosts = spec["hostNamespaces"]
+    for name in draw(_some(hosts, least=1)) if hosts else ():
         pod[_HOSTS[name]] = True
-    images = st.sampled_from(spec.get("images", _NAMED_IMAGES))
+    images = st.sampled_from([_REPOSITORIES.get(entry, entry) for entry in spec.get("images", _NAMED_IMAGES)])
     for one in pods.containers(pod):
         one["image"] = draw(images)
-    windows = pod.get("os") == {"name": "windows"}
-    if windows:
+    if pod.get("os") == {"name": "windows"}:
         pods.for_windows(body)
-        pod["hostNetwork"] = True
+        pod.update({"hostNetwork": True} if hosts else {})
         return body
     one = draw(st.sampled_from(pods.containers(pod)))
     free = ["NET_BIND_SERVICE"] if spec["podSecurityLevel"] == "restricted" else ["NET_BIND_SERVICE", "CHOWN", "MKNOD"]
@@ -93,12 +113,20 @@ def covered(draw: st.DrawFn, spec: Body, given: Body) -> Body:
         _add(one, added)
     if spec["privileged"] and draw(st.booleans()):
         _privileged(draw, one)
+        _add(one, draw(st.sampled_from([[], ["SYS_ADMIN"]])))
+    if spec.get("hostPorts") and draw(st.booleans()):
+        one["ports"] = [{"containerPort": 80, "hostPort": 80}]
     if spec["hostPaths"] and draw(st.booleans()):
-        named = draw(st.sampled_from(spec["hostPaths"]))
-        below = draw(st.sampled_from(["", "/", "x", "/x/y", "/."] if named["path"].endswith("/") else ["", "/", "/x"]))
-        read_only = True if named["readOnly"] else draw(st.booleans())
-        _mount(body, named["path"] + below, draw(st.sampled_from(pods.containers(pod))), read_only=read_only)
+        _mount_named(draw, spec, body)
     return body
+
+
+def _mount_named(draw: st.DrawFn, spec: Body, body: Body) -> None:
+    named = draw(st.sampled_from(spec["hostPaths"]))
+    below = draw(st.sampled_from(["", "/", "x", "/x/y", "/."] if named["path"].endswith("/") else ["", "/", "/x"]))
+    read_only = True if named["readOnly"] else draw(st.booleans())
+    one = draw(st.sampled_from(pods.containers(body["spec"])))
+    _mount(body, named["path"] + below, one, read_only=read_only)
 
 
 @st.composite

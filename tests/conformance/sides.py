@@ -58,11 +58,15 @@ def not_compared(body: dict[str, Any]) -> frozenset[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What one side said: admitted, refused by these controls, or not judged."""
+    """What one side said: admitted, refused by these controls, or not judged.
+
+    `all_shown`: False where the answer names host namespaces and leaves out what the pod violates besides.
+    """
 
     word: str
     controls: frozenset[str] = frozenset()
     text: str = dataclasses.field(default="", compare=False)
+    all_shown: bool = dataclasses.field(default=True, compare=False)
 
     @classmethod
     def of(cls, answer: api.Response) -> "Verdict":
@@ -74,11 +78,17 @@ class Verdict:
             found = {control for control, begin in words if re.search(rf"[:,] {begin} \(", text)}
             return cls("refused", frozenset(found), text)
         if answer.status == 403 and "ValidatingAdmissionPolicy 'relaxed-namespace" in text:
+            if "denied request: host-namespaces: " in text:
+                return cls("refused", frozenset({"hostNamespaces"}), text, all_shown=False)
             several = re.search(r"\(it violates ([\w, ]+)\)", text)
             single = re.search(r"violates (?:Baseline|Restricted) (\w+):", text)
             assert single, text  # an expression that failed is no verdict
             return cls("refused", frozenset(several[1].split(", ") if several else [single[1]]), text)
         return cls("not judged", text=f"{answer.status} {text}")
+
+    def agrees(self, guard: "Verdict") -> bool:
+        """Whether the guard says the same as this side, as far as the guard's answer shows."""
+        return self == guard if guard.all_shown else self.word == guard.word and guard.controls <= self.controls
 
     def without(self, spared: Iterable[str]) -> "Verdict":
         """The same, had these controls not been asked."""

@@ -43,9 +43,12 @@ def short(name: str) -> str:
 
 
 def controls() -> set[tuple[str, str]]:
-    """Level and name of each control that relaxed-namespace has a validation for."""
+    """Level and name of each control that relaxed-namespace judges."""
     text = (markdown.ROOT / "manifests" / "admission" / "relaxed-namespace.yaml").read_text()
-    return set(re.findall(r"the pod violates (Baseline|Restricted) (\w+):", text))
+    policy = next(iter(yaml.safe_load_all(text)))
+    judged = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
+    levels = {"Baseline": judged["baseline"], "Restricted": judged["restricted"]}
+    return {(level, name) for level, said in levels.items() for name in re.findall(r"\['(\w+)'\]", said)}
 
 
 def generated() -> str:

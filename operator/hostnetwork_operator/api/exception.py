@@ -21,6 +21,7 @@ IMMUTABLE = (
     "capabilities",
     "privileged",
     "hostPaths",
+    "hostPorts",
     "podSecurityLevel",
 )
 _SEPARATORS = "spaces or |"
@@ -57,9 +58,16 @@ Image = Annotated[
         max_length=512,
         json_schema_extra=fields.rules(
             fields.form(
-                "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
-                "image must be written exactly as in the pod, such as registry.example.com/netshoot@sha256:…",
-            )
+                r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*([:@][*])?$",
+                "image must be written exactly as in the pod, such as registry.example.com/netshoot@sha256:…, or for"
+                " any tag or digest of a repository as registry.example.com/agent:* or registry.example.com/agent@*",
+            ),
+            fields.rule(
+                "!self.endsWith('*')"
+                " || !self.substring(0, self.size() - 2).matches('(@|:[A-Za-z0-9_][A-Za-z0-9._-]*$)')",
+                "image must name a repository without tag and digest before :* or @*; remove the tag or digest",
+                got="self",
+            ),
         ),
     ),
 ]
@@ -69,9 +77,9 @@ Capability = Annotated[
         min_length=1,
         max_length=64,
         json_schema_extra=fields.rules(
-            fields.form("^[A-Z][A-Z0-9_]*$", "capability must be a name in capitals such as NET_ADMIN"),
-            fields.rule(
-                "!self.startsWith('CAP_')", "capability is named without the CAP_ prefix, as in a pod", got="self"
+            fields.form(
+                "^[A-Za-z][A-Za-z0-9_]*$",
+                "capability must be written letter by letter as the pod writes it, such as NET_ADMIN",
             ),
         ),
     ),
@@ -136,6 +144,27 @@ _SPEC_RULES = fields.rules(
     _required_unless_infrastructure("ticket", "name the ticket that asks for this, such as INC-4711"),
     _required_unless_infrastructure("expiry", "say when it ends, such as 2026-11-22T16:00:00Z (date -u +%FT%TZ)"),
     _required_unless_infrastructure("images", "list every image of the pod exactly as the pod names it"),
+    fields.rule(
+        "self.type == 'Infrastructure' || !has(self.images) || !self.images.exists(i, i.endsWith('*'))",
+        "any tag or digest of a repository is for type Infrastructure only; list every image exactly as the pod names"
+        " the image",
+        path=".images",
+        reason="FieldValueForbidden",
+    ),
+    fields.rule(
+        "self.type != 'Diagnostic' || !has(self.hostNamespaces) || self.hostNamespaces.size() > 0",
+        "an exception without host namespaces is for types Infrastructure and Application only; name the host"
+        " namespaces of the pod, or set another type",
+        path=".hostNamespaces",
+        reason="FieldValueForbidden",
+    ),
+    fields.rule(
+        "!has(self.hostPorts) || !self.hostPorts || has(self.hostNamespaces) && self.hostNamespaces.size() == 0",
+        "hostPorts is for pods without host namespaces, host ports come with Network; remove hostPorts or set"
+        " hostNamespaces: []",
+        path=".hostPorts",
+        reason="FieldValueForbidden",
+    ),
     fields.rule(
         "self.type != 'Infrastructure' || has(self.serviceAccountName)",
         "required for type Infrastructure; name the service account of the agent",
@@ -221,9 +250,9 @@ class ExceptionSpec(fields.Model):
     )
     host_namespaces: tuple[labels.HostNamespace, ...] = Field(
         (labels.HostNamespace.NETWORK,),
-        min_length=1,
         max_length=3,
-        description="Which namespaces of the node the pods may share; a pod may use fewer.",
+        description="Which namespaces of the node the pods may share; a pod may use fewer. [] is for pods that share"
+        " none and need hostPaths, hostPorts, capabilities or privileged; types Infrastructure and Application only.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     images: tuple[Image, ...] | None = Field(
@@ -231,13 +260,15 @@ class ExceptionSpec(fields.Model):
         min_length=1,
         max_length=grant.MAX_IMAGES,
         description="Every container's image must be one of these exact strings. Required for Diagnostic and"
-        " Application; absent allows any image.",
+        " Application; absent allows any image. For Infrastructure NAME:* allows any tag of exactly this repository,"
+        " NAME@* any digest.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     capabilities: tuple[Capability, ...] = Field(
         (),
         max_length=41,
-        description="Linux capabilities that containers may add beyond what podSecurityLevel allows, without CAP_.",
+        description="Linux capabilities that containers may add beyond what podSecurityLevel allows, letter by letter"
+        " as the pod writes them. What a privileged container adds needs no naming.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     privileged: bool = Field(False, description="Whether containers may be privileged: root on the node.")
@@ -246,6 +277,9 @@ class ExceptionSpec(fields.Model):
         max_length=32,
         description="Directories of the node that the pods may mount.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
+    )
+    host_ports: bool = Field(
+        False, description="Whether containers may take ports of the node; for pods without host namespaces only."
     )
     pod_security_level: labels.Level = Field(
         labels.Level.BASELINE,

@@ -1,8 +1,13 @@
 """The grant line: an exception in force as one annotation value on its Namespace, and its codec.
 
-Ten positional fields between `|`; within a list a space; `-` is the empty list, `*` in the last field is any image:
+Positional fields between `|`; within a list a space; `-` is the empty list, `*` in the field of images is any image:
 
     namespace uid|type|until|service account|host namespaces|privileged|level|capabilities|host paths|images
+    namespace uid|type|until|service account|-|privileged|level|capabilities|host paths|images|v2|host ports
+
+The first form has ten fields. The second has twelve and is for pods without host namespaces; policies of the release
+before do not understand a line of that form and leave it out. What the first form can express is written in the first
+form by every release: so no order of upgrading the policies and the operator takes a grant from a pod (ADR 0036).
 
 `until` is RFC 3339 in UTC to the second, always 20 characters, so that comparing two of them as text compares the
 times; an exception without expiry ends in the year 9999. A host path is `ro:` or `rw:` and the path.
@@ -21,6 +26,7 @@ from typing import Final, Self
 from hostnetwork_operator.api import labels
 
 FIELDS: Final = 10
+FIELDS_OF_V2: Final = 12
 ENDLESS: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 MAX_GRANTS: Final = 64  # with MAX_IMAGES: what the policies evaluate within CEL's cost limit
@@ -29,6 +35,8 @@ MAX_BYTES: Final = 128 * 1024  # of 256 KiB that Kubernetes allows for all annot
 # Whatever could end a field, a list item or a line, or could show as something else than it is: spaces, line ends,
 # control and format characters (Unicode general categories).
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
+_V2: Final = "v2"
+_TRUTHS: Final = {"true": True, "false": False}
 _UNTIL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -46,7 +54,10 @@ class HostPath:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one exception allows, to whom, until when. Lists are sorted; `images` None means any image."""
+    """What one exception allows, to whom, until when. Lists are sorted; `images` None means any image.
+
+    Without host namespaces, the grant is for pods that share none; only then it can allow host ports.
+    """
 
     namespace_uid: str
     type: str
@@ -58,9 +69,12 @@ class Grant:
     capabilities: tuple[str, ...]
     host_paths: tuple[HostPath, ...]
     images: tuple[str, ...] | None
+    host_ports: bool = False
 
     def encode(self) -> str:
         """The line. Raises GrantError where a value holds a separator, a control or a direction character."""
+        if self.host_ports and self.host_namespaces:
+            raise GrantError("host ports: a grant with host namespaces cannot name them; they come with Network")
         paths = [_absolute(("ro:" if path.read_only else "rw:") + path.path) for path in self.host_paths]
         return "|".join(
             (
@@ -69,11 +83,12 @@ class Grant:
                 format_time(self.until),
                 _word("service account", self.service_account),
                 _words("host namespaces", [name.value for name in self.host_namespaces]),
-                "true" if self.privileged else "false",
+                _truth(self.privileged),
                 self.level.value,
                 _words("capabilities", self.capabilities),
                 _words("host paths", paths),
                 "*" if self.images is None else _words("images", self.images),
+                *(() if self.host_namespaces else (_V2, _truth(self.host_ports))),
             )
         )
 
@@ -81,9 +96,9 @@ class Grant:
     def decode(cls, line: str) -> Self:
         """The grant of a line that `encode` wrote. Raises GrantError for every other text."""
         fields = line.split("|")
-        if len(fields) != FIELDS:
-            raise GrantError(f"a grant has {FIELDS} fields, got {len(fields)}")
-        uid, kind, until, account, namespaces, privileged, level, capabilities, paths, images = fields
+        if len(fields) not in {FIELDS, FIELDS_OF_V2}:
+            raise GrantError(f"a grant has {FIELDS} or {FIELDS_OF_V2} fields, got {len(fields)}")
+        uid, kind, until, account, namespaces, privileged, level, capabilities, paths, images = fields[:FIELDS]
         try:
             grant = cls(
                 namespace_uid=uid,
@@ -91,11 +106,12 @@ class Grant:
                 until=parse_time(until),
                 service_account=account,
                 host_namespaces=frozenset(labels.HostNamespace(word) for word in _list(namespaces)),
-                privileged={"true": True, "false": False}[privileged],
+                privileged=_TRUTHS[privileged],
                 level=labels.Level(level),
                 capabilities=_list(capabilities),
                 host_paths=tuple(_host_path(word) for word in _list(paths)),
                 images=None if images == "*" else _list(images),
+                host_ports=_TRUTHS[fields[-1]] if len(fields) == FIELDS_OF_V2 else False,
             )
         except (KeyError, ValueError) as error:
             raise GrantError(f"not a grant: {error}") from error
@@ -117,6 +133,10 @@ def parse_time(text: str) -> datetime.datetime:
         return datetime.datetime.strptime(text, TIME_FORMAT).replace(tzinfo=datetime.UTC)
     except ValueError as error:
         raise GrantError(f"no such time: {text!r}") from error
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _word(field: str, value: str) -> str:

@@ -15,7 +15,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "5d23163060b7155e04c8d757e4e51bdf02bc6cf66ab38205cd094c75fd708170",
+        "8b1ace39247268c571edd80298735d571c68561cc04e6de08aac20cf8482720a",
         "864b7f118f0f937df669b545ebab481f1ebf45375c5d9f180f88273cb39e7db6",
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
@@ -50,12 +50,12 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "relaxed-namespace.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "501d74a72cc482347ecbedc1162472e756c5135a8fb93876c45e5f71976616a3",
+        "39a5b3a448f13e4d5c0c7adb26f772bf49b2962e55034b86d39a065ce801b5dc",
         "6bd2fb78b682eb467c3c8cc32c295c996f74cff92e3700ebeef5c0635ad8a1bb",
     ),
     "relaxed-namespace-restricted.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "f16f83331b78af38359e18eddab0e21f1d541d5ed8db4764ad3be1f47186de8d",
+        "e8aa81232effc9fbe8b07c257f153b5eac666a4a2a2a1ce093b3cd2933357162",
         "51ea352c126ce4ca73ac3911b81e1a3c73e1172e6f0f2ef0a820bdd41cde93ff",
     ),
 }

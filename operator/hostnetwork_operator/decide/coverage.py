@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hostnetwork_operator.api import exception, grant, labels
+from hostnetwork_operator.api import exception, grant, image, labels
 from hostnetwork_operator.decide import snapshot, validity
 
 # Pod Security Standards, control Capabilities: what each level allows to add.
@@ -30,6 +30,7 @@ class Condition(enum.Enum):
     CAPABILITIES = "capabilities"
     PRIVILEGED = "privileged"
     HOST_PATHS = "hostPaths"
+    HOST_PORTS = "hostPorts"
     CREATED_BEFORE_EXPIRY = "created before expiry"
     IN_FORCE = "in force"
 
@@ -62,6 +63,14 @@ def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
     return _RESTRICTED_CAPABILITIES if level is labels.Level.RESTRICTED else _BASELINE_CAPABILITIES
 
 
+def relies_on_a_grant(pod: snapshot.Pod) -> bool:
+    """Return whether a pod uses what only a grant can allow at some level. No grant covers another pod without host
+    namespaces: such a pod is ordinary, whatever its service account (relaxed-namespace.yaml, variable `covered`).
+    """
+    beyond = pod.capabilities - _RESTRICTED_CAPABILITIES
+    return bool(pod.host_namespaces or pod.privileged or pod.host_paths or pod.host_ports or beyond)
+
+
 def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
     """Whether this exception alone covers the whole pod. The first condition that fails is the explanation."""
     name = standing.exception.metadata.name
@@ -84,6 +93,7 @@ def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tupl
         "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
     )
     yield Condition.HOST_PATHS, _host_paths(spec, pod)
+    yield Condition.HOST_PORTS, _host_ports(spec, pod)
     yield Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)
     yield Condition.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"
 
@@ -159,11 +169,13 @@ def _service_account(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
 
 
 def _host_namespaces(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    if not pod.host_namespaces and spec.host_namespaces:
+        return "it is for pods that share host namespaces, the pod shares none"
     return _beyond("host namespaces", pod.host_namespaces - set(spec.host_namespaces))
 
 
 def _images(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
-    return "" if spec.images is None else _beyond("images", pod.images - set(spec.images))
+    return "" if spec.images is None else _beyond("images", image.unlisted(pod.images, spec.images))
 
 
 def _capabilities(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
@@ -178,6 +190,12 @@ def _host_paths(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
         if not any(within(mount.path, p.path) and (mount.read_only or not p.read_only) for p in spec.host_paths)
     }
     return _beyond("host paths", beyond)
+
+
+def _host_ports(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
+    if pod.host_namespaces or spec.host_ports or not pod.host_ports:
+        return ""  # with host namespaces the guard judges ports: they come with Network
+    return "the pod takes ports of its node, which it does not name"
 
 
 def _created(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hostnetwork_operator.api import exception, fields, grant, labels, policy
+from hostnetwork_operator.api import exception, fields, grant, image, labels, policy
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, rules, snapshot, validity
 
@@ -188,7 +188,7 @@ def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list
             made.append(f"host path {path.path}")
         elif not path.read_only and all(mount.read_only for mount in below):
             made.append(f"writing to {path.path}")
-    made += [f"image {name}" for name in sorted(set(spec.images or ()).difference(*(pod.images for pod in pods)))]
+    made += [f"image {name}" for name in image.unused(spec.images or (), (i for pod in pods for i in pod.images))]
     return made
 
 
@@ -213,7 +213,9 @@ def _images_unrestricted(case: _Case) -> _Said:
 def _image_not_pinned(case: _Case) -> _Said | None:
     if case.spec.images is None:
         return None  # nothing that could be pinned
-    loose = validity.unpinned(case.spec.images)
+    if wide := sorted(entry for entry in case.spec.images if image.any_of_a_repository(entry)):
+        return Result.WARN, f"any image of a repository is covered, whoever pushes the image: {wide[0]}", ()
+    loose = image.unpinned(case.spec.images)
     if loose:
         return Result.WARN, f"an image that is not pinned by digest can become another: {loose[0]}", ()
     return Result.PASS, "its images are pinned by digest", ()

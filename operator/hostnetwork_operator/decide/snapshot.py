@@ -29,10 +29,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A host-namespace pod, reduced to what cannot change after its creation and what its handling needs.
+    """A pod, reduced to what cannot change after its creation and what its handling needs.
 
     `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is, and its type writes nothing.
-    `images` are those of init, regular and ephemeral containers. `capabilities` are the added ones.
+    `images` are those of init, regular and ephemeral containers. `capabilities` are those that containers which are not
+    privileged add. `host_ports`: whether a container takes a port of the node.
     """
 
     namespace: str
@@ -46,6 +47,7 @@ class Pod:
     capabilities: frozenset[str] = frozenset()
     privileged: bool = False
     host_paths: frozenset[grant.HostPath] = frozenset()
+    host_ports: bool = False
     mirror: bool = False
     deleting: bool = False
     to_be_gone: datetime.datetime | None = None  # the end of its grace

@@ -26,6 +26,7 @@ def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespa
         capabilities=tuple(spec.capabilities),
         host_paths=tuple(grant.HostPath(path.path, path.read_only) for path in spec.host_paths),
         images=spec.images,
+        host_ports=spec.host_ports,
     ).encode()
 
 
@@ -115,6 +116,7 @@ def recalled(
             capabilities=line.capabilities,
             privileged=line.privileged,
             host_paths=tuple(exception.HostPath(path=p.path, read_only=p.read_only) for p in line.host_paths),
+            host_ports=line.host_ports,
             pod_security_level=line.level,
             on_expiry=_on_expiry(kind, deletes=record.deletes),
             grace_period_seconds=record.grace_period_seconds,

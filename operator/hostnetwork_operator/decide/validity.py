@@ -5,11 +5,11 @@ what needs the policy or the time.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hostnetwork_operator.api import conditions, exception, fields, grant, policy
+from hostnetwork_operator.api import conditions, exception, fields, grant, image, policy
 from hostnetwork_operator.decide import approval, snapshot
 
 # Reasons with which a grant is written, or stays.
@@ -136,15 +136,10 @@ def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) 
             f" {spec.type}, got {grant.format_time(spec.until)}; shorten it or raise exceptions.maxDuration"
         )
     if rules.image_digests is policy.ImageDigests.REQUIRE:
-        loose = unpinned(spec.images or ("any image",))
+        loose = image.unpinned(spec.images or ("any image",))
         if loose:
             return (
                 f"images must be pinned by digest (exceptions.imageDigests: Require), got {loose[0]}; write a new"
                 " exception with images such as registry.example.com/netshoot@sha256:…"
             )
     return ""
-
-
-def unpinned(images: Sequence[str]) -> list[str]:
-    """Those that are not pinned by digest."""
-    return sorted(image for image in images if "@sha256:" not in image)

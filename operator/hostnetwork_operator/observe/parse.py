@@ -64,7 +64,8 @@ def _pod(body: Body) -> snapshot.Pod:
     meta, spec = body["metadata"], body["spec"]
     containers = [container for kind in _CONTAINERS for container in spec.get(kind) or ()]
     contexts = [container.get("securityContext") or {} for container in containers]
-    added = [(context.get("capabilities") or {}).get("add") or () for context in contexts]
+    # A privileged container has every capability, whichever of them it adds.
+    added = [(c.get("capabilities") or {}).get("add") or () for c in contexts if not c.get("privileged")]
     annotations = meta.get("annotations") or {}
     return snapshot.Pod(
         namespace=meta["namespace"],
@@ -78,6 +79,7 @@ def _pod(body: Body) -> snapshot.Pod:
         capabilities=frozenset(_text(name) for names in added for name in _list(names)),
         privileged=any(context.get("privileged") for context in contexts),
         host_paths=_host_paths(spec, containers),
+        host_ports=any(port.get("hostPort") for container in containers for port in container.get("ports") or ()),
         mirror=labels.MIRROR in annotations,
         deleting=bool(meta.get("deletionTimestamp")),
         to_be_gone=_to_be_gone(meta),

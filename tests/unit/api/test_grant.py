@@ -47,6 +47,39 @@ def test_an_exception_without_lists_has_dashes() -> None:
     assert bare == grant.Grant.decode(bare.encode())
 
 
+def test_a_grant_without_host_namespaces_is_of_the_second_format() -> None:
+    """It has two fields more, which no reader of the first format takes for a grant."""
+    plain = dataclasses.replace(GRANT, type="Application", host_namespaces=frozenset(), host_ports=True)
+    line = (
+        f"{builders.UID}|Application|2026-11-22T16:00:00Z|netdebug|-|true|baseline|NET_ADMIN SYS_PTRACE"
+        "|ro:/proc rw:/var/lib|a:1 b:2|v2|true"
+    )
+    assert line == plain.encode()
+    assert plain == grant.Grant.decode(line)
+    assert len(line.split("|")) == grant.FIELDS_OF_V2
+    assert dataclasses.replace(plain, host_ports=False) == grant.Grant.decode(line.removesuffix("true") + "false")
+
+
+@pytest.mark.parametrize("line", [LINE + "|v2|true", LINE + "|v2|false", LINE.replace("Network PID", "-")])
+def test_each_format_has_its_own_grants(line: str) -> None:
+    """Host namespaces are in the first format only, and none in the second only: one grant has one line."""
+    with pytest.raises(grant.GrantError):
+        grant.Grant.decode(line)
+
+
+@pytest.mark.parametrize("last", ["v2|True", "v2|", "v3|true", "|true", "v2|true|", "true"])
+def test_nothing_else_is_of_the_second_format(last: str) -> None:
+    """The version and the word behind it are read letter by letter."""
+    with pytest.raises(grant.GrantError):
+        grant.Grant.decode(LINE.replace("Network PID", "-") + "|" + last)
+
+
+def test_host_ports_come_with_the_host_network() -> None:
+    """A grant with host namespaces cannot name host ports: the first format has no word for them."""
+    with pytest.raises(grant.GrantError, match="host ports"):
+        dataclasses.replace(GRANT, host_ports=True).encode()
+
+
 def test_the_order_and_number_of_items_make_no_other_line() -> None:
     """Two grants that allow the same have the same line."""
     shuffled = dataclasses.replace(GRANT, capabilities=("SYS_PTRACE", "NET_ADMIN", "NET_ADMIN"), images=("b:2", "a:1"))
@@ -137,7 +170,7 @@ def test_a_line_that_encode_did_not_write_is_no_grant(field: int, text: str) -> 
 
 @pytest.mark.parametrize("line", ["", "|" * 9, "|" * 10, LINE + "|", "|" + LINE, LINE.rsplit("|", 1)[0], LINE + "\n"])
 def test_a_line_with_another_count_of_fields_is_no_grant(line: str) -> None:
-    """Ten fields, not nine and not eleven, and nothing behind them."""
+    """Ten or twelve fields, not nine and not eleven, and nothing behind them."""
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 

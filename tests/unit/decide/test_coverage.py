@@ -1,4 +1,4 @@
-"""Whether an exception covers a pod: nine conditions, in order, all of them in one exception."""
+"""Whether an exception covers a pod: ten conditions, in order, all of them in one exception."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ EXPIRED: dict[str, Any] = {"reason": conditions.Ready.EXPIRED, "expiry": NOW}
 
 
 def test_an_exception_covers_the_pod_that_it_names() -> None:
-    """All nine conditions hold, so nothing failed."""
+    """All ten conditions hold, so nothing failed."""
     found = coverage.covers(standing(), pod())
     assert found.covers
     assert (found.failed, found.why) == (None, "covered by exception 'net'")
@@ -59,6 +59,12 @@ ONE_AT_A_TIME: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
         "host paths that it does not name: /proc (read)",
     ),
     (
+        Condition.HOST_PORTS,
+        {"type": "Application", "host_namespaces": ()},
+        {"host_namespaces": frozenset(), "host_ports": True},
+        "takes ports of its node",
+    ),
+    (
         Condition.CREATED_BEFORE_EXPIRY,
         {"expiry": at(minutes=-59)},
         {},
@@ -85,12 +91,12 @@ def test_there_is_a_row_for_each_condition() -> None:
     assert list(Condition) == [condition for condition, *_ in ONE_AT_A_TIME]
 
 
-@pytest.mark.parametrize("first", range(9), ids=[c.name for c in Condition])
+@pytest.mark.parametrize("first", range(10), ids=[c.name for c in Condition])
 def test_the_first_condition_that_fails_explains(first: int) -> None:
     """With this one and all later ones broken, this one is named."""
     spec: dict[str, Any] = {}
     fields: dict[str, Any] = {}
-    for _, more_spec, more_fields, _ in ONE_AT_A_TIME[first:]:
+    for _, more_spec, more_fields, _ in reversed(ONE_AT_A_TIME[first:]):
         spec |= more_spec
         fields |= more_fields
     assert list(Condition)[first] is coverage.covers(standing(**spec), pod(**fields)).failed
@@ -101,6 +107,28 @@ def test_a_pod_may_use_fewer_host_namespaces(used: set[labels.HostNamespace]) ->
     """What an exception names is the most."""
     named = standing(host_namespaces=("Network", "PID", "IPC"))
     assert coverage.covers(named, pod(host_namespaces=frozenset(used))).covers
+
+
+def test_an_exception_without_host_namespaces_covers_pods_without() -> None:
+    """It covers no host-namespace pod, and an exception with host namespaces covers no other pod."""
+    plain, shares_none = standing(type="Application", host_namespaces=()), pod(host_namespaces=frozenset())
+    assert coverage.covers(plain, shares_none).covers
+    assert Condition.HOST_NAMESPACES is coverage.covers(plain, pod()).failed
+    assert Condition.HOST_NAMESPACES is coverage.covers(standing(), shares_none).failed
+
+
+def test_host_ports_come_with_host_namespaces_or_by_name() -> None:
+    """The guard judges the ports of a host-namespace pod; a pod without host namespaces needs hostPorts: true."""
+    assert coverage.covers(standing(), pod(host_ports=True)).covers
+    named = standing(type="Application", host_namespaces=(), host_ports=True)
+    assert coverage.covers(named, pod(host_namespaces=frozenset(), host_ports=True)).covers
+
+
+def test_an_entry_may_list_any_tag_of_a_repository() -> None:
+    """The images of the pod are compared with the entries by api.image."""
+    named = standing(type="Infrastructure", images=("registry.example.com/netshoot:*",))
+    assert coverage.covers(named, pod()).covers
+    assert Condition.IMAGES is coverage.covers(named, pod(images=frozenset({"other:1"}))).failed
 
 
 def test_an_exception_without_images_covers_any() -> None:

@@ -918,6 +918,7 @@ def test_nothing_of_an_exception_but_its_record_stays_out_of_the_line() -> None:
         "capabilities",
         "privileged",
         "host_paths",
+        "host_ports",
         "pod_security_level",
     }
     assert set(exception.ExceptionSpec.model_fields) == record | in_line

@@ -72,13 +72,24 @@ def test_every_container_of_every_kind_counts(kind: str) -> None:
         "name": "bad",
         "image": "evil:1",
         "volumeMounts": [{"name": "v", "mountPath": "/x"}],
-        "securityContext": {"privileged": True, "capabilities": {"add": ["SYS_ADMIN"]}},
+        "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}},
+        "ports": [{"containerPort": 80, "hostPort": 80}],
     }
     plain = [{"name": "c", "image": "app:1"}]
     lists = {"containers": plain, kind: [*plain, bad]} if kind == "containers" else {"containers": plain, kind: [bad]}
     found = read(**lists, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}])
-    assert ({"app:1", "evil:1"}, {"SYS_ADMIN"}, True) == (found.images, found.capabilities, found.privileged)
+    assert ({"app:1", "evil:1"}, {"SYS_ADMIN"}, True) == (found.images, found.capabilities, found.host_ports)
+    bad["securityContext"] = {"privileged": True}
+    assert read(**lists).privileged
     assert {grant.HostPath("/etc", read_only=False)} == found.host_paths
+
+
+def test_what_a_privileged_container_adds_is_nothing() -> None:
+    """A privileged container has every capability; what another container of the pod adds counts."""
+    adds = {"capabilities": {"add": ["SYS_ADMIN"]}}
+    privileged = {"name": "p", "image": "a:1", "securityContext": {"privileged": True, **adds}}
+    other = {"name": "c", "image": "a:1", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+    assert {"NET_ADMIN"} == read(containers=[privileged, other]).capabilities
 
 
 def test_all_three_lists_are_read() -> None:

@@ -1,0 +1,145 @@
+"""Whichever of two policies answers, the refusal of a host-namespace pod is the same, and is the one that helps."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.admission.workbench import IMAGE, Home, container, grant, pod
+from tests.controlplane import api
+
+ADMISSION = pathlib.Path(__file__).parent.parent.parent / "manifests/admission"
+PRIVILEGED = {"securityContext": {"privileged": True}}
+EVERYTHING: dict[str, Any] = {
+    "securityContext": {"capabilities": {"add": ["CAP_SYS_BOOT", "NET_ADMIN"]}},
+    "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+}
+VOLUMES = [{"name": "v", "hostPath": {"path": "/var/lib"}}, {"name": "w", "hostPath": {"path": "/proc"}}]
+
+
+def said(answer: api.Response) -> str:
+    """What a policy's refusal says, without which policy it was."""
+    return workbench.refused(answer).partition("denied request: ")[2]
+
+
+@pytest.fixture(params=["baseline", "restricted"])
+def alone(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> dict[str, Home]:
+    """Namespaces where host-namespaces alone answers, the guard alone, and both."""
+    guard = str(request.param)
+    return {
+        "host-namespaces": make_home(enforcement="Deny"),
+        "guard": make_home(guard=guard),
+        "both": make_home(enforcement="Deny", guard=guard),
+    }
+
+
+def the_one(homes: dict[str, Home], ask: Callable[[Home], api.Response]) -> str:
+    """The refusal that all of them give."""
+    texts = {name: said(ask(home)) for name, home in homes.items()}
+    assert set(texts.values()) == {texts["both"]}, texts
+    return texts["both"]
+
+
+LACKS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("nothing is granted", {}, pod(hostNetwork=True), "(there is none)"),
+    ("account", {"near": grant(service_account="other")}, pod(hostPID=True), "near is for service account other"),
+    ("hosts", {"near": grant()}, pod(hostPID=True), "near allows host Network only"),
+    ("none", {"near": grant(host_namespaces=frozenset())}, pod(hostPID=True), "near allows no host namespaces"),
+    ("image", {"near": grant()}, pod({"image": "x:1"}, hostNetwork=True), "near does not list image x:1"),
+    ("privileged", {"near": grant()}, pod(PRIVILEGED, hostNetwork=True), "near does not allow privileged containers"),
+    (
+        "capability",
+        {"near": grant(capabilities=("NET_ADMIN",))},
+        pod(EVERYTHING, hostNetwork=True, volumes=VOLUMES),
+        "near does not name capability CAP_SYS_BOOT",
+    ),
+    (
+        "path",
+        {"near": grant(capabilities=("NET_ADMIN", "CAP_SYS_BOOT"))},
+        pod(EVERYTHING, hostNetwork=True, volumes=VOLUMES),
+        "near does not name host path /var/lib/ (writable)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "body", "text"), [row[1:] for row in LACKS], ids=[row[0] for row in LACKS])
+def test_each_refusal_says_what_the_nearest_exception_lacks(
+    alone: dict[str, Home], given: dict[str, Any], body: dict[str, Any], text: str
+) -> None:
+    """Both policies name the nearest exception and what it lacks, in the same words."""
+    for home in alone.values():
+        if given:
+            home.give(y_far=grant(service_account="far"), **given)
+    assert text in the_one(alone, lambda home: home.create(body))
+
+
+def test_the_refusal_says_what_to_ask_for(alone: dict[str, Home]) -> None:
+    """All that the pod uses is in the draft, as an exception names it."""
+    both = {**EVERYTHING, "image": "other:1"}
+    text = the_one(alone, lambda home: home.create(pod(both, PRIVILEGED, hostNetwork=True, volumes=VOLUMES)))
+    for part in (
+        "with serviceAccountName: default, hostNamespaces: [Network]",
+        f', images: ["other:1", "{IMAGE}"]',
+        ", privileged: true",
+        ", capabilities: [CAP_SYS_BOOT, NET_ADMIN]",
+        ", hostPaths: [{path: /var/lib/, readOnly: false}, {path: /proc/}]",
+    ):
+        assert part in text
+    assert len(text.encode()) < 1024
+
+
+def test_the_nearest_of_many_is_named(alone: dict[str, Home]) -> None:
+    """What fails last in the order of covering comes nearest; of two alike the first by name."""
+    given = {
+        "a": grant(service_account="other"),
+        "b": grant(images=("x:1",)),
+        "c": grant(capabilities=("NET_ADMIN",)),
+        "d": grant(capabilities=("NET_ADMIN",)),
+    }
+    for home in alone.values():
+        home.give(**given)
+    text = the_one(alone, lambda home: home.create(pod(EVERYTHING, hostNetwork=True, volumes=VOLUMES)))
+    assert "(nearest of 5: c does not name capability CAP_SYS_BOOT)" in text
+
+
+def test_a_change_of_a_host_namespace_pod_is_refused_for_what_it_is(alone: dict[str, Home]) -> None:
+    """An ephemeral container and another image get their own remedy, although no exception covers the pod either."""
+    lifted: dict[str, Any] = {"metadata": {"labels": {labels.ENFORCEMENT: None, labels.GUARD: None}}}
+    paths = {}
+    for name, home in alone.items():
+        kept = home.cluster.admin.get(home.path).expect(200).body["metadata"]["labels"]
+        home.cluster.admin.patch(home.path, lifted).expect(200)
+        home.cluster.wait("nobody to answer", lambda home=home: home.create(pod(hostPID=True)).status == 201, 10)
+        paths[name] = home.put_up(pod(PRIVILEGED, hostNetwork=True))
+        home.cluster.admin.patch(home.path, {"metadata": {"labels": kept}}).expect(200)
+        home.cluster.wait("somebody to answer", lambda home=home: home.create(pod(hostPID=True)).status == 403, 10)
+    by_home = {home.name: paths[name] for name, home in alone.items()}
+    debugger = {"spec": {"ephemeralContainers": [container(name="debugger", image="netshoot:1")]}}
+    image = {"spec": {"containers": [{"name": "c0", "image": "netshoot:1"}]}}
+    text = the_one(
+        alone,
+        lambda home: home.cluster.admin.patch(f"{by_home[home.name]}/ephemeralcontainers", debugger, api.STRATEGIC),
+    )
+    assert "takes no ephemeral container; start a pod of its own under an exception of type Diagnostic" in text
+    text = the_one(alone, lambda home: home.cluster.admin.patch(by_home[home.name], image, api.STRATEGIC))
+    assert "stay as they were admitted; delete the pod and create it anew" in text
+
+
+def test_a_forged_mirror_pod_is_refused_for_that(alone: dict[str, Home]) -> None:
+    """The annotation of a static pod is named, not the exception that a real one would not need."""
+    body = pod(hostNetwork=True, nodeName=alone["both"].cluster.nodes[0])
+    body["metadata"]["annotations"] = {labels.MIRROR: "a-hash"}
+    text = the_one(alone, lambda home: home.create(body))
+    assert "kubernetes.io/config.mirror belongs to the static pods of a kubelet" in text
+
+
+def test_the_policies_share_the_words_and_not_the_decision() -> None:
+    """The block of the refusal is in each of the three files letter for letter."""
+    texts = set()
+    for file in ("host-namespaces", "relaxed-namespace", "relaxed-namespace-restricted"):
+        text = (ADMISSION / f"{file}.yaml").read_text()
+        texts.add(text[text.index("  # --- refusal") : text.index("  # --- end of refusal")])
+    assert len(texts) == 1

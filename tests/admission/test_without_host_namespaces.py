@@ -1,0 +1,123 @@
+"""Grants for pods without host namespaces: what such a pod may use, and that nothing else changes."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import grant as grants
+from hostnetwork_operator.api import labels
+from tests.admission import workbench
+from tests.admission.workbench import IMAGE, Home, container, grant, pod
+from tests.controlplane import api
+
+NONE: frozenset[labels.HostNamespace] = frozenset()
+PROC = grants.HostPath("/proc", read_only=True)
+
+
+@pytest.fixture(params=["baseline", "restricted"])
+def guarded(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> Home:
+    """A relaxed namespace, enforced."""
+    return make_home(enforcement="Deny", guard=str(request.param), level="privileged")
+
+
+def plain(**fields: Any) -> grants.Grant:
+    return grant(**{"host_namespaces": NONE, "level": labels.Level.BASELINE, **fields})
+
+
+def mounting(path: str, *, read_only: bool = True) -> dict[str, Any]:
+    mount = {"name": "v", "mountPath": "/v", "readOnly": read_only}
+    return pod({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": path}}])
+
+
+def context(**fields: Any) -> dict[str, Any]:
+    return pod({"securityContext": fields})
+
+
+PORT = pod({"ports": [{"containerPort": 80, "hostPort": 80}]})
+ALLOWED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("host path", {"host_paths": (PROC,)}, mounting("/proc/net")),
+    ("host port", {"host_ports": True}, PORT),
+    ("capability", {"capabilities": ("NET_ADMIN",)}, context(capabilities={"add": ["NET_ADMIN"]})),
+    ("privileged", {"privileged": True}, context(privileged=True, capabilities={"add": ["SYS_ADMIN"]})),
+]
+
+
+@pytest.mark.parametrize(("fields", "body"), [row[1:] for row in ALLOWED], ids=[row[0] for row in ALLOWED])
+def test_a_grant_without_host_namespaces_allows_what_it_names(
+    guarded: Home, fields: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """A pod without host namespaces is admitted with what the grant names, and refused without the grant."""
+    guarded.give(agent=None)
+    guarded.refuses(body, "relaxed-namespace: ")
+    guarded.give(agent=plain(**fields))
+    guarded.admits(body)
+    guarded.give(agent=plain())
+    guarded.refuses(body, "relaxed-namespace: ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"images": ("other:1",)},
+        {"service_account": "other"},
+        {"until": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
+        {"host_namespaces": frozenset({labels.HostNamespace.NETWORK}), "host_ports": False},
+    ],
+    ids=["image", "account", "ended", "with host namespaces"],
+)
+@pytest.mark.parametrize("body", [row[2] for row in ALLOWED], ids=[row[0] for row in ALLOWED])
+def test_another_grant_covers_no_pod_without_host_namespaces(
+    guarded: Home, body: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """Account, image and time hold for these grants too, and a grant with host namespaces is for other pods."""
+    everything = {
+        "host_paths": (PROC,), "host_ports": True, "capabilities": ("NET_ADMIN",), "privileged": True,
+    }  # fmt: skip
+    guarded.give(agent=plain(**{**everything, **more}))
+    guarded.refuses(body, "relaxed-namespace: ")
+
+
+def test_it_admits_no_host_namespace_pod(guarded: Home) -> None:
+    """The pod is refused, and told which exception comes near."""
+    guarded.give(agent=plain(privileged=True, images=None))
+    guarded.refuses(pod(hostNetwork=True), "agent allows no host namespaces")
+
+
+def test_an_ordinary_pod_of_the_account_is_judged_as_before(guarded: Home) -> None:
+    """Without anything that a grant can name, the guard holds: the level of the grant is for covered pods."""
+    guarded.give(agent=plain(privileged=True, level=labels.Level.PRIVILEGED))
+    unconfined = {"seccompProfile": {"type": "Unconfined"}}
+    guarded.refuses(pod(securityContext=unconfined), "seccompProfile")
+    guarded.admits(pod({"securityContext": {"privileged": True}}, securityContext=unconfined))
+
+
+def test_nothing_becomes_stricter(make_home: Callable[..., Home]) -> None:
+    """A pod that meets the guard is admitted, although a stricter exception covers it."""
+    home = make_home(enforcement="Deny", guard="baseline", level="privileged")
+    home.give(agent=plain(level=labels.Level.RESTRICTED, capabilities=("CHOWN",), host_paths=(PROC,)))
+    home.admits(context(capabilities={"add": ["CHOWN"]}))
+    home.admits(mounting("/proc"))
+
+
+def test_no_change_of_such_a_pod_is_covered(guarded: Home) -> None:
+    """A new image and an ephemeral container are judged by the guard: the time of creation proves nothing then."""
+    guarded.give(agent=plain(privileged=True, images=None))
+    path = guarded.put_up(context(privileged=True))
+    image = {"spec": {"containers": [{"name": "c0", "image": "other:1"}]}}
+    workbench.refused(guarded.cluster.admin.patch(path, image, api.STRATEGIC), "relaxed-namespace: ", "privileged")
+    debugger = {"spec": {"ephemeralContainers": [container(name="debugger", image=IMAGE)]}}
+    answer = guarded.cluster.admin.patch(f"{path}/ephemeralcontainers", debugger, api.STRATEGIC)
+    workbench.refused(answer, "relaxed-namespace: ", "privileged")
+    labelled = {"metadata": {"labels": {"a": "b"}}}
+    workbench.sound(guarded.cluster.admin.patch(path, labelled)).expect(200)
+
+
+def test_probe_hosts_are_nothing_that_can_be_granted(guarded: Home) -> None:
+    """Only a pod with the host network may name the hosts of its probes: localhost is the node's there anyway."""
+    guarded.give(agent=plain(privileged=True))
+    probe = {"httpGet": {"port": 80, "host": "10.0.0.1"}}
+    guarded.refuses(
+        pod({"securityContext": {"privileged": True}, "livenessProbe": probe}), "hostProbesAndHostLifecycle"
+    )
