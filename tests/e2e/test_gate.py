@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.docs import markdown
 from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, PSA, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
@@ -273,3 +275,158 @@ def test_pods_that_differ_in_their_service_account_alone_are_all_looked_at(adopt
     _adopt(adopting, name)
     adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
     assert "Pod other: host namespaces" in _held_by(adopting, name)
+
+
+def test_an_agent_that_mounts_for_others_is_enforced_under_its_exception(adopting: World) -> None:
+    """The API allows Bidirectional only to a privileged container, and hostPort beside hostNetwork only as it is."""
+    name = _audited(adopting)
+    path = "/var/lib/kubelet/pods"
+    paths = [{"path": path, "readOnly": False}]
+    adopting.exception(name, type="Application", privileged=True, hostPaths=paths).expect(201)
+    adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
+    mount = {"name": "pods", "mountPath": "/pods", "mountPropagation": "Bidirectional"}
+    ports = [{"containerPort": 9808, "hostPort": 9808, "hostIP": "127.0.0.1"}]
+    agent = {**_PRIVILEGED, "volumeMounts": [mount], "ports": ports}
+    volumes = [{"name": "pods", "hostPath": {"path": path}}]
+    _make(adopting, name, "daemonsets", "mounter", {"hostNetwork": True, "containers": [agent], "volumes": volumes})
+    adopting.until("its pods are covered", lambda: adopting.status(name).get("coveredPods") == 2)
+    _adopt(adopting, name)
+    adopting.until("it is enforced", lambda: adopting.enforced(name))
+    labels = adopting.labels(name)
+    assert (labels[PSA], labels[f"{LABEL}/guard"]) == ("privileged", "baseline")
+
+
+@pytest.fixture
+def rewriting(adopting: World) -> Iterator[tuple[str, str]]:
+    """An audited namespace where admission puts another image into every pod, and that image."""
+    name = _audited(adopting)
+    image = "mirror.example.com/netshoot@sha256:" + "0" * 64
+    patch = f'[JSONPatch{{op: "replace", path: "/spec/containers/0/image", value: "{image}"}}]'
+    resource = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    constraints = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+        "resourceRules": [resource],
+    }
+    policy = {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "matchConstraints": constraints,
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patch}}],
+    }
+    base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
+    adopting.admin.post(f"{base}ies", {"metadata": {"name": "mirror"}, "spec": policy}).expect(201)
+    binding = {"metadata": {"name": "mirror"}, "spec": {"policyName": "mirror"}}
+    adopting.admin.post(f"{base}ybindings", binding).expect(201)
+
+    def rewritten() -> bool:
+        made = adopting.pod(name, dry_run=True)
+        return made.status == 201 and made.body["spec"]["containers"][0]["image"] == image
+
+    adopting.until("images are rewritten", rewritten)
+    yield name, image
+    adopting.admin.delete(f"{base}ybindings/mirror").expect(200)
+    adopting.admin.delete(f"{base}ies/mirror").expect(200)
+
+
+@pytest.mark.since("1.36", "a mutating admission policy")
+def test_where_admission_rewrites_images_both_forms_are_asked_for(adopting: World, rewriting: tuple[str, str]) -> None:
+    """The pods are covered and the template holds: it says so, and an exception with both forms lets it go on."""
+    name, image = rewriting
+    adopting.exception(name, "digest", type="Application", images=[image]).expect(201)
+    adopting.until("it is in force", lambda: adopting.ready(name, "digest") == "Active")
+    _make(
+        adopting, name, "daemonsets", "agent", {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}]}
+    )
+    adopting.until("its pods are covered", lambda: adopting.status(name, "digest").get("coveredPods") == 2)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    assert _held_by(adopting, name).split(": ", 1)[1] == (
+        "DaemonSet agent: host namespaces (hostNetwork=true) (level baseline), and exception 'digest' does not cover"
+        f" it: the pod uses images that it does not name: {IMAGE}. Its template and its running pods have different"
+        f" images, as where admission rewrites images; write an exception that lists all of these: {image}, {IMAGE}"
+    )
+    adopting.exception(name, "both", type="Application", images=[image, IMAGE]).expect(201)
+    adopting.until("it is enforced", lambda: adopting.enforced(name))
+    assert adopting.labels(name)[PSA] == "privileged"
+
+
+@pytest.fixture
+def labelling(adopting: World) -> Iterator[None]:
+    """A policy of somebody else by which every pod needs a label."""
+    base = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    resource = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    expression = "has(object.metadata.labels) && 'team' in object.metadata.labels"
+    policy = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [resource]},
+        "validations": [{"expression": expression, "message": "every pod needs the label team"}],
+    }
+    adopting.admin.post(f"{base}ies", {"metadata": {"name": "require-team-label"}, "spec": policy}).expect(201)
+    binding = {"policyName": "require-team-label", "validationActions": ["Deny"]}
+    adopting.admin.post(f"{base}ybindings", {"metadata": {"name": "require-team-label"}, "spec": binding}).expect(201)
+    preview = "/api/v1/namespaces/hostnetwork-preview-baseline/pods?dryRun=All"
+    asked = {"metadata": {"name": "gate"}, "spec": {"containers": [{"name": "main", "image": IMAGE}]}}
+    adopting.until("it refuses", lambda: adopting.admin.post(preview, asked).status == 422)
+    yield
+    adopting.admin.delete(f"{base}ybindings/require-team-label").expect(200)
+    adopting.admin.delete(f"{base}ies/require-team-label").expect(200)
+    adopting.until("it is gone", lambda: adopting.admin.post(preview, asked).status == 201)
+
+
+@pytest.mark.usefixtures("labelling")
+def test_another_policy_about_pods_is_named_with_the_remedy(adopting: World) -> None:
+    """It refuses every question; with the preview namespaces excepted as docs/howto/install.md says, all goes on."""
+    name = _audited(adopting)
+    labels = {"metadata": {"labels": {"team": "web", "app": "web"}}}
+    path = _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
+    adopting.admin.patch(path, {"spec": {"template": labels}}).expect(200)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    said = _held_by(adopting, name)
+    assert (
+        "namespace 'hostnetwork-preview-baseline' cannot be asked: ValidatingAdmissionPolicy 'require-team-label'"
+        in said
+    )
+    both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
+    assert f"except the namespaces {both} from that policy; got: " in said
+    assert "every pod needs the label team" in said
+    excepted = markdown.files(markdown.ROOT / "docs" / "howto" / "install.md")["require-team-label.yaml"]
+    binding = yaml.safe_load(excepted)
+    bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+    adopting.admin.patch(f"{bindings}/{binding['metadata']['name']}", {"spec": binding["spec"]}).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+
+
+@pytest.fixture
+def webhook(adopting: World) -> Iterator[str]:
+    """A webhook for the pods of one preview namespace, at which nobody answers; the path of its configuration."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    hook = {
+        "name": "pods.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "hostnetwork-preview-baseline"}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    adopting.admin.post(path, {"metadata": {"name": "pods"}, "webhooks": [hook]}).expect(201)
+    preview = "/api/v1/namespaces/hostnetwork-preview-baseline/pods?dryRun=All"
+    asked = {"metadata": {"name": "gate"}, "spec": {"containers": [{"name": "main", "image": IMAGE}]}}
+    adopting.until("it is asked", lambda: adopting.admin.post(preview, asked).status == 500)
+    yield f"{path}/pods"
+    adopting.admin.delete(f"{path}/pods").expect(200, 404)
+    adopting.until("it is gone", lambda: adopting.admin.post(preview, asked).status == 201)
+
+
+def test_a_webhook_that_does_not_answer_is_named_with_the_remedy(adopting: World, webhook: str) -> None:
+    """It fails every question; once it has gone, enforcement goes on."""
+    name = _audited(adopting)
+    _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
+    remedy = f'webhook "pods.example.com" refuses such a pod; except the namespaces {both} from that policy; got: '
+    assert remedy in _held_by(adopting, name)
+    adopting.admin.delete(webhook).expect(200)
+    adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)

@@ -44,7 +44,8 @@ async def _look(core: operator.Operator, name: str) -> None:
         answer = await preview.look(core.api, seen, ask, core.clock)
     except gateway.ApiError as error:
         counted = gate.names(gate.excepted(seen, core.clock.now()))
-        answer = snapshot.GateAnswer(ask, core.clock.now(), failed=error.message or error.reason, excepted=counted)
+        why = preview.explained(error.message or error.reason)
+        answer = snapshot.GateAnswer(ask, core.clock.now(), failed=why, excepted=counted)
     after = core.observe(name)
     if after is not None and after.namespace.uid == known.looking:
         known.gate = answer

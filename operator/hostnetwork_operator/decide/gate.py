@@ -5,7 +5,6 @@ preview namespace. What an exception covers is left out of its question, as rela
 must not know how a question is asked; that is observe/preview.
 """
 
-import copy
 import datetime
 import hashlib
 import json
@@ -14,12 +13,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hostnetwork_operator.api import labels, ledger
-from hostnetwork_operator.decide import approval, coverage, grants, level, ownership, selection, snapshot, validity
+from hostnetwork_operator.decide import (
+    approval,
+    coverage,
+    grants,
+    level,
+    ownership,
+    selection,
+    snapshot,
+    spared,
+    validity,
+)
 
 _MOST_HOLDING: Final = 100  # the ledger has some KiB for a namespace
-_CONTAINERS: Final = ("initContainers", "containers")
-_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-_HOOKS: Final = ("postStart", "preStop")
+_MOST_IMAGES: Final = 4  # in a sentence: held-by has 1,000 characters for all holders
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,8 @@ class Question:
     """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`).
 
     `standards` says which Pod Security Standards: their version, and the cluster's, since `latest` moves with it.
-    `holder` is the subject as the ledger keeps it.
+    `holder` is the subject as the ledger keeps it. `covered`: an exception spares the pod what is not asked about.
+    `lacks` is why the exceptions that are there do not help, '' where there is none.
     """
 
     subject: str
@@ -35,6 +43,8 @@ class Question:
     body: Mapping[str, Any]
     standards: str = ""
     holder: str = ""
+    covered: bool = False
+    lacks: str = ""
 
     @property
     def key(self) -> str:
@@ -58,6 +68,11 @@ class Inquiry:
 
 def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
     """The exceptions that would be in force if enforcement were on."""
+    return tuple(standing for standing in _would_be(seen, now) if standing.in_force)
+
+
+def _would_be(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
+    """All exceptions, as they would stand if enforcement were on."""
     settings = selection.settings(seen)
     enforced = level.Decision(labels.Enforcement.DENY)
     standings = validity.standings(seen, approval.rulings(seen, now), now)
@@ -65,7 +80,7 @@ def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[
     recorded = not seen.ledger.trouble
     owned = ownership.owned(seen)
     would_be, _ = grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded)
-    return tuple(standing for standing in would_be if standing.in_force)
+    return tuple(would_be)
 
 
 def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
@@ -80,27 +95,27 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     When a template was changed nobody knows whom a tenant could not deceive. So the ledger keeps what held at first.
     """
     settings = selection.settings(seen)
-    counted = excepted(seen, now)
+    standings = _would_be(seen, now)
+    counted = names(standing for standing in standings if standing.in_force)
     since = level.held_since(seen, now)
     version = settings.pod_security.version if settings.pod_security is not None else ""
-    basis = _basis(settings.target, version, seen, names(counted))
+    basis = _basis(settings.target, version, seen, counted)
     first = _first(seen, basis)
     questions: list[Question] = []
     holding: list[tuple[str, str, str]] = []
-    for one in sorted(living, key=lambda one: (one.kind, one.name)):
-        holder = _holder(one)
-        if one.created > since or (first is not None and holder not in first):
+    subjects = [_Subject(one, _covering(one.pod, standings)) for one in sorted(living, key=lambda o: (o.kind, o.name))]
+    for one in subjects:
+        if one.living.created > since or (first is not None and one.holder not in first):
             continue
-        subject = f"{one.kind} {one.name}"
         try:
-            question = _asked(subject, one, settings.target, counted)
+            question = _asked(one, settings.target, standings, subjects)
         except Exception as error:  # whatever it is about one object, all others are still asked about
             question = f"cannot be understood: {type(error).__name__}: {error}"
         if isinstance(question, Question):
-            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=holder))
+            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=one.holder))
         elif question:
-            holding.append((subject, question, holder))
-    return Inquiry(tuple(questions), version, tuple(holding), names(counted), basis)
+            holding.append((one.name, question, one.holder))
+    return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
 def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
@@ -108,7 +123,9 @@ def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
     told = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
     for question in inquiry.questions:
         if reason := known[question.key]:
-            told.setdefault(question.subject, f"{reason} (level {question.level})")
+            reason = spared.answer(reason) if question.covered else reason
+            lacks = f", and {question.lacks}" if question.lacks else ""
+            told.setdefault(question.subject, f"{reason} (level {question.level}){lacks}")
     return tuple(f"{subject}: {reason}" for subject, reason in sorted(told.items()))
 
 
@@ -143,71 +160,81 @@ def _first(seen: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | Non
     return frozenset(known.holding) if known is not None and known.held is not None and known.basis == basis else None
 
 
-def _holder(one: snapshot.Living) -> str:
-    return _digest(one.identity)
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _covering(pod: snapshot.Pod, counted: Sequence[validity.Standing]) -> list[validity.Standing]:
-    return [standing for standing in counted if coverage.covers(standing, pod).covers] if pod.host_namespaces else []
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A template or a pod, and the exceptions in force that cover it."""
+
+    living: snapshot.Living
+    covering: tuple[validity.Standing, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.living.kind} {self.living.name}"
+
+    @property
+    def holder(self) -> str:
+        """The subject as the ledger keeps it."""
+        return _digest(self.living.identity)
+
+
+def _covering(
+    pod: snapshot.Pod | snapshot.UnreadablePod, standings: Iterable[validity.Standing]
+) -> tuple[validity.Standing, ...]:
+    if isinstance(pod, snapshot.UnreadablePod) or not pod.host_namespaces:
+        return ()
+    return tuple(one for one in standings if one.in_force and coverage.covers(one, pod).covers)
 
 
 def _asked(
-    subject: str, one: snapshot.Living, target: labels.Level, counted: Sequence[validity.Standing]
+    one: _Subject, target: labels.Level, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
 ) -> Question | str:
     """What is asked about it; or why it holds, '' if it does not."""
-    if isinstance(one.pod, snapshot.UnreadablePod):
-        return f"cannot be understood: {one.pod.why}"
+    pod, body = one.living.pod, one.living.body
+    if isinstance(pod, snapshot.UnreadablePod):
+        return f"cannot be understood: {pod.why}"
+    if one.covering:
+        return "" if target is labels.Level.PRIVILEGED else _covered(one, pod) or ""
     if target is not labels.Level.PRIVILEGED:
-        return _question(subject, one.pod, one.body, target, counted) or ""
-    if not one.pod.host_namespaces or _covering(one.pod, counted):
-        return ""
-    return coverage.judge(one.pod, counted, exempt=False).why
+        lacks = _lacks(one, pod, standings, subjects) if pod.host_namespaces and standings else ""
+        return Question(one.name, target, body, lacks=lacks)
+    return _lacks(one, pod, standings, subjects) if pod.host_namespaces else ""
 
 
-def _question(
-    subject: str,
-    pod: snapshot.Pod,
-    body: Mapping[str, Any],
-    target: labels.Level,
-    counted: Sequence[validity.Standing],
-) -> Question | None:
+def _covered(one: _Subject, pod: snapshot.Pod) -> Question | None:
     """None where nothing is asked of a pod: the exception that covers it says privileged."""
-    covering = _covering(pod, counted)
-    if not covering:
-        return Question(subject, target, body)
     # The least strict of the exceptions that cover it, as in relaxed-namespace.
-    least = min((s.exception.spec.pod_security_level for s in covering), key=lambda one: one.strictness)
-    if least is labels.Level.PRIVILEGED:
+    least = min((s.exception for s in one.covering), key=lambda e: e.spec.pod_security_level.strictness)
+    asked = least.spec.pod_security_level
+    if asked is labels.Level.PRIVILEGED:
         return None
-    return Question(subject, least, _spared(body, network=labels.HostNamespace.NETWORK in pod.host_namespaces))
+    body = spared.rest(one.living.body, network=labels.HostNamespace.NETWORK in pod.host_namespaces)
+    lacks = f"exception {least.metadata.name!r} asks for podSecurityLevel {asked} of the pods that it covers"
+    return Question(one.name, asked, body, covered=True, lacks=lacks)
 
 
-def _spared(body: Mapping[str, Any], *, network: bool) -> Mapping[str, Any]:
-    """The same pod without what the exception that covers it allows, so that only the rest is judged."""
-    made = copy.deepcopy(dict(body))
-    spec = made["spec"]
-    for field in ("hostNetwork", "hostPID", "hostIPC"):
-        spec.pop(field, None)
-    for volume in spec.get("volumes") or ():
-        if volume.pop("hostPath", None) is not None:
-            volume["emptyDir"] = {}
-    for container in (one for kind in _CONTAINERS for one in spec.get(kind) or ()):
-        context = container.get("securityContext") or {}
-        context.pop("privileged", None)
-        (context.get("capabilities") or {}).pop("add", None)
-        if network:
-            _spare_network(container)
-    return made
+def _lacks(
+    one: _Subject, pod: snapshot.Pod, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
+) -> str:
+    """Return why no exception covers the pod: what the nearest lacks.
 
-
-def _spare_network(container: dict[str, Any]) -> None:
-    for port in container.get("ports") or ():
-        port.pop("hostPort", None)
-    lifecycle = container.get("lifecycle") or {}
-    for handler in (*(container.get(key) for key in _PROBES), *(lifecycle.get(key) for key in _HOOKS)):
-        for way in ("httpGet", "tcpSocket"):
-            ((handler or {}).get(way) or {}).pop("host", None)
+    Where admission rewrites images, to a mirror or to digests, the template has one form and its pods have another.
+    """
+    why = coverage.judge(pod, standings, exempt=False).why
+    differing = (
+        other.living.pod.images ^ pod.images
+        for other in subjects
+        if other.holder == one.holder and isinstance(other.living.pod, snapshot.Pod)
+        if any(coverage.covers(each, pod).failed is coverage.Condition.IMAGES for each in other.covering)
+    )
+    images = sorted(next(differing, ()))
+    if not images:
+        return why
+    more = f" and {len(images) - _MOST_IMAGES} more" if len(images) > _MOST_IMAGES else ""
+    return (
+        f"{why}. Its template and its running pods have different images, as where admission rewrites images; write an"
+        f" exception that lists all of these: {', '.join(images[:_MOST_IMAGES])}{more}"
+    )

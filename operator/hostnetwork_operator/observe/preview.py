@@ -35,6 +35,13 @@ _PREVIEW: Final = {
     labels.Level.RESTRICTED: labels.PREVIEW_NAMESPACES[1],
 }
 _FORBIDDEN: Final = living.asked({}, {"hostPID": True, "containers": [{"name": "main", "image": "none"}]})
+# How the API server begins a refusal by an admission policy, one whose expressions fail, a webhook, or one that fails.
+_POLICIES: Final = (
+    re.compile(r"""pods "gate" is forbidden: (?P<policy>ValidatingAdmissionPolicy '[^']*') (with binding|denied)"""),
+    re.compile(r"""(?P<policy>policy ['"][^'"]*['"]) (with binding|denied)"""),
+    re.compile(r'(?P<policy>admission webhook "[^"]*") (denied the request|does not support dry run)'),
+    re.compile(r'Internal error occurred: failed calling (?P<policy>webhook "[^"]*")'),
+)
 _VERDICT: Final = re.compile(
     r'would violate PodSecurity "(?P<level>[^":]*):(?P<version>[^"]*)": (?P<why>.*)', re.DOTALL
 )
@@ -68,12 +75,15 @@ async def look(
         return _failed(target, clock, inquiry, f"more than {MOST_QUESTIONS} different pods live there")
     known = {key: said for key, said in (seen.gate.known if seen.gate else {}).items() if key in questions}
     unknown = [question for key, question in questions.items() if key not in known]
+    unanswered: dict[str, str] = {}  # they are asked again in the next gate check
     for one in sorted({question.level for question in unknown}):
         if why := await _speechless(asker, one, inquiry.version):
             return _failed(target, clock, inquiry, why)
     for question in unknown:
-        known[question.key] = await _reason(asker, question)
-    held, (holding, basis) = gate.holders(inquiry, known), gate.holding(inquiry, known)
+        reason, answered = await _reason(asker, question)
+        (known if answered else unanswered)[question.key] = reason
+    every = {**known, **unanswered}
+    held, (holding, basis) = gate.holders(inquiry, every), gate.holding(inquiry, every)
     return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, known, holding, basis)
 
 
@@ -129,7 +139,7 @@ async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
     preview = _PREVIEW[asked]
     told = await asker.preview(f"/api/v1/namespaces/{preview}/pods", _FORBIDDEN)
     if told.refused:
-        return f"namespace {preview!r} cannot be asked: {told.refused}"
+        return f"namespace {preview!r} cannot be asked: {explained(told.refused)}"
     said = _verdict(told.warnings)
     if said is None or said["level"] != asked:
         return f"namespace {preview!r} does not warn of level {asked}; apply manifests/base again"
@@ -141,17 +151,29 @@ async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
     return ""
 
 
-async def _reason(asker: Asker, question: gate.Question) -> str:
-    """What Pod Security Admission has against the pod, or why that is not known; '' for nothing."""
+async def _reason(asker: Asker, question: gate.Question) -> tuple[str, bool]:
+    """What Pod Security Admission has against the pod, '' for nothing, and whether that is known; why not, if not."""
     told = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
     if told.refused:
-        return f"not known, because the question is refused: {told.refused}"
+        return f"not known, because the question is refused: {explained(told.refused)}", False
     said = _verdict(told.warnings)
     if said is not None:
-        return said["why"]
+        return said["why"], True
     if sum(len(text) for text in told.warnings) > _MOST_ELSE:
-        return "not known, because the API server has too much else to say about such a pod"
-    return ""
+        return "not known, because the API server has too much else to say about such a pod", False
+    return "", True
+
+
+def explained(refusal: str) -> str:
+    """Return the API server's refusal; where somebody else's policy about pods refuses, first its name and the remedy.
+
+    held-by is cut off at its end, and the text of a policy may be long.
+    """
+    policy = next((found["policy"] for known in _POLICIES if (found := known.match(refusal))), None)
+    if policy is None or policy[:-1].endswith(labels.GROUP):  # before the quotation mark: one of our own
+        return refusal
+    both = " and ".join(labels.PREVIEW_NAMESPACES)
+    return f"{policy} refuses such a pod; except the namespaces {both} from that policy; got: {refusal}"
 
 
 def _verdict(warnings: tuple[str, ...]) -> re.Match[str] | None:

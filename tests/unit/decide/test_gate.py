@@ -109,23 +109,41 @@ def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
         "lifecycle": {"preStop": {"tcpSocket": {"host": "127.0.0.1", "port": 80}}},
     }
     volumes = [{"name": "proc", "hostPath": {"path": "/proc"}}, {"name": "tmp", "emptyDir": {"medium": "Memory"}}]
-    spec = {"hostNetwork": True, "hostPID": True, "hostIPC": True, "procMount": "kept", "volumes": volumes}
+    spec = {"hostNetwork": True, "hostPID": True, "hostIPC": True, "hostUsers": False, "volumes": volumes}
     body = {"metadata": {"name": "gate"}, "spec": {**spec, "containers": [container], "initContainers": [container]}}
     before = copy.deepcopy(body)
     (question,) = inquire(living(pod(), body)).questions
-    spared = {
-        "name": "main",
-        "image": IMAGE,
-        "securityContext": {"capabilities": {"drop": ["ALL"]}},
-        "ports": [{"containerPort": 80}],
-        "livenessProbe": {"httpGet": {"port": 80}},
-        "lifecycle": {"preStop": {"tcpSocket": {"port": 80}}},
-    }
-    emptied = [{"name": "proc", "emptyDir": {}}, {"name": "tmp", "emptyDir": {"medium": "Memory"}}]
+    left = {"name": "main", "image": IMAGE, "securityContext": {"capabilities": {"drop": ["ALL"]}}}
     assert {
-        "procMount": "kept", "volumes": emptied, "containers": [spared], "initContainers": [spared]
+        "hostUsers": False, "volumes": [volumes[1]], "containers": [left], "initContainers": [left]
     } == question.body["spec"]  # fmt: skip
     assert before == body
+
+
+def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None:
+    """A mount of a host path has no volume any more, and Bidirectional propagation no privileged container."""
+    mounts = [{"name": "pods", "mountPath": "/pods", "mountPropagation": "Bidirectional"}]
+    container = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}, "volumeMounts": mounts}
+    volumes = [{"name": "pods", "hostPath": {"path": "/var/lib/kubelet/pods"}}]
+    body = {**BODY, "spec": {"hostNetwork": True, "volumes": volumes, "containers": [container]}}
+    (question,) = inquire(living(pod(), body)).questions
+    (left,) = question.body["spec"]["containers"]
+    assert left == {"name": "main", "image": IMAGE, "securityContext": {}}
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhere: bool) -> None:
+    """The API wants hostNetwork beside it, said of the pod or a container; the exception spares hostNetwork."""
+    windows = {"securityContext": {"windowsOptions": {"hostProcess": True}}}
+    own = {"name": "main", "image": IMAGE, **({} if everywhere else windows)}
+    body = {**BODY, "spec": {"hostNetwork": True, **(windows if everywhere else {}), "containers": [own]}}
+    found = inquire(living(pod(), body))
+    (question,) = found.questions
+    assert question.body["spec"]["hostNetwork"] is True
+    process = "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)"
+    said = f"host namespaces (hostNetwork=true), {process}"
+    lacks = "and exception 'net' asks for podSecurityLevel baseline of the pods that it covers"
+    assert gate.holders(found, {question.key: said}) == (f"Deployment web: {process} (level baseline), {lacks}",)
 
 
 def test_host_ports_are_spared_only_with_the_network() -> None:
@@ -161,6 +179,46 @@ def test_an_exception_that_does_not_cover_spares_nothing(lacking: dict[str, Any]
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     (question,) = inquire(living(pod(), body), **lacking).questions
     assert (Level.BASELINE, body) == (question.level, question.body)
+
+
+HOLDS = "host namespaces (hostNetwork=true)"
+
+
+def said_of(*some: snapshot.Living, **fields: Any) -> list[str]:
+    """What is said of the holders where Pod Security Admission has something against all that no exception covers."""
+    found = inquire(*some, **fields)
+    known = {question.key: "" if question.covered else HOLDS for question in found.questions}
+    return list(gate.holders(found, known))
+
+
+def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
+    """Also of one that is not in force; of a pod without host namespaces, which none covers, nothing."""
+    body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
+    image = "registry.example.com/other:1"
+    (lacking,) = said_of(living(pod(images=frozenset({image})), body))
+    why = f"exception 'net' does not cover it: the pod uses images that it does not name: {image}"
+    assert lacking == f"Deployment web: {HOLDS} (level baseline), and {why}"
+    (ended,) = said_of(living(pod(), body), expiry=NOW)
+    assert ended == f"Deployment web: {HOLDS} (level baseline), and exception 'net' ended {NOW:%Y-%m-%dT%H:%M:%SZ}"
+    assert said_of(living()) == [f"Deployment web: {HOLDS} (level baseline)"]
+    made = seen(namespace=namespace(), policy=governed(rollout="Gated"))
+    (question,) = gate.inquire(made, [living(pod(), body)], NOW).questions
+    assert question.lacks == ""
+
+
+def test_where_admission_rewrites_images_both_forms_are_named() -> None:
+    """Whichever form the exception lists: that of the template, or that of the pods."""
+    body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
+    digest = "mirror.example.com/netshoot@sha256:" + "a" * 64
+    template, running = living(pod(), body), living(pod(images=frozenset({digest})), {**body, "metadata": {}})
+    for listed, lacking in ((digest, IMAGE), (IMAGE, digest)):
+        (said,) = said_of(template, running, images=(listed,))
+        assert f"exception 'net' does not cover it: the pod uses images that it does not name: {lacking}. " in said
+        assert said.endswith(f"write an exception that lists all of these: {digest}, {IMAGE}")
+    (other,) = said_of(template, replace(running, identity="uid-of-other"), images=(digest,))
+    assert "lists all of these" not in other
+    host = replace(running, pod=pod(images=frozenset({digest}), privileged=True))
+    assert all("lists all of these" not in said for said in said_of(template, host, images=(IMAGE, digest)))
 
 
 def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() -> None:

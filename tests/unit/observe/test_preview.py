@@ -1,0 +1,111 @@
+"""What the gate's look makes of the answers of the API server."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import preview
+from tests.unit.builders import IMAGE, NOW, governed, namespace, seen
+
+FORBIDS = 'would violate PodSecurity "baseline:latest": privileged'
+POD = {
+    "metadata": {
+        "name": "web",
+        "namespace": "payments",
+        "uid": "u",
+        "resourceVersion": "7",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    },
+    "spec": {"containers": [{"name": "main", "image": IMAGE}]},
+}
+
+
+@dataclass
+class Answer:
+    body: Any = None
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
+
+
+class Asker:
+    """An API server with one pod. It says of a question what `say` says, and forbids what every level forbids."""
+
+    def __init__(self, say: Callable[[], Answer]) -> None:
+        self._say = say
+
+    async def get(self, path: str, **_: Any) -> Answer:
+        return Answer({"metadata": {"resourceVersion": "9"}, "items": [POD] if "/pods?" in path else []})
+
+    async def preview(self, path: str, body: Any) -> Answer:
+        return Answer(warnings=(FORBIDS,)) if body["spec"].get("hostPID") else self._say()
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def look(said: Answer, before: snapshot.GateAnswer | None = None) -> snapshot.GateAnswer:
+    made = replace(seen(namespace=namespace(), policy=governed(rollout="Gated")), gate=before)
+    return asyncio.run(preview.look(Asker(lambda: said), made, labels.Level.BASELINE, Clock()))
+
+
+@pytest.mark.parametrize("said", [Answer(refused="no"), Answer(warnings=("x" * 4000,))])
+def test_what_is_not_known_is_asked_again(said: Answer) -> None:
+    """It holds for now, and an answer in the next look counts; what is known is not asked again."""
+    first = look(said)
+    assert first.holders[0].startswith("Pod web: not known, because")
+    assert first.known == {}
+    second = look(Answer(), first)
+    assert second.clean
+    assert list(look(said, second).holders) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "policy"),
+    [
+        (
+            "pods \"gate\" is forbidden: ValidatingAdmissionPolicy 'team' with binding 'all' denied request: a label",
+            "ValidatingAdmissionPolicy 'team'",
+        ),
+        (
+            'admission webhook "validate.kyverno.svc-fail" denied the request: \n\nresource Pod/x/gate was blocked',
+            'admission webhook "validate.kyverno.svc-fail"',
+        ),
+        ("policy 'labels' with binding 'all' denied request: no such key: team", "policy 'labels'"),
+        ('admission webhook "old.example.com" does not support dry run', 'admission webhook "old.example.com"'),
+        (
+            'Internal error occurred: failed calling webhook "check.example.com": timeout',
+            'webhook "check.example.com"',
+        ),
+    ],
+)
+def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: str, policy: str) -> None:
+    """Before what it says itself, which may be long."""
+    both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
+    remedy = f"{policy} refuses such a pod; except the namespaces {both} from that policy; got: {refusal}"
+    assert preview.explained(refusal) == remedy
+    (said,) = look(Answer(refused=refusal)).holders
+    assert said == f"Pod web: not known, because the question is refused: {remedy} (level baseline)"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        'Pod "gate" is invalid: spec.hostNetwork: Invalid value: false',
+        f"pods \"gate\" is forbidden: ValidatingAdmissionPolicy 'a.{labels.GROUP}' with binding 'b' denied request: no",
+        'pods "gate" is forbidden: exceeded quota: admission webhook "x" denied the request',
+    ],
+)
+def test_what_no_policy_of_others_refuses_has_no_remedy(refusal: str) -> None:
+    """Validation, a policy of the operator's own, and what only speaks of a webhook."""
+    assert preview.explained(refusal) == refusal
