@@ -55,7 +55,14 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.status:status_for",
         "decide.status:told",
     ),
-    "a finding (Unused) that is shown and decides nothing": ("decide.findings:_unused",),
+    "a finding (Unused, MixedNamespace) that is shown and decides nothing": ("decide.findings:_last_used",),
+    "why an exception covers nothing, in words: a static pod is nobody's": (
+        "decide.unused:_others",
+        "decide.unused:why",
+    ),
+    "with what a pod was installed: who forges it turns a warning (MixedNamespace) into a note, which opens nothing": (
+        "observe.parse:release",
+    ),
     "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
     "who answers for an exception: text of an approved spec": ("decide.findings:_contact_missing",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
@@ -170,6 +177,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     # -- what is no claim
     "what the API server answers to a review, which nobody else writes": ("control.access:_review",),
+    "the name of a field in a schema that the API server publishes": ("decide.definitions:_paths",),
     "the status code of an HTTP answer": (
         "act.gateway:ApiError.gone",
         "act.gateway:ApiError.outcome",

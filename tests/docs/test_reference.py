@@ -10,7 +10,7 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import findings, messages, status, summary
+from hostnetwork_operator.decide import findings, messages, status, summary, unused
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
@@ -50,8 +50,9 @@ def test_every_reason_of_ready_is_documented_and_no_other() -> None:
 
 
 def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
-    """The table has every reason that decide/status.py gives to conditions beside Ready."""
-    assert _camel_case_in(status) - {"True", "False", "Unknown"} == set(markdown.column("other-reasons", 1))
+    """The table has every reason that decide/status.py and decide/unused.py give to conditions beside Ready."""
+    reasons = (_camel_case_in(status) | _camel_case_in(unused)) - {"True", "False", "Unknown"}
+    assert reasons == set(markdown.column("other-reasons", 1))
 
 
 def test_every_condition_is_documented() -> None:

@@ -30,6 +30,35 @@ def test_a_grant_covers_nothing_else(world: World) -> None:
     assert "relaxed-namespace" in plain.message
 
 
+def _warned(world: World, namespace: str) -> str:
+    """What a user is warned of who applies the covered agent."""
+    template = {
+        "metadata": {"labels": {"app": "agent"}},
+        "spec": {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "agent"}}, "template": template}
+    path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets?dryRun=All"
+    return "; ".join(world.admin.post(path, {"metadata": {"name": "agent"}, "spec": spec}).expect(201).warnings)
+
+
+def test_the_warn_level_of_a_relaxed_namespace_follows_its_guard(unattended: World) -> None:
+    """Nobody is warned of a level that nobody is held to. The policy's is back with the end; nothing is contested."""
+    name = unattended.namespace()
+    assert 'PodSecurity "restricted:latest"' in _warned(unattended, name)
+    unattended.granted_pod(name, seconds=25)
+    warn, audit = (f"pod-security.kubernetes.io/{mode}" for mode in ("warn", "audit"))
+    shown = unattended.labels(name)
+    assert (shown[warn], shown[audit], shown[f"{LABEL}/guard"]) == ("baseline", "restricted", "baseline")
+    assert "restricted" not in _warned(unattended, name)
+    assert unattended.operator.stop() == 0
+    unattended.operator.start()
+    assert unattended.labels(name)[warn] == "baseline"
+    unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=60)
+    assert unattended.labels(name)[warn] == "restricted"
+    told = [reason for _, _, reason in unattended.events(name)]
+    assert {"NamespaceContested", "LabelsRepaired"}.isdisjoint(told)
+
+
 def test_a_diagnostic_ends(world: World) -> None:
     """At its expiry the namespace is restored, its pod deleted, a new one refused, and the record says so."""
     name = world.namespace()

@@ -178,6 +178,34 @@ def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
     assert told == ["capture"]
 
 
+def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: World) -> None:
+    """As its chart ships them: no warning; another workload in the same namespace is one."""
+    often.operator.start()
+    name = often.namespace()
+    apps = f"/apis/apps/v1/namespaces/{name}"
+    for kind, role in (("deployments", "controller"), ("daemonsets", "speaker")):
+        marks = {"app": "metallb", "component": role}
+        spec = {"containers": [{"name": "main", "image": IMAGE}], "hostNetwork": role == "speaker"}
+        template = {"metadata": {"labels": marks}, "spec": spec}
+        body = {"metadata": {"name": role}, "spec": {"selector": {"matchLabels": marks}, "template": template}}
+        if role == "speaker":
+            often.exception(name, type="Infrastructure", ticket=None, expiry=None, serviceAccountName="default")
+            often.until("it is in force", lambda: often.ready(name) == "Active")
+            _listed_again(often)
+        often.admin.post(f"{apps}/{kind}", body).expect(201)
+    text = "covered by it; the ordinary pods in its namespace are of the same release by their labels (app=metallb): "
+    often.until("it is noted", lambda: text in often.condition(name, kind="InUse").get("message", ""), 60)
+    finding = f'finding="MixedNamespace",name="capture",namespace="{name}"'
+    assert finding not in often.operator.metrics()
+    assert "MixedNamespace" not in [reason for _, _, reason in often.events(name)]
+
+    _plain(often, name, "web")
+    often.until("it is counted", lambda: finding in often.operator.metrics())
+    shown = "; ordinary pods run in its namespace: whoever may create pods there"
+    often.until("it is shown", lambda: shown in often.condition(name, kind="InUse")["message"])
+    often.until("it is told", lambda: "MixedNamespace" in [reason for _, _, reason in often.events(name)])
+
+
 def test_ordinary_pods_in_a_namespace_that_was_not_looked_through_are_not_known(unattended: World) -> None:
     """An hour may pass until the next list; then, or with a restart, the exception says it."""
     name = unattended.namespace()

@@ -292,6 +292,8 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
         record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
         ordinary_pods=draw(st.sampled_from([None, False, True])),
+        ordinary_releases=draw(st.sampled_from([frozenset(), frozenset({frozenset({"app=web"})})])),
+        accounts=draw(st.sampled_from([{}, *({"netdebug": snapshot.Account(e, NOW)} for e in (True, False, None))])),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
         report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
         reports=tuple(draw(st.lists(st.sampled_from(_REPORTS), unique=True, max_size=3))),
@@ -352,6 +354,7 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             written=move(seen.record.written),
         ),
         gate=replace(seen.gate, asked=seen.gate.asked + delta) if seen.gate else None,
+        accounts={name: replace(one, asked=one.asked + delta) for name, one in seen.accounts.items()},
     )
 
 

@@ -22,7 +22,7 @@ LEVEL_VERSIONS = dict.fromkeys(labels.PSA_VERSIONS, "latest")
 AUDIT_AND_WARN = {labels.PSA_AUDIT: "restricted", labels.PSA_WARN: "restricted", **LEVEL_VERSIONS}
 # As the operator leaves them behind.
 DENIED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline", **AUDIT_AND_WARN}
-RELAXED = {**DENIED, labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+RELAXED = {**DENIED, labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
 ADOPTED = {labels.LEVEL_BEFORE: ""}
 IDENTITY = "policy-and-binding-1"  # of every guard
 
@@ -139,6 +139,7 @@ def seen(
         "policy": governed(),
         "guards": guards(),
         "ordinary_pods": False,
+        "accounts": {"netdebug": snapshot.Account(True, NOW)},
     }
     made = {**given, **fields}
     made.setdefault("ledger", recorded(made["namespace"], *made["exceptions"]))
@@ -159,10 +160,15 @@ def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.Nam
     psa = {key: text for key, text in home.labels.items() if key.startswith(labels.PSA_PREFIX) and key not in theirs}
     if psa.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED:
         psa[labels.PSA_ENFORCE] = home.labels.get(labels.GUARD, "baseline")  # what will be put back
+    ours = {key: (text,) for key, text in psa.items()}
+    if enforced and labels.PSA_WARN in ours:
+        ours[labels.PSA_WARN] = tuple(
+            sorted({*ours[labels.PSA_WARN], "baseline", "restricted"})
+        )  # guard's and policy's
     given: dict[str, Any] = {
         "enforced": enforced,
         "before": home.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
-        "ours": {key: (text,) for key, text in psa.items()},
+        "ours": ours,
         "chosen": selection.present(home),
         "under": IDENTITY,
     }

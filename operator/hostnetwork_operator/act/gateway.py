@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
-from kubernetes.aio import client, config
+from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock
+from hostnetwork_operator.act import identity
 from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
@@ -30,7 +31,6 @@ _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({400, 403, 404, 422})
-_CONNECTIONS: Final = 32
 STALE: Final = "Stale"  # reason of an ApiError: a process that was stopped, or an API server that was slow
 
 
@@ -84,7 +84,7 @@ class Answer:
 
 
 class Gateway:
-    """Requests as one identity. Use `connect`."""
+    """Requests as one identity. Raises identity.IdentityError where its certificates cannot be used."""
 
     def __init__(
         self, configuration: client.Configuration, server_clock: clock.ServerClock, count: Callable[[str, int], None]
@@ -92,7 +92,7 @@ class Gateway:
         self.configuration = configuration
         self._clock = server_clock
         self._count = count  # called with method and status of every request
-        self._client = client.ApiClient(configuration)
+        self._client = identity.client_of(configuration)
 
     async def close(self) -> None:
         await self._client.close()
@@ -207,21 +207,6 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
             return None
         pieces.append(piece)
     return b"".join(pieces)
-
-
-async def configure() -> client.Configuration:
-    """The service account in a pod, else the current kubeconfig. Raises kubernetes.aio.config.ConfigException."""
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
-    configuration.connection_pool_maxsize = _CONNECTIONS
-    # The environment is asked for proxies and ~/.netrc at every single request otherwise, which costs half of it. A
-    # proxy-url in the kubeconfig counts.
-    # What a connection holds unread is memory too.
-    configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": 2**16}
-    return configuration
 
 
 def _managed(path: str) -> str:

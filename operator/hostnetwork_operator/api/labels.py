@@ -10,6 +10,8 @@ MANAGER: Final = "hostnetwork-operator"  # field manager, event source, service 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"  # on reports, https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 SYSTEM_NAMESPACE: Final = "hostnetwork-system"
 OPERATOR_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{MANAGER}"
+# On pods, by the charts and manifests that make them: what a pod was installed with.
+RELEASE: Final = ("app.kubernetes.io/instance", "app.kubernetes.io/part-of", "app")
 
 # On namespaces.
 ENFORCEMENT: Final = f"{GROUP}/enforcement"

@@ -16,6 +16,7 @@ class Memory:
     looking: str = ""  # uid of the namespace that the gate looks at, while what it finds will count
     doubted: bool = False  # its pods are to be listed
     tops: dict[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
+    accounts: dict[str, snapshot.Account] = field(default_factory=dict)  # of exceptions that cover nothing
     untold: list[effects.EmitEvent] = field(default_factory=list)  # Events that gave way to what pressed
     _uid: str = ""
     _record: snapshot.Record = field(default_factory=snapshot.Record)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import bookkeeping, memory, pace, reread, workqueue
+from hostnetwork_operator.control import accounts, bookkeeping, memory, pace, reread, workqueue
 from hostnetwork_operator.decide import contest, effects, isolate, messages, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
@@ -150,6 +150,7 @@ class Operator:
         else:
             await applying.tell(made, untold)
             trouble = trouble or await self._look_up(name, made.owners)
+            await self._ask_for(name, made)
         outcomes = applying.outcomes
         self._show(name, made if applying.namespace_written else plan.unchanged(made))
         self._count(outcomes)
@@ -225,6 +226,7 @@ class Operator:
             gate=known.gate,
             clock_trusted=trusted,
             tops=dict(known.tops),
+            accounts=dict(known.accounts),
             record=known.record(seen.namespace.uid),
         )
 
@@ -372,6 +374,15 @@ class Operator:
             self.memories[name].tops[owner] = top
             self.queue.add(name)
         return None
+
+    async def _ask_for(self, name: str, made: plan.NamespacePlan) -> None:
+        """Asks for the service accounts of exceptions that cover nothing, and has the namespace judged by that."""
+        if not made.accounts:
+            return
+        named = {standing.exception.spec.service_account for standing in made.standings}
+        known = {one: answer for one, answer in self.memories[name].accounts.items() if one in named}
+        self.memories[name].accounts = known | await accounts.ask(self.api, self.clock, name, made.accounts)
+        self.queue.add(name)
 
     def _heed(self, name: str, outcomes: list[apply.Outcome]) -> None:
         """A report that was gone is to be made anew if it is wanted still; a kind that is gone concerns everybody."""

@@ -9,13 +9,22 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import kopf
-from kubernetes.aio import config as kubernetes_config
 
 import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
-from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act import gateway, identity
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import access, certificate, handlers, looks, operator, resync, server, session
+from hostnetwork_operator.control import (
+    access,
+    certificate,
+    definitions,
+    handlers,
+    looks,
+    operator,
+    resync,
+    server,
+    session,
+)
 from hostnetwork_operator.decide import snapshot
 
 _log = logging.getLogger(__name__)
@@ -56,9 +65,9 @@ async def run(settings: config.Config) -> None:
     measures = metrics.Metrics()
     server_clock = clock.ServerClock()
     try:
-        api = gateway.Gateway(await gateway.configure(), server_clock, measures.count_request)
-    except kubernetes_config.ConfigException as error:
-        raise StartError(f"no service account and no kubeconfig: {error}; set KUBECONFIG") from error
+        api = gateway.Gateway(await identity.configure(), server_clock, measures.count_request)
+    except identity.IdentityError as error:
+        raise StartError(str(error)) from error
     core = operator.Operator(api, server_clock, measures)
     lists = resync.Resync(core, settings)
     ready, watching = asyncio.Event(), _Watching()
@@ -69,8 +78,10 @@ async def run(settings: config.Config) -> None:
     except OSError as error:
         ports.close()
         await api.close()
+        code = error.errno or 0
+        why = os.strerror(code) if code > 0 else error.strerror  # that of a name is below zero, and has its own
         remedy = "set HOSTNETWORK_PORT, HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
-        raise StartError(f"cannot listen on {error.filename}: {os.strerror(error.errno or 0)}; {remedy}") from error
+        raise StartError(f"cannot listen on {error.filename}: {why}; {remedy}") from error
     working = asyncio.create_task(_work(core, lists, settings, ready, watching, stop))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -120,6 +131,8 @@ async def _work(
     stop: asyncio.Event,
 ) -> None:
     version, shown = await _server_version(core.api)
+    if trouble := await definitions.trouble(core.api):
+        raise StartError(trouble)
     core.store.saw_kubernetes(version)
     logs.log(
         _log,

@@ -132,10 +132,13 @@ def agrees(seen: snapshot.NamespaceSnapshot) -> bool:
 def gives(
     seen: snapshot.NamespaceSnapshot, given: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """What is given in a contested namespace: grants that agree with the other writer, and their guard with them."""
+    """What is given in a contested namespace: grants that agree with the other writer, and their guard with them.
+
+    The warn level that follows the guard too: written after the contest, it would be one more write of a label.
+    """
     if not given or not agrees(seen) or labels.PSA_ENFORCE in changed:
         return {}
-    return {**given, **{key: value for key, value in changed.items() if key == labels.GUARD}}
+    return {**given, **{key: value for key, value in changed.items() if key in {labels.GUARD, labels.PSA_WARN}}}
 
 
 def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:

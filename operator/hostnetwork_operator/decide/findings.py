@@ -17,6 +17,7 @@ from hostnetwork_operator.decide import coverage, rules, snapshot, validity
 # How long a pod has been covered before what it does not use counts: a rollout brings the others in meanwhile.
 _SETTLED: Final = datetime.timedelta(minutes=10)
 _NAMED: Final = 3  # things named in a sentence
+ALONE: Final = "no ordinary pod was in its namespace when all pods were last listed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Finding:
     moments: tuple[datetime.datetime, ...] = ()
 
     @property
+    def noted(self) -> bool:
+        """Whether it is shown beside whatever else, although it does not warn: ordinary pods of the same release."""
+        return self.rule is rules.MIXED_NAMESPACE and self.result is Result.PASS and self.sentence != ALONE
+
+    @property
     def warns(self) -> bool:
         return self.result in {Result.WARN, Result.FAIL}
 
@@ -38,7 +44,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class _Case:
     """`settings` is None where the policy is not known: what needs it could not be judged. `ordinary`: whether ordinary
-    pods live there, None where nobody has looked yet.
+    pods live there, None where nobody has looked yet. `releases`: what these were installed with.
     """
 
     subject: exception.HostNetworkException
@@ -46,6 +52,7 @@ class _Case:
     settings: policy.Exceptions | None
     kubernetes: snapshot.MinorVersion | None
     ordinary: bool | None
+    releases: frozenset[frozenset[str]]
     exempt: bool
     now: datetime.datetime
 
@@ -82,7 +89,16 @@ def find(
     if standing.expired or meta.deletion_timestamp is not None:
         return ()
     pods = [v.pod for v in verdicts if v.verdict is labels.Verdict.COVERED and meta.uid in _uids(v.exceptions)]
-    case = _Case(subject, pods, settings_of(seen.policy), seen.kubernetes, seen.ordinary_pods, exempt, now)
+    case = _Case(
+        subject,
+        pods,
+        settings_of(seen.policy),
+        seen.kubernetes,
+        seen.ordinary_pods,
+        seen.ordinary_releases,
+        exempt,
+        now,
+    )
     about = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
     version = str(seen.kubernetes) if seen.kubernetes else "1.36"
     made = []
@@ -149,13 +165,18 @@ def _unused(case: _Case) -> _Said:
         return Result.PASS, "pods are covered by it", ()
     if case.settings is None:
         return _unknown()
-    status = case.subject.status
-    # Its last pod has just gone, and the status does not say so yet.
-    last = case.now.replace(microsecond=0) if status.covered_pods else status.last_used_time
-    since = max(case.created, last or case.created)
+    since = _last_used(case)
     moment = since + case.settings.unused_after
     text = f"no pod is covered by it since {grant.format_time(since)}"
     return (Result.WARN if case.now >= moment else Result.PASS), text, (moment,)
+
+
+def _last_used(case: _Case) -> datetime.datetime:
+    """Return since when no pod is covered, of an exception that covers none."""
+    status = case.subject.status
+    # Its last pod has just gone, and the status does not say so yet.
+    last = case.now.replace(microsecond=0) if status.covered_pods else status.last_used_time
+    return max(case.created, last or case.created)
 
 
 def _too_wide(case: _Case) -> _Said:
@@ -199,9 +220,25 @@ def _mixed_namespace(case: _Case) -> _Said | None:
     if case.ordinary is None:
         return Result.SKIP, "its namespace has not been looked through for ordinary pods since it was made", ()
     if not case.ordinary:
-        return Result.PASS, "no ordinary pod was in its namespace when all pods were last listed", ()
+        return Result.PASS, ALONE, ()
+    if not case.pods and case.now < (settled := _last_used(case) + _SETTLED):
+        text = "ordinary pods run in its namespace; whether they are of its release is known once it covers pods"
+        return Result.SKIP, text, (settled,)
+    # A claim: a tenant who forges the labels turns a warning into this note, and opens nothing.
+    shared = _shared_release(case)
+    if shared:
+        text = f"the ordinary pods in its namespace are of the same release by their labels ({', '.join(shared)})"
+        return Result.PASS, f"{text}: whoever may create pods there can use {_account(case)} too", ()
     text = "ordinary pods run in its namespace: whoever may create pods there can use"
     return Result.WARN, f"{text} {_account(case)} and with it what is excepted", ()
+
+
+def _shared_release(case: _Case) -> list[str]:
+    """The labels by which every ordinary pod is of a release of the covered ones; none if one is not, or may not be."""
+    covered = {text for pod in case.pods for text in pod.release}
+    if not case.releases or not all(release & covered for release in case.releases):
+        return []
+    return sorted({text for release in case.releases for text in release & covered})[:_NAMED]
 
 
 def _images_unrestricted(case: _Case) -> _Said:

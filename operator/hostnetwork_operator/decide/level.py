@@ -206,7 +206,7 @@ def _denying(
         elif labels.GUARD in namespace.labels:
             wanted[labels.GUARD] = target.value  # for good: a request in flight may have been judged by PSA already
     if settings.pod_security is not None:
-        wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
+        wanted |= _audit_and_warn(namespace, owned, settings.pod_security, target if relaxed else None)
         version = settings.pod_security.version
         if older(namespace.labels.get(labels.PSA_VERSIONS[0]), version):
             wanted[labels.PSA_VERSIONS[0]] = version  # an older version of a level allows more
@@ -276,10 +276,18 @@ def _version_before(owned: ownership.Owned) -> dict[str, str | None]:
 
 
 def _audit_and_warn(
-    namespace: snapshot.Namespace, owned: ownership.Owned, wanted: policy.PodSecurity
+    namespace: snapshot.Namespace,
+    owned: ownership.Owned,
+    wanted: policy.PodSecurity,
+    guard: labels.Level | None = None,
 ) -> dict[str, str | None]:
+    """The labels of both modes. Where a guard holds the others, Pod Security warns of what the guard refuses.
+
+    With a stricter level each apply of a covered agent would print what nobody asks of it. Nobody reads the audit
+    annotations at an apply, so these stay as the policy wants them.
+    """
     made: dict[str, str | None] = {}
-    for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, wanted.warn)):
+    for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, guard or wanted.warn)):
         made |= _unless_theirs(namespace, owned, label, level.value)
         made |= _unless_theirs(namespace, owned, label + "-version", wanted.version)
     return made

@@ -51,11 +51,12 @@ def record(
     target: labels.Level,
     enforcement: labels.Enforcement | None,
     changes: Mapping[str, str | None],
+    warn: labels.Level | None,
 ) -> ledger.NamespaceRecord:
     """Return what the ledger is to have of the namespace when these changes of its labels are written.
 
-    privileged is in no record: nothing is stricter, so nobody needs to know whose it is. While a level is lifted the
-    record keeps the level that will be put back.
+    privileged is in no record of the enforce label: nothing is looser, so nobody needs to know whose it is. While a
+    level is lifted the record keeps the level that will be put back. `warn` is the policy's, None if that is not known.
     """
     present = seen.namespace.labels
     enforced = enforcement is labels.Enforcement.DENY
@@ -71,6 +72,7 @@ def record(
             lifted = labels.Level.PRIVILEGED in {present.get(label), changes.get(label)}
             values |= {target.value} if lifted and enforced else set()
             values -= {labels.Level.PRIVILEGED.value}
+        values |= _in_turn(before, target, warn) if label == labels.PSA_WARN and values and enforced else set()
         if values:
             ours[label] = tuple(sorted(values))
     standing = changes or present.get(labels.ENFORCEMENT) == labels.Enforcement.DENY
@@ -87,6 +89,15 @@ def record(
     if version is None and labels.PSA_VERSIONS[0] not in before.labels:
         version = present.get(labels.PSA_VERSIONS[0], "")
     return ledger.NamespaceRecord(enforced=True, before=stood, version_before=version, ours=ours)
+
+
+def _in_turn(before: Owned, target: labels.Level, warn: labels.Level | None) -> set[str]:
+    """Return the values that the warn label has in turn: the guard's and the policy's.
+
+    The record has both all the time, so that no grant waits for a record of the other.
+    """
+    guard = {target.value} if target is not labels.Level.PRIVILEGED else set()
+    return guard | ({warn.value} if warn is not None else set(before.record.ours.get(labels.PSA_WARN, ())))
 
 
 def _adopted(seen: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:

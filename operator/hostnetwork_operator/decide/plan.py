@@ -5,7 +5,7 @@ carrying one out and looking again yields an empty one.
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,6 +26,7 @@ from hostnetwork_operator.decide import (
     selection,
     snapshot,
     status,
+    unused,
     validity,
     writes,
 )
@@ -34,6 +35,9 @@ from hostnetwork_operator.decide.findings import Finding
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
+# So long after its creation the pods of an exception are expected that no watch tells of (only hostPID or hostIPC):
+# their namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
+_EXPECTED: Final = datetime.timedelta(minutes=10)
 # How long a plan may be carried out; a process may be stopped and continued, and what it knew is old then.
 FRESH_SECONDS: Final = 2.0
 # After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
@@ -49,7 +53,8 @@ class NamespacePlan:
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
-    not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again.
+    not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again. So are
+    `accounts`, the service accounts of exceptions that cover nothing.
     `reread` are the exceptions, by name, to be read again before the plan's write of the namespace: then plan again.
     `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
     (contest.counted), then plan again. `contested` is until when.
@@ -70,6 +75,7 @@ class NamespacePlan:
     ask: labels.Level | None = None
     partial: bool = False
     owners: tuple[snapshot.Reference, ...] = ()
+    accounts: tuple[str, ...] = ()
     reread: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     contested: datetime.datetime | None = None
@@ -123,7 +129,7 @@ def _ending(
     deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
     flags = _flags(_sure(made), exempt=made.exempt, gone={effect.pod.uid for effect in deletes})
     doing = (*deletes, *flags)
-    relist = _relist(seen, made.standings, doing, now)
+    relist = _relist(seen, made, doing, now)
     return replace(made, effects=doing, next_check=_next_check(seen, made, decision, now), relist=relist)
 
 
@@ -157,17 +163,20 @@ def _with_effects(
     )
     if partial:
         return replace(made, effects=(*doing, *_flags(_sure(made), exempt=settings.exempt, gone=gone)))
+    why, accounts, asks = _reasons(seen, made, now)
     doing = (
         *doing,
         *_flags(made.verdicts, exempt=settings.exempt, gone=gone),
-        *_statuses(seen, made, decision, now),
+        *_statuses(seen, made, decision, why, now),
         *report.changes(seen, made.verdicts, made.findings, exempt=settings.exempt),
     )
     return replace(
         made,
         effects=doing,
-        relist=_relist(seen, made.standings, doing, now),
+        relist=_relist(seen, made, doing, now),
         owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
+        accounts=accounts,
+        next_check=min((moment for moment in (made.next_check, *asks) if moment is not None), default=None),
     )
 
 
@@ -211,7 +220,8 @@ def _namespace_record(
     chosen, under = selection.record(seen, now)
     if decision.enforcement is None and not chosen:
         under = ""  # a namespace that is not governed needs no record
-    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed)
+    warn = settings.pod_security.warn if settings.pod_security is not None else None
+    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed, warn)
     held = {"held": decision.since, **gate.kept(seen, known, decision)}
     wanted = wanted.model_copy(update={**held, "chosen": chosen, "under": under})
     kept = None if wanted == ledger.NamespaceRecord() else wanted
@@ -266,7 +276,11 @@ def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[s
 
 
 def _statuses(
-    seen: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
+    seen: snapshot.NamespaceSnapshot,
+    judged: NamespacePlan,
+    decision: level.Decision,
+    why: Mapping[str, unused.Why | None],
+    now: datetime.datetime,
 ) -> list[Effect]:
     made: list[Effect] = []
     led = coverage.by_exception(judged.verdicts)
@@ -279,6 +293,8 @@ def _statuses(
         verdicts, found = led.get(uid, []), about.get(uid, [])
         if subject.metadata.deletion_timestamp is not None or not standing.readable:
             continue
+        if uid in why and why[uid] is None:
+            continue  # its account is asked for, and the plan after that has a reason
         wanted = status.status_for(
             standing,
             seen.namespace,
@@ -286,6 +302,7 @@ def _statuses(
             decision.enforcement,
             now,
             found,
+            why.get(uid),
             clock_trusted=seen.clock_trusted,
         )
         if wanted == subject.status:
@@ -293,6 +310,31 @@ def _statuses(
         told = (*messages.standing_events(standing), *messages.finding_events(subject, found, verdicts))
         made.append(effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else told))
     return made
+
+
+def _reasons(
+    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, now: datetime.datetime
+) -> tuple[dict[str, unused.Why | None], tuple[str, ...], list[datetime.datetime]]:
+    """Why exceptions cover nothing, by uid, None where their account is to be asked for first; the accounts to ask for;
+    and when to do that again, or when a reason is due.
+    """
+    led = coverage.by_exception(made.verdicts)
+    silent = unused.silent(made.standings, led, seen.every_pod_listed, now)
+    wanted = unused.accounts(silent, made.verdicts)
+    old = [name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + unused.AGAIN <= now]
+    why: dict[str, unused.Why | None] = {}
+    for standing in silent:
+        account = standing.exception.spec.service_account
+        known = account not in wanted or account in seen.accounts
+        reason = unused.why(standing, made.verdicts, seen.accounts.get(account)) if known else None
+        why[standing.exception.metadata.uid] = reason
+    moments = [
+        seen.accounts[name].asked + unused.AGAIN
+        for name in wanted
+        if name not in old and not seen.accounts[name].exists
+    ]
+    moments += [unused.due(standing) for standing in made.standings if standing.in_force]
+    return why, tuple(old), [moment for moment in moments if moment > now]
 
 
 def _next_check(
@@ -313,19 +355,24 @@ def _next_check(
 
 def _relist(
     seen: snapshot.NamespaceSnapshot,
-    standings: Sequence[validity.Standing],
+    made: NamespacePlan,
     doing: Sequence[Effect],
     now: datetime.datetime,
 ) -> datetime.datetime | None:
     """The earliest moment that no list of every pod has seen yet and that asks for one."""
     listed = now if seen.every_pod_listed is None else seen.every_pod_listed
     moments = []
-    for standing in standings:
+    led = coverage.by_exception(made.verdicts)
+    for standing in made.standings:
         spec = standing.exception.spec
         if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
             moments.append(spec.until)  # its pods may have come since the last list, and no watch told
         if standing.expired and spec.deletes:
             moments.append(spec.until + LOOK_AGAIN)
+        unwatched_only = standing.in_force and not unused.watched(standing)
+        if unwatched_only and not led.get(standing.exception.metadata.uid):
+            due, expected = unused.due(standing), standing.exception.metadata.creation_timestamp + _EXPECTED
+            moments.append(due if listed < due else min(listed + LOOK_AGAIN, expected))
     unwatched = [pod for pod in seen.pods if not pod.watched]
     for pod in unwatched:
         if pod.to_be_gone is not None:  # nothing will tell that it is

@@ -33,7 +33,8 @@ class Pod:
 
     `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is, and its type writes nothing.
     `images` are those of init, regular and ephemeral containers. `capabilities` are those that containers which are not
-    privileged add. `host_ports`: whether a container takes a port of the node.
+    privileged add. `host_ports`: whether a container takes a port of the node. `release` are the labels that say what the
+    pod was installed with: a claim.
     """
 
     namespace: str
@@ -54,6 +55,7 @@ class Pod:
     node: str = ""
     owner: Reference | None = None
     verdict_label: str | None = None
+    release: frozenset[str] = frozenset()
 
     @property
     def reference(self) -> Reference:
@@ -224,6 +226,14 @@ class Living:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """Whether there was a service account of that name when it was `asked` for; None: nobody can tell."""
+
+    exists: bool | None
+    asked: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GateAnswer:
     """What would be refused if enforcement at `level` were on, looked at `asked`; no holders and not failed is clean.
 
@@ -320,6 +330,9 @@ class NamespaceSnapshot:
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
     ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet
+    # The `release` of those, each once; none where they are too many to be kept.
+    ordinary_releases: frozenset[frozenset[str]] = frozenset()
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # by name, of those that were asked for
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
     ledger: Ledger = field(default_factory=Ledger)

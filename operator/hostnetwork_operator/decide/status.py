@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, exception, grant, labels, plaintext
 from hostnetwork_operator.api.report import Result
-from hostnetwork_operator.decide import coverage, findings, rules, snapshot, validity
+from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unused, validity
 
 SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
 # How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
@@ -34,16 +34,20 @@ def status_for(
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
     found: Sequence[findings.Finding] = (),
+    why: unused.Why | None = None,
     *,
     clock_trusted: bool = True,
 ) -> exception.ExceptionStatus:
-    """The status that should stand; equal to the present one where nothing changed. `found` is about it."""
+    """The status that should stand; equal to the present one where nothing changed. `found` is about it, and `why` it
+    covers nothing.
+    """
     subject = standing.exception
     present = subject.status
     covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     made = present.conditions
-    said = [*_conditions(standing, covered, remaining, enforcement, found, now), *_looming(standing, found)]
+    in_use = (conditions.ConditionType.IN_USE, *_in_use(covered, found, why))
+    said = [*_conditions(standing, remaining, enforcement, now), in_use, *_looming(standing, found)]
     if not clock_trusted:
         said = [_held(one, remaining) for one in said]
     for kind, word, reason, message in said:
@@ -98,17 +102,12 @@ def told(finding: findings.Finding, subject: exception.HostNetworkException) -> 
 
 def _conditions(
     standing: validity.Standing,
-    covered: Sequence[str],
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
-    found: Sequence[findings.Finding],
     now: datetime.datetime,
 ) -> list[_Said]:
     kind = conditions.ConditionType
-    made: list[_Said] = [
-        (kind.READY, _word(standing.in_force), standing.reason.value, standing.why),
-        (kind.IN_USE, *_in_use(covered, found)),
-    ]
+    made: list[_Said] = [(kind.READY, _word(standing.in_force), standing.reason.value, standing.why)]
     if standing.expired:
         made.append((kind.CLEANED_UP, *_cleaned_up(standing.exception, remaining, enforcement, now)))
     return made
@@ -141,18 +140,25 @@ def _sentence(finding: findings.Finding) -> str:
     return f"{finding.sentence}; {finding.remedy}" if finding.warns else finding.sentence
 
 
-def _in_use(covered: Sequence[str], found: Sequence[findings.Finding]) -> tuple[_Word, str, str]:
-    warning = {finding.rule: finding for finding in found if finding.warns}
-    word, reason, text = _used(covered, warning)
-    if mixed := warning.get(rules.MIXED_NAMESPACE):
+def _in_use(
+    covered: Sequence[str], found: Sequence[findings.Finding], why: unused.Why | None
+) -> tuple[_Word, str, str]:
+    shown = {finding.rule: finding for finding in found if finding.warns or finding.noted}
+    word, reason, text = _used(covered, shown, why)
+    if mixed := shown.get(rules.MIXED_NAMESPACE):
         text = f"{text}; {_sentence(mixed)}"
     return word, reason, text
 
 
-def _used(covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding]) -> tuple[_Word, str, str]:
+def _used(
+    covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None
+) -> tuple[_Word, str, str]:
     if not covered:
-        if unused := warning.get(rules.UNUSED):
-            return "False", "Unused", _sentence(unused)
+        if long_unused := warning.get(rules.UNUSED):
+            more = f"; {why.sentence}" if why is not None else ""
+            return "False", "Unused", f"{_sentence(long_unused)}{more}"
+        if why is not None:
+            return "False", why.reason, why.sentence
         return "False", "NoPods", "no pod is covered by it"
     text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
     if wide := warning.get(rules.TOO_WIDE):

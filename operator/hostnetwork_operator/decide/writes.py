@@ -132,7 +132,7 @@ def _contested(
     taking = contest.takes(seen, difference.taken, difference.labels)
     giving = contest.gives(seen, difference.given, difference.labels)
     if giving and not taking and not contest.paced(seen.record, giving, now):
-        guard = {key: value for key, value in giving.items() if key == labels.GUARD}
+        guard = {key: value for key, value in giving.items() if key not in difference.given}
         part = _Difference(guard, {}, {}, difference.given)
         return Next(_write(seen.namespace, part, owned, decision, standings, versioned=True))
     if not taking or contest.paced(seen.record, taking, now):

@@ -5,6 +5,7 @@ that object alone, and becomes an Unreadable one: cannot tell is its own answer.
 """
 
 import datetime
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -38,6 +39,18 @@ def runs_or_will(body: Body) -> bool:
     """Whether a pod is neither at its end nor on its way out."""
     ended = (body.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     return not ended and not body["metadata"].get("deletionTimestamp")
+
+
+def release(body: Body) -> frozenset[str]:
+    """What a pod was installed with, as its labels say: a claim."""
+    found = body["metadata"].get("labels") or {}
+    return _release(*(str(found.get(key) or "") for key in labels.RELEASE))
+
+
+@functools.lru_cache(maxsize=1024)
+def _release(*values: str) -> frozenset[str]:
+    """The same object for all pods of a workload: a DaemonSet has thousands."""
+    return frozenset(f"{key}={value}" for key, value in zip(labels.RELEASE, values, strict=True) if value)
 
 
 def watched(body: Body) -> bool:
@@ -86,6 +99,7 @@ def _pod(body: Body) -> snapshot.Pod:
         node=_text(spec.get("nodeName") or ""),
         owner=controller(body),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
+        release=release(body),
     )
 
 

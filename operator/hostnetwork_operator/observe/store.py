@@ -1,7 +1,8 @@
 """Our own copy of what is watched, fed by lists and by watch events, read as one snapshot a namespace.
 
 Pods with only hostPID or hostIPC are in here too, and no watch tells of them: they come and go by lists alone.
-Of ordinary pods there is nothing but whether a namespace had any when all its pods were last listed.
+Of ordinary pods there is nothing but whether a namespace had any when all its pods were last listed, and with what
+they were installed.
 
 kopf's indices keep ghosts after a re-list and cost quadratic time at the start; this is a dictionary a kind. An older
 version of an object never replaces a newer one, so what the operator has just written is never forgotten again
@@ -209,7 +210,9 @@ class Store:
         names = self.namespaces() if namespace is None else [namespace]
         return {name: uid for name in names if (uid := self._uid(name))}
 
-    def ordinary_pods_listed(self, looked: Mapping[str, str], found: Set[str], version: int) -> set[str]:
+    def ordinary_pods_listed(
+        self, looked: Mapping[str, str], found: Mapping[str, ordinary.Answer], version: int
+    ) -> set[str]:
         """A complete list had ordinary pods in `found`, of the namespaces that were `looked` through (name to uid).
 
         Gives those with exceptions of which that is news: nothing else depends on it.
@@ -218,7 +221,7 @@ class Store:
         for name, uid in looked.items():
             if self._uid(name) != uid:
                 continue  # gone meanwhile, or another one
-            news = self._ordinary.listed(name, uid, version, some=name in found)
+            news = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.Answer())
             if news and name in self._by_namespace[Kind.EXCEPTION]:
                 touched.add(name)
         return touched
@@ -338,6 +341,7 @@ class Store:
             return None
         pods = self._by_namespace[Kind.POD].get(name, {}).values()
         exceptions = self._by_namespace[Kind.EXCEPTION].get(name, {}).values()
+        beside = self._ordinary.live_in(name, found[1])
         return snapshot.NamespaceSnapshot(
             namespace=found[2],
             pods=tuple(p for p in pods if isinstance(p, snapshot.Pod)),
@@ -348,7 +352,8 @@ class Store:
             policy=self.policy_state(),
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
-            ordinary_pods=self._ordinary.live_in(name, found[1]),
+            ordinary_pods=beside.some if beside is not None else None,
+            ordinary_releases=beside.releases if beside is not None else frozenset(),
             kubernetes=self._kubernetes,
             report_kind=self.report_kind(),
             reports=tuple(
@@ -372,14 +377,14 @@ class Listing:
         # A namespace that comes while the list is read may not be in it.
         self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
         self._lines = kept.unread.lines(kind.value)
-        self._ordinary: set[str] = set()  # the namespaces in which ordinary pods were seen
+        self._ordinary = collections.defaultdict[str, ordinary.Answer](ordinary.Answer)
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Takes one page in. Nothing refers to its bodies afterwards; of ordinary pods the namespaces stay."""
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
                 if parse.runs_or_will(body):
-                    self._ordinary.add(body["metadata"]["namespace"])
+                    self._ordinary[body["metadata"]["namespace"]].add(parse.release(body))
                 continue
             meta = body["metadata"]
             self._seen.add((meta.get("namespace", ""), meta["name"]))

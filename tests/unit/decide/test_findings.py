@@ -222,6 +222,59 @@ def test_ordinary_pods_beside_an_exception(ordinary: bool | None, result: str) -
     assert _mixed(planned(seen(hne(), pod(), ordinary_pods=ordinary)))[0].sentence == found.sentence
 
 
+SPEAKER = pod(release=frozenset({"app=metallb", "app.kubernetes.io/instance=lb"}))
+
+
+@pytest.mark.parametrize(
+    ("releases", "result"),
+    [
+        ([{"app=metallb"}], "pass"),
+        ([{"app.kubernetes.io/instance=lb", "app=controller"}, {"app=metallb"}], "pass"),
+        ([{"app=metallb"}, {"app=web"}], "warn"),
+        ([{"app=metallb"}, set()], "warn"),
+        ([{"app.kubernetes.io/part-of=lb"}], "warn"),
+        ([], "warn"),
+    ],
+)
+def test_ordinary_pods_of_the_same_release_are_a_note(releases: list[set[str]], result: str) -> None:
+    """All of them, by any label that says it; one of another owner, without such labels, or of too many, is none."""
+    beside = frozenset(frozenset(release) for release in releases)
+    (found,) = _mixed(planned(seen(hne(), SPEAKER, ordinary_pods=True, ordinary_releases=beside)))
+    assert (found.result.value, found.noted) == (result, result == "pass")
+    assert ("are of the same release by their labels (app" in found.sentence) is (result == "pass")
+
+
+def test_a_release_of_pods_that_it_does_not_cover_counts_not() -> None:
+    """Whoever runs a pod of his own beside it is another owner, host namespaces or not."""
+    other = pod("other", service_account="web", release=frozenset({"app=web"}))
+    beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=web"})})}
+    (found,) = _mixed(planned(seen(hne(), SPEAKER, other, **beside)))
+    assert found.result.value == "warn"
+
+
+def test_a_note_is_shown_and_not_told() -> None:
+    """In the message of InUse, as long as it stays so; no Event, no warning, no second write."""
+    beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=metallb"})})}
+    first = planned(seen(hne(), SPEAKER, **beside))
+    assert "1 pod covered by it; the ordinary pods in its namespace are of the same release" in _message(first)
+    assert "MixedNamespace" not in _told(first)
+    assert statuses(planned(seen(hne(status=statuses(first)["net"]), SPEAKER, **beside))) == {}
+
+
+@pytest.mark.parametrize(("minutes", "result"), [(0, "skip"), (9, "skip"), (11, "warn")])
+@pytest.mark.parametrize("since", ["creation", "last pod"])
+def test_before_it_covers_pods_ordinary_ones_wait_for_ten_minutes(minutes: int, result: str, since: str) -> None:
+    """The pods of a new exception, and of a rollout, are still to come; then the warning is due without them."""
+    ago = at(minutes=-minutes)
+    if since == "creation":
+        subject = hne(metadata={"creation_timestamp": ago})
+    else:
+        subject = hne(status=exception.ExceptionStatus(last_used_time=ago))
+    (found,) = _mixed(planned(seen(subject, ordinary_pods=True)))
+    assert found.result.value == result
+    assert found.moments == ((ago + datetime.timedelta(minutes=10),) if result == "skip" else ())
+
+
 def test_exempt_namespaces_are_mixed_on_purpose() -> None:
     """There it is no matter, nor of an exception that has ended."""
     exempt = governed(exempt_namespaces=(NAMESPACE,))

@@ -332,15 +332,35 @@ def test_a_namespace_in_order_needs_nothing(relaxed: bool) -> None:
 
 
 def test_relaxing_lifts_the_level_and_sets_the_guard() -> None:
-    """Everybody else stays held to the target."""
+    """Everybody else stays held to the target, and is warned of that and no more."""
     wanted, _ = changes(denied(), Enforcement.DENY, relaxed=True)
+    assert wanted == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
+
+
+@pytest.mark.parametrize("target", ["baseline", "restricted"])
+@pytest.mark.parametrize("warn", list(Level))
+def test_the_warn_level_of_a_relaxed_namespace_is_its_guard(target: str, warn: Level) -> None:
+    """Whatever the policy warns of elsewhere; what is audited stays as the policy has it."""
+    spec = {"enforce": target, "warn": warn.value, "audit": "restricted"}
+    wanted, _ = changes(namespace(), Enforcement.DENY, relaxed=True, pod_security=spec)
+    assert [wanted[label] for label in (labels.GUARD, labels.PSA_WARN, labels.PSA_AUDIT)] == [
+        target,
+        target,
+        "restricted",
+    ]
+
+
+def test_a_warn_level_of_somebody_else_does_not_follow_the_guard() -> None:
+    """It is left alone, and so no namespace is contested for it."""
+    home = denied(labels={labels.PSA_WARN: "restricted"})
+    wanted, _ = changes(home, Enforcement.DENY, relaxed=True, theirs=(labels.PSA_WARN,))
     assert wanted == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
 
 
 def test_restoring_leaves_the_guard() -> None:
-    """A request in flight may have been judged by Pod Security already."""
+    """A request in flight may have been judged by Pod Security already. The policy's warn level is back."""
     assert changes(namespace(labels=RELAXED, annotations=ADOPTED), Enforcement.DENY) == (
-        {labels.PSA_ENFORCE: "baseline"},
+        {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"},
         {},
     )
 
@@ -354,7 +374,7 @@ def test_the_guard_follows_the_target() -> None:
 def test_a_namespace_kept_for_such_workloads_has_no_guard() -> None:
     """Where the target is privileged there is nothing to hold others to."""
     wanted, _ = changes(namespace(labels=RELAXED), Enforcement.DENY, pod_security={"enforce": "privileged"})
-    assert wanted == {labels.GUARD: None}
+    assert wanted == {labels.GUARD: None, labels.PSA_WARN: "restricted"}
 
 
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
@@ -507,7 +527,7 @@ def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
     """All that is left to write is that there was no label."""
     notes = {**ADOPTED, labels.BORN_WITH: None}
     assert adopted(BORN, Enforcement.DENY) == ({}, notes)
-    relaxed = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+    relaxed = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
     assert adopted(BORN, Enforcement.DENY, relaxed=True) == (relaxed, notes)
 
 
@@ -634,7 +654,7 @@ def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: di
         spec = {"mode": "Release"} if enforcement is None else {}
         now = settings(home, pod_security=wanted, **spec)
         changed, _ = level.changes(home, mine, now, level.Decision(enforcement), relaxed=False)
-        kept = ownership.record(found, mine, now.target, enforcement, changed)
+        kept = ownership.record(found, mine, now.target, enforcement, changed, Level.RESTRICTED)
         if changed:
             record = contest.written(record, effects.WriteNamespace(home, "", changed, {}), NOW)
         present = {**home.labels, **changed}

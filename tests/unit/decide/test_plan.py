@@ -78,11 +78,11 @@ def test_a_settled_namespace_needs_nothing() -> None:
 
 
 def test_relaxing_is_one_write_of_grant_guard_and_level() -> None:
-    """The level is never lifted without the grant and the guard in the same write."""
-    made = planned(seen(pod(), hne()))
+    """The level is never lifted without the grant and the guard in the same write, nor does that wait for a record."""
+    made = plan.plan_namespace(seen(pod(), hne()), NOW)
     write = only(made)
     assert write.action == Action.RELAX
-    assert write.labels == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+    assert write.labels == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
     assert {key("net"): line(hne())} == write.annotations
     assert (verdicts(made), reasons(made), made.relaxed) == ({"capture": "Covered"}, {"net": "Active"}, True)
 
@@ -97,7 +97,7 @@ def test_restoring_is_one_write_of_grant_and_level() -> None:
     """At the expiry the grant goes and the level comes back together; the guard stays."""
     write = only(planned(seen(hne(expiry=NOW), namespace=denied(hne()))))
     assert write.action == Action.RESTORE
-    assert write.labels == {labels.PSA_ENFORCE: "baseline"}
+    assert write.labels == {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"}
     assert {key("net"): None} == write.annotations
 
 
@@ -245,11 +245,12 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
     first = plan.plan_namespace(unrecorded(namespace=namespace(labels={labels.PSA_ENFORCE: "privileged"})), NOW)
     (effect,) = first.effects
     assert isinstance(effect, effects.RecordNamespace)
+    ours = {label: (value,) for label, value in DENIED.items() if label.startswith(labels.PSA_PREFIX)}
     assert effect.record == ledger.NamespaceRecord(
         enforced=True,
         before="privileged",
         version_before="",
-        ours={label: (value,) for label, value in DENIED.items() if label.startswith(labels.PSA_PREFIX)},
+        ours={**ours, labels.PSA_WARN: ("baseline", "restricted")},
         under=IDENTITY,
     )
     trouble = snapshot.Ledger(trouble="forbidden")
@@ -677,7 +678,8 @@ def test_audit_takes_level_and_guard_down() -> None:
     """The level of before comes back; grants stay so that verdicts agree."""
     home = denied(hne(), annotations={labels.LEVEL_BEFORE: "baseline"})
     write = only(planned(seen(pod(), hne(), namespace=home, policy=AUDIT)))
-    assert write.labels == {labels.ENFORCEMENT: "Audit", labels.GUARD: None, labels.PSA_ENFORCE: "baseline"}
+    back = {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"}
+    assert write.labels == {labels.ENFORCEMENT: "Audit", labels.GUARD: None, **back}
     assert write.annotations == {labels.LEVEL_BEFORE: None}
 
 

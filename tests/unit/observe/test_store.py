@@ -350,6 +350,37 @@ def test_a_list_of_every_pod_tells_whether_ordinary_ones_live_there(kept: Store,
     assert not {one.name for one in seen(kept).pods} & {"web"}
 
 
+def installed(name: str, **labels: str) -> dict[str, Any]:
+    return ordinary(name, metadata={"labels": labels})
+
+
+def test_a_list_of_every_pod_has_with_what_ordinary_ones_were_installed(kept: Store) -> None:
+    """Each release once, by the labels that charts and manifests write, and by no others."""
+    assert seen(kept).ordinary_releases == frozenset()
+    there = [
+        installed("a", app="metallb", component="controller"),
+        installed("b", app="metallb", component="webhook"),
+        installed("c", **{"app.kubernetes.io/instance": "one", "app.kubernetes.io/part-of": "two"}),
+        installed("d", team="net"),
+        ordinary("e", phase="Failed", metadata={"labels": {"app": "ended"}}),
+    ]
+    replaced(kept, Kind.EVERY_POD, there, "20")
+    whole = {"app.kubernetes.io/instance=one", "app.kubernetes.io/part-of=two"}
+    assert seen(kept).ordinary_releases == {frozenset({"app=metallb"}), frozenset(whole), frozenset()}
+    excepted(kept)
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, there[:2], "21")
+    assert set() == replaced(kept, Kind.EVERY_POD, there[1:2], "22")
+    assert seen(kept).ordinary_releases == {frozenset({"app=metallb"})}
+
+
+def test_more_releases_than_are_kept_are_none(kept: Store) -> None:
+    """A tenant makes as many as he likes; that there are ordinary pods stays known."""
+    replaced(kept, Kind.EVERY_POD, [installed(f"p{n}", app=f"a{n}") for n in range(8)], "20")
+    assert len(seen(kept).ordinary_releases) == 8
+    replaced(kept, Kind.EVERY_POD, [installed(f"p{n}", app=f"a{n}") for n in (*range(9), *range(9))], "21")
+    assert (seen(kept).ordinary_pods, seen(kept).ordinary_releases) == (True, frozenset())
+
+
 def test_a_list_says_nothing_of_a_namespace_that_came_after_it_began(kept: Store) -> None:
     """Not looked at is not clean: neither of a new name nor of a name that was made anew."""
     listing = kept.listing(Kind.EVERY_POD)

@@ -1,0 +1,139 @@
+"""Why an exception that is in force covers nothing: what a person can correct, with the remedy.
+
+It needs the exception, the host-namespace pods of its namespace with their verdicts, and whether its service account
+exists. That nobody can tell whether the account exists is no reason to say that it does not.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.decide import coverage, snapshot, validity
+
+ACCOUNT_MISSING: Final = "ServiceAccountMissing"
+NO_HOST_PODS: Final = "NoHostPods"
+IMAGES_DIFFER: Final = "ImagesDiffer"
+PODS_DIFFER: Final = "PodsDiffer"
+COVERED_BY_ANOTHER: Final = "CoveredByAnother"
+# An exception, its service account and its pods come with one apply, in whatever order. The reason is due in a minute.
+SETTLED: Final = datetime.timedelta(seconds=30)
+# An account that is asked for again this often: a person who creates the missing one waits for it.
+AGAIN: Final = datetime.timedelta(seconds=60)
+# Accounts of a namespace that are asked for. Of more nobody can tell.
+MOST: Final = 16
+_NAMED: Final = 3  # things named in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A reason of the condition InUse, and the sentence for it."""
+
+    reason: str
+    sentence: str
+
+
+def due(standing: validity.Standing) -> datetime.datetime:
+    """Return from when an exception that covers nothing is to say why."""
+    return standing.exception.metadata.creation_timestamp + SETTLED
+
+
+def watched(standing: validity.Standing) -> bool:
+    """Return whether a watch tells of all pods that an exception may cover; of those with only hostPID or hostIPC a
+    list does (docs/adr/0014).
+    """
+    return set(standing.exception.spec.host_namespaces) == {labels.HostNamespace.NETWORK}
+
+
+def silent(
+    standings: Sequence[validity.Standing],
+    led: Mapping[str, Sequence[coverage.PodVerdict]],
+    listed: datetime.datetime | None,
+    now: datetime.datetime,
+) -> tuple[validity.Standing, ...]:
+    """Return the exceptions in force that cover nothing and are to say why.
+
+    `led` has the verdicts by their uids; `listed` is when all pods were listed last.
+    """
+    return tuple(
+        standing
+        for standing in standings
+        if standing.in_force
+        and now >= due(standing)
+        and (watched(standing) or (listed is not None and listed >= due(standing)))
+        and not led.get(standing.exception.metadata.uid)
+    )
+
+
+def accounts(silent: Sequence[validity.Standing], verdicts: Sequence[coverage.PodVerdict]) -> tuple[str, ...]:
+    """Return the service accounts that must be asked for: those of no host-namespace pod. A pod has an account."""
+    running = {verdict.pod.service_account for verdict in verdicts}
+    return tuple(sorted({standing.exception.spec.service_account for standing in silent} - running)[:MOST])
+
+
+def why(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict], account: snapshot.Account | None) -> Why:
+    """Return why an exception in force covers none of these pods, which are all of its namespace.
+
+    `account` is what the API server said of its service account, None if it was not asked.
+    """
+    spec = standing.exception.spec
+    own = [v for v in verdicts if v.pod.service_account == spec.service_account and not v.pod.mirror]
+    if not own:
+        missing = account is not None and account.exists is False
+        return _account_missing(standing.exception, verdicts) if missing else _no_host_pods(standing, verdicts)
+    judged = [(coverage.covers(standing, verdict.pod), verdict) for verdict in own]
+    others = sorted({e.metadata.name for found, v in judged if found.covers for e in v.exceptions})
+    if others:
+        text = f"its pods are covered by exception {others[0]!r}, which lasts as long or longer"
+        return Why(
+            COVERED_BY_ANOTHER, f"{text}; delete this one if nothing else needs it: {_delete(standing.exception)}"
+        )
+    return _differs(standing.exception, [found for found, _ in judged])
+
+
+def _account_missing(subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]) -> Why:
+    account, namespace = subject.spec.service_account, subject.metadata.namespace
+    text = f"service account {account!r} does not exist in namespace {namespace!r}{_others(verdicts)}"
+    create = f"kubectl create serviceaccount {account} -n {namespace}"
+    return Why(ACCOUNT_MISSING, f"{text}; create it ({create}), or write a new exception for the account of the pods")
+
+
+def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict]) -> Why:
+    subject = standing.exception
+    spec, namespace = subject.spec, subject.metadata.namespace
+    shared = ", ".join(sorted(spec.host_namespaces))
+    listed = "" if watched(standing) else " when all pods were last listed"
+    account = f"service account {spec.service_account!r}"
+    text = f"no pod of {account} shares {shared} of its node{listed}{_others(verdicts)}"
+    return Why(
+        NO_HOST_PODS,
+        f"{text}; if its pods are refused, the Events of their workload say what the exception lacks (kubectl get"
+        f" events -n {namespace}); if nothing needs it, delete it: {_delete(subject)}",
+    )
+
+
+def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.Coverage]) -> Why:
+    """What the nearest of its pods lacks. No name of a pod: those of a DaemonSet change, and the reason does not."""
+    order = list(coverage.Condition)
+    nearest = min(found, key=lambda one: (-order.index(one.failed or order[-1]), one.why))
+    text = f"no pod of service account {subject.spec.service_account!r} is covered: {nearest.why}"
+    remedy = "write a new exception that names what the pods use, or change the pods"
+    if nearest.failed is not coverage.Condition.IMAGES:
+        return Why(PODS_DIFFER, f"{text}; {remedy}")
+    return Why(IMAGES_DIFFER, f"{text}, and it lists {_some(sorted(subject.spec.images or ()))}; {remedy}")
+
+
+def _others(verdicts: Sequence[coverage.PodVerdict]) -> str:
+    """Whose the host-namespace pods of the namespace are, where a name is mistyped."""
+    accounts = sorted({verdict.pod.service_account for verdict in verdicts if not verdict.pod.mirror})
+    return f", and the pods there that share host namespaces run as {_some(accounts)}" if accounts else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _delete(subject: exception.HostNetworkException) -> str:
+    return f"kubectl delete hne {subject.metadata.name} -n {subject.metadata.namespace}"

@@ -1,0 +1,55 @@
+"""Which CRDs this operator works with, by what the API server says of them."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import crd, exception, labels, policy
+from hostnetwork_operator.decide import definitions
+
+BOTH = frozenset(definitions.PLURALS.values())
+
+
+def _schemas() -> dict[str, Any]:
+    made = {exception.KIND: crd.exceptions_crd(), policy.KIND: crd.policies_crd()}
+    return {kind: copy.deepcopy(d["spec"]["versions"][0]["schema"]["openAPIV3Schema"]) for kind, d in made.items()}
+
+
+def test_our_own_definitions_are_no_trouble() -> None:
+    """As `make crds` writes them, beside whatever other version."""
+    assert definitions.trouble(definitions.Served({labels.VERSION: BOTH, "v1": BOTH}, _schemas()), "0.1") == ""
+
+
+@pytest.mark.parametrize("plurals", [{}, {labels.VERSION: frozenset()}, {labels.VERSION: frozenset([policy.PLURAL])}])
+def test_a_kind_that_is_not_served_is_no_trouble(plurals: dict[str, frozenset[str]]) -> None:
+    """The operator waits for it, as for an API server."""
+    assert definitions.trouble(definitions.Served(plurals), "0.1") == ""
+
+
+def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
+    """Also where the other kind is served in the version that is needed."""
+    plurals = {labels.VERSION: frozenset([policy.PLURAL]), "v1beta9": frozenset([exception.PLURAL])}
+    assert definitions.trouble(definitions.Served(plurals, _schemas()), "0.1") == (
+        "CRD hostnetworkexceptions.hostnetwork-operator.github.io must serve version v1alpha1 for operator 0.1, got"
+        " v1beta9; kubectl apply --server-side -f crds/ of the release of this operator, or run the release of the"
+        " operator that these CRDs belong to"
+    )
+
+
+def test_fields_that_a_definition_lacks_are_named() -> None:
+    """Three of them, wherever in spec or status they are."""
+    schemas = _schemas()
+    top = schemas[exception.KIND]["properties"]
+    del top["status"]["properties"]["samplePods"], top["status"]["properties"]["conditions"]
+    del top["spec"]["properties"]["hostPaths"]["items"]["properties"]["readOnly"]
+    found = definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1")
+    assert "without spec.hostPaths.readOnly, status.conditions, status.conditions.lastTransitionTime and " in found
+    assert " more; kubectl apply --server-side -f crds/ of the release of this operator" in found
+
+
+def test_fields_that_are_not_ours_are_no_trouble() -> None:
+    """A CRD of a later release has what this operator needs."""
+    schemas = _schemas()
+    schemas[policy.KIND]["properties"]["spec"]["properties"]["later"] = {"type": "string"}
+    assert definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1") == ""

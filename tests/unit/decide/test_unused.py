@@ -1,0 +1,202 @@
+"""Why an exception covers nothing: what is said, when, and what has to be asked for before."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import conditions, labels
+from hostnetwork_operator.decide import plan, snapshot, unused
+from tests.unit.builders import IMAGE, IPC, NETWORK, NOW, PID, at, governed, guards, hne, planned, pod, seen, statuses
+
+YES, NO, UNKNOWN = (snapshot.Account(exists, NOW) for exists in (True, False, None))
+MISSING = {"netdebug": NO}
+
+
+def in_use(made: plan.NamespacePlan, name: str = "net") -> tuple[str, str, str]:
+    """Status, reason and message of the condition that is to be written."""
+    found = conditions.find(statuses(made)[name].conditions, conditions.ConditionType.IN_USE)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+def reason(*things: Any, **fields: Any) -> str:
+    return in_use(planned(seen(hne(), *things, **fields)))[1]
+
+
+# -- what is said ---------------------------------------------------------------------------------------------------
+
+
+def test_a_service_account_that_does_not_exist_is_named() -> None:
+    """With the accounts that the pods have, which shows a typo, and what to do."""
+    other = pod(service_account="netdebgu")
+    assert in_use(planned(seen(hne(), other, accounts=MISSING))) == (
+        "False",
+        "ServiceAccountMissing",
+        (
+            "service account 'netdebug' does not exist in namespace 'payments', and the pods there that share host"
+            " namespaces run as netdebgu; create it (kubectl create serviceaccount netdebug -n payments), or write a"
+            " new exception for the account of the pods"
+        ),
+    )
+
+
+@pytest.mark.parametrize("account", [YES, UNKNOWN])
+def test_an_account_without_host_namespace_pods_is_named(account: snapshot.Account) -> None:
+    """Also where nobody can tell whether it exists: that is no reason to say that it does not."""
+    assert in_use(planned(seen(hne(), accounts={"netdebug": account}))) == (
+        "False",
+        "NoHostPods",
+        (
+            "no pod of service account 'netdebug' shares Network of its node; if its pods are refused, the Events of"
+            " their workload say what the exception lacks (kubectl get events -n payments); if nothing needs it, delete"
+            " it: kubectl delete hne net -n payments"
+        ),
+    )
+
+
+def test_images_that_no_pod_has_are_named() -> None:
+    """Those of the pods, and those that are listed."""
+    assert in_use(planned(seen(hne(), pod(images=frozenset({"other:1"}))))) == (
+        "False",
+        "ImagesDiffer",
+        (
+            "no pod of service account 'netdebug' is covered: the pod uses images that it does not name: other:1, and"
+            f" it lists {IMAGE}; write a new exception that names what the pods use, or change the pods"
+        ),
+    )
+
+
+def test_what_the_nearest_pod_lacks_is_named() -> None:
+    """Of several the one that fails last, whatever its name; a pod without a name in the text comes and goes."""
+    pods = (pod("a", images=frozenset({"other:1"})), pod("b", capabilities=frozenset({"SYS_ADMIN"})))
+    (_, word, text) = in_use(planned(seen(hne(), *pods)))
+    assert word == "PodsDiffer"
+    assert "is covered: the pod uses capabilities that it does not name: SYS_ADMIN; write a new exception" in text
+
+
+def test_pods_that_another_exception_covers_are_named() -> None:
+    """The one that lasts longest covers them."""
+    longer = hne("longer", expiry=at(hours=2))
+    made = planned(seen(hne(), longer, pod()))
+    assert in_use(made)[1] == "CoveredByAnother"
+    assert "covered by exception 'longer', which lasts as long or longer; delete this one if" in in_use(made)[2]
+    assert in_use(made, "longer")[1] == "PodsCovered"
+
+
+def test_pods_of_kubelets_are_nobodys() -> None:
+    """A static pod has no account that an exception could be for."""
+    assert reason(pod(mirror=True)) == "NoHostPods"
+
+
+def test_unused_for_long_stays_the_reason_and_says_why() -> None:
+    """It warns; what a person can correct stands behind it."""
+    old = {"metadata": {"creation_timestamp": at(days=-90)}}
+    subject = hne(type="Infrastructure", expiry=None, ticket=None, **old)
+    (_, word, text) = in_use(planned(seen(subject, accounts=MISSING)))
+    assert word == "Unused"
+    assert "no pod is covered by it since" in text
+    assert text.endswith("or write a new exception for the account of the pods")
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [({"expiry": NOW}, {}), ({}, {"guards": guards(missing=[labels.POLICY_HOST_NAMESPACES])})],
+    ids=["ended", "without a guard"],
+)
+def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any], fields: dict[str, Any]) -> None:
+    """InUse has no reason of its own then, and nothing is asked for."""
+    made = planned(seen(hne(**spec), accounts={}, **fields))
+    assert in_use(made) == ("False", "NoPods", "no pod is covered by it")
+    assert made.accounts == ()
+
+
+# -- when -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
+    """An exception, its account and its pods come with one apply; meanwhile nothing is asked for."""
+    subject = hne(metadata={"creation_timestamp": at(seconds=-29)})
+    young = planned(seen(subject, accounts={}))
+    assert in_use(young)[1] == "NoPods"
+    assert (young.accounts, young.next_check) == ((), at(seconds=1))
+    later = plan.plan_namespace(seen(subject, accounts=MISSING), at(seconds=1))
+    assert in_use(later)[1] == "ServiceAccountMissing"
+
+
+def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
+    """So that no status is written twice, after a restart neither; not where a pod shows that it is there."""
+    made = planned(seen(hne(), accounts={}))
+    assert (made.accounts, statuses(made)) == (("netdebug",), {})
+    made = planned(seen(hne(), pod(images=frozenset({"other:1"})), accounts={}))
+    assert (made.accounts, in_use(made)[1]) == ((), "ImagesDiffer")
+    assert planned(seen(hne(), pod(), accounts={})).accounts == ()
+
+
+def test_a_missing_account_is_asked_for_again_each_minute() -> None:
+    """And one of which nobody could tell; what was said of it stays meanwhile."""
+    for account in (NO, UNKNOWN):
+        made = planned(seen(hne(), accounts={"netdebug": account}))
+        assert (made.accounts, made.next_check) == ((), at(seconds=60))
+        again = plan.plan_namespace(seen(hne(), accounts={"netdebug": account}), at(seconds=60))
+        assert again.accounts == ("netdebug",)
+        assert in_use(again) == in_use(made)
+
+
+def test_an_account_that_exists_is_asked_for_when_something_else_happens() -> None:
+    """Nothing wakes the operator for it; a steady cluster costs nothing."""
+    made = planned(seen(hne(), accounts={"netdebug": YES}))
+    assert made.next_check is not None
+    assert made.next_check > at(minutes=10)
+
+
+def test_so_many_accounts_are_asked_for_and_no_more() -> None:
+    """Of the rest nobody can tell, and their exceptions say what can be told."""
+    many = [hne(f"e{n:02}", service_account_name=f"a{n:02}") for n in range(20)]
+    made = planned(seen(*many, accounts={}))
+    assert len(made.accounts) == unused.MOST
+    assert in_use(made, "e19")[1] == "NoHostPods"
+
+
+# -- pods that no watch tells of ------------------------------------------------------------------------------------
+
+
+def listed(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePlan:
+    """The plan now, for an exception that is so old, with all pods listed then."""
+    subject = hne(metadata={"creation_timestamp": at(seconds=created)}, **spec)
+    return planned(seen(subject, every_pod_listed=at(seconds=seconds)))
+
+
+@pytest.mark.parametrize("shared", [(PID,), (IPC,), (NETWORK, PID)])
+def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
+    shared: tuple[labels.HostNamespace, ...],
+) -> None:
+    """Half a minute after its creation, when a reason is due, then each minute until it is ten minutes old."""
+    spec: dict[str, Any] = {"host_namespaces": shared}
+    assert listed(-1, **spec).relist == at(seconds=29)
+    assert listed(-300, created=-200, **spec).relist == at(seconds=-170)
+    assert listed(-1, created=-100, **spec).relist == at(seconds=59)
+    assert listed(-1, created=-590, **spec).relist == at(seconds=10)
+    assert listed(-1, created=-601, **spec).relist is None
+    assert listed(-1, host_namespaces=(NETWORK,)).relist is None
+
+
+def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
+    """What was to come is there."""
+    subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
+    covered = pod(host_namespaces=frozenset({PID}))
+    assert planned(seen(subject, covered, every_pod_listed=at(seconds=-90))).relist is None
+
+
+def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:
+    """Not before a list that is half a minute younger than the exception; and the text says that it was a list."""
+    spec: dict[str, Any] = {"host_namespaces": (PID,), "created": -40}
+    assert in_use(listed(-11, **spec))[1] == "NoPods"
+    (_, word, text) = in_use(listed(-10, **spec))
+    assert word == "NoHostPods"
+    assert "shares PID of its node when all pods were last listed; if its pods" in text
+
+
+def test_exempt_namespaces_say_it_too() -> None:
+    """Their exceptions are kept as elsewhere."""
+    exempt = governed(exempt_namespaces=("payments",))
+    assert reason(policy=exempt, accounts=MISSING) == "ServiceAccountMissing"

@@ -1,0 +1,75 @@
+"""The process ends with one line and status 1 where it cannot start: a person reads that line, at night."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.act.test_identity import SERVER, kubeconfig
+
+
+def started(directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The operator, which is to end, with nothing of our environment but the path."""
+    given = {"PATH": os.environ["PATH"], "HOME": str(directory), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
+    given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0", **environment}
+    command = [sys.executable, "-m", "hostnetwork_operator"]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What it says; AssertionError unless that is one line on stderr, and the status 1."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
+    """With what to set."""
+    path = tmp_path / "none"
+    assert one_line(started(tmp_path, KUBECONFIG=str(path))) == (
+        "hostnetwork-operator: the operator needs a service account or a kubeconfig, got no service account (Service"
+        f" host/port is not set) and no file '{path}'; set KUBECONFIG to a kubeconfig that exists, or run the operator"
+        " as manifests/base does"
+    )
+
+
+def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
+    """In one line too, however many the parser has."""
+    path = tmp_path / "config"
+    path.write_text("clusters: [ {name")
+    line = one_line(started(tmp_path, KUBECONFIG=str(path)))
+    assert line.startswith(f"hostnetwork-operator: kubeconfig '{path}' must be a valid one, got ParserError: while ")
+    assert line.endswith("; correct it, or set KUBECONFIG to another one")
+
+
+def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
+    """With the fields that can be wrong."""
+    path = kubeconfig(tmp_path, f'{SERVER}, certificate-authority-data: "AAAA"')
+    line = one_line(started(tmp_path, KUBECONFIG=str(path)))
+    assert "the certificates for https://127.0.0.1:1 must be usable, got " in line
+    assert line.endswith("; correct certificate-authority, client-certificate and client-key in the kubeconfig")
+
+
+@pytest.mark.parametrize("variable", ["HOSTNETWORK_PORT", "HOSTNETWORK_PROBE_PORT"])
+def test_a_port_in_use_is_named(tmp_path: pathlib.Path, variable: str) -> None:
+    """Either of the two, with the variables that change it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), **{variable: port})
+    assert one_line(done) == (
+        f"hostnetwork-operator: cannot listen on 127.0.0.1:{port}: Address already in use; set HOSTNETWORK_PORT,"
+        " HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
+    )
+
+
+def test_an_address_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
+    """With why it cannot be had."""
+    done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="192.0.2.1")
+    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address; set HOSTNETWORK_PORT" in one_line(done)
+    done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="no-such-host.invalid")
+    assert "cannot listen on no-such-host.invalid:0: " in one_line(done)
+    assert "Unknown error" not in done.stderr
