@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tests.controlplane import api, binary, cluster
 
-from bench import admission, detection, expiry, figures, granting, memory, report, startup, steady
+from bench import admission, detection, expiry, figures, granting, memory, refused, report, startup, steady
 from bench.world import OFFENDERS, World, say
 
 # In this order: what wants a quiet cluster comes first.
@@ -23,6 +23,7 @@ _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "steady": steady.measure,
     "detection": detection.measure,
     "granting": granting.measure,
+    "refused": refused.measure,
     "expiry": expiry.singles,
     "burst": expiry.bursts,
 }
@@ -35,11 +36,12 @@ what there is to measure (--only, may be repeated):
   steady     60 s in which nothing changes; 200 ordinary pods come; 60 s of its clock            (2 min)
   detection  uncovered pod created -> label, Event, metric, in Held and in Audit namespaces      (1 min)
   granting   exception applied -> a pod under it admitted                                        (20 s)
+  refused    DaemonSet created whose pods are refused -> Event on it with the remedy             (40 s)
   expiry     expiry -> namespace restored and DELETE sent, one a second                          (1 min)
   burst      the same for 100 and for 500 in the same second                                     (4 min)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all is listed again; detection there (6 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side (4 min)
-each of the first seven once for every size in --pods, on a control plane of its own for each size.
+each of the first eight once for every size in --pods, on a control plane of its own for each size.
 
 examples:
   make bench

@@ -36,6 +36,9 @@ class Config(BaseModel):
         description="How often all pods are listed: for those that no field selector selects, and for ordinary ones.",
     )
     exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(30, description="The same for exceptions.")
+    controller_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        60, description="How long a controller may take to create pods after an exception covers them."
+    )
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 import hostnetwork_operator
 from hostnetwork_operator import clock
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
+from hostnetwork_operator.decide import coverage, level, plan, refusals, snapshot, status
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -144,6 +144,7 @@ class Standing(Collector):
         yield self._pods(plans)
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
+        yield self._refused(plans)
         contested = _gauge("hostnetwork_contested_namespaces", "Namespaces where the operator's writes are undone.")
         contested.add_metric([], sum(one.contested is not None for _, one in plans))
         yield contested
@@ -200,6 +201,17 @@ class Standing(Collector):
         for name, one in plans:
             for verdict, count in coverage.count(one.verdicts, one.unreadable).items():
                 made.add_metric([name, verdict.value], count)
+        return made
+
+    def _refused(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
+        made = _gauge(
+            "hostnetwork_refused_workloads",
+            "Workloads in an enforced namespace that lack pods, which no exception in force covers.",
+            "namespace",
+        )
+        for name, one in plans:
+            if one.enforcement is labels.Enforcement.DENY:
+                made.add_metric([name], refusals.count(one.refused))
         return made
 
     def _exceptions(self, plans: list[tuple[str, plan.NamespacePlan]]) -> Iterable[GaugeMetricFamily]:

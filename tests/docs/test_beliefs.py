@@ -93,6 +93,15 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.report:reports",
         "observe.parse:standing_report",
     ),
+    "which workloads lack pods: who writes a false status of his own workload is told what is true, that its pods would"
+    " be refused (A37)": (
+        "decide.refusals:find",
+        "observe.refused:_counted",
+        "observe.refused:shortage",
+    ),
+    "when a workload is read again: whether pods that name it as their owner have come": (
+        "control.shortages:Shortages.heed",
+    ),
     # -- what only tightens
     "the verdict Static: nothing is deleted. The API takes the annotation from kubelets alone, and from who binds a pod"
     " by hand. Such a pod was covered when it was admitted (T11)": ("decide.coverage:judge",),

@@ -11,7 +11,7 @@ ODD = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError:
 
 
 def entries() -> list[words.Entry]:
-    """Of a covered, an uncovered, an expired, a static and an unreadable pod."""
+    """Of a covered, an uncovered, an expired, a static and an unreadable pod, and of a workload that is refused."""
     covered, ended = builders.hne(), builders.hne("ended", service_account_name="late", expiry=builders.at(minutes=-1))
     pods = [
         builders.pod(),
@@ -19,10 +19,12 @@ def entries() -> list[words.Entry]:
         builders.pod("late", service_account="late"),
         builders.pod("static", mirror=True),
     ]
-    seen = builders.seen(*pods, ODD, covered, ended, kubernetes=snapshot.MinorVersion(1, 36))
+    lacking = builders.shortage(pod=builders.pod(service_account="nobody"))
+    version = snapshot.MinorVersion(1, 36)
+    seen = builders.seen(*pods, ODD, covered, ended, kubernetes=version, shortages=(lacking,))
     made = builders.planned(seen)
     assert {one.verdict for one in made.verdicts} == set(labels.Verdict) - {"Exempt", "Unknown"}
-    return [entry for one in report.reports(seen, made.verdicts, made.findings) for entry in one.entries]
+    return [entry for one in report.reports(seen, made.verdicts, made.findings, made.refused) for entry in one.entries]
 
 
 def test_every_result_is_documented_and_no_other() -> None:

@@ -105,6 +105,21 @@ def governed(**spec: Any) -> snapshot.PolicyState:
     return snapshot.PolicyState(snapshot.Known.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
 
 
+def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> snapshot.Shortage:
+    """A workload that has none of two pods such as `pod()`, read just now."""
+    version = {"Job": "batch/v1", "ReplicationController": "v1"}.get(kind, "apps/v1")
+    workload = snapshot.Reference(kind, NAMESPACE, name, f"uid-of-{name}", version)
+    given: dict[str, Any] = {
+        "workload": workload,
+        "top": workload,
+        "pod": pod(),
+        "present": 0,
+        "wanted": 2,
+        "read": NOW,
+    }
+    return snapshot.Shortage(**{**given, **fields})
+
+
 ABSENT = snapshot.PolicyState(snapshot.Known.ABSENT)
 UNKNOWN = snapshot.PolicyState(snapshot.Known.UNKNOWN)
 

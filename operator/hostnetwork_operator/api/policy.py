@@ -231,6 +231,12 @@ class PodCounts(fields.Model):
     static: int = Field(0, ge=0, description="A static pod of a node.")
 
 
+class WorkloadCounts(fields.Model):
+    """How many workloads lack pods, because the API server refuses pods with host namespaces."""
+
+    refused: int = Field(0, ge=0, description="No exception in force covers the pods of their templates.")
+
+
 class LedgerCounts(fields.Model):
     """The operator's ledger, which is in ConfigMaps of namespace hostnetwork-system."""
 
@@ -253,6 +259,7 @@ class PolicyStatus(fields.Model):
     )
     namespaces: NamespaceCounts | None = Field(None, description="Namespaces by how they stand.")
     pods: PodCounts | None = Field(None, description="Host-namespace pods by verdict.")
+    workloads: WorkloadCounts | None = Field(None, description="Workloads in enforced namespaces that lack pods.")
     ledger: LedgerCounts | None = Field(None, description="What the operator has recorded.")
 
 

@@ -11,7 +11,7 @@ import kopf
 
 from hostnetwork_operator.api import exception, labels, policy
 from hostnetwork_operator.control import operator
-from hostnetwork_operator.observe import store
+from hostnetwork_operator.observe import refused, store
 
 _RESOURCES: Final = {
     store.Kind.POD: ("", "v1", "pods"),
@@ -28,7 +28,15 @@ def registry(core: operator.Operator) -> kopf.OperatorRegistry:
     made = kopf.OperatorRegistry()
     for kind, (group, version, plural) in _RESOURCES.items():
         _watch(made, core, kind, group, version, plural)
+    _watch_refusals(made, core)
     return made
+
+
+def _watch_refusals(made: kopf.OperatorRegistry, core: operator.Operator) -> None:
+    @kopf.on.event("", "v1", refused.Watched.EVENTS.value, id="watch-events", registry=made)
+    async def emitted(event: kopf.RawEvent, **_: Any) -> None:
+        if event["type"] != "DELETED":
+            core.claimed(event["object"])
 
 
 def _watch(
@@ -56,6 +64,7 @@ def settings() -> kopf.OperatorSettings:
     """kopf's settings: what is watched is selected by the API server, and no fault ends a watch for good."""
     made = kopf.OperatorSettings()
     made.watching.field_selectors["v1", "pods"] = "spec.hostNetwork=true"
+    made.watching.field_selectors["v1", refused.Watched.EVENTS.value] = f"reason={refused.REASON}"
     made.watching.chunk_size = None  # control/session asks for one object of each list
     made.watching.server_timeout = 600
     made.watching.connect_timeout = 10

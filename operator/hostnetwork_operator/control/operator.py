@@ -14,9 +14,9 @@ from typing import Any, Final
 from hostnetwork_operator import clock, logs, metrics
 from hostnetwork_operator.act import apply, gateway, policies, reports
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import accounts, bookkeeping, memory, pace, reread, workqueue
-from hostnetwork_operator.decide import contest, effects, isolate, messages, plan, snapshot
-from hostnetwork_operator.observe import live, store
+from hostnetwork_operator.control import accounts, bookkeeping, memory, pace, reread, shortages, workqueue
+from hostnetwork_operator.decide import contest, effects, isolate, messages, plan, refusals, snapshot
+from hostnetwork_operator.observe import live, refused, store
 
 _log = logging.getLogger(__name__)
 # Kinds that say something about every namespace.
@@ -31,12 +31,19 @@ _ASK_AGAIN_SECONDS: Final = 0.1
 _LONG_PLAN_SECONDS: Final = 0.05
 _REST: Final = 3.0
 _LONGEST_REST_SECONDS: Final = 5.0
+_PATIENCE: Final = datetime.timedelta(seconds=60)  # with a controller that may create its pods now
 
 
 class Operator:
     """One cluster, one gateway. `start` workers, feed `changed`."""
 
-    def __init__(self, api: gateway.Gateway, server_clock: clock.ServerClock, measures: metrics.Metrics) -> None:
+    def __init__(
+        self,
+        api: gateway.Gateway,
+        server_clock: clock.ServerClock,
+        measures: metrics.Metrics,
+        patience: datetime.timedelta = _PATIENCE,
+    ) -> None:
         self.api = api
         self.clock = server_clock
         self.metrics = measures
@@ -44,6 +51,7 @@ class Operator:
         self.queue = workqueue.WorkQueue()
         self._pace = pace.Pace(server_clock.monotonic)
         self.looks = workqueue.WorkQueue()  # the namespaces that the gate is to look at (control/looks)
+        self.shortages = shortages.Shortages(server_clock.monotonic, patience)
         self.plans: dict[str, plan.NamespacePlan] = {}
         self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
         self._unsure = False  # whether something was judged while the time was not sure
@@ -77,6 +85,12 @@ class Operator:
             self.everything()
         if kind is store.Kind.POLICY:
             self._policy_changed.set()
+
+    def claimed(self, event: Mapping[str, Any]) -> None:
+        """An Event says that a controller could not create a pod: a reason to read its workload (control/refused)."""
+        claim = refused.claimed(event)
+        if claim is not None:
+            self.shortages.claim(claim)
 
     def missed(self, kind: store.Kind, why: str) -> None:
         """A line of a watch could not be decoded. The next list has what it said (control/resync)."""
@@ -153,6 +167,8 @@ class Operator:
             await self._ask_for(name, made)
         outcomes = applying.outcomes
         self._show(name, made if applying.namespace_written else plan.unchanged(made))
+        emitted = [o.effect for o in outcomes if isinstance(o.effect, effects.EmitEvent) and o.error is None]
+        self.shortages.heed(made, emitted, self.clock.now())
         self._count(outcomes)
         self.metrics.reconcile.observe(time.monotonic() - started)
         self._tell(made, outcomes, time.monotonic() - started)
@@ -209,6 +225,7 @@ class Operator:
         """Forgets a namespace that is gone."""
         self.memories.pop(name, None)
         self.plans.pop(name, None)
+        self.shortages.forget(name)
         self.queue.forget(name)
         self._policy_changed.set()
 
@@ -228,6 +245,8 @@ class Operator:
             tops=dict(known.tops),
             accounts=dict(known.accounts),
             record=known.record(seen.namespace.uid),
+            shortages=self.shortages.of(name),
+            patience=self.shortages.patience,
         )
 
     async def until_idle(self) -> None:
@@ -462,4 +481,5 @@ def _counted(made: plan.NamespacePlan) -> object:
         made.relaxed,
         made.contested is None,
         [verdict.verdict for verdict in made.verdicts],
+        refusals.count(made.refused),
     )

@@ -18,13 +18,15 @@ import kopf
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, logs
-from hostnetwork_operator.observe import live, store
+from hostnetwork_operator.observe import live, refused, store
 
 _log = logging.getLogger(__name__)
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
-_LISTED: Final = {kind.value: kind for kind in store.Kind}
-Missed = Callable[[store.Kind, str], None]  # what could not be decoded was of this kind, and why
-Listed = Callable[[store.Kind], None]  # a watch of this kind goes on from now, and what came before is to be listed
+Kind = store.Kind | refused.Watched
+_LISTED: Final[Mapping[str, Kind]] = {kind.value: kind for kind in (*store.Kind, *refused.Watched)}
+Missed = Callable[[Kind, str], None]  # what could not be decoded was of this kind, and why
+Hears = Callable[[str], bool]  # whether one more Event of a namespace is passed on
+Listed = Callable[[Kind], None]  # a watch of this kind goes on from now, and what came before is to be listed
 
 
 class WriteRefusedError(Exception):
@@ -38,12 +40,18 @@ class Logins:
     """
 
     def __init__(
-        self, configuration: client.Configuration, missed: Missed, listed: Listed, ending: asyncio.Event
+        self,
+        configuration: client.Configuration,
+        missed: Missed,
+        listed: Listed,
+        ending: asyncio.Event,
+        hears: Hears = lambda _: True,
     ) -> None:
         self._configuration = configuration
         self._missed = missed
         self._listed = listed
         self._ending = ending
+        self._hears = hears
         self._http: aiohttp.ClientSession | None = None
 
     async def log_in(self, **_: object) -> kopf.AiohttpSession:
@@ -63,7 +71,7 @@ class Logins:
             private_key_path=settings.key_file,
         )
         headers = {**info.as_http_headers(), "Accept-Encoding": "identity"}
-        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed)
+        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._hears)
         session: Any = Session(self._http, self._ending)  # for kopf's types a ClientSession
         return kopf.AiohttpSession(
             server=settings.host,
@@ -111,14 +119,20 @@ class Session:
 
 
 def open_http(
-    headers: Mapping[str, str], context: ssl.SSLContext, missed: Missed, listed: Listed
+    headers: Mapping[str, str],
+    context: ssl.SSLContext,
+    missed: Missed,
+    listed: Listed,
+    hears: Hears = lambda _: True,
 ) -> aiohttp.ClientSession:
     """Return a session whose responses give only what can be decoded. The caller closes it."""
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why))  # for aiohttp a stream
+            budget = hears if self.url.name == refused.Watched.EVENTS.value else None
+            # For aiohttp a stream.
+            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why), budget)
             self.content = lines
             return self
 
@@ -142,12 +156,14 @@ def open_http(
 class Lines:
     """The content of an answer: `iter_chunked` gives whole lines that can be decoded, all else is the stream's own.
 
-    At most one line is held at once, and no line that is longer than bodies.BYTES.
+    At most one line is held at once, and no line that is longer than bodies.BYTES. With `hears` the lines are about
+    Events: whoever may create Events makes as many as he likes, and kopf has a task and a queue for each.
     """
 
-    def __init__(self, stream: aiohttp.StreamReader, missed: Callable[[str], None]) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, missed: Callable[[str], None], hears: Hears | None = None) -> None:
         self._stream = stream
         self._missed = missed
+        self._hears = hears
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -171,7 +187,14 @@ class Lines:
             self._missed(f"longer than {bodies.BYTES} bytes")
         elif length:
             try:
-                return bodies.checked(b"".join(pieces))
+                line = bodies.checked(b"".join(pieces))
+                return line if self._hears is None or self._hears(_namespace(line)) else b""
             except bodies.DecodeError as error:
                 self._missed(error.why)
         return b""
+
+
+def _namespace(line: bytes) -> str:
+    """Return the namespace of the object of a watch line, '' where the line is about none."""
+    metadata = (bodies.decode(line).get("object") or {}).get("metadata") or {}
+    return str(metadata.get("namespace") or "")

@@ -1,6 +1,7 @@
 """Puts the process together, runs it until SIGTERM, and takes it apart again."""
 
 import asyncio
+import datetime
 import logging
 import os
 import pathlib
@@ -21,11 +22,13 @@ from hostnetwork_operator.control import (
     handlers,
     looks,
     operator,
+    refused,
     resync,
     server,
     session,
 )
 from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
 OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
@@ -68,7 +71,8 @@ async def run(settings: config.Config) -> None:
         api = gateway.Gateway(await identity.configure(), server_clock, measures.count_request)
     except identity.IdentityError as error:
         raise StartError(str(error)) from error
-    core = operator.Operator(api, server_clock, measures)
+    patience = datetime.timedelta(seconds=settings.controller_wait_seconds)
+    core = operator.Operator(api, server_clock, measures, patience)
     lists = resync.Resync(core, settings)
     ready, watching = asyncio.Event(), _Watching()
     readers = access.Access(access.reviewer(api)) if settings.metrics_auth == "TokenReview" else None
@@ -155,8 +159,10 @@ async def _work(
             _keep_version(core, settings),
         )
     ]
+    refusals = refused.Refused(core, ready)
+    tasks.append(asyncio.create_task(refusals.keep()))
     tasks.append(asyncio.create_task(_announce(core, ready)))
-    tasks.append(asyncio.create_task(_watch(core, lists, watching, stop)))
+    tasks.append(asyncio.create_task(_watch(core, lists, refusals, watching, stop)))
     try:
         await tasks[-1]
     finally:
@@ -172,17 +178,30 @@ async def _announce(core: operator.Operator, ready: asyncio.Event) -> None:
     logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
 
 
-async def _watch(core: operator.Operator, lists: resync.Resync, watching: _Watching, stop: asyncio.Event) -> None:
+async def _watch(
+    core: operator.Operator,
+    lists: resync.Resync,
+    refusals: refused.Refused,
+    watching: _Watching,
+    stop: asyncio.Event,
+) -> None:
     """kopf, again and again: a watch that fails for good ends kopf, not this process.
 
     kopf looks once for what it can watch. So it is begun anew when a kind has come back that was missing.
     """
+
+    def missed(kind: session.Kind, why: str) -> None:
+        core.missed(kind, why) if isinstance(kind, store.Kind) else refusals.relist()
+
+    def listed(kind: session.Kind) -> None:
+        lists.relist(kind) if isinstance(kind, store.Kind) else refusals.relist()
+
     while not stop.is_set():
         lists.recovered.clear()
         ending = asyncio.Event()
         renewing = asyncio.create_task(_when_recovered(lists, ending))
         registry = handlers.registry(core)
-        logins = session.Logins(core.api.configuration, core.missed, lists.relist, ending)
+        logins = session.Logins(core.api.configuration, missed, listed, ending, core.shortages.hears)
         kopf.on.login(registry=registry, id="login")(logins.log_in)
         _end_with(registry, ending)
         try:

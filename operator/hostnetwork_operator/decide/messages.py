@@ -29,6 +29,8 @@ class Reason:
     REPAIRED = "LabelsRepaired"
     RELEASED = "NamespaceReleased"
     CONTESTED = "NamespaceContested"
+    REFUSED = "HostNamespacesRefused"
+    WAITING = "ControllerWaiting"
 
 
 _VERDICT_REASONS: Final = {

@@ -22,6 +22,7 @@ from hostnetwork_operator.decide import (
     level,
     messages,
     ownership,
+    refusals,
     report,
     selection,
     snapshot,
@@ -57,7 +58,7 @@ class NamespacePlan:
     `accounts`, the service accounts of exceptions that cover nothing.
     `reread` are the exceptions, by name, to be read again before the plan's write of the namespace: then plan again.
     `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
-    (contest.counted), then plan again. `contested` is until when.
+    (contest.counted), then plan again. `contested` is until when. `refused` are workloads that lack pods.
     """
 
     namespace: snapshot.Namespace
@@ -79,6 +80,7 @@ class NamespacePlan:
     reread: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     contested: datetime.datetime | None = None
+    refused: tuple[refusals.Refusal, ...] = ()
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
@@ -115,6 +117,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         found,
         ask=None if namespace.terminating or waiting else decision.ask,
         contested=contest.ends(seen.record, now),
+        refused=refusals.find(seen, standings, now, exempt=settings.exempt),
     )
     if namespace.terminating:
         return _ending(made, seen, decision, now)
@@ -168,7 +171,8 @@ def _with_effects(
         *doing,
         *_flags(made.verdicts, exempt=settings.exempt, gone=gone),
         *_statuses(seen, made, decision, why, now),
-        *report.changes(seen, made.verdicts, made.findings, exempt=settings.exempt),
+        *report.changes(seen, made.verdicts, made.findings, made.refused, exempt=settings.exempt),
+        *refusals.events(made.refused, seen.patience, now),
     )
     return replace(
         made,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hostnetwork_operator.api import labels, meta, report
-from hostnetwork_operator.decide import coverage, effects, messages, snapshot
+from hostnetwork_operator.decide import coverage, effects, messages, refusals, snapshot
 from hostnetwork_operator.decide.findings import RULES, Finding
 
 # Controllers that others make for their own pods. What a pod says of its owner becomes part of a request: it is exactly
@@ -24,6 +24,7 @@ _WORDS: Final = {
 }
 POLICY: Final = "host-namespaces"
 RULE: Final = "HostNamespaces"
+REFUSED_RULE: Final = "RefusedWorkload"
 # Kubescape C-0038 and C-0041, base score 7: severities as in decide/rules.
 _SEVERITY: Final = report.Severity.HIGH
 _CATEGORY: Final = "Pod Security Standards (Baseline)"
@@ -39,9 +40,12 @@ def unknown_owners(seen: snapshot.NamespaceSnapshot) -> tuple[snapshot.Reference
 
 
 def reports(
-    seen: snapshot.NamespaceSnapshot, verdicts: Sequence[coverage.PodVerdict], found: Sequence[Finding]
+    seen: snapshot.NamespaceSnapshot,
+    verdicts: Sequence[coverage.PodVerdict],
+    found: Sequence[Finding],
+    refused: Sequence[refusals.Refusal] = (),
 ) -> tuple[report.Report, ...]:
-    """What should stand, by the names of the owners. `verdicts` and `found` are those of this very namespace."""
+    """What should stand, by the names of the owners. All that is given is of this very namespace."""
     owned: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
     for verdict in verdicts:
         top = _top(verdict.pod, seen.tops)
@@ -50,12 +54,17 @@ def reports(
     about: dict[str, list[Finding]] = {}
     for finding in found:
         about.setdefault(finding.subject.uid, []).append(finding)
-    for group in owned.values():
+    lacking = {one.shortage.top.uid: one for one in reversed(refused) if one.refused}
+    for uid, group in owned.items():
         # Of two names under one uid one is forged, and there is one report for it.
         owner = min((top for top, _ in group), key=lambda top: (top.api_version, top.kind, top.name))
         judged = [verdict for _, verdict in group]
-        entries = (_verdict_entry(judged), *_finding_entries(judged, about))
+        without = [_refused_entry(lacking.pop(uid))] if uid in lacking else []
+        entries = (_verdict_entry(judged), *without, *_finding_entries(judged, about))
         made.append(report.Report(seen.namespace.name, _owner(owner), entries))
+    made += [
+        report.Report(seen.namespace.name, _owner(one.shortage.top), (_refused_entry(one),)) for one in lacking.values()
+    ]
     for pod in seen.unreadable_pods:
         owner = snapshot.Reference(_POD, pod.namespace, pod.name, pod.uid)
         made.append(report.Report(seen.namespace.name, _owner(owner), (_unreadable_entry(pod),)))
@@ -66,6 +75,7 @@ def changes(
     seen: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
     found: Sequence[Finding],
+    refused: Sequence[refusals.Refusal] = (),
     *,
     exempt: bool,
 ) -> list[effects.Effect]:
@@ -76,7 +86,7 @@ def changes(
     kind = seen.report_kind
     if kind is None or (not exempt and unknown_owners(seen)):
         return []
-    wanted = {} if exempt else {one.name: one for one in reports(seen, verdicts, found)}
+    wanted = {} if exempt else {one.name: one for one in reports(seen, verdicts, found, refused)}
     present = {one.name: one for one in seen.reports if one.kind == kind}
     made: list[effects.Effect] = []
     ours = [one for one in seen.reports if one.name.startswith(report.PREFIX)]
@@ -128,6 +138,10 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
     text = f"pods with host namespaces: {counted}; {worst.pod.name} {messages.verdict_text(worst)}"
     like = [one.pod.name for one in judged if one.verdict is worst.verdict]
     return _entry(result, text, {"verdict": worst.verdict.value, "pods": str(len(like)), "names": report.names(like)})
+
+
+def _refused_entry(one: refusals.Refusal) -> report.Entry:
+    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, refusals.text(one))
 
 
 def _unreadable_entry(pod: snapshot.UnreadablePod) -> report.Entry:

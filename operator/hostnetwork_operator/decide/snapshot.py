@@ -33,8 +33,8 @@ class Pod:
 
     `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is, and its type writes nothing.
     `images` are those of init, regular and ephemeral containers. `capabilities` are those that containers which are not
-    privileged add. `host_ports`: whether a container takes a port of the node. `release` are the labels that say what the
-    pod was installed with: a claim.
+    privileged add. `host_ports`: whether a container takes a port of the node. `release` are the labels that say what
+    the pod was installed with: a claim.
     """
 
     namespace: str
@@ -316,6 +316,24 @@ class LedgerSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """A workload that had fewer pods than it wants when it was read, and whose controller is said to be refused.
+
+    `top` is the controller of the workload, or the workload. `pod` is what the template makes. `covered` is since when
+    an exception is known to cover such pods, `emitted` when which Event about it was emitted, by its key.
+    """
+
+    workload: Reference
+    top: Reference
+    pod: Pod
+    present: int
+    wanted: int
+    read: datetime.datetime
+    covered: datetime.datetime | None = None
+    emitted: Mapping[str, datetime.datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceSnapshot:
     """Everything that the plan for one namespace depends on, besides the time."""
 
@@ -341,3 +359,6 @@ class NamespaceSnapshot:
     reports: tuple[Report, ...] = ()
     # Of a ReplicaSet or Job that a pod names as its owner: whose that is, itself if nobody's, None if there is none.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
+    shortages: tuple[Shortage, ...] = ()
+    # How long a controller may take to create pods after an exception covers them.
+    patience: datetime.timedelta = datetime.timedelta(seconds=60)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, ledger, policy
-from hostnetwork_operator.decide import effects, messages, plan, snapshot
+from hostnetwork_operator.decide import effects, messages, plan, refusals, snapshot
 
 ACCEPTED = "Accepted"
 BROKEN = "Broken"
@@ -63,6 +63,7 @@ def policy_status(
             expired=verdicts[labels.Verdict.EXPIRED],
             static=verdicts[labels.Verdict.STATIC],
         ),
+        workloads=policy.WorkloadCounts(refused=sum(refusals.count(one.refused) for one in plans)),
     )
 
 

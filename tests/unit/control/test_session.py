@@ -173,6 +173,33 @@ async def test_of_a_list_kopf_gets_the_version_alone(
     assert server.queries[-1] == {"labelSelector": "a", "limit": "1"}
 
 
+class _Stream:
+    """Content that gives these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: Missed) -> None:
+    """kopf gets no line of them, and nothing counts as missed; what is about no namespace passes."""
+    events = [{"type": "ADDED", "object": {"metadata": {"namespace": name}}} for name in ("noisy", "quiet", "noisy")]
+    sent = [json.dumps(one).encode() for one in (*events, {"type": "ERROR", "object": {"code": 410}})]
+    asked: list[str] = []
+
+    def hears(namespace: str) -> bool:
+        asked.append(namespace)
+        return namespace != "noisy"
+
+    stream: Any = _Stream(b"".join(one + b"\n" for one in sent))
+    lines = session.Lines(stream, lambda why: missed(store.Kind.POD, why), hears)
+    assert [line async for line in lines.iter_chunked(1)] == [sent[1] + b"\n", sent[3] + b"\n"]
+    assert asked == ["noisy", "quiet", "noisy", ""]
+    assert missed == []
+
+
 async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
     """A proxy's page, for instance: kopf goes by the status then."""
     async with opened.get(f"{server.url}/broken") as response:

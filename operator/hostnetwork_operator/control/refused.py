@@ -1,0 +1,132 @@
+"""Reads the workloads that Events with reason FailedCreate name, beside the work on the namespaces.
+
+A namespace is planned again when something was read that concerns it: what is counted and emitted is decided there.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from hostnetwork_operator import logs
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.control import budget, operator
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import live, refused
+
+_log = logging.getLogger(__name__)
+_READS: Final = budget.Budget(burst=50, refill_seconds=0.05)  # of all namespaces together
+_MOST_PAGES: Final = 50  # of a list of Events, which a tenant makes as long as he likes
+_LIST_PAUSE_SECONDS: Final = 30.0
+_LOG_SECONDS: Final = 60.0
+
+
+class Refused:
+    """Claims in, reads out. `ready`: every namespace was judged once, so that what is enforced is known."""
+
+    def __init__(self, core: operator.Operator, ready: asyncio.Event) -> None:
+        self._core = core
+        self._ready = ready
+        self._due = asyncio.Event()
+        self._full = 0.0
+        self._logged = 0
+
+    def relist(self) -> None:
+        """Have the Events listed: a watch of them has begun, or has lost a line."""
+        self._due.set()
+
+    async def keep(self) -> None:
+        """List the Events when that is due, and read what claims lead to; until cancelled."""
+        await asyncio.gather(self._list(), self._read(), self._log_dropped())
+
+    async def _list(self) -> None:
+        await self._ready.wait()
+        with contextlib.suppress(TimeoutError):  # also where the watch does not begin, so that the log says why
+            async with asyncio.timeout(_LIST_PAUSE_SECONDS):
+                await self._due.wait()
+        self._due.set()
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                pages = 0
+                async for page in live.pages(self._core.api, refused.EVENTS_PATH):
+                    for body in page.items:
+                        self._core.claimed(body)
+                    pages += 1
+                    if pages == _MOST_PAGES:
+                        break
+            except gateway.ApiError as error:
+                remedy = "; kubectl apply -k manifests/base gives the operator's rights" if error.status == 403 else ""
+                logs.log(_log, logging.WARNING, "refusals-not-listed", error=f"{error}{remedy}")
+                self._due.set()
+            except Exception:
+                _log.exception("refusals-crashed")
+            await asyncio.sleep(_LIST_PAUSE_SECONDS)
+
+    async def _log_dropped(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_SECONDS)
+            dropped = self._core.shortages.dropped
+            if dropped > self._logged:
+                logs.log(_log, logging.WARNING, "refusal-events-dropped", events=dropped - self._logged)
+                self._logged = dropped
+
+    async def _read(self) -> None:
+        queue = self._core.shortages.queue
+        while True:
+            name = await queue.take()
+            try:
+                await self._next(name)
+            except Exception:
+                _log.exception("refusal-crashed", extra={"hno_fields": {"namespace": name}})
+            finally:
+                queue.done(name)
+
+    async def _next(self, name: str) -> None:
+        """Read one workload of a namespace, if one is due; then the others take their turns."""
+        shortages = self._core.shortages
+        claim, seconds = shortages.next(name)
+        if claim is not None:
+            try:
+                await self._look(claim)
+            except Exception:
+                shortages.later(claim)
+                raise
+            shortages.queue.add(name)
+        elif seconds < float("inf"):
+            shortages.queue.add_after(name, seconds)
+
+    async def _look(self, claim: snapshot.Reference) -> None:
+        core, name = self._core, claim.namespace
+        if not self._enforced(name):
+            core.shortages.drop(claim)
+            return
+        early, self._full = _READS.spend(self._full, core.clock.monotonic())
+        while early > 0:
+            await asyncio.sleep(early)
+            early, self._full = _READS.spend(self._full, core.clock.monotonic())
+        before = core.shortages.of(name)
+        try:
+            found = await refused.read(core.api, claim, core.clock.now())
+        except gateway.ApiError as error:
+            if not error.gone:
+                core.shortages.later(claim)
+                logs.log(_log, logging.WARNING, "refusal-not-read", namespace=name, error=str(error))
+                return
+            found = refused.Standing.NOTHING
+        match found:
+            case snapshot.Shortage():
+                core.shortages.keep(found)
+            case refused.Standing.ENOUGH:
+                core.shortages.enough(claim)
+            case _:
+                core.shortages.drop(claim)
+        if before or core.shortages.of(name):
+            core.queue.add(name)
+
+    def _enforced(self, name: str) -> bool:
+        """Whether enforcement is on in a namespace, or nobody knows yet."""
+        made = self._core.plans.get(name)
+        return made is None or made.enforcement is labels.Enforcement.DENY

@@ -1,0 +1,144 @@
+"""Which workloads have pods that the API server refuses for their host namespaces, and what people are told of it.
+
+The cause is taken from the template, as every verdict is; no Event is believed. A workload is here only after it was
+read live and had fewer pods than it wants (observe/refused).
+"""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import coverage, effects, messages, snapshot, validity
+
+# An Event rests on what was read no longer ago than this.
+_FRESH: Final = datetime.timedelta(seconds=10)
+# The API server keeps Events for an hour (--event-ttl); what lasts longer is emitted again under the same name.
+_AGAIN: Final = datetime.timedelta(minutes=15)
+# Of an Event's 1,024 characters, so that no part of a message crowds out the others.
+_MOST_WHY: Final = 250
+_MOST_LISTED: Final = 200
+# Their controllers create pods immediately after a rollout restart; any change of another workload does the same.
+_RESTARTED: Final = frozenset({"DaemonSet", "Deployment", "StatefulSet"})
+_LONGEST_WAIT: Final = {
+    "Job": "a minute"
+}  # measured; all others wait up to 1,000 s, as client-go's rate limiter has it
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A workload that lacks pods, and the verdict on the next pod from its template."""
+
+    shortage: snapshot.Shortage
+    verdict: coverage.PodVerdict
+
+    @property
+    def refused(self) -> bool:
+        """Whether the next pod is refused too; False where an exception covers that pod, and its controller waits."""
+        return self.verdict.verdict is not labels.Verdict.COVERED
+
+
+def find(
+    seen: snapshot.NamespaceSnapshot,
+    standings: Sequence[validity.Standing],
+    now: datetime.datetime,
+    *,
+    exempt: bool,
+) -> tuple[Refusal, ...]:
+    """Return the workloads that lack pods, in the order of their names; none where enforcement refuses nothing."""
+    namespace = seen.namespace
+    if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
+        return ()
+    # The next pod would be created now, whatever the age of the workload.
+    pods = ((one, replace(one.pod, created=now)) for one in seen.shortages)
+    found = (Refusal(one, coverage.judge(pod, standings, exempt=False)) for one, pod in pods)
+    return tuple(sorted(found, key=lambda one: (one.shortage.workload.kind, one.shortage.workload.name)))
+
+
+def count(found: Sequence[Refusal]) -> int:
+    """Return how many workloads are refused: a Deployment is one, whatever ReplicaSets of it are refused."""
+    return len({one.shortage.top.uid for one in found if one.refused})
+
+
+def text(one: Refusal) -> str:
+    """Return why the pods of a workload are refused, and which exception to ask for."""
+    pod = one.verdict.pod
+    return (
+        f"the API server refuses pods of this workload: a pod shares {', '.join(sorted(pod.host_namespaces))} of its"
+        f" node, and no exception in force covers the pod ({_cut(one.verdict.why, _MOST_WHY)}); remove the host"
+        f" namespaces from the pod template, or ask a user who has the verb approve for a HostNetworkException in this"
+        f" namespace with {asked_for(pod)}"
+    )
+
+
+def asked_for(pod: snapshot.Pod) -> str:
+    """Return the fields of the smallest exception that covers a pod, as YAML in one line."""
+    hosts = ", ".join(sorted(pod.host_namespaces))
+    fields = [f"serviceAccountName: {pod.service_account}", f"hostNamespaces: [{hosts}]"]
+    if pod.privileged:
+        fields.append("privileged: true")
+    if pod.capabilities:
+        fields.append(f"capabilities: {_listed(pod.capabilities)}")
+    if pod.host_paths:
+        paths = (f"{{path: {one.path}, readOnly: {str(one.read_only).lower()}}}" for one in pod.host_paths)
+        fields.append(f"hostPaths: {_listed(paths)}")
+    images = (f'"{image}"' for image in pod.images)
+    return ", ".join([*fields, f"images: {_listed(images)}"])
+
+
+def events(
+    found: Sequence[Refusal], patience: datetime.timedelta, now: datetime.datetime
+) -> tuple[effects.EmitEvent, ...]:
+    """Return the Events that are due: one per workload and cause.
+
+    `patience` is how long a controller may take to create pods after an exception covers them.
+    """
+    made: dict[tuple[str, str], effects.EmitEvent] = {}
+    for one in found:
+        if now - one.shortage.read > _FRESH:
+            continue
+        event = _refused(one) if one.refused else _waiting(one, patience)
+        if event is None:
+            continue
+        before = one.shortage.emitted.get(event.key)
+        if before is None or now - before >= _AGAIN:
+            made.setdefault((event.regarding.uid, event.key), event)
+    return tuple(made.values())
+
+
+def _refused(one: Refusal) -> effects.EmitEvent:
+    message = text(one)
+    return effects.EmitEvent(one.shortage.top, "Warning", messages.Reason.REFUSED, message, message)
+
+
+def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | None:
+    """Return the Event about a controller that has created no pods since an exception covers them, if it is due."""
+    lacking = one.shortage
+    if lacking.covered is None or lacking.read - lacking.covered < patience:
+        return None
+    names = ", ".join(repr(e.metadata.name) for e in one.verdict.exceptions)
+    longest = _LONGEST_WAIT.get(lacking.workload.kind, "17 minutes")
+    message = (
+        f"exception {names} covers the pods of {lacking.workload.kind} {lacking.workload.name}, and {lacking.present}"
+        f" of {lacking.wanted} exist; its controller waits longer after every refusal, up to {longest}; to have pods"
+        f" created now: {_try_again(lacking)}; if pods are refused after that, the Event FailedCreate says why"
+    )
+    key = " ".join([lacking.workload.uid, *(e.metadata.uid for e in one.verdict.exceptions)])
+    return effects.EmitEvent(lacking.top, "Warning", messages.Reason.WAITING, message, key)
+
+
+def _try_again(lacking: snapshot.Shortage) -> str:
+    top, workload = lacking.top, lacking.workload
+    if top.kind in _RESTARTED:
+        return f"kubectl rollout restart {top.kind.lower()}/{top.name} -n {top.namespace}"
+    name = f"{workload.kind.lower()}/{workload.name}"
+    return f"kubectl annotate {name} -n {workload.namespace} --overwrite retried-at=$(date +%s)"
+
+
+def _listed(items: Iterable[str]) -> str:
+    return f"[{_cut(', '.join(sorted(items)), _MOST_LISTED)}]"
+
+
+def _cut(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[:most]}…"

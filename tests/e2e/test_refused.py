@@ -1,0 +1,310 @@
+"""A workload whose pods are refused for their host namespaces is reported where people look, with the remedy."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane import operator
+from tests.e2e import conftest
+from tests.e2e.conftest import IMAGE, LABEL, World
+from tests.e2e.test_reports import FILES, OPEN, results, standing
+from tests.e2e.threats.conftest import tenant, workload, workloads
+
+REFUSED, WAITING = "HostNamespacesRefused", "ControllerWaiting"
+POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
+WAIT_SECONDS = 2
+KINDS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet")
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[World]:
+    """A cluster of its own that serves reports, and an operator that waits two seconds for a controller."""
+    with conftest.enforced(HOSTNETWORK_CONTROLLER_WAIT_SECONDS=str(WAIT_SECONDS)) as made:
+        operator.apply(made.cluster, "-f", str(FILES[OPEN]))
+        yield made
+
+
+@pytest.fixture
+def world(watched: World) -> World:
+    """That cluster with the operator running."""
+    if not watched.operator.running():
+        watched.operator.start()
+    return watched
+
+
+def create(world: World, namespace: str, kind: str = "DaemonSet", name: str = "agent", **spec: Any) -> dict[str, Any]:
+    """A workload whose pods share the node's network, as the API server has it."""
+    body = workload(kind, name, **{"hostNetwork": True, **spec})
+    return dict(world.admin.post(workloads(namespace, kind), body).expect(201).body)
+
+
+def emitted(world: World, namespace: str, reason: str = REFUSED) -> list[dict[str, Any]]:
+    """The operator's Events with this reason."""
+    found = world.admin.items(f"/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3D{reason}")
+    return [one for one in found if one["source"].get("component") == "hostnetwork-operator"]
+
+
+def counted(world: World, namespace: str = '[^"]*') -> float:
+    """What hostnetwork_refused_workloads says of a namespace, by default of all of them; -1 if nothing."""
+    pattern = rf'^hostnetwork_refused_workloads{{namespace="{namespace}"}} (\S+)$'
+    found = re.findall(pattern, world.operator.metrics(), re.MULTILINE)
+    return sum(map(float, found)) if found else -1
+
+
+def total(world: World) -> int:
+    """What the policy's status says of the whole cluster."""
+    return int(world.admin.get(POLICY).expect(200).body["status"]["workloads"]["refused"])
+
+
+def claim(
+    namespace: str, subject: dict[str, Any], event: str = "claim", message: str = "forbidden", **involved: Any
+) -> dict[str, Any]:
+    """An Event such as controllers emit, about an object."""
+    meta = subject["metadata"]
+    about = {key: subject[key] for key in ("apiVersion", "kind")} | {"name": meta["name"], "uid": meta["uid"]}
+    return {
+        "metadata": {"name": event, "namespace": namespace},
+        "involvedObject": {**about, "namespace": namespace, **involved},
+        "reason": "FailedCreate",
+        "type": "Warning",
+        "message": message,
+        "source": {"component": "daemonset-controller"},
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_workload_gets_an_event_with_the_remedy(world: World, kind: str) -> None:
+    """The Event is on the workload that people describe, and names what the pods use and what to ask for."""
+    namespace = world.namespace()
+    subject = create(world, namespace, kind)
+    world.until("the Event", lambda: emitted(world, namespace))
+    (event,) = emitted(world, namespace)
+    about = event["involvedObject"]
+    assert (about["kind"], about["name"], about["uid"]) == (kind, "agent", subject["metadata"]["uid"])
+    assert about["apiVersion"] == subject["apiVersion"]
+    for text in ("Network", "no exception in its namespace", "serviceAccountName: default", IMAGE):
+        assert text in event["message"]
+    described = world.cluster.kubectl("describe", kind.lower(), "agent", "-n", namespace).stdout
+    assert REFUSED in described
+    world.until("the metric", lambda: counted(world, namespace) == 1)
+    world.until("the report", lambda: (kind, "agent") in standing(world, namespace, OPEN))
+    assert results(standing(world, namespace, OPEN)[kind, "agent"]) == {"RefusedWorkload": "fail"}
+
+
+def test_the_event_names_the_nearest_exception_and_what_it_lacks(world: World) -> None:
+    """Where an exception nearly covers the pods, the Event says which, and the field that is missing."""
+    namespace = world.namespace()
+    world.exception(namespace, "nearly", images=["registry.example.com/other:1"]).expect(201)
+    world.until("in force", lambda: world.ready(namespace, "nearly") == "Active")
+    create(world, namespace)
+    world.until("the Event", lambda: emitted(world, namespace))
+    assert "'nearly' does not cover it: the pod uses images" in emitted(world, namespace)[0]["message"]
+
+
+def test_an_exception_ends_the_refusal(world: World) -> None:
+    """The policy's status, the metric and the report count a refused workload until its pods are there."""
+    namespace = world.namespace()
+    create(world, namespace)
+    world.until("counted", lambda: counted(world, namespace) == 1)
+    world.until("in the status", lambda: 0 < total(world) == counted(world))
+    world.exception(namespace).expect(201)
+    world.until("its pods", lambda: len(world.admin.items(world.pods(namespace))) == 2, 60)
+    world.until("no longer counted", lambda: counted(world, namespace) == 0)
+    world.until("no longer in the status", lambda: total(world) == counted(world))
+
+    def report() -> dict[str, str]:
+        return results(standing(world, namespace, OPEN)["DaemonSet", "agent"])
+
+    world.until("the report", lambda: report().get("HostNamespaces") == "pass" and "RefusedWorkload" not in report())
+
+
+@pytest.mark.parametrize("end", ["scaled", "deleted"])
+def test_a_workload_that_wants_no_pod_is_counted_no_longer(world: World, end: str) -> None:
+    """Scaled to nothing, or deleted."""
+    namespace = world.namespace()
+    create(world, namespace, "StatefulSet")
+    world.until("counted", lambda: counted(world, namespace) == 1)
+    path = f"{workloads(namespace, 'StatefulSet')}/agent"
+    if end == "scaled":
+        world.admin.patch(path, {"spec": {"replicas": 0}}).expect(200)
+    else:
+        world.admin.delete(path).expect(200)
+    world.until("no longer counted", lambda: counted(world, namespace) == 0, 60)
+
+
+# After so many refusals the pause of the controller is 16 to 20 seconds.
+@pytest.mark.parametrize(("kind", "refusals"), [("DaemonSet", 12), ("Job", 5), ("ReplicaSet", 12)])
+def test_a_controller_that_waits_is_reported_with_what_wakes_it(world: World, kind: str, refusals: int) -> None:
+    """After an exception is given the Event names a command, and with the command the pods are there."""
+    namespace = world.namespace()
+    create(world, namespace, kind)
+    world.until("the Event", lambda: emitted(world, namespace))
+    world.until("long pauses", lambda: attempts(world, namespace) >= refusals, 90)
+    world.exception(namespace).expect(201)
+    world.until("the Event about it", lambda: emitted(world, namespace, WAITING))
+    assert world.admin.items(world.pods(namespace)) == []
+    message = emitted(world, namespace, WAITING)[0]["message"]
+    command = re.search(r"kubectl ([^;]*);", message)
+    assert command is not None
+    words = shlex.split(command[1].replace("$(date +%s)", "1"))
+    done = world.cluster.kubectl(*words)
+    assert done.returncode == 0, done.stderr
+    world.until("its pods", lambda: world.admin.items(world.pods(namespace)), 5)
+    world.until("counted no longer", lambda: counted(world, namespace) == 0)
+
+
+def attempts(world: World, namespace: str) -> int:
+    """How often a pod was refused there, from the audit log."""
+    path = world.pods(namespace)
+    found = (e for e in world.cluster.audit_events() if e["verb"] == "create" and e["requestURI"].split("?")[0] == path)
+    return sum(e.get("responseStatus", {}).get("code") == 403 for e in found)
+
+
+def test_a_restart_counts_again_and_repeats_no_event(world: World) -> None:
+    """What was refused before the operator started is found by its Events, and reported once."""
+    namespace = world.namespace()
+    create(world, namespace)
+    world.until("the Event", lambda: emitted(world, namespace))
+    world.operator.stop()
+    world.operator.start()
+    world.until("counted again", lambda: counted(world, namespace) == 1)
+    create(world, namespace, name="later")
+    world.until("what comes later too", lambda: counted(world, namespace) == 2)
+    names = sorted(one["involvedObject"]["name"] for one in emitted(world, namespace))
+    assert names == ["agent", "later"]
+
+
+def test_in_audit_nothing_is_refused(world: World) -> None:
+    """A FailedCreate Event about an uncovered workload leads to nothing where enforcement is off."""
+    rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": "audited"}}, "mode": "Audit"}
+    world.admin.patch(POLICY, {"spec": {"rules": [rule]}}).expect(200)
+    world.admin.post("/api/v1/namespaces", {"metadata": {"name": "audited"}}).expect(201)
+    world.until("Audit", lambda: world.labels("audited").get(f"{LABEL}/enforcement") == "Audit")
+    subject = create(world, "audited", "StatefulSet")
+    world.admin.post("/api/v1/namespaces/audited/events", claim("audited", subject)).expect(201)
+    _and_then(world)
+    assert emitted(world, "audited") == []
+    assert counted(world, "audited") == -1
+
+
+def _and_then(world: World) -> None:
+    """Waits for what comes after: another workload is refused, and reported."""
+    namespace = world.namespace()
+    create(world, namespace)
+    world.until("a later refusal is reported", lambda: emitted(world, namespace))
+
+
+def _granted(world: World) -> tuple[str, dict[str, Any]]:
+    """A namespace with a covered DaemonSet that has its pods."""
+    namespace = world.namespace()
+    world.exception(namespace).expect(201)
+    world.until("in force", lambda: world.pod(namespace, dry_run=True).status == 201)
+    create(world, namespace)
+    world.until("its pods", lambda: world.status(namespace).get("coveredPods") == 2)
+    return namespace, dict(world.admin.get(f"{workloads(namespace, 'DaemonSet')}/agent").expect(200).body)
+
+
+def _ended(world: World) -> tuple[str, dict[str, Any]]:
+    """The same, once the exception has been deleted: the workload has all its pods, and no exception."""
+    namespace, subject = _granted(world)
+    world.admin.delete(f"{world.exceptions(namespace)}/capture").expect(200)
+    world.until("no grant", lambda: not world.grants(namespace))
+    return namespace, subject
+
+
+def _unmanaged(world: World, namespace: str) -> dict[str, Any]:
+    """A Job that lacks its pod and shares host namespaces, and whose controller does not exist: it emits no Event."""
+    body = workload("Job", "agent", hostNetwork=True)
+    body["spec"]["managedBy"] = "example.com/nobody"
+    return dict(world.admin.post(workloads(namespace, "Job"), body).expect(201).body)
+
+
+def _false(world: World, kind: str) -> tuple[str, dict[str, Any]]:
+    """A namespace, and a false Event in it."""
+    namespace = world.namespace()
+    match kind:
+        case "all its pods":
+            namespace, subject = _ended(world)
+            return namespace, claim(namespace, subject)
+        case "no host namespaces":
+            return namespace, claim(namespace, create(world, namespace, "StatefulSet", hostNetwork=False))
+        case "another namespace":
+            return namespace, claim(namespace, _unmanaged(world, world.namespace()))
+    subject = _unmanaged(world, namespace)
+    changed = {
+        "another uid": {"uid": "5f0c8f1e-0000-4000-8000-000000000001"},
+        "another name": {"name": "other"},
+        "a path": {"name": "../../../secrets/agent"},
+        "another kind": {"kind": "StatefulSet", "apiVersion": "apps/v1"},
+    }
+    return namespace, claim(namespace, subject, **changed[kind])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("another uid", "another name", "another kind", "another namespace", "a path"),
+        *("all its pods", "no host namespaces"),
+    ],
+)
+def test_a_false_event_counts_and_emits_nothing(world: World, kind: str) -> None:
+    """A37: the Event names another object, or a workload that lacks no pod or shares nothing: nothing follows."""
+    namespace, event = _false(world, kind)
+    tenant(world, namespace).post(f"/api/v1/namespaces/{namespace}/events", event).expect(201)
+    _and_then(world)
+    assert emitted(world, namespace) == []
+    assert counted(world, namespace) == 0
+
+
+def test_what_an_event_names_is_read_and_believed(world: World) -> None:
+    """An Event of anybody about a workload that lacks pods leads to what is true of the workload."""
+    namespace = world.namespace()
+    subject = _unmanaged(world, namespace)
+    event = claim(namespace, subject, message="give it privileged")
+    tenant(world, namespace).post(f"/api/v1/namespaces/{namespace}/events", event).expect(201)
+    world.until("the Event", lambda: emitted(world, namespace))
+    assert "privileged" not in emitted(world, namespace)[0]["message"]
+    assert counted(world, namespace) == 1
+
+
+def test_without_the_right_to_watch_events_all_else_goes_on(world: World) -> None:
+    """A ClusterRole of the release before: pods are flagged, and the log says what is missing."""
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
+    rules = world.admin.get(role).expect(200).body["rules"]
+    before = [{**one, "verbs": ["create", "get"]} if one["resources"] == ["events"] else one for one in rules]
+    namespace = world.namespace(deny=False, old=True)
+    world.pod(namespace).expect(201)
+    world.admin.patch(role, {"rules": before}).expect(200)
+    world.operator.stop()
+    try:
+        world.operator.start()
+        world.until("flagged", lambda: world.verdict(namespace, "capture") == "Uncovered")
+        world.pod(namespace, "later")
+        world.until("by the watch too", lambda: world.verdict(namespace, "later") == "Uncovered", 5)
+        world.until("the log says so", lambda: "refusals-not-listed" in world.operator.log.read_text(), 60)
+    finally:
+        world.admin.patch(role, {"rules": rules}).expect(200)
+    world.operator.stop()
+    world.operator.start()
+    _and_then(world)
+
+
+def test_a_flood_of_false_events_is_bounded(world: World) -> None:
+    """A37: of hundreds of false Events few lead to a read, and a workload of another namespace is reported."""
+    namespace = world.namespace()
+    client = tenant(world, namespace)
+    subject = create(world, namespace, "StatefulSet", hostNetwork=False, nodeSelector={"no": "where"})
+    since = world.audited()
+    for number in range(300):
+        body = claim(namespace, subject, f"flood-{number}", name=f"false-{number}", uid=f"uid-{number}")
+        client.post(f"/api/v1/namespaces/{namespace}/events", body).expect(201)
+    _and_then(world)
+    reads = [e for e in list(world.cluster.audit_events())[since:] if "/statefulsets/false-" in e["requestURI"]]
+    assert len(reads) < 100
+    world.until("the log says so", lambda: "refusal-events-dropped" in world.operator.log.read_text(), 90)
+    lines = [json.loads(line) for line in world.operator.log.read_text().splitlines() if "events-dropped" in line]
+    assert sum(line["events"] for line in lines) > 100

@@ -1,0 +1,164 @@
+"""Which workloads count as refused, and which Events are due about them."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import labels, report
+from hostnetwork_operator.decide import effects, messages, plan, refusals, snapshot
+from tests.unit import builders
+from tests.unit.builders import IMAGE, NOW, at, denied, hne, planned, pod, seen, shortage
+
+
+def emitted(made: plan.NamespacePlan) -> list[effects.EmitEvent]:
+    """The Events that are due about workloads."""
+    ours = {messages.Reason.REFUSED, messages.Reason.WAITING}
+    return [e for e in made.effects if isinstance(e, effects.EmitEvent) and e.reason in ours]
+
+
+def of(*things: Any, **fields: Any) -> plan.NamespacePlan:
+    """The plan of an enforced namespace in which these exceptions are in force."""
+    return planned(seen(*things, namespace=denied(*things), **fields))
+
+
+def test_an_uncovered_workload_is_refused() -> None:
+    """It is counted, and one Event on it says what it uses and what to ask for."""
+    agent = pod(
+        capabilities=frozenset({"SYS_TIME"}), privileged=True, host_paths=frozenset({builders.host_path("/proc")})
+    )
+    made = of(shortages=(shortage(pod=agent),))
+    assert refusals.count(made.refused) == 1
+    (event,) = emitted(made)
+    assert (event.reason, event.type, event.regarding.name) == ("HostNamespacesRefused", "Warning", "agent")
+    assert "no exception in its namespace" in event.message
+    draft = (
+        "serviceAccountName: netdebug, hostNamespaces: [Network], privileged: true, capabilities: [SYS_TIME],"
+        f' hostPaths: [{{path: /proc, readOnly: true}}], images: ["{IMAGE}"]'
+    )
+    assert event.message.endswith(draft)
+
+
+def test_the_nearest_exception_and_what_it_lacks_are_named() -> None:
+    """As coverage explains it for a pod."""
+    (event,) = emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),)))
+    assert (
+        "exception 'net' does not cover it: the pod uses host namespaces that it does not name: Network"
+        in event.message
+    )
+
+
+@pytest.mark.parametrize("enforcement", ["Audit", "Held", None])
+def test_where_enforcement_is_off_nothing_is_refused(enforcement: str | None) -> None:
+    """In Audit and Held, and in an exempt namespace, a workload that lacks pods lacks them for another reason."""
+    stands = {labels.ENFORCEMENT: enforcement} if enforcement else {}
+    made = refusals.find(
+        seen(namespace=builders.namespace(labels=stands), shortages=(shortage(),)), (), NOW, exempt=False
+    )
+    assert made == ()
+    assert refusals.find(seen(shortages=(shortage(),)), (), NOW, exempt=True) == ()
+
+
+def test_a_namespace_that_ends_has_no_refused_workload() -> None:
+    """Nothing is admitted into it, whatever exceptions say."""
+    assert planned(seen(namespace=denied(terminating=True), shortages=(shortage(),))).refused == ()
+
+
+def test_a_covered_workload_is_not_refused() -> None:
+    """Its next pod is admitted, also if the workload is older than the exception."""
+    made = of(hne(), shortages=(shortage(pod=pod(created=at(hours=-500))),))
+    assert refusals.count(made.refused) == 0
+    assert emitted(made) == []
+
+
+def test_an_exception_that_has_ended_covers_no_next_pod() -> None:
+    """A workload that is older than the end of its exception is refused: its next pod would be created now."""
+    ended = hne(expiry=at(minutes=-1))
+    old = shortage(pod=pod(created=at(minutes=-50)))
+    assert refusals.count(planned(seen(ended, shortages=(old,))).refused) == 1
+
+
+def test_a_workload_counts_once_with_all_its_parts() -> None:
+    """Two ReplicaSets of a Deployment are one refused workload with one Event."""
+    top = snapshot.Reference("Deployment", builders.NAMESPACE, "web", "uid-of-web", "apps/v1")
+    parts = [shortage(name, "ReplicaSet", top=top) for name in ("web-1", "web-2")]
+    made = of(shortages=tuple(parts))
+    assert refusals.count(made.refused) == 1
+    assert [event.regarding for event in emitted(made)] == [top]
+
+
+def test_an_event_is_emitted_once_per_cause() -> None:
+    """What was emitted is not due again for a quarter of an hour; another cause is."""
+    (event,) = emitted(of(shortages=(shortage(),)))
+    before = {event.key: NOW}
+    assert emitted(of(shortages=(shortage(emitted=before),))) == []
+    assert len(emitted(of(shortages=(shortage(emitted={event.key: at(minutes=-15)}),)))) == 1
+    assert len(emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(emitted=before),)))) == 1
+
+
+def test_no_event_rests_on_what_was_read_long_ago() -> None:
+    """The workload may have its pods by now: it is read again first."""
+    assert emitted(of(shortages=(shortage(read=at(seconds=-11)),))) == []
+    assert len(emitted(of(shortages=(shortage(read=at(seconds=-10)),)))) == 1
+
+
+@pytest.mark.parametrize(("since", "due"), [(None, False), (at(seconds=-59), False), (at(seconds=-60), True)])
+def test_a_controller_that_waits_is_reported_after_a_minute(since: datetime.datetime | None, due: bool) -> None:
+    """From when an exception is known to cover its pods until the workload was last read."""
+    made = of(hne(), shortages=(shortage(covered=since),))
+    assert [event.reason for event in emitted(made)] == (["ControllerWaiting"] if due else [])
+
+
+def test_how_long_a_controller_may_wait_is_given() -> None:
+    """The minute is a parameter of the snapshot."""
+    made = of(hne(), shortages=(shortage(covered=at(seconds=-3)),), patience=datetime.timedelta(seconds=3))
+    assert [event.reason for event in emitted(made)] == ["ControllerWaiting"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "top", "command"),
+    [
+        ("DaemonSet", None, "kubectl rollout restart daemonset/agent -n payments"),
+        ("StatefulSet", None, "kubectl rollout restart statefulset/agent -n payments"),
+        ("ReplicaSet", "Deployment", "kubectl rollout restart deployment/top -n payments"),
+        ("ReplicaSet", None, "kubectl annotate replicaset/agent -n payments --overwrite retried-at=$(date +%s)"),
+        ("Job", "CronJob", "kubectl annotate job/agent -n payments --overwrite retried-at=$(date +%s)"),
+    ],
+)
+def test_the_command_fits_the_workload(kind: str, top: str | None, command: str) -> None:
+    """A rollout restart where kubectl has one, else a change of the workload whose controller waits."""
+    one = shortage(kind=kind, covered=at(minutes=-2))
+    if top:
+        owner = snapshot.Reference(top, builders.NAMESPACE, "top", "uid-of-top", "apps/v1")
+        one = shortage(kind=kind, covered=at(minutes=-2), top=owner)
+    (event,) = emitted(of(hne(), shortages=(one,)))
+    assert command in event.message
+    assert "exception 'net'" in event.message
+
+
+def test_a_long_template_leaves_room_for_all_parts() -> None:
+    """Of many long images and paths the message has the first; each part of the message is there."""
+    images = frozenset(f"registry.example.com/{'i' * 200}:{number}" for number in range(50))
+    paths = frozenset(builders.host_path(f"/{'p' * 200}/{number}") for number in range(50))
+    (event,) = emitted(of(shortages=(shortage(pod=pod(images=images, host_paths=paths)),)))
+    for text in ("shares Network", "serviceAccountName: netdebug", "hostPaths: [{path: /", 'images: ["registry'):
+        assert text in event.message[:1024]
+
+
+def test_a_report_has_the_refusal_and_loses_it() -> None:
+    """A workload without a pod has a report too, which ends with the refusal."""
+    made = of(shortages=(shortage(),), report_kind=report.OPEN_REPORT)
+    (write,) = [e for e in made.effects if isinstance(e, effects.WriteReport)]
+    assert [(entry.rule, entry.result.value) for entry in write.report.entries] == [("RefusedWorkload", "fail")]
+    assert write.report.owner.uid == "uid-of-agent"
+    covered = of(hne(), shortages=(shortage(),), report_kind=report.OPEN_REPORT)
+    assert [e for e in covered.effects if isinstance(e, effects.WriteReport)] == []
+
+
+def test_a_report_of_pods_has_the_refusal_beside_the_verdict() -> None:
+    """An owner with pods of before is refused for its next ones: one report with both."""
+    lacking = shortage()
+    running = pod(owner=lacking.workload)
+    made = planned(seen(running, report_kind=report.OPEN_REPORT, shortages=(lacking,)))
+    (write,) = [e for e in made.effects if isinstance(e, effects.WriteReport)]
+    assert [entry.rule for entry in write.report.entries] == ["HostNamespaces", "RefusedWorkload"]
