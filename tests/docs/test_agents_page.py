@@ -32,6 +32,18 @@ def test_every_agent_has_a_namespace_of_its_own() -> None:
     assert set(spaces) & set(exempt) == set()
 
 
+def test_no_two_agents_listen_on_one_port_of_a_node() -> None:
+    """tests/e2e runs all of them at the same moment, and the scheduler keeps the second off the node."""
+    taken = [
+        (port["containerPort"], port.get("protocol", "TCP"))
+        for sample in agents.read("2027-01-31T00:00:00Z").values()
+        if sample.pod["spec"].get("hostNetwork")
+        for container in sample.pod["spec"]["containers"]
+        for port in container.get("ports", [])
+    ]
+    assert len(set(taken)) == len(taken)
+
+
 def test_a_sample_without_an_exception_is_one_that_should_have_none() -> None:
     """The ordinary application, and the one that uses the node's network by mistake."""
     assert {path.stem for path in agents.SAMPLES.glob("*.yaml")} - set(agents.NAMES) == {"web", "by-mistake"}

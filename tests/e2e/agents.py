@@ -33,14 +33,30 @@ class Sample:
     def workload(self) -> dict[str, Any]:
         return self.objects[-1]
 
+    def owners(self, nodes: int) -> list[str]:
+        """The kind that owns each of its pods once its controller has made them, on so many nodes."""
+        kind = self.workload["kind"]
+        return [{"CronJob": "Job", "Deployment": "ReplicaSet"}.get(kind, kind)] * (nodes if kind == "DaemonSet" else 1)
+
+    def living(self) -> tuple[dict[str, Any], ...]:
+        """The same objects; a Job is suspended, since a Job that has come to its end is not there to be refused."""
+        if self.workload["kind"] != "Job":
+            return self.objects
+        return (*self.objects[:-1], {**self.workload, "spec": {**self.workload["spec"], "suspend": True}})
+
     @property
     def pod(self) -> dict[str, Any]:
-        """A pod as the workload's controller makes it."""
-        kind, spec = self.workload["kind"], self.workload.get("spec", {})
-        if kind == "Pod":
-            return self.workload
-        template = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec)["template"]
-        return {"metadata": {"generateName": "sample-", **template["metadata"]}, "spec": template["spec"]}
+        """A pod as the workload's controller makes it; of a pod one more like it."""
+        kind, spec = self.workload["kind"], self.workload["spec"]
+        job = spec["jobTemplate"]["spec"] if kind == "CronJob" else spec
+        template = self.workload if kind == "Pod" else job["template"]
+        labels = template["metadata"].get("labels", {})
+        return {"metadata": {"generateName": "sample-", "labels": labels}, "spec": template["spec"]}
+
+
+def read(expiry: str) -> dict[str, Sample]:
+    """Every sample by its name."""
+    return {name: Sample.read(name, expiry) for name in NAMES}
 
 
 def smaller(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:

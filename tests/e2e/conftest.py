@@ -196,6 +196,14 @@ def installed() -> Iterator[World]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def tended(installed: World) -> World:
+    """That cluster with the operator running, for what one file arranges once."""
+    if not installed.operator.running():
+        installed.operator.start()
+    return installed
+
+
 @pytest.fixture
 def world(installed: World) -> World:
     """That cluster with the operator running."""

@@ -94,7 +94,11 @@ class HostPath(fields.Model):
         max_length=512,
         description="A prefix by path segment: /var/lib allows /var/lib/kubelet, not /var/library.",
         json_schema_extra=fields.rules(
-            fields.form("^/[^ |]*$", f"path must be absolute and must not hold {_SEPARATORS}"),
+            fields.form(
+                "^/[^ |]*$",
+                f"path must begin with / and must not hold {_SEPARATORS}; "
+                "a path of a Windows node is written without its drive, /var/log for C:/var/log",
+            ),
             fields.rule(
                 "!('..' in self.split('/'))", "path must not hold .. segments; name the directory itself", got="self"
             ),
