@@ -210,8 +210,9 @@ class Standing(Collector):
             "namespace",
         )
         for name, one in plans:
-            if one.enforcement is labels.Enforcement.DENY:
-                made.add_metric([name], refusals.count(one.refused))
+            count = refusals.count(one.refused)
+            if one.enforcement is labels.Enforcement.DENY and count is not None:
+                made.add_metric([name], count)
         return made
 
     def _exceptions(self, plans: list[tuple[str, plan.NamespacePlan]]) -> Iterable[GaugeMetricFamily]:

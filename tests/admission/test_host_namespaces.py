@@ -646,8 +646,8 @@ def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
     paths = tuple(rw(f"/path-{n}") for n in range(8))
     fields: dict[str, Any] = {"images": None, "host_paths": paths}
     lines = {f"g{n:02}": grant(capabilities=capabilities[:7], **fields) for n in range(62)}
-    deny.give(**lines, last=grant(capabilities=capabilities, privileged=True, **fields))
-    context = {"capabilities": {"add": list(capabilities)}, "privileged": True}
+    deny.give(**lines, last=grant(capabilities=capabilities, **fields))
+    context = {"capabilities": {"add": list(capabilities)}}
     mounts = [{"name": f"v{n}", "mountPath": f"/mnt/{n}"} for n in range(8)]
     volumes = [{"name": f"v{n}", "hostPath": {"path": f"/path-{n}/sub"}} for n in range(8)]
     greedy = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]

@@ -676,7 +676,6 @@ def _forbidden() -> list[tuple[str, str, Any]]:
         ("DELETE", "/api/v1/nodes/node-1", None),
         ("GET", "/api/v1/nodes/node-1/proxy/", None),
         ("POST", "/api/v1/persistentvolumes", new),
-        ("GET", "{home}/events", None),
         ("DELETE", "{home}/events", None),
         ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", new),
         ("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.", {"spec": {}}),

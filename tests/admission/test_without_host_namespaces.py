@@ -121,3 +121,46 @@ def test_probe_hosts_are_nothing_that_can_be_granted(guarded: Home) -> None:
     guarded.refuses(
         pod({"securityContext": {"privileged": True}, "livenessProbe": probe}), "hostProbesAndHostLifecycle"
     )
+
+
+def test_a_default_capability_opts_no_pod_out_of_the_guard(guarded: Home) -> None:
+    """What the guard allows to everybody needs no grant, so a grant covers no pod for it."""
+    guarded.give(agent=plain(level=labels.Level.PRIVILEGED, host_paths=(PROC,)))
+    allowed = ["CHOWN"] if _baseline(guarded) else ["NET_BIND_SERVICE"]
+    body = pod(
+        {"securityContext": {"capabilities": {"add": allowed}}},
+        securityContext={"seccompProfile": {"type": "Unconfined"}},
+    )
+    guarded.refuses(body, "seccompProfile")
+
+
+def test_a_backslash_hides_no_other_directory(guarded: Home) -> None:
+    """On a Windows node a backslash separates segments, and `..` goes up: no grant covers such a path."""
+    guarded.give(
+        agent=plain(host_paths=(grants.HostPath("/var/log", read_only=True),)),
+        shared=grant(host_paths=(grants.HostPath("/var/log", read_only=True),)),
+    )
+    guarded.admits(mounting("/var/log/pods"))
+    guarded.refuses(
+        mounting("/var/log/a\\..\\..\\Users"), "hostPathVolumes" if _baseline(guarded) else "restrictedVolumes"
+    )
+    hidden = mounting("/var/log/a\\..\\..\\Users")
+    hidden["spec"]["hostNetwork"] = True
+    guarded.refuses(hidden, "shared does not name host path")
+
+
+def _baseline(home: Home) -> bool:
+    found = home.cluster.admin.get(home.path).expect(200).body["metadata"]["labels"]
+    return bool(found[labels.GUARD] == "baseline")
+
+
+def test_grants_cost_an_ordinary_pod_nothing_that_it_could_fail_by(guarded: Home) -> None:
+    """64 grants of either sort, and an ordinary pod whose image has a million characters: no expression fails."""
+    sorts = [plain(images=tuple(f"r.example.com/{n}:1" for n in range(16))), grant()]
+    guarded.give(**{f"g{n:02}": sorts[n % 2] for n in range(60)})
+    own = {
+        "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    guarded.admits(pod({"image": "x" * 1_000_000, "securityContext": own}))
+    guarded.refuses(pod({"image": "x" * 800_000, "securityContext": own}, hostNetwork=True), "no exception in force")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from hostnetwork_operator.api import conditions, exception
+from hostnetwork_operator.api import conditions, exception, labels
 from hostnetwork_operator.decide import coverage, snapshot, terms, validity
 from hostnetwork_operator.observe import parse
 from tests.admission import workbench
@@ -245,11 +245,11 @@ def spared(body: dict[str, Any], spec: exception.ExceptionSpec) -> dict[str, Any
     return body
 
 
-def covering(granted: Granted, body: dict[str, Any]) -> exception.ExceptionSpec | None:
+def covering(granted: Granted, body: dict[str, Any], level: str) -> exception.ExceptionSpec | None:
     """The exception that covers the pod, the laxest where two do. None covers an ordinary pod."""
     seen = parse.pod({**body, "metadata": {**body["metadata"], **_METADATA}})
     assert isinstance(seen, snapshot.Pod), seen
-    if not coverage.relies_on_a_grant(seen):
+    if not coverage.relies_on_a_grant(seen, labels.Level(level)):
         return None
     found = [standing.exception.spec for _, standing in granted if coverage.covers(standing, seen).covers]
     return min(found, key=lambda spec: _LAXEST_FIRST.index(spec.pod_security_level), default=None)
@@ -280,7 +280,7 @@ def test_the_guard_agrees_on_covered_pods_apart_from_what_the_grant_names(
     tallies: dict[str, Tally] = collections.defaultdict(Tally)
 
     def judge(body: dict[str, Any]) -> None:
-        spec = covering(granted, body)
+        spec = covering(granted, body, level)
         psa, guard = expected(by_psa, level, spec, body), by_guard.create(body)
         if guard.word == "not judged":
             assert " is invalid: " in guard.text, guard.text  # API validation

@@ -35,11 +35,12 @@ def test_every_agent_has_a_namespace_of_its_own() -> None:
 def test_no_two_agents_listen_on_one_port_of_a_node() -> None:
     """tests/e2e runs all of them at the same moment, and the scheduler keeps the second off the node."""
     taken = [
-        (port["containerPort"], port.get("protocol", "TCP"))
+        (port[number], port.get("protocol", "TCP"))
         for sample in agents.read("2027-01-31T00:00:00Z").values()
-        if sample.pod["spec"].get("hostNetwork")
+        for number in ["containerPort" if sample.pod["spec"].get("hostNetwork") else "hostPort"]
         for container in sample.pod["spec"]["containers"]
         for port in container.get("ports", [])
+        if number in port
     ]
     assert len(set(taken)) == len(taken)
 

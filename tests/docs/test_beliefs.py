@@ -99,6 +99,9 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.refused:_counted",
         "observe.refused:shortage",
     ),
+    "whether Pod Security refuses the pods of a workload: the API server enforces the very label that is read": (
+        "decide.refusals:_refuses",
+    ),
     "when a workload is read again: whether pods that name it as their owner have come": (
         "control.shortages:Shortages.heed",
     ),
@@ -182,6 +185,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.summary:with_clock",
         "decide.summary:with_guards",
         "decide.summary:with_ledger",
+        "decide.summary:_workloads",
         "observe.parse:host_network_policy",
     ),
     # -- what is no claim

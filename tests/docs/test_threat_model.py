@@ -16,9 +16,10 @@ def _rows() -> list[list[str]]:
     return [row for name in ("threats", "attacks") for row in markdown.table(name, DOCUMENT)]
 
 
-def _tests(file: pathlib.Path) -> dict[str, ast.FunctionDef]:
+def _tests(file: pathlib.Path) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     tree = ast.parse(file.read_text())
-    return {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")}
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return {n.name: n for n in ast.walk(tree) if isinstance(n, kinds) and n.name.startswith("test_")}
 
 
 def _named(text: str) -> set[str]:

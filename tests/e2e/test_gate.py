@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.docs import markdown
+from tests.e2e import test_without_host_namespaces as plain
 from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, PSA, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
@@ -430,3 +431,34 @@ def test_a_webhook_that_does_not_answer_is_named_with_the_remedy(adopting: World
     assert remedy in _held_by(adopting, name)
     adopting.admin.delete(webhook).expect(200)
     adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
+
+
+def test_what_an_exception_without_host_namespaces_covers_does_not_hold(adopting: World) -> None:
+    """An agent without host namespaces holds until an exception covers the whole pod; held-by says what is lacking."""
+    name = _audited(adopting)
+    plain.workload(adopting, name)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    adopting.exception(name, "sensor", **{**plain.AGENT, "hostPorts": False}).expect(201)
+    lacks = "exception 'sensor' does not cover it: the pod takes ports of its node, which it does not name"
+    adopting.until("it says what is lacking", lambda: lacks in _held_by(adopting, name), _AGAIN_SECONDS)
+    adopting.exception(name, "complete", **plain.AGENT).expect(201)
+    adopting.until("it goes on", lambda: _enforcement(adopting, name) == "Deny", _AGAIN_SECONDS)
+    adopting.until("it is relaxed", lambda: adopting.labels(name)[PSA] == "privileged")
+    assert adopting.pod(name, "probe", dry_run=True, **plain.pod()).status == 201
+
+
+def test_a_covered_pod_hides_no_other_that_looks_alike(adopting: World) -> None:
+    """Two bare pods differ in their service account alone, and an exception covers the older: the other one holds."""
+    name = _audited(adopting)
+    for account in ("sensor", "other"):
+        path = f"/api/v1/namespaces/{name}/serviceaccounts"
+        adopting.admin.post(path, {"metadata": {"name": account}}).expect(201)
+        spec = {key: value for key, value in plain.pod(account).items() if key != "hostNetwork"}
+        spec["containers"][0].pop("ports")
+        adopting.admin.post(adopting.pods(name), {"metadata": {"name": f"of-{account}"}, "spec": spec}).expect(201)
+    adopting.exception(name, "sensor", **{**plain.AGENT, "hostPorts": False}).expect(201)
+    _adopt(adopting, name)
+    adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
+    assert "Pod of-other" in _held_by(adopting, name)
+    assert "Pod of-sensor" not in _held_by(adopting, name)

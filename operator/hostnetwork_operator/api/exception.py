@@ -95,8 +95,8 @@ class HostPath(fields.Model):
         description="A prefix by path segment: /var/lib allows /var/lib/kubelet, not /var/library.",
         json_schema_extra=fields.rules(
             fields.form(
-                "^/[^ |]*$",
-                f"path must begin with / and must not hold {_SEPARATORS}; "
+                r"^/[^ |\\\\]*$",
+                f"path must begin with / and must not hold {_SEPARATORS} or a backslash; "
                 "a path of a Windows node is written without its drive, /var/log for C:/var/log",
             ),
             fields.rule(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
+_LONGEST: Final = 700  # an entry has at most 512 characters, a tag 128: what is longer is listed by none
 _ANY_TAG: Final = ":*"
 _ANY_DIGEST: Final = "@*"
 _TAG: Final = ":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -19,7 +20,7 @@ _PINNED: Final = re.compile(r"([^@]+)@sha256:[a-f0-9]{64}", re.DOTALL)
 def listed(image: str, entries: Collection[str]) -> bool:
     """Return whether one of the entries of an exception lists the image of a container."""
     # An image that ends in * is what no registry has; it must not pass as the entry that it looks like.
-    return not image.endswith("*") and (image in entries or _repository(image) in entries)
+    return _possible(image) and (image in entries or _repository(image) in entries)
 
 
 def unlisted(images: Iterable[str], entries: Collection[str]) -> set[str]:
@@ -29,7 +30,7 @@ def unlisted(images: Iterable[str], entries: Collection[str]) -> set[str]:
 
 def unused(entries: Iterable[str], images: Iterable[str]) -> list[str]:
     """Return the entries that list none of the images, sorted."""
-    used = {form for image in images if not image.endswith("*") for form in (image, _repository(image))}
+    used = {form for image in images if _possible(image) for form in (image, _repository(image))}
     return sorted(set(entries) - used)
 
 
@@ -41,6 +42,10 @@ def any_of_a_repository(entry: str) -> bool:
 def unpinned(entries: Iterable[str]) -> list[str]:
     """Return the entries that images without a digest can meet, sorted."""
     return sorted(entry for entry in entries if "@sha256:" not in entry and not entry.endswith(_ANY_DIGEST))
+
+
+def _possible(image: str) -> bool:
+    return len(image) <= _LONGEST and not image.endswith("*")
 
 
 def _repository(image: str) -> str:

@@ -15,7 +15,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "8b1ace39247268c571edd80298735d571c68561cc04e6de08aac20cf8482720a",
+        "9260bf671507a2fe383e44bee9b0a60e7e4f1b94043948cb8b66bccc74655e62",
         "864b7f118f0f937df669b545ebab481f1ebf45375c5d9f180f88273cb39e7db6",
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
@@ -50,12 +50,12 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "relaxed-namespace.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "39a5b3a448f13e4d5c0c7adb26f772bf49b2962e55034b86d39a065ce801b5dc",
+        "5e12253c7d3dd57973f317f8a4b88a8d93f067bbe398c82ded456c0978461c70",
         "6bd2fb78b682eb467c3c8cc32c295c996f74cff92e3700ebeef5c0635ad8a1bb",
     ),
     "relaxed-namespace-restricted.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "e8aa81232effc9fbe8b07c257f153b5eac666a4a2a2a1ce093b3cd2933357162",
+        "513068cd90fd2991f9022bb502421019928e2568b3c9aaafc89a31d961c7fae2",
         "51ea352c126ce4ca73ac3911b81e1a3c73e1172e6f0f2ef0a820bdd41cde93ff",
     ),
 }

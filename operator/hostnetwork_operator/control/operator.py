@@ -51,6 +51,7 @@ class Operator:
         self.queue = workqueue.WorkQueue()
         self._pace = pace.Pace(server_clock.monotonic)
         self.looks = workqueue.WorkQueue()  # the namespaces that the gate is to look at (control/looks)
+        self.counts = workqueue.WorkQueue()  # the namespaces whose pods are to be counted (control/counts)
         self.shortages = shortages.Shortages(server_clock.monotonic, patience)
         self.plans: dict[str, plan.NamespacePlan] = {}
         self.memories = collections.defaultdict[str, memory.Memory](memory.Memory)
@@ -178,6 +179,8 @@ class Operator:
             await self._come_back(name, made.next_check)
         if made.relist is not None and not known.doubted:
             self.queue.add_after(name, (made.relist - self.clock.now()).total_seconds() + _EARLY_SECONDS)
+        if made.recount is not None:
+            self.counts.add_after(name, (made.recount - self.clock.now()).total_seconds() + _EARLY_SECONDS)
         if _vanishing(outcomes) & {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}:
             self._doubt(name)  # nothing else will tell
         self._heed(name, outcomes)

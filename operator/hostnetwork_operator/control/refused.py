@@ -20,14 +20,19 @@ _READS: Final = budget.Budget(burst=50, refill_seconds=0.05)  # of all namespace
 _MOST_PAGES: Final = 50  # of a list of Events, which a tenant makes as long as he likes
 _LIST_PAUSE_SECONDS: Final = 30.0
 _LOG_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 60.0  # at a start, for the first list and the reads that its Events lead to
 
 
 class Refused:
-    """Claims in, reads out. `ready`: every namespace was judged once, so that what is enforced is known."""
+    """Claims in, reads out. `ready`: every namespace was judged once, so that what is enforced is known.
 
-    def __init__(self, core: operator.Operator, ready: asyncio.Event) -> None:
+    At the latest `wait_seconds` after that, what could not be listed and read counts as nothing.
+    """
+
+    def __init__(self, core: operator.Operator, ready: asyncio.Event, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._core = core
         self._ready = ready
+        self._wait_seconds = wait_seconds
         self._due = asyncio.Event()
         self._full = 0.0
         self._logged = 0
@@ -38,7 +43,14 @@ class Refused:
 
     async def keep(self) -> None:
         """List the Events when that is due, and read what claims lead to; until cancelled."""
-        await asyncio.gather(self._list(), self._read(), self._log_dropped())
+        await asyncio.gather(self._list(), self._read(), self._wait(), self._log_dropped())
+
+    async def _wait(self) -> None:
+        await self._ready.wait()
+        await asyncio.sleep(self._wait_seconds)
+        if not self._core.shortages.known:
+            self._core.shortages.waited()
+            self._core.everything()
 
     async def _list(self) -> None:
         await self._ready.wait()
@@ -57,6 +69,8 @@ class Refused:
                     pages += 1
                     if pages == _MOST_PAGES:
                         break
+                if self._core.shortages.listed():
+                    self._core.everything()
             except gateway.ApiError as error:
                 remedy = "; kubectl apply -k manifests/base gives the operator's rights" if error.status == 403 else ""
                 logs.log(_log, logging.WARNING, "refusals-not-listed", error=f"{error}{remedy}")
@@ -68,6 +82,7 @@ class Refused:
     async def _log_dropped(self) -> None:
         while True:
             await asyncio.sleep(_LOG_SECONDS)
+            self._core.shortages.sweep()
             dropped = self._core.shortages.dropped
             if dropped > self._logged:
                 logs.log(_log, logging.WARNING, "refusal-events-dropped", events=dropped - self._logged)
@@ -89,12 +104,16 @@ class Refused:
         shortages = self._core.shortages
         claim, seconds = shortages.next(name)
         if claim is not None:
+            before = shortages.of(name)
             try:
                 await self._look(claim)
             except Exception:
                 shortages.later(claim)
                 raise
-            shortages.queue.add(name)
+            finally:
+                shortages.queue.add(name)  # the others, and this one when it is due again
+                if before != shortages.of(name):
+                    self._core.queue.add(name)
         elif seconds < float("inf"):
             shortages.queue.add_after(name, seconds)
 
@@ -107,7 +126,6 @@ class Refused:
         while early > 0:
             await asyncio.sleep(early)
             early, self._full = _READS.spend(self._full, core.clock.monotonic())
-        before = core.shortages.of(name)
         try:
             found = await refused.read(core.api, claim, core.clock.now())
         except gateway.ApiError as error:
@@ -123,8 +141,6 @@ class Refused:
                 core.shortages.enough(claim)
             case _:
                 core.shortages.drop(claim)
-        if before or core.shortages.of(name):
-            core.queue.add(name)
 
     def _enforced(self, name: str) -> bool:
         """Whether enforcement is on in a namespace, or nobody knows yet."""

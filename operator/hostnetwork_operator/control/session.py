@@ -26,6 +26,7 @@ Kind = store.Kind | refused.Watched
 _LISTED: Final[Mapping[str, Kind]] = {kind.value: kind for kind in (*store.Kind, *refused.Watched)}
 Missed = Callable[[Kind, str], None]  # what could not be decoded was of this kind, and why
 Hears = Callable[[str], bool]  # whether one more Event of a namespace is passed on
+Passes = Callable[[bytes], bool]  # whether a line is passed on
 Listed = Callable[[Kind], None]  # a watch of this kind goes on from now, and what came before is to be listed
 
 
@@ -51,7 +52,7 @@ class Logins:
         self._missed = missed
         self._listed = listed
         self._ending = ending
-        self._hears = hears
+        self._passes = Budgeted(hears).passes
         self._http: aiohttp.ClientSession | None = None
 
     async def log_in(self, **_: object) -> kopf.AiohttpSession:
@@ -71,7 +72,7 @@ class Logins:
             private_key_path=settings.key_file,
         )
         headers = {**info.as_http_headers(), "Accept-Encoding": "identity"}
-        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._hears)
+        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._passes)
         session: Any = Session(self._http, self._ending)  # for kopf's types a ClientSession
         return kopf.AiohttpSession(
             server=settings.host,
@@ -123,14 +124,17 @@ def open_http(
     context: ssl.SSLContext,
     missed: Missed,
     listed: Listed,
-    hears: Hears = lambda _: True,
+    passes: Passes = lambda _: True,
 ) -> aiohttp.ClientSession:
-    """Return a session whose responses give only what can be decoded. The caller closes it."""
+    """Return a session whose responses give only what can be decoded. The caller closes it.
+
+    Of the lines about Events only those reach kopf that `passes` lets pass.
+    """
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            budget = hears if self.url.name == refused.Watched.EVENTS.value else None
+            budget = passes if self.url.name == refused.Watched.EVENTS.value else None
             # For aiohttp a stream.
             lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why), budget)
             self.content = lines
@@ -156,14 +160,15 @@ def open_http(
 class Lines:
     """The content of an answer: `iter_chunked` gives whole lines that can be decoded, all else is the stream's own.
 
-    At most one line is held at once, and no line that is longer than bodies.BYTES. With `hears` the lines are about
-    Events: whoever may create Events makes as many as he likes, and kopf has a task and a queue for each.
+    At most one line is held at once, and no line that is longer than bodies.BYTES.
     """
 
-    def __init__(self, stream: aiohttp.StreamReader, missed: Callable[[str], None], hears: Hears | None = None) -> None:
+    def __init__(
+        self, stream: aiohttp.StreamReader, missed: Callable[[str], None], passes: Passes | None = None
+    ) -> None:
         self._stream = stream
         self._missed = missed
-        self._hears = hears
+        self._passes = passes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -188,13 +193,33 @@ class Lines:
         elif length:
             try:
                 line = bodies.checked(b"".join(pieces))
-                return line if self._hears is None or self._hears(_namespace(line)) else b""
+                return line if self._passes is None or self._passes(line) else b""
             except bodies.DecodeError as error:
                 self._missed(error.why)
         return b""
 
 
-def _namespace(line: bytes) -> str:
-    """Return the namespace of the object of a watch line, '' where the line is about none."""
-    metadata = (bodies.decode(line).get("object") or {}).get("metadata") or {}
-    return str(metadata.get("namespace") or "")
+class Budgeted:
+    """Which lines about Events reach kopf: whoever may create Events makes as many as he likes, and kopf has a task and
+    a queue for each.
+
+    kopf also remembers each until it is deleted. So the deletion of an Event that kopf has is always passed on, that of
+    another never, and no deletion costs a budget: the namespace may no longer exist.
+    """
+
+    def __init__(self, hears: Hears) -> None:
+        self._hears = hears
+        self._passed: set[str] = set()  # uids
+
+    def passes(self, line: bytes) -> bool:
+        body = bodies.decode(line)
+        metadata = (body.get("object") or {}).get("metadata") or {}
+        uid = str(metadata.get("uid") or "")
+        if body.get("type") == "DELETED":
+            had = uid in self._passed
+            self._passed.discard(uid)
+            return had
+        heard = self._hears(str(metadata.get("namespace") or ""))
+        if heard and uid:
+            self._passed.add(uid)
+        return heard

@@ -1,7 +1,8 @@
 """The workloads that lack pods, and the claims that lead to them: what is to be read when. Kept in memory only.
 
 Whoever may create Events in a namespace makes as many claims as he likes. So a namespace has few places and a budget
-of reads, and namespaces take turns. After a restart the Events that are there are read again.
+of reads, namespaces take turns, and a claim that no read has confirmed has no right to its place. After a restart the
+Events that are there are read again, and until then it is not known what lacks pods.
 """
 
 import datetime
@@ -39,6 +40,7 @@ class _Place:
 @dataclass(slots=True)
 class _Namespace:
     places: dict[snapshot.Reference, _Place] = field(default_factory=dict)
+    unread: dict[snapshot.Reference, None] = field(default_factory=dict)  # places without a shortage, the oldest first
     full: float = -math.inf  # when its budget of reads is full again
     heard: float = -math.inf  # the same of its budget of Events
 
@@ -52,6 +54,32 @@ class Shortages:
         self.dropped = 0  # Events for which there was no budget, and claims for which there was no place
         self._monotonic = monotonic
         self._kept: dict[str, _Namespace] = {}
+        self._places = 0
+        # Namespaces whose first claims are to be read; None before the first list of Events is through.
+        self._awaited: set[str] | None = None
+
+    @property
+    def namespaces(self) -> int:
+        """How many namespaces take memory."""
+        return len(self._kept)
+
+    @property
+    def known(self) -> bool:
+        """Whether the shortages of every namespace are known."""
+        return self._awaited is not None and not self._awaited
+
+    def listed(self) -> bool:
+        """Note that every Event that exists is a claim now, so that a namespace is known when its claims are read.
+        Return whether that is news.
+        """
+        if self._awaited is not None:
+            return False
+        self._awaited = {name for name, home in self._kept.items() if home.unread}
+        return True
+
+    def waited(self) -> None:
+        """Take every namespace for known, whatever could not be listed or read."""
+        self._awaited = set()
 
     def hears(self, namespace: str) -> bool:
         """Return whether one more Event of a namespace is passed on, and count the Event."""
@@ -67,15 +95,30 @@ class Shortages:
         home = self._kept.setdefault(claim.namespace, _Namespace())
         if claim in home.places:
             return True  # the claim waits, or its workload is read on a schedule
-        if len(home.places) >= MOST_IN_NAMESPACE or sum(len(one.places) for one in self._kept.values()) >= MOST:
+        if len(home.places) >= MOST_IN_NAMESPACE or (self._places >= MOST and not self._displace(len(home.places))):
             self.dropped += 1
             return False
+        self._places += 1
         home.places[claim] = _Place(self._monotonic())
+        home.unread[claim] = None
         self.queue.add(claim.namespace)
         return True
 
-    def of(self, namespace: str) -> tuple[snapshot.Shortage, ...]:
-        """Return the shortages of a namespace as they were last read."""
+    def _displace(self, places: int) -> bool:
+        """Drop the newest unread claim of the namespace with the most, for a namespace that has so many places; False
+        where the two namespaces would only change roles.
+        """
+        home = max(self._kept.values(), key=lambda one: len(one.unread))
+        if len(home.unread) <= places + 1:
+            return False
+        self.dropped += 1
+        self.drop(next(reversed(home.unread)))  # the oldest is the next to be read
+        return True
+
+    def of(self, namespace: str) -> tuple[snapshot.Shortage, ...] | None:
+        """Return the shortages of a namespace as they were last read; None where that is not known yet."""
+        if self._awaited is None or namespace in self._awaited:
+            return None
         home = self._kept.get(namespace)
         return tuple(one.shortage for one in home.places.values() if one.shortage is not None) if home else ()
 
@@ -101,6 +144,7 @@ class Shortages:
             found = replace(found, covered=before.covered, emitted=before.emitted)
         place.pause = _PAUSE_SECONDS if before is None else min(2 * place.pause, _LONGEST_PAUSE_SECONDS)
         place.shortage, place.last, place.due = found, now, now + place.pause
+        self._settle(found.workload)
         if found.covered is not None:
             left = (found.covered + self.patience - found.read).total_seconds()
             if left > 0:
@@ -127,19 +171,35 @@ class Shortages:
     def drop(self, claim: snapshot.Reference) -> None:
         """Forget a claim, and what its workload lacked."""
         home = self._kept.get(claim.namespace)
-        if home is not None:
-            home.places.pop(claim, None)
-            if not home.places and max(home.full, home.heard) <= self._monotonic():
-                del self._kept[claim.namespace]
+        if home is not None and home.places.pop(claim, None) is not None:
+            self._places -= 1
+            self._settle(claim)
+
+    def _settle(self, claim: snapshot.Reference) -> None:
+        """Note that a claim is read, or no longer exists."""
+        home = self._kept[claim.namespace]
+        home.unread.pop(claim, None)
+        if not home.unread and self._awaited is not None:
+            self._awaited.discard(claim.namespace)
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that no longer exists."""
-        self._kept.pop(namespace, None)
+        home = self._kept.pop(namespace, None)
+        self._places -= len(home.places) if home is not None else 0
+        if self._awaited is not None:
+            self._awaited.discard(namespace)
+
+    def sweep(self) -> None:
+        """Forget the namespaces of which nothing is kept but full budgets."""
+        now = self._monotonic()
+        for name, home in list(self._kept.items()):
+            if not home.places and max(home.full, home.heard) <= now:
+                del self._kept[name]
 
     def heed(self, made: plan.NamespacePlan, emitted: Iterable[effects.EmitEvent], now: datetime.datetime) -> None:
         """Note what a plan has made of the shortages, and read those again about which that has changed."""
         done = {(event.regarding.uid, event.key) for event in emitted}
-        for one in made.refused:
+        for one in made.refused or ():
             place = self._place(one.shortage.workload)
             if place is None or place.shortage is None:
                 continue

@@ -18,6 +18,7 @@ from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import (
     access,
     certificate,
+    counts,
     definitions,
     handlers,
     looks,
@@ -149,6 +150,7 @@ async def _work(
     await lists.fill()
     tasks = [asyncio.create_task(core.work()) for _ in range(settings.workers)]
     tasks += [asyncio.create_task(looks.work(core)) for _ in range(looks.LOOKERS)]
+    tasks.append(asyncio.create_task(counts.work(core)))
     tasks += [
         asyncio.create_task(coroutine)
         for coroutine in (

@@ -4,6 +4,7 @@ Decided from what cannot change after a pod's creation, never from labels or own
 manifests/admission/host-namespaces.yaml says the same in CEL; the two must never disagree (design, promise 6).
 """
 
+import contextlib
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,11 +64,12 @@ def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
     return _RESTRICTED_CAPABILITIES if level is labels.Level.RESTRICTED else _BASELINE_CAPABILITIES
 
 
-def relies_on_a_grant(pod: snapshot.Pod) -> bool:
-    """Return whether a pod uses what only a grant can allow at some level. No grant covers another pod without host
-    namespaces: such a pod is ordinary, whatever its service account (relaxed-namespace.yaml, variable `covered`).
+def relies_on_a_grant(pod: snapshot.Pod, target: labels.Level) -> bool:
+    """Return whether a pod uses what only a grant can allow beside a guard of this level. No grant covers another pod
+    without host namespaces: such a pod is ordinary, whatever its service account (relaxed-namespace.yaml, variable
+    `covered`).
     """
-    beyond = pod.capabilities - _RESTRICTED_CAPABILITIES
+    beyond = pod.capabilities - capabilities_without_naming(target)
     return bool(pod.host_namespaces or pod.privileged or pod.host_paths or pod.host_ports or beyond)
 
 
@@ -119,6 +121,19 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
         names = ", ".join(f"{e.metadata.name!r} ended {grant.format_time(e.spec.until)}" for e in ordered)
         return PodVerdict(pod, labels.Verdict.EXPIRED, f"exception {names}", ordered)
     return PodVerdict(pod, labels.Verdict.UNCOVERED, why)
+
+
+def plain(
+    pods: Sequence[snapshot.Pod], standings: Sequence[validity.Standing], target: labels.Level
+) -> tuple[PodVerdict, ...]:
+    """Return for pods without host namespaces, by name, which exceptions for such pods cover them, or would have."""
+    own = [standing for standing in standings if not standing.exception.spec.host_namespaces]
+    relying = [pod for pod in pods if relies_on_a_grant(pod, target)]
+    made = []
+    for pod in sorted(relying, key=lambda pod: (pod.name, pod.uid)):
+        with contextlib.suppress(Exception):  # only a count rests on it, and no level may wait for that
+            made.append(judge(pod, own, exempt=False))
+    return tuple(made)
 
 
 def by_exception(verdicts: Sequence[PodVerdict]) -> dict[str, list[PodVerdict]]:
@@ -187,7 +202,9 @@ def _host_paths(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     beyond = {
         f"{mount.path} ({'read' if mount.read_only else 'write'})"
         for mount in pod.host_paths
-        if not any(within(mount.path, p.path) and (mount.read_only or not p.read_only) for p in spec.host_paths)
+        # On a Windows node a backslash separates segments, so that `..` can hide behind one.
+        if "\\" in mount.path
+        or not any(within(mount.path, p.path) and (mount.read_only or not p.read_only) for p in spec.host_paths)
     }
     return _beyond("host paths", beyond)
 

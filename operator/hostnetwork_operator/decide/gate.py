@@ -8,7 +8,7 @@ must not know how a question is asked; that is observe/preview.
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -103,7 +103,10 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     first = _first(seen, basis)
     questions: list[Question] = []
     holding: list[tuple[str, str, str]] = []
-    subjects = [_Subject(one, _covering(one.pod, standings)) for one in sorted(living, key=lambda o: (o.kind, o.name))]
+    subjects = [
+        _Subject(one, _covering(one.pod, standings, settings.target))
+        for one in sorted(living, key=lambda o: (o.kind, o.name))
+    ]
     for one in subjects:
         if one.living.created > since or (first is not None and one.holder not in first):
             continue
@@ -118,13 +121,15 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
-def holders(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[str, ...]:
-    """By whom enforcement is held, one sentence each; `known` has the answer to each question, empty for none."""
+def holders(inquiry: Inquiry, known: Mapping[str, str], unanswered: Container[str] = ()) -> tuple[str, ...]:
+    """By whom enforcement is held, one sentence each; `known` has the answer to each question, empty for none, or why
+    there is no answer to those that are `unanswered`, which no exception helps against.
+    """
     told = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
     for question in inquiry.questions:
         if reason := known[question.key]:
             reason = spared.answer(reason) if question.covered else reason
-            lacks = f", and {question.lacks}" if question.lacks else ""
+            lacks = f", and {question.lacks}" if question.lacks and question.key not in unanswered else ""
             told.setdefault(question.subject, f"{reason} (level {question.level}){lacks}")
     return tuple(f"{subject}: {reason}" for subject, reason in sorted(told.items()))
 
@@ -182,9 +187,9 @@ class _Subject:
 
 
 def _covering(
-    pod: snapshot.Pod | snapshot.UnreadablePod, standings: Iterable[validity.Standing]
+    pod: snapshot.Pod | snapshot.UnreadablePod, standings: Iterable[validity.Standing], target: labels.Level
 ) -> tuple[validity.Standing, ...]:
-    if isinstance(pod, snapshot.UnreadablePod) or not pod.host_namespaces:
+    if isinstance(pod, snapshot.UnreadablePod) or not coverage.relies_on_a_grant(pod, target):
         return ()
     return tuple(one for one in standings if one.in_force and coverage.covers(one, pod).covers)
 
@@ -197,21 +202,40 @@ def _asked(
     if isinstance(pod, snapshot.UnreadablePod):
         return f"cannot be understood: {pod.why}"
     if one.covering:
-        return "" if target is labels.Level.PRIVILEGED else _covered(one, pod) or ""
+        return "" if target is labels.Level.PRIVILEGED else _covered(one, pod, target) or ""
     if target is not labels.Level.PRIVILEGED:
-        lacks = _lacks(one, pod, standings, subjects) if pod.host_namespaces and standings else ""
+        near = [standing for standing in standings if _may_help(standing, pod, target)]
+        lacks = _lacks(one, pod, near, subjects) if near else ""
         return Question(one.name, target, body, lacks=lacks)
     return _lacks(one, pod, standings, subjects) if pod.host_namespaces else ""
 
 
-def _covered(one: _Subject, pod: snapshot.Pod) -> Question | None:
+def _may_help(standing: validity.Standing, pod: snapshot.Pod, target: labels.Level) -> bool:
+    """Return whether what the exception lacks is worth a word about the pod. Of a pod without host namespaces only an
+    exception for such pods of the same account is: most such pods need none.
+    """
+    spec = standing.exception.spec
+    if pod.host_namespaces:
+        return True
+    for_such = not spec.host_namespaces and spec.service_account == pod.service_account
+    return for_such and coverage.relies_on_a_grant(pod, target)
+
+
+def _covered(one: _Subject, pod: snapshot.Pod, target: labels.Level) -> Question | None:
     """None where nothing is asked of a pod: the exception that covers it says privileged."""
-    # The least strict of the exceptions that cover it, as in relaxed-namespace.
+    # The least strict of the exceptions that cover it, as in relaxed-namespace; and there an exception for pods without
+    # host namespaces makes nothing stricter.
     least = min((s.exception for s in one.covering), key=lambda e: e.spec.pod_security_level.strictness)
     asked = least.spec.pod_security_level
+    if not pod.host_namespaces:
+        asked = min(asked, target, key=lambda each: each.strictness)
     if asked is labels.Level.PRIVILEGED:
         return None
-    body = spared.rest(one.living.body, network=labels.HostNamespace.NETWORK in pod.host_namespaces)
+    body = spared.rest(
+        one.living.body,
+        network=labels.HostNamespace.NETWORK in pod.host_namespaces,
+        ports=not pod.host_namespaces,
+    )
     lacks = f"exception {least.metadata.name!r} asks for podSecurityLevel {asked} of the pods that it covers"
     return Question(one.name, asked, body, covered=True, lacks=lacks)
 

@@ -36,9 +36,6 @@ from hostnetwork_operator.decide.findings import Finding
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
-# So long after its creation the pods of an exception are expected that no watch tells of (only hostPID or hostIPC):
-# their namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
-_EXPECTED: Final = datetime.timedelta(minutes=10)
 # How long a plan may be carried out; a process may be stopped and continued, and what it knew is old then.
 FRESH_SECONDS: Final = 2.0
 # After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
@@ -54,11 +51,14 @@ class NamespacePlan:
 
     `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
     when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
-    not wait for that, the rest does. `owners` are to be looked up before anything is reported: then plan again. So are
-    `accounts`, the service accounts of exceptions that cover nothing.
+    not wait for that, the rest does. Nothing waits for `recount`: only what is shown depends on that list.
+    `owners` are to be looked up before anything is reported: then plan again. So are `accounts`, the service accounts
+    of exceptions that cover nothing.
     `reread` are the exceptions, by name, to be read again before the plan's write of the namespace: then plan again.
     `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
-    (contest.counted), then plan again. `contested` is until when. `refused` are workloads that lack pods.
+    (contest.counted), then plan again. `contested` is until when. `refused` are workloads that lack pods, None while
+    that is not known. `plain` says of pods without host namespaces which exceptions cover them: that is counted, and
+    they have no verdict.
     """
 
     namespace: snapshot.Namespace
@@ -73,6 +73,7 @@ class NamespacePlan:
     effects: tuple[Effect, ...] = ()
     next_check: datetime.datetime | None = None
     relist: datetime.datetime | None = None
+    recount: datetime.datetime | None = None
     ask: labels.Level | None = None
     partial: bool = False
     owners: tuple[snapshot.Reference, ...] = ()
@@ -80,7 +81,8 @@ class NamespacePlan:
     reread: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     contested: datetime.datetime | None = None
-    refused: tuple[refusals.Refusal, ...] = ()
+    refused: tuple[refusals.Refusal, ...] | None = ()
+    plain: tuple[coverage.PodVerdict, ...] = ()
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
@@ -98,7 +100,8 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     recorded = seen.ledger.namespace is not None and seen.ledger.namespace.enforced
     standings, relaxed = grants.withhold(seen, owned, settings, decision, standings, now, recorded=recorded)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
-    led = coverage.by_exception(verdicts)
+    plain = coverage.plain(seen.plain_pods, standings, settings.target)
+    led = coverage.by_exception((*verdicts, *plain))
     found = tuple(
         one
         for s in standings
@@ -118,6 +121,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         ask=None if namespace.terminating or waiting else decision.ask,
         contested=contest.ends(seen.record, now),
         refused=refusals.find(seen, standings, now, exempt=settings.exempt),
+        plain=plain,
     )
     if namespace.terminating:
         return _ending(made, seen, decision, now)
@@ -166,11 +170,11 @@ def _with_effects(
     )
     if partial:
         return replace(made, effects=(*doing, *_flags(_sure(made), exempt=settings.exempt, gone=gone)))
-    why, accounts, asks = _reasons(seen, made, now)
+    reasons = unused.reasons(seen, made.standings, (*made.verdicts, *made.plain), now)
     doing = (
         *doing,
         *_flags(made.verdicts, exempt=settings.exempt, gone=gone),
-        *_statuses(seen, made, decision, why, now),
+        *_statuses(seen, made, decision, reasons.why, now),
         *report.changes(seen, made.verdicts, made.findings, made.refused, exempt=settings.exempt),
         *refusals.events(made.refused, seen.patience, now),
     )
@@ -178,9 +182,10 @@ def _with_effects(
         made,
         effects=doing,
         relist=_relist(seen, made, doing, now),
+        recount=_recount(seen, made),
         owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
-        accounts=accounts,
-        next_check=min((moment for moment in (made.next_check, *asks) if moment is not None), default=None),
+        accounts=reasons.ask,
+        next_check=min((moment for moment in (made.next_check, *reasons.moments) if moment is not None), default=None),
     )
 
 
@@ -287,7 +292,7 @@ def _statuses(
     now: datetime.datetime,
 ) -> list[Effect]:
     made: list[Effect] = []
-    led = coverage.by_exception(judged.verdicts)
+    led = coverage.by_exception((*judged.verdicts, *judged.plain))
     about: dict[str, list[Finding]] = {}
     for finding in judged.findings:
         about.setdefault(finding.subject.uid, []).append(finding)
@@ -308,37 +313,13 @@ def _statuses(
             found,
             why.get(uid),
             clock_trusted=seen.clock_trusted,
+            counted=not unused.unlisted(standing, seen),
         )
         if wanted == subject.status:
             continue
         told = (*messages.standing_events(standing), *messages.finding_events(subject, found, verdicts))
         made.append(effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else told))
     return made
-
-
-def _reasons(
-    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, now: datetime.datetime
-) -> tuple[dict[str, unused.Why | None], tuple[str, ...], list[datetime.datetime]]:
-    """Why exceptions cover nothing, by uid, None where their account is to be asked for first; the accounts to ask for;
-    and when to do that again, or when a reason is due.
-    """
-    led = coverage.by_exception(made.verdicts)
-    silent = unused.silent(made.standings, led, seen.every_pod_listed, now)
-    wanted = unused.accounts(silent, made.verdicts)
-    old = [name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + unused.AGAIN <= now]
-    why: dict[str, unused.Why | None] = {}
-    for standing in silent:
-        account = standing.exception.spec.service_account
-        known = account not in wanted or account in seen.accounts
-        reason = unused.why(standing, made.verdicts, seen.accounts.get(account)) if known else None
-        why[standing.exception.metadata.uid] = reason
-    moments = [
-        seen.accounts[name].asked + unused.AGAIN
-        for name in wanted
-        if name not in old and not seen.accounts[name].exists
-    ]
-    moments += [unused.due(standing) for standing in made.standings if standing.in_force]
-    return why, tuple(old), [moment for moment in moments if moment > now]
 
 
 def _next_check(
@@ -357,6 +338,21 @@ def _next_check(
     return min((moment for moment in moments if moment > now), default=None)
 
 
+def _recount(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> datetime.datetime | None:
+    """The earliest moment at which a list of every pod could show that an exception covers others, or none."""
+    listed = seen.every_pod_listed
+    if listed is None:
+        return None
+    led = coverage.by_exception((*made.verdicts, *made.plain))
+    moments = []
+    for standing in made.standings:
+        if unused.unlisted(standing, seen):
+            moments.append(listed + LOOK_AGAIN)
+        if standing.in_force:
+            moments += unused.lists(standing, listed, covers=bool(led.get(standing.exception.metadata.uid)))
+    return min((moment for moment in moments if moment > listed), default=None)
+
+
 def _relist(
     seen: snapshot.NamespaceSnapshot,
     made: NamespacePlan,
@@ -366,17 +362,12 @@ def _relist(
     """The earliest moment that no list of every pod has seen yet and that asks for one."""
     listed = now if seen.every_pod_listed is None else seen.every_pod_listed
     moments = []
-    led = coverage.by_exception(made.verdicts)
     for standing in made.standings:
         spec = standing.exception.spec
         if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
             moments.append(spec.until)  # its pods may have come since the last list, and no watch told
         if standing.expired and spec.deletes:
             moments.append(spec.until + LOOK_AGAIN)
-        unwatched_only = standing.in_force and not unused.watched(standing)
-        if unwatched_only and not led.get(standing.exception.metadata.uid):
-            due, expected = unused.due(standing), standing.exception.metadata.creation_timestamp + _EXPECTED
-            moments.append(due if listed < due else min(listed + LOOK_AGAIN, expected))
     unwatched = [pod for pod in seen.pods if not pod.watched]
     for pod in unwatched:
         if pod.to_be_gone is not None:  # nothing will tell that it is

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, effects, messages, snapshot, validity
+from hostnetwork_operator.decide import coverage, effects, level, messages, snapshot, validity
 
 # An Event rests on what was read no longer ago than this.
 _FRESH: Final = datetime.timedelta(seconds=10)
@@ -28,10 +28,11 @@ _LONGEST_WAIT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A workload that lacks pods, and the verdict on the next pod from its template."""
+    """A workload that lacks pods, the verdict on the next pod from its template, and what people read about both."""
 
     shortage: snapshot.Shortage
     verdict: coverage.PodVerdict
+    text: str
 
     @property
     def refused(self) -> bool:
@@ -45,28 +46,61 @@ def find(
     now: datetime.datetime,
     *,
     exempt: bool,
-) -> tuple[Refusal, ...]:
-    """Return the workloads that lack pods, in the order of their names; none where enforcement refuses nothing."""
+) -> tuple[Refusal, ...] | None:
+    """Return the workloads that lack pods, in the order of their names; none where nothing refuses their pods, and None
+    where it is not known which lack pods, or whether anything refuses them.
+    """
     namespace = seen.namespace
     if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
         return ()
+    refuses = _refuses(seen, now)
+    if refuses is False:
+        return ()
+    if refuses is None or seen.shortages is None:
+        return None
+    ordered = sorted(seen.shortages, key=lambda one: (one.workload.kind, one.workload.name, one.workload.uid))
+    return tuple(found for one in ordered if (found := _judged(one, standings, now)) is not None)
+
+
+def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> bool | None:
+    """Return whether the API server refuses uncovered pods with host namespaces; None where that cannot be told.
+
+    Every level but privileged refuses all of them. Else only our admission policy does, if it is in force: one that was
+    applied a moment ago, or that may be half of an upgrade, is in force or will be.
+    """
+    enforced = seen.namespace.labels.get(labels.PSA_ENFORCE)
+    if level.strictness(enforced, absent=labels.Level.PRIVILEGED) > labels.Level.PRIVILEGED.strictness:
+        return True
+    guard = seen.guards.get(labels.POLICY_HOST_NAMESPACES)
+    if guard is None or guard.missing(now):
+        return False
+    return True if guard.counts(now) else None
+
+
+def _judged(one: snapshot.Shortage, standings: Sequence[validity.Standing], now: datetime.datetime) -> Refusal | None:
+    """Return None for a workload that cannot be judged: the levels of its namespace must not wait for what is shown."""
     # The next pod would be created now, whatever the age of the workload.
-    pods = ((one, replace(one.pod, created=now)) for one in seen.shortages)
-    found = (Refusal(one, coverage.judge(pod, standings, exempt=False)) for one, pod in pods)
-    return tuple(sorted(found, key=lambda one: (one.shortage.workload.kind, one.shortage.workload.name)))
+    pod = replace(one.pod, created=now)
+    try:
+        verdict = coverage.judge(pod, standings, exempt=False)
+        return Refusal(one, verdict, _text(verdict))
+    except Exception:
+        return None
 
 
-def count(found: Sequence[Refusal]) -> int:
-    """Return how many workloads are refused: a Deployment is one, whatever ReplicaSets of it are refused."""
-    return len({one.shortage.top.uid for one in found if one.refused})
+def count(found: Sequence[Refusal] | None) -> int | None:
+    """Return how many workloads are refused: a Deployment is one, whatever ReplicaSets of it are refused. None where
+    that is not known.
+    """
+    return None if found is None else len({one.shortage.top.uid for one in found if one.refused})
 
 
-def text(one: Refusal) -> str:
+def _text(verdict: coverage.PodVerdict) -> str:
     """Return why the pods of a workload are refused, and which exception to ask for."""
-    pod = one.verdict.pod
+    pod = verdict.pod
     return (
         f"the API server refuses pods of this workload: a pod shares {', '.join(sorted(pod.host_namespaces))} of its"
-        f" node, and no exception in force covers the pod ({_cut(one.verdict.why, _MOST_WHY)}); remove the host"
+        f" node, and no exception in force covers the pod ({_cut(verdict.why, _MOST_WHY)}); remove the host"
         f" namespaces from the pod template, or ask a user who has the verb approve for a HostNetworkException in this"
         f" namespace with {asked_for(pod)}"
     )
@@ -88,17 +122,17 @@ def asked_for(pod: snapshot.Pod) -> str:
 
 
 def events(
-    found: Sequence[Refusal], patience: datetime.timedelta, now: datetime.datetime
+    found: Sequence[Refusal] | None, patience: datetime.timedelta, now: datetime.datetime
 ) -> tuple[effects.EmitEvent, ...]:
     """Return the Events that are due: one per workload and cause.
 
     `patience` is how long a controller may take to create pods after an exception covers them.
     """
     made: dict[tuple[str, str], effects.EmitEvent] = {}
-    for one in found:
+    for one in found or ():
         if now - one.shortage.read > _FRESH:
             continue
-        event = _refused(one) if one.refused else _waiting(one, patience)
+        event = _event(one, messages.Reason.REFUSED, one.text, one.text) if one.refused else _waiting(one, patience)
         if event is None:
             continue
         before = one.shortage.emitted.get(event.key)
@@ -107,9 +141,8 @@ def events(
     return tuple(made.values())
 
 
-def _refused(one: Refusal) -> effects.EmitEvent:
-    message = text(one)
-    return effects.EmitEvent(one.shortage.top, "Warning", messages.Reason.REFUSED, message, message)
+def _event(one: Refusal, reason: str, message: str, key: str) -> effects.EmitEvent:
+    return effects.EmitEvent(one.shortage.top, "Warning", reason, message, key)
 
 
 def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | None:
@@ -125,7 +158,7 @@ def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | 
         f" created now: {_try_again(lacking)}; if pods are refused after that, the Event FailedCreate says why"
     )
     key = " ".join([lacking.workload.uid, *(e.metadata.uid for e in one.verdict.exceptions)])
-    return effects.EmitEvent(lacking.top, "Warning", messages.Reason.WAITING, message, key)
+    return _event(one, messages.Reason.WAITING, message, key)
 
 
 def _try_again(lacking: snapshot.Shortage) -> str:

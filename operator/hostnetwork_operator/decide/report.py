@@ -75,29 +75,30 @@ def changes(
     seen: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
     found: Sequence[Finding],
-    refused: Sequence[refusals.Refusal] = (),
+    refused: Sequence[refusals.Refusal] | None = (),
     *,
     exempt: bool,
 ) -> list[effects.Effect]:
     """What is to be done about reports: first what goes. In an exempt namespace everything goes.
 
-    Nothing, as long as no kind is served, or an owner is not known.
+    Nothing, as long as no kind is served, or an owner is not known. While it is not known which workloads are refused,
+    the reports that exist stay as they are: the entry about that would go at every start, and come back.
     """
     kind = seen.report_kind
     if kind is None or (not exempt and unknown_owners(seen)):
         return []
-    wanted = {} if exempt else {one.name: one for one in reports(seen, verdicts, found, refused)}
+    wanted = {} if exempt else {one.name: one for one in reports(seen, verdicts, found, refused or ())}
     present = {one.name: one for one in seen.reports if one.kind == kind}
     made: list[effects.Effect] = []
     ours = [one for one in seen.reports if one.name.startswith(report.PREFIX)]
     for one in sorted(ours, key=lambda one: (one.kind.group, one.name)):
         stays = one.kind == kind and (one.name in wanted or (not exempt and one.owner_kind == _POD))
-        if not stays:  # what a pod owned goes with it, by the garbage collector
+        if not stays and refused is not None:  # what a pod owned goes with it, by the garbage collector
             subject = snapshot.Reference(one.kind.kind, seen.namespace.name, one.name, one.uid, one.kind.api_version)
             made.append(effects.DeleteReport(one.kind, subject))
     for name, wish in wanted.items():
         stands = present.get(name)
-        if stands is None or stands.digest != report.digest(wish.body(kind)):
+        if stands is None or (refused is not None and stands.digest != report.digest(wish.body(kind))):
             made.append(effects.WriteReport(kind, wish, stands.uid if stands else ""))
     return made
 
@@ -141,7 +142,7 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
 
 
 def _refused_entry(one: refusals.Refusal) -> report.Entry:
-    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, refusals.text(one))
+    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, one.text)
 
 
 def _unreadable_entry(pod: snapshot.UnreadablePod) -> report.Entry:

@@ -1,6 +1,7 @@
 """What a decision sees: one namespace, its pods and exceptions, the policy and the guards, frozen at one moment.
 
-Only host-namespace pods are in here; of ordinary ones, whether there are any. Nothing in this module decides anything.
+Host-namespace pods are in here, and pods that an exception for pods without host namespaces may cover; of ordinary
+pods, whether there are any. Nothing in this module decides anything.
 """
 
 import datetime
@@ -350,6 +351,9 @@ class NamespaceSnapshot:
     ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet
     # The `release` of those, each once; none where they are too many to be kept.
     ordinary_releases: frozenset[frozenset[str]] = frozenset()
+    # The pods without host namespaces of these service accounts that need an exception, when all were last listed.
+    plain_pods: tuple[Pod, ...] = ()
+    plain_accounts: frozenset[str] = frozenset()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by name, of those that were asked for
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
@@ -359,6 +363,6 @@ class NamespaceSnapshot:
     reports: tuple[Report, ...] = ()
     # Of a ReplicaSet or Job that a pod names as its owner: whose that is, itself if nobody's, None if there is none.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
-    shortages: tuple[Shortage, ...] = ()
+    shortages: tuple[Shortage, ...] | None = ()  # None: not known yet, since the operator has only started
     # How long a controller may take to create pods after an exception covers them.
     patience: datetime.timedelta = datetime.timedelta(seconds=60)

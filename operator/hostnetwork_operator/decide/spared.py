@@ -12,15 +12,16 @@ from typing import Any, Final
 _CONTAINERS: Final = ("initContainers", "containers")
 # Of these only a host port and the host of a handler are judged. Ports that differ in both alone would be the same one
 # twice, of which the API server warns.
-_OF_THE_NETWORK: Final = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+_PORTS: Final = ("ports",)
+_OF_THE_NETWORK: Final = (*_PORTS, "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 # The API wants hostNetwork beside hostProcess. So it stays, and is taken out of the answer: every level that is asked
 # about forbids hostProcess, which comes after it there.
 _KEPT: Final = "host namespaces (hostNetwork=true), "
 
 
-def rest(body: Mapping[str, Any], *, network: bool) -> Mapping[str, Any]:
+def rest(body: Mapping[str, Any], *, network: bool, ports: bool = False) -> Mapping[str, Any]:
     """Return the same pod without host namespaces, host paths, privileged and added capabilities; with `network` also
-    without host ports and the hosts of probes and lifecycle hooks.
+    without host ports and the hosts of probes and lifecycle hooks, with `ports` also without host ports.
     """
     made = copy.deepcopy(dict(body))
     spec = made["spec"]
@@ -32,7 +33,7 @@ def rest(body: Mapping[str, Any], *, network: bool) -> Mapping[str, Any]:
         context = container.get("securityContext") or {}
         context.pop("privileged", None)
         (context.get("capabilities") or {}).pop("add", None)
-        for field in _OF_THE_NETWORK if network else ():
+        for field in _OF_THE_NETWORK if network else _PORTS if ports else ():
             container.pop(field, None)
     return made
 

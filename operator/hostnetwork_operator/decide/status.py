@@ -37,9 +37,10 @@ def status_for(
     why: unused.Why | None = None,
     *,
     clock_trusted: bool = True,
+    counted: bool = True,
 ) -> exception.ExceptionStatus:
     """The status that should stand; equal to the present one where nothing changed. `found` is about it, and `why` it
-    covers nothing.
+    covers nothing. Without `counted` nobody can tell which pods it covers, and what is shown of that stays.
     """
     subject = standing.exception
     present = subject.status
@@ -48,6 +49,9 @@ def status_for(
     made = present.conditions
     in_use = (conditions.ConditionType.IN_USE, *_in_use(covered, found, why))
     said = [*_conditions(standing, remaining, enforcement, now), in_use, *_looming(standing, found)]
+    if not counted:
+        about_pods = {conditions.ConditionType.IN_USE, conditions.ConditionType.CLEANED_UP}
+        said = [one for one in said if one[0] not in about_pods]
     if not clock_trusted:
         said = [_held(one, remaining) for one in said]
     for kind, word, reason, message in said:
@@ -62,13 +66,14 @@ def status_for(
                 message=message,
             ),
         )
-    last_used = now.replace(microsecond=0) if present.covered_pods and not covered else present.last_used_time
+    gone = counted and present.covered_pods and not covered
+    last_used = now.replace(microsecond=0) if gone else present.last_used_time
     return exception.ExceptionStatus(
         observed_generation=subject.metadata.generation,
         namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
         conditions=made,
-        covered_pods=len(covered),
-        sample_pods=tuple(covered[:SAMPLE]),
+        covered_pods=len(covered) if counted else present.covered_pods,
+        sample_pods=tuple(covered[:SAMPLE]) if counted else present.sample_pods,
         last_used_time=last_used,
     )
 
@@ -195,6 +200,9 @@ def _cleaned_up(
         )
         remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
         return "False", "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
+    if not subject.spec.host_namespaces:
+        text = f"pods remain, and none of them can be created anew: {names}; delete them or write a new exception"
+        return "False", "Reported", text
     if not subject.spec.deletes:
         return "False", "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:

@@ -63,8 +63,15 @@ def policy_status(
             expired=verdicts[labels.Verdict.EXPIRED],
             static=verdicts[labels.Verdict.STATIC],
         ),
-        workloads=policy.WorkloadCounts(refused=sum(refusals.count(one.refused) for one in plans)),
+        workloads=_workloads(seen, plans),
     )
+
+
+def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]) -> policy.WorkloadCounts | None:
+    """Return how many workloads are refused; what the status says already while that is not known of a namespace."""
+    counts = [refusals.count(one.refused) for one in plans]
+    known = [count for count in counts if count is not None]
+    return policy.WorkloadCounts(refused=sum(known)) if len(known) == len(counts) else seen.status.workloads
 
 
 def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:

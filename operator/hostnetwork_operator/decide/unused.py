@@ -21,6 +21,9 @@ COVERED_BY_ANOTHER: Final = "CoveredByAnother"
 SETTLED: Final = datetime.timedelta(seconds=30)
 # An account that is asked for again this often: a person who creates the missing one waits for it.
 AGAIN: Final = datetime.timedelta(seconds=60)
+# So long after its creation the pods of an exception are expected that no watch tells of (only hostPID or hostIPC):
+# their namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
+EXPECTED: Final = datetime.timedelta(minutes=10)
 # Accounts of a namespace that are asked for. Of more nobody can tell.
 MOST: Final = 16
 _NAMED: Final = 3  # things named in a sentence
@@ -32,6 +35,59 @@ class Why:
 
     reason: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """By uid why exceptions cover nothing, None where their account must be asked for first; the accounts to `ask` for;
+    and the moments at which a reason is due, or an account is to be asked for again.
+    """
+
+    why: Mapping[str, Why | None]
+    ask: tuple[str, ...]
+    moments: tuple[datetime.datetime, ...]
+
+
+def reasons(
+    seen: snapshot.NamespaceSnapshot,
+    standings: Sequence[validity.Standing],
+    verdicts: Sequence[coverage.PodVerdict],
+    now: datetime.datetime,
+) -> Reasons:
+    """Return what there is to say of the exceptions in force that cover nothing, by what is known of their accounts."""
+    quiet = silent(standings, coverage.by_exception(verdicts), seen.every_pod_listed, now)
+    wanted = accounts(quiet, verdicts)
+    old = tuple(name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + AGAIN <= now)
+    made: dict[str, Why | None] = {}
+    for standing in quiet:
+        name = standing.exception.spec.service_account
+        known = name not in wanted or name in seen.accounts
+        made[standing.exception.metadata.uid] = why(standing, verdicts, seen.accounts.get(name)) if known else None
+    moments = [seen.accounts[name].asked + AGAIN for name in set(wanted) - set(old) if not seen.accounts[name].exists]
+    moments += [due(standing) for standing in standings if standing.in_force]
+    return Reasons(made, old, tuple(moment for moment in moments if moment > now))
+
+
+def unlisted(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> bool:
+    """Return whether nobody can tell which pods without host namespaces the exception covers: the last list of all pods
+    was made when no such exception for its account was known.
+    """
+    spec = standing.exception.spec
+    return standing.readable and not spec.host_namespaces and spec.service_account not in seen.plain_accounts
+
+
+def lists(standing: validity.Standing, listed: datetime.datetime, *, covers: bool) -> list[datetime.datetime]:
+    """Return when all pods of its namespace are to be listed next for an exception in force.
+
+    No watch tells of pods without host namespaces. Their exception has them counted each minute while it is young, and
+    every ten minutes then.
+    """
+    first, last = due(standing), standing.exception.metadata.creation_timestamp + EXPECTED
+    if not standing.exception.spec.host_namespaces and (covers or listed >= last):
+        return [listed + (AGAIN if listed < last else EXPECTED)]
+    if covers or watched(standing):
+        return []
+    return [first if listed < first else min(listed + AGAIN, last)]
 
 
 def due(standing: validity.Standing) -> datetime.datetime:
@@ -103,9 +159,10 @@ def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVe
     subject = standing.exception
     spec, namespace = subject.spec, subject.metadata.namespace
     shared = ", ".join(sorted(spec.host_namespaces))
+    uses = f"shares {shared} of its node" if shared else "uses anything of its node that an exception can name"
     listed = "" if watched(standing) else " when all pods were last listed"
     account = f"service account {spec.service_account!r}"
-    text = f"no pod of {account} shares {shared} of its node{listed}{_others(verdicts)}"
+    text = f"no pod of {account} {uses}{listed}{_others(verdicts)}"
     return Why(
         NO_HOST_PODS,
         f"{text}; if its pods are refused, the Events of their workload say what the exception lacks (kubectl get"

@@ -168,10 +168,21 @@ def _likeness(body: Body) -> str:
     """The same for pods that are judged alike, by Pod Security Admission and by exceptions."""
     owner, spec = parse.controller(body), body["spec"]
     alike: list[Any] = [asked(body["metadata"], spec), owner.uid if owner else None]
-    if parse.host_namespaces(body):
+    if parse.host_namespaces(body) or _uses_its_node(spec):  # then exceptions tell pods apart by what follows
         mounts = [one.get("volumeMounts") for kind in _MOUNTING for one in spec.get(kind) or ()]
         alike += [spec.get("serviceAccountName"), [[m for m in some or () if not _is_token(m)] for some in mounts]]
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()
+
+
+def _uses_its_node(spec: Body) -> bool:
+    """Return whether an exception for pods without host namespaces may cover a pod: a quick look, before it is read."""
+    containers = [one for kind in _MOUNTING for one in spec.get(kind) or ()]
+    contexts = [one.get("securityContext") or {} for one in containers]
+    return (
+        any(volume.get("hostPath") for volume in spec.get("volumes") or ())
+        or any(own.get("privileged") or (own.get("capabilities") or {}).get("add") for own in contexts)
+        or any(port.get("hostPort") for one in containers for port in one.get("ports") or ())
+    )
 
 
 def _is_token(mount: Body) -> bool:

@@ -1,22 +1,44 @@
-"""Where ordinary pods live: one answer a namespace, from the last list that had all pods of it. Never which pods.
+"""Where ordinary pods live: one answer a namespace, from the last list that had all pods of it.
 
 No watch tells of ordinary pods, so an answer is as old as that list. It has what their labels say they were installed
-with, for a few of them: a tenant makes as many as he likes, and each namespace has an answer.
+with, for a few of them: a tenant makes as many as he likes, and each namespace has an answer. Which pods they are is
+kept only of those that an exception for pods without host namespaces may cover.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import coverage, snapshot
+from hostnetwork_operator.observe import parse
 
 _MOST_RELEASES: Final = 8
 
 
 @dataclass(slots=True)
 class Answer:
-    """Whether there are ordinary pods, and their releases, each once; none where they are too many to be kept."""
+    """Whether there are ordinary pods, and their releases, each once; none where they are too many to be kept.
+
+    `accounts` are the service accounts of exceptions for pods without host namespaces, as known when the list began.
+    `plain` are the pods of these accounts that need an exception; they are no ordinary pods beside it.
+    """
 
     some: bool = False
     releases: frozenset[frozenset[str]] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    plain: list[snapshot.Pod] = field(default_factory=list)
     _full: bool = False
+
+    def take(self, body: Mapping[str, Any]) -> None:
+        """Takes in one pod without host namespaces, as the API server gave it."""
+        if (body["spec"].get("serviceAccountName") or "default") in self.accounts:
+            read = parse.pod(body)
+            # By the stricter guard; which one holds there is not known here.
+            if isinstance(read, snapshot.Pod) and coverage.relies_on_a_grant(read, labels.Level.RESTRICTED):
+                self.plain.append(read)
+                return
+        self.add(parse.release(body))
 
     def add(self, release: frozenset[str]) -> None:
         """Takes in one ordinary pod."""

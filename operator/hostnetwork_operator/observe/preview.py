@@ -83,7 +83,7 @@ async def look(
         reason, answered = await _reason(asker, question)
         (known if answered else unanswered)[question.key] = reason
     every = {**known, **unanswered}
-    held, (holding, basis) = gate.holders(inquiry, every), gate.holding(inquiry, every)
+    held, (holding, basis) = gate.holders(inquiry, every, unanswered), gate.holding(inquiry, every)
     return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, known, holding, basis)
 
 

@@ -226,6 +226,15 @@ class Store:
                 touched.add(name)
         return touched
 
+    def plain_accounts(self, namespace: str) -> frozenset[str]:
+        """The service accounts of the namespace's exceptions for pods without host namespaces."""
+        found = self._by_namespace[Kind.EXCEPTION].get(namespace, {}).values()
+        return frozenset(
+            one.spec.service_account
+            for one in found
+            if isinstance(one, exception.HostNetworkException) and not one.spec.host_namespaces
+        )
+
     def _uid(self, namespace: str) -> str:
         found = self._objects[Kind.NAMESPACE].get(("", namespace))
         return found[1] if found else ""
@@ -354,6 +363,8 @@ class Store:
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
             ordinary_pods=beside.some if beside is not None else None,
             ordinary_releases=beside.releases if beside is not None else frozenset(),
+            plain_pods=tuple(beside.plain) if beside is not None else (),
+            plain_accounts=beside.accounts if beside is not None else frozenset(),
             kubernetes=self._kubernetes,
             report_kind=self.report_kind(),
             reports=tuple(
@@ -377,14 +388,15 @@ class Listing:
         # A namespace that comes while the list is read may not be in it.
         self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
         self._lines = kept.unread.lines(kind.value)
-        self._ordinary = collections.defaultdict[str, ordinary.Answer](ordinary.Answer)
+        self._ordinary = {name: ordinary.Answer(accounts=kept.plain_accounts(name)) for name in self._looked}
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Takes one page in. Nothing refers to its bodies afterwards; of ordinary pods the namespaces stay."""
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
-                if parse.runs_or_will(body):
-                    self._ordinary[body["metadata"]["namespace"]].add(parse.release(body))
+                answer = self._ordinary.get(body["metadata"]["namespace"])
+                if answer is not None and parse.runs_or_will(body):
+                    answer.take(body)
                 continue
             meta = body["metadata"]
             self._seen.add((meta.get("namespace", ""), meta["name"]))

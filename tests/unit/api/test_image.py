@@ -61,6 +61,8 @@ def test_an_entry_lists(given: str, entry: str) -> None:
         (f"{AGENT}:*", f"{AGENT}:*"),  # no registry has such an image
         (f"{AGENT}@*", f"{AGENT}@*"),
         ("", ""),
+        (f":1{DIGEST}", "@*"),
+        ("r/" + "a" * 699, "r/" + "a" * 699),
     ],
 )
 def test_an_entry_does_not_list(given: str, entry: str) -> None:

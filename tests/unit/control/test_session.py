@@ -183,9 +183,14 @@ class _Stream:
         yield self._data
 
 
+def about(kind: str, namespace: str, uid: str) -> dict[str, Any]:
+    """A line of a watch about an Event."""
+    return {"type": kind, "object": {"metadata": {"namespace": namespace, "uid": uid}}}
+
+
 async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: Missed) -> None:
     """kopf gets no line of them, and nothing counts as missed; what is about no namespace passes."""
-    events = [{"type": "ADDED", "object": {"metadata": {"namespace": name}}} for name in ("noisy", "quiet", "noisy")]
+    events = [about("ADDED", name, "uid") for name in ("noisy", "quiet", "noisy")]
     sent = [json.dumps(one).encode() for one in (*events, {"type": "ERROR", "object": {"code": 410}})]
     asked: list[str] = []
 
@@ -194,10 +199,31 @@ async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: 
         return namespace != "noisy"
 
     stream: Any = _Stream(b"".join(one + b"\n" for one in sent))
-    lines = session.Lines(stream, lambda why: missed(store.Kind.POD, why), hears)
+    lines = session.Lines(stream, lambda why: missed(store.Kind.POD, why), session.Budgeted(hears).passes)
     assert [line async for line in lines.iter_chunked(1)] == [sent[1] + b"\n", sent[3] + b"\n"]
     assert asked == ["noisy", "quiet", "noisy", ""]
     assert missed == []
+
+
+async def test_the_deletion_of_an_event_costs_no_budget() -> None:
+    """It passes exactly where kopf has that Event: a flood that is deleted does not pass, and kopf forgets its own."""
+    asked: list[str] = []
+
+    def hears(namespace: str) -> bool:
+        asked.append(namespace)
+        return namespace == "quiet"
+
+    budgeted = session.Budgeted(hears)
+    sent = [("ADDED", "noisy", "1"), ("ADDED", "quiet", "2"), ("MODIFIED", "quiet", "2")]
+    deleted = [
+        ("DELETED", "noisy", "1"),
+        ("DELETED", "quiet", "2"),
+        ("DELETED", "quiet", "2"),
+        ("DELETED", "gone", "3"),
+    ]
+    passed = [budgeted.passes(json.dumps(about(*one)).encode()) for one in (*sent, *deleted)]
+    assert passed == [False, True, True, False, True, False, False]
+    assert asked == ["noisy", "quiet", "quiet"]
 
 
 async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:

@@ -32,7 +32,9 @@ def moment() -> Moment:
 
 @pytest.fixture
 def kept(moment: Moment) -> shortages.Shortages:
-    return shortages.Shortages(moment, WAIT)
+    made = shortages.Shortages(moment, WAIT)
+    made.listed()
+    return made
 
 
 def claim(name: str = "agent", namespace: str = NAMESPACE) -> snapshot.Reference:
@@ -71,7 +73,10 @@ async def test_all_namespaces_together_have_a_limit(kept: shortages.Shortages) -
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
         assert kept.claim(claim(f"agent-{number % each}", f"team-{number // each}"))
-    assert not kept.claim(claim(namespace="one-more"))
+    for number in range(40):
+        kept.claim(claim(namespace=f"more-{number}"))
+    assert sum(len(home.places) for home in kept._kept.values()) == shortages.MOST
+    assert kept.dropped == 40
 
 
 async def test_a_namespace_has_a_budget_of_reads(kept: shortages.Shortages, moment: Moment) -> None:
@@ -201,3 +206,121 @@ async def test_a_namespace_has_a_budget_of_events(kept: shortages.Shortages, mom
     assert kept.hears("")
     moment.seconds += 0.5
     assert [kept.hears("noisy"), kept.hears("noisy")] == [True, False]
+
+
+async def test_before_the_first_list_nothing_is_known(moment: Moment) -> None:
+    """None is not the empty tuple: what a workload lacked before a restart may still be so."""
+    kept = shortages.Shortages(moment, WAIT)
+    kept.claim(claim())
+    assert kept.of(NAMESPACE) is None
+    kept.keep(shortage())
+    assert kept.of(NAMESPACE) is None
+    kept.listed()
+    assert kept.of(NAMESPACE) == (shortage(),)
+    assert kept.of("quiet") == ()
+
+
+@pytest.mark.parametrize("end", ["keep", "drop", "forget"])
+async def test_a_namespace_is_known_once_its_first_claims_are_read(moment: Moment, end: str) -> None:
+    """Each namespace for itself, so that a flood in one namespace delays no other."""
+    kept = shortages.Shortages(moment, WAIT)
+    kept.claim(claim())
+    kept.claim(claim("other"))
+    kept.claim(claim(namespace="noisy"))
+    kept.listed()
+    kept.keep(shortage("other"))
+    kept.later(claim())
+    assert kept.of(NAMESPACE) is None
+    {
+        "keep": lambda: kept.keep(shortage()),
+        "drop": lambda: kept.drop(claim()),
+        "forget": lambda: kept.forget(NAMESPACE),
+    }[end]()
+    expected = {"keep": {"agent", "other"}, "drop": {"other"}, "forget": set()}
+    assert {one.workload.name for one in kept.of(NAMESPACE) or ()} == expected[end]
+    assert kept.of(NAMESPACE) is not None
+    assert kept.of("noisy") is None
+
+
+async def test_a_later_claim_makes_nothing_unknown(kept: shortages.Shortages) -> None:
+    """After its first claims a namespace stays known, and so does every namespace after the deadline."""
+    kept.claim(claim())
+    kept.listed()
+    assert kept.of(NAMESPACE) == ()
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_the_deadline_makes_everything_known(moment: Moment, listed: bool) -> None:
+    """A list that fails, or a workload that cannot be read, leaves nothing unknown for ever."""
+    kept = shortages.Shortages(moment, WAIT)
+    kept.claim(claim())
+    if listed:
+        kept.listed()
+    assert kept.of(NAMESPACE) is None
+    kept.waited()
+    assert kept.of(NAMESPACE) == ()
+
+
+def _full(kept: shortages.Shortages, names: str = "team") -> None:
+    """All places are taken, by as few namespaces as can be."""
+    each = shortages.MOST_IN_NAMESPACE
+    for number in range(shortages.MOST):
+        assert kept.claim(claim(f"agent-{number % each}", f"{names}-{number // each}"))
+
+
+async def test_false_claims_of_a_few_namespaces_blind_no_other(kept: shortages.Shortages) -> None:
+    """A37: claims that no read has confirmed give their places to namespaces that have fewer."""
+    _full(kept)
+    assert [kept.claim(claim(f"agent-{number}")) for number in range(10)] == [True] * 10
+    assert kept.next(NAMESPACE)[0] is not None
+    left = [int(kept.next(f"team-{team}")[0] is not None) for team in range(32)]
+    assert left == [1] * 32
+    assert kept.dropped == 10
+
+
+async def test_what_was_read_is_displaced_by_no_claim(kept: shortages.Shortages) -> None:
+    """A workload that lacks pods keeps its place; if every place is so taken, a claim is dropped."""
+    _full(kept)
+    each = shortages.MOST_IN_NAMESPACE
+    for number in range(shortages.MOST):
+        one = claim(f"agent-{number % each}", f"team-{number // each}")
+        kept.keep(shortage(one.name, workload=one))
+    assert not kept.claim(claim())
+    assert sum(len(kept.of(f"team-{team}") or ()) for team in range(32)) == shortages.MOST
+
+
+async def test_a_namespace_displaces_only_for_a_fairer_share(kept: shortages.Shortages) -> None:
+    """Two namespaces never displace each other's claims in turn, and none loses its last claim."""
+    for number in range(shortages.MOST):
+        assert kept.claim(claim(namespace=f"team-{number}"))
+    assert not kept.claim(claim())
+    assert kept.dropped == 1
+
+
+async def test_places_are_free_again(kept: shortages.Shortages) -> None:
+    """Of claims that are dropped, and of namespaces that no longer exist."""
+    _full(kept)
+    kept.forget("team-0")
+    again = [kept.claim(claim(f"more-{number}", f"next-{number}")) for number in range(32)]
+    assert all(again)
+    assert kept.dropped == 0
+    kept.drop(claim("agent-0", "team-1"))
+    kept.drop(claim("agent-0", "team-1"))
+    assert kept.claim(claim())
+    assert kept.dropped == 0
+    assert kept.claim(claim("second"))
+    assert kept.dropped == 1
+
+
+async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment) -> None:
+    """A namespace without claims whose budgets are full takes no memory, and nothing else is swept."""
+    kept.hears("gone")
+    kept.claim(claim())
+    kept.claim(claim("read", "idle"))
+    kept.drop(kept.next("idle")[0] or claim())
+    kept.sweep()
+    assert kept.namespaces == 3
+    moment.seconds += 60
+    kept.sweep()
+    assert kept.namespaces == 1
+    assert kept.next(NAMESPACE)[0] == claim()

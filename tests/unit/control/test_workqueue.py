@@ -222,8 +222,8 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
-    queue.rest("crowded", 0.05)
     until = asyncio.get_running_loop().time() + 0.05
+    queue.rest("crowded", 0.05)
     ask = {"deferred": queue.defer, "later": lambda name: queue.add_after(name, 0.01)}.get(asks, queue.add)
     if asks != "afterwards":
         ask("crowded")

@@ -380,3 +380,38 @@ def test_counts_name_every_verdict() -> None:
         "Exempt": 0,
         "Unknown": 2,
     }
+
+
+def test_a_backslash_is_within_no_host_path() -> None:
+    """On a Windows node a backslash separates segments, and `..` goes up."""
+    named = standing(host_paths=({"path": "/var/log", "read_only": False},))
+    hidden = pod(host_paths=frozenset({host_path("/var/log/a\\..\\..\\Users")}))
+    assert Condition.HOST_PATHS is coverage.covers(named, hidden).failed
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "relies"),
+    [
+        ({}, "baseline", False),
+        ({"capabilities": frozenset({"CHOWN"})}, "baseline", False),
+        ({"capabilities": frozenset({"CHOWN"})}, "restricted", True),
+        ({"capabilities": frozenset({"NET_BIND_SERVICE"})}, "restricted", False),
+        ({"capabilities": frozenset({"NET_ADMIN"})}, "baseline", True),
+        ({"privileged": True}, "baseline", True),
+        ({"host_ports": True}, "baseline", True),
+        ({"host_paths": frozenset({host_path("/proc")})}, "baseline", True),
+    ],
+)
+def test_a_pod_relies_on_a_grant_for_what_the_guard_refuses(fields: dict[str, Any], target: str, relies: bool) -> None:
+    """What everybody may do beside that guard is no reason to cover a pod without host namespaces."""
+    plain = pod(host_namespaces=frozenset(), **fields)
+    assert relies is coverage.relies_on_a_grant(plain, labels.Level(target))
+
+
+def test_a_pod_that_cannot_be_judged_keeps_no_other_from_being_counted() -> None:
+    """Nothing but a count rests on pods without host namespaces."""
+    plain = standing(type="Application", host_namespaces=(), privileged=True)
+    good = pod("good", host_namespaces=frozenset(), privileged=True)
+    bad = replace(good, name="bad", images=frozenset({7}))  # type: ignore[arg-type]
+    found = coverage.plain([bad, good], [plain], labels.Level.BASELINE)
+    assert [verdict.pod.name for verdict in found] == ["good"]

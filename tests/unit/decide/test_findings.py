@@ -48,6 +48,8 @@ def said(
     [
         (rules.IMAGES_UNRESTRICTED, {**AGENT, "images": None}, {}),
         (rules.IMAGE_NOT_PINNED, {"images": (PINNED, IMAGE)}, {"images": (PINNED,)}),
+        (rules.IMAGE_NOT_PINNED, {**AGENT, "images": (PINNED, "r.example.com/agent:*")}, {"images": (PINNED,)}),
+        (rules.IMAGE_NOT_PINNED, {**AGENT, "images": ("r.example.com/agent@*",)}, {"images": (PINNED,)}),
         (rules.PRIVILEGED_GRANTED, {"privileged": True}, {}),
         (rules.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": None}, {}),
         (rules.DEFAULT_SERVICE_ACCOUNT, {"service_account_name": "default"}, {}),

@@ -144,6 +144,9 @@ def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhe
     said = f"host namespaces (hostNetwork=true), {process}"
     lacks = "and exception 'net' asks for podSecurityLevel baseline of the pods that it covers"
     assert gate.holders(found, {question.key: said}) == (f"Deployment web: {process} (level baseline), {lacks}",)
+    refused = "not known, because the question is refused: x"
+    unanswered = {question.key: refused}
+    assert gate.holders(found, unanswered, unanswered) == (f"Deployment web: {refused} (level baseline)",)
 
 
 def test_host_ports_are_spared_only_with_the_network() -> None:
@@ -265,3 +268,62 @@ def test_other_standards_are_another_question() -> None:
     made = replace(seen(namespace=namespace(), policy=governed()), kubernetes=snapshot.MinorVersion(1, 37))
     upgraded = gate.inquire(made, [living()], NOW)
     assert len({one.questions[0].key for one in (inquire(living()), pinned, upgraded)}) == 3
+
+
+# -- pods without host namespaces ---------------------------------------------------------------------------------
+
+AGENT: dict[str, Any] = {
+    "metadata": {"name": "gate"},
+    "spec": {
+        "volumes": [{"name": "v", "hostPath": {"path": "/proc"}}],
+        "containers": [
+            {
+                "name": "main",
+                "image": IMAGE,
+                "ports": [{"containerPort": 80, "hostPort": 80}],
+                "livenessProbe": {"httpGet": {"host": "10.0.0.1", "port": 1}},
+                "securityContext": {"privileged": True, "runAsNonRoot": True},
+            }
+        ],
+    },
+}
+SENSOR = pod("sensor", host_namespaces=frozenset(), privileged=True, host_ports=True)
+FOR_PLAIN: dict[str, Any] = {"type": "Application", "host_namespaces": (), "privileged": True, "host_ports": True}
+
+
+def test_what_an_exception_without_host_namespaces_names_is_left_out() -> None:
+    """Privileged, host paths and host ports. A host in a probe is asked about: only the host network spares it."""
+    (question,) = inquire(living(SENSOR, AGENT), **FOR_PLAIN).questions
+    assert (question.level, question.covered) == (Level.BASELINE, True)
+    (container,) = question.body["spec"]["containers"]
+    assert container["securityContext"] == {"runAsNonRoot": True}
+    assert "ports" not in container
+    assert container["livenessProbe"] == AGENT["spec"]["containers"][0]["livenessProbe"]
+    assert question.body["spec"]["volumes"] == []
+
+
+@pytest.mark.parametrize(("asked", "level"), [("restricted", Level.BASELINE), ("privileged", None)])
+def test_such_an_exception_makes_nothing_stricter(asked: str, level: labels.Level | None) -> None:
+    """At the target or the level of the exception, whichever is less strict, as relaxed-namespace judges."""
+    spec = {**FOR_PLAIN, "privileged": False, "pod_security_level": asked}
+    sensor = replace(SENSOR, privileged=False)
+    assert [question.level for question in inquire(living(sensor, AGENT), **spec).questions] == (
+        [level] if level else []
+    )
+
+
+def test_an_ordinary_pod_of_the_account_is_asked_about_as_it_is_beside_such_an_exception() -> None:
+    """A pod that uses nothing which the exception can name is held to the target."""
+    (question,) = inquire(living(), **FOR_PLAIN).questions
+    assert (question.body, question.covered, question.lacks) == (BODY, False, "")
+
+
+def test_what_such_an_exception_lacks_is_said_of_pods_of_its_account() -> None:
+    """Of any other pod without host namespaces an exception is no near miss."""
+    spec = {**FOR_PLAIN, "host_ports": False}
+    (question,) = inquire(living(SENSOR, AGENT), **spec).questions
+    assert "exception 'net' does not cover it: the pod takes ports of its node" in question.lacks
+    (other,) = inquire(living(replace(SENSOR, service_account="web"), AGENT), **spec).questions
+    assert other.lacks == ""
+    (beside,) = inquire(living(SENSOR, AGENT)).questions  # an exception for host-namespace pods
+    assert beside.lacks == ""

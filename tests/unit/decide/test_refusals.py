@@ -75,7 +75,9 @@ def test_an_exception_that_has_ended_covers_no_next_pod() -> None:
     """A workload that is older than the end of its exception is refused: its next pod would be created now."""
     ended = hne(expiry=at(minutes=-1))
     old = shortage(pod=pod(created=at(minutes=-50)))
-    assert refusals.count(planned(seen(ended, shortages=(old,))).refused) == 1
+    (found,) = planned(seen(ended, shortages=(old,))).refused
+    assert found.refused
+    assert "before the pod was created" in found.verdict.why
 
 
 def test_a_workload_counts_once_with_all_its_parts() -> None:
@@ -162,3 +164,89 @@ def test_a_report_of_pods_has_the_refusal_beside_the_verdict() -> None:
     made = planned(seen(running, report_kind=report.OPEN_REPORT, shortages=(lacking,)))
     (write,) = [e for e in made.effects if isinstance(e, effects.WriteReport)]
     assert [entry.rule for entry in write.report.entries] == ["HostNamespaces", "RefusedWorkload"]
+
+
+def test_a_workload_that_cannot_be_judged_stops_nothing() -> None:
+    """Whatever it is about one workload, the others are reported, and the namespace has its plan."""
+    odd: Any = {1, "x"}
+    made = of(shortages=(shortage("odd", pod=pod(capabilities=odd)), shortage("usual")))
+    assert [one.shortage.workload.name for one in made.refused] == ["usual"]
+
+
+RELAXED = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
+HOST = labels.POLICY_HOST_NAMESPACES
+
+
+def found(guards: Any, enforced: str) -> Any:
+    """What is found of one workload that lacks pods, in a namespace that enforces this level."""
+    home = denied(labels={**RELAXED, labels.PSA_ENFORCE: enforced})
+    return refusals.find(seen(namespace=home, shortages=(shortage(),), guards=guards), (), NOW, exempt=False)
+
+
+@pytest.mark.parametrize("enforced", ["baseline", "restricted", "no level at all"])
+def test_pod_security_refuses_without_the_admission_policy(enforced: str) -> None:
+    """Every level but privileged refuses pods with host namespaces; a text that is no level counts as restricted."""
+    for guards in (builders.guards(missing=[HOST]), builders.guards(since=NOW), {}):
+        assert refusals.count(found(guards, enforced)) == 1
+
+
+def test_without_the_admission_policy_privileged_refuses_nothing() -> None:
+    """A workload that lacks pods lacks them for another reason: neither counted nor reported."""
+    assert found(builders.guards(missing=[HOST]), "privileged") == ()
+    assert found({}, "privileged") == ()
+    made = of(hne(host_namespaces=("PID",)), shortages=(shortage(),), guards=builders.guards(missing=[HOST]))
+    assert made.refused == ()
+    assert emitted(made) == []
+    assert refusals.count(found(builders.guards(missing=[labels.POLICY_EXCEPTION_WRITERS]), "privileged")) == 1
+
+
+@pytest.mark.parametrize(
+    "guards",
+    [builders.guards(since=at(seconds=-4)), builders.guards(missing=[HOST], excused=at(seconds=1))],
+    ids=["just applied", "half of an upgrade"],
+)
+def test_a_policy_that_may_be_in_force_leaves_it_open(guards: dict[str, snapshot.Guard]) -> None:
+    """Nothing is counted or emitted, and nothing taken back: an upgrade takes a minute at most."""
+    assert found(guards, "privileged") is None
+    assert emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),), guards=guards)) == []
+
+
+def test_what_is_not_known_is_not_none() -> None:
+    """Before the first list of Events: no count, no Event, and in Audit nothing is refused all the same."""
+    made = of(shortages=None)
+    assert (made.refused, refusals.count(made.refused), emitted(made)) == (None, None, [])
+    audited = builders.namespace(labels={labels.ENFORCEMENT: "Audit"})
+    assert refusals.find(seen(namespace=audited, shortages=None), (), NOW, exempt=False) == ()
+
+
+def standing(*things: Any) -> tuple[snapshot.Report, ...]:
+    """The reports that exist once a workload is refused."""
+    made = planned(seen(*things, report_kind=report.OPEN_REPORT, shortages=(shortage(),)))
+    writes = [e for e in made.effects if isinstance(e, effects.WriteReport)]
+    body = [(one.report, report.digest(one.report.body(report.OPEN_REPORT))) for one in writes]
+    return tuple(snapshot.Report(report.OPEN_REPORT, r.name, "uid", r.owner.kind, digest) for r, digest in body)
+
+
+@pytest.mark.parametrize("things", [(), (pod(owner=shortage().workload),)], ids=["no pod", "a pod of before"])
+def test_a_restart_changes_no_report(things: tuple[Any, ...]) -> None:
+    """While nothing is known of refused workloads, a report that exists is neither deleted nor written."""
+    kinds = effects.DeleteReport | effects.WriteReport
+    there = standing(*things)
+    assert len(there) == 1
+    unknown, known = (
+        planned(seen(*things, report_kind=report.OPEN_REPORT, reports=there, shortages=shortages))
+        for shortages in (None, ())
+    )
+    assert [e for e in unknown.effects if isinstance(e, kinds)] == []
+    assert len([e for e in known.effects if isinstance(e, kinds)]) == 1
+
+
+def test_a_new_report_waits_for_nothing() -> None:
+    """A pod that is found at a start is reported; an exempt namespace loses its reports."""
+    made = planned(seen(pod(), report_kind=report.OPEN_REPORT, shortages=None))
+    assert len([e for e in made.effects if isinstance(e, effects.WriteReport)]) == 1
+    exempt = builders.governed(exempt_namespaces=(builders.NAMESPACE,))
+    left = planned(
+        seen(report_kind=report.OPEN_REPORT, reports=standing(), shortages=None, policy=exempt),
+    )
+    assert len([e for e in left.effects if isinstance(e, effects.DeleteReport)]) == 1

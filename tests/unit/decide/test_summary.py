@@ -9,7 +9,7 @@ import pytest
 from hostnetwork_operator.api import conditions, ledger, policy
 from hostnetwork_operator.decide import plan, snapshot, summary
 from tests.unit import builders
-from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, namespace, planned, pod, seen
+from tests.unit.builders import NAMESPACE, NOW, at, denied, governed, hne, namespace, planned, pod, seen, shortage
 
 
 def stored(**fields: Any) -> snapshot.PolicyObject:
@@ -39,6 +39,18 @@ def test_namespaces_and_pods_are_counted() -> None:
     made = summary.policy_status(stored(), plans(), NOW)
     assert policy.NamespaceCounts(deny=2, held=0, audit=1, exempt=1, relaxed=1) == made.namespaces
     assert policy.PodCounts(covered=1, uncovered=1, expired=1, static=1) == made.pods
+
+
+def test_refused_workloads_are_counted_where_they_are_known() -> None:
+    """While they are not known in one namespace, the count that stands stays."""
+    counted = planned(seen(namespace=denied(), shortages=(shortage(), shortage("other"))))
+    unknown = planned(seen(namespace=denied(), shortages=None))
+    stands = policy.PolicyStatus(workloads=policy.WorkloadCounts(refused=7))
+    found = [
+        summary.policy_status(stored(status=stands), made, NOW).workloads
+        for made in ([counted, counted], [counted, unknown], [])
+    ]
+    assert found == [policy.WorkloadCounts(refused=count) for count in (4, 7, 0)]
 
 
 def test_a_policy_that_is_acted_on_is_accepted() -> None:

@@ -172,19 +172,19 @@ def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
 ) -> None:
     """Half a minute after its creation, when a reason is due, then each minute until it is ten minutes old."""
     spec: dict[str, Any] = {"host_namespaces": shared}
-    assert listed(-1, **spec).relist == at(seconds=29)
-    assert listed(-300, created=-200, **spec).relist == at(seconds=-170)
-    assert listed(-1, created=-100, **spec).relist == at(seconds=59)
-    assert listed(-1, created=-590, **spec).relist == at(seconds=10)
-    assert listed(-1, created=-601, **spec).relist is None
-    assert listed(-1, host_namespaces=(NETWORK,)).relist is None
+    assert listed(-1, **spec).recount == at(seconds=29)
+    assert listed(-300, created=-200, **spec).recount == at(seconds=-170)
+    assert listed(-1, created=-100, **spec).recount == at(seconds=59)
+    assert listed(-1, created=-590, **spec).recount == at(seconds=10)
+    assert listed(-1, created=-601, **spec).recount is None
+    assert listed(-1, host_namespaces=(NETWORK,)).recount is None
 
 
 def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
     """What was to come is there."""
     subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
     covered = pod(host_namespaces=frozenset({PID}))
-    assert planned(seen(subject, covered, every_pod_listed=at(seconds=-90))).relist is None
+    assert planned(seen(subject, covered, every_pod_listed=at(seconds=-90))).recount is None
 
 
 def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:

@@ -92,7 +92,14 @@ def test_what_is_over_is_expired_however_long_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("images", "reason"),
-    [((PINNED,), Ready.ACTIVE), ((PINNED, IMAGE), Ready.INVALID), ((IMAGE,), Ready.INVALID), (None, Ready.INVALID)],
+    [
+        ((PINNED,), Ready.ACTIVE),
+        ((PINNED, IMAGE), Ready.INVALID),
+        ((IMAGE,), Ready.INVALID),
+        (("r.example.com/agent@*",), Ready.ACTIVE),
+        (("r.example.com/agent:*", PINNED), Ready.INVALID),
+        (None, Ready.INVALID),
+    ],
 )
 def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] | None, reason: Ready) -> None:
     """Every image, and any image is none that is pinned."""

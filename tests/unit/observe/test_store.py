@@ -481,3 +481,49 @@ def test_reports_that_stand_are_seen_of_both_kinds_and_go_with_their_kind(kept: 
     assert kept.serves_not(Kind.REPORT) == set()
     assert replaced(kept, Kind.POLICY_REPORT, [], "7") == {HOME}
     assert seen(kept).reports == ()
+
+
+# -- pods without host namespaces that an exception may cover -----------------------------------------------------
+
+
+def plainly_excepted(kept: Store, account: str = "netdebug") -> None:
+    spec = {
+        "type": "Application", "owner": "a", "reason": "Reads the disk of the node", "ticket": "T-1",
+        "expiry": "2027-01-01T00:00:00Z", "images": ["v:1"], "serviceAccountName": account, "hostNamespaces": [],
+    }  # fmt: skip
+    kept.put(Kind.EXCEPTION, body(f"for-{account}", 5, spec=spec))
+
+
+def sensor(name: str, account: str = "netdebug", **spec: Any) -> dict[str, Any]:
+    """A pod that mounts a directory of its node."""
+    disk = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
+    return body(name, 9, spec={"containers": [{"image": "v:1"}], "serviceAccountName": account, **(spec or disk)})
+
+
+def test_pods_that_an_exception_without_host_namespaces_may_cover_are_kept(kept: Store) -> None:
+    """Those of its account that use anything of the node; they are not ordinary, and no pods that have a verdict."""
+    plainly_excepted(kept)
+    assert seen(kept).plain_accounts == frozenset()  # as long as nothing was listed
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [sensor("a"), sensor("b")], "20")
+    found = seen(kept)
+    assert ([one.name for one in found.plain_pods], found.plain_accounts) == (["a", "b"], {"netdebug"})
+    assert (found.ordinary_pods, found.pods) == (False, ())
+    assert set() == replaced(kept, Kind.EVERY_POD, [sensor("a"), sensor("b")], "21")
+    assert {HOME} == replaced(kept, Kind.EVERY_POD, [sensor("b")], "22")
+    assert [one.name for one in seen(kept).plain_pods] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "there", [sensor("a", "web"), sensor("a", nodeName="node-1")], ids=["account", "needs nothing"]
+)
+def test_every_other_pod_without_host_namespaces_is_ordinary(kept: Store, there: dict[str, Any]) -> None:
+    """Of another account, or in need of no exception."""
+    plainly_excepted(kept)
+    replaced(kept, Kind.EVERY_POD, [there], "20")
+    assert (seen(kept).ordinary_pods, seen(kept).plain_pods) == (True, ())
+
+
+def test_without_such_an_exception_no_pod_is_kept(kept: Store) -> None:
+    """What is kept of ordinary pods does not grow with them."""
+    replaced(kept, Kind.EVERY_POD, [sensor("a")], "20")
+    assert (seen(kept).ordinary_pods, seen(kept).plain_pods) == (True, ())

@@ -1,0 +1,106 @@
+"""At a start it is not known what lacks pods until the Events are listed and their workloads read, or time is up."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+
+from hostnetwork_operator import clock, metrics
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import operator, refused
+from hostnetwork_operator.observe import refused as events
+from hostnetwork_operator.observe import store
+from tests.unit.builders import NAMESPACE, denied, planned, seen, shortage
+from tests.unit.control.test_session import namespace
+from tests.unit.observe.test_refused import event, workload
+
+
+class Api:
+    """Lists these Events, or fails; a workload is read once `reads` is set."""
+
+    def __init__(self, *listed: dict[str, Any], fails: bool = False) -> None:
+        self.listed, self.fails = listed, fails
+        self.reads = asyncio.Event()
+        self.asked: list[str] = []
+
+    async def get(self, path: str, **_: Any) -> Any:
+        self.asked.append(path)
+        if not path.startswith(events.EVENTS_PATH):
+            await self.reads.wait()
+            lacking = {"currentNumberScheduled": 0, "desiredNumberScheduled": 2}
+            return gateway.Answer(workload("DaemonSet", {}, lacking), ())
+        if self.fails:
+            raise gateway.ApiError("GET", path, 403, "Forbidden", "no right")
+        return gateway.Answer({"metadata": {"resourceVersion": "1"}, "items": list(self.listed)}, ())
+
+
+@contextlib.asynccontextmanager
+async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator.Operator]:
+    """A core with one namespace, none of it in the queue, as it is when the operator is ready."""
+    core = operator.Operator(cast("Any", api), clock.ServerClock(), metrics.Metrics())
+    core.store.put(store.Kind.NAMESPACE, namespace(NAMESPACE, 1))
+    ready = asyncio.Event()
+    ready.set()
+    reading = refused.Refused(core, ready, wait_seconds)
+    reading.relist()
+    keeping = asyncio.create_task(reading.keep())
+    try:
+        yield core
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def planned_again(core: operator.Operator) -> None:
+    """Waits until the namespace is to be planned."""
+    async with asyncio.timeout(10):
+        assert await core.queue.take() == NAMESPACE
+    core.queue.done(NAMESPACE)
+
+
+async def until(probe: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not probe():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_list_without_events_makes_every_namespace_known() -> None:
+    """And has it planned again: before that nothing about refused workloads was decided."""
+    async with started(Api()) as core:
+        assert core.shortages.of(NAMESPACE) is None
+        await planned_again(core)
+        assert core.shortages.of(NAMESPACE) == ()
+
+
+async def test_a_namespace_is_planned_again_when_its_claims_are_read() -> None:
+    """Until then nothing is known of it, although the list is through."""
+    api = Api(event())
+    async with started(api) as core:
+        await planned_again(core)  # the list is through
+        await until(lambda: len(api.asked) == 2)
+        assert core.shortages.of(NAMESPACE) is None
+        api.reads.set()
+        await planned_again(core)
+        assert [one.workload.name for one in core.shortages.of(NAMESPACE) or ()] == ["agent"]
+
+
+@pytest.mark.parametrize("api", [Api(fails=True), Api(event())], ids=["no list", "no read"])
+async def test_after_a_while_what_is_not_read_counts_as_nothing(api: Api) -> None:
+    """A list that fails, and a workload that is not read, hold back no report for ever."""
+    async with started(api, 0.2) as core:
+        await until(lambda: core.shortages.known)
+        await planned_again(core)
+        assert core.shortages.of(NAMESPACE) == ()
+
+
+async def test_the_metric_leaves_out_what_is_not_known() -> None:
+    """A namespace has a count once its shortages are known, and no zero before."""
+    measures = metrics.Metrics()
+    core = operator.Operator(cast("Any", None), clock.ServerClock(), measures)
+    known, unknown = (planned(seen(namespace=denied(), shortages=found)) for found in ((shortage(),), None))
+    core.plans |= {"counted": known, "unknown": unknown}
+    measures.gather()
+    lines = [one for one in measures.text().decode().splitlines() if one.startswith("hostnetwork_refused_workloads{")]
+    assert lines == ['hostnetwork_refused_workloads{namespace="counted"} 1.0']
