@@ -1,7 +1,8 @@
 """Why an exception that is in force covers nothing: what a person can correct, with the remedy.
 
-It needs the exception, the host-namespace pods of its namespace with their verdicts, and whether its service account
-exists. That nobody can tell whether the account exists is no reason to say that it does not.
+It needs the exception, the pods of its namespace with their verdicts (host-namespace pods, and pods that an exception
+for pods without host namespaces may cover), and whether its service account exists. That nobody can tell whether the
+account exists is no reason to say that the account does not exist.
 """
 
 import datetime
@@ -183,7 +184,8 @@ def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.C
 
 def _others(verdicts: Sequence[coverage.PodVerdict]) -> str:
     """Whose the host-namespace pods of the namespace are, where a name is mistyped."""
-    accounts = sorted({verdict.pod.service_account for verdict in verdicts if not verdict.pod.mirror})
+    shown = [verdict.pod for verdict in verdicts if verdict.pod.host_namespaces and not verdict.pod.mirror]
+    accounts = sorted({pod.service_account for pod in shown})
     return f", and the pods there that share host namespaces run as {_some(accounts)}" if accounts else ""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import conditions, labels
-from hostnetwork_operator.decide import plan, snapshot, unused
+from hostnetwork_operator.decide import coverage, plan, snapshot, unused, validity
 from tests.unit.builders import IMAGE, IPC, NETWORK, NOW, PID, at, governed, guards, hne, planned, pod, seen, statuses
 
 YES, NO, UNKNOWN = (snapshot.Account(exists, NOW) for exists in (True, False, None))
@@ -200,3 +200,12 @@ def test_exempt_namespaces_say_it_too() -> None:
     """Their exceptions are kept as elsewhere."""
     exempt = governed(exempt_namespaces=("payments",))
     assert reason(policy=exempt, accounts=MISSING) == "ServiceAccountMissing"
+
+
+def test_pods_without_host_namespaces_are_not_named_as_pods_that_share_them() -> None:
+    """They count for exceptions of their own sort, and a mistyped account is not looked for among theirs."""
+    subject = hne(service_account_name="typo", host_namespaces=("Network",))
+    plain = coverage.PodVerdict(pod("sensor", host_namespaces=frozenset()), labels.Verdict.UNCOVERED, "")
+    standing = validity.Standing(subject, conditions.Ready.ACTIVE, "")
+    said = unused.why(standing, [plain], snapshot.Account(False, NOW)).sentence
+    assert "share host namespaces run as" not in said
