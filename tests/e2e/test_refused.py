@@ -281,10 +281,10 @@ def test_without_the_right_to_watch_events_all_else_goes_on(world: World) -> Non
     role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     rules = world.admin.get(role).expect(200).body["rules"]
     before = [{**one, "verbs": ["create", "get"]} if one["resources"] == ["events"] else one for one in rules]
+    world.operator.stop()  # so that the pod is there before the namespace could be enforced
     namespace = world.namespace(deny=False, old=True)
     world.pod(namespace).expect(201)
     world.admin.patch(role, {"rules": before}).expect(200)
-    world.operator.stop()
     try:
         world.operator.start()
         world.until("flagged", lambda: world.verdict(namespace, "capture") == "Uncovered")
