@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
+EXCEPTIONS = ROOT / "docs" / "howto" / "exceptions.md"
+HELD = ROOT / "docs" / "howto" / "held-namespaces.md"
+REASONS = ROOT / "docs" / "reference" / "reasons.md"
+LABELS = ROOT / "docs" / "reference" / "labels.md"
 DOCUMENTS = (README, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/**/*.md")))
 _BLOCK = re.compile(
     r"<!-- run: (?P<name>[\w-]+) -->\n```bash\n(?P<script>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL
@@ -25,7 +29,7 @@ class Block:
     shown: str
 
 
-def blocks(document: pathlib.Path = README) -> list[Block]:
+def blocks(document: pathlib.Path) -> list[Block]:
     """Every block of the document that is marked with `<!-- run: name -->`, in order."""
     found = _BLOCK.finditer(document.read_text())
     return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
@@ -41,15 +45,28 @@ def metrics(document: pathlib.Path) -> dict[str, list[str]]:
     return {match["name"]: match["lines"].splitlines() for match in _METRICS.finditer(document.read_text())}
 
 
-def table(name: str, document: pathlib.Path = README) -> list[list[str]]:
-    """The cells of the table that a document marks with `<!-- table: name -->`, without its head."""
-    rows = {match["name"]: match["rows"] for match in _TABLE.finditer(document.read_text())}[name]
+def table(name: str, document: pathlib.Path | None = None) -> list[list[str]]:
+    """The cells of the table that a document marks with `<!-- table: name -->`, without its head.
+
+    Without a document, the one table of that name in all documents; ValueError if there is none, or a second one.
+    """
+    documents = DOCUMENTS if document is None else (document,)
+    (rows,) = (
+        match["rows"] for page in documents for match in _TABLE.finditer(page.read_text()) if match["name"] == name
+    )
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows.splitlines()[2:]]
 
 
 def column(name: str, number: int = 0) -> list[str]:
     """The first code word in each cell of a column, every row has one."""
     return [_CODE.findall(row[number])[0] for row in table(name)]
+
+
+def anchors(document: pathlib.Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    lines = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL).splitlines()
+    headings = [line.lstrip("# ").lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
 
 
 def codes(cell: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The reference tables of the README are what the code has: nothing missing, nothing that does not exist."""
+"""The tables of docs/reference are what the code has: nothing missing, nothing that does not exist."""
 
 import ast
 import re
@@ -56,8 +56,8 @@ def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
 
 
 def test_every_condition_is_documented() -> None:
-    """Each condition type stands in the README as code."""
-    text = markdown.README.read_text()
+    """docs/reference/reasons.md names each condition type as code."""
+    text = markdown.REASONS.read_text()
     assert [kind for kind in conditions.ConditionType if f"`{kind.value}`" not in text] == []
 
 
@@ -79,7 +79,7 @@ def test_every_label_and_annotation_is_documented_and_no_other() -> None:
     notes = {f"annotation {key}" for key in keys}
     written = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
     assert ours | psa | notes == written
-    assert f"`{labels.MIRROR}`" in markdown.README.read_text()
+    assert f"`{labels.MIRROR}`" in markdown.LABELS.read_text()
 
 
 def test_no_key_stands_in_the_documentation_that_does_not_exist() -> None:
@@ -133,8 +133,8 @@ def test_every_make_target_is_documented_and_no_other() -> None:
 
 
 def test_the_fields_that_can_change_are_said() -> None:
-    """The README's list of mutable fields is what the CRD leaves mutable."""
-    text = markdown.README.read_text()
+    """The list of mutable fields in docs/howto/exceptions.md is what the CRD leaves mutable."""
+    text = markdown.EXCEPTIONS.read_text()
     paragraph = text[text.index("`expiry`, `owner`") :].split(" can change")[0]
     fields = {field.alias or name for name, field in exception.ExceptionSpec.model_fields.items()}
     assert fields - set(exception.IMMUTABLE) - {"namespace"} == set(markdown.codes(paragraph))
@@ -156,17 +156,12 @@ def test_no_metric_stands_in_the_documentation_that_does_not_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link names a file or directory, every anchor a heading."""
+    """Every relative link names a file or directory, every anchor a heading of its page."""
     for document in markdown.DOCUMENTS:
-        text = document.read_text()
-        anchors = {
-            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in text.splitlines()
-            if line.startswith("#")
-        }
-        for target in re.findall(r"\]\(([^)]+)\)", text):
+        for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
             if target.startswith("https://"):
                 continue
             path, _, anchor = target.partition("#")
-            assert not path or (document.parent / path).exists(), f"{document.name}: {target}"
-            assert path or anchor in anchors, f"{document.name}: {target}"
+            page = document.parent / path if path else document
+            assert page.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in markdown.anchors(page), f"{document.name}: {target}"

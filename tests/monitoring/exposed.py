@@ -1,4 +1,4 @@
-"""Which metrics exist, with their labels: the README's table, which a test holds to what a running operator exposes."""
+"""Which metrics exist, with their labels: docs/reference/metrics.md, which a test compares with a running operator."""
 
 import re
 

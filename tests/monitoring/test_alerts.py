@@ -78,7 +78,7 @@ def test_a_rule_says_what_a_person_needs(rule: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
 def test_a_rule_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
-    """Every metric and every label in its expression is one of the table in the README."""
+    """Every metric and every label in its expression is in the table of metrics."""
     assert exposed.unknown(rule["expr"]) == set()
     known = set().union(*exposed.METRICS.values(), {"value"})
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))

@@ -28,7 +28,7 @@ def _expression(target: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("title", "target"), QUERIES, ids=lambda one: one if isinstance(one, str) else one["refId"])
 def test_a_query_names_metrics_that_exist(title: str, target: dict[str, Any]) -> None:
-    """Every metric is in the README's table, with every label that is selected, summed by, or in the legend."""
+    """Every metric is in the table of metrics, with every label that is selected, summed by, or in the legend."""
     assert exposed.unknown(target["expr"]) == set(), title
     kept = {label for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
     assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
