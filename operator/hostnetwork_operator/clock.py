@@ -16,7 +16,7 @@ from hostnetwork_operator.api import conditions
 
 _SAMPLES: Final = 64
 _AGE_SECONDS: Final = 60.0  # older samples are dropped: clocks drift, and are set
-TOLERANCE_SECONDS: Final = 5.0  # design, section 4: more skew or spread stops deletes
+TOLERANCE_SECONDS: Final = 5.0  # more stops deletes (docs/explanation/architecture.md#expiry)
 
 
 class ServerClock:

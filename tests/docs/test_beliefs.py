@@ -165,7 +165,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.ownership:_adopted",
     ),
     "since when a namespace is Held, before the ledger has it; never later than now": ("decide.level:_noted",),
-    # -- the gate: what holds a namespace in Audit or Held (design, section 4)
+    # -- the gate: what holds a namespace in Audit or Held (docs/explanation/architecture.md#the-gate)
     "the gate: whether a pod or Job is at its end, what its template asks, and who makes it. A tenant can hold his own"
     " namespace with what is older than the moment since which it is Held": (
         "observe.living:workload",

@@ -1,8 +1,9 @@
 """Two API servers on one etcd, one of them behind: what still gets in through it when grant and level are taken back.
 
 A grant that ends by its time ends everywhere at once: the time stands in it. One that is revoked early, and a level
-that is put back, are news, which a server that stalls has not heard (design.md, section 4): it goes on with what it
-knows, for as long as it stalls, and that is printed. Because the guard never comes off, it goes on with the guard too.
+that is put back, are news, which a server that stalls has not heard
+(docs/explanation/threat-model.md#what-is-not-defended): it goes on with what it knows, for as long as it stalls, and
+that is printed. Because the guard never comes off, it goes on with the guard too.
 """
 
 import contextlib

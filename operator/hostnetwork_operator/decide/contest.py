@@ -15,7 +15,7 @@ from typing import Final
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, level, ownership, snapshot
 
-WITHIN: Final = datetime.timedelta(minutes=10)  # design, section 4
+WITHIN: Final = datetime.timedelta(minutes=10)  # docs/explanation/architecture.md#other-writers
 # What was taken away and is put back is taken again this often: somebody with setlevel puts it back at any pace.
 PACE: Final = datetime.timedelta(seconds=60)
 

@@ -1,7 +1,8 @@
 """Whether an exception covers a pod, and the verdict on a pod.
 
 Decided from what cannot change after a pod's creation, never from labels or owner references (both can be forged).
-manifests/admission/host-namespaces.yaml says the same in CEL; the two must never disagree (design, promise 6).
+manifests/admission/host-namespaces.yaml says the same in CEL; the two must never disagree: promise 6 of
+docs/explanation/architecture.md#the-promise.
 """
 
 import contextlib

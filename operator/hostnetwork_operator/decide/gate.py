@@ -90,7 +90,7 @@ def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
 
 def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
     """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it, and
-    neither does what was changed since: a tenant has no veto (design, section 4).
+    neither does what was changed since: a tenant has no veto (docs/explanation/architecture.md#the-gate).
 
     When a template was changed nobody knows whom a tenant could not deceive. So the ledger keeps what held at first.
     """

@@ -15,7 +15,8 @@ from hostnetwork_operator.api import fingerprint, labels, ledger
 from hostnetwork_operator.decide import snapshot
 
 Release = Mapping[str, fingerprint.Shipped]
-# How long the files of a release and its operator may take to follow each other (design, section 5).
+# How long the files of a release and its operator may take to follow each other
+# (docs/explanation/architecture.md#when-an-admission-policy-is-missing).
 _UPGRADE: Final = datetime.timedelta(seconds=60)
 _APPLY: Final = "kubectl apply -k manifests/admission"
 # apply leaves what somebody has added: a match condition, a key of a selector (measured).

@@ -13,7 +13,8 @@ from typing import Final
 from hostnetwork_operator.api import grant, labels, plaintext, policy
 from hostnetwork_operator.decide import ownership, snapshot
 
-GATE_AGAIN: Final = datetime.timedelta(seconds=60)  # how often a Held namespace is looked at again (design, section 4)
+# How often a Held namespace is checked again (docs/explanation/architecture.md#the-gate).
+GATE_AGAIN: Final = datetime.timedelta(seconds=60)
 _HELD_BY_LIMIT: Final = 1000  # characters; the namespace is described in a terminal
 _VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
 _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)

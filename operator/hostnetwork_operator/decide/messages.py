@@ -12,7 +12,7 @@ _EXCEPTION_API: Final = labels.API_VERSION
 
 
 class Reason:
-    """Event reasons, each documented in the README."""
+    """Event reasons, each documented in docs/reference/events.md."""
 
     UNCOVERED = "HostNamespacesUncovered"
     EXPIRED = "HostNamespacesExpired"

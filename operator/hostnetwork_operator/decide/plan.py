@@ -34,7 +34,8 @@ from hostnetwork_operator.decide import (
 from hostnetwork_operator.decide.effects import Effect
 from hostnetwork_operator.decide.findings import Finding
 
-# A pod that was admitted in the last moment may be told of late, or never where a watch broke (design, section 4).
+# A pod that was admitted in the last moment may be told of late, or never where a watch broke
+# (docs/explanation/architecture.md#expiry).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
 # How long a plan may be carried out; a process may be stopped and continued, and what it knew is old then.
 FRESH_SECONDS: Final = 2.0

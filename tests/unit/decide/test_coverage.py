@@ -87,7 +87,7 @@ def test_each_condition_alone_keeps_a_pod_uncovered(
 
 
 def test_there_is_a_row_for_each_condition() -> None:
-    """In the order of the design: namespace first, in force last."""
+    """In the order of docs/explanation/architecture.md#coverage: namespace first, in force last."""
     assert list(Condition) == [condition for condition, *_ in ONE_AT_A_TIME]
 
 
