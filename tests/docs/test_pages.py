@@ -50,6 +50,18 @@ def test_the_index_names_every_page(page: pathlib.Path) -> None:
     assert page in {INDEX}.union(*(links(index) for index in INDEXES))
 
 
+def test_the_changelog_has_one_unreleased_section() -> None:
+    """The newest version may be unreleased, no older one; sections and lines have the form of Keep a Changelog."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (.*)", text, re.MULTILINE)
+    unreleased = [version for version in versions if "unreleased" in version.lower()]
+    assert unreleased == versions[: len(unreleased)]
+    assert len(unreleased) <= 1
+    changes = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)", text, re.MULTILINE)) <= changes
+    assert [line for line in text.splitlines() if len(line) > 130] == []
+
+
 def test_every_citation_of_a_page_leads_to_a_section() -> None:
     """A path of a page in code, manifests and tests exists, its anchor is a heading, and so is each record's number."""
     records = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("0*.md")}
