@@ -1,0 +1,66 @@
+"""The decision records have one form: status, date, what supersedes what, then context, decision and consequences."""
+
+import datetime
+import pathlib
+import re
+
+import pytest
+
+from tests.docs import markdown
+
+DIRECTORY = markdown.ROOT / "docs" / "adr"
+RECORDS = sorted(DIRECTORY.glob("[0-9]*.md"))
+MOST_WORDS = 450  # without tables; half a page to a page
+_HEAD = re.compile(
+    r"# (?P<number>\d{4}): (?P<title>.+)\n\n"
+    r"- Status: (?P<status>Accepted|Accepted, superseded in part|Superseded)\n"
+    r"- Date: (?P<date>\d{4}-\d\d-\d\d)\n"
+    r"(?:- Supersedes(?: in part)?: (?P<supersedes>.+)\n)?"
+    r"(?:- Superseded(?: in part)? by: (?P<by>.+)\n)?"
+    r"\n## Context\n"
+)
+_LINK = re.compile(r"\[(\d{4})\]")
+
+
+def head(record: pathlib.Path) -> dict[str, str]:
+    """Return the parts of a record's head, '' for a line that is absent."""
+    match = _HEAD.match(record.read_text())
+    assert match, f"{record.name} does not begin with number, title, status, date and Context"
+    return {name: value or "" for name, value in match.groupdict().items()}
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name[:4])
+def test_a_record_has_the_form(record: pathlib.Path) -> None:
+    """Number as in the file's name, a date that exists, three sections, and no more than a page of text."""
+    parts = head(record)
+    assert parts["number"] == record.name[:4]
+    assert datetime.date.fromisoformat(parts["date"])
+    assert ("superseded" in parts["status"].lower()) == bool(parts["by"])
+    text = record.read_text()
+    assert re.findall(r"^#+ (.*)", text, re.MULTILINE)[1:] == ["Context", "Decision", "Consequences"]
+    prose = "\n".join(line for line in text.splitlines() if not line.startswith("|"))
+    assert len(prose.split()) <= MOST_WORDS
+
+
+def test_both_records_say_what_supersedes_what() -> None:
+    """A record that supersedes another is named there, and the other way round, and is the later one."""
+    supersedes = {(one.name[:4], other) for one in RECORDS for other in _LINK.findall(head(one)["supersedes"])}
+    superseded = {(other, one.name[:4]) for one in RECORDS for other in _LINK.findall(head(one)["by"])}
+    assert supersedes == superseded
+    assert [pair for pair in supersedes if pair[0] <= pair[1]] == []
+
+
+def test_the_index_has_every_record_and_no_other() -> None:
+    """docs/adr/README.md has each record in order, with title, date and status as in the record."""
+    expected = []
+    for record in RECORDS:
+        parts = head(record)
+        number = f"[{parts['number']}]({record.name})"
+        expected.append([number, parts["title"], parts["date"], parts["status"]])
+    rows = markdown.table("records", DIRECTORY / "README.md")
+    assert expected == [[cell.strip("| ") for cell in row] for row in rows]
+
+
+def test_numbers_follow_each_other() -> None:
+    """No number is missing or used twice."""
+    assert [record.name[:4] for record in RECORDS] == [f"{number:04}" for number in range(1, len(RECORDS) + 1)]
