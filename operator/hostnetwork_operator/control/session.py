@@ -3,7 +3,7 @@
 kopf decodes watch lines by itself, and ends where one cannot be decoded. So each is checked first, and without
 managedFields (bodies.py). Of a list kopf gets no objects, however many there are and however large: the operator lists
 them itself, page by page (control/resync). kopf also wants to write where an object has a finalizer that it takes for
-its own. The sessions send no request but GET (docs/adr/0029).
+its own. The sessions send no request but GET (docs/adr/0042).
 """
 
 import asyncio
