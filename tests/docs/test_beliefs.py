@@ -55,7 +55,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.status:status_for",
         "decide.status:told",
     ),
-    "a finding (Unused, MixedNamespace) that is shown and decides nothing": ("decide.findings:_last_used",),
+    "a finding (Unused, MixedNamespace) that is shown and decides nothing": ("decide.rules.rule:Case.last_used",),
     "why an exception covers nothing, in words: a static pod is nobody's": (
         "decide.unused:_others",
         "decide.unused:why",
@@ -64,7 +64,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:release",
     ),
     "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
-    "who answers for an exception: text of an approved spec": ("decide.findings:_contact_missing",),
+    "who answers for an exception: text of an approved spec": ("decide.rules.contact_missing:_judge",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
     ),
@@ -210,7 +210,7 @@ REASONS: dict[str, tuple[str, ...]] = {
 
 def _reads() -> Iterator[tuple[str, str]]:
     """Each place, module and function, and the claim that is read there."""
-    for path in sorted(file for layer in LAYERS for file in (PACKAGE / layer).glob("*.py")):
+    for path in sorted(file for layer in LAYERS for file in (PACKAGE / layer).rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for function, node in _within(ast.parse(path.read_text()), ""):
             yield f"{module}:{function}", node

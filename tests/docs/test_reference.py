@@ -10,7 +10,7 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import findings, messages, status, summary, unused
+from hostnetwork_operator.decide import messages, rules, status, summary, unused
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
@@ -38,8 +38,8 @@ def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
     policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason not in {summary.CHANGING, *_CONTESTS}}
     policy.add(f"Policy{summary.SEEDED}")
-    rules = {rule.id for rule in findings.RULES}
-    assert sorted(_reasons() | policy | rules | {reason.value for reason in conditions.Ready}) == sorted(
+    findings = {rule.id for rule in rules.RULES}
+    assert sorted(_reasons() | policy | findings | {reason.value for reason in conditions.Ready}) == sorted(
         markdown.column("events")
     )
 

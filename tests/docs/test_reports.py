@@ -2,7 +2,7 @@
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.api import report as words
-from hostnetwork_operator.decide import findings, report, snapshot
+from hostnetwork_operator.decide import report, rules, snapshot
 from tests.docs import markdown
 from tests.unit import builders
 
@@ -34,7 +34,7 @@ def test_every_result_is_documented_and_no_other() -> None:
     made = {(one.policy, one.rule, one.result.value) for one in entries() if one.policy == report.POLICY}
     assert made == pods
     assert rows[-1][0] == [report.FINDINGS_POLICY]
-    assert {one.rule for one in entries() if one.policy == report.FINDINGS_POLICY} <= {r.id for r in findings.RULES}
+    assert {one.rule for one in entries() if one.policy == report.FINDINGS_POLICY} <= {r.id for r in rules.RULES}
     # No finding fails: it is worth a look.
     assert set(rows[-1][2]) == {word.value for word in words.Result} - {"fail"}
 

@@ -12,7 +12,7 @@ import pydantic
 from hypothesis import strategies as st
 
 from hostnetwork_operator.api import conditions, exception, labels, ledger, policy, report
-from hostnetwork_operator.decide import coverage, effects, findings, plan, snapshot, validity
+from hostnetwork_operator.decide import coverage, effects, plan, rules, snapshot, validity
 from hostnetwork_operator.decide import report as decide_report
 from tests.property import cluster, strategies
 from tests.unit import builders
@@ -321,7 +321,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     ready = set(conditions.Ready) - {conditions.Ready.GRANT_TOO_LARGE, conditions.Ready.TOO_MANY}
     wanted = {*labels.Verdict, *ready, *labels.Enforcement, None, *actions, "deletes", "partial"}
     wanted |= {effects.WriteReport, effects.DeleteReport, "owners asked for"}
-    wanted |= {(rule, result) for rule in findings.RULES for result in (report.Result.PASS, report.Result.WARN)}
+    wanted |= {(rule, result) for rule in rules.RULES for result in (report.Result.PASS, report.Result.WARN)}
     assert set() == {str(one) for one in wanted if not reached[one]}
 
 

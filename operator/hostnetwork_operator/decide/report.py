@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hostnetwork_operator.api import labels, meta, report
-from hostnetwork_operator.decide import coverage, effects, messages, refusals, snapshot
-from hostnetwork_operator.decide.findings import RULES, Finding
+from hostnetwork_operator.decide import coverage, effects, messages, refusals, rules, snapshot
+from hostnetwork_operator.decide.findings import Finding
 
 # Controllers that others make for their own pods. What a pod says of its owner becomes part of a request: it is exactly
 # one of these, or nobody is asked.
@@ -162,7 +162,7 @@ def _finding_entries(
     uids = {e.metadata.uid for one in judged for e in one.exceptions}
     theirs = [one for uid in sorted(uids) for one in found.get(uid, ())]
     made = []
-    for rule in RULES:
+    for rule in rules.RULES:
         about = [one for one in theirs if one.rule is rule]
         if not about:
             continue

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import report as words
-from hostnetwork_operator.decide import effects, findings, plan, report, rules, snapshot
+from hostnetwork_operator.decide import effects, plan, report, rules, snapshot
 from tests.unit.builders import (
     IMAGE,
     NAMESPACE,
@@ -210,7 +210,7 @@ def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
     (one,) = written(made(*pods, huge, *subjects)).values()
     body = one.body(OPEN)
     assert len(json.dumps(body, ensure_ascii=False).encode()) < 64 * 1024
-    assert len(body["results"]) == len(findings.RULES)  # of eleven rules one is for Infrastructure only
+    assert len(body["results"]) == len(rules.RULES)  # of eleven rules one is for Infrastructure only
     result = body["results"][0]
     assert result["properties"]["pods"] == "21"
     assert result["properties"]["names"].endswith(" and 11 more")

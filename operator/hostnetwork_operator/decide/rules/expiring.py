@@ -1,0 +1,31 @@
+"""An exception that ends soon."""
+
+from typing import Final
+
+from hostnetwork_operator.api import exception, grant
+from hostnetwork_operator.api.report import Result, Severity
+from hostnetwork_operator.decide.rules import rule
+
+
+def _judge(case: rule.Case) -> rule.Judgement:
+    if case.spec.expiry is None:
+        return rule.Judgement(Result.PASS, "it has no expiry")
+    if case.settings is None:
+        return rule.POLICY_UNKNOWN
+    before = case.settings.warn_before
+    # An agent with an end is as seldom looked at as an application, and the policy has no setting of its own for it.
+    diagnostic = case.spec.type is exception.ExceptionType.DIAGNOSTIC
+    moment = case.spec.until - (before.diagnostic if diagnostic else before.application)
+    text = f"it ends {grant.format_time(case.spec.until)}"
+    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, text, (moment,))
+
+
+RULE: Final = rule.Rule(
+    "Expiring",
+    Severity.MEDIUM,
+    "ours: at the end its pods are deleted or left without cover",
+    "if it is still needed, move its expiry before it ends, or write a new exception where maxDuration is reached: "
+    + rule.PATCH
+    + r'"{\"spec\":{\"expiry\":\"$(date -u -d +4hours +%FT%TZ)\"}}"',
+    _judge,
+)

@@ -1,0 +1,27 @@
+"""An exception whose images can be replaced by others of the same name."""
+
+from typing import Final
+
+from hostnetwork_operator.api import image
+from hostnetwork_operator.api.report import Result, Severity
+from hostnetwork_operator.decide.rules import rule
+
+
+def _judge(case: rule.Case) -> rule.Judgement | None:
+    if case.spec.images is None:
+        return None  # nothing that could be pinned
+    if wide := sorted(entry for entry in case.spec.images if image.any_of_a_repository(entry)):
+        return rule.Judgement(Result.WARN, f"any image of a repository is covered, whoever pushes the image: {wide[0]}")
+    loose = image.unpinned(case.spec.images)
+    if loose:
+        return rule.Judgement(Result.WARN, f"an image that is not pinned by digest can become another: {loose[0]}")
+    return rule.Judgement(Result.PASS, "its images are pinned by digest")
+
+
+RULE: Final = rule.Rule(
+    "ImageNotPinned",
+    Severity.LOW,
+    "Checkov CKV_K8S_43",
+    f"run the pods from digests and write a new exception that lists them: {rule.SHOW_IMAGES}",
+    _judge,
+)

@@ -1,0 +1,53 @@
+"""An exception that allows what none of its pods uses."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hostnetwork_operator.api import exception, image
+from hostnetwork_operator.api.report import Result, Severity
+from hostnetwork_operator.decide import coverage, snapshot
+from hostnetwork_operator.decide.rules import rule
+
+
+def _judge(case: rule.Case) -> rule.Judgement:
+    if not case.pods:
+        return rule.Judgement(Result.SKIP, "no pod is covered by it")
+    settled = min(pod.created for pod in case.pods) + rule.SETTLED
+    if case.now < settled:
+        return rule.Judgement(Result.SKIP, "its pods are younger than ten minutes", (settled,))
+    excess = _excess(case.spec, case.pods)
+    if not excess:
+        return rule.Judgement(Result.PASS, "its pods use all that it names")
+    more = f" and {len(excess) - rule.NAMED} more" if len(excess) > rule.NAMED else ""
+    return rule.Judgement(Result.WARN, f"it names what no pod of it uses: {', '.join(excess[: rule.NAMED])}{more}")
+
+
+def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list[str]:
+    """What of the exception no pod makes use of. A path counts as used by whatever is mounted at or below it."""
+    made = []
+    if spec.privileged and not any(pod.privileged for pod in pods):
+        made.append("privileged")
+    unused = set(spec.host_namespaces).difference(*(pod.host_namespaces for pod in pods))
+    made += [f"host namespace {name}" for name in sorted(unused)]
+    made += [
+        f"capability {name}" for name in sorted(set(spec.capabilities).difference(*(p.capabilities for p in pods)))
+    ]
+    mounts = {mount for pod in pods for mount in pod.host_paths}
+    for path in sorted(spec.host_paths, key=lambda path: path.path):
+        below = [mount for mount in mounts if coverage.within(mount.path, path.path)]
+        if not below:
+            made.append(f"host path {path.path}")
+        elif not path.read_only and all(mount.read_only for mount in below):
+            made.append(f"writing to {path.path}")
+    made += [f"image {name}" for name in image.unused(spec.images or (), (i for pod in pods for i in pod.images))]
+    return made
+
+
+RULE: Final = rule.Rule(
+    "TooWide",
+    Severity.MEDIUM,
+    "NIST SP 800-53 AC-6, least privilege; severity ours",
+    "write a new exception that names only what is used, then delete this one: kubectl get hne <name> -n <namespace>"
+    " -o yaml",
+    _judge,
+)

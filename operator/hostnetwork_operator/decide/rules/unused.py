@@ -1,0 +1,27 @@
+"""An exception that has covered no pod for long."""
+
+from typing import Final
+
+from hostnetwork_operator.api import grant
+from hostnetwork_operator.api.report import Result, Severity
+from hostnetwork_operator.decide.rules import rule
+
+
+def _judge(case: rule.Case) -> rule.Judgement:
+    if case.pods:
+        return rule.Judgement(Result.PASS, "pods are covered by it")
+    if case.settings is None:
+        return rule.POLICY_UNKNOWN
+    since = case.last_used
+    moment = since + case.settings.unused_after
+    text = f"no pod is covered by it since {grant.format_time(since)}"
+    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, text, (moment,))
+
+
+RULE: Final = rule.Rule(
+    "Unused",
+    Severity.MEDIUM,
+    "NIST SP 800-53 CM-7(1), periodic review; severity ours",
+    "delete it if nothing needs it: kubectl delete hne <name> -n <namespace>",
+    _judge,
+)

@@ -1,0 +1,42 @@
+"""The rule Expiring: from when an exception is said to end soon."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.api import conditions
+from hostnetwork_operator.decide import rules
+from tests.unit.builders import IMAGE, NOW, at, governed, hne, planned, seen
+from tests.unit.decide.rules import judged
+
+EXAMPLE = judged.example(hne(expiry=at(minutes=20)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "warning", "before"),
+    [
+        ("Diagnostic", {}, {"minutes": 30}),
+        ("Diagnostic", {"Diagnostic": "5m"}, {"minutes": 5}),
+        ("Application", {}, {"hours": 168}),
+        ("Infrastructure", {"Application": "1h"}, {"hours": 1}),
+    ],
+)
+def test_it_is_expiring_from_so_long_before_its_end(kind: str, warning: dict[str, str], before: Any) -> None:
+    """From that second on, and the next check is then."""
+    end = at(hours=200) if kind != "Diagnostic" else at(hours=1)
+    subject = hne(type=kind, images=(IMAGE,), expiry=end)
+    state = governed(exceptions={"warnBefore": warning})
+    moment = end - datetime.timedelta(**before)
+    second = datetime.timedelta(seconds=1)
+    assert judged.result_of(rules.EXPIRING, subject, state=state, now=moment - second) == "pass"
+    assert judged.result_of(rules.EXPIRING, subject, state=state, now=moment) == "warn"
+    assert moment == planned(seen(subject, policy=state), moment - second).next_check
+
+
+def test_what_has_no_expiry_or_has_ended_is_not_expiring() -> None:
+    """The condition says so; of what has ended there is no finding at all."""
+    assert judged.result_of(rules.EXPIRING, hne(**judged.AGENT)) == "pass"
+    made = planned(seen(hne(expiry=NOW)))
+    assert made.findings == ()
+    assert judged.condition(made, conditions.ConditionType.EXPIRING) == ("False", "Ended")

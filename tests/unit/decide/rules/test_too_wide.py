@@ -1,0 +1,60 @@
+"""The rule TooWide: what an exception allows and no pod uses."""
+
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.decide import rules
+from tests.unit.builders import IMAGE, PINNED, at, hne, host_path, planned, pod, seen
+from tests.unit.decide.rules import judged
+
+EXAMPLE = judged.example(hne(capabilities=("NET_ADMIN", "SYS_TIME")), pod(capabilities=frozenset({"NET_ADMIN"})))
+
+
+@pytest.mark.parametrize(
+    ("named", "used", "excess"),
+    [
+        ({"privileged": True}, {}, "privileged"),
+        ({"host_namespaces": ("Network", "PID")}, {}, "host namespace PID"),
+        (
+            {"capabilities": ("NET_ADMIN", "SYS_TIME")},
+            {"capabilities": frozenset({"NET_ADMIN"})},
+            "capability SYS_TIME",
+        ),
+        ({"host_paths": ({"path": "/proc"},)}, {}, "host path /proc"),
+        (
+            {"host_paths": ({"path": "/", "read_only": False},)},
+            {"host_paths": frozenset({host_path("/etc")})},
+            "writing to /",
+        ),
+        ({"images": (IMAGE, PINNED)}, {}, f"image {PINNED}"),
+    ],
+)
+def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any], excess: str) -> None:
+    """Each thing that an exception names; not while its pods are young, and not without pods."""
+    subject = hne(**named)
+    (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is rules.TOO_WIDE]
+    assert ("warn", f"it names what no pod of it uses: {excess}") == (wide.result, wide.sentence)
+    assert judged.result_of(rules.TOO_WIDE, subject, pod(**used, created=at(minutes=-9))) == "skip"
+    assert judged.result_of(rules.TOO_WIDE, subject) == "skip"
+
+
+def test_a_young_pod_beside_an_old_one_does_not_end_the_judgement() -> None:
+    """The oldest counts: where pods come and go all day it is judged all the same."""
+    subject = hne(privileged=True)
+    assert judged.result_of(rules.TOO_WIDE, subject, pod("old"), pod("young", created=at(minutes=-1))) == "warn"
+
+
+def test_a_path_that_is_named_read_only_is_used_by_reading() -> None:
+    """Only a path that may be written can be too wide for that."""
+    subject = hne(host_paths=({"path": "/proc"},))
+    assert judged.result_of(rules.TOO_WIDE, subject, pod(host_paths=frozenset({host_path("/proc")}))) == "pass"
+
+
+def test_what_one_of_its_pods_uses_is_not_too_wide() -> None:
+    """All pods together; a mount below a path uses it."""
+    named = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
+    one = pod("one", privileged=True, host_paths=frozenset({host_path("/proc/net", write=True)}))
+    assert (
+        judged.result_of(rules.TOO_WIDE, hne(**named), one, pod("two", capabilities=frozenset({"NET_ADMIN"}))) == "pass"
+    )

@@ -1,0 +1,23 @@
+"""The rule Unused: how long an exception may cover no pod."""
+
+from hostnetwork_operator.api import exception
+from hostnetwork_operator.decide import rules
+from tests.unit.builders import at, governed, hne, pod
+from tests.unit.decide.rules import judged
+
+EXAMPLE = judged.example(hne(**judged.AGENT, metadata={"creation_timestamp": at(hours=-720)}))
+
+
+def test_it_is_unused_so_long_after_its_last_pod() -> None:
+    """After its creation where it never had one; with a pod never."""
+    subject = hne(**judged.AGENT, metadata={"creation_timestamp": at(hours=-720)})
+    assert judged.result_of(rules.UNUSED, subject) == "warn"
+    assert judged.result_of(rules.UNUSED, subject, now=at(seconds=-1)) == "pass"
+    soon = governed(exceptions={"unusedAfter": "30m"})
+    assert judged.result_of(rules.UNUSED, hne(), state=soon) == "warn"
+    assert judged.result_of(rules.UNUSED, hne(), pod(), state=soon) == "pass"
+    left = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(last_used_time=at(hours=-719)))
+    assert judged.result_of(rules.UNUSED, left) == "pass"
+    assert judged.result_of(rules.UNUSED, left, now=at(hours=1)) == "warn"
+    going = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(covered_pods=1))
+    assert judged.result_of(rules.UNUSED, going) == "pass"
