@@ -6,7 +6,7 @@ READY := .venv/.ready
 export KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crds fingerprints chart install-yaml cluster cluster-down run bench clean
+.PHONY: help demo test check generate install-yaml cluster cluster-down run bench clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,21 +18,15 @@ test: check ## Every test, on real control planes (more than an hour on 2 cores,
 	@$(BIN)/python -m tests.controlplane binary
 	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/unit
 
-check: $(READY) ## Format, lint, types, import contracts, unit tests: seconds
+check: $(READY) ## Format, lint, types, import contracts, what is generated, unit tests: seconds
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
 	@$(BIN)/pytest -q tests/unit
 
-fingerprints: $(READY) ## Generate api/shipped.py from manifests/admission
-	@$(BIN)/python -m hostnetwork_operator.api.fingerprint manifests/admission operator/hostnetwork_operator/api/shipped.py
-
-crds: $(READY) ## Generate crds/ from operator/hostnetwork_operator/api
-	@$(BIN)/python -m hostnetwork_operator.api.crd crds
-
-chart: $(READY) ## Generate the Helm chart and the PrometheusRule from crds/ and manifests/
-	@$(BIN)/python -m charts.render chart
+generate: $(READY) ## Write all that is generated: policies, CRDs, fingerprints, chart, reference pages
+	@$(BIN)/python -m generate
 
 install-yaml: $(READY) ## dist/admission.yaml, dist/install-<overlay>.yaml, dist/monitoring.yaml; IMAGE=registry/name:tag
 	@$(BIN)/python -m charts.render install-yaml $(IMAGE)

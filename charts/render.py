@@ -1,12 +1,12 @@
 """What people install, made from crds/ and manifests/: a file for `kubectl apply` per overlay, and Helm's chart.
 
-manifests/ is the only place where an object is written down. The chart's templates are its files word for word, with
-values in the places named here; the chart's other files (Chart.yaml, values) are written by hand.
+The chart's templates are the files of manifests/ word for word, with values in the places named here; the chart's other
+files (Chart.yaml, values) are written by hand.
 
-    python -m charts.render chart        charts/hostnetwork-operator/{crds,templates} and manifests/monitoring's
-                                         PrometheusRule, which are committed
-    python -m charts.render install-yaml [IMAGE]    dist/admission.yaml, dist/install-<overlay>.yaml and
-                                         dist/monitoring.yaml, which are not
+    make generate    charts/hostnetwork-operator/{crds,templates} and manifests/monitoring/prometheusrule.yaml, which
+                     are committed (generate/steps.py calls this module)
+    make install-yaml [IMAGE=registry/name:tag]    dist/admission.yaml, dist/install-<overlay>.yaml and
+                     dist/monitoring.yaml, which are not committed
 """
 
 import json
@@ -26,7 +26,7 @@ METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 BY_HAND = "checks.yaml"  # the template that renders nothing, and refuses what cannot work
-_HEADER = "# Made from {} by `make chart`; do not edit.\n"
+_HEADER = "# Generated from {} by `make generate`; do not edit.\n"
 
 _IMAGE = re.compile(r"(?<=image: )hostnetwork-operator:\S+")
 _RESOURCES = re.compile(r"(?<=resources:)(\n {12}\S.*)+")
@@ -39,8 +39,14 @@ _IF_METRICS_AUTH = "{{- if .Values.metricsAuth.enabled }}"
 _RESOURCES_VALUES = "{{- toYaml .Values.resources | nindent 12 }}"
 
 
-def chart_files() -> dict[str, str]:
-    """Path inside the chart to text, for everything in it that is not written by hand."""
+def chart_files() -> dict[pathlib.Path, str | None]:
+    """Return each file of the chart that is not written by hand; None for a file that must not exist there."""
+    present = [path for name in ("crds", "templates") for path in (CHART / name).iterdir() if path.name != BY_HAND]
+    return dict.fromkeys(present) | {CHART / name: text for name, text in _chart_texts().items()}
+
+
+def _chart_texts() -> dict[str, str]:
+    """Return path inside the chart to text."""
     made = {f"crds/{path.name}": _HEADER.format(f"crds/{path.name}") + path.read_text() for path in _definitions()}
     for path in _objects():
         made[f"templates/{path.name}"] = _template(path)
@@ -54,7 +60,11 @@ def chart_files() -> dict[str, str]:
     return made
 
 
-def prometheus_rule() -> str:
+def prometheus_rule_file() -> dict[pathlib.Path, str]:
+    return {MONITORING / "prometheusrule.yaml": _prometheus_rule()}
+
+
+def _prometheus_rule() -> str:
     """rules.yaml as an object of the Prometheus Operator, whose spec has the very form of such a file."""
     _, start, groups = (MONITORING / "rules.yaml").read_text().partition("\ngroups:\n")
     spec = re.sub(r"(?m)^(?=.)", "  ", start.lstrip() + groups)
@@ -66,17 +76,6 @@ metadata:
   labels: {{app.kubernetes.io/name: hostnetwork-operator}}
 spec:
 {spec}"""
-
-
-def write_chart() -> None:
-    """The chart's files and the PrometheusRule as they should be, and no other files where they are."""
-    (MONITORING / "prometheusrule.yaml").write_text(prometheus_rule())
-    made = chart_files()
-    for path in [*(CHART / "crds").glob("*"), *(CHART / "templates").glob("*")]:
-        if str(path.relative_to(CHART)) not in made and path.name != BY_HAND:
-            path.unlink()
-    for name, text in made.items():
-        (CHART / name).write_text(text)
 
 
 def admission_yaml() -> str:
@@ -227,8 +226,6 @@ def _monitoring_template(name: str, text: str) -> str:
 
 def main(words: list[str]) -> int:
     match words:
-        case ["chart"]:
-            write_chart()
         case ["install-yaml", *image] if len(image) <= 1:
             (ROOT / "dist").mkdir(exist_ok=True)
             texts = {f"install-{overlay}.yaml": install_yaml(overlay, *image) for overlay in OVERLAYS}

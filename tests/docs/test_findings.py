@@ -33,9 +33,3 @@ def test_a_page_says_what_the_code_says(rule: rules.Rule) -> None:
     assert text.endswith(f"## What to do\n\n```text\n{rule.remedy}\n```\n")
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == ["## What", "## Why", "## Where it shows", "## For example", "## What to do"]
-
-
-def test_the_index_has_every_rule_and_no_other() -> None:
-    """In the order of the code, with severity and source."""
-    rows = [[row[0].split("`")[1], *row[1:]] for row in markdown.table("findings", PAGES / "README.md")]
-    assert rows == [[rule.id, rule.severity.value, rule.source] for rule in rules.RULES]

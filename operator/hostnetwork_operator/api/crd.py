@@ -1,11 +1,9 @@
-"""CustomResourceDefinitions from the models: `python -m hostnetwork_operator.api.crd DIRECTORY` writes crds/.
+"""CustomResourceDefinitions from the models; `make generate` writes them to crds/.
 
 The API server wants structural schemas: no references, no `anyOf` with null, no unknown keywords. What cannot be
 said so is an error here, with the path, and not a field that is silently left out.
 """
 
-import pathlib
-import sys
 from typing import Any, Final
 
 import yaml
@@ -18,7 +16,7 @@ _KEPT: Final = frozenset(
     " x-kubernetes-list-map-keys".split()
 )
 _DROPPED: Final = frozenset({"title"})
-_HEADER: Final = "# Generated from operator/hostnetwork_operator/api by `make crds`; do not edit.\n"
+_HEADER: Final = "# Generated from operator/hostnetwork_operator/api by `make generate`; do not edit.\n"
 
 
 class _NoAliases(yaml.SafeDumper):
@@ -162,12 +160,3 @@ def _crd(
         "metadata": {"name": f"{kind.PLURAL}.{labels.GROUP}"},
         "spec": {"group": labels.GROUP, "scope": scope, "names": names, "versions": [version]},
     }
-
-
-def main(directory: str) -> None:
-    for name, text in files().items():
-        (pathlib.Path(directory) / name).write_text(text)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

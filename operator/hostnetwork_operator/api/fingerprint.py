@@ -4,15 +4,13 @@ The API server writes defaults into what it stores. They count as absent here, a
 same. One line break counts as many, with the blanks around it: kustomize makes two of some. Anything else that is not
 in our files is a difference, also a field that a later Kubernetes brings.
 
-`python -m hostnetwork_operator.api.fingerprint manifests/admission FILE` writes `shipped.py` from the YAML, because the
-image has no manifests.
+`make generate` writes `shipped.py` from manifests/admission, because the image has no manifests.
 """
 
 import hashlib
 import json
 import pathlib
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +23,7 @@ _BREAK: Final = re.compile(r"\s*\n\s*")
 _RULES: Final = ("resourceRules", "excludeResourceRules")
 _HEADER: Final = '''"""The admission policies that deny, as this release ships them in manifests/admission.
 
-Generated from there by `make fingerprints`; do not edit. `shipped_before.py` is this file of the release before.
+Generated from there by `make generate`; do not edit. `shipped_before.py` is this file of the release before.
 """
 
 from typing import Final
@@ -109,7 +107,3 @@ def generated(directory: pathlib.Path) -> str:
         lines = "".join(f'        "{digest}",\n' for digest in digests)
         text += f'    "{name}": Shipped(\n{lines}    ),\n'
     return f"{text}}}\n"
-
-
-if __name__ == "__main__":
-    pathlib.Path(sys.argv[2]).write_text(generated(pathlib.Path(sys.argv[1])))

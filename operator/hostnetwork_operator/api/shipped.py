@@ -1,6 +1,6 @@
 """The admission policies that deny, as this release ships them in manifests/admission.
 
-Generated from there by `make fingerprints`; do not edit. `shipped_before.py` is this file of the release before.
+Generated from there by `make generate`; do not edit. `shipped_before.py` is this file of the release before.
 """
 
 from typing import Final

@@ -17,7 +17,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def test_our_own_definitions_are_no_trouble() -> None:
-    """As `make crds` writes them, beside whatever other version."""
+    """As `make generate` writes them, beside whatever other version."""
     assert definitions.trouble(definitions.Served({labels.VERSION: BOTH, "v1": BOTH}, _schemas()), "0.1") == ""
 
 

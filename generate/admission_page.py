@@ -1,41 +1,34 @@
-"""What docs/reference/admission.md takes from the YAML, so that it cannot say something else.
-
-`python -m tests.docs.admission` writes it anew; everything outside its marks is written by hand.
-"""
+"""The part of docs/reference/admission.md that is taken from manifests/, so that the page cannot say something else."""
 
 import pathlib
 import re
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from generate import pages
 from hostnetwork_operator.api import labels
-from tests.docs import markdown
 
-PAGE = markdown.ROOT / "docs" / "reference" / "admission.md"
-_MARK = "<!-- generated -->\n"
-_END = "<!-- end of generated -->\n"
-_KINDS = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
+PAGE: Final = pages.ROOT / "docs" / "reference" / "admission.md"
+_MANIFESTS: Final = pages.ROOT / "manifests"
+_KINDS: Final = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
 
 
-def files() -> list[pathlib.Path]:
-    """The files with policies in them, also those of components."""
-    manifests = markdown.ROOT / "manifests"
-    found = [*manifests.glob("admission/*.yaml"), *manifests.glob("components/*/*.yaml")]
-    return sorted((path for path in found if path.name != "kustomization.yaml"), key=lambda path: path.name)
+def files() -> dict[pathlib.Path, str]:
+    return {PAGE: pages.with_generated(PAGE, _policies_as_text())}
 
 
 def policies() -> list[tuple[pathlib.Path, dict[str, Any], list[dict[str, Any]]]]:
     """Each policy with its file and its bindings, by name."""
-    made = []
-    for path in files():
+    listed = []
+    for path in [*_MANIFESTS.glob("admission/*.yaml"), *_MANIFESTS.glob("components/*/*.yaml")]:
         bodies = [body for body in yaml.safe_load_all(path.read_text()) if body]
         for body in bodies:
             if body["kind"] in _KINDS:
                 name = body["metadata"]["name"]
                 bound = [other for other in bodies if other.get("spec", {}).get("policyName") == name]
-                made.append((path, body, bound))
-    return sorted(made, key=lambda one: str(one[1]["metadata"]["name"]))
+                listed.append((path, body, bound))
+    return sorted(listed, key=lambda policy: str(policy[1]["metadata"]["name"]))
 
 
 def short(name: str) -> str:
@@ -44,14 +37,14 @@ def short(name: str) -> str:
 
 def controls() -> set[tuple[str, str]]:
     """Level and name of each control that relaxed-namespace judges."""
-    text = (markdown.ROOT / "manifests" / "admission" / "relaxed-namespace.yaml").read_text()
+    text = (_MANIFESTS / "admission" / "relaxed-namespace.yaml").read_text()
     policy = next(iter(yaml.safe_load_all(text)))
     judged = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
     levels = {"Baseline": judged["baseline"], "Restricted": judged["restricted"]}
     return {(level, name) for level, said in levels.items() for name in re.findall(r"\['(\w+)'\]", said)}
 
 
-def generated() -> str:
+def _policies_as_text() -> str:
     """The table of all policies, then what each of them checks."""
     rows = ["| policy | file | judges | fails | bindings |", "|---|---|---|---|---|"]
     rows += [_row(path, policy, bound) for path, policy, bound in policies()]
@@ -65,13 +58,6 @@ def generated() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page() -> str:
-    """The page as it should be."""
-    before, rest = PAGE.read_text().split(_MARK)
-    _, after = rest.split(_END)
-    return f"{before}{_MARK}\n{generated()}\n{_END}{after}"
-
-
 def _row(path: pathlib.Path, policy: dict[str, Any], bound: list[dict[str, Any]]) -> str:
     constraints = policy["spec"]["matchConstraints"]
     judged = [
@@ -81,7 +67,7 @@ def _row(path: pathlib.Path, policy: dict[str, Any], bound: list[dict[str, Any]]
     if where := _selected(constraints):
         judged.append(where)
     actions = [_binding(binding["spec"]) for binding in bound]
-    place = path.relative_to(markdown.ROOT / "manifests")
+    place = path.relative_to(_MANIFESTS)
     cells = [
         f"`{short(policy['metadata']['name'])}`",
         f"[{place}](../../manifests/{place})",
@@ -110,7 +96,3 @@ def _selected(constraints: dict[str, Any]) -> str:
 def _first_words(validation: dict[str, Any]) -> str:
     message = str(validation.get("message", validation.get("messageExpression", "")))
     return message.split(": ", 1)[-1].split("; ")[0].strip().replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

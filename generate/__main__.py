@@ -1,0 +1,6 @@
+"""`python -m generate` writes every generated file and prints those that changed."""
+
+from generate import steps
+
+for path in steps.write():
+    print(path.relative_to(steps.ROOT))

@@ -1,0 +1,57 @@
+"""The steps in the order in which they need each other: a later step reads what an earlier step has written."""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from charts import render
+from generate import admission_page, findings_index, policies
+from hostnetwork_operator.api import crd, fingerprint
+
+ROOT: Final = pathlib.Path(__file__).parent.parent
+# The text of each file; None for a file that must not exist.
+Files = Mapping[pathlib.Path, str | None]
+
+
+def _crds() -> Files:
+    directory = ROOT / "crds"
+    return dict.fromkeys(directory.iterdir()) | {directory / name: text for name, text in crd.files().items()}
+
+
+def _fingerprints() -> Files:
+    shipped = ROOT / "operator" / "hostnetwork_operator" / "api" / "shipped.py"
+    return {shipped: fingerprint.generated(ROOT / "manifests" / "admission")}
+
+
+STEPS: Final[Mapping[str, Callable[[], Files]]] = {
+    "policies": policies.files,
+    "crds": _crds,
+    "fingerprints": _fingerprints,
+    "prometheus rule": render.prometheus_rule_file,
+    "chart": render.chart_files,
+    "admission page": admission_page.files,
+    "findings index": findings_index.files,
+}
+
+
+def stale(step: str) -> list[pathlib.Path]:
+    """Return the files of a step that are not what its inputs make of them."""
+    return sorted(path for path, text in STEPS[step]().items() if text != _present(path))
+
+
+def write() -> list[pathlib.Path]:
+    """Write what is stale, step by step, and return the files that changed."""
+    changed = []
+    for step, files in STEPS.items():
+        for path in stale(step):
+            text = files()[path]
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+            changed.append(path)
+    return changed
+
+
+def _present(path: pathlib.Path) -> str | None:
+    return path.read_text() if path.exists() else None
