@@ -2,8 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Which Kubernetes the control plane is: 1.36 or 1.33 (tests/controlplane/binary.py).
-export KUBERNETES ?= 1.36
+# KUBERNETES=1.33 chooses an older control plane; tests/controlplane/binary.py has the list and the default.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate install-yaml cluster cluster-down run bench clean

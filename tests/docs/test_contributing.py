@@ -1,0 +1,86 @@
+"""CONTRIBUTING.md lists the files that a change touches by hand: all of them, and no other."""
+
+import pathlib
+import re
+
+import pytest
+from generate import steps
+
+from tests.controlplane import binary
+from tests.docs import markdown
+
+ROOT = markdown.ROOT
+PAGE = ROOT / "CONTRIBUTING.md"
+PACKAGE = ROOT / "operator" / "hostnetwork_operator"
+
+
+def listed(table: str, **names: str) -> set[pathlib.Path]:
+    """The files of a table, with names for the <placeholders>; those of the package are written without its path."""
+    files = set()
+    for row in markdown.table(table, PAGE):
+        name = re.sub(r"<(\w+)>", lambda match: names[match[1]], markdown.codes(row[0])[0])
+        files.add(ROOT / name if (ROOT / name).exists() else PACKAGE / name)
+    return files
+
+
+def naming(pattern: str, *directories: str) -> set[pathlib.Path]:
+    """The files in these directories that are written by hand and have a text that matches."""
+    generated = {path for files in steps.STEPS.values() for path in files()}
+    paths = {path for name in directories for path in (ROOT / name).rglob("*.*") if path.suffix != ".pyc"}
+    return {path for path in paths - generated if path.is_file() and re.search(pattern, path.read_text())}
+
+
+def relative(files: set[pathlib.Path]) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in files)
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        ("field-files", {}),
+        ("field-files-sometimes", {}),
+        ("finding-files", {"rule": "contact_missing", "Id": "ContactMissing"}),
+        ("kubernetes-files", {"minor": "1.33"}),
+    ],
+)
+def test_every_file_of_a_list_exists(table: str, names: dict[str, str]) -> None:
+    """With an example for each placeholder."""
+    assert [str(path) for path in listed(table, **names) if not path.is_file()] == []
+
+
+def test_a_field_that_admission_checks_is_in_these_files_and_no_other() -> None:
+    """hostPaths is named in every file that each field needs, and neither hostPaths nor hostPorts outside the lists."""
+    always, sometimes = listed("field-files"), listed("field-files-sometimes")
+    paths = naming(r"\bhost_paths\b|\bg\.paths\b", "operator", "policies", "manifests")
+    ports = naming(r"\bhost_ports\b|\bg\.ports\b", "operator", "policies", "manifests")
+    assert relative(always) == relative(paths - sometimes)
+    assert relative(ports - always - sometimes) == []
+
+
+def test_a_finding_is_in_these_files_and_no_other() -> None:
+    """DefaultServiceAccount is named in each of them, and nowhere else but where Events are listed."""
+    files = listed("finding-files", rule="default_service_account", Id="DefaultServiceAccount")
+    pattern = r"(?i)\bdefault_service_account\b|\bDefaultServiceAccount\b"
+    found = naming(pattern, "operator", "policies", "manifests", "docs/reference/findings", "tests/unit")
+    assert relative(files) == relative(found)
+
+
+def test_a_command_has_its_list_as_soon_as_there_is_one() -> None:
+    """Until there is a command line, the page says that there is none."""
+    text = PAGE.read_text()
+    assert (PACKAGE / "cli").exists() is ("<!-- table: command-files -->" in text)
+    assert (PACKAGE / "cli").exists() is not ("There is no command line yet." in text)
+
+
+def test_a_version_of_kubernetes_is_in_these_files_and_no_other() -> None:
+    """Each version that is tested is in RELEASES and its module, its minor version in the README, and in no default."""
+    files = listed("kubernetes-files", minor=binary.RELEASES[-1].minor)
+    directories = ("operator", "policies", "manifests", "charts", "tests/controlplane", "tests/conformance")
+    for release in binary.RELEASES:
+        module = binary.MODULE / release.module_file
+        assert module in files
+        assert f"k8s.io/kubernetes v{release.version}\n" in module.read_text()
+        assert release.minor in markdown.README.read_text()
+        found = naming(rf"(?<![\w.])v?{re.escape(release.version)}\b", *directories)
+        assert relative({path for path in found if path.suffix != ".sum"} - files) == []
+    assert "KUBERNETES ?=" not in (ROOT / "Makefile").read_text()
