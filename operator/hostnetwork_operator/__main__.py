@@ -9,7 +9,7 @@ from hostnetwork_operator import config, imports, logs
 
 
 def main() -> int:
-    """Exit status: 0 after SIGTERM, 1 if it cannot run here, 2 for a wrong setting."""
+    """Exit status: 0 after SIGTERM, 1 if it cannot run here or a part of it has died, 2 for a wrong setting."""
     try:
         settings = config.from_environment(os.environ)
     except config.ConfigError as error:
@@ -17,14 +17,14 @@ def main() -> int:
         return 2
     logs.configure(settings.log_level)
     imports.defer()
-    from hostnetwork_operator.control import startup
+    from hostnetwork_operator.control import loops, startup
 
     # Modules stay; looking through all of them for garbage, again and again while lists are read, was a tenth of the
     # CPU of a start.
     gc.freeze()
     try:
         asyncio.run(startup.run(settings))
-    except startup.StartError as error:
+    except (startup.StartError, loops.LoopError) as error:
         print(f"hostnetwork-operator: {error}", file=sys.stderr)
         return 1
     return 0

@@ -110,7 +110,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     " by hand. Such a pod was covered when it was admitted (T11)": ("decide.coverage:judge",),
     "enforcement that has been on stays on: a claim makes it stricter": ("decide.level:_once_on",),
     "until Deny is written, the gate's answer counts, for a minute at most: a claim of Deny drops it, and asks again": (
-        "control.operator:_goes_on",
+        "control.gate_check:_is_begun",
     ),
     "without a policy object what stands stays, and nothing new is granted": (
         "decide.level:_standing_target",

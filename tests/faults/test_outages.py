@@ -3,6 +3,8 @@
 import json
 import pathlib
 import time
+import urllib.error
+import urllib.request
 
 from tests.controlplane import cluster, operator
 from tests.e2e.conftest import LABEL, PSA, World, enforced
@@ -164,3 +166,71 @@ def test_without_the_guard_nothing_is_relaxed(unattended: World) -> None:
         assert kubectl("apply", "-k", str(ROOT / "manifests/admission")).returncode == 0
     unattended.until("it is granted again", lambda: unattended.ready(name) == "Active")
     assert unattended.labels(name)[PSA] == "privileged"
+
+
+def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
+    """Without the right to watch pods, and while the API server is away: /readyz says which kind is not watched, and
+    is well again soon after.
+    """
+    world = unattended
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
+    rules = world.admin.get(path).expect(200).body["rules"]
+    weaker = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "watch"]}
+        if rule["resources"] == ["pods"]
+        else rule
+        for rule in rules
+    ]
+    assert weaker != rules
+    world.operator.stop()
+    world.admin.patch(path, {"rules": weaker}).expect(200)
+    try:
+        world.operator.start(ready=False)
+        world.until("it is not ready", lambda: "pods not watched" in _unready(world), deadline_seconds=90)
+    finally:
+        world.admin.patch(path, {"rules": rules}).expect(200)
+    world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
+    world.cluster.kill_apiserver()
+    try:
+        world.until("it is not ready", lambda: "not watched" in _unready(world), deadline_seconds=60)
+        assert world.operator.probe("/healthz") == 200
+    finally:
+        world.cluster.start_apiserver()
+    world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
+
+
+def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended: World) -> None:
+    """After a restart: nothing new is granted, since nobody can tell what holds the others; what is granted ends."""
+    world = unattended
+    ending, lasting = world.namespace(), world.namespace()
+    world.granted_pod(ending, seconds=60, terminationGracePeriodSeconds=0)
+    world.granted_pod(lasting)
+    world.operator.stop()
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
+    rules = world.admin.get(path).expect(200).body["rules"]
+    weaker = [rule for rule in rules if "validatingadmissionpolicies" not in rule["resources"]]
+    assert weaker != rules
+    world.admin.patch(path, {"rules": weaker}).expect(200)
+    try:
+        world.operator.start(ready=False)
+        world.until("its pod is deleted", lambda: world.gone(ending), deadline_seconds=150)
+        world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
+        assert "validatingadmissionpolicies" in _unready(world)
+        world.exception(ending, "later").expect(201)
+        world.until("it is not granted", lambda: world.ready(ending, "later") in {"GuardMissing", "NotApproved"})
+        assert "capture" in world.grants(lasting)
+        assert not world.gone(lasting)
+    finally:
+        world.admin.patch(path, {"rules": rules}).expect(200)
+    world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
+
+
+def _unready(world: World) -> str:
+    """What /readyz says where it is not 200."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{world.operator.probe_port}/readyz", timeout=5):
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+    except OSError:
+        return ""

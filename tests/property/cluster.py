@@ -55,9 +55,9 @@ def answered(
     that the gate finds.
     """
     seen, made = _recorded(seen, now)
-    if made.ask is not None:
+    if (level := builders.gate_level(made)) is not None:
         excepted = gate.names(gate.excepted(seen, now))
-        seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(made.ask, now, holders, excepted=excepted))
+        seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(level, now, holders, excepted=excepted))
         seen, made = _recorded(seen, now)
     return seen, made
 

@@ -19,6 +19,7 @@ from hostnetwork_operator.api import labels
 from hostnetwork_operator.api import report as words
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, preview, store
+from tests.unit import builders
 from tests.unit.builders import ADOPTED, IMAGE, NAMESPACE, NOW, RELAXED, UID, at, governed, hne, pod, seen
 
 Body = dict[str, Any]
@@ -269,10 +270,10 @@ def test_no_pod_fails_a_plan(body: Body) -> None:
 def test_no_owner_fails_a_plan(body: Body, owner: Body) -> None:
     """Whatever the answer is when its owner is looked up: it is that owner's owner, the owner, or none."""
     found = _stored((store.Kind.POD, body))
-    asked = _planned(found).owners
+    asked = builders.owners(_planned(found))
     tops = {one: asyncio.run(live.top_of(_Asker({}, owner), one)) for one in asked}
     made = _planned(replace(found, tops=tops))
-    assert made.owners == ()
+    assert builders.owners(made) == ()
     assert "capture" in _deleted(made)
 
 

@@ -58,9 +58,9 @@ def test_what_is_done_before_the_gate_has_answered_is_right_after_it(
     before = plan.plan_namespace(seen, NOW)
     _, after = cluster.answered(seen, NOW, gate)
     flags, deletes = builders.flags(before), builders.deletes(before)
-    hypothesis.event(f"flags: {bool(flags)}, deletes: {bool(deletes)}, asks: {before.ask is not None}")
+    hypothesis.event(f"flags: {bool(flags)}, deletes: {bool(deletes)}, asks: {builders.gate_level(before) is not None}")
     waits = any(standing.waiting for standing in before.standings)
-    assert (before.ask is None) == (home.terminating or waits)
+    assert (builders.gate_level(before) is None) == (home.terminating or waits)
     assert len(flags) + len(deletes) == len(cluster.doing(before))
     assert flags.items() <= builders.verdicts(after).items()
     assert {e.pod for e in deletes} <= {e.pod for e in builders.deletes(after)}
@@ -203,7 +203,7 @@ def test_nothing_changes_before_the_next_check(seen: snapshot.NamespaceSnapshot,
     later = plan.plan_namespace(after, last)
     hypothesis.event("never again" if settled.next_check is None else "again")
     assert cluster.doing(later) == []
-    assert later.ask is None
+    assert builders.gate_level(later) is None
     assert [(v.pod.uid, v.verdict) for v in settled.verdicts] == [(v.pod.uid, v.verdict) for v in later.verdicts]
     assert settled.standings == later.standings
     assert settled.next_check == later.next_check
@@ -280,7 +280,7 @@ def test_reports_say_what_is_decided_and_are_of_one_kind(
     """
     seen, made = cluster.answered(seen, NOW, gate)
     after = cluster.carry_out(seen, made)
-    if seen.report_kind is None or made.owners or seen.namespace.terminating or made.partial:
+    if seen.report_kind is None or builders.owners(made) or seen.namespace.terminating or made.partial:
         assert after.reports == seen.reports
         return
     assert {one.kind for one in after.reports} <= {seen.report_kind}
@@ -312,7 +312,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
         reached.update(write.action for write in builders.writes(made))
         reached.update((finding.rule, finding.result) for finding in made.findings)
         reached.update(type(effect) for effect in made.effects)
-        reached.update(["owners asked for"] if made.owners else [])
+        reached.update(["owners asked for"] if builders.owners(made) else [])
         reached.update(["partial"] if made.partial else [])
 
     look()

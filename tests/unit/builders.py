@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hostnetwork_operator.api import exception, grant, labels, ledger, policy
-from hostnetwork_operator.decide import effects, plan, selection, snapshot, terms
+from hostnetwork_operator.decide import effects, needs, plan, selection, snapshot, terms
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 NAMESPACE = "payments"
@@ -223,6 +223,36 @@ def stored(made: snapshot.NamespaceSnapshot, planned: plan.NamespacePlan) -> sna
             case effects.RecordException():
                 kept = replace(kept, exceptions={**kept.exceptions, effect.subject.uid: effect.record})
     return replace(made, ledger=kept)
+
+
+def gate_level(made: plan.NamespacePlan) -> labels.Level | None:
+    """The level that the plan asks the gate about."""
+    return next((need.level for need in made.asks(needs.AskGate)), None)
+
+
+def list_at(made: plan.NamespacePlan) -> datetime.datetime | None:
+    """From when on the plan's deferrable effects wait for a list of pods."""
+    return next((need.at for need in made.asks(needs.ListPods)), None)
+
+
+def count_at(made: plan.NamespacePlan) -> datetime.datetime | None:
+    """When the pods are to be counted."""
+    return next((need.at for need in made.asks(needs.CountPods)), None)
+
+
+def owners(made: plan.NamespacePlan) -> tuple[snapshot.Reference, ...]:
+    """The owners that are to be found."""
+    return tuple(need.owner for need in made.asks(needs.FindOwner))
+
+
+def accounts(made: plan.NamespacePlan) -> tuple[str, ...]:
+    """The service accounts that are to be found."""
+    return tuple(need.name for need in made.asks(needs.FindAccount))
+
+
+def exceptions(made: plan.NamespacePlan) -> tuple[str, ...]:
+    """The exceptions that are to be read again."""
+    return tuple(need.name for need in made.asks(needs.ReadException))
 
 
 def records(made: plan.NamespacePlan) -> list[effects.RecordException | effects.RecordNamespace]:

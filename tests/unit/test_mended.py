@@ -22,6 +22,7 @@ from tests.unit.builders import (
     at,
     denied,
     flags,
+    gate_level,
     governed,
     guards,
     hne,
@@ -91,7 +92,7 @@ def test_a_namespace_that_stops_being_exempt_is_gated_again() -> None:
     """Enforcement that was ended by an exemption begins again at the gate."""
     kept = _released()
     seen_ = replace(kept.snapshot(NAMESPACE), policy=governed(rollout="Gated"))
-    assert labels.Level.BASELINE is planned(seen_).ask
+    assert labels.Level.BASELINE is gate_level(planned(seen_))
 
 
 def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held() -> None:

@@ -1,19 +1,19 @@
-"""Carries out a plan's effects, what is pressing first, and says what came of each.
+"""Carries out a plan's effects and says what came of each.
 
 Whatever rests on a namespace's write waits for it: where that write fails, nothing claims that it was done, and the
 namespace is judged again. Flags and deletes do not rest on it.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods, reports
-from hostnetwork_operator.decide import effects, plan, snapshot
+from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
 
 DONE: Final = "done"
-_PRESSING: Final = (effects.RecordException, effects.RecordNamespace, effects.WriteNamespace, effects.DeletePod)
+_NEVER_STORED: Final = frozenset({400, 404, 422})  # an Event that is malformed, or whose namespace is gone
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,9 +26,13 @@ class Outcome:
 
 
 class Application:
-    """One plan being carried out. `kept` is given every object as it is after a write of ours, `record` what the
-    ledger is to have. After `deadline`, a monotonic moment, the plan is too old for a write of its namespace. `pace`
-    says in how many seconds an effect may be carried out; 0: now.
+    """One plan being carried out.
+
+    `kept` is given every object as it is after a write of ours, `record` what the ledger is to have. After `deadline`,
+    a monotonic moment, the plan is too old for a write of its namespace. `pace` says in how many seconds an effect may
+    be carried out; 0: now.
+
+    `events` are Events about effects that are done, to be emitted. `refused_events` were not taken by the API server.
     """
 
     def __init__(
@@ -51,21 +55,28 @@ class Application:
         self.namespace_written = True  # as far as the plan asked for it
         self.paced_seconds = 0.0  # until what was left out may be done; 0: nothing was
         self.outcomes: list[Outcome] = []
-        self.untold: list[effects.EmitEvent] = []
+        self.events: list[effects.EmitEvent] = []
 
-    async def press(self, made: plan.NamespacePlan) -> None:
-        """What cannot wait: grants, levels, deletes. What is to be told of them is in `untold` afterwards."""
-        for effect in made.effects:
-            if isinstance(effect, _PRESSING):
-                await self._attempt(effect)
+    async def carry_out(self, planned: Iterable[effects.Effect]) -> None:
+        """Carry effects out, one after the other."""
+        for effect in planned:
+            await self._attempt(effect)
 
-    async def tell(self, made: plan.NamespacePlan, untold: Sequence[effects.EmitEvent]) -> None:
-        """The rest: Events about what was done, flags, statuses."""
-        for event in untold:
-            await self._attempt(event)
-        for effect in made.effects:
-            if not isinstance(effect, _PRESSING):
-                await self._attempt(effect)
+    @property
+    def emitted(self) -> list[effects.EmitEvent]:
+        """The Events that are stored."""
+        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.error is None]
+
+    @property
+    def refused_events(self) -> list[effects.EmitEvent]:
+        """The Events that are not stored and may be later. An Event that the API server calls invalid never is."""
+        failed = ((o.effect, o.error) for o in self.outcomes if o.error is not None)
+        return [
+            effect
+            for effect, error in failed
+            if isinstance(effect, effects.EmitEvent)
+            and not (isinstance(error, gateway.ApiError) and error.status in _NEVER_STORED)
+        ]
 
     async def _attempt(self, effect: effects.Effect) -> None:
         """One effect. One that fails is an outcome, not an exception."""
@@ -92,7 +103,7 @@ class Application:
                 self._record(effect)
             case effects.WriteNamespace():
                 body = await namespaces.write(self._api, effect, self._deadline)
-                self.untold += effect.told
+                self.events += effect.told
                 self._kept.put(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
@@ -114,5 +125,5 @@ class Application:
     async def _delete(self, effect: effects.DeletePod) -> str:
         made = await pods.delete(self._api, effect, self._seen, self._clock)
         if made.word is pods.Deletion.DELETED:
-            self.untold += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
+            self.events += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
         return made.word.value

@@ -1,14 +1,11 @@
 """Writes the ConfigMaps of the ledger."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.observe import ledger
-
-PATH: Final = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}/configmaps"
-SELECTED: Final = f"{PATH}?labelSelector={labels.MANAGED_BY.replace('/', '%2F')}%3D{labels.MANAGER}"
+from hostnetwork_operator.observe import ledger, live
 
 
 async def write(api: gateway.Gateway, change: ledger.Change) -> Mapping[str, Any]:
@@ -25,7 +22,7 @@ async def write(api: gateway.Gateway, change: ledger.Change) -> Mapping[str, Any
                 raise
     metadata = {"uid": shard.uid} if shard.uid else {}
     body: Mapping[str, Any] = (
-        await api.patch(f"{PATH}/{shard.name}", {"metadata": metadata, "data": dict(change.texts)})
+        await api.patch(f"{live.LEDGER}/{shard.name}", {"metadata": metadata, "data": dict(change.texts)})
     ).body
     return body
 
@@ -34,6 +31,6 @@ async def _create(api: gateway.Gateway, change: ledger.Change) -> Mapping[str, A
     metadata = {"name": change.shard.name, "labels": {labels.MANAGED_BY: labels.MANAGER}}
     data = {key: text for key, text in change.texts.items() if text is not None}
     body: Mapping[str, Any] = (
-        await api.create(PATH, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        await api.create(live.LEDGER, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     ).body
     return body

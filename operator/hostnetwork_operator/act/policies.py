@@ -2,11 +2,14 @@
 
 import datetime
 from collections.abc import Sequence
+from typing import Final
 
 from hostnetwork_operator.act import events, gateway
 from hostnetwork_operator.api import conditions, labels, policy
-from hostnetwork_operator.decide import plan, snapshot, summary
+from hostnetwork_operator.decide import effects, plan, snapshot, summary
 from hostnetwork_operator.observe import store
+
+_MOST_POSTPONED: Final = 20  # of the one policy
 
 
 async def emit_begun(
@@ -29,9 +32,15 @@ async def write_status(
     plans: Sequence[plan.NamespacePlan],
     clock_state: conditions.Clock,
     recorded: snapshot.LedgerSummary,
+    postponed: list[effects.EmitEvent],
     now: datetime.datetime,
 ) -> None:
-    """Only if it says something new. Raises gateway.ApiError; a policy that is gone or changed is no error."""
+    """Write the status only if it says something new. Raise gateway.ApiError; a policy that is gone or has changed is
+    no error.
+
+    No later status has its Events again. So an Event that the API server refuses stays in `postponed` and is emitted
+    with the next status; it does not hold the status back.
+    """
     present = kept.policy_object()
     if present is None:
         return
@@ -42,8 +51,40 @@ async def write_status(
         summary.clock_event(present, clock_state),
         summary.ledger_event(present, recorded),
     ):
-        if event is not None:
+        if event is not None and event not in postponed:
+            postponed.append(event)
+    refused = await _emit(api, postponed, now)
+    await _write(api, kept, present, plans, found, clock_state, recorded, now)
+    if refused is not None:
+        raise refused
+
+
+async def _emit(
+    api: gateway.Gateway, postponed: list[effects.EmitEvent], now: datetime.datetime
+) -> gateway.ApiError | None:
+    """Emit Events, which are postponed no longer then; return why one was refused."""
+    refused = None
+    for event in list(postponed):
+        try:
             await events.emit(api, event, now)
+        except gateway.ApiError as error:
+            refused = error
+        else:
+            postponed.remove(event)
+    del postponed[:-_MOST_POSTPONED]
+    return refused
+
+
+async def _write(
+    api: gateway.Gateway,
+    kept: store.Store,
+    present: snapshot.PolicyObject,
+    plans: Sequence[plan.NamespacePlan],
+    found: Sequence[snapshot.Guard],
+    clock_state: conditions.Clock,
+    recorded: snapshot.LedgerSummary,
+    now: datetime.datetime,
+) -> None:
     wanted = summary.with_guards(summary.policy_status(present, plans, now), found, now)
     wanted = summary.with_ledger(summary.with_clock(wanted, clock_state, now), recorded, now)
     if wanted == present.status:

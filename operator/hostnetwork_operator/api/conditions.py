@@ -1,6 +1,9 @@
 """Status conditions by the Kubernetes API conventions: types, reasons, and how one is set."""
 
+import datetime
 import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -37,6 +40,9 @@ class Ready(enum.StrEnum):
     NOT_RECORDED = "NotRecorded"
 
 
+Word = Literal["True", "False", "Unknown"]
+
+
 class Clock(enum.StrEnum):
     """Reasons of the policy's condition ClockSynchronized. Only Agrees is status True."""
 
@@ -49,11 +55,43 @@ class Condition(fields.Model):
     """One observation about an object, in the standard form of Kubernetes."""
 
     type: str = Field(max_length=316, description="What is observed.")
-    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    status: Word = Field(description="True, False or Unknown.")
     observed_generation: int = Field(0, ge=0, description="The metadata.generation that was judged.")
     last_transition_time: fields.Time = Field(description="When the status last changed.")
     reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
     message: str = Field(max_length=32768, description="Why, in a sentence.")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a condition says, without when it began to say so and of which generation."""
+
+    type: ConditionType
+    status: Word
+    reason: str
+    message: str
+
+
+def word(true: bool) -> Word:
+    """The status of a condition that is known."""
+    return "True" if true else "False"
+
+
+def observe(
+    conditions: tuple[Condition, ...], observed: Iterable[Observation], generation: int, now: datetime.datetime
+) -> tuple[Condition, ...]:
+    """`conditions` with what is observed at `now` of this generation of the object."""
+    for one in observed:
+        new = Condition(
+            type=one.type.value,
+            status=one.status,
+            observed_generation=generation,
+            last_transition_time=now.replace(microsecond=0),
+            reason=one.reason,
+            message=one.message,
+        )
+        conditions = set_condition(conditions, new)
+    return conditions
 
 
 def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:

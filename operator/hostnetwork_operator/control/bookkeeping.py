@@ -9,13 +9,13 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act import ledger as storage
 from hostnetwork_operator.api import ledger
-from hostnetwork_operator.control import reread
+from hostnetwork_operator.control import loops, reread
 from hostnetwork_operator.decide import effects, selection, snapshot
 from hostnetwork_operator.observe import ledger as copies
 from hostnetwork_operator.observe import live, parse, store
@@ -104,7 +104,7 @@ class Bookkeeper:
         """Read the ledger; whether that succeeded. Where it may not be read, that is known, and all goes on without."""
         known = self._store.policy_object()
         try:
-            bodies = await self._stored()
+            bodies = await live.ledger(self._api)
         except gateway.ApiError as error:
             self.copy.trouble = f"the ledger cannot be read: {error.message or error.reason}"
             logs.log(_log, logging.ERROR, "ledger-unreadable", error=str(error))
@@ -138,7 +138,8 @@ class Bookkeeper:
         while True:
             if not self._pending.keys() - self.copy.omitted or self.copy.trouble:
                 self._idle.set()
-            await self._wait(failures)
+            with loops.idle():
+                await self._wait(failures)
             try:
                 if self.copy.state is ledger.State.UNREADABLE:
                     await self._recover()
@@ -158,7 +159,7 @@ class Bookkeeper:
         if self.copy.state is ledger.State.UNREADABLE:
             return
         async with self._writing:
-            for change in self.copy.repairs(await self._stored()):
+            for change in self.copy.repairs(await live.ledger(self._api)):
                 self.copy.stored(change, await storage.write(self._api, change))
                 logs.log(_log, logging.ERROR, "ledger-repaired", object=change.shard.name, records=len(change.texts))
 
@@ -280,13 +281,6 @@ class Bookkeeper:
             return False
         found = parse.namespace(body)
         return found.uid == effect.namespace.uid and selection.kept(selection.present(found)) == effect.record.chosen
-
-    async def _stored(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        async for page in live.pages(self._api, storage.SELECTED):
-            # One that cannot be decoded is there, and has no records that anybody could read: it is damaged.
-            found += [*page.items, *({"metadata": one.meta} for one in page.undecoded)]
-        return found
 
     def _failed(self, error: Exception) -> None:
         reason = (error.message or error.reason) if isinstance(error, gateway.ApiError) else str(error)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import kopf
 
 from hostnetwork_operator.api import exception, labels, policy
-from hostnetwork_operator.control import operator
+from hostnetwork_operator.control import intake
 from hostnetwork_operator.observe import refused, store
 
 _RESOURCES: Final = {
@@ -21,30 +21,31 @@ _RESOURCES: Final = {
     store.Kind.ADMISSION_POLICY: ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"),
     store.Kind.ADMISSION_BINDING: ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
 }
+WATCHED: Final = frozenset(_RESOURCES)
 
 
-def registry(core: operator.Operator) -> kopf.OperatorRegistry:
+def registry(taking: intake.Intake) -> kopf.OperatorRegistry:
     """Handlers of every kind, on a registry of their own."""
     made = kopf.OperatorRegistry()
     for kind, (group, version, plural) in _RESOURCES.items():
-        _watch(made, core, kind, group, version, plural)
-    _watch_refusals(made, core)
+        _watch(made, taking, kind, group, version, plural)
+    _watch_refusals(made, taking)
     return made
 
 
-def _watch_refusals(made: kopf.OperatorRegistry, core: operator.Operator) -> None:
+def _watch_refusals(made: kopf.OperatorRegistry, taking: intake.Intake) -> None:
     @kopf.on.event("", "v1", refused.Watched.EVENTS.value, id="watch-events", registry=made)
     async def emitted(event: kopf.RawEvent, **_: Any) -> None:
         if event["type"] != "DELETED":
-            core.claimed(event["object"])
+            taking.claimed(event["object"])
 
 
 def _watch(
-    made: kopf.OperatorRegistry, core: operator.Operator, kind: store.Kind, group: str, version: str, plural: str
+    made: kopf.OperatorRegistry, taking: intake.Intake, kind: store.Kind, group: str, version: str, plural: str
 ) -> None:
     @kopf.on.event(group, version, plural, id=f"watch-{plural}", registry=made)
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
-        core.changed(kind, event["type"], event["object"])
+        taking.changed(kind, event["type"], event["object"])
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -68,10 +69,12 @@ def settings() -> kopf.OperatorSettings:
     made.watching.chunk_size = None  # control/session asks for one object of each list
     made.watching.server_timeout = 600
     made.watching.connect_timeout = 10
+    made.watching.inactivity_timeout = 150  # the API server sends a bookmark each minute, so the connection is dead
     made.networking.connect_timeout = 10
     made.networking.request_timeout = 60
-    # Without end: kopf's own (54 s) would end the watch, and with it the process, in a longer outage.
-    made.networking.error_backoffs = [1, 1, 2, 3, 5, 8, 13, 21, *[30] * 100_000]
+    # Without end: kopf's own (54 s) would end the watch in a longer outage. And short, so that watching goes on soon
+    # after an outage.
+    made.networking.error_backoffs = [1, 1, 2, 3, *[5] * 100_000]
     # A task an object waits this long for its next event; ours keep nothing, so they need not wait.
     made.queueing.idle_timeout = 0.5
     made.queueing.exit_timeout = 0.5

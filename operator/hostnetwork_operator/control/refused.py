@@ -6,13 +6,14 @@ A namespace is planned again when something was read that concerns it: what is c
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import Final
 
-from hostnetwork_operator import logs
+from hostnetwork_operator import clock, logs
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import budget, operator
-from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.control import budget, intake, loops, schedule, shortages, workers
+from hostnetwork_operator.decide import plan, snapshot
 from hostnetwork_operator.observe import live, refused
 
 _log = logging.getLogger(__name__)
@@ -29,8 +30,23 @@ class Refused:
     At the latest `wait_seconds` after that, what could not be listed and read counts as nothing.
     """
 
-    def __init__(self, core: operator.Operator, ready: asyncio.Event, wait_seconds: float = _WAIT_SECONDS) -> None:
-        self._core = core
+    def __init__(
+        self,
+        api: gateway.Gateway,
+        server_clock: clock.ServerClock,
+        taking: intake.Intake,
+        lacking: shortages.Shortages,
+        plans: Mapping[str, plan.NamespacePlan],
+        when: schedule.Schedule,
+        ready: asyncio.Event,
+        wait_seconds: float = _WAIT_SECONDS,
+    ) -> None:
+        self._api = api
+        self._clock = server_clock
+        self._intake = taking
+        self._shortages = lacking
+        self._plans = plans
+        self._schedule = when
         self._ready = ready
         self._wait_seconds = wait_seconds
         self._due = asyncio.Event()
@@ -41,67 +57,70 @@ class Refused:
         """Have the Events listed: a watch of them has begun, or has lost a line."""
         self._due.set()
 
-    async def keep(self) -> None:
-        """List the Events when that is due, and read what claims lead to; until cancelled."""
-        await asyncio.gather(self._list(), self._read(), self._wait(), self._log_dropped())
+    def loops(self) -> list[loops.Loop]:
+        """List the Events when that is due, and read what claims lead to."""
+        return [
+            loops.Loop("refusals-list", self._list),
+            loops.Loop("refusals-read", self._read),
+            loops.Loop("refusals-wait", self._wait, ends=True),
+            loops.Loop("refusals-log", self._log_dropped),
+        ]
 
     async def _wait(self) -> None:
-        await self._ready.wait()
-        await asyncio.sleep(self._wait_seconds)
-        if not self._core.shortages.known:
-            self._core.shortages.waited()
-            self._core.everything()
+        with loops.idle():
+            await self._ready.wait()
+            await asyncio.sleep(self._wait_seconds)
+        if not self._shortages.known:
+            self._shortages.waited()
+            self._schedule.wake_all()
 
     async def _list(self) -> None:
-        await self._ready.wait()
-        with contextlib.suppress(TimeoutError):  # also where the watch does not begin, so that the log says why
+        with loops.idle():
+            await self._ready.wait()
+        with (
+            contextlib.suppress(TimeoutError),
+            loops.idle(),
+        ):  # also where the watch does not begin, so that the log says why
             async with asyncio.timeout(_LIST_PAUSE_SECONDS):
                 await self._due.wait()
         self._due.set()
         while True:
-            await self._due.wait()
+            with loops.idle():
+                await self._due.wait()
             self._due.clear()
             try:
                 pages = 0
-                async for page in live.pages(self._core.api, refused.EVENTS_PATH):
+                async for page in live.pages(self._api, refused.EVENTS_PATH):
                     for body in page.items:
-                        self._core.claimed(body)
+                        self._intake.claimed(body)
                     pages += 1
                     if pages == _MOST_PAGES:
                         break
-                if self._core.shortages.listed():
-                    self._core.everything()
+                if self._shortages.listed():
+                    self._schedule.wake_all()
             except gateway.ApiError as error:
                 remedy = "; kubectl apply -k manifests/base gives the operator's rights" if error.status == 403 else ""
                 logs.log(_log, logging.WARNING, "refusals-not-listed", error=f"{error}{remedy}")
                 self._due.set()
             except Exception:
                 _log.exception("refusals-crashed")
-            await asyncio.sleep(_LIST_PAUSE_SECONDS)
+            await loops.sleep(_LIST_PAUSE_SECONDS)
 
     async def _log_dropped(self) -> None:
         while True:
-            await asyncio.sleep(_LOG_SECONDS)
-            self._core.shortages.sweep()
-            dropped = self._core.shortages.dropped
+            await loops.sleep(_LOG_SECONDS)
+            self._shortages.sweep()
+            dropped = self._shortages.dropped
             if dropped > self._logged:
                 logs.log(_log, logging.WARNING, "refusal-events-dropped", events=dropped - self._logged)
                 self._logged = dropped
 
     async def _read(self) -> None:
-        queue = self._core.shortages.queue
-        while True:
-            name = await queue.take()
-            try:
-                await self._next(name)
-            except Exception:
-                _log.exception("refusal-crashed", extra={"hno_fields": {"namespace": name}})
-            finally:
-                queue.done(name)
+        await workers.work(self._shortages.queue, self._next, "refusal")
 
     async def _next(self, name: str) -> None:
         """Read one workload of a namespace, if one is due; then the others take their turns."""
-        shortages = self._core.shortages
+        shortages = self._shortages
         claim, seconds = shortages.next(name)
         if claim is not None:
             before = shortages.of(name)
@@ -113,36 +132,36 @@ class Refused:
             finally:
                 shortages.queue.add(name)  # the others, and this one when it is due again
                 if before != shortages.of(name):
-                    self._core.queue.add(name)
+                    self._schedule.wake(name)
         elif seconds < float("inf"):
             shortages.queue.add_after(name, seconds)
 
     async def _look(self, claim: snapshot.Reference) -> None:
-        core, name = self._core, claim.namespace
+        name = claim.namespace
         if not self._enforced(name):
-            core.shortages.drop(claim)
+            self._shortages.drop(claim)
             return
-        early, self._full = _READS.spend(self._full, core.clock.monotonic())
+        early, self._full = _READS.spend(self._full, self._clock.monotonic())
         while early > 0:
             await asyncio.sleep(early)
-            early, self._full = _READS.spend(self._full, core.clock.monotonic())
+            early, self._full = _READS.spend(self._full, self._clock.monotonic())
         try:
-            found = await refused.read(core.api, claim, core.clock.now())
+            found = await refused.read(self._api, claim, self._clock.now())
         except gateway.ApiError as error:
             if not error.gone:
-                core.shortages.later(claim)
+                self._shortages.later(claim)
                 logs.log(_log, logging.WARNING, "refusal-not-read", namespace=name, error=str(error))
                 return
             found = refused.Standing.NOTHING
         match found:
             case snapshot.Shortage():
-                core.shortages.keep(found)
+                self._shortages.keep(found)
             case refused.Standing.ENOUGH:
-                core.shortages.enough(claim)
+                self._shortages.enough(claim)
             case _:
-                core.shortages.drop(claim)
+                self._shortages.drop(claim)
 
     def _enforced(self, name: str) -> bool:
         """Whether enforcement is on in a namespace, or nobody knows yet."""
-        made = self._core.plans.get(name)
+        made = self._plans.get(name)
         return made is None or made.enforcement is labels.Enforcement.DENY

@@ -6,14 +6,15 @@ hostPID or hostIPC are found by no field selector, so all pods are read for them
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Final
 
-from hostnetwork_operator import config, logs
+from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.control import operator
-from hostnetwork_operator.observe import live, store
+from hostnetwork_operator.control import bookkeeping, intake, loops, memory, schedule
+from hostnetwork_operator.observe import cluster, live, store
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
@@ -24,29 +25,39 @@ _OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no rea
 # A kind that the API server does not have for this long is no hiccup of a start or an upgrade: its CRD is gone, and its
 # objects with it. Then what is granted ends as the ledger says, and does not wait for the kind to come back.
 _UNSERVED_SECONDS: Final = 60.0
-# What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
-_ORDER: Final = (
-    store.Kind.ADMISSION_POLICY,
-    store.Kind.ADMISSION_BINDING,
-    store.Kind.POLICY,
-    store.Kind.EXCEPTION,
-    store.Kind.NAMESPACE,
-    store.Kind.POD,
-    store.Kind.EVERY_POD,
-)
 _CUSTOM: Final = frozenset({store.Kind.POLICY, store.Kind.EXCEPTION})
-_WATCHED: Final = tuple(kind for kind in _ORDER if kind is not store.Kind.EVERY_POD)
+# Without these nothing is given, and what is granted ends all the same.
+_DISPENSABLE: Final = frozenset({store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING, store.Kind.POLICY})
+_FORBIDDEN_SECONDS: Final = 60.0  # RBAC answers so for a moment when an API server starts
+_WATCHED: Final = tuple(kind for kind in cluster.ORDER if kind is not store.Kind.EVERY_POD)
 
 
 class Resync:
     """Lists kinds into an operator's store and remembers how that went."""
 
-    def __init__(self, core: operator.Operator, settings: config.Config) -> None:
-        self._core = core
+    def __init__(
+        self,
+        api: gateway.Gateway,
+        server_clock: clock.ServerClock,
+        kept: store.Store,
+        books: bookkeeping.Bookkeeper,
+        memories: memory.Memories,
+        when: schedule.Schedule,
+        measures: metrics.Metrics,
+        settings: config.Config,
+    ) -> None:
+        self._api = api
+        self._clock = server_clock
+        self._store = kept
+        self._books = books
+        self._memories = memories
+        self._schedule = when
+        self._metrics = measures
         self._settings = settings
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
         self._unserved: dict[store.Kind, float] = {}  # since when the API server does not have them
+        self._forbidden: set[store.Kind] = set()  # as the last try to list them said
         self._due: set[store.Kind] = set()
         self._hurry = asyncio.Event()
         self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
@@ -54,36 +65,53 @@ class Resync:
     async def fill(self) -> None:
         """Every kind once; waits for as long as that takes, and says what it waits for.
 
-        It goes on without a custom kind that is not served for a minute.
+        It goes on without a custom kind that is not served for a minute, and without what may not be read for a minute
+        and is not needed to end what is granted.
         """
-        for kind in _ORDER:
-            while not await self._list(kind):  # noqa: ASYNC110 - a retry, there is nothing to be told by
+        for kind in cluster.ORDER:
+            refused_at = float("inf")
+            while not await self._list(kind):
+                now = asyncio.get_running_loop().time()
+                refused_at = min(refused_at, now) if kind in self._forbidden else float("inf")
+                if kind in _DISPENSABLE and now - refused_at >= _FORBIDDEN_SECONDS:
+                    self._go_on_without(kind)
+                    break
                 await asyncio.sleep(_PAUSE_SECONDS)
             if kind is store.Kind.POLICY:  # its status says whether there was a ledger
-                while not await self._core.books.load():  # noqa: ASYNC110 - as above
+                while not await self._books.load():  # noqa: ASYNC110 - as above
                     await asyncio.sleep(_PAUSE_SECONDS)
         await self._list_reports()
-        self._core.everything()
+        self._schedule.wake_all()
 
-    async def keep(self) -> None:
-        """Each kind at its interval, until cancelled. The long list of every pod holds no other up."""
-        await asyncio.gather(
-            self._keep(_WATCHED, _PAUSE_SECONDS, self._hurry),
-            self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, asyncio.Event()),
-            self._keep_reports(),
-            self._keep_ledger(),
-        )
+    def _go_on_without(self, kind: store.Kind) -> None:
+        """What cannot be read is unknown: then nothing is given, and what is granted ends as it would have."""
+        logs.log(_log, logging.ERROR, "started-without", kind=kind.value, error=self.trouble[kind])
+        self._when[kind] = asyncio.get_running_loop().time()
+        if kind is not store.Kind.POLICY:
+            self._store.admission_unlisted(kind)
+
+    def loops(self) -> list[loops.Loop]:
+        """Each kind at its interval. The long list of every pod holds no other up."""
+        watched = functools.partial(self._keep, _WATCHED, _PAUSE_SECONDS, self._hurry)
+        never = asyncio.Event()
+        every_pod = functools.partial(self._keep, (store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, never)
+        return [
+            loops.Loop("resync", watched),
+            loops.Loop("full-resync", every_pod),
+            loops.Loop("reports-resync", self._keep_reports),
+            loops.Loop("ledger-check", self._keep_ledger),
+        ]
 
     async def _keep(self, kinds: Sequence[store.Kind], pause: float, hurry: asyncio.Event) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), loops.idle():
                 async with asyncio.timeout(min(pause, *(self._interval(kind) for kind in kinds))):
                     await hurry.wait()
             hurry.clear()
             now = asyncio.get_running_loop().time()
             for kind in kinds:
                 interval = self._interval(kind)
-                if self._core.store.unread.lines(kind.value):
+                if self._store.unread.lines(kind.value):
                     interval = min(interval, _MISSED_PAUSE_SECONDS)
                 if kind in self._due or now - self._when[kind] >= interval or kind in self.trouble:
                     self._due.discard(kind)
@@ -91,24 +119,24 @@ class Resync:
 
     async def _keep_reports(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            await loops.sleep(self._settings.resync_seconds)
             await self._list_reports()
 
     async def _keep_ledger(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            await loops.sleep(self._settings.resync_seconds)
             try:
-                await self._core.books.check()
+                await self._books.check()
             except gateway.ApiError as error:
                 logs.log(_log, logging.ERROR, "ledger-not-checked", error=str(error))
 
     async def _list_reports(self) -> None:
         """Which kind of report is served, and which of ours stand. Nothing but reports waits for it."""
-        kept, touched = self._core.store, set[str]()
+        kept, touched = self._store, set[str]()
         before, failed = kept.report_kind(), False
         for kind in store.REPORTS:
             try:
-                touched |= await live.fill(self._core.api, kept, kind, self._core.clock)
+                touched |= await live.fill(self._api, kept, kind, self._clock)
                 kept.serves(kind)
             except gateway.ApiError as error:
                 if error.status == 404:
@@ -116,15 +144,15 @@ class Resync:
                     continue
                 failed = True  # so it stays as it was, or unknown
                 logs.log(_log, logging.WARNING, "list-failed", kind=kind.value, error=_explained(kind, error))
-        self._core.log_unread()
-        self._core.forget_tops()
+        intake.log_unread(self._store)
+        self._memories.forget_tops()
         if not failed:
-            self._core.metrics.resync.labels("reports").set(self._core.clock.now().timestamp())
+            self._metrics.resync.labels("reports").set(self._clock.now().timestamp())
         if before != (after := kept.report_kind()):
             logs.log(_log, logging.INFO, "reports", api=after.api_version if after else "none")
-            self._core.everything()
+            self._schedule.wake_all()
         for name in touched:
-            self._core.queue.add(name)
+            self._schedule.wake(name)
 
     def relist(self, *kinds: store.Kind) -> None:
         """List these kinds at once, every watched one if none is named: a watch has begun anew, or could not."""
@@ -141,8 +169,10 @@ class Resync:
 
     @property
     def missing(self) -> str:
-        """Why a kind is gone without which the operator works by its ledger alone, or ''."""
-        return next((self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind)), "")
+        """Why a kind is gone, without which the operator works by its ledger alone, or may not be read; or ''."""
+        gone = (self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind))
+        forbidden = (self.trouble[kind] for kind in self._forbidden)
+        return next(gone, None) or next(forbidden, "")
 
     def _is_gone(self, kind: store.Kind, error: gateway.ApiError) -> bool:
         """Whether a failed list is an answer all the same: this custom kind is not there, and not for a moment only."""
@@ -154,9 +184,9 @@ class Resync:
         if not self._is_long_gone(kind):
             return False
         self._when[kind] = now
-        kept = self._core.store
+        kept = self._store
         if kept.policies_gone() if kind is store.Kind.POLICY else kept.exceptions_are_served(False):
-            self._core.everything()
+            self._schedule.wake_all()
         return True
 
     def _is_long_gone(self, kind: store.Kind) -> bool:
@@ -170,15 +200,16 @@ class Resync:
         return self._settings.resync_seconds
 
     async def _list(self, kind: store.Kind) -> bool:
-        before = (self._core.store.policy_state(), self._core.store.guards())
+        before = (self._store.policy_state(), self._store.guards())
         try:
-            touched = await live.fill(self._core.api, self._core.store, kind, self._core.clock)
+            touched = await live.fill(self._api, self._store, kind, self._clock)
         except gateway.ApiError as error:
             self.trouble[kind] = _explained(kind, error)
             logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
+            (self._forbidden.add if error.status == 403 else self._forbidden.discard)(kind)
             gone = self._is_gone(kind, error)
             if kind is store.Kind.POLICY and error.status and not gone:
-                self._core.store.policy_unlisted()
+                self._store.policy_unlisted()
             return gone
         except Exception as error:
             # One kind's trouble must not end the lists of all others.
@@ -186,20 +217,21 @@ class Resync:
             _log.exception("list-crashed", extra={"hno_fields": {"kind": kind.value}})
             return False
         finally:
-            self._core.log_unread()
+            intake.log_unread(self._store)
         if self.trouble.pop(kind, None) is not None and kind in _WATCHED:
             self.recovered.set()
         self._unserved.pop(kind, None)
-        if kind is store.Kind.EXCEPTION and self._core.store.exceptions_are_served(True):
-            self._core.everything()
+        self._forbidden.discard(kind)
+        if kind is store.Kind.EXCEPTION and self._store.exceptions_are_served(True):
+            self._schedule.wake_all()
         self._when[kind] = asyncio.get_running_loop().time()
-        self._core.metrics.resync.labels(kind.value).set(self._core.clock.now().timestamp())
+        self._metrics.resync.labels(kind.value).set(self._clock.now().timestamp())
         if kind in {store.Kind.EXCEPTION, store.Kind.NAMESPACE}:
-            self._core.books.prune(kind, self._core.store.uids(kind))
-        if before != (self._core.store.policy_state(), self._core.store.guards()):
-            self._core.everything()
+            self._books.prune(kind, self._store.uids(kind))
+        if before != (self._store.policy_state(), self._store.guards()):
+            self._schedule.wake_all()
         for name in touched - {""}:
-            self._core.queue.add(name)
+            self._schedule.wake(name)
         return True
 
 

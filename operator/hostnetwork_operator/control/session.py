@@ -18,6 +18,7 @@ import kopf
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, logs
+from hostnetwork_operator.control import heard
 from hostnetwork_operator.observe import live, refused, store
 
 _log = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class Logins:
         listed: Listed,
         ending: asyncio.Event,
         hears: Hears = lambda _: True,
+        noted: heard.Heard | None = None,
     ) -> None:
         self._configuration = configuration
         self._missed = missed
         self._listed = listed
         self._ending = ending
         self._passes = Budgeted(hears).passes
+        self._heard = noted or heard.Heard(())
         self._http: aiohttp.ClientSession | None = None
 
     async def log_in(self, **_: object) -> kopf.AiohttpSession:
@@ -72,8 +75,8 @@ class Logins:
             private_key_path=settings.key_file,
         )
         headers = {**info.as_http_headers(), "Accept-Encoding": "identity"}
-        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._passes)
-        session: Any = Session(self._http, self._ending)  # for kopf's types a ClientSession
+        self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._passes, self._heard)
+        session: Any = Session(self._http, self._ending, self._heard)  # for kopf's types a ClientSession
         return kopf.AiohttpSession(
             server=settings.host,
             aiohttp_session=session,
@@ -93,9 +96,10 @@ class Session:
     never comes, and a watch that is cancelled while it connects begins anew: kopf would not end.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, ending: asyncio.Event) -> None:
+    def __init__(self, http: aiohttp.ClientSession, ending: asyncio.Event, noted: heard.Heard | None = None) -> None:
         self._http = http
         self._ending = ending
+        self._heard = noted or heard.Heard(())
         self.headers = http.headers
 
     @property
@@ -110,10 +114,24 @@ class Session:
         if self._ending.is_set():
             raise asyncio.CancelledError("kopf ends")  # which ends the watch that asks, and is no failure of it
         path, _, query = url.partition("?")
-        if path.rsplit("/", 1)[-1] in _LISTED and "watch=true" not in query:
+        kind = _LISTED.get(path.rsplit("/", 1)[-1])
+        if kind is not None and "watch=true" not in query:
             # The version to watch from is all that is wanted.
             options |= {"params": {"limit": "1"}, "headers": {"Accept": live.METADATA_LIST}}
-        return await self._http.request(method, url, **options)
+        try:
+            response = await self._http.request(method, url, **options)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._heard.failed(kind, f"{type(error).__name__}: {error}")
+            raise
+        if response.status < 400:
+            self._heard.heard(kind)
+        else:
+            self._heard.failed(kind, f"the API server answers {response.status}")
+        if response.status == 429:
+            response.release()
+            # kopf would wait for as long as the answer asks for, and that may be for minutes.
+            raise aiohttp.ClientConnectionError("the API server answers 429")
+        return response
 
     async def close(self) -> None:
         """Leaves it to Logins."""
@@ -125,6 +143,7 @@ def open_http(
     missed: Missed,
     listed: Listed,
     passes: Passes = lambda _: True,
+    noted: heard.Heard | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session whose responses give only what can be decoded. The caller closes it.
 
@@ -136,7 +155,13 @@ def open_http(
             await super().start(connection)
             budget = passes if self.url.name == refused.Watched.EVENTS.value else None
             # For aiohttp a stream.
-            lines: Any = Lines(self.content, lambda why: missed(_LISTED[self.url.name], why), budget)
+            kind = _LISTED.get(self.url.name)
+            lines: Any = Lines(
+                self.content,
+                lambda why: missed(_LISTED[self.url.name], why),
+                budget,
+                (lambda: noted.heard(kind)) if noted is not None else (lambda: None),
+            )
             self.content = lines
             return self
 
@@ -164,11 +189,16 @@ class Lines:
     """
 
     def __init__(
-        self, stream: aiohttp.StreamReader, missed: Callable[[str], None], passes: Passes | None = None
+        self,
+        stream: aiohttp.StreamReader,
+        missed: Callable[[str], None],
+        passes: Passes | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._stream = stream
         self._missed = missed
         self._passes = passes
+        self._alive = alive
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -177,6 +207,7 @@ class Lines:
         held: list[bytes] = []
         length = 0
         async for data in self._stream.iter_chunked(size):
+            self._alive()
             *ends, rest = data.split(b"\n")
             for end in ends:
                 if line := self._checked([*held, end], length + len(end)):

@@ -12,6 +12,7 @@ from typing import Final
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 60.0
+_FREE_SECONDS: Final = 0.02
 
 
 class WorkQueue:
@@ -31,6 +32,7 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._closed = False
 
     def add(self, name: str) -> None:
         """As soon as a worker is free."""
@@ -49,7 +51,7 @@ class WorkQueue:
     def pressing(self) -> bool:
         """Whether names wait that were not deferred."""
         self._promote()
-        return bool(self._ready)
+        return bool(self._ready) and not self._closed
 
     def defer(self, name: str) -> None:
         """The name that is being worked on, again when nothing is pressing."""
@@ -86,6 +88,8 @@ class WorkQueue:
     async def take(self) -> str:
         """The next name; it is this worker's until `done`."""
         while True:
+            if self._closed:
+                await asyncio.Event().wait()  # until cancelled
             pause = self._promote()
             name = self._ready.popleft() if self._ready else self._first_deferred()
             if name is not None:
@@ -121,6 +125,15 @@ class WorkQueue:
     def idle(self) -> bool:
         """Whether nothing is ready and nobody works; what is due later does not count."""
         return self._idle.is_set()
+
+    def close(self) -> None:
+        """From now on nothing is taken, and nothing is pressing."""
+        self._closed = True
+
+    async def until_free(self) -> None:
+        """Wait until nobody works."""
+        while self._working:  # noqa: ASYNC110 - at the end of the process, once
+            await asyncio.sleep(_FREE_SECONDS)
 
     async def until_idle(self) -> None:
         """Until it is."""

@@ -20,15 +20,15 @@ _VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
 _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the policy wants one namespace. `pod_security` is None where no policy is known: what stands stays."""
 
     exempt: bool
-    mode: policy.Mode | None
-    target: labels.Level
-    pod_security: policy.PodSecurity | None
-    rollout: policy.Rollout
+    mode: policy.Mode | None = None
+    target: labels.Level = labels.Level.PRIVILEGED
+    pod_security: policy.PodSecurity | None = None
+    rollout: policy.Rollout = policy.Rollout.GATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,21 @@ class Decision:
 def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> Settings:
     """The first rule that selects the namespace, over the policy's own values."""
     if namespace.name in labels.PREVIEW_NAMESPACES:  # a level there would answer questions that were not asked
-        return Settings(True, None, labels.Level.PRIVILEGED, None, policy.Rollout.GATED)
+        return Settings(exempt=True)
     if state.spec is None:
         # What the system lives in is exempt by default; without a policy nothing else is known about exemptions.
         exempt = namespace.name in policy.EXEMPT_BY_DEFAULT and labels.ENFORCEMENT not in namespace.labels
-        return Settings(exempt, None, _standing_target(namespace), None, policy.Rollout.GATED)
+        return Settings(exempt=exempt, target=_standing_target(namespace))
     spec = state.spec
     if spec.mode is policy.Mode.RELEASE or namespace.name in spec.exempt_namespaces:
-        return Settings(True, None, labels.Level.PRIVILEGED, None, spec.rollout)
+        return Settings(exempt=True, rollout=spec.rollout)
     rule = next((rule for rule in spec.rules if rule.selector.matches(dict(namespace.labels))), None)
-    if rule is None:
-        return Settings(False, spec.mode, spec.pod_security.enforce, spec.pod_security, spec.rollout)
     return Settings(
-        False,
-        rule.mode or spec.mode,
-        rule.enforce or spec.pod_security.enforce,
-        spec.pod_security,
-        rule.rollout or spec.rollout,
+        exempt=False,
+        mode=(rule and rule.mode) or spec.mode,
+        target=(rule and rule.enforce) or spec.pod_security.enforce,
+        pod_security=spec.pod_security,
+        rollout=(rule and rule.rollout) or spec.rollout,
     )
 
 

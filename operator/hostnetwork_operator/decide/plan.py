@@ -6,8 +6,8 @@ carrying one out and looking again yields an empty one.
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import (
@@ -21,6 +21,7 @@ from hostnetwork_operator.decide import (
     grants,
     level,
     messages,
+    needs,
     ownership,
     refusals,
     report,
@@ -33,6 +34,9 @@ from hostnetwork_operator.decide import (
 )
 from hostnetwork_operator.decide.effects import Effect
 from hostnetwork_operator.decide.findings import Finding
+from hostnetwork_operator.decide.needs import Need
+
+Asked = TypeVar("Asked", bound=Need)
 
 # A pod that was admitted in the last moment may be told of late, or never where a watch broke
 # (docs/explanation/architecture.md#expiry).
@@ -45,21 +49,19 @@ _GONE: Final = datetime.timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class NamespacePlan:
-    """What is the case and what is to be done, in this order.
+    """What is the case in one namespace, and what is to be done about it.
 
-    `partial`: another plan follows as soon as these effects are carried out, or the gate (`ask`) or the ledger has
-    answered. Meanwhile only that is done which no answer changes.
+    `urgent`, then `deferrable`, each in this order: levels, grants, records and deletes come before anything that is
+    only reported. `needs` are the questions whose answers make another plan; see decide/needs for what waits for
+    which.
 
-    `next_check` is the earliest moment at which the plan could differ without anything having changed. `relist` is
-    when the namespace's pods are to be listed, all of them, although nothing told of a change; what is pressing does
-    not wait for that, the rest does. Nothing waits for `recount`: only what is shown depends on that list.
-    `owners` are to be looked up before anything is reported: then plan again. So are `accounts`, the service accounts
-    of exceptions that cover nothing.
-    `reread` are the exceptions, by name, to be read again before the plan's write of the namespace: then plan again.
-    `undone` not empty: somebody has changed these keys since the operator wrote them; first count that
-    (contest.counted), then plan again. `contested` is until when. `refused` are workloads that lack pods, None while
-    that is not known. `plain` says of pods without host namespaces which exceptions cover them: that is counted, and
-    they have no verdict.
+    `partial`: another plan follows as soon as the urgent effects are carried out, or the gate or the ledger has
+    answered. The effects of a partial plan are those that no answer changes.
+
+    `record` is what is to be remembered of the namespace before any effect is carried out (decide/contest).
+    `next_check` is the earliest moment at which the plan could differ although nothing has changed. `contested` is the
+    end of a contest that is going on. `refused` are workloads that lack pods, None while that is not known. `plain`
+    says of pods without host namespaces which exceptions cover them: these pods are counted and have no verdict.
     """
 
     namespace: snapshot.Namespace
@@ -71,19 +73,29 @@ class NamespacePlan:
     owned: ownership.Owned
     unreadable: int = 0
     findings: tuple[Finding, ...] = ()
-    effects: tuple[Effect, ...] = ()
+    urgent: tuple[Effect, ...] = ()
+    deferrable: tuple[Effect, ...] = ()
+    needs: tuple[Need, ...] = ()
+    record: snapshot.Record = field(default_factory=snapshot.Record)
     next_check: datetime.datetime | None = None
-    relist: datetime.datetime | None = None
-    recount: datetime.datetime | None = None
-    ask: labels.Level | None = None
     partial: bool = False
-    owners: tuple[snapshot.Reference, ...] = ()
-    accounts: tuple[str, ...] = ()
-    reread: tuple[str, ...] = ()
-    undone: tuple[str, ...] = ()
     contested: datetime.datetime | None = None
     refused: tuple[refusals.Refusal, ...] | None = ()
     plain: tuple[coverage.PodVerdict, ...] = ()
+
+    @property
+    def writes(self) -> tuple[effects.WriteNamespace, ...]:
+        """The writes of the namespace: one at most."""
+        return tuple(effect for effect in self.urgent if isinstance(effect, effects.WriteNamespace))
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """All effects, the urgent ones first."""
+        return (*self.urgent, *self.deferrable)
+
+    def asks(self, kind: type[Asked]) -> tuple[Asked, ...]:
+        """The needs of one kind."""
+        return tuple(need for need in self.needs if isinstance(need, kind))
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
@@ -108,7 +120,6 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         for s in standings
         for one in findings.find(s, led.get(s.exception.metadata.uid, ()), seen, now, exempt=settings.exempt)
     )
-    waiting = any(standing.waiting for standing in standings)
     made = NamespacePlan(
         namespace,
         settings.exempt,
@@ -119,7 +130,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         owned,
         len(seen.unreadable_pods),
         found,
-        ask=None if namespace.terminating or waiting else decision.ask,
+        record=seen.record,
         contested=contest.ends(seen.record, now),
         refused=refusals.find(seen, standings, now, exempt=settings.exempt),
         plain=plain,
@@ -136,9 +147,14 @@ def _ending(
     """Of a namespace that goes only the pods matter: whoever has deleted it may have given them a grace of years."""
     deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
     flags = _flags(_sure(made), exempt=made.exempt, gone={effect.pod.uid for effect in deletes})
-    doing = (*deletes, *flags)
-    relist = _relist(seen, made, doing, now)
-    return replace(made, effects=doing, next_check=_next_check(seen, made, decision, now), relist=relist)
+    return replace(
+        made,
+        urgent=tuple(deletes),
+        deferrable=tuple(flags),
+        needs=_lists(seen, made, flags, now),
+        record=_remembered(seen, made, ()),
+        next_check=_next_check(seen, made, decision, now),
+    )
 
 
 def _with_effects(
@@ -155,37 +171,40 @@ def _with_effects(
     if decision.ask is None:
         following = writes.following(seen, made.owned, settings, decision, made.standings, now, relaxed=made.relaxed)
     adopted = _namespace_record(made, seen, settings, decision, following, now)
-    records = (*approvals, *adopted)
     write = following.write
     if write is not None and adopted and not seen.ledger.trouble and not writes.takes(write):
         write = None  # should the process end with it, the ledger must have what stood before and what is ours
-    partial = decision.ask is not None or following.more or write is not following.write
-    partial |= any(standing.waiting for standing in made.standings)
-    doing: tuple[Effect, ...] = (*records, *([write] if write is not None else []), *deletes)
+    waiting = any(standing.waiting for standing in made.standings)
+    written = (write,) if write is not None else ()
     made = replace(
         made,
-        partial=partial,
-        reread=_reread(write, made),
+        urgent=(*approvals, *adopted, *written, *deletes),
+        needs=_reread(write, made),
+        partial=decision.ask is not None or following.more or write is not following.write or waiting,
         next_check=_next_check(seen, made, decision, now),
-        undone=contest.undone(seen, [write] if write is not None else []),
     )
-    if partial:
-        return replace(made, effects=(*doing, *_flags(_sure(made), exempt=settings.exempt, gone=gone)))
+    if made.partial:
+        asked = () if decision.ask is None or waiting else (needs.AskGate(decision.ask),)
+        flags = _flags(_sure(made), exempt=settings.exempt, gone=gone)
+        return replace(made, deferrable=tuple(flags), needs=(*made.needs, *asked))
     reasons = unused.reasons(seen, made.standings, (*made.verdicts, *made.plain), now)
-    doing = (
-        *doing,
-        *_flags(made.verdicts, exempt=settings.exempt, gone=gone),
-        *_statuses(seen, made, decision, reasons.why, now),
-        *report.changes(seen, made.verdicts, made.findings, made.refused, exempt=settings.exempt),
-        *refusals.events(made.refused, seen.patience, now),
-    )
+    flags = _flags(made.verdicts, exempt=settings.exempt, gone=gone)
     return replace(
         made,
-        effects=doing,
-        relist=_relist(seen, made, doing, now),
-        recount=_recount(seen, made),
-        owners=report.unknown_owners(seen) if seen.report_kind and not settings.exempt else (),
-        accounts=reasons.ask,
+        deferrable=(
+            *flags,
+            *_statuses(seen, made, decision, reasons.why, now),
+            *report.changes(seen, made.verdicts, made.findings, made.refused, exempt=settings.exempt),
+            *refusals.events(made.refused, seen.patience, now),
+        ),
+        needs=(
+            *made.needs,
+            *_lists(seen, made, flags, now),
+            *_counts(seen, made),
+            *(map(needs.FindOwner, report.unknown_owners(seen)) if seen.report_kind and not settings.exempt else ()),
+            *map(needs.FindAccount, reasons.ask),
+        ),
+        record=_remembered(seen, made, written),
         next_check=min((moment for moment in (made.next_check, *reasons.moments) if moment is not None), default=None),
     )
 
@@ -241,14 +260,21 @@ def _namespace_record(
     return [effects.RecordNamespace(seen.namespace, kept, guard)]
 
 
-def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[str, ...]:
-    """The exceptions whose grants a write takes for every version of the namespace: one may just have been renewed."""
+def _remembered(
+    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, planned: Sequence[effects.WriteNamespace]
+) -> snapshot.Record:
+    """What is to be remembered. Of a partial plan nothing is: what such a plan leaves alone may be wrong."""
+    return contest.stands(seen, made.owned, made.enforcement, planned, contested=made.contested is not None)
+
+
+def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[Need, ...]:
+    """The exceptions whose grants a write takes for every version of the namespace."""
     if write is None or write.versioned:
         return ()
     prefix = labels.GRANT_PREFIX
     unreadable = {standing.exception.metadata.name for standing in made.standings if not standing.readable}
     names = (key.removeprefix(prefix) for key in write.annotations if key.startswith(prefix))
-    return tuple(sorted(name for name in names if name not in unreadable))
+    return tuple(needs.ReadException(name) for name in sorted(names) if name not in unreadable)
 
 
 def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
@@ -339,11 +365,11 @@ def _next_check(
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _recount(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> datetime.datetime | None:
-    """The earliest moment at which a list of every pod could show that an exception covers others, or none."""
+def _counts(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> tuple[Need, ...]:
+    """The earliest moment at which a list of every pod could show that an exception covers others, if there is one."""
     listed = seen.every_pod_listed
     if listed is None:
-        return None
+        return ()
     led = coverage.by_exception((*made.verdicts, *made.plain))
     moments = []
     for standing in made.standings:
@@ -351,16 +377,13 @@ def _recount(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> datetime.
             moments.append(listed + LOOK_AGAIN)
         if standing.in_force:
             moments += unused.lists(standing, listed, covers=bool(led.get(standing.exception.metadata.uid)))
-    return min((moment for moment in moments if moment > listed), default=None)
+    return tuple(map(needs.CountPods, sorted(moment for moment in moments if moment > listed)[:1]))
 
 
-def _relist(
-    seen: snapshot.NamespaceSnapshot,
-    made: NamespacePlan,
-    doing: Sequence[Effect],
-    now: datetime.datetime,
-) -> datetime.datetime | None:
-    """The earliest moment that no list of every pod has seen yet and that asks for one."""
+def _lists(
+    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, flags: Sequence[Effect], now: datetime.datetime
+) -> tuple[Need, ...]:
+    """The earliest moment that asks for a list of every pod and that no list has seen yet, if there is one."""
     listed = now if seen.every_pod_listed is None else seen.every_pod_listed
     moments = []
     for standing in made.standings:
@@ -375,6 +398,6 @@ def _relist(
             gone = pod.to_be_gone + _GONE
             moments.append(gone if gone > listed else listed + LOOK_AGAIN)
     uids = {pod.uid for pod in unwatched}
-    if listed + LOOK_AGAIN < now and any(isinstance(e, effects.WriteVerdict) and e.pod.uid in uids for e in doing):
+    if listed + LOOK_AGAIN < now and any(isinstance(e, effects.WriteVerdict) and e.pod.uid in uids for e in flags):
         moments.append(now)  # it may be gone for an hour, and nobody is told of what is not there
-    return min((moment for moment in moments if moment > listed), default=None)
+    return tuple(map(needs.ListPods, sorted(moment for moment in moments if moment > listed)[:1]))

@@ -15,6 +15,7 @@ from hostnetwork_operator.api import labels as names
 
 # A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
 SETTLE: Final = datetime.timedelta(seconds=5)
+PATIENCE: Final = datetime.timedelta(seconds=60)  # with a controller that may create its pods now
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,4 +366,4 @@ class NamespaceSnapshot:
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
     shortages: tuple[Shortage, ...] | None = ()  # None: not known yet, since the operator has only started
     # How long a controller may take to create pods after an exception covers them.
-    patience: datetime.timedelta = datetime.timedelta(seconds=60)
+    patience: datetime.timedelta = PATIENCE

@@ -2,7 +2,8 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, grant, labels, plaintext
 from hostnetwork_operator.api.report import Result
@@ -11,8 +12,6 @@ from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unu
 SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
 # How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
 OVERDUE: Final = datetime.timedelta(seconds=60)
-_Word = Literal["True", "False", "Unknown"]
-_Said = tuple[conditions.ConditionType, _Word, str, str]
 # Findings that come and go are conditions, and so remembered: which one with which reason.
 _SHOWN: Final = {
     rules.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
@@ -20,7 +19,7 @@ _SHOWN: Final = {
     rules.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
     rules.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
 }
-_REVIEWED: Final[dict[Result, tuple[_Word, str]]] = {
+_REVIEWED: Final[dict[Result, tuple[conditions.Word, str]]] = {
     Result.WARN: ("True", "Overdue"),
     Result.PASS: ("False", "Reviewed"),
     Result.SKIP: ("Unknown", "VersionNotSaid"),
@@ -46,32 +45,22 @@ def status_for(
     present = subject.status
     covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
-    made = present.conditions
-    in_use = (conditions.ConditionType.IN_USE, *_in_use(covered, found, why))
-    said = [*_conditions(standing, remaining, enforcement, now), in_use, *_looming(standing, found)]
+    observed = [
+        *_observations(standing, remaining, enforcement, now),
+        _in_use(covered, found, why),
+        *_looming(standing, found),
+    ]
     if not counted:
         about_pods = {conditions.ConditionType.IN_USE, conditions.ConditionType.CLEANED_UP}
-        said = [one for one in said if one[0] not in about_pods]
+        observed = [one for one in observed if one.type not in about_pods]
     if not clock_trusted:
-        said = [_held(one, remaining) for one in said]
-    for kind, word, reason, message in said:
-        made = conditions.set_condition(
-            made,
-            conditions.Condition(
-                type=kind,
-                status=word,
-                observed_generation=subject.metadata.generation,
-                last_transition_time=now.replace(microsecond=0),
-                reason=reason,
-                message=message,
-            ),
-        )
+        observed = [_held(one, remaining) for one in observed]
     gone = counted and present.covered_pods and not covered
     last_used = now.replace(microsecond=0) if gone else present.last_used_time
     return exception.ExceptionStatus(
         observed_generation=subject.metadata.generation,
         namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
-        conditions=made,
+        conditions=conditions.observe(present.conditions, observed, subject.metadata.generation, now),
         covered_pods=len(covered) if counted else present.covered_pods,
         sample_pods=tuple(covered[:SAMPLE]) if counted else present.sample_pods,
         last_used_time=last_used,
@@ -105,40 +94,36 @@ def told(finding: findings.Finding, subject: exception.HostNetworkException) -> 
     return before is not None and before.reason == reason
 
 
-def _conditions(
+def _observations(
     standing: validity.Standing,
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
-) -> list[_Said]:
-    kind = conditions.ConditionType
-    made: list[_Said] = [(kind.READY, _word(standing.in_force), standing.reason.value, standing.why)]
+) -> list[conditions.Observation]:
+    ready, status = conditions.ConditionType.READY, conditions.word(standing.in_force)
+    observed = [conditions.Observation(ready, status, standing.reason.value, standing.why)]
     if standing.expired:
-        made.append((kind.CLEANED_UP, *_cleaned_up(standing.exception, remaining, enforcement, now)))
-    return made
+        observed.append(_cleaned_up(standing.exception, remaining, enforcement, now))
+    return observed
 
 
-def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> list[_Said]:
+def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> list[conditions.Observation]:
     """Expiring, and ReviewDue for Infrastructure; where the policy is not known they stay as they are."""
-    kind = conditions.ConditionType
-    made: list[_Said] = []
+    kind, saying = conditions.ConditionType, conditions.Observation
+    observed: list[conditions.Observation] = []
     if standing.expired:
-        made.append((kind.EXPIRING, "False", "Ended", "it has ended"))
+        observed.append(saying(kind.EXPIRING, "False", "Ended", "it has ended"))
         if conditions.find(standing.exception.status.conditions, kind.REVIEW_DUE) is not None:
-            made.append((kind.REVIEW_DUE, "False", "Ended", "it has ended"))
+            observed.append(saying(kind.REVIEW_DUE, "False", "Ended", "it has ended"))
     for finding in found:
         if finding.result is Result.ERROR:
             continue
         if finding.rule is rules.EXPIRING:
             reason = "EndsSoon" if finding.warns else "NotSoon"
-            made.append((kind.EXPIRING, _word(finding.warns), reason, _sentence(finding)))
+            observed.append(saying(kind.EXPIRING, conditions.word(finding.warns), reason, _sentence(finding)))
         elif finding.rule is rules.REVIEW_DUE:
-            made.append((kind.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
-    return made
-
-
-def _word(true: bool) -> _Word:
-    return "True" if true else "False"
+            observed.append(saying(kind.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
+    return observed
 
 
 def _sentence(finding: findings.Finding) -> str:
@@ -147,40 +132,41 @@ def _sentence(finding: findings.Finding) -> str:
 
 def _in_use(
     covered: Sequence[str], found: Sequence[findings.Finding], why: unused.Why | None
-) -> tuple[_Word, str, str]:
+) -> conditions.Observation:
     shown = {finding.rule: finding for finding in found if finding.warns or finding.noted}
-    word, reason, text = _used(covered, shown, why)
+    reason, message = _used(covered, shown, why)
     if mixed := shown.get(rules.MIXED_NAMESPACE):
-        text = f"{text}; {_sentence(mixed)}"
-    return word, reason, text
+        message = f"{message}; {_sentence(mixed)}"
+    return conditions.Observation(conditions.ConditionType.IN_USE, conditions.word(bool(covered)), reason, message)
 
 
 def _used(
     covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None
-) -> tuple[_Word, str, str]:
+) -> tuple[str, str]:
+    """Reason and message of InUse."""
     if not covered:
         if long_unused := warning.get(rules.UNUSED):
             more = f"; {why.sentence}" if why is not None else ""
-            return "False", "Unused", f"{_sentence(long_unused)}{more}"
+            return "Unused", f"{_sentence(long_unused)}{more}"
         if why is not None:
-            return "False", why.reason, why.sentence
-        return "False", "NoPods", "no pod is covered by it"
+            return why.reason, why.sentence
+        return "NoPods", "no pod is covered by it"
     text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
     if wide := warning.get(rules.TOO_WIDE):
-        return "True", "TooWide", f"{text}; {_sentence(wide)}"
-    return "True", "PodsCovered", text
+        return "TooWide", f"{text}; {_sentence(wide)}"
+    return "PodsCovered", text
 
 
-def _held(said: _Said, remaining: Sequence[snapshot.Pod]) -> _Said:
-    """What is said where the time is not sure: what would be deleted is not."""
-    if said[2] != "Deleting" or all(pod.deleting for pod in remaining):
-        return said
+def _held(observed: conditions.Observation, remaining: Sequence[snapshot.Pod]) -> conditions.Observation:
+    """What is observed where the time is not sure: what would be deleted is not."""
+    if observed.reason != "Deleting" or all(pod.deleting for pod in remaining):
+        return observed
     names = ", ".join([pod.name for pod in remaining if not pod.deleting][:SAMPLE])
     text = (
         f"pods remain, and nothing is deleted while clocks differ by more than 5 s: {names}; see the condition"
         " ClockSynchronized of the HostNetworkExceptionPolicy"
     )
-    return said[0], said[1], "ClockUnsure", text
+    return replace(observed, reason="ClockUnsure", message=text)
 
 
 def _cleaned_up(
@@ -188,9 +174,20 @@ def _cleaned_up(
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
-) -> tuple[_Word, str, str]:
+) -> conditions.Observation:
+    reason, message = _remaining(subject, remaining, enforcement, now)
+    return conditions.Observation(conditions.ConditionType.CLEANED_UP, conditions.word(not remaining), reason, message)
+
+
+def _remaining(
+    subject: exception.HostNetworkException,
+    remaining: Sequence[snapshot.Pod],
+    enforcement: labels.Enforcement | None,
+    now: datetime.datetime,
+) -> tuple[str, str]:
+    """Reason and message of CleanedUp."""
     if not remaining:
-        return "True", "NoPods", "no pod of it is left"
+        return "NoPods", "no pod of it is left"
     names = ", ".join(pod.name for pod in remaining[:SAMPLE])
     overdue = [(pod.to_be_gone, pod) for pod in remaining if pod.to_be_gone and now >= pod.to_be_gone + OVERDUE]
     if overdue:
@@ -199,12 +196,12 @@ def _cleaned_up(
             for since, pod in overdue[:SAMPLE]
         )
         remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
-        return "False", "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
+        return "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
     if not subject.spec.host_namespaces:
         text = f"pods remain, and none of them can be created anew: {names}; delete them or write a new exception"
-        return "False", "Reported", text
+        return "Reported", text
     if not subject.spec.deletes:
-        return "False", "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
+        return "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:
-        return "False", "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
-    return "False", "Deleting", f"pods are being deleted: {names}"
+        return "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
+    return "Deleting", f"pods are being deleted: {names}"

@@ -21,7 +21,6 @@ UNPROVEN = "GrantsUnproven"
 SEEDED = "LedgerSeeded"
 REVERTED = "LabelsReverted"
 UNCONTESTED = "Uncontested"
-_Said = tuple[conditions.ConditionType, Literal["True", "False", "Unknown"], str, str]
 # Without the seconds, which change all the time: hostnetwork_operator_clock_{skew,spread}_seconds have them.
 _CLOCK: Final = {
     conditions.Clock.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
@@ -44,12 +43,13 @@ def policy_status(
     changed.
     """
     reason, message = _accepted(seen)
-    ready: _Said = (conditions.ConditionType.READY, "True" if reason == ACCEPTED else "False", reason, message)
+    accepted = conditions.word(reason == ACCEPTED)
+    ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
     stands = Counter(one.enforcement for one in plans)
     verdicts = Counter(verdict.verdict for one in plans for verdict in one.verdicts)
     return policy.PolicyStatus(
         observed_generation=seen.generation,
-        conditions=_set(seen.status.conditions, seen.generation, now, ready, _contested(plans)),
+        conditions=conditions.observe(seen.status.conditions, [ready, _contested(plans)], seen.generation, now),
         namespaces=policy.NamespaceCounts(
             deny=stands[labels.Enforcement.DENY],
             held=stands[labels.Enforcement.HELD],
@@ -95,18 +95,16 @@ def with_guards(
 ) -> policy.PolicyStatus:
     """`status` with the condition that says whether the admission policies are in place."""
     reason, message = _guarded(guards, now)
-    words: dict[str, Literal["True", "False", "Unknown"]] = {INTACT: "True", CHANGING: "Unknown"}
-    said: _Said = (conditions.ConditionType.GUARDED, words.get(reason, "False"), reason, message)
-    made = _set(status.conditions, status.observed_generation or 0, now, said)
-    return status.model_copy(update={"conditions": made})
+    words: dict[str, conditions.Word] = {INTACT: "True", CHANGING: "Unknown"}
+    guarded = conditions.ConditionType.GUARDED
+    return _with(status, conditions.Observation(guarded, words.get(reason, "False"), reason, message), now)
 
 
 def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: datetime.datetime) -> policy.PolicyStatus:
     """`status` with the condition that says whether the operator is sure what time it is."""
-    word: Literal["True", "False"] = "True" if state is conditions.Clock.AGREES else "False"
-    said: _Said = (conditions.ConditionType.CLOCK_SYNCHRONIZED, word, state.value, _CLOCK[state])
-    made = _set(status.conditions, status.observed_generation or 0, now, said)
-    return status.model_copy(update={"conditions": made})
+    agrees = conditions.word(state is conditions.Clock.AGREES)
+    synchronized = conditions.ConditionType.CLOCK_SYNCHRONIZED
+    return _with(status, conditions.Observation(synchronized, agrees, state.value, _CLOCK[state]), now)
 
 
 def with_ledger(
@@ -114,9 +112,9 @@ def with_ledger(
 ) -> policy.PolicyStatus:
     """`status` with what the ledger holds, and the condition that says whether it is whole."""
     reason, message = _ledger(found)
-    said: _Said = (conditions.ConditionType.LEDGER_INTACT, "True" if reason == RECORDED else "False", reason, message)
-    made = _set(status.conditions, status.observed_generation or 0, now, said)
-    return status.model_copy(update={"conditions": made, "ledger": found.counts if found.counts.id else status.ledger})
+    intact, recorded = conditions.ConditionType.LEDGER_INTACT, conditions.word(reason == RECORDED)
+    status = _with(status, conditions.Observation(intact, recorded, reason, message), now)
+    return status.model_copy(update={"ledger": found.counts if found.counts.id else status.ledger})
 
 
 def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> effects.EmitEvent | None:
@@ -194,20 +192,9 @@ def _transition(
     return effects.EmitEvent(subject, kind, f"Policy{reason}", message, f"{reason} {since}")
 
 
-def _set(
-    present: tuple[conditions.Condition, ...], generation: int, now: datetime.datetime, *said: _Said
-) -> tuple[conditions.Condition, ...]:
-    for kind, word, reason, message in said:
-        new = conditions.Condition(
-            type=kind.value,
-            status=word,
-            observed_generation=generation,
-            last_transition_time=now.replace(microsecond=0),
-            reason=reason,
-            message=message,
-        )
-        present = conditions.set_condition(present, new)
-    return present
+def _with(status: policy.PolicyStatus, observed: conditions.Observation, now: datetime.datetime) -> policy.PolicyStatus:
+    made = conditions.observe(status.conditions, [observed], status.observed_generation or 0, now)
+    return status.model_copy(update={"conditions": made})
 
 
 def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[str, str]:
@@ -242,13 +229,14 @@ def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
     return RECORDED, "the ledger has everything that was recorded"
 
 
-def _contested(plans: Sequence[plan.NamespacePlan]) -> _Said:
+def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
+    kind, saying = conditions.ConditionType.CONTESTED, conditions.Observation
     names = sorted(one.namespace.name for one in plans if one.contested is not None)
     if not names:
-        return conditions.ConditionType.CONTESTED, "False", UNCONTESTED, "nobody undoes what the operator writes"
+        return saying(kind, "False", UNCONTESTED, "nobody undoes what the operator writes")
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     message = f"somebody undoes what the operator writes on {shown}; their Events {messages.Reason.CONTESTED} say what"
-    return conditions.ConditionType.CONTESTED, "True", REVERTED, message
+    return saying(kind, "True", REVERTED, message)
 
 
 def _accepted(seen: snapshot.PolicyObject) -> tuple[str, str]:

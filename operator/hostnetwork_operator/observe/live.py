@@ -29,6 +29,7 @@ PATHS: Final = {
     store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
     **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
 }
+LEDGER: Final = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}/configmaps"
 # Those that decide/report asks for, whole: a part of a path that a tenant writes steers the request.
 _OWNERS: Final = {
     ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
@@ -136,6 +137,15 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
     if kind is store.Kind.EVERY_POD:
         kept.every_pod_listed(namespace, began)
     return touched
+
+
+async def ledger(reader: Reader) -> list[Body]:
+    """The ConfigMaps of the ledger."""
+    found: list[Body] = []
+    async for page in pages(reader, f"{LEDGER}?{_OURS}"):
+        # One that cannot be decoded is there, and has no records that anybody could read: it is damaged.
+        found += [*page.items, *({"metadata": one.meta} for one in page.undecoded)]
+    return found
 
 
 async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Reference | None:

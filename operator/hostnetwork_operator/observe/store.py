@@ -74,6 +74,7 @@ class Store:
         self._exceptions_served = True
         self._last_good: tuple[policy.PolicySpec, datetime.datetime] | None = None
         self._guards: dict[str, snapshot.Guard] | None = None
+        self._admission_unlisted: set[Kind] = set()
         self._guard_records: dict[str, ledger.GuardRecord] = {}
         self._kubernetes: snapshot.MinorVersion | None = None
         self.unread = unread.Unread()
@@ -199,6 +200,9 @@ class Store:
             self.unread.keep(stored.value, listed | self._objects[stored].keys())
         if kind is Kind.POLICY:
             self._policy_listed = True
+        if kind in self._admission_unlisted:
+            self._admission_unlisted.discard(kind)
+            self._guards = None
         return touched
 
     def every_pod_listed(self, namespace: str | None, moment: datetime.datetime) -> None:
@@ -238,6 +242,13 @@ class Store:
     def _uid(self, namespace: str) -> str:
         found = self._objects[Kind.NAMESPACE].get(("", namespace))
         return found[1] if found else ""
+
+    def admission_unlisted(self, kind: Kind) -> None:
+        """Objects of this kind could not be listed, so nobody can tell which of our admission policies are in place:
+        nothing new rests on one, and what rests on one stays.
+        """
+        self._admission_unlisted.add(kind)
+        self._guards = None
 
     def policy_unlisted(self) -> None:
         """The policies could not be listed: from now on unknown, which is not absent."""
@@ -284,6 +295,11 @@ class Store:
     def namespaces(self) -> list[str]:
         return sorted(name for _, name in self._objects[Kind.NAMESPACE])
 
+    def namespace(self, name: str) -> snapshot.Namespace | None:
+        """The namespace of this name."""
+        found = self._objects[Kind.NAMESPACE].get(("", name))
+        return found[2] if found is not None and isinstance(found[2], snapshot.Namespace) else None
+
     def incarnation(self, uid: str) -> snapshot.Namespace | None:
         """The namespace with this uid."""
         found = (parsed for _, of, parsed in self._objects[Kind.NAMESPACE].values() if of == uid)
@@ -324,6 +340,9 @@ class Store:
                 self._guard_records,
                 self._moment(),
             )
+            if self._admission_unlisted:
+                why = "the admission policies of the cluster could not be listed"
+                self._guards = {name: snapshot.Guard(name, None, why, _NEVER) for name in self._guards}
             self._guard_records |= {
                 name: kept for name, guard in self._guards.items() if (kept := guards.record(guard)) is not None
             }
@@ -345,14 +364,14 @@ class Store:
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
         """Everything about one namespace; None if there is none of that name."""
-        found = self._objects[Kind.NAMESPACE].get(("", name))
-        if found is None or not isinstance(found[2], snapshot.Namespace):
+        home = self.namespace(name)
+        if home is None:
             return None
         pods = self._by_namespace[Kind.POD].get(name, {}).values()
         exceptions = self._by_namespace[Kind.EXCEPTION].get(name, {}).values()
-        beside = self._ordinary.live_in(name, found[1])
+        beside = self._ordinary.live_in(name, home.uid)
         return snapshot.NamespaceSnapshot(
-            namespace=found[2],
+            namespace=home,
             pods=tuple(p for p in pods if isinstance(p, snapshot.Pod)),
             unreadable_pods=tuple(p for p in pods if isinstance(p, snapshot.UnreadablePod)),
             exceptions=tuple(e for e in exceptions if isinstance(e, exception.HostNetworkException)),

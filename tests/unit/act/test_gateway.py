@@ -1,5 +1,6 @@
 """An answer that cannot be decoded is an error like any other, of that request alone."""
 
+import dataclasses
 import math
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,8 @@ from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock, metrics
 from hostnetwork_operator.act import gateway, jobs
-from hostnetwork_operator.control import operator
+from hostnetwork_operator.control import needs, operator
+from hostnetwork_operator.decide import needs as decided
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import live
 from tests.unit import builders
@@ -114,6 +116,9 @@ async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gatewa
     """So the reconcile of its namespace goes on, and asks for it no more."""
     server.body = NESTED
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
+    answering = needs.Needs(api, core.clock, core.store, core.schedule)
     owner = snapshot.Reference("ReplicaSet", builders.NAMESPACE, "web", "u", "apps/v1")
-    assert await core._look_up(builders.NAMESPACE, [owner]) is None
-    assert core.memories[builders.NAMESPACE].tops == {owner: owner}
+    made = dataclasses.replace(builders.planned(builders.seen()), needs=(decided.FindOwner(owner),))
+    known = core.memories.of(made.namespace)
+    assert await answering.find(made, known) is None
+    assert known.answers.tops == {owner: owner}

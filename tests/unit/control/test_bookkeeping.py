@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.act import ledger as storage
 from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.control import bookkeeping
 from hostnetwork_operator.decide import effects, snapshot
@@ -22,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 SUBJECT = snapshot.Reference("HostNetworkException", NAMESPACE, "net", "uid-of-net", labels.API_VERSION)
 PATH = f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/net"
-LEDGER = f"{storage.PATH}/hostnetwork-ledger-1"
+LEDGER = f"{live.LEDGER}/hostnetwork-ledger-1"
 CREATED = "2026-11-22T10:00:00Z"
 
 
@@ -121,7 +120,7 @@ async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) 
     assert {"hne.uid-of-net", "ledger", f"guard.{labels.POLICY_EXCEPTION_WRITERS}"} <= data.keys()
     order = [path.split("?")[0] for _, path in books.server.requests]
     confirmed = max(n for n, path in enumerate(order) if path == f"{ADMISSION}/validatingadmissionpolicybindings")
-    assert confirmed < order.index(storage.PATH, confirmed)
+    assert confirmed < order.index(live.LEDGER, confirmed)
 
 
 async def test_records_that_come_together_are_stored_together(books: Books) -> None:
@@ -361,7 +360,7 @@ async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: i
     books = Books()
 
     def fail(method: str, path: str) -> None:
-        if path.startswith(storage.PATH):
+        if path.startswith(live.LEDGER):
             raise gateway.ApiError(method, path, status, "Broken", "no")
 
     books.server.before = fail

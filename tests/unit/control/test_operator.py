@@ -8,27 +8,27 @@ import pytest
 from hostnetwork_operator import clock, metrics
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import operator
-from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.decide import settle, snapshot
 from tests.unit.builders import denied, governed, namespace, seen
 
 
 async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that() -> None:
     """Else it would be ready before a namespace is enforced."""
     core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
-    core.queue.add("payments")
+    core.schedule.queue.add("payments")
     idle = asyncio.ensure_future(core.until_idle())
-    await core.queue.take()
-    core.looks.add("payments")
-    core.queue.done("payments")
+    await core.schedule.queue.take()
+    core.gate_checks.queue.add("payments")
+    core.schedule.queue.done("payments")
     await _a_while()
     assert not idle.done()
-    await core.looks.take()
-    core.queue.add("payments")
-    core.looks.done("payments")
+    await core.gate_checks.queue.take()
+    core.schedule.queue.add("payments")
+    core.gate_checks.queue.done("payments")
     await _a_while()
     assert not idle.done()
-    await core.queue.take()
-    core.queue.done("payments")
+    await core.schedule.queue.take()
+    core.schedule.queue.done("payments")
     await asyncio.wait_for(idle, 10)
 
 
@@ -39,12 +39,13 @@ async def test_an_answer_of_the_gate_counts_until_enforcement_is_written(home: s
     """The write waits for the ledger. Another look meanwhile would give what came in later a veto."""
     core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
     answer = snapshot.GateAnswer(labels.Level.BASELINE, core.clock.now())
-    core.memories[home.name].gate = answer
+    core.memories.of(home).answers.gate = answer
     taken_off = snapshot.Record(wrote={labels.ENFORCEMENT: "Audit"}) if kept else snapshot.Record()
     made = seen(namespace=home, policy=governed(rollout="Gated"), gate=answer, record=taken_off)
-    _, planned = core._planned(made)
-    assert planned.enforcement is labels.Enforcement.DENY
-    assert (core.memories[home.name].gate is answer) is kept
+    settled = settle.settle(made, core.clock.now())
+    core.gate_checks.heed(settled)
+    assert settled.plan.enforcement is labels.Enforcement.DENY
+    assert (core.memories.of(home).answers.gate is answer) is kept
 
 
 async def _a_while() -> None:

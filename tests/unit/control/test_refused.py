@@ -9,7 +9,7 @@ import pytest
 
 from hostnetwork_operator import clock, metrics
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.control import operator, refused
+from hostnetwork_operator.control import loops, operator, refused
 from hostnetwork_operator.observe import refused as events
 from hostnetwork_operator.observe import store
 from tests.unit.builders import NAMESPACE, denied, planned, seen, shortage
@@ -43,9 +43,11 @@ async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator
     core.store.put(store.Kind.NAMESPACE, namespace(NAMESPACE, 1))
     ready = asyncio.Event()
     ready.set()
-    reading = refused.Refused(core, ready, wait_seconds)
+    reading = refused.Refused(
+        core.api, core.clock, core.intake, core.shortages, core.plans, core.schedule, ready, wait_seconds
+    )
     reading.relist()
-    keeping = asyncio.create_task(reading.keep())
+    keeping = asyncio.create_task(loops.Loops().run(reading.loops()))
     try:
         yield core
     finally:
@@ -56,8 +58,8 @@ async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator
 async def planned_again(core: operator.Operator) -> None:
     """Waits until the namespace is to be planned."""
     async with asyncio.timeout(10):
-        assert await core.queue.take() == NAMESPACE
-    core.queue.done(NAMESPACE)
+        assert await core.schedule.queue.take() == NAMESPACE
+    core.schedule.queue.done(NAMESPACE)
 
 
 async def until(probe: Callable[[], object]) -> None:

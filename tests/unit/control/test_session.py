@@ -277,8 +277,8 @@ class Watch:
     async def _run(self) -> None:
         ending = asyncio.Event()
         configuration = client.Configuration(host=self._server.url)
-        logins = session.Logins(configuration, self.core.missed, self.listed.append, ending)
-        registry, settings = handlers.registry(self.core), handlers.settings()
+        logins = session.Logins(configuration, self.core.intake.missed, self.listed.append, ending)
+        registry, settings = handlers.registry(self.core.intake), handlers.settings()
 
         @kopf.on.login(registry=registry, id="login")
         async def log_in(**_: object) -> kopf.AiohttpSession:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import exception, labels
-from hostnetwork_operator.decide import contest, effects, plan, snapshot
+from hostnetwork_operator.decide import contest, effects, plan, settle, snapshot
 from tests.property import cluster
 from tests.unit import builders
 from tests.unit.builders import DENIED, NOW, at, denied, governed, hne, namespace, reasons, seen
@@ -28,19 +28,16 @@ class Place:
         self.contests = 0
 
     def look(self, now: datetime.datetime = NOW) -> plan.NamespacePlan:
-        """As control/operator does: plan, count what was undone, plan again, carry out, remember."""
+        """As control/reconcile does: plan, count what was reverted, plan again, carry out, remember."""
         made = plan.plan_namespace(self.seen, now)
         while builders.records(made):
             self.seen = builders.stored(self.seen, made)
             made = plan.plan_namespace(self.seen, now)
-        if made.undone:
-            record = contest.counted(self.seen.record, made.undone, now)
-            self.contests += made.contested is None and contest.ends(record, now) is not None
-            self.seen = replace(self.seen, record=record)
-            made = plan.plan_namespace(self.seen, now)
-        writes = builders.writes(made)
-        record = contest.stands(self.seen, made.owned, made.enforcement, writes, contested=made.contested is not None)
-        for write in writes:
+        settled = settle.settle(self.seen, now)
+        self.seen, made = settled.seen, settled.plan
+        self.contests += len(settled.events)
+        record = made.record
+        for write in made.writes:
             record = contest.written(record, write, now)
             self.writes.append(write)
         self.seen = replace(cluster.carry_out(self.seen, made), record=record)
@@ -239,7 +236,7 @@ def test_a_failed_write_is_no_revert() -> None:
     place.harm(loosened)
     (write,) = builders.writes(plan.plan_namespace(place.seen, NOW))
     place.seen = replace(place.seen, record=contest.unsure(place.seen.record, write))
-    assert plan.plan_namespace(place.seen, NOW).undone == ()
+    assert settle.settle(place.seen, NOW).reverted == ()
 
 
 def test_a_grant_that_stands_stays_and_a_new_one_waits() -> None:
@@ -303,7 +300,7 @@ def test_enforcement_is_remembered_where_label_and_note_were_removed_together() 
     place.seen = replace(place.seen, policy=governed(rollout="Gated"))
     place.harm(stripped)
     made = place.look()
-    assert (made.ask, made.enforcement) == (None, labels.Enforcement.DENY)
+    assert (builders.gate_level(made), made.enforcement) == (None, labels.Enforcement.DENY)
     assert place.labels[labels.ENFORCEMENT] == "Deny"
 
 

@@ -23,11 +23,14 @@ from tests.unit.builders import (
     at,
     deletes,
     denied,
+    exceptions,
     flags,
+    gate_level,
     governed,
     granted,
     guards,
     hne,
+    list_at,
     namespace,
     planned,
     pod,
@@ -191,10 +194,10 @@ def test_after_three_conflicts_the_part_that_tightens_goes_first() -> None:
 def test_exceptions_are_read_again_before_their_grants_are_taken_for_every_version() -> None:
     """One of them may have been renewed a moment ago. What gives is refused anyway if something has changed."""
     ended = hne("a", expiry=NOW)
-    assert planned(seen(ended)).reread == ()  # nothing is granted
+    assert exceptions(planned(seen(ended))) == ()  # nothing is granted
     home = denied(hne("a"), hne("b"), annotations={labels.GRANT_PREFIX + "forged": "x"})
-    assert planned(seen(ended, hne("b"), namespace=home)).reread == ("a", "forged")
-    assert planned(seen(hne("a"))).reread == ()
+    assert exceptions(planned(seen(ended, hne("b"), namespace=home))) == ("a", "forged")
+    assert exceptions(planned(seen(hne("a")))) == ()
 
 
 # -- what waits for the ledger --------------------------------------------------------------------------------------
@@ -399,7 +402,7 @@ def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
 def test_a_gate_that_has_to_be_asked_comes_first() -> None:
     """Before it has answered, nothing is written on the namespace or its exceptions."""
     made = planned(seen(pod(), hne(), namespace=namespace(), policy=governed(rollout="Gated")))
-    assert (made.ask, made.effects) == (labels.Level.BASELINE, ())
+    assert (gate_level(made), made.effects) == (labels.Level.BASELINE, ())
 
 
 def test_a_new_pod_is_flagged_while_the_gate_is_asked() -> None:
@@ -418,21 +421,21 @@ def test_an_expired_pod_goes_while_the_gate_is_asked(enforcement: str, count: in
     ended = hne(expiry=NOW - datetime.timedelta(seconds=1))
     home = namespace(labels={labels.ENFORCEMENT: enforcement})
     made = planned(seen(pod(), ended, namespace=home, policy=governed(rollout="Gated")))
-    assert (labels.Level.BASELINE, count) == (made.ask, len(deletes(made)))
+    assert (labels.Level.BASELINE, count) == (gate_level(made), len(deletes(made)))
 
 
 def test_while_the_gate_is_asked_an_end_is_not_missed() -> None:
     """The plan says when it may be another, as any plan."""
     ends = NOW + datetime.timedelta(seconds=1)
     made = planned(seen(pod(), hne(expiry=ends), namespace=namespace(), policy=governed(rollout="Gated")))
-    assert (labels.Level.BASELINE, ends) == (made.ask, made.next_check)
+    assert (labels.Level.BASELINE, ends) == (gate_level(made), made.next_check)
 
 
 def test_a_namespace_on_its_way_out_is_not_looked_at() -> None:
     """Nothing would be done there whatever the gate said."""
     home = replace(namespace(), terminating=True)
     made = planned(seen(pod(), hne(), namespace=home, policy=governed(rollout="Gated")))
-    assert (made.ask, made.effects) == (None, ())
+    assert (gate_level(made), made.effects) == (None, ())
 
 
 # -- what withholds a grant -----------------------------------------------------------------------------------------
@@ -933,7 +936,7 @@ FOR_PID = ("PID",)
 
 
 def relist(*things: Any, listed: datetime.datetime | None = NOW, now: datetime.datetime = NOW) -> Any:
-    return planned(seen(*things, every_pod_listed=listed), now).relist
+    return list_at(planned(seen(*things, every_pod_listed=listed), now))
 
 
 def test_the_pods_are_listed_at_the_end_of_an_exception_for_what_is_not_watched() -> None:

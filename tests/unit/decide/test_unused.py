@@ -6,7 +6,23 @@ import pytest
 
 from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import coverage, plan, snapshot, unused, validity
-from tests.unit.builders import IMAGE, IPC, NETWORK, NOW, PID, at, governed, guards, hne, planned, pod, seen, statuses
+from tests.unit.builders import (
+    IMAGE,
+    IPC,
+    NETWORK,
+    NOW,
+    PID,
+    accounts,
+    at,
+    count_at,
+    governed,
+    guards,
+    hne,
+    planned,
+    pod,
+    seen,
+    statuses,
+)
 
 YES, NO, UNKNOWN = (snapshot.Account(exists, NOW) for exists in (True, False, None))
 MISSING = {"netdebug": NO}
@@ -107,7 +123,7 @@ def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any]
     """InUse has no reason of its own then, and nothing is asked for."""
     made = planned(seen(hne(**spec), accounts={}, **fields))
     assert in_use(made) == ("False", "NoPods", "no pod is covered by it")
-    assert made.accounts == ()
+    assert accounts(made) == ()
 
 
 # -- when -----------------------------------------------------------------------------------------------------------
@@ -118,7 +134,7 @@ def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
     subject = hne(metadata={"creation_timestamp": at(seconds=-29)})
     young = planned(seen(subject, accounts={}))
     assert in_use(young)[1] == "NoPods"
-    assert (young.accounts, young.next_check) == ((), at(seconds=1))
+    assert (accounts(young), young.next_check) == ((), at(seconds=1))
     later = plan.plan_namespace(seen(subject, accounts=MISSING), at(seconds=1))
     assert in_use(later)[1] == "ServiceAccountMissing"
 
@@ -126,19 +142,19 @@ def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
 def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
     """So that no status is written twice, after a restart neither; not where a pod shows that it is there."""
     made = planned(seen(hne(), accounts={}))
-    assert (made.accounts, statuses(made)) == (("netdebug",), {})
+    assert (accounts(made), statuses(made)) == (("netdebug",), {})
     made = planned(seen(hne(), pod(images=frozenset({"other:1"})), accounts={}))
-    assert (made.accounts, in_use(made)[1]) == ((), "ImagesDiffer")
-    assert planned(seen(hne(), pod(), accounts={})).accounts == ()
+    assert (accounts(made), in_use(made)[1]) == ((), "ImagesDiffer")
+    assert accounts(planned(seen(hne(), pod(), accounts={}))) == ()
 
 
 def test_a_missing_account_is_asked_for_again_each_minute() -> None:
     """And one of which nobody could tell; what was said of it stays meanwhile."""
     for account in (NO, UNKNOWN):
         made = planned(seen(hne(), accounts={"netdebug": account}))
-        assert (made.accounts, made.next_check) == ((), at(seconds=60))
+        assert (accounts(made), made.next_check) == ((), at(seconds=60))
         again = plan.plan_namespace(seen(hne(), accounts={"netdebug": account}), at(seconds=60))
-        assert again.accounts == ("netdebug",)
+        assert accounts(again) == ("netdebug",)
         assert in_use(again) == in_use(made)
 
 
@@ -153,7 +169,7 @@ def test_so_many_accounts_are_asked_for_and_no_more() -> None:
     """Of the rest nobody can tell, and their exceptions say what can be told."""
     many = [hne(f"e{n:02}", service_account_name=f"a{n:02}") for n in range(20)]
     made = planned(seen(*many, accounts={}))
-    assert len(made.accounts) == unused.MOST
+    assert len(accounts(made)) == unused.MOST
     assert in_use(made, "e19")[1] == "NoHostPods"
 
 
@@ -172,19 +188,19 @@ def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
 ) -> None:
     """Half a minute after its creation, when a reason is due, then each minute until it is ten minutes old."""
     spec: dict[str, Any] = {"host_namespaces": shared}
-    assert listed(-1, **spec).recount == at(seconds=29)
-    assert listed(-300, created=-200, **spec).recount == at(seconds=-170)
-    assert listed(-1, created=-100, **spec).recount == at(seconds=59)
-    assert listed(-1, created=-590, **spec).recount == at(seconds=10)
-    assert listed(-1, created=-601, **spec).recount is None
-    assert listed(-1, host_namespaces=(NETWORK,)).recount is None
+    assert count_at(listed(-1, **spec)) == at(seconds=29)
+    assert count_at(listed(-300, created=-200, **spec)) == at(seconds=-170)
+    assert count_at(listed(-1, created=-100, **spec)) == at(seconds=59)
+    assert count_at(listed(-1, created=-590, **spec)) == at(seconds=10)
+    assert count_at(listed(-1, created=-601, **spec)) is None
+    assert count_at(listed(-1, host_namespaces=(NETWORK,))) is None
 
 
 def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
     """What was to come is there."""
     subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
     covered = pod(host_namespaces=frozenset({PID}))
-    assert planned(seen(subject, covered, every_pod_listed=at(seconds=-90))).recount is None
+    assert count_at(planned(seen(subject, covered, every_pod_listed=at(seconds=-90)))) is None
 
 
 def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:

@@ -1,0 +1,92 @@
+"""Answers the needs of plans (decide/needs) but the gate's, which has a module of its own (control/gate_check).
+
+Every answer goes into the store or the memory of the namespace, and the namespace is planned again by it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import accounts, intake, memory, reread, schedule
+from hostnetwork_operator.decide import needs, plan
+from hostnetwork_operator.observe import cluster, live, store
+
+_log = logging.getLogger(__name__)
+
+
+class Needs:
+    """Of one namespace after the other."""
+
+    def __init__(
+        self,
+        api: gateway.Gateway,
+        server_clock: clock.ServerClock,
+        kept: store.Store,
+        when: schedule.Schedule,
+    ) -> None:
+        self._api = api
+        self._clock = server_clock
+        self._store = kept
+        self._schedule = when
+
+    async def read_exceptions(self, name: str, asked: Iterable[needs.ReadException]) -> None:
+        """Read exceptions again, into the store. Raise gateway.ApiError."""
+        await asyncio.gather(*(reread.an_exception(self._api, self._store, name, need.name) for need in asked))
+
+    async def list_stale(self, name: str, known: memory.NamespaceMemory) -> gateway.ApiError | None:
+        """List the pods of a namespace if a list is due. Return why they could not be listed: that is no reason to
+        leave a level or a pod as it is.
+        """
+        if not known.stale:
+            return None
+        try:
+            await live.fill_pods(self._api, self._store, name, self._clock)
+        except gateway.ApiError as error:
+            return error
+        finally:
+            intake.log_unread(self._store)
+        known.stale = False
+        return None
+
+    def list_is_due(self, made: plan.NamespacePlan) -> bool:
+        """Return whether the deferrable effects of a plan wait for a list of pods."""
+        return any(need.at <= self._clock.now() for need in made.asks(needs.ListPods))
+
+    def list_next(self, name: str, known: memory.NamespaceMemory) -> None:
+        """Have the pods of a namespace listed, and the namespace judged by the list."""
+        known.stale = True
+        self._schedule.wake(name)
+
+    async def find(self, made: plan.NamespacePlan, known: memory.NamespaceMemory) -> Exception | None:
+        """Find owners and service accounts. Return why an owner could not be found."""
+        failure = await self._find_owners(made, known.answers)
+        await self._find_accounts(made, known.answers)
+        return failure
+
+    async def _find_owners(self, made: plan.NamespacePlan, answers: cluster.Answers) -> Exception | None:
+        name = made.namespace.name
+        for owner in (need.owner for need in made.asks(needs.FindOwner)):
+            try:
+                top = await live.top_of(self._api, owner)
+            except gateway.ApiError as error:
+                unknown = error.status == 403 or isinstance(error, gateway.UndecodableError)
+                if not unknown and error.status != 404:
+                    return error
+                top = owner if unknown else None  # nothing is known but the owner
+            except Exception:  # an owner that is not understood is no reason to report nothing
+                _log.exception("owner-not-understood", extra={"hno_fields": {"namespace": name, "of": owner.name}})
+                top = owner
+            answers.tops[owner] = top
+            self._schedule.wake(name)
+        return None
+
+    async def _find_accounts(self, made: plan.NamespacePlan, answers: cluster.Answers) -> None:
+        asked = [need.name for need in made.asks(needs.FindAccount)]
+        if not asked:
+            return
+        named = {standing.exception.spec.service_account for standing in made.standings}
+        kept = {one: answer for one, answer in answers.accounts.items() if one in named}
+        answers.accounts = kept | await accounts.ask(self._api, self._clock, made.namespace.name, asked)
+        self._schedule.wake(made.namespace.name)

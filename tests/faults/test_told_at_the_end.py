@@ -1,0 +1,29 @@
+"""SIGTERM in the middle of many ends: each Event about what was done is told before the process ends."""
+
+from tests.e2e.conftest import PSA, World
+
+_MANY = 20
+
+
+def test_sigterm_loses_no_event(unattended: World) -> None:
+    """Twenty diagnostics end in one second, and the process is told to stop when the first pod is gone: no later
+    process knows that there was a pod.
+    """
+    names = [unattended.namespace(deny=False) for _ in range(_MANY)]
+    for name in names:
+        unattended.until(f"{name} enforced", lambda name=name: unattended.enforced(name))
+    expiry = unattended.time(45)
+    for name in names:
+        unattended.exception(name, expiry=expiry).expect(201)
+    for name in names:
+        unattended.until("a pod", lambda name=name: unattended.pod(name, terminationGracePeriodSeconds=0).status == 201)
+    unattended.until("one pod is gone", lambda: any(map(unattended.gone, names)), deadline_seconds=90)
+    assert unattended.operator.stop() == 0
+    gone = [name for name in names if unattended.gone(name)]
+    assert {name for name in gone if "ExpiredPodDeleted" not in _reasons(unattended, name)} == set()
+    restored = {name for name in names if unattended.labels(name)[PSA] == "baseline"}
+    assert {name for name in restored if "LevelRestored" not in _reasons(unattended, name)} == set()
+
+
+def _reasons(world: World, name: str) -> set[str]:
+    return {reason for _, _, reason in world.events(name)}

@@ -1,0 +1,82 @@
+"""Loops that run together end together, and one that hangs is named."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator.control import loops
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _dies() -> None:
+    raise ValueError("an answer that nobody expected")
+
+
+async def _ends() -> None:
+    await asyncio.sleep(0)
+
+
+async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
+    """The process could not tell otherwise that it does only a part of its work."""
+    other = loops.Loop("other", _for_ever)
+    with pytest.raises(loops.LoopError) as raised:
+        await asyncio.wait_for(loops.Loops().run([other, loops.Loop("clock", _dies)]), 10)
+    assert str(raised.value) == "loop clock ended: ValueError: an answer that nobody expected"
+
+
+async def test_a_loop_that_ends_by_itself_ends_all() -> None:
+    """A loop that should never end has not done its work when it does."""
+    with pytest.raises(loops.LoopError, match="loop clock ended by itself"):
+        await asyncio.wait_for(loops.Loops().run([loops.Loop("clock", _ends)]), 10)
+
+
+async def test_a_loop_that_has_done_its_work_ends_alone() -> None:
+    """The one that says that everything is ready, for instance."""
+    group = loops.Loops()
+    running = asyncio.create_task(group.run([loops.Loop("ready", _ends, ends=True), loops.Loop("c", _for_ever)]))
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_loop_that_hangs_is_named_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is answered is progress, in a task of the loop too."""
+    monkeypatch.setattr(loops, "_STALE_SECONDS", 0.2)
+    goes_on = asyncio.Event()
+
+    async def waits() -> None:
+        await loops.sleep(600)
+
+    async def works() -> None:
+        while not goes_on.is_set():
+            await asyncio.gather(_beating())
+        await _for_ever()
+
+    async def _beating() -> None:
+        await asyncio.sleep(0.02)
+        loops.beat()
+
+    group = loops.Loops()
+    every = [loops.Loop("waits", waits), loops.Loop("works", works)]
+    running = asyncio.create_task(group.run(every))
+    await asyncio.sleep(0.4)
+    assert group.stale() == ""
+    goes_on.set()
+    await asyncio.sleep(0.4)
+    assert group.stale() == "loop works has made no progress for 0 s"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def test_outside_of_loops_there_is_no_pulse(recwarn: Any) -> None:
+    """A probe sends requests too."""
+    loops.beat()
+    with loops.idle():
+        pass
+    assert not recwarn.list

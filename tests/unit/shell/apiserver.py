@@ -1,0 +1,206 @@
+"""A scripted API server on loopback: objects by path, and a failure wherever a test wants one.
+
+It stands beside the tests on a real control plane, for what cannot be arranged there: a failure of every single
+request. It knows what the operator asks for and no more: objects and lists, merge patches, uids and versions as
+preconditions, dry runs that refuse nothing.
+"""
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.act import gateway
+
+Body = dict[str, Any]
+_CREATED = "2026-01-01T00:00:00Z"
+VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The `number` of a request counts from 0, writes and reads alike."""
+
+    number: int
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+Fails = Callable[[Request], web.Response | None]
+
+
+class ApiServer:
+    """`fails` is asked before each request, and `told` is called with each change, as a watch would."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Body] = {}
+        self.requests: list[Request] = []
+        self.fails: Fails = lambda _: None
+        self.told: Callable[[str, str, Body], None] = lambda kind, event, body: None
+        self._version = 1
+
+    def put(self, path: str, body: Body) -> Body:
+        """Store an object, with what every object has."""
+        self._version += 1
+        parts = path.split("/")
+        meta = {"uid": f"uid-of-{path}", "creationTimestamp": _CREATED, "generation": 1, **body.get("metadata", {})}
+        meta |= {"name": parts[-1], "resourceVersion": str(self._version)}
+        if "namespaces" in parts[:-2]:
+            meta["namespace"] = parts[parts.index("namespaces") + 1]
+        event = "MODIFIED" if path in self.objects else "ADDED"
+        self.objects[path] = {**body, "metadata": meta}
+        self.told(parts[-2], event, self.objects[path])
+        return self.objects[path]
+
+    def remove(self, path: str) -> None:
+        """Remove an object."""
+        self.told(path.split("/")[-2], "DELETED", self.objects.pop(path))
+
+    def copied(self) -> "ApiServer":
+        """Another server with the same objects."""
+        made = ApiServer()
+        made.objects, made._version = copy.deepcopy(self.objects), self._version
+        return made
+
+    def under(self, collection: str) -> list[Body]:
+        """The objects of a collection; of every namespace, if the path names none."""
+        group, _, plural = collection.rpartition("/")
+        return [
+            body
+            for path, body in sorted(self.objects.items())
+            if path.rsplit("/", 1)[0] == collection
+            or (path.startswith(f"{group}/namespaces/") and path.split("/")[-2:-1] == [plural])
+        ]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = Request(len(self.requests), request.method, request.path)
+        self.requests.append(asked)
+        if (failure := self.fails(asked)) is not None:
+            return failure
+        body = json.loads(await request.read() or b"{}")
+        match request.method:
+            case "GET":
+                return self._get(request)
+            case "POST" if request.query.get("dryRun"):
+                return web.json_response(body, status=201)
+            case "POST":
+                return self._create(request.path, body)
+            case "PATCH":
+                return self._patch(request.path, body)
+            case _:
+                return self._delete(request.path, body)
+
+    def _get(self, request: web.Request) -> web.Response:
+        path = request.path
+        if path == "/version":
+            return web.json_response(VERSION)
+        if path in self.objects:
+            return web.json_response(self.objects[path])
+        items = self.under(path)
+        if "spec.hostNetwork=true" in request.query.get("fieldSelector", ""):
+            items = [one for one in items if one["spec"].get("hostNetwork")]
+        listed = items or path.rsplit("/", 1)[-1] in _PLURALS
+        if not listed:
+            return refusal(404, "NotFound")
+        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
+
+    def _create(self, collection: str, body: Body) -> web.Response:
+        path = f"{collection}/{body['metadata']['name']}"
+        if path in self.objects:
+            return refusal(409, "AlreadyExists")
+        return web.json_response(self.put(path, body), status=201)
+
+    def _patch(self, path: str, body: Body) -> web.Response:
+        path = path.removesuffix("/status")
+        present = self.objects.get(path)
+        if present is None:
+            return refusal(404, "NotFound")
+        asked = body["metadata"]
+        for key in ("uid", "resourceVersion"):
+            if asked.get(key, present["metadata"][key]) != present["metadata"][key]:
+                return refusal(409, "Conflict")
+        body = {key: value for key, value in body.items() if value is not None}
+        body["metadata"] = {key: value for key, value in asked.items() if key in {"labels", "annotations"}}
+        return web.json_response(self.put(path, _merged(present, body)))
+
+    def _delete(self, path: str, body: Body) -> web.Response:
+        present = self.objects.get(path)
+        if present is None:
+            return refusal(404, "NotFound")
+        if body.get("preconditions", {}).get("uid", "") != present["metadata"]["uid"]:
+            return refusal(409, "Conflict")
+        self.remove(path)
+        return web.json_response(present)
+
+
+_PLURALS = frozenset(
+    {
+        "configmaps",
+        "cronjobs",
+        "daemonsets",
+        "deployments",
+        "events",
+        "hostnetworkexceptionpolicies",
+        "hostnetworkexceptions",
+        "jobs",
+        "namespaces",
+        "pods",
+        "replicasets",
+        "replicationcontrollers",
+        "statefulsets",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+    }
+)
+
+
+def refusal(status: int, reason: str = "Forbidden") -> web.Response:
+    """A Status, as the API server answers."""
+    return web.json_response({"kind": "Status", "reason": reason, "message": f"scripted: {reason}"}, status=status)
+
+
+def _merged(present: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    made = dict(present) if isinstance(present, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = _merged(made.get(key), value)
+    return made
+
+
+@asynccontextmanager
+async def serving(server: ApiServer, server_clock: clock.ServerClock) -> AsyncIterator[gateway.Gateway]:
+    """A gateway that asks this server over HTTP."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    async with test_utils.TestServer(application) as running:
+        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
+        made = gateway.Gateway(configuration, server_clock, lambda _method, _code: None)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+async def until(probe: Callable[[], object], what: str) -> None:
+    """Wait until a probe is true, for twenty seconds at most."""
+    try:
+        async with asyncio.timeout(20):
+            while not probe():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not within 20 s: {what}") from None

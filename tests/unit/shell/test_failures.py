@@ -1,0 +1,193 @@
+"""Whatever request fails, and however: the same state in the end, and each Event told."""
+
+import asyncio
+import datetime
+from collections.abc import Callable
+
+import pytest
+from aiohttp import web
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.control import operator, resync
+from hostnetwork_operator.decide import settle, snapshot
+from hostnetwork_operator.observe import cluster
+from tests.unit.shell import world
+from tests.unit.shell.apiserver import ApiServer, Fails, Request, refusal, until
+
+_PAUSE = datetime.timedelta(seconds=2)
+
+
+def forbidden(_: Request) -> web.Response:
+    """A missing right, a quota, a webhook."""
+    return refusal(403)
+
+
+def conflicting(_: Request) -> web.Response:
+    """Somebody has changed the object meanwhile."""
+    return refusal(409, "Conflict")
+
+
+class Failing:
+    """Fails the request with this number, once."""
+
+    def __init__(self, number: int, how: Callable[[Request], web.Response]) -> None:
+        self.number, self.how = number, how
+        self.failed: Request | None = None
+
+    def __call__(self, request: Request) -> web.Response | None:
+        if request.number != self.number:
+            return None
+        self.failed = request
+        return self.how(request)
+
+
+def _soon() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC) + 2 * _PAUSE  # noqa: TID251 - the server's clock is this machine's
+
+
+@pytest.fixture(scope="module")
+def relaxed() -> ApiServer:
+    """A namespace that is relaxed for a diagnostic pod, which is covered; the exception has ended since."""
+
+    async def made() -> ApiServer:
+        server = world.installed()
+        server.put(world.EXCEPTION, world.diagnostic(_soon()))
+        server.put(world.POD, world.pod())
+        async with world.operating(server) as core:
+            await core.until_idle()
+            await core.policy_status.settle_ledger()
+            await until(lambda: world.enforce_level(server) == "privileged", "the level is lifted")
+            await core.until_idle()
+        await asyncio.sleep(2 * _PAUSE.total_seconds())
+        return server
+
+    return asyncio.run(made())
+
+
+def state(server: ApiServer) -> object:
+    """What people see of it."""
+    home = server.objects[world.HOME]["metadata"]
+    ready = [one["reason"] for one in server.objects[world.EXCEPTION]["status"]["conditions"] if one["type"] == "Ready"]
+    grants = [key for key in home["annotations"] if key.startswith(labels.GRANT_PREFIX)]
+    return home["labels"], grants, ready, world.POD in server.objects, world.emitted(server)
+
+
+async def ended(server: ApiServer, fails: Fails = lambda _: None) -> tuple[ApiServer, operator.Operator]:
+    """The same cluster, once an operator that was started after the expiry has nothing left to do."""
+    copied = server.copied()
+    async with world.operating(copied) as core:
+        begun = len(copied.requests)
+        copied.fails = lambda request: fails(Request(request.number - begun, request.method, request.path))
+        await core.until_idle()
+        await core.policy_status.settle_ledger()
+        await until(lambda: _is_done(copied, core), f"all is done: {state(copied)}")
+    return copied, core
+
+
+def _is_done(server: ApiServer, core: operator.Operator) -> bool:
+    return (
+        world.POD not in server.objects
+        and world.enforce_level(server) == "baseline"
+        and "LevelRestored" in world.emitted(server)
+        and "Expired" in str(state(server))
+        and core.schedule.queue.idle
+        and not any(known.postponed for known in core.memories)
+    )
+
+
+@pytest.mark.parametrize("how", [forbidden, conflicting])
+async def test_after_any_failed_request_the_end_is_the_same(
+    relaxed: ApiServer, how: Callable[[Request], web.Response]
+) -> None:
+    """Each request of the end of a grant fails once: level, grant, status, pod and Events are as without a failure."""
+    usual, _ = await ended(relaxed)
+    assert "ExpiredPodDeleted" in world.emitted(usual)
+    tried = [Failing(number, how) for number in range(len(usual.requests))]
+    outcomes = await asyncio.gather(*(ended(relaxed, one) for one in tried))
+    for one, (after, _) in zip(tried, outcomes, strict=True):
+        assert state(after) == state(usual), f"after {one.failed}"
+
+
+async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: ApiServer) -> None:
+    """A quota of Events in a namespace: level, grant, pod and status are as ever, and once it is gone each is told."""
+    usual, _ = await ended(relaxed)
+    server, full = relaxed.copied(), True
+    async with world.operating(server) as core:
+        server.fails = lambda request: refusal(403) if full and request.path.endswith("/events") else None
+        await core.until_idle()
+        await core.policy_status.settle_ledger()
+        await until(lambda: world.POD not in server.objects and "Expired" in str(state(server)), "all is ended")
+        assert world.enforce_level(server) == "baseline"
+        assert world.emitted(server) == world.emitted(relaxed)
+        full = False
+        await until(lambda: world.emitted(server) == world.emitted(usual), "each Event is told")
+
+
+async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiServer) -> None:
+    """SIGTERM between a delete and its Event: no later process knows that there was a pod."""
+    usual, _ = await ended(relaxed)
+    server = relaxed.copied()
+    async with world.operating(server) as core:
+        server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
+        await core.until_idle()
+        (known,) = core.memories
+        await until(lambda: len(known.postponed) > 1, "what is refused is postponed")
+        server.fails = lambda _: None
+        await core.reconciler.drain(10)
+        assert not known.postponed
+    assert set(world.emitted(usual)) - set(world.emitted(server)) <= {"LedgerBegun"}
+
+
+async def test_without_the_right_to_read_admission_policies_what_is_granted_ends(
+    relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart: the grant, the level and the pod end on time. Nothing new is granted, and the probe says why."""
+    monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", 0.0)
+    server = relaxed.copied()
+    server.put(f"{world.EXCEPTION}-again", world.diagnostic(_soon() + 100 * _PAUSE))
+    server.fails = lambda request: refusal(403) if "validatingadmission" in request.path else None
+    async with world.operating(server) as core:
+        await until(lambda: world.POD not in server.objects, "the pod is deleted")
+        await until(lambda: world.enforce_level(server) == "baseline", "the level is restored")
+        await core.until_idle()
+    assert not [key for key in server.objects[world.HOME]["metadata"]["annotations"] if key.startswith("grant.")]
+
+
+async def test_a_namespace_that_is_created_again_is_judged_for_itself(relaxed: ApiServer) -> None:
+    """What the gate said of its predecessor, and what the operator wrote there, is about another namespace."""
+    server = relaxed.copied()
+    async with world.operating(server) as core:
+        await core.until_idle()
+        (known,) = core.memories
+        known.answers.tops[snapshot.Reference("ReplicaSet", "payments", "old", "u")] = None
+        server.remove(world.HOME)
+        server.put(world.HOME, {"metadata": {"uid": "another"}})
+        await core.until_idle()
+        (after,) = core.memories
+    assert (after.uid, after.answers.tops) == ("another", {})
+    assert after.answers.record.wrote != known.answers.record.wrote
+
+
+async def test_who_looks_once_sees_what_the_operator_sees(relaxed: ApiServer) -> None:
+    """By live reads alone, with no operator: the same verdicts, standings and needs of the namespace."""
+    server, _ = await ended(relaxed)
+    async with world.operating(server) as core:
+        await core.until_idle()
+        theirs = core.plans[world.HOME.rsplit("/", 1)[-1]]
+        seen = (await cluster.read(core.api, core.clock)).snapshot(theirs.namespace.name)
+        assert seen is not None
+        ours = settle.settle(seen, core.clock.now()).plan
+    assert (ours.enforcement, ours.relaxed, ours.exempt) == (theirs.enforcement, theirs.relaxed, theirs.exempt)
+    assert (ours.verdicts, ours.standings, ours.urgent) == (theirs.verdicts, theirs.standings, ())
+
+
+async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer) -> None:
+    """The moment of the next look may be past already, and the API server does not say what time it is."""
+    server = relaxed.copied()
+    async with world.operating(server) as core:
+        await core.until_idle()
+        server.fails = lambda request: refusal(403) if request.path == "/version" else None
+        await asyncio.sleep(0.2)
+        moment = core.clock.now() + datetime.timedelta(milliseconds=1)
+        assert core.clock.may_be_past(moment)
+        await core.schedule.at("payments", moment)

@@ -1,0 +1,107 @@
+"""A cluster on a scripted server with one enforced namespace, and the operator's parts at work beside it."""
+
+import asyncio
+import contextlib
+import datetime
+import pathlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import yaml
+
+from hostnetwork_operator import clock, config, metrics
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.control import loops, operator, resync
+from hostnetwork_operator.observe import live, store
+from tests.unit.builders import IMAGE, NAMESPACE
+from tests.unit.shell.apiserver import ApiServer, Body, serving
+
+ROOT = pathlib.Path(__file__).parents[3]
+HOME = f"/api/v1/namespaces/{NAMESPACE}"
+POD, EXCEPTION = f"{HOME}/pods/capture", f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/capture"
+POLICY = f"{live.CUSTOM}/hostnetworkexceptionpolicies/default"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1/validatingadmission"
+_PLURALS = {"ValidatingAdmissionPolicy": "policies", "ValidatingAdmissionPolicyBinding": "policybindings"}
+_KINDS = {kind.value: kind for kind in store.Kind if kind is not store.Kind.EVERY_POD}
+
+
+def installed() -> ApiServer:
+    """The admission policies as they are shipped, and the policy of the enforce overlay, without a gate."""
+    server = ApiServer()
+    for file in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
+        for body in yaml.safe_load_all(file.read_text()):
+            if body["kind"] in _PLURALS:
+                server.put(f"{_ADMISSION}{_PLURALS[body['kind']]}/{body['metadata']['name']}", body)
+    policy = yaml.safe_load((ROOT / "manifests" / "overlays" / "enforce" / "policy.yaml").read_text())
+    policy["spec"]["rollout"] = "Immediate"
+    server.put(POLICY, policy)
+    server.put(HOME, {"metadata": {}})
+    return server
+
+
+def pod(**spec: Any) -> Body:
+    """A pod that shares the node's network."""
+    containers = [{"name": "main", "image": IMAGE}]
+    return {"metadata": {}, "spec": {"hostNetwork": True, "nodeName": "n", "containers": containers, **spec}}
+
+
+def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
+    """An exception that covers it until then."""
+    given = {
+        "type": "Diagnostic",
+        "owner": "team-sre",
+        "reason": "Capture SYN retries on a node",
+        "ticket": "INC-4711",
+        "hostNamespaces": ["Network"],
+        "images": [IMAGE],
+        "expiry": f"{expiry:%Y-%m-%dT%H:%M:%SZ}",
+        **spec,
+    }
+    created = expiry - datetime.timedelta(hours=1)
+    return {"metadata": {"creationTimestamp": f"{created:%Y-%m-%dT%H:%M:%SZ}"}, "spec": given}
+
+
+@asynccontextmanager
+async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
+    """The operator's parts, after everything is listed; the server tells of changes as watches do."""
+    server_clock = clock.ServerClock()
+    async with serving(server, server_clock) as api:
+        core = operator.Operator(api, server_clock, metrics.Metrics())
+        lists = listing(core)
+
+        def told(plural: str, event: str, body: Body) -> None:
+            if plural in _KINDS:
+                core.intake.changed(_KINDS[plural], event, body)
+
+        await lists.fill()
+        server.told = told
+        running = [
+            loops.Loop("reconcile", core.reconciler.work),
+            loops.Loop("gate-check", core.gate_checks.work),
+            loops.Loop("ledger", core.books.keep),
+        ]
+        task = asyncio.create_task(loops.Loops().run(running))
+        try:
+            yield core
+        finally:
+            server.told = lambda kind, event, body: None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def listing(core: operator.Operator) -> resync.Resync:
+    """What lists everything into the operator's store."""
+    return resync.Resync(
+        core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, config.Config()
+    )
+
+
+def emitted(server: ApiServer) -> list[str]:
+    """The reasons of all Events."""
+    return sorted(body["reason"] for body in server.under("/api/v1/events"))
+
+
+def enforce_level(server: ApiServer) -> str:
+    return str(server.objects[HOME]["metadata"].get("labels", {}).get(labels.PSA_ENFORCE, ""))
