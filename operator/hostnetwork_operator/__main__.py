@@ -10,6 +10,7 @@ from hostnetwork_operator import config, imports, logs
 
 def main() -> int:
     """Exit status: 0 after SIGTERM, 1 if it cannot run here or a part of it has died, 2 for a wrong setting."""
+    logs.unblock()
     try:
         settings = config.from_environment(os.environ)
     except config.ConfigError as error:

@@ -1,15 +1,28 @@
 """One JSON object a line on stdout: time, level, logger, event, and the fields of that event.
 
 Text that tenants wrote arrives in here as field values only, and JSON keeps it in its place.
+
+Whoever reads stdout and stderr may stop reading, and a disk may be full. So nothing but a thread of its own writes to
+them. What does not fit into its queue is dropped and counted: no delete, probe or signal waits for a reader of logs.
 """
 
+import atexit
+import collections
 import datetime
+import io
 import json
 import logging
+import os
+import select
 import sys
+import threading
+import time
 from typing import Any, Final
 
 _FIELDS: Final = "hno_fields"
+_QUEUE_BYTES: Final = 4 * 2**20  # some thousands of lines, of which there are most at a start
+_WRITE_BYTES: Final = 2**16  # as much as a pipe takes
+_FLUSH_SECONDS: Final = 2.0  # at the end of the process; the Deployment gives it 30 s in all
 
 
 class _Json(logging.Formatter):
@@ -25,6 +38,105 @@ class _Json(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+class Stream(io.TextIOBase):
+    """A text stream to a file descriptor that never waits and never fails. None: what is written is dropped."""
+
+    def __init__(self, descriptor: int | None, queue_bytes: int = _QUEUE_BYTES) -> None:
+        self._descriptor = descriptor
+        self._queue_bytes = queue_bytes
+        self._texts: collections.deque[bytes] = collections.deque()
+        self._bytes = 0  # in the queue, and of what is being written
+        self._changed = threading.Condition()
+        self.dropped = 0  # lines, and other pieces of text
+        if descriptor is not None:
+            threading.Thread(target=self._write, args=(descriptor,), name="logs", daemon=True).start()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        """Queue a text as a whole, or drop it as a whole."""
+        data = text.encode(errors="replace")
+        with self._changed:
+            if self._descriptor is None or self._bytes + len(data) > self._queue_bytes:
+                self.dropped += 1
+            elif data:
+                self._texts.append(data)
+                self._bytes += len(data)
+                self._changed.notify_all()
+        return len(text)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until everything is written, but no longer than so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._bytes, seconds)
+
+    def _write(self, descriptor: int) -> None:
+        begin = b""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._texts)
+                texts = [self._texts.popleft()]
+                while self._texts and sum(map(len, texts)) < _WRITE_BYTES:
+                    texts.append(self._texts.popleft())
+            left = _written(descriptor, begin + b"".join(texts))
+            begin = b"\n" if left else b""  # of the last line maybe only the beginning was written
+            with self._changed:
+                self._bytes -= sum(map(len, texts))
+                self.dropped += _cut_off(texts, len(left))
+                self._changed.notify_all()
+
+
+def _written(descriptor: int, data: bytes) -> bytes:
+    """Write, however long that takes, and return what could not be written."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:  # somebody else who has this pipe wants no writer to wait
+            select.select([], [descriptor], [])
+        except OSError:  # its reader is gone, or its disk is full: that may pass
+            return data
+    return b""
+
+
+def _cut_off(texts: list[bytes], left: int) -> int:
+    """Return how many of the texts are not whole where so many bytes at their end are left."""
+    count = 0
+    for text in reversed(texts):
+        if left <= 0:
+            break
+        count, left = count + 1, left - len(text)
+    return count
+
+
+_out: Stream | None = None
+
+
+def unblock() -> None:
+    """Once, at the start of the process: from now on nobody waits who writes to stdout or stderr.
+
+    What is queued when the process ends is given a moment, and no error of it changes the exit status.
+    """
+    global _out
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    _out, errors = (Stream(stream.fileno() if stream is not None else None) for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = _out, errors
+    atexit.register(_finish, (_out, errors))
+
+
+def dropped() -> int:
+    """Return how many lines of the log could not be written."""
+    return _out.dropped if _out is not None else 0
+
+
+def _finish(streams: tuple[Stream, ...]) -> None:
+    deadline = time.monotonic() + _FLUSH_SECONDS
+    for stream in streams:
+        stream.finish(max(0.0, deadline - time.monotonic()))
 
 
 def configure(level: str) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import prometheus_client
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import hostnetwork_operator
-from hostnetwork_operator import clock
+from hostnetwork_operator import clock, logs
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, level, plan, refusals, snapshot, status
 
@@ -66,6 +66,7 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.registry.register(_Log())
         build = prometheus_client.Gauge(
             "hostnetwork_operator_build_info", "Always 1; the version is a label.", ["version"], registry=self.registry
         )
@@ -91,6 +92,14 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *label_names: str) -> prometheus_client.Counter:
         return prometheus_client.Counter(name, text, label_names, registry=self.registry)
+
+
+class _Log(Collector):
+    """What became of the operator's own log."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        name, text = "hostnetwork_operator_log_lines_dropped", "Lines of the log that could not be written to stdout."
+        yield CounterMetricFamily(name, text, value=logs.dropped())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""No reader of the log, and no disk behind it, holds up the process or changes how it ends."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hostnetwork_operator import logs
+
+# More than fits into the queue and a pipe together; then the process ends with a status of its own.
+FLOOD = """
+    import logging, sys
+    from hostnetwork_operator import logs
+
+    logs.unblock()
+    logs.configure("INFO")
+    for number in range(20_000):
+        logs.log(logging.getLogger("test"), logging.INFO, "flood", number=number, text="x" * 500)
+        print("y" * 100, file=sys.stderr)
+    sys.exit(3)
+"""
+SECONDS = 60  # far more than the process needs; with nobody to read it took for ever
+
+
+def begun(program: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe."""
+    reader, writer = os.pipe()
+    yield reader, writer
+    for end in (reader, writer):
+        try:
+            os.close(end)
+        except OSError:
+            continue  # a test has closed it
+
+
+def test_a_process_whose_log_nobody_reads_goes_on_and_ends(pipe: tuple[int, int]) -> None:
+    """Both its stdout and its stderr are a pipe that is full."""
+    process = begun(FLOOD, stdout=pipe[1], stderr=pipe[1])
+    try:
+        assert process.wait(timeout=SECONDS) == 3
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_full_disk_behind_the_log_does_not_change_the_exit_status() -> None:
+    """Neither that of an end in order, nor that of a setting which is refused."""
+    with pathlib.Path("/dev/full").open("wb") as full:
+        process = begun(FLOOD, stdout=full.fileno(), stderr=full.fileno())
+        assert process.wait(timeout=SECONDS) == 3
+        command = [sys.executable, "-m", "hostnetwork_operator"]
+        given = {"PATH": os.environ["PATH"], "HOSTNETWORK_PORT": "none"}
+        assert (
+            subprocess.run(command, env=given, stdout=full, stderr=full, timeout=SECONDS, check=False).returncode == 2
+        )
+
+
+def test_a_log_whose_reader_is_gone_does_not_change_the_exit_status(pipe: tuple[int, int]) -> None:
+    """Each write fails with EPIPE."""
+    os.close(pipe[0])
+    process = begun(FLOOD, stdout=pipe[1], stderr=pipe[1])
+    assert process.wait(timeout=SECONDS) == 3
+
+
+def test_a_process_without_stdout_and_stderr_ends_as_it_would_with_them() -> None:
+    """A descriptor that was closed may belong to a socket by then, so nothing is written to its number."""
+    program = textwrap.dedent(FLOOD)
+    command = ["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, program]
+    assert subprocess.run(command, timeout=SECONDS, check=False).returncode == 3
+
+
+def test_every_line_is_written_whole_and_in_order_before_the_process_ends() -> None:
+    """The end of the process waits for a reader that reads."""
+    program = FLOOD.replace("20_000", "2_000").replace('print("y" * 100, file=sys.stderr)', "pass")
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == list(range(2_000))
+
+
+def until(probe: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not probe():
+        assert time.monotonic() < deadline, "never"
+        time.sleep(0.01)
+
+
+def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None:
+    """What fits comes as soon as somebody reads, and nothing of the rest."""
+    os.set_blocking(pipe[1], False)
+    while True:
+        try:
+            os.write(pipe[1], b"." * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(pipe[1], True)
+    stream = logs.Stream(pipe[1], queue_bytes=100)
+    for number in range(30):
+        stream.write(f"line {number:04}\n")
+    assert stream.dropped == 20
+    stream.finish(0.01)  # nobody reads: it gives up
+    read = b""
+    while not read.endswith(b"line 0009\n"):
+        read += os.read(pipe[0], 2**16)
+    assert read.lstrip(b".") == b"".join(b"line %04d\n" % number for number in range(10))
+    stream.finish(SECONDS)
+    stream.write("later\n")
+    assert os.read(pipe[0], 100) == b"later\n"
+    assert stream.dropped == 20
+
+
+def test_what_a_disk_does_not_take_is_counted() -> None:
+    """And what comes later begins on a line of its own, where only half a line was written."""
+    with pathlib.Path("/dev/full").open("wb") as full:
+        stream = logs.Stream(full.fileno())
+        for _ in range(7):
+            stream.write("line\n")
+        until(lambda: stream.dropped == 7)
+        stream.finish(SECONDS)
+
+
+def test_a_half_line_is_ended_before_the_next_one(tmp_path: pathlib.Path) -> None:
+    """A disk takes the first bytes of a line, is full, and has room again."""
+    path = tmp_path / "log"
+    program = """
+        import os, pathlib, resource, signal, sys
+        from hostnetwork_operator import logs
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12, resource.RLIM_INFINITY))
+        stream = logs.Stream(sys.stdout.fileno())
+        stream.write("whole\\nlonger than the room\\n")
+        stream.finish(60)
+        dropped = stream.dropped
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        stream.write("next\\n")
+        stream.finish(60)
+        os._exit(dropped)
+    """
+    with path.open("wb") as file:
+        process = begun(program, stdout=file.fileno(), stderr=subprocess.DEVNULL)
+        assert process.wait(timeout=SECONDS) == 1
+    assert path.read_text() == "whole\nlonger\nnext\n"
