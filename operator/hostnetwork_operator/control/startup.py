@@ -22,7 +22,7 @@ from hostnetwork_operator.control import (
     refused,
     resync,
     server,
-    version,
+    versions,
     watching,
 )
 
@@ -138,9 +138,10 @@ class _Process:
     async def work(self) -> None:
         """List everything, then run every loop until cancelled. Raise StartError or LoopError."""
         core = self._core
-        found, shown = await version.first(core.api)
-        if found < version.OLDEST:
-            raise StartError(f"Kubernetes must be {version.OLDEST} or newer, got {shown}; upgrade the cluster")
+        try:
+            found, shown = await versions.first(core.api)
+        except versions.VersionError as error:
+            raise StartError(str(error)) from error
         if trouble := await definitions.trouble(core.api):
             raise StartError(trouble)
         core.store.saw_kubernetes(found)
@@ -157,7 +158,7 @@ class _Process:
 
     def _every_loop(self) -> list[loops.Loop]:
         core, settings = self._core, self._settings
-        upgrades = functools.partial(version.keep, core.api, core.store, core.schedule, settings.resync_seconds)
+        upgrades = functools.partial(versions.keep, core.api, core.store, core.schedule, settings.resync_seconds)
         watch = functools.partial(self._watching.keep, self._stop)
         return [
             *(loops.Loop("reconcile", core.reconciler.work) for _ in range(settings.workers)),

@@ -6,6 +6,7 @@ pods, whether there are any. Nothing in this module decides anything.
 
 import datetime
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,7 @@ from hostnetwork_operator.api import labels as names
 # A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
 SETTLE: Final = datetime.timedelta(seconds=5)
 PATIENCE: Final = datetime.timedelta(seconds=60)  # with a controller that may create its pods now
+_MINOR_VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,14 @@ class MinorVersion:
 
     @classmethod
     def parse(cls, text: str) -> "MinorVersion":
-        """Of `1.36`; whatever an API server puts behind the minor version is left out. Raises ValueError."""
-        major, minor = text.split(".")
-        return cls(int(major), int(minor.rstrip("+")))
+        """Return that of a text such as `1.36`, `v1.36.2` or `1.36+`. Raise ValueError for any other text.
+
+        What a vendor puts behind the minor version is left out.
+        """
+        found = _MINOR_VERSION.match(text)
+        if found is None:
+            raise ValueError("a version must begin with a major and a minor version, such as 1.36")
+        return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"

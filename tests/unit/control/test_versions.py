@@ -1,0 +1,157 @@
+"""What an API server says of its version is understood, or refused in one sentence, and never a traceback."""
+
+import asyncio
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import clock, config, metrics
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.control import operator, startup, versions
+from hostnetwork_operator.decide import snapshot
+
+V136 = snapshot.MinorVersion(1, 36)
+
+
+class Server:
+    """Answers GET /version with one body after the other, the last of them for ever."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.asked = 0
+
+    def says(self, *bodies: Any) -> None:
+        self.bodies = list(bodies)
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        return web.Response(body=body) if isinstance(body, bytes) else web.json_response(body)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def url(server: Server) -> AsyncIterator[str]:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    async with test_utils.TestServer(application) as running:
+        yield str(running.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+async def api(url: str) -> AsyncIterator[gateway.Gateway]:
+    made = gateway.Gateway(client.Configuration(host=url), clock.ServerClock(), lambda _method, _code: None)
+    yield made
+    await made.close()
+
+
+def version(major: Any = "1", minor: Any = "36", full: Any = "v1.36.2") -> dict[str, Any]:
+    return {"major": major, "minor": minor, "gitVersion": full}
+
+
+UNDERSTOOD = [("1", "36"), ("1", "36+"), ("1", "36.1"), ("1", "36-gke.100"), ("", ""), ("one", "thirty-six")]
+
+
+@pytest.mark.parametrize(("major", "minor"), UNDERSTOOD)
+async def test_what_vendors_put_behind_a_version_is_left_out(
+    api: gateway.Gateway, server: Server, major: str, minor: str
+) -> None:
+    """Where the two numbers are missing, the version that people know has them too."""
+    server.says(version(major, minor, "v1.36.2+k3s1"))
+    assert await versions.ask(api) == (V136, "v1.36.2+k3s1")
+
+
+@pytest.mark.parametrize("body", [{}, [], {"major": "1", "minor": "36"}, version(1, 36), version("1", None), b"<html>"])
+async def test_an_answer_that_names_no_version_is_an_error_of_the_api(
+    api: gateway.Gateway, server: Server, body: Any
+) -> None:
+    """Whoever answered so may not be the API server, so it is asked again."""
+    server.says(body)
+    with pytest.raises(gateway.ApiError):
+        await versions.ask(api)
+
+
+@pytest.mark.parametrize("text", ["", "next", "1", "v1", "1.", ".36", "1.4711"])
+async def test_a_version_that_is_not_understood_is_refused_in_one_sentence(
+    api: gateway.Gateway, server: Server, text: str
+) -> None:
+    """With what was got."""
+    server.says(version("", text, text))
+    with pytest.raises(versions.VersionError) as raised:
+        await versions.ask(api)
+    assert str(raised.value) == (
+        "the version of Kubernetes must begin with a major and a minor version such as 1.36, got major '', minor"
+        f" {text!r} and gitVersion {text!r}; run an API server whose GET /version says its version"
+    )
+
+
+async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
+    api: gateway.Gateway, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the next one that is understood counts."""
+    core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
+    core.store.saw_kubernetes(V136)
+    server.says(version("", "", ""), {}, version("1", "37", "v1.37.0"))
+    keeping = versions.keep(core.api, core.store, core.schedule, 0.001)
+    task = asyncio.create_task(keeping)
+    async with asyncio.timeout(30):
+        while core.store._kubernetes != snapshot.MinorVersion(1, 37):
+            assert not task.done()
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [record.message for record in caplog.records].count("version-unknown") == 2
+
+
+@pytest.mark.parametrize("body", [version("", "", ""), version("1", "31", "v1.31.9")])
+async def test_the_start_ends_where_the_version_never_gets_better(url: str, server: Server, body: Any) -> None:
+    """One line with what was got, and status 1."""
+    server.says(body)
+    done = await _started(url)
+    assert (done.returncode, done.stdout.count("Traceback")) == (1, 0), done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hostnetwork-operator: ")
+    assert repr(body["gitVersion"]) in line or body["gitVersion"] in line
+
+
+async def test_the_start_waits_for_an_api_server_that_names_its_version(url: str, server: Server) -> None:
+    """What a proxy answers in its place is logged, and asked for again."""
+    server.says({}, b"<html>", version("1", "31", "v1.31.9"))
+    done = await _started(url)
+    assert done.stderr == "hostnetwork-operator: Kubernetes must be 1.32 or newer, got v1.31.9; upgrade the cluster\n"
+    assert "api-server-unreachable" in done.stdout
+
+
+async def _started(url: str) -> subprocess.CompletedProcess[str]:
+    """The operator as a process, until it has ended."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "config"
+        path.write_text(KUBECONFIG.replace("URL", url))
+        given = {"PATH": os.environ["PATH"], "KUBECONFIG": str(path), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
+        given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0"}
+        command = [sys.executable, "-m", "hostnetwork_operator"]
+        return await asyncio.to_thread(
+            subprocess.run, command, env=given, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: URL}}]
+users: [{name: u, user: {token: x}}]
+"""
