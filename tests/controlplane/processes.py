@@ -49,9 +49,8 @@ class Component:
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
-        if self.running():
-            os.kill(self.pid, signal.SIGKILL)
         if self._process is not None:
+            self._signal(signal.SIGKILL)
             self._process.wait()
 
     def wait(self, deadline_seconds: float) -> int:
@@ -63,13 +62,11 @@ class Component:
         """SIGTERM, SIGKILL after the deadline; the exit status."""
         if self._process is None:
             return None
-        if self.running():
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(self.pid, signal.SIGTERM)
-            try:
-                self._process.wait(timeout=deadline_seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=deadline_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self._process.returncode
 
     def pause(self) -> None:
@@ -77,6 +74,12 @@ class Component:
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended: another thread may just have killed it and waited for it."""
+        if self.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def tail(self, lines: int = 5) -> str:
         if not self.log.exists():

@@ -5,6 +5,7 @@ where the tests run. Not as on a node: the network is this machine's, where the 
 there is no seccomp filter and no memory limit.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -115,7 +116,9 @@ class Container(operator.OperatorProcess):
         """As a kubelet does: SIGTERM to process 1, SIGKILL after the pod's grace period; its exit status."""
         if not self.running():
             return None
-        os.kill(self.pid, signal.SIGTERM)
+        # It may end at any moment: then its number or its list of children is gone, or the list is empty.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(self.pid, signal.SIGTERM)
         try:
             return self._component.wait(deployed()["terminationGracePeriodSeconds"])
         except subprocess.TimeoutExpired:
