@@ -26,7 +26,7 @@ TIMEOUT_SECONDS: Final = 15.0
 # The API server gives a patch up after 34 s. A tenant can make his Namespace so large that a patch takes long on a busy
 # machine; given up earlier, it would be given up each time.
 PATCH_SECONDS: Final = 40.0
-_ATTEMPTS: Final = 4
+ATTEMPTS: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
@@ -35,13 +35,30 @@ STALE: Final = "Stale"  # reason of an ApiError: a process that was stopped, or 
 
 
 class ApiError(Exception):
-    """The API server refused, or could not be reached (status 0). The message is the server's own."""
+    """The API server refused, or could not be reached (status 0). The message is the server's own.
 
-    def __init__(self, method: str, path: str, status: int, reason: str, message: str) -> None:
+    `sent`: whether the API server may have had the request. `lost`: whether an earlier attempt at the same request got
+    no answer, so that what this one found may be the work of that one.
+    """
+
+    def __init__(self, method: str, path: str, status: int, reason: str, message: str, *, sent: bool = True) -> None:
         super().__init__(f"{method} {path}: {status or 'no answer'} {reason}: {message}")
+        self.method = method
         self.status = status
         self.reason = reason
         self.message = message
+        self.sent = sent
+        self.lost = False
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed in a moment."""
+        return self.status in _RETRIED or (self.status == 0 and self.reason != STALE)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the API server may have done what was asked and its answer was lost, also by a proxy before it."""
+        return self.sent and (self.status == 0 or self.status >= 500)
 
     @property
     def gone(self) -> bool:
@@ -130,10 +147,13 @@ class Gateway:
         """Server-side apply, once and not forced: 409 where somebody owns another value."""
         return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=False, deadline=deadline)
 
-    async def delete(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
-        """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object."""
+    async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> Answer:
+        """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object.
+
+        What must be looked at again before each attempt is deleted without `repeat`.
+        """
         try:
-            return await self._request("DELETE", path, body, repeat=True, deadline=deadline)
+            return await self._request("DELETE", path, body, repeat=repeat, deadline=deadline)
         except UndecodableError:
             return Answer(None, ())  # nobody reads what was deleted
 
@@ -150,19 +170,19 @@ class Gateway:
         most: int = bodies.BYTES,
         seconds: float = TIMEOUT_SECONDS,
     ) -> Answer:
-        for attempt in range(1, _ATTEMPTS + 1):
-            last = attempt == _ATTEMPTS or not repeat
-            if self._clock.monotonic() > deadline:
-                raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now")
+        lost = False
+        for attempt in range(1, ATTEMPTS + 1):
             try:
+                if self._clock.monotonic() > deadline:
+                    raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
                 headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
                 return await self._once(method, path, body, headers, most, seconds)
             except ApiError as error:
-                if last or (error.status and error.status not in _RETRIED):
+                error.lost = lost
+                lost |= error.unanswered
+                if attempt == ATTEMPTS or not repeat or not error.passing:
                     raise
-            # Full jitter, so that many namespaces that failed together do not come back together.
-            longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
-            await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+            await pause(attempt)
         raise AssertionError("unreachable")
 
     async def _once(
@@ -179,7 +199,8 @@ class Gateway:
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._count(method, 0)
-            raise ApiError(method, path, 0, type(error).__name__, str(error)) from error
+            sent = not isinstance(error, aiohttp.ClientConnectorError)
+            raise ApiError(method, path, 0, type(error).__name__, str(error), sent=sent) from error
         self._count(method, response.status)
         if date := response.headers.get("Date"):
             self._clock.observe(date, sent, self._clock.monotonic())
@@ -192,6 +213,12 @@ class Gateway:
             return Answer(bodies.decode(data), warnings)
         except bodies.DecodeError as error:
             raise UndecodableError(method, path, response.status, error.why) from error
+
+
+async def pause(attempt: int) -> None:
+    """Wait after an attempt that failed; full jitter, so that many that failed together do not come back together."""
+    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
+    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:

@@ -20,22 +20,28 @@ async def take(
     seen: snapshot.NamespaceSnapshot,
     clock: live.Clock,
     deadline: float,
+    *,
+    lost: bool = False,
 ) -> bool:
     """Whether the Job was deleted, its pods by the garbage collector with it. `seen` is how things are at this moment.
 
-    The uid is the only precondition: what the Job is deleted for cannot change in its template. Raise gateway.ApiError.
+    The uid is the only precondition: what the Job is deleted for cannot change in its template. `lost`: an earlier
+    attempt got no answer, so a Job that is gone was deleted by that one. One request, which is not repeated. Raise
+    gateway.ApiError.
     """
     path = f"/apis/batch/v1/namespaces/{job.namespace}/jobs/{job.name}"
     try:
         body = (await api.get(path)).body
+        if lost and (body["metadata"]["uid"] != job.uid or body["metadata"].get("deletionTimestamp")):
+            return True
         if body["metadata"]["uid"] != job.uid or not plan.takes_job(seen, parse.job_as_pod(body), clock.now()):
             return False
         options = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
-        await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline)
+        await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline, repeat=False)
     except gateway.UndecodableError:
         return False  # nobody can tell which pods it makes
     except gateway.ApiError as error:
         if error.status in _NOT_OURS:
-            return False
+            return lost and error.status != 403
         raise
     return True

@@ -24,6 +24,7 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
     """Write, and return the namespace as it is then. Raise gateway.ApiError.
 
     409 means that the namespace has changed since it was judged, 404 that it is gone or that another one has its name.
+    Where an answer was lost, a namespace that is as the write leaves it was written.
     """
     namespace = effect.namespace
     version = await _claim(api, effect, deadline) if effect.claims else namespace.resource_version
@@ -34,9 +35,28 @@ async def write(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: 
         metadata["labels"] = dict(effect.labels)
     if effect.annotations:
         metadata["annotations"] = dict(effect.annotations)
-    answer = await api.patch(f"/api/v1/namespaces/{namespace.name}", {"metadata": metadata, "status": None}, deadline)
-    body: Mapping[str, Any] = answer.body
+    path = f"/api/v1/namespaces/{namespace.name}"
+    try:
+        body: Mapping[str, Any] = (await api.patch(path, {"metadata": metadata, "status": None}, deadline)).body
+    except gateway.ApiError as error:
+        written = await _written(api, path, effect) if error.lost or error.unanswered else None
+        if written is None:
+            raise
+        return written
     return body
+
+
+async def _written(api: gateway.Gateway, path: str, effect: effects.WriteNamespace) -> Mapping[str, Any] | None:
+    """Return the namespace if it is as the write leaves it, None if it is not or cannot be read."""
+    try:
+        body: Mapping[str, Any] = (await api.get(path)).body
+    except gateway.ApiError:
+        return None
+    metadata = body["metadata"]
+    found = {"labels": metadata.get("labels") or {}, "annotations": metadata.get("annotations") or {}}
+    wanted = {"labels": effect.labels, "annotations": effect.annotations}
+    same = all(found[field].get(key) == value for field, keys in wanted.items() for key, value in keys.items())
+    return body if same and metadata["uid"] == effect.namespace.uid else None
 
 
 async def _claim(api: gateway.Gateway, effect: effects.WriteNamespace, deadline: float) -> str:

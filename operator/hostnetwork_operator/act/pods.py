@@ -49,56 +49,108 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
     return answer
 
 
+@dataclasses.dataclass(slots=True)
+class _Attempts:
+    """What the attempts at one delete have come to so far. `lost`: one of them got no answer."""
+
+    lost: bool = False
+    job: bool = False
+    job_lost: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether a pod that is gone, or going, is so because of an attempt: the Job's deletion takes its pods too."""
+        return self.lost or self.job or self.job_lost
+
+    def ended(self, word: Deletion) -> Deleted:
+        return Deleted(word, word is Deletion.DELETED and (self.job or self.job_lost))
+
+
 async def delete(
     api: gateway.Gateway, effect: effects.DeletePod, seen: snapshot.NamespaceSnapshot, clock: live.Clock
 ) -> Deleted:
-    """Read pod and exceptions again, judge again, take the pod's Job, and delete that pod.
+    """Read pod and exceptions again, judge again, take the pod's Job, and delete that pod; all of it at each attempt.
 
     The store may be old: an exception extended a moment ago, a pod made anew under the same name. The uid is the only
     precondition: what a pod is deleted for cannot change, and a tenant who patches his pod without pause must not keep
     it. The Job goes first: a process that dies in between leaves the pod to the garbage collector, the other way round
     it would leave the Job. The pod is then deleted all the same, because the collector gives it the grace that its
-    maker has written, and also where the Job could not be deleted. Raise gateway.ApiError.
+    maker has written, and also where the Job could not be deleted. A pod that is gone, or going, after an attempt
+    without an answer was deleted by that attempt. Raise gateway.ApiError.
     """
+    attempts = _Attempts()
+    for attempt in range(1, gateway.ATTEMPTS + 1):
+        last = attempt == gateway.ATTEMPTS
+        try:
+            return await _attempt(api, effect, seen, clock, attempts, last=last)
+        except gateway.ApiError as error:
+            # A read was repeated already.
+            if last or not error.passing or not (error.method == "DELETE" or attempts.ours):
+                raise
+        await gateway.pause(attempt)
+    raise AssertionError("unreachable")
+
+
+async def _attempt(
+    api: gateway.Gateway,
+    effect: effects.DeletePod,
+    seen: snapshot.NamespaceSnapshot,
+    clock: live.Clock,
+    attempts: _Attempts,
+    *,
+    last: bool,
+) -> Deleted:
     latest = clock.monotonic() + _LOOK_SECONDS
-    found = await _look_again(api, effect.pod, seen, clock)
+    found = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
     if isinstance(found, Deletion):
-        return Deleted(found)
+        return attempts.ended(found)
     now_seen, again = found
     deadline = min(latest, clock.monotonic() + plan.FRESH_SECONDS)
-    job = False
-    if again.job is not None:
+    if again.job is not None and not attempts.job:
         try:
-            job = await jobs.take(api, again.job, now_seen, clock, deadline)
+            attempts.job = await jobs.take(api, again.job, now_seen, clock, deadline, lost=attempts.job_lost)
         except gateway.ApiError as error:
+            attempts.job_lost |= error.method == "DELETE" and error.unanswered
+            if error.method == "DELETE" and error.passing and not last:
+                raise
             left = f"{again.job.namespace}/{again.job.name}"
             logs.log(_log, logging.WARNING, "job-left", job=left, error=str(error))
     try:
         await _delete(api, again, deadline)
     except gateway.ApiError as error:
+        attempts.lost |= error.unanswered
         if error.status not in {404, 409}:  # 409: another pod has its name
             raise
-        return Deleted(Deletion.DELETED if job else Deletion.GONE, job)
-    return Deleted(Deletion.DELETED, job)
+        return attempts.ended(Deletion.DELETED if attempts.ours else Deletion.GONE)
+    return Deleted(Deletion.DELETED, attempts.job)
 
 
 async def _look_again(
-    api: gateway.Gateway, pod: snapshot.Reference, seen: snapshot.NamespaceSnapshot, clock: live.Clock
+    api: gateway.Gateway,
+    pod: snapshot.Reference,
+    seen: snapshot.NamespaceSnapshot,
+    clock: live.Clock,
+    *,
+    ours: bool,
 ) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Deletion:
     """How things are at this moment and what is to be done then; or why nothing is."""
+    gone = Deletion.DELETED if ours else Deletion.GONE
     if not seen.exceptions_served and await _exceptions_served(api):
         return Deletion.SPARED  # the kind is back; what there is of it will be listed, and judged
     try:
         now_seen = await live.again(api, seen, pod)
     except gateway.ApiError as error:
         if error.gone:
-            return Deletion.GONE
+            return gone
         raise
-    if not [found for found in now_seen.pods if found.uid == pod.uid]:
-        return Deletion.GONE
+    present = next((found for found in now_seen.pods if found.uid == pod.uid), None)
+    if present is None:
+        return gone
     planned = plan.plan_namespace(now_seen, clock.now()).effects
     again = next((e for e in planned if isinstance(e, effects.DeletePod)), None)
-    return Deletion.SPARED if again is None else (now_seen, again)
+    if again is not None:
+        return now_seen, again
+    return Deletion.DELETED if ours and present.deleting else Deletion.SPARED
 
 
 async def _exceptions_served(api: gateway.Gateway) -> bool:
@@ -119,4 +171,4 @@ async def _delete(api: gateway.Gateway, effect: effects.DeletePod, deadline: flo
         "gracePeriodSeconds": effect.grace_seconds,
         "preconditions": {"uid": pod.uid},
     }
-    await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options, deadline)
+    await api.delete(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", options, deadline, repeat=False)

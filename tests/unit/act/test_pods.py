@@ -59,7 +59,7 @@ class Server:
         }
         return gateway.Answer({"metadata": {"resourceVersion": "9"}, "items": [body]}, ())
 
-    async def delete(self, path: str, body: Any, deadline: float) -> gateway.Answer:
+    async def delete(self, path: str, body: Any, deadline: float, *, repeat: bool) -> gateway.Answer:
         if self.clock.seconds > deadline:
             raise gateway.ApiError("DELETE", path, 0, "Stale", "")
         self.deleted.append(path)

@@ -1,0 +1,260 @@
+"""A write whose answer is lost is known as one's own, and no delete is repeated without a new look at the cluster."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.act import gateway, namespaces, pods
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import effects, snapshot
+from tests.unit.builders import IMAGE, NAMESPACE, NOW, hne, namespace, pod, seen
+
+HOME = f"/api/v1/namespaces/{NAMESPACE}"
+POD = f"{HOME}/pods/capture"
+JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/capture"
+EXCEPTIONS = f"/apis/{labels.GROUP}/{labels.VERSION}/namespaces/{NAMESPACE}/hostnetworkexceptions"
+CREATED = "2026-11-22T11:30:00Z"
+EFFECT = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
+SPEC = {"hostNetwork": True, "serviceAccountName": "netdebug", "containers": [{"name": "c", "image": IMAGE}]}
+
+
+class Clock:
+    def now(self) -> Any:
+        return NOW
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Server:
+    """Objects by path. `after` is called with method and path when a write is done; where it says False, the
+    connection breaks and the answer is lost. `before` gives the status with which a write is refused, 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.requests: list[str] = []
+        self.before: Callable[[str, str], int] = lambda _method, _path: 0
+        self.after: Callable[[str, str], bool] = lambda _method, _path: True
+        self.terminating = False  # what is deleted stays for its grace
+
+    def put(self, path: str, uid: str, **body: Any) -> None:
+        name = path.rsplit("/", 1)[1]
+        metadata = {"namespace": NAMESPACE, "name": name, "uid": uid, "resourceVersion": "7"}
+        metadata["creationTimestamp"] = CREATED
+        self.objects[path] = {**body, "metadata": {**metadata, **body.get("metadata", {})}}
+
+    def exception(self, **given: Any) -> None:
+        subject = hne(**given)
+        metadata = subject.metadata.model_dump(mode="json", by_alias=True, exclude_none=True)
+        spec = subject.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.objects[f"{EXCEPTIONS}/{subject.metadata.name}"] = {"metadata": metadata, "spec": spec}
+
+    def writes(self) -> list[str]:
+        return [request for request in self.requests if not request.startswith("GET")]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        method, path = request.method, request.path
+        self.requests.append(f"{method} {path}")
+        if path == EXCEPTIONS:
+            items = [body for name, body in self.objects.items() if name.startswith(f"{EXCEPTIONS}/")]
+            return web.json_response({"metadata": {"resourceVersion": "9"}, "items": items})
+        refused = self.before(method, path) if method != "GET" else 0
+        status, body = (refused, {}) if refused else self._do(method, path, json.loads(await request.text() or "{}"))
+        if method != "GET" and not self.after(method, path):
+            assert request.transport is not None
+            request.transport.abort()
+        reason = {404: "NotFound", 409: "Conflict"}.get(status, "")
+        return web.json_response(body or {"kind": "Status", "reason": reason, "message": reason}, status=status)
+
+    def _do(self, method: str, path: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        found = self.objects.get(path)
+        if found is None:
+            return 404, {}
+        metadata, wanted = found["metadata"], asked.get("preconditions", asked.get("metadata", {}))
+        if any(wanted.get(key, metadata[key]) != metadata[key] for key in ("uid", "resourceVersion")):
+            return 409, {}
+        if method == "DELETE" and self.terminating:
+            metadata["deletionTimestamp"] = "2026-11-22T12:00:10Z"
+        elif method == "DELETE":
+            del self.objects[path]
+        elif method == "PATCH":
+            metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+            for field in ("labels", "annotations"):
+                metadata[field] = {**metadata.get(field, {}), **wanted.get(field, {})}
+        return 200, found
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[gateway.Gateway]:
+    monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    async with test_utils.TestServer(application) as running:
+        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
+        made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+        yield made
+        await made.close()
+
+
+def once(path: str) -> Callable[[str, str], bool]:
+    """Loses the first answer about `path`."""
+    left = [path]
+
+    def answered(_method: str, about: str) -> bool:
+        if about in left:
+            left.remove(about)
+            return False
+        return True
+
+    return answered
+
+
+async def delete(api: gateway.Gateway, server: Server, **owner: Any) -> pods.Deleted:
+    server.exception(expiry=NOW)
+    server.put(POD, "p", spec=SPEC, metadata=owner)
+    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    return await pods.delete(api, EFFECT, made, Clock())
+
+
+@pytest.mark.parametrize("terminating", [False, True])
+async def test_a_pod_whose_deletion_was_not_answered_counts_as_deleted(
+    api: gateway.Gateway, server: Server, terminating: bool
+) -> None:
+    """It is gone, or on its way out: nobody else did that between two attempts."""
+    server.terminating, server.after = terminating, once(POD)
+    assert await delete(api, server) == pods.Deleted(pods.Deletion.DELETED)
+    assert server.writes() == [f"DELETE {POD}"]
+
+
+async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
+    api: gateway.Gateway, server: Server
+) -> None:
+    """It has another uid, and is left alone."""
+
+    def replaced(_method: str, path: str) -> bool:
+        server.put(path, "other", spec=SPEC)
+        server.after = lambda _method, _path: True
+        return False
+
+    server.after = replaced
+    assert await delete(api, server) == pods.Deleted(pods.Deletion.DELETED)
+    assert server.objects[POD]["metadata"]["uid"] == "other"
+
+
+async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway.Gateway, server: Server) -> None:
+    """Somebody else deleted it, also where the first attempt was refused."""
+
+    def gone(_method: str, path: str) -> int:
+        server.objects.pop(path, None)
+        server.before = lambda _method, _path: 0
+        return 429
+
+    server.before = gone
+    assert await delete(api, server) == pods.Deleted(pods.Deletion.GONE)
+
+
+@pytest.mark.parametrize("terminating", [False, True])
+async def test_a_job_whose_deletion_was_not_answered_counts_as_deleted(
+    api: gateway.Gateway, server: Server, terminating: bool
+) -> None:
+    """So the Event says that it went with its pod."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
+    server.put(JOB, "j", spec={"template": {"spec": SPEC}})
+    server.terminating, server.after = terminating, once(JOB)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.DELETED, True)
+    assert server.writes() == [f"DELETE {JOB}", f"DELETE {POD}"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
+    api: gateway.Gateway, server: Server, status: int
+) -> None:
+    """The cluster is looked at again before each attempt."""
+
+    def covered(_method: str, _path: str) -> int:
+        server.exception(name="new")
+        return status
+
+    server.before = covered
+    assert await delete(api, server) == pods.Deleted(pods.Deletion.SPARED)
+    assert (server.writes(), POD in server.objects) == ([f"DELETE {POD}"], True)
+
+
+async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
+    api: gateway.Gateway, server: Server
+) -> None:
+    """The same look is taken before each attempt at the Job."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
+    server.put(JOB, "j", spec={"template": {"spec": SPEC}})
+
+    def covered(_method: str, _path: str) -> int:
+        server.exception(name="new")
+        return 503
+
+    server.before = covered
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.SPARED)
+    assert (server.writes(), JOB in server.objects) == ([f"DELETE {JOB}"], True)
+
+
+WRITE = effects.WriteNamespace(
+    namespace(), effects.Action.ENFORCE, {labels.ENFORCEMENT: "Deny"}, {labels.LEVEL_BEFORE: None}, versioned=True
+)
+
+
+def home(server: Server) -> None:
+    before = WRITE.namespace
+    metadata = {"name": before.name, "uid": before.uid, "resourceVersion": before.resource_version}
+    server.put(HOME, before.uid, metadata={**metadata, "namespace": ""})
+
+
+@pytest.mark.parametrize("seconds", [60.0, 0.0])
+async def test_a_namespace_whose_write_was_not_answered_is_written(
+    api: gateway.Gateway, server: Server, seconds: float
+) -> None:
+    """It has another version by then, and is as the write leaves it; also where it is too late for another attempt."""
+    home(server)
+    server.after = once(HOME)
+    deadline = time.monotonic() + seconds
+    if not seconds:
+        server.before = lambda _method, _path: time.sleep(0.1) or 0
+        deadline += 0.05
+    found = await namespaces.write(api, WRITE, deadline)
+    assert found["metadata"]["labels"] == {labels.ENFORCEMENT: "Deny"}
+    assert len(server.writes()) == (2 if seconds else 1)
+
+
+async def test_a_namespace_that_somebody_else_has_written_is_a_conflict(api: gateway.Gateway, server: Server) -> None:
+    """Whether an answer was lost or not: it is judged again."""
+    home(server)
+
+    def meanwhile(_method: str, path: str) -> int:
+        server.objects[path]["metadata"]["resourceVersion"] = "1000"
+        server.before = lambda _method, _path: 0
+        return 500
+
+    server.before = meanwhile
+    with pytest.raises(gateway.ApiError) as raised:
+        await namespaces.write(api, WRITE, time.monotonic() + 60)
+    assert (raised.value.status, raised.value.lost) == (409, True)
+
+
+async def test_an_api_server_that_cannot_be_reached_has_done_nothing(server: Server) -> None:
+    """No connection, no request: a pod that is gone afterwards was not deleted by the operator."""
+    configuration = client.Configuration(host="http://127.0.0.1:1")
+    made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    with pytest.raises(gateway.ApiError) as raised:
+        await made.delete("/api/v1/pods/a", {}, repeat=False)
+    await made.close()
+    assert (raised.value.passing, raised.value.unanswered) == (True, False)
