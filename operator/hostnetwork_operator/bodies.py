@@ -39,6 +39,10 @@ class DecodeError(Exception):
         self.why = why
 
 
+class NoJsonError(DecodeError):
+    """The bytes are nothing that an API server sends, whatever is stored in it."""
+
+
 def decode(data: bytes) -> dict[str, Any]:
     """Return the JSON object with `[]` for every array `managedFields` in it. Raises DecodeError."""
     return _load(cut(data))
@@ -92,11 +96,11 @@ def _load(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise DecodeError(f"no UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise DecodeError(f"no JSON at character {error.pos}") from None
+        raise NoJsonError(f"no JSON at character {error.pos}") from None
     except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise DecodeError(f"{type(error).__name__} in the JSON") from None
     if not isinstance(value, dict):
-        raise DecodeError("no JSON object")
+        raise NoJsonError("no JSON object")
     return value
 
 

@@ -52,7 +52,10 @@ class Metrics:
             "hostnetwork_operator_effects", "Effects carried out: steps of a plan.", "effect", "outcome"
         )
         self.requests = self._counter(
-            "hostnetwork_operator_api_requests", "Requests to the API server; code 0 means no answer.", "method", "code"
+            "hostnetwork_operator_api_requests",
+            "Requests to the API server; code 0 means no answer, or none to that request.",
+            "method",
+            "code",
         )
         self.reconcile = prometheus_client.Histogram(
             "hostnetwork_operator_reconcile_duration_seconds",

@@ -15,7 +15,7 @@ import aiohttp
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock
-from hostnetwork_operator.act import identity
+from hostnetwork_operator.act import forms, identity
 from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
@@ -70,6 +70,8 @@ class ApiError(Exception):
         """A bounded word for metrics."""
         if self.reason == STALE:
             return "stale"
+        if isinstance(self, UnexpectedError):
+            return "unexpected"
         if isinstance(self, UndecodableError):
             return "undecodable"
         known = {
@@ -89,6 +91,15 @@ class UndecodableError(ApiError, bodies.DecodeError):
     def __init__(self, method: str, path: str, status: int, why: str) -> None:
         super().__init__(method, path, status, "Undecodable", why)
         self.why = why
+
+
+class UnexpectedError(ApiError):
+    """What answered with a success is no answer to the request: that of a proxy, say. So it counts as none (status 0),
+    and the request is repeated as after a lost answer.
+    """
+
+    def __init__(self, method: str, path: str, status: int, why: str) -> None:
+        super().__init__(method, path, 0, "Unexpected", f"status {status} with {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +197,7 @@ class Gateway:
         raise AssertionError("unreachable")
 
     async def _once(
-        self, method: str, path: str, body: Body | None, headers: dict[str, str], most: int, seconds: float
+        self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
     ) -> Answer:
         token = (await self.configuration.auth_settings()).get("BearerToken")
         if token is not None and token["value"]:
@@ -194,25 +205,39 @@ class Gateway:
         sent = self._clock.monotonic()
         try:
             response = await self._client.rest_client.request(
-                method, self.configuration.host + path, headers=headers, body=body, _request_timeout=seconds
+                method, self.configuration.host + path, headers=headers, body=sending, _request_timeout=seconds
             )
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._count(method, 0)
             sent = not isinstance(error, aiohttp.ClientConnectorError)
             raise ApiError(method, path, 0, type(error).__name__, str(error), sent=sent) from error
-        self._count(method, response.status)
-        if date := response.headers.get("Date"):
-            self._clock.observe(date, sent, self._clock.monotonic())
-        if not 200 <= response.status <= 299:
-            raise _error(method, path, response.status, data or b"")
-        if data is None:
-            raise UndecodableError(method, path, response.status, f"longer than {most} bytes")
-        warnings = tuple(_warning(text) for text in response.headers.getall("Warning", ()))
-        try:
-            return Answer(bodies.decode(data), warnings)
-        except bodies.DecodeError as error:
-            raise UndecodableError(method, path, response.status, error.why) from error
+        received = self._clock.monotonic()
+        decoded = _decoded(method, path, response.status, data, most)
+        # Whoever answers something else may have another clock than the API server.
+        unexpected = isinstance(decoded, UnexpectedError)
+        self._count(method, 0 if unexpected else response.status)
+        if (date := response.headers.get("Date")) and not unexpected:
+            self._clock.observe(date, sent, received)
+        if isinstance(decoded, ApiError):
+            raise decoded
+        return Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
+
+
+def _decoded(method: str, path: str, status: int, data: bytes | None, most: int) -> dict[str, Any] | ApiError:
+    """Return the body of an answer to the request, or what is wrong with it."""
+    if not 200 <= status <= 299:
+        return _error(method, path, status, data or b"")
+    if data is None:
+        return UndecodableError(method, path, status, f"longer than {most} bytes")
+    try:
+        body = bodies.decode(data)
+    except bodies.NoJsonError as error:
+        return UnexpectedError(method, path, status, error.why)
+    except bodies.DecodeError as error:
+        return UndecodableError(method, path, status, error.why)
+    why = forms.trouble(method, path, body)
+    return UnexpectedError(method, path, status, why) if why else body
 
 
 async def pause(attempt: int) -> None:
@@ -245,7 +270,7 @@ def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
         body = bodies.decode(data)
     except bodies.DecodeError:
         return ApiError(method, path, status, "", data[:200].decode(errors="replace"))
-    reason, message = body.get("reason", ""), body.get("message", "")
+    reason, message = (text if isinstance(text := body.get(key), str) else "" for key in ("reason", "message"))
     if status == 422 and _of_another(body):
         status, reason = 404, "NotFound"
     return ApiError(method, path, status, reason, message)
@@ -253,8 +278,10 @@ def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
 
 def _of_another(body: Body) -> bool:
     """Whether a patch that names a uid has met another object of that name."""
-    causes = (body.get("details") or {}).get("causes") or ()
-    return any(cause.get("field") == "metadata.uid" for cause in causes)
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    named = [cause.get("field") for cause in causes or () if isinstance(cause, Mapping)]
+    return "metadata.uid" in named
 
 
 def _warning(header: str) -> str:

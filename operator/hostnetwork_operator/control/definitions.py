@@ -51,4 +51,10 @@ async def _schemas(api: gateway.Gateway) -> dict[str, Mapping[str, Any]]:
     except gateway.ApiError:
         return {}
     schemas = (published.get("components") or {}).get("schemas") or {}
-    return {named["kind"]: schema for schema in schemas.values() for named in schema.get(_KIND, ())}
+    return {str(named.get("kind")): schema for schema in schemas.values() for named in _named(schema)}
+
+
+def _named(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The kinds that a schema is of."""
+    named = schema.get(_KIND)
+    return [one for one in named if isinstance(one, Mapping)] if isinstance(named, list) else []

@@ -174,8 +174,11 @@ def open_http(
                 raise
             if self.status >= 400 or self.url.name not in _LISTED:
                 return body
+            metadata = body.get("metadata")
+            if not isinstance(metadata, Mapping) or not isinstance(metadata.get("resourceVersion"), str):
+                raise bodies.NoJsonError("no list")
             listed(_LISTED[self.url.name])
-            return {**body, "metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "items": []}
+            return {**body, "metadata": {"resourceVersion": metadata["resourceVersion"]}, "items": []}
 
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=context), headers=headers, response_class=Response, trust_env=False

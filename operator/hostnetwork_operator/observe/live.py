@@ -103,9 +103,9 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
                 # Another object may be the first by now. From here on the list is as it was at this version.
                 position = f"&resourceVersion={body['metadata']['resourceVersion']}&resourceVersionMatch=Exact"
                 continue
-            undecoded = tuple(Undecoded(item["metadata"], error.why) for item in body["items"])
+            undecoded = tuple(Undecoded(item["metadata"], error.why) for item in body["items"] or ())
             body["items"] = []
-        yield Page(body.pop("items"), body["metadata"]["resourceVersion"], undecoded)
+        yield Page(body.pop("items") or [], body["metadata"]["resourceVersion"], undecoded)
         if not body["metadata"].get("continue"):
             return
         position = f"&continue={body['metadata']['continue']}"

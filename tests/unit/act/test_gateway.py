@@ -25,7 +25,7 @@ class Server:
 
     def __init__(self) -> None:
         self.status = 200
-        self.body = b"{}"
+        self.body = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
         self.asked: list[tuple[str, str]] = []  # method, and what is accepted
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -71,11 +71,12 @@ async def test_an_undecodable_answer_has_told_the_time(api: gateway.Gateway, ser
 
 async def test_managed_fields_are_empty_in_every_answer(api: gateway.Gateway, server: Server) -> None:
     """In answers to reads and to writes, however deep they are nested."""
-    server.body = b'{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
-    bare = {"metadata": {"managedFields": []}}
-    assert bare == (await api.get("/api/v1/pods")).body
-    assert bare == (await api.patch("/api/v1/pods", {})).body
-    assert bare == (await api.create("/api/v1/pods", {})).body
+    known = b'"name":"a","uid":"u","resourceVersion":"1"'
+    server.body = b'{"metadata":{' + known + b',"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
+    bare = {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": []}}
+    assert bare == (await api.get("/api/v1/namespaces/a")).body
+    assert bare == (await api.patch("/api/v1/namespaces/a", {})).body
+    assert bare == (await api.create("/api/v1/namespaces", {})).body
 
 
 @pytest.mark.parametrize("body", [NESTED, b"<html>\xff", b"", b"[]"])
