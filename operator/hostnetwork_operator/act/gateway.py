@@ -121,6 +121,7 @@ class Gateway:
         self._clock = server_clock
         self._count = count  # called with method and status of every request
         self._client = identity.client_of(configuration)
+        self._refreshing = asyncio.Lock()
 
     async def close(self) -> None:
         await self._client.close()
@@ -187,7 +188,7 @@ class Gateway:
                 if self._clock.monotonic() > deadline:
                     raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
                 headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
-                return await self._once(method, path, body, headers, most, seconds)
+                return await self._as_oneself(method, path, body, headers, most, seconds)
             except ApiError as error:
                 error.lost = lost
                 lost |= error.unanswered
@@ -196,12 +197,35 @@ class Gateway:
             await pause(attempt)
         raise AssertionError("unreachable")
 
+    async def _as_oneself(
+        self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
+    ) -> Answer:
+        """One request with the token; at once another one where that token is refused and another one is there."""
+        used = await self._token(method, path)
+        try:
+            return await self._once(method, path, sending, _authorized(headers, used), most, seconds)
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            async with self._refreshing:  # the others that were refused find the token that the first has read
+                if identity.token(self.configuration) == used:
+                    await identity.refresh(self.configuration)
+            fresh = identity.token(self.configuration)
+            if fresh == used:
+                raise
+        return await self._once(method, path, sending, _authorized(headers, fresh), most, seconds)
+
+    async def _token(self, method: str, path: str) -> str:
+        try:
+            await self.configuration.auth_settings()  # reads it again, once a minute
+        except Exception as error:  # a token file that is just being replaced, say: the library fails in many ways
+            why = f"the token cannot be read: {type(error).__name__}: {error}"
+            raise ApiError(method, path, 0, "NoToken", why, sent=False) from error
+        return identity.token(self.configuration)
+
     async def _once(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
     ) -> Answer:
-        token = (await self.configuration.auth_settings()).get("BearerToken")
-        if token is not None and token["value"]:
-            headers["Authorization"] = token["value"]
         sent = self._clock.monotonic()
         try:
             response = await self._client.rest_client.request(
@@ -210,8 +234,8 @@ class Gateway:
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._count(method, 0)
-            sent = not isinstance(error, aiohttp.ClientConnectorError)
-            raise ApiError(method, path, 0, type(error).__name__, str(error), sent=sent) from error
+            reached = not isinstance(error, aiohttp.ClientConnectorError)
+            raise ApiError(method, path, 0, type(error).__name__, str(error), sent=reached) from error
         received = self._clock.monotonic()
         decoded = _decoded(method, path, response.status, data, most)
         # Whoever answers something else may have another clock than the API server.
@@ -222,6 +246,10 @@ class Gateway:
         if isinstance(decoded, ApiError):
             raise decoded
         return Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
+
+
+def _authorized(headers: dict[str, str], token: str) -> dict[str, str]:
+    return {**headers, "Authorization": token} if token else headers
 
 
 def _decoded(method: str, path: str, status: int, data: bytes | None, most: int) -> dict[str, Any] | ApiError:

@@ -16,17 +16,29 @@ class IdentityError(Exception):
 
 async def configure() -> client.Configuration:
     """Return the configuration of the service account in a pod, else of the current kubeconfig. Raise IdentityError."""
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
-        await _load_kubeconfig(configuration, _line(error))
+    configuration = await _load()
     configuration.connection_pool_maxsize = _CONNECTIONS
     # The environment is asked for proxies and ~/.netrc at every single request otherwise, which costs half of it. A
     # proxy-url in the kubeconfig counts.
     # What a connection holds unread is memory too.
     configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": 2**16}
     return configuration
+
+
+async def refresh(configuration: client.Configuration) -> None:
+    """Read the token again, now: the library does so once a minute. Where that fails, the token stays as it is."""
+    try:
+        fresh = await _load()
+    except IdentityError:
+        return
+    if fresh.host == configuration.host:  # not where somebody has turned to another cluster meanwhile
+        configuration.api_key = fresh.api_key
+        configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+
+def token(configuration: client.Configuration) -> str:
+    """Return the Authorization header as it was last read, '' without one."""
+    return str(configuration.api_key.get("BearerToken") or "")
 
 
 def client_of(configuration: client.Configuration) -> client.ApiClient:
@@ -38,6 +50,15 @@ def client_of(configuration: client.Configuration) -> client.ApiClient:
             f"the certificates for {configuration.host} must be usable, got {_line(error)}; correct"
             " certificate-authority, client-certificate and client-key in the kubeconfig"
         ) from error
+
+
+async def _load() -> client.Configuration:
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        await _load_kubeconfig(configuration, _line(error))
+    return configuration
 
 
 async def _load_kubeconfig(configuration: client.Configuration, no_account: str) -> None:

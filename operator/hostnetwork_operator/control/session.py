@@ -18,6 +18,7 @@ import kopf
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, logs
+from hostnetwork_operator.act import identity
 from hostnetwork_operator.control import heard
 from hostnetwork_operator.observe import live, refused, store
 
@@ -59,12 +60,12 @@ class Logins:
         self._http: aiohttp.ClientSession | None = None
 
     async def log_in(self, **_: object) -> kopf.AiohttpSession:
-        """With the token as it is now. kopf logs in again at the expiration, and after a 401."""
+        """With the token as it is now. kopf logs in again at the expiration, and after a 401: then at once."""
         await self.close()
         settings = self._configuration
-        token = (await settings.auth_settings()).get("BearerToken")
+        await identity.refresh(settings)
         # "Bearer …" from a kubeconfig, "bearer …" from a service account's volume.
-        value = str(token["value"]).partition(" ")[2] if token else ""
+        value = identity.token(settings).partition(" ")[2]
         info = kopf.ConnectionInfo(
             server=settings.host,
             ca_path=settings.ssl_ca_cert,
