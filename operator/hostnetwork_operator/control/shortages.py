@@ -184,6 +184,7 @@ class Shortages:
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that no longer exists."""
+        self.queue.drop(namespace)
         home = self._kept.pop(namespace, None)
         self._places -= len(home.places) if home is not None else 0
         if self._awaited is not None:

@@ -13,6 +13,7 @@ from typing import Final
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _FREE_SECONDS: Final = 0.02
+_SPARE_MOMENTS: Final = 64  # moments that no longer count and take memory all the same, beside as many as count
 
 
 class WorkQueue:
@@ -71,6 +72,7 @@ class WorkQueue:
         if moment < self._when.get(name, float("inf")):
             self._when[name] = moment
             heapq.heappush(self._later, (moment, name))
+            self._tidy()
             self._changed.set()
 
     def retry(self, name: str) -> float:
@@ -84,6 +86,13 @@ class WorkQueue:
     def forget(self, name: str) -> None:
         """After a success: the next failure is the first again."""
         self._failures.pop(name, None)
+
+    def drop(self, name: str) -> None:
+        """The name no longer exists: nothing of it is due later. Whatever has asked for it since still counts."""
+        self._when.pop(name, None)
+        self._rests.pop(name, None)
+        self.forget(name)
+        self._tidy()
 
     async def take(self) -> str:
         """The next name; it is this worker's until `done`."""
@@ -138,6 +147,11 @@ class WorkQueue:
     async def until_idle(self) -> None:
         """Until it is."""
         await self._idle.wait()
+
+    def _tidy(self) -> None:
+        if len(self._later) > 2 * len(self._when) + _SPARE_MOMENTS:
+            self._later = [(moment, name) for name, moment in self._when.items()]
+            heapq.heapify(self._later)
 
     def _rest_of(self, name: str) -> float:
         """The seconds until a name may be taken; 0 for now."""

@@ -324,3 +324,14 @@ async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment)
     kept.sweep()
     assert kept.namespaces == 1
     assert kept.next(NAMESPACE)[0] == claim()
+
+
+async def test_a_namespace_that_is_gone_leaves_no_moment_in_the_queue(kept: shortages.Shortages) -> None:
+    """Its next read may have been minutes away."""
+    kept.claim(claim())
+    assert await kept.queue.take() == NAMESPACE
+    kept.queue.add_after(NAMESPACE, 300)
+    kept.queue.retry(NAMESPACE)
+    kept.queue.done(NAMESPACE)
+    kept.forget(NAMESPACE)
+    assert (kept.queue._when, kept.queue._failures) == ({}, {})

@@ -189,6 +189,45 @@ async def test_a_failed_name_comes_again() -> None:
     assert await asyncio.wait_for(queue.take(), 10) == "a"
 
 
+async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
+    """No moment, no failure and no rest: in years a cluster has had very many namespaces."""
+    queue = WorkQueue()
+    for number in range(1000):
+        name = f"gone-{number}"
+        queue.add(name)
+        assert await queue.take() == name
+        queue.add_after(name, 86400)
+        queue.retry(name)
+        queue.rest(name, 5)
+        queue.done(name)
+        queue.drop(name)
+    assert (len(queue._when), len(queue._failures), len(queue._rests)) == (0, 0, 0)
+    assert len(queue._later) < 100
+    queue.add_after("there", 0.01)
+    assert await asyncio.wait_for(queue.take(), 10) == "there"
+
+
+async def test_moments_that_no_longer_count_do_not_gather() -> None:
+    """Each earlier wish takes the place of a later one."""
+    queue = WorkQueue()
+    for number in range(1000):
+        queue.add_after("a", 86400 - number)
+    assert len(queue._later) < 100
+    queue.add_after("a", 0.01)
+    assert await asyncio.wait_for(queue.take(), 10) == "a"
+
+
+async def test_a_name_that_is_asked_for_while_it_is_dropped_comes_again() -> None:
+    """Another namespace has its name by then."""
+    queue = WorkQueue()
+    queue.add("again")
+    assert await queue.take() == "again"
+    queue.add("again")
+    queue.drop("again")
+    queue.done("again")
+    assert await queue.take() == "again"
+
+
 async def test_a_queue_that_nothing_was_put_in_is_idle() -> None:
     """Or a cluster in which nothing is to be looked at would never be ready."""
     queue = WorkQueue()
