@@ -6,14 +6,34 @@ into an object is not looked at.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 Body = Mapping[str, Any]
 _PATH: Final = re.compile(
     r"/(?:api/v1|apis/(?P<group>[^/]+)(?:/(?P<version>[^/]+))?)"
-    r"(?:/namespaces/[^/]+(?=/[^/]+))?(?:/(?P<kind>[^/]+))?(?P<name>/[^/]+)?(?:/status)?"
+    r"(?:/namespaces/[^/]+(?=/[^/]+))?(?:/(?P<kind>[^/]+))?(?P<name>/[^/]+)?(?P<status>/status)?"
 )
+_VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _OPENAPI: Final = "/openapi/"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What RBAC must allow for a request: `kind` is as `kubectl auth can-i` takes it, such as `jobs.batch`."""
+
+    verb: str
+    kind: str
+
+
+def right(method: str, path: str) -> Right | None:
+    """Return the right that a request needs; None for a request that is not about objects."""
+    found = _PATH.fullmatch(path.partition("?")[0])
+    if found is None or found["kind"] is None:
+        return None
+    reading = "list" if found["name"] is None else "get"
+    group = f".{found['group']}" if found["group"] else ""
+    return Right(_VERBS.get(method, reading), f"{found['kind']}{group}{found['status'] or ''}")
 
 
 def trouble(method: str, path: str, body: Body) -> str:

@@ -15,7 +15,7 @@ import aiohttp
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock
-from hostnetwork_operator.act import forms, identity
+from hostnetwork_operator.act import forms, identity, rights
 from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
@@ -122,6 +122,7 @@ class Gateway:
         self._count = count  # called with method and status of every request
         self._client = identity.client_of(configuration)
         self._refreshing = asyncio.Lock()
+        self._rights = rights.Rights(server_clock.monotonic)
 
     async def close(self) -> None:
         await self._client.close()
@@ -244,7 +245,10 @@ class Gateway:
         if (date := response.headers.get("Date")) and not unexpected:
             self._clock.observe(date, sent, received)
         if isinstance(decoded, ApiError):
+            if decoded.status == 403:
+                self._rights.refused(method, path, decoded.message)
             raise decoded
+        self._rights.granted(method, path)
         return Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
 
 
