@@ -123,6 +123,12 @@ class Gateway:
         self._client = identity.client_of(configuration)
         self._refreshing = asyncio.Lock()
         self._rights = rights.Rights(server_clock.monotonic)
+        self._failing = False  # whether the last request failed in a way that passes
+        self._recovered: list[Callable[[], None]] = []
+
+    def on_recovery(self, call: Callable[[], None]) -> None:
+        """Have this called with the first request that the API server answers after one that it did not answer."""
+        self._recovered.append(call)
 
     async def close(self) -> None:
         await self._client.close()
@@ -183,12 +189,11 @@ class Gateway:
         most: int = bodies.BYTES,
         seconds: float = TIMEOUT_SECONDS,
     ) -> Answer:
+        headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
         lost = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if self._clock.monotonic() > deadline:
-                    raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
-                headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
+                self._check(method, path, deadline)
                 return await self._as_oneself(method, path, body, headers, most, seconds)
             except ApiError as error:
                 error.lost = lost
@@ -197,6 +202,11 @@ class Gateway:
                     raise
             await pause(attempt)
         raise AssertionError("unreachable")
+
+    def _check(self, method: str, path: str, deadline: float) -> None:
+        """Raise ApiError where nothing is to be sent any more."""
+        if self._clock.monotonic() > deadline:
+            raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
 
     async def _as_oneself(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
@@ -235,6 +245,7 @@ class Gateway:
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._count(method, 0)
+            self._failing = True
             reached = not isinstance(error, aiohttp.ClientConnectorError)
             raise ApiError(method, path, 0, type(error).__name__, str(error), sent=reached) from error
         received = self._clock.monotonic()
@@ -244,12 +255,18 @@ class Gateway:
         self._count(method, 0 if unexpected else response.status)
         if (date := response.headers.get("Date")) and not unexpected:
             self._clock.observe(date, sent, received)
+        self._note(failing=isinstance(decoded, ApiError) and decoded.passing)
         if isinstance(decoded, ApiError):
             if decoded.status == 403:
                 self._rights.refused(method, path, decoded.message)
             raise decoded
         self._rights.granted(method, path)
         return Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
+
+    def _note(self, *, failing: bool) -> None:
+        recovered, self._failing = self._failing and not failing, failing
+        for call in self._recovered if recovered else ():
+            call()
 
 
 def _authorized(headers: dict[str, str], token: str) -> dict[str, str]:

@@ -29,6 +29,9 @@ class WorkQueue:
         self._later: list[tuple[float, str]] = []
         self._when: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._hurries = 0
+        self._failed_at: dict[str, int] = {}  # how many hurries there had been at the last failure
+        self._hasty: dict[str, None] = {}  # those that failed since the last hurry, not for a reason of their own
         self._rests: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -77,6 +80,11 @@ class WorkQueue:
 
     def retry(self, name: str) -> float:
         """After a failure: a pause that doubles each time, with jitter. Gives the pause in seconds."""
+        if self._failed_at.get(name, self._hurries) == self._hurries:
+            self._hasty[name] = None
+        else:
+            self._hasty.pop(name, None)
+        self._failed_at[name] = self._hurries
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 20))
         pause *= random.uniform(0.5, 1.0)  # noqa: S311 - no secret
@@ -86,6 +94,18 @@ class WorkQueue:
     def forget(self, name: str) -> None:
         """After a success: the next failure is the first again."""
         self._failures.pop(name, None)
+        self._failed_at.pop(name, None)
+        self._hasty.pop(name, None)
+
+    def hurry(self) -> None:
+        """An outage is over: what failed in it is due now, and not after its pause.
+
+        A name that fails on both sides of a hurry fails for a reason of its own, and has its pauses.
+        """
+        self._hurries += 1
+        hasty, self._hasty = self._hasty, {}
+        for name in hasty:
+            self.add_after(name, 0)
 
     def drop(self, name: str) -> None:
         """The name no longer exists: nothing of it is due later. Whatever has asked for it since still counts."""

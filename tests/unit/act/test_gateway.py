@@ -123,3 +123,22 @@ async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gatewa
     known = core.memories.of(made.namespace)
     assert await answering.find(made, known) is None
     assert known.answers.tops == {owner: owner}
+
+
+async def test_the_end_of_an_outage_is_told_once(api: gateway.Gateway, server: Server) -> None:
+    """With the first answer after a request that had none; a refusal is an answer."""
+    recoveries: list[int] = []
+    api.on_recovery(lambda: recoveries.append(server.status))
+    await api.get("/api/v1/pods")
+    for status in (503, 429, 500):
+        server.status = status
+        with pytest.raises(gateway.ApiError):
+            await api.delete("/api/v1/namespaces/a/pods/a", {}, repeat=False)
+    assert recoveries == []
+    server.status = 404
+    for _ in range(2):
+        with pytest.raises(gateway.ApiError):
+            await api.get("/api/v1/pods")
+    server.status = 200
+    await api.get("/api/v1/pods")
+    assert recoveries == [404]

@@ -189,6 +189,51 @@ async def test_a_failed_name_comes_again() -> None:
     assert await asyncio.wait_for(queue.take(), 10) == "a"
 
 
+async def failed(queue: WorkQueue, name: str) -> None:
+    """The name is worked on and fails, not for the first time: its pause is half a minute at least."""
+    queue._failures[name] = 20
+    queue.add(name)
+    while await queue.take() != name:
+        pass
+    queue.retry(name)
+    queue.done(name)
+
+
+async def test_what_failed_in_an_outage_is_due_when_that_is_over() -> None:
+    """All of it, however long its pause is by then, and once."""
+    queue = WorkQueue()
+    for name in ("a", "b", "c"):
+        await failed(queue, name)
+    queue.add_after("later", 3600)
+    assert await empty(queue)
+    queue.hurry()
+    assert [await queue.take() for _ in range(3)] == ["a", "b", "c"]
+    for name in ("a", "b", "c"):
+        queue.forget(name)
+        queue.done(name)
+    assert await empty(queue)
+
+
+async def test_what_fails_for_a_reason_of_its_own_keeps_its_pauses() -> None:
+    """However often others recover: it is hurried once, and again only by an outage that lasts."""
+    queue = WorkQueue()
+    await failed(queue, "broken")
+    queue.hurry()
+    assert await queue.take() == "broken"
+    queue.retry("broken")
+    queue.done("broken")
+    for _ in range(5):
+        queue.hurry()
+        assert await empty(queue)
+    await failed(queue, "broken")
+    queue.hurry()
+    assert await empty(queue)
+    await failed(queue, "broken")
+    await failed(queue, "broken")
+    queue.hurry()
+    assert await queue.take() == "broken"
+
+
 async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
     """No moment, no failure and no rest: in years a cluster has had very many namespaces."""
     queue = WorkQueue()
@@ -201,7 +246,8 @@ async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
         queue.rest(name, 5)
         queue.done(name)
         queue.drop(name)
-    assert (len(queue._when), len(queue._failures), len(queue._rests)) == (0, 0, 0)
+    kept = (queue._when, queue._failures, queue._failed_at, queue._hasty, queue._rests)
+    assert [len(one) for one in kept] == [0] * 5
     assert len(queue._later) < 100
     queue.add_after("there", 0.01)
     assert await asyncio.wait_for(queue.take(), 10) == "there"
