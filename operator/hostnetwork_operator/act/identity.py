@@ -4,6 +4,7 @@ import os
 import pathlib
 from typing import Final
 
+import aiohttp
 from kubernetes.aio import client, config
 
 _CONNECTIONS: Final = 32
@@ -43,6 +44,8 @@ def token(configuration: client.Configuration) -> str:
 
 def client_of(configuration: client.Configuration) -> client.ApiClient:
     """Return a client with this identity. Raise IdentityError where its certificates cannot be used."""
+    given = configuration.client_session_kwargs or {}
+    configuration.client_session_kwargs = {**given, "middlewares": (_delete_once,)}
     try:
         return client.ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -50,6 +53,18 @@ def client_of(configuration: client.Configuration) -> client.ApiClient:
             f"the certificates for {configuration.host} must be usable, got {_line(error)}; correct"
             " certificate-authority, client-certificate and client-key in the kubeconfig"
         ) from error
+
+
+async def _delete_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a DELETE by itself where a connection breaks that was used before: nobody would look
+    again, and nobody would know that the first one may have been carried out.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method != "DELETE" or isinstance(error, aiohttp.ClientConnectorError):
+            raise
+        raise aiohttp.ClientConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 async def _load() -> client.Configuration:
