@@ -1,4 +1,4 @@
-"""Who may read /metrics where a bearer token is needed: TokenReview, then SubjectAccessReview (docs/adr/0039).
+"""Who may read /metrics where a bearer token is needed: TokenReview, then SubjectAccessReview (docs/adr/0045).
 
 Any client of the port may send any token as often as it likes. So answers are kept for a while, few reviews are under
 way at a time, and all tokens that were never accepted share one budget. Tokens are neither logged nor kept: an answer
