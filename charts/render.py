@@ -61,6 +61,7 @@ def _chart_texts() -> dict[str, str]:
 
 
 def prometheus_rule_file() -> dict[pathlib.Path, str]:
+    """Return the PrometheusRule, which is committed beside the rules."""
     return {MONITORING / "prometheusrule.yaml": _prometheus_rule()}
 
 

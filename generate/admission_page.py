@@ -15,6 +15,7 @@ _KINDS: Final = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
 
 
 def files() -> dict[pathlib.Path, str]:
+    """Return the page with what manifests/ says now."""
     return {PAGE: pages.with_generated(PAGE, _policies_as_text())}
 
 

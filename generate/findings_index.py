@@ -10,6 +10,7 @@ PAGE: Final = pages.ROOT / "docs" / "reference" / "findings" / "README.md"
 
 
 def files() -> dict[pathlib.Path, str]:
+    """Return the page with the rules of the code."""
     rows = [f"| [`{rule.id}`]({rule.id}.md) | {rule.severity} | {rule.source} |\n" for rule in rules.RULES]
     table = "<!-- table: findings -->\n| finding | severity | source |\n|---|---|---|\n" + "".join(rows)
     return {PAGE: pages.with_generated(PAGE, table)}

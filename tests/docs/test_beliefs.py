@@ -175,17 +175,16 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     # -- objects that RBAC protects
     "status of the HostNetworkExceptionPolicy: cluster-scoped, written by the operator alone": (
-        "act.policies:write_status",
+        "act.policies:_write",
         "control.bookkeeping:Bookkeeper.load",
         "decide.summary:clock_event",
         "decide.summary:guards_event",
         "decide.summary:ledger_event",
         "decide.summary:policy_event",
         "decide.summary:policy_status",
-        "decide.summary:with_clock",
-        "decide.summary:with_guards",
-        "decide.summary:with_ledger",
+        "decide.summary:_with",
         "decide.summary:_workloads",
+        "observe.cluster:read",
         "observe.parse:host_network_policy",
     ),
     # -- what is no claim
@@ -194,9 +193,18 @@ REASONS: dict[str, tuple[str, ...]] = {
     "the status code of an HTTP answer": (
         "act.gateway:ApiError.gone",
         "act.gateway:ApiError.outcome",
+        "act.gateway:ApiError.passing",
+        "act.gateway:ApiError.unanswered",
+        "act.gateway:Gateway._once",
         "control.server:_serving.serve",
         "control.session:open_http.Response.json",
     ),
+    "which right a request needs, and whether an answer is one: parts of a path and of a Review": (
+        "act.forms:right",
+        "act.forms:trouble",
+    ),
+    "which owner is asked for, as the plan names the owner": ("control.needs:Needs._find_owners",),
+    "after a lost answer: whether the namespace has every value that was to be written": ("act.namespaces:_written",),
     "a change that the operator is to make": ("decide.writes:_Difference.nothing",),
     "names the field that is written": (
         "act.exceptions:write_status",

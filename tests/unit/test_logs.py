@@ -20,9 +20,9 @@ FLOOD = """
 
     logs.unblock()
     logs.configure("INFO")
-    for number in range(20_000):
-        logs.log(logging.getLogger("test"), logging.INFO, "flood", number=number, text="x" * 500)
-        print("y" * 100, file=sys.stderr)
+    for number in range(1_000):
+        logs.log(logging.getLogger("test"), logging.INFO, "flood", number=number, text="x" * 10_000)
+        print("y" * 10_000, file=sys.stderr)
     sys.exit(3)
 """
 SECONDS = 60  # far more than the process needs; with nobody to read it took for ever
@@ -83,10 +83,10 @@ def test_a_process_without_stdout_and_stderr_ends_as_it_would_with_them() -> Non
 
 def test_every_line_is_written_whole_and_in_order_before_the_process_ends() -> None:
     """The end of the process waits for a reader that reads."""
-    program = FLOOD.replace("20_000", "2_000").replace('print("y" * 100, file=sys.stderr)', "pass")
+    program = FLOOD.replace("1_000", "400").replace('print("y" * 10_000, file=sys.stderr)', "pass")
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
-    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == list(range(2_000))
+    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == list(range(400))
 
 
 def until(probe: Callable[[], bool]) -> None:

@@ -84,8 +84,10 @@ async def delete(
         try:
             return await _attempt(api, effect, seen, clock, attempts, last=last)
         except gateway.ApiError as error:
-            # A read was repeated already.
-            if last or not error.passing or not (error.method == "DELETE" or attempts.ours):
+            # A read was repeated already. What is too late is looked at again where something was deleted.
+            again = error.passing and error.method == "DELETE"
+            again |= attempts.ours and (error.passing or error.reason == gateway.STALE)
+            if last or not again:
                 raise
         await gateway.pause(attempt)
     raise AssertionError("unreachable")

@@ -74,6 +74,11 @@ class Operator:
             metrics.Standing(self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy)
         )
 
+    def hurry(self) -> None:
+        """An outage is over: what failed in it is due now."""
+        for queue in (self.schedule.queue, self.gate_checks.queue, self.pod_counts.queue):
+            queue.hurry()
+
     async def until_idle(self) -> None:
         """Wait until every namespace is judged, recorded, and checked by the gate where that is asked for. What is due
         later does not count.

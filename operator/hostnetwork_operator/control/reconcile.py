@@ -239,6 +239,8 @@ class Reconciler:
         self._memories.forget(name)
         self._plans.pop(name, None)
         self._shortages.forget(name)
+        for queue in (self._schedule.queue, self._checks.queue, self._counts.queue):
+            queue.drop(name)
         self._schedule.policy_changed.set()
 
 

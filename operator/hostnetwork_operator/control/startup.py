@@ -111,6 +111,7 @@ class _Process:
     ) -> None:
         patience = datetime.timedelta(seconds=settings.controller_wait_seconds)
         core = self._core = operator.Operator(api, server_clock, measures, patience)
+        api.on_recovery(core.hurry)
         self._settings = settings
         self._stop = stop
         self._loops = loops.Loops()

@@ -12,7 +12,7 @@ from kubernetes.aio import client
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway, namespaces, pods
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import effects, snapshot
+from hostnetwork_operator.decide import effects, plan, snapshot
 from tests.unit.builders import IMAGE, NAMESPACE, NOW, hne, namespace, pod, seen
 
 HOME = f"/api/v1/namespaces/{NAMESPACE}"
@@ -206,6 +206,25 @@ async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetit
     server.before = covered
     assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.SPARED)
     assert (server.writes(), JOB in server.objects) == ([f"DELETE {JOB}"], True)
+
+
+async def test_a_job_whose_deletion_took_long_leaves_a_pod_that_is_looked_at_again(
+    api: gateway.Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pod was decided by is too old by then; it went with its Job, and the Event says so."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
+    server.put(JOB, "j", spec={"template": {"spec": SPEC}})
+    monkeypatch.setattr(plan, "FRESH_SECONDS", 0.5)
+
+    def slow(_method: str, path: str) -> bool:
+        if path == JOB:
+            time.sleep(0.6)
+            del server.objects[POD]  # by the garbage collector
+        return True
+
+    server.after = slow
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.DELETED, True)
+    assert server.writes() == [f"DELETE {JOB}"]
 
 
 WRITE = effects.WriteNamespace(

@@ -40,12 +40,15 @@ Fails = Callable[[Request], web.Response | None]
 
 
 class ApiServer:
-    """`fails` is asked before each request, and `told` is called with each change, as a watch would."""
+    """`fails` is asked before each request, and `loses` whether the answer to it is lost. `told` is called with each
+    change, as a watch would.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Body] = {}
         self.requests: list[Request] = []
         self.fails: Fails = lambda _: None
+        self.loses: Callable[[Request], bool] = lambda _: False
         self.told: Callable[[str, str, Body], None] = lambda kind, event, body: None
         self._version = 1
 
@@ -87,7 +90,13 @@ class ApiServer:
         self.requests.append(asked)
         if (failure := self.fails(asked)) is not None:
             return failure
-        body = json.loads(await request.read() or b"{}")
+        answer = self._answer(request, json.loads(await request.read() or b"{}"))
+        if self.loses(asked):
+            assert request.transport is not None
+            request.transport.close()
+        return answer
+
+    def _answer(self, request: web.Request, body: Body) -> web.Response:
         match request.method:
             case "GET":
                 return self._get(request)

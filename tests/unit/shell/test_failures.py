@@ -12,7 +12,7 @@ from hostnetwork_operator.control import operator, resync
 from hostnetwork_operator.decide import settle, snapshot
 from hostnetwork_operator.observe import cluster
 from tests.unit.shell import world
-from tests.unit.shell.apiserver import ApiServer, Fails, Request, refusal, until
+from tests.unit.shell.apiserver import ApiServer, Request, refusal, until
 
 _PAUSE = datetime.timedelta(seconds=2)
 
@@ -27,18 +27,26 @@ def conflicting(_: Request) -> web.Response:
     return refusal(409, "Conflict")
 
 
-class Failing:
-    """Fails the request with this number, once."""
+def unreadable(_: Request) -> web.Response:
+    """A login page of a proxy."""
+    return web.Response(text="<html>who are you?</html>", content_type="text/html")
 
-    def __init__(self, number: int, how: Callable[[Request], web.Response]) -> None:
+
+class Failing:
+    """Fails the request with this number, once; without `how` the request is carried out and its answer is lost."""
+
+    def __init__(self, number: int, how: Callable[[Request], web.Response] | None = None) -> None:
         self.number, self.how = number, how
         self.failed: Request | None = None
 
-    def __call__(self, request: Request) -> web.Response | None:
+    def fails(self, request: Request) -> web.Response | None:
         if request.number != self.number:
             return None
         self.failed = request
-        return self.how(request)
+        return self.how(request) if self.how is not None else None
+
+    def loses(self, request: Request) -> bool:
+        return request.number == self.number and self.how is None
 
 
 def _soon() -> datetime.datetime:
@@ -72,12 +80,13 @@ def state(server: ApiServer) -> object:
     return home["labels"], grants, ready, world.POD in server.objects, world.emitted(server)
 
 
-async def ended(server: ApiServer, fails: Fails = lambda _: None) -> tuple[ApiServer, operator.Operator]:
+async def ended(server: ApiServer, failing: Failing | None = None) -> tuple[ApiServer, operator.Operator]:
     """The same cluster, once an operator that was started after the expiry has nothing left to do."""
     copied = server.copied()
     async with world.operating(copied) as core:
-        begun = len(copied.requests)
-        copied.fails = lambda request: fails(Request(request.number - begun, request.method, request.path))
+        copied.requests.clear()
+        if failing is not None:
+            copied.fails, copied.loses = failing.fails, failing.loses
         await core.until_idle()
         await core.policy_status.settle_ledger()
         await until(lambda: _is_done(copied, core), f"all is done: {state(copied)}")
@@ -95,16 +104,19 @@ def _is_done(server: ApiServer, core: operator.Operator) -> bool:
     )
 
 
-@pytest.mark.parametrize("how", [forbidden, conflicting])
+@pytest.mark.parametrize("how", [forbidden, conflicting, unreadable, None])
 async def test_after_any_failed_request_the_end_is_the_same(
-    relaxed: ApiServer, how: Callable[[Request], web.Response]
+    relaxed: ApiServer, how: Callable[[Request], web.Response] | None
 ) -> None:
-    """Each request of the end of a grant fails once: level, grant, status, pod and Events are as without a failure."""
+    """Each request of the end of a grant fails once, or is carried out and not answered. Level, grant, status, pod and
+    Events are as without a failure.
+    """
     usual, _ = await ended(relaxed)
     assert "ExpiredPodDeleted" in world.emitted(usual)
     tried = [Failing(number, how) for number in range(len(usual.requests))]
     outcomes = await asyncio.gather(*(ended(relaxed, one) for one in tried))
     for one, (after, _) in zip(tried, outcomes, strict=True):
+        assert one.failed is not None
         assert state(after) == state(usual), f"after {one.failed}"
 
 

@@ -68,13 +68,15 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
     server_clock = clock.ServerClock()
     async with serving(server, server_clock) as api:
         core = operator.Operator(api, server_clock, metrics.Metrics())
+        api.on_recovery(core.hurry)
         lists = listing(core)
 
         def told(plural: str, event: str, body: Body) -> None:
             if plural in _KINDS:
                 core.intake.changed(_KINDS[plural], event, body)
 
-        await lists.fill()
+        async with asyncio.timeout(20):
+            await lists.fill()
         server.told = told
         running = [
             loops.Loop("reconcile", core.reconciler.work),
