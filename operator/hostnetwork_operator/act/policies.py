@@ -62,17 +62,15 @@ async def write_status(
 async def _emit(
     api: gateway.Gateway, postponed: list[effects.EmitEvent], now: datetime.datetime
 ) -> gateway.ApiError | None:
-    """Emit Events, which are postponed no longer then; return why one was refused."""
-    refused = None
-    for event in list(postponed):
-        try:
-            await events.emit(api, event, now)
-        except gateway.ApiError as error:
-            refused = error
-        else:
-            postponed.remove(event)
+    """Emit Events, which are postponed no longer then, up to the first that is refused; return why it was."""
     del postponed[:-_MOST_POSTPONED]
-    return refused
+    while postponed:
+        try:
+            await events.emit(api, postponed[0], now)
+        except gateway.ApiError as error:
+            return error
+        del postponed[0]
+    return None
 
 
 async def _write(

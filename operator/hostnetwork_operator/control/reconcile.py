@@ -105,7 +105,8 @@ class Reconciler:
         elif self._schedule.queue.pressing:
             self._schedule.queue.defer(name)  # others wait for their levels and deletes
         else:
-            await application.carry_out((*known.take_postponed(), *made.deferrable))
+            await self._emit_postponed(known, application)
+            await application.carry_out(made.deferrable)
             known.postpone(application.refused_events)
             failure = failure or await self._needs.find(made, known)
         self._show(name, made if application.namespace_written else plan.unchanged(made))
@@ -122,11 +123,22 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._schedule.queue.until_free()
-                await asyncio.gather(*map(self._emit_postponed, self._memories))
+                await asyncio.gather(*map(self._emit_last, self._memories))
         if lost := sum(len(known.postponed) for known in self._memories):
             logs.log(_log, logging.WARNING, "events-lost", count=lost)
 
-    async def _emit_postponed(self, known: memory.NamespaceMemory) -> None:
+    async def _emit_postponed(self, known: memory.NamespaceMemory, application: apply.Application) -> None:
+        """Emit what is postponed, up to the first Event that is refused: who has one refused, by a quota of his, mostly
+        has all refused, and must not multiply the operator's requests.
+        """
+        postponed = known.take_postponed()
+        for number, event in enumerate(postponed, 1):
+            await application.carry_out([event])
+            if application.refused_events:
+                known.postpone(postponed[number:])
+                return
+
+    async def _emit_last(self, known: memory.NamespaceMemory) -> None:
         for event in known.postponed:
             try:
                 await events.emit(self._api, event, self._clock.now())

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import operator, resync
-from hostnetwork_operator.decide import settle, snapshot
+from hostnetwork_operator.decide import effects, settle, snapshot
 from hostnetwork_operator.observe import cluster
 from tests.unit.shell import world
 from tests.unit.shell.apiserver import ApiServer, Request, refusal, until
@@ -133,6 +133,26 @@ async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: Api
         assert world.emitted(server) == world.emitted(relaxed)
         full = False
         await until(lambda: world.emitted(server) == world.emitted(usual), "each Event is told")
+
+
+async def test_events_that_are_refused_cost_one_request_a_reconcile(relaxed: ApiServer) -> None:
+    """Whoever has his Events refused, hundreds of them, does not multiply the operator's requests."""
+    server = relaxed.copied()
+    async with world.operating(server) as core:
+        await core.until_idle()
+        (known,) = core.memories
+        about = snapshot.Reference("Pod", "payments", "capture", "u")
+        known.postpone(effects.EmitEvent(about, "Normal", "Told", "message", str(number)) for number in range(100))
+        server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
+        server.requests.clear()
+        core.schedule.wake("payments")
+        await until(lambda: server.requests, "a request")
+        await core.until_idle()
+        assert [request.method for request in server.requests] == ["POST"]
+        assert len(known.postponed) == 100
+        server.fails = lambda _: None
+        core.schedule.wake("payments")
+        await until(lambda: not known.postponed, "each is told")
 
 
 async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiServer) -> None:
