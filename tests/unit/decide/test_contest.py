@@ -29,13 +29,12 @@ class Place:
 
     def look(self, now: datetime.datetime = NOW) -> plan.NamespacePlan:
         """As control/reconcile does: plan, count what was reverted, plan again, carry out, remember."""
-        made = plan.plan_namespace(self.seen, now)
-        while builders.records(made):
-            self.seen = builders.stored(self.seen, made)
-            made = plan.plan_namespace(self.seen, now)
         settled = settle.settle(self.seen, now)
-        self.seen, made = settled.seen, settled.plan
         self.contests += len(settled.events)
+        while builders.records(settled.plan):
+            settled = settle.settle(builders.stored(settled.seen, settled.plan), now)
+            self.contests += len(settled.events)
+        self.seen, made = settled.seen, settled.plan
         record = made.record
         for write in made.writes:
             record = contest.written(record, write, now)

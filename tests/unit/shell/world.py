@@ -75,7 +75,7 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
             if plural in _KINDS:
                 core.intake.changed(_KINDS[plural], event, body)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await lists.fill()
         server.told = told
         running = [
