@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from hostnetwork_operator.act import events, exceptions, gateway, namespaces, pods, reports
+from hostnetwork_operator.act import events, exceptions, gateway, namespaces, outbox, pods, reports
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
 
@@ -28,11 +28,10 @@ class Outcome:
 class Application:
     """One plan being carried out.
 
-    `kept` is given every object as it is after a write of ours, `record` what the ledger is to have. After `deadline`,
-    a monotonic moment, the plan is too old for a write of its namespace. `pace` says in how many seconds an effect may
-    be carried out; 0: now.
-
-    `events` are Events about effects that are done, to be emitted. `refused_events` were not taken by the API server.
+    `kept` is given every object as it is after a write of ours, `record` what the ledger is to have, and `box` the
+    Events about effects that are done, and those that the API server refuses. After `deadline`, a monotonic moment, the
+    plan is too old for a write of its namespace. `pace` says in how many seconds an effect may be carried out; 0: now.
+    No delete is begun once `stopping`.
     """
 
     def __init__(
@@ -42,20 +41,23 @@ class Application:
         clock: live.Clock,
         kept: store.Store,
         record: Callable[[effects.RecordException | effects.RecordNamespace], None],
+        box: outbox.Outbox,
         deadline: float,
         pace: Callable[[effects.Effect], float] = lambda _: 0.0,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
         self._seen = seen
         self._clock = clock
         self._kept = kept
         self._record = record
+        self._outbox = box
         self._deadline = deadline
         self._pace = pace
+        self._stopping = stopping
         self.namespace_written = True  # as far as the plan asked for it
         self.paced_seconds = 0.0  # until what was left out may be done; 0: nothing was
         self.outcomes: list[Outcome] = []
-        self.events: list[effects.EmitEvent] = []
 
     async def carry_out(self, planned: Iterable[effects.Effect]) -> None:
         """Carry effects out, one after the other."""
@@ -65,27 +67,13 @@ class Application:
     @property
     def emitted(self) -> list[effects.EmitEvent]:
         """The Events that are stored."""
-        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.error is None]
-
-    @property
-    def refused_events(self) -> list[effects.EmitEvent]:
-        """The Events that are not stored and may be later. An Event that the API server calls invalid never is."""
-        failed = ((o.effect, o.error) for o in self.outcomes if o.error is not None)
-        return [
-            effect
-            for effect, error in failed
-            if isinstance(effect, effects.EmitEvent)
-            and not (isinstance(error, gateway.ApiError) and error.status in _NEVER_STORED)
-        ]
+        stored = {DONE, "exists"}
+        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.word in stored]
 
     async def _attempt(self, effect: effects.Effect) -> None:
         """One effect. One that fails is an outcome, not an exception."""
-        if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
-            self.outcomes.append(Outcome(effect, "skipped"))
-            return
-        if seconds := self._pace(effect):
-            self.paced_seconds = min(self.paced_seconds or seconds, seconds)
-            self.outcomes.append(Outcome(effect, "paced"))
+        if (left_out := self._left_out(effect)) is not None:
+            self.outcomes.append(Outcome(effect, left_out))
             return
         if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
             for event in effect.told:
@@ -97,13 +85,42 @@ class Application:
             word = error.outcome if isinstance(error, gateway.ApiError) else "crashed"
             self.outcomes.append(Outcome(effect, word, error))
 
+    def _left_out(self, effect: effects.Effect) -> str | None:
+        """Why an effect is not carried out now, in a word; None if it is."""
+        if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
+            return "skipped"
+        if isinstance(effect, effects.DeletePod) and self._stopping():
+            return "skipped"  # the next process does it, and has the time to say so
+        if isinstance(effect, effects.EmitEvent) and not self._outbox.is_open(self._clock.monotonic()):
+            self._outbox.add([effect])
+            return "postponed"
+        if seconds := self._pace(effect):
+            self.paced_seconds = min(self.paced_seconds or seconds, seconds)
+            return "paced"
+        return None
+
+    async def _emit(self, event: effects.EmitEvent) -> str:
+        try:
+            stored = await events.emit(self._api, event, self._clock.now())
+        except gateway.ApiError as error:
+            if error.status in _NEVER_STORED:
+                self._outbox.rejected(event)
+            else:
+                self._outbox.refused(event, self._clock.monotonic())
+            raise
+        except Exception:
+            self._outbox.rejected(event)
+            raise
+        self._outbox.stored(event)
+        return DONE if stored else "exists"
+
     async def _do(self, effect: effects.Effect) -> str:
         match effect:
             case effects.RecordException() | effects.RecordNamespace():
                 self._record(effect)
             case effects.WriteNamespace():
                 body = await namespaces.write(self._api, effect, self._deadline)
-                self.events += effect.told
+                self._outbox.add(effect.told)
                 self._kept.put(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
@@ -113,7 +130,7 @@ class Application:
             case effects.WriteExceptionStatus():
                 self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
-                return DONE if await events.emit(self._api, effect, self._clock.now()) else "exists"
+                return await self._emit(effect)
             case effects.DeletePod():
                 return await self._delete(effect)
             case effects.WriteReport():
@@ -125,5 +142,5 @@ class Application:
     async def _delete(self, effect: effects.DeletePod) -> str:
         made = await pods.delete(self._api, effect, self._seen, self._clock)
         if made.word is pods.Deletion.DELETED:
-            self.events += (*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner))
+            self._outbox.add((*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner)))
         return made.word.value

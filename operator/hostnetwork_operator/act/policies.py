@@ -53,13 +53,13 @@ async def write_status(
     ):
         if event is not None and event not in postponed:
             postponed.append(event)
-    refused = await _emit(api, postponed, now)
+    refused = await emit_postponed(api, postponed, now)
     await _write(api, kept, present, plans, found, clock_state, recorded, now)
     if refused is not None:
         raise refused
 
 
-async def _emit(
+async def emit_postponed(
     api: gateway.Gateway, postponed: list[effects.EmitEvent], now: datetime.datetime
 ) -> gateway.ApiError | None:
     """Emit Events, which are postponed no longer then, up to the first that is refused; return why it was."""

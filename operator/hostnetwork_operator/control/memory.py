@@ -4,18 +4,15 @@ All of it may be lost: after a restart each namespace is looked at as on the fir
 of a namespace, which has a uid: of a namespace that is created again under the same name nothing is remembered.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from hostnetwork_operator import logs
-from hostnetwork_operator.decide import effects, snapshot
+from hostnetwork_operator.act import outbox
+from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import cluster
 
-_log = logging.getLogger(__name__)
-# A tenant who has his Events refused, by a quota, must not fill the memory with them.
-MOST_POSTPONED: Final = 500
+MOST_EVENTS: Final = 5000  # of all namespaces together
 
 
 @dataclass(slots=True)
@@ -23,31 +20,18 @@ class NamespaceMemory:
     """Of one incarnation of a namespace.
 
     `answers` is what was asked about the namespace. `stale` says that its pods are to be listed. `checking` says that
-    the gate check that is going on counts when it ends. `postponed` are Events that are to be emitted and that no later
-    plan has again.
+    the gate check that is going on counts when it ends. `events` are to be emitted.
     """
 
     uid: str
     answers: cluster.Answers = field(default_factory=cluster.Answers)
     stale: bool = False
     checking: bool = False
-    postponed: tuple[effects.EmitEvent, ...] = ()
+    events: outbox.Outbox = field(default_factory=outbox.Outbox)
 
     def forget_gate(self) -> None:
         """Forget the answer of the gate, and have the answer of the check that is going on dropped."""
         self.answers.gate, self.checking = None, False
-
-    def postpone(self, events: Iterable[effects.EmitEvent]) -> None:
-        """Remember Events, each once. The oldest are dropped where there are too many."""
-        every = tuple(dict.fromkeys((*self.postponed, *events)))
-        if (dropped := len(every) - MOST_POSTPONED) > 0:
-            logs.log(_log, logging.WARNING, "events-dropped", namespace=every[0].regarding.namespace, count=dropped)
-        self.postponed = every[-MOST_POSTPONED:]
-
-    def take_postponed(self) -> tuple[effects.EmitEvent, ...]:
-        """Return what is to be emitted, and forget it."""
-        taken, self.postponed = self.postponed, ()
-        return taken
 
 
 class Memories:
@@ -74,6 +58,12 @@ class Memories:
         """Have owners looked up again: a ReplicaSet can be given to another Deployment."""
         for known in self._kept.values():
             known.answers.tops.clear()
+
+    def bound(self) -> None:
+        """Drop Events where those of all namespaces are too many, of the namespace that has the most."""
+        boxes = [known.events for known in self._kept.values()]
+        while (excess := sum(map(len, boxes)) - MOST_EVENTS) > 0:
+            max(boxes, key=len).drop(excess)
 
     def forget(self, name: str) -> None:
         """Forget a namespace that no longer exists."""

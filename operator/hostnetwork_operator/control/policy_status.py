@@ -14,6 +14,7 @@ from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 2.0  # changes that come together are written together
+_CRASHED_SECONDS: Final = 60.0
 
 
 class PolicyStatus:
@@ -41,7 +42,7 @@ class PolicyStatus:
         while True:
             with contextlib.suppress(TimeoutError), loops.idle():
                 await asyncio.wait_for(self._changed.wait(), self._excused_seconds())
-            await asyncio.sleep(_GATHER_SECONDS)
+            await loops.sleep(_GATHER_SECONDS)
             self._changed.clear()
             try:
                 await policies.write_status(
@@ -56,6 +57,16 @@ class PolicyStatus:
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
                 self._changed.set()
+            except Exception:  # of the status alone: no namespace waits for it
+                _log.exception("policy-status-crashed")
+                self._changed.set()
+                await loops.sleep(_CRASHED_SECONDS)
+
+    async def drain(self, seconds: float) -> None:
+        """Emit the Events that wait, for so many seconds at most: no later process has them again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await policies.emit_postponed(self._api, self._postponed, self._clock.now())
 
     async def settle_ledger(self) -> None:
         """Every namespace was judged once: say what the ledger begins with, and leave the state of a first start."""

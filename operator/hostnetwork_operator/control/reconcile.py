@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator import clock, logs, metrics
-from hostnetwork_operator.act import apply, events, gateway, reports
+from hostnetwork_operator.act import apply, events, gateway, outbox, reports
 from hostnetwork_operator.control import (
     bookkeeping,
     gate_check,
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _LONG_PLAN_SECONDS: Final = 0.05
 _REST: Final = 3.0
 _LONGEST_REST_SECONDS: Final = 5.0
+_DRAIN_PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Reconciler:
         seen, made = judged.settled.seen, judged.settled.plan
         known = self._memories.of(seen.namespace)
         self._checks.heed(judged.settled)
-        application = self._application(seen, judged.deadline)
+        application = self._application(seen, known, judged.deadline)
         await application.carry_out(made.urgent)
         self._remember(known, made, application)
         if failure is None and self._needs.list_is_due(made):
@@ -105,9 +106,8 @@ class Reconciler:
         elif self._schedule.queue.pressing:
             self._schedule.queue.defer(name)  # others wait for their levels and deletes
         else:
-            await self._emit_postponed(known, application)
-            await application.carry_out(made.deferrable)
-            known.postpone(application.refused_events)
+            waiting = known.events.waiting if known.events.is_open(self._clock.monotonic()) else ()
+            await application.carry_out((*waiting, *made.deferrable))
             failure = failure or await self._needs.find(made, known)
         self._show(name, made if application.namespace_written else plan.unchanged(made))
         self._shortages.heed(made, application.emitted, self._clock.now())
@@ -118,39 +118,48 @@ class Reconciler:
             raise failure
 
     async def drain(self, seconds: float) -> None:
-        """Take no more work, finish what is begun, and emit what is postponed, for so many seconds at most."""
-        self._schedule.queue.close()
+        """Take no more work, finish what is begun, and emit what waits, for so many seconds at most."""
+        queue = self._schedule.queue
+        queue.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._schedule.queue.until_free()
-                await asyncio.gather(*map(self._emit_last, self._memories))
-        if lost := sum(len(known.postponed) for known in self._memories):
+                while not queue.free:
+                    await self._emit_what_waits()
+                    await asyncio.sleep(_DRAIN_PAUSE_SECONDS)
+                await self._emit_what_waits(last=True)
+        if lost := sum(len(known.events) for known in self._memories):
             logs.log(_log, logging.WARNING, "events-lost", count=lost)
 
-    async def _emit_postponed(self, known: memory.NamespaceMemory, application: apply.Application) -> None:
-        """Emit what is postponed, up to the first Event that is refused: who has one refused, by a quota of his, mostly
-        has all refused, and must not multiply the operator's requests.
-        """
-        postponed = known.take_postponed()
-        for number, event in enumerate(postponed, 1):
-            await application.carry_out([event])
-            if application.refused_events:
-                known.postpone(postponed[number:])
-                return
+    async def _emit_what_waits(self, *, last: bool = False) -> None:
+        """Emit what waits in every namespace, each up to the first Event that is refused."""
+        await asyncio.gather(*(self._emit_all(known.events, last=last) for known in self._memories))
 
-    async def _emit_last(self, known: memory.NamespaceMemory) -> None:
-        for event in known.postponed:
+    async def _emit_all(self, box: outbox.Outbox, *, last: bool) -> None:
+        """The last time the pause after a refusal does not count: nobody comes after it."""
+        for event in box.waiting if last or box.is_open(self._clock.monotonic()) else ():
             try:
                 await events.emit(self._api, event, self._clock.now())
-            except gateway.ApiError as error:
+            except Exception as error:  # of one namespace: all others have theirs emitted
                 logs.log(_log, logging.WARNING, "event-not-emitted", reason=event.reason, error=str(error))
+                box.refused(event, self._clock.monotonic())
                 return
-            known.postponed = known.postponed[1:]
+            else:
+                box.stored(event)
 
-    def _application(self, seen: snapshot.NamespaceSnapshot, deadline: float) -> apply.Application:
-        record = functools.partial(self._books.submit, namespace=seen.namespace.name)
-        kept = self._cluster.store
-        return apply.Application(self._api, seen, self._clock, kept, record, deadline, self._pace.wait)
+    def _application(
+        self, seen: snapshot.NamespaceSnapshot, known: memory.NamespaceMemory, deadline: float
+    ) -> apply.Application:
+        return apply.Application(
+            self._api,
+            seen,
+            self._clock,
+            self._cluster.store,
+            functools.partial(self._books.submit, namespace=seen.namespace.name),
+            known.events,
+            deadline,
+            self._pace.wait,
+            lambda: self._schedule.queue.closed,
+        )
 
     async def _judge(self, name: str) -> _Judged | None:
         """Plan what is seen of a namespace; None where there is no namespace.
@@ -197,13 +206,12 @@ class Reconciler:
         logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=settled.reverted)
         known = self._memories.of(namespace)
         known.answers.record = settled.seen.record
-        known.postpone(settled.events)
+        known.events.add(settled.events)
 
     def _remember(
         self, known: memory.NamespaceMemory, made: plan.NamespacePlan, application: apply.Application
     ) -> None:
-        """Remember what became of the urgent effects, and the Events about them."""
-        known.postpone(application.events)
+        """Remember what became of the urgent effects."""
         record = made.record
         for outcome in application.outcomes:
             write, error = outcome.effect, outcome.error
@@ -231,6 +239,9 @@ class Reconciler:
         name = made.namespace.name
         if application.paced_seconds:
             self._schedule.after(name, application.paced_seconds)
+        if known.events.pause_seconds:
+            self._memories.bound()
+            self._schedule.after(name, known.events.pause_seconds)
         if made.next_check is not None:
             await self._schedule.at(name, made.next_check)
         if not known.stale:

@@ -57,7 +57,7 @@ class Resync:
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
         self._unserved: dict[store.Kind, float] = {}  # since when the API server does not have them
-        self._forbidden: set[store.Kind] = set()  # as the last try to list them said
+        self._forbidden: dict[store.Kind, float] = {}  # since when they may not be listed
         self._due: set[store.Kind] = set()
         self._hurry = asyncio.Event()
         self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
@@ -69,11 +69,8 @@ class Resync:
         and is not needed to end what is granted.
         """
         for kind in cluster.ORDER:
-            refused_at = float("inf")
             while not await self._list(kind):
-                now = asyncio.get_running_loop().time()
-                refused_at = min(refused_at, now) if kind in self._forbidden else float("inf")
-                if kind in _DISPENSABLE and now - refused_at >= _FORBIDDEN_SECONDS:
+                if kind in _DISPENSABLE and self._is_long_forbidden(kind):
                     self._go_on_without(kind)
                     break
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -86,7 +83,6 @@ class Resync:
     def _go_on_without(self, kind: store.Kind) -> None:
         """What cannot be read is unknown: then nothing is given, and what is granted ends as it would have."""
         logs.log(_log, logging.ERROR, "started-without", kind=kind.value, error=self.trouble[kind])
-        self._when[kind] = asyncio.get_running_loop().time()
         if kind is not store.Kind.POLICY:
             self._store.admission_unlisted(kind)
 
@@ -129,6 +125,8 @@ class Resync:
                 await self._books.check()
             except gateway.ApiError as error:
                 logs.log(_log, logging.ERROR, "ledger-not-checked", error=str(error))
+            except Exception:  # the next check may succeed, and the work on namespaces goes on
+                _log.exception("ledger-check-crashed")
 
     async def _list_reports(self) -> None:
         """Which kind of report is served, and which of ours stand. Nothing but reports waits for it."""
@@ -144,6 +142,9 @@ class Resync:
                     continue
                 failed = True  # so it stays as it was, or unknown
                 logs.log(_log, logging.WARNING, "list-failed", kind=kind.value, error=_explained(kind, error))
+            except Exception:  # an API server of somebody else may serve these kinds
+                failed = True
+                _log.exception("list-crashed", extra={"hno_fields": {"kind": kind.value}})
         intake.log_unread(self._store)
         self._memories.forget_tops()
         if not failed:
@@ -171,7 +172,7 @@ class Resync:
     def missing(self) -> str:
         """Why a kind is gone, without which the operator works by its ledger alone, or may not be read; or ''."""
         gone = (self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind))
-        forbidden = (self.trouble[kind] for kind in self._forbidden)
+        forbidden = (self.trouble[kind] for kind in self._forbidden if self._is_long_forbidden(kind))
         return next(gone, None) or next(forbidden, "")
 
     def _is_gone(self, kind: store.Kind, error: gateway.ApiError) -> bool:
@@ -188,6 +189,20 @@ class Resync:
         if kept.policies_gone() if kind is store.Kind.POLICY else kept.exceptions_are_served(False):
             self._schedule.wake_all()
         return True
+
+    def _note_forbidden(self, kind: store.Kind, error: gateway.ApiError) -> None:
+        """Note whether a kind may not be listed. Where the operator works without the kind, a restart mends nothing."""
+        if error.status != 403:
+            self._forbidden.pop(kind, None)
+            return
+        now = asyncio.get_running_loop().time()
+        self._forbidden.setdefault(kind, now)
+        if kind in _DISPENSABLE and self._is_long_forbidden(kind):
+            self._when[kind] = now
+
+    def _is_long_forbidden(self, kind: store.Kind) -> bool:
+        since = self._forbidden.get(kind)
+        return since is not None and asyncio.get_running_loop().time() - since >= _FORBIDDEN_SECONDS
 
     def _is_long_gone(self, kind: store.Kind) -> bool:
         return asyncio.get_running_loop().time() - self._unserved[kind] >= _UNSERVED_SECONDS
@@ -206,7 +221,7 @@ class Resync:
         except gateway.ApiError as error:
             self.trouble[kind] = _explained(kind, error)
             logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
-            (self._forbidden.add if error.status == 403 else self._forbidden.discard)(kind)
+            self._note_forbidden(kind, error)
             gone = self._is_gone(kind, error)
             if kind is store.Kind.POLICY and error.status and not gone:
                 self._store.policy_unlisted()
@@ -221,7 +236,7 @@ class Resync:
         if self.trouble.pop(kind, None) is not None and kind in _WATCHED:
             self.recovered.set()
         self._unserved.pop(kind, None)
-        self._forbidden.discard(kind)
+        self._forbidden.pop(kind, None)
         if kind is store.Kind.EXCEPTION and self._store.exceptions_are_served(True):
             self._schedule.wake_all()
         self._when[kind] = asyncio.get_running_loop().time()

@@ -67,10 +67,10 @@ async def run(settings: config.Config) -> None:
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
         logs.log(_log, logging.INFO, "stopping")
         await process.drain()
+        if working.done():
+            working.result()
     finally:
         for task in (working, stopping):
             task.cancel()
@@ -177,11 +177,14 @@ class _Process:
 
     async def drain(self) -> None:
         """Finish the work that is begun, and emit the Events that are postponed: no later process has these."""
-        await self._core.reconciler.drain(_DRAIN_SECONDS)
+        await asyncio.gather(
+            self._core.reconciler.drain(_DRAIN_SECONDS), self._core.policy_status.drain(_DRAIN_SECONDS)
+        )
 
     async def _announce(self) -> None:
         """Say when everything was judged once."""
-        await self._core.until_idle()
+        with loops.idle():  # the others work, and each has a pulse of its own
+            await self._core.until_idle()
         await self._core.policy_status.settle_ledger()
         self._ready.set()
         logs.log(_log, logging.INFO, "ready", namespaces=len(self._core.plans))

@@ -45,8 +45,14 @@ def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: 
         pods=len(made.verdicts),
         exceptions=len(made.standings),
         findings=[f"{one.subject.name}:{one.rule.id}" for one in made.findings if one.warns],
-        effects=[f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes],
-        errors=[str(outcome.error) for outcome in failed],
+        effects=_first(20, [f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes]),
+        errors=_first(5, [str(outcome.error) for outcome in failed]),
         next_check=made.next_check,
         seconds=round(seconds, 4),
     )
+
+
+def _first(count: int, texts: Sequence[str]) -> list[str]:
+    """The first texts, and how many more there are: a tenant's quota makes hundreds of long ones."""
+    more = len(texts) - count
+    return [*texts[:count], *([f"and {more} more"] if more > 0 else [])]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from kubernetes.aio import client
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import handlers, heard, intake, refused, resync, session
+from hostnetwork_operator.control import handlers, heard, intake, loops, refused, resync, session
 from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Watching:
         return self._heard.trouble()
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Watch until `stop` is set, or until kopf has met SIGTERM, whose handler kopf takes: then `stop` is set.
+        """Watch until `stop` is set, as it is on SIGTERM and SIGINT.
 
         kopf looks once for what it can watch. So it is begun anew when a kind has come back that was missing.
         """
@@ -61,17 +62,19 @@ class Watching:
             logins = session.Logins(self._configuration, self._missed, self._listed, ending, self._hears, self._heard)
             kopf.on.login(registry=registry, id="login")(logins.log_in)
             _end_with(registry, ending)
+            _take_signals(registry, stop, ending)
             try:
-                await kopf.operator(
-                    registry=registry,
-                    settings=handlers.settings(),
-                    clusterwide=True,
-                    standalone=True,
-                    # Nobody reads it without peers; left out, kopf asks for the user's name, and the image's user has
-                    # none.
-                    identity=_IDENTITY,
-                    stop_flag=ending,
-                )
+                with loops.idle():  # whether kopf hears anything is noted in `heard`
+                    await kopf.operator(
+                        registry=registry,
+                        settings=handlers.settings(),
+                        clusterwide=True,
+                        standalone=True,
+                        # Nobody reads it without peers; left out, kopf asks for the user's name, and the image's user
+                        # has none.
+                        identity=_IDENTITY,
+                        stop_flag=ending,
+                    )
                 if not self._lists.recovered.is_set():
                     stop.set()
             except Exception as error:
@@ -79,7 +82,7 @@ class Watching:
                 self._why, self._when = f"{type(error).__name__}: {error}", asyncio.get_running_loop().time()
                 self._lists.relist()  # kopf lists no kind that is not served just now, and would not hear of it later
                 logs.log(_log, logging.ERROR, "watch-failed", error=self._why)
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await loops.sleep(_PAUSE_SECONDS)
             finally:
                 renewing.cancel()
                 await logins.close()
@@ -99,3 +102,20 @@ def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
     @kopf.on.cleanup(registry=registry, id="end")
     async def end(**_: object) -> None:
         ending.set()  # or kopf waits five seconds for its own waiter of the flag
+
+
+def _take_signals(registry: kopf.OperatorRegistry, stop: asyncio.Event, ending: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT end this process, and this run of kopf with it.
+
+    kopf takes both signals when it begins, and leaves them to itself when it has ended: one that came before the next
+    run, or while kopf ended to be begun anew, would be lost.
+    """
+
+    def interrupted() -> None:
+        stop.set()
+        ending.set()
+
+    @kopf.on.startup(registry=registry, id="signals")
+    async def take(**_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, interrupted)

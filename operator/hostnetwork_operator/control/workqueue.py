@@ -12,7 +12,6 @@ from typing import Final
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-_FREE_SECONDS: Final = 0.02
 _SPARE_MOMENTS: Final = 64  # moments that no longer count and take memory all the same, beside as many as count
 
 
@@ -159,10 +158,15 @@ class WorkQueue:
         """From now on nothing is taken, and nothing is pressing."""
         self._closed = True
 
-    async def until_free(self) -> None:
-        """Wait until nobody works."""
-        while self._working:  # noqa: ASYNC110 - at the end of the process, once
-            await asyncio.sleep(_FREE_SECONDS)
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody works."""
+        return not self._working
 
     async def until_idle(self) -> None:
         """Until it is."""

@@ -16,6 +16,7 @@ from hostnetwork_operator.api import labels as names
 
 # A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
 SETTLE: Final = datetime.timedelta(seconds=5)
+FOREVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)  # no moment that ever comes
 PATIENCE: Final = datetime.timedelta(seconds=60)  # with a controller that may create its pods now
 _MINOR_VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
 

@@ -204,6 +204,8 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
         return INTACT, "every admission policy that denies is in place"
     if any(guard.missing(now) for guard in without):
         return GUARD_MISSING, whys
+    if all(guard.excused == snapshot.FOREVER for guard in without):
+        return CHANGING, f"{without[0].why_not}; nothing new is granted until they can be"
     return CHANGING, f"{whys}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
 
 

@@ -37,7 +37,6 @@ class Kind(enum.Enum):
 
 
 Key = tuple[str, str]  # namespace, name
-_NEVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)
 # How many removed objects are remembered: enough for every answer that could still be under way to one of them.
 _REMEMBERED: Final = 4096
 # In the order of preference: the first that is served is written.
@@ -59,7 +58,7 @@ _Parsed = (
 class Store:
     """Objects by kind, namespace and name."""
 
-    def __init__(self, moment: Callable[[], datetime.datetime] = lambda: _NEVER) -> None:
+    def __init__(self, moment: Callable[[], datetime.datetime] = lambda: snapshot.FOREVER) -> None:
         self._moment = moment  # the API server's time: since when an admission policy is as it is seen
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
@@ -342,7 +341,7 @@ class Store:
             )
             if self._admission_unlisted:
                 why = "the admission policies of the cluster could not be listed"
-                self._guards = {name: snapshot.Guard(name, None, why, _NEVER) for name in self._guards}
+                self._guards = {name: snapshot.Guard(name, None, why, snapshot.FOREVER) for name in self._guards}
             self._guard_records |= {
                 name: kept for name, guard in self._guards.items() if (kept := guards.record(guard)) is not None
             }

@@ -1,9 +1,11 @@
-"""What is remembered belongs to one incarnation of a namespace, and is bounded."""
+"""What is remembered belongs to one incarnation of a namespace, and its Events are bounded."""
 
 from dataclasses import replace
 
+from hostnetwork_operator.act import outbox
 from hostnetwork_operator.control import memory
 from hostnetwork_operator.decide import effects, snapshot
+from hostnetwork_operator.observe import cluster
 from tests.unit.builders import NAMESPACE, NOW, namespace
 
 
@@ -20,20 +22,19 @@ def test_of_a_namespace_that_is_created_again_nothing_is_remembered() -> None:
     known = memories.of(first)
     known.answers.gate = snapshot.GateAnswer("baseline", NOW, holders=("Deployment old-thing",))  # type: ignore[arg-type]
     known.answers.record = snapshot.Record(wrote={"a": "b"})
-    known.postpone([event(1)])
+    known.events.add([event(1)])
     assert memories.of(first) is known
     after = memories.of(replace(first, uid="another"))
-    assert after == memory.NamespaceMemory("another")
+    assert (after.uid, after.answers, len(after.events)) == ("another", cluster.Answers(), 0)
     assert replaced == [NAMESPACE]
 
 
-def test_events_are_remembered_once_and_not_without_end() -> None:
-    """A tenant's quota can refuse each Event. The newest stay."""
-    known = memory.NamespaceMemory("u")
-    known.postpone([event(1)])
-    known.postpone([event(1), event(2)])
-    assert known.take_postponed() == (event(1), event(2))
-    assert known.postponed == ()
-    known.postpone(event(number) for number in range(memory.MOST_POSTPONED + 10))
-    assert len(known.postponed) == memory.MOST_POSTPONED
-    assert known.postponed[-1] == event(memory.MOST_POSTPONED + 9)
+def test_events_of_all_namespaces_together_are_bounded() -> None:
+    """Who has the most loses the oldest."""
+    memories = memory.Memories(lambda _: None)
+    homes = [memories.of(namespace(name=f"home-{number}", uid=str(number))) for number in range(40)]
+    for number, home in enumerate(homes):
+        home.events.add(event(one) for one in range(outbox.MOST if number else 10))
+    memories.bound()
+    assert sum(len(home.events) for home in homes) == memory.MOST_EVENTS
+    assert len(homes[0].events) == 10

@@ -3,16 +3,19 @@
 import asyncio
 import datetime
 from collections.abc import Callable
+from typing import Any
 
+import kopf
 import pytest
 from aiohttp import web
 
+from hostnetwork_operator import clock, config, metrics
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import operator, resync
+from hostnetwork_operator.control import loops, operator, resync, startup
 from hostnetwork_operator.decide import effects, settle, snapshot
-from hostnetwork_operator.observe import cluster
+from hostnetwork_operator.observe import cluster, store
 from tests.unit.shell import world
-from tests.unit.shell.apiserver import ApiServer, Request, refusal, until
+from tests.unit.shell.apiserver import ApiServer, Request, refusal, serving, until
 
 _HOUR = datetime.timedelta(hours=1)
 
@@ -107,7 +110,7 @@ def _is_done(server: ApiServer, core: operator.Operator) -> bool:
         and "LevelRestored" in world.emitted(server)
         and "Expired" in str(state(server))
         and core.schedule.queue.idle
-        and not any(known.postponed for known in core.memories)
+        and not any(known.events for known in core.memories)
     )
 
 
@@ -149,32 +152,45 @@ async def test_events_that_are_refused_cost_one_request_a_reconcile(relaxed: Api
         await core.until_idle()
         (known,) = core.memories
         about = snapshot.Reference("Pod", "payments", "capture", "u")
-        known.postpone(effects.EmitEvent(about, "Normal", "Told", "message", str(number)) for number in range(100))
+        known.events.add(effects.EmitEvent(about, "Normal", "Told", "message", str(number)) for number in range(100))
         server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
         server.requests.clear()
         core.schedule.wake("payments")
         await until(lambda: server.requests, "a request")
         await core.until_idle()
+        for _ in range(5):  # whatever asks for it
+            core.schedule.wake("payments")
+            await core.until_idle()
         assert [request.method for request in server.requests] == ["POST"]
-        assert len(known.postponed) == 100
+        assert len(known.events) == 100
         server.fails = lambda _: None
-        core.schedule.wake("payments")
-        await until(lambda: not known.postponed, "each is told")
+        await until(lambda: not known.events, "each is told")
 
 
 async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiServer) -> None:
     """SIGTERM between a delete and its Event: no later process knows that there was a pod."""
-    usual, _ = await ended(relaxed)
     server = relaxed.copied()
     async with world.operating(server) as core:
         server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
         await core.until_idle()
         (known,) = core.memories
-        await until(lambda: len(known.postponed) > 1, "what is refused is postponed")
+        await until(lambda: len(known.events) > 1, "what is refused waits")
         server.fails = lambda _: None
         await core.reconciler.drain(10)
-        assert not known.postponed
-    assert set(world.emitted(usual)) - set(world.emitted(server)) <= {"LedgerBegun"}
+        assert not known.events
+
+
+async def test_who_is_stopped_among_many_deletes_tells_of_each(relaxed: ApiServer) -> None:
+    """SIGTERM while a worker deletes pods one after the other: no delete is begun after it, and those done are told."""
+    server = relaxed.copied()
+    for number in range(30):
+        server.put(f"{world.POD}-{number}", world.pod())
+    async with world.operating(server) as core:
+        await until(lambda: len(server.under(world.POD.rpartition("/")[0])) < 25, "some are deleted")
+        await core.reconciler.drain(10)
+        left = len(server.under(world.POD.rpartition("/")[0]))
+    assert left > 0
+    assert world.emitted(server).count("ExpiredPodDeleted") == 31 - left
 
 
 async def test_without_the_right_to_read_admission_policies_what_is_granted_ends(
@@ -230,3 +246,54 @@ async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer)
         moment = core.clock.now() + datetime.timedelta(milliseconds=1)
         assert core.clock.may_be_past(moment)
         await core.schedule.at("payments", moment)
+
+
+async def test_an_odd_answer_about_reports_ends_nothing(relaxed: ApiServer) -> None:
+    """An API server of somebody else may serve them."""
+    server = relaxed.copied()
+    odd = {"metadata": {"resourceVersion": ""}, "items": []}
+    server.fails = lambda request: web.json_response(odd) if "openreports" in request.path else None
+    async with world.operating(server):
+        await until(lambda: world.POD not in server.objects, "the pod is deleted")
+
+
+async def test_a_right_that_stays_missing_is_no_reason_for_a_restart(
+    relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the operator works without a kind, a restart mends nothing. A 403 of a moment does not make it unready."""
+    monkeypatch.setattr(resync, "_OUTAGE_SECONDS", 0.0)
+    server = relaxed.copied()
+    async with world.operating(server) as core:
+        lists = world.listing(core, resync_seconds=0.1)
+        await lists.fill()
+        server.fails = lambda request: refusal(403) if "validatingadmissionpolicies" in request.path else None
+        await lists._list(store.Kind.ADMISSION_POLICY)
+        assert lists.missing == ""
+        monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", 0.0)
+        for _ in range(8):
+            await lists._list(store.Kind.ADMISSION_POLICY)
+            await asyncio.sleep(0.1)
+        assert "gives the operator's rights" in lists.missing
+        assert "validatingadmissionpolicies" not in lists.stale()
+
+
+async def test_no_loop_that_waits_is_taken_for_one_that_hangs(
+    relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every loop of the process with nothing to do, and kopf that watches: the probe lets the process live."""
+    monkeypatch.setattr(loops, "_STALE_SECONDS", 0.5)
+
+    async def watching(**options: Any) -> None:
+        await options["stop_flag"].wait()
+
+    monkeypatch.setattr(kopf, "operator", watching)
+    server = relaxed.copied()
+    async with serving(server, clock.ServerClock()) as api:
+        process = startup._Process(api, api._clock, metrics.Metrics(), config.Config(), asyncio.Event())
+        await process.lists.fill()
+        running = asyncio.create_task(process._loops.run(process._every_loop()))
+        await until(lambda: process._ready.is_set(), "it is ready")
+        await asyncio.sleep(1.5)
+        assert process._loops.stale() == ""
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -93,10 +93,11 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
                 await task
 
 
-def listing(core: operator.Operator) -> resync.Resync:
+def listing(core: operator.Operator, **settings: Any) -> resync.Resync:
     """What lists everything into the operator's store."""
+    given = config.Config().model_copy(update=settings)
     return resync.Resync(
-        core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, config.Config()
+        core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, given
     )
 
 
