@@ -1,8 +1,8 @@
-"""The complete snapshot of a namespace. Nobody completes it elsewhere.
+"""The complete snapshot of a namespace. No other module completes a snapshot.
 
-A snapshot is made from a store of objects, a copy of the ledger, the API server's clock, and what was asked about the
-namespace. The running operator keeps all of these up to date. Whoever looks once reads them (`read`), and has asked
-nothing yet.
+A snapshot is made from a store of objects, a copy of the ledger, the API server's clock, and the answers to what was
+asked about the namespace. The running operator keeps all of these up to date. A command that needs the cluster only
+once reads them with `read`, and has no answers.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import ledger as copies
 from hostnetwork_operator.observe import live, store
 
-# What makes the rest understood comes first; pods last, so that none is judged before what covers it is known.
+# The kinds that other kinds depend on come first. Pods come last, so that no pod is evaluated before the exception
+# that covers it is known.
 ORDER: Final = (
     store.Kind.ADMISSION_POLICY,
     store.Kind.ADMISSION_BINDING,
@@ -30,9 +31,10 @@ ORDER: Final = (
 
 @dataclass(slots=True)
 class Answers:
-    """What was asked about a namespace, because no object says it. `tops` is who is at the top of an owner, None where
-    that owner is gone. `accounts` are the service accounts of exceptions that cover nothing, by name. `record` is what
-    this process has written on the namespace.
+    """The answers to what was asked about a namespace, because no stored object contains it.
+
+    `tops` has the top owner by owner, None where the owner no longer exists. `accounts` are the service accounts of
+    exceptions that cover nothing, by name. `record` is what this process has written on the namespace.
     """
 
     gate: snapshot.GateAnswer | None = None
@@ -42,8 +44,10 @@ class Answers:
 
 
 class Cluster:
-    """The cluster as it is known. `ledger` gives what the ledger says about a namespace, `trusted` whether the API
-    server's time is sure enough to delete by, `shortages` which workloads lack pods, None while that is not known.
+    """The cluster as this process knows it.
+
+    `ledger` returns what the ledger says about a namespace. `trusted` returns whether the API server's time is certain
+    enough to delete pods by. `shortages` returns which workloads lack pods; None while that is not known.
     """
 
     def __init__(
@@ -63,14 +67,14 @@ class Cluster:
         self._patience = patience
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
-        """Return everything that the plan for a namespace depends on; None where there is no namespace of that name."""
-        seen = self.store.snapshot(name)
-        if seen is None:
+        """Return everything that the plan for a namespace depends on; None if no namespace has that name."""
+        stored = self.store.snapshot(name)
+        if stored is None:
             return None
-        answers, shortages = self._answers(seen.namespace), self._shortages(name)
+        answers, shortages = self._answers(stored.namespace), self._shortages(name)
         return dataclasses.replace(
-            seen,
-            ledger=self._ledger(seen),
+            stored,
+            ledger=self._ledger(stored),
             gate=answers.gate,
             clock_trusted=self._trusted(),
             tops=dict(answers.tops),
@@ -82,14 +86,15 @@ class Cluster:
 
 
 async def read(reader: live.Reader, server_clock: clock.ServerClock) -> Cluster:
-    """Read the whole cluster once, and return the cluster as it is. Raise what the reader raises.
+    """Read the whole cluster once, and return its current state. Raise the errors that the reader raises.
 
-    Nothing was asked about a namespace and no report is known, so its plan has needs, and no reports to write.
+    Nothing was asked about any namespace, so a plan for a namespace has needs. No report is known, so the plan has no
+    reports to write.
     """
     kept, copy = store.Store(server_clock.now), copies.Ledger()
     for kind in ORDER:
         await live.fill(reader, kept, kind, server_clock)
-    known = kept.policy_object()
-    copy.load(await live.ledger(reader), known.status.ledger if known is not None else None)
+    policy_object = kept.policy_object()
+    copy.load(await live.ledger(reader), policy_object.status.ledger if policy_object is not None else None)
     kept.guards_recorded(copy.guards())
     return Cluster(kept, copy.view, server_clock.trusted)

@@ -1,12 +1,13 @@
-"""Our own copy of what is watched, fed by lists and by watch events, read as one snapshot a namespace.
+"""The operator's own copy of the watched objects. Lists and watch events fill it; readers get a snapshot per namespace.
 
-Pods with only hostPID or hostIPC are in here too, and no watch tells of them: they come and go by lists alone.
-Of ordinary pods there is nothing but whether a namespace had any when all its pods were last listed, and with what
-they were installed.
+The store also has the pods with only hostPID or hostIPC. No watch reports these pods: only lists add and remove them.
+Of ordinary pods, the store has only two facts per namespace, from the last list of all its pods: whether there were
+any, and with what they were installed.
 
-kopf's indices keep ghosts after a re-list and cost quadratic time at the start; this is a dictionary a kind. An older
-version of an object never replaces a newer one, so what the operator has just written is never forgotten again
-(resource versions of one resource compare as integers since Kubernetes 1.35, and did in etcd-backed ones before).
+kopf's indices keep removed objects after a re-list, and take quadratic time at the start. The store is one dictionary
+per kind. An older version of an object never replaces a newer version, so an object that the operator has just written
+stays in the store. (Resource versions of one resource compare as integers since Kubernetes 1.35. In clusters that store
+their objects in etcd, they did so before.)
 """
 
 import collections
@@ -23,7 +24,7 @@ Body = Mapping[str, Any]
 
 
 class Kind(enum.Enum):
-    """What is listed; watched are those before EVERY_POD."""
+    """The kinds that are listed. The kinds before EVERY_POD are watched as well."""
 
     POD = "pods"
     NAMESPACE = "namespaces"
@@ -31,15 +32,16 @@ class Kind(enum.Enum):
     POLICY = policy.PLURAL
     ADMISSION_POLICY = "validatingadmissionpolicies"
     ADMISSION_BINDING = "validatingadmissionpolicybindings"
-    EVERY_POD = "pods-all"  # the same objects as POD, but from a list that has those without hostNetwork as well
-    REPORT = report.OPEN_REPORT.plural  # these two: ours only, and only where somebody has installed their CRDs
+    EVERY_POD = "pods-all"  # the same objects as POD, but from a list that also has the pods without hostNetwork
+    # Of the two kinds of reports: only the operator's own, and only in a cluster in which their CRDs are installed.
+    REPORT = report.OPEN_REPORT.plural
     POLICY_REPORT = report.POLICY_REPORT.plural
 
 
 Key = tuple[str, str]  # namespace, name
-# How many removed objects are remembered: enough for every answer that could still be under way to one of them.
+# How many removed objects are remembered: enough for every object that an answer under way may still contain.
 _REMEMBERED: Final = 4096
-# In the order of preference: the first that is served is written.
+# In the order of preference: the operator writes the first kind that the API server serves.
 REPORTS: Final = {Kind.REPORT: report.OPEN_REPORT, Kind.POLICY_REPORT: report.POLICY_REPORT}
 _STORED: Final = {Kind.EVERY_POD: Kind.POD}
 _Parsed = (
@@ -59,17 +61,17 @@ class Store:
     """Objects by kind, namespace and name."""
 
     def __init__(self, moment: Callable[[], datetime.datetime] = lambda: snapshot.FOREVER) -> None:
-        self._moment = moment  # the API server's time: since when an admission policy is as it is seen
+        self._moment = moment  # the API server's time, from which the current state of an admission policy counts
         self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
             kind: {} for kind in (Kind.POD, Kind.EXCEPTION, *REPORTS)
         }
         self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
-        self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all) to when every pod there was listed
+        self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all): when all its pods were last listed
         self._ordinary = ordinary.OrdinaryPods()
         self._removed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._policy_listed = False
-        self._served: dict[Kind, bool] = {}  # reports only; absent: could not be told yet
+        self._served: dict[Kind, bool] = {}  # kinds of reports only; an absent kind: not known yet
         self._exceptions_served = True
         self._last_good: tuple[policy.PolicySpec, datetime.datetime] | None = None
         self._guards: dict[str, snapshot.Guard] | None = None
@@ -79,9 +81,9 @@ class Store:
         self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
-        """Takes an object in; False if a newer version of it is there already, or it is known to be gone.
+        """Take in an object. Return False if the store has a newer version, or knows that the object was removed.
 
-        The answer to a write of ours can come after the watch has told that the object is gone.
+        The answer to a write of the operator can come after the watch has reported the removal of the object.
         """
         meta = body["metadata"]
         if meta["uid"] in self._removed:
@@ -92,7 +94,7 @@ class Store:
             return False
         try:
             parsed = _parse(kind, body)
-        except Exception as error:  # whatever it is about one object, all others are still read
+        except Exception as error:  # whatever is wrong with this object, the other objects must still be read
             return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
         self._keep(kind, key, (version, meta["uid"], parsed))
         if present is not None:
@@ -100,14 +102,14 @@ class Store:
         if kind is Kind.POD and not parse.watched(body):
             self._unwatched.add(meta["uid"])
         if isinstance(parsed, snapshot.PolicyObject) and parsed.spec is not None and key[1] == policy.NAME:
-            self._last_good = parsed.spec, parsed.created  # a broken one changes nothing: the last good one holds
+            self._last_good = parsed.spec, parsed.created  # after a broken version, the last good spec stays in effect
         self._touch_guards(kind)
         return True
 
     def set_aside(self, kind: Kind, meta: Mapping[str, Any], why: str) -> bool:
-        """Takes in an object of which only the metadata could be read; False if the store stays as it was.
+        """Take in an object of which only the metadata could be read. Return False if the store stays unchanged.
 
-        A pod, an exception and a policy become unreadable. Of other kinds the version that was read last stays.
+        A pod, an exception and a policy become unreadable. For other kinds, the last version that was read stays.
         """
         stored = _STORED.get(kind, kind)
         key, version = (meta.get("namespace", ""), meta["name"]), int(meta["resourceVersion"])
@@ -122,12 +124,12 @@ class Store:
             self._unwatched.discard(meta["uid"])
         elif present is None or present[1] != meta["uid"]:
             self._unwatched.add(meta["uid"])
-        # As if it were one version older: if this version can be read later, that is newer.
+        # Stored as if it were one version older, so that the same version counts as newer once it can be read.
         self._keep(stored, key, (version - 1, meta["uid"], parsed))
         return True
 
     def misunderstood(self, found: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
-        """Takes the place of an object that was read, and that nothing can be decided with; until that changes."""
+        """Replace an object that was read, but cannot be used for a decision. This lasts until the object changes."""
         kind = Kind.POD if isinstance(found, snapshot.UnreadablePod) else Kind.EXCEPTION
         key = (found.namespace, found.name)
         present = self._objects[kind].get(key)
@@ -145,7 +147,7 @@ class Store:
             self.unread.discard(kind.value, key)
 
     def remove(self, kind: Kind, body: Body) -> None:
-        """Takes an object out, unless another of the same name has come since."""
+        """Remove an object, unless the store by now has another object of the same name."""
         meta = body["metadata"]
         self._removed[meta["uid"]] = None
         if len(self._removed) > _REMEMBERED:
@@ -171,28 +173,31 @@ class Store:
         self._touch_guards(kind)
 
     def removed(self, kind: Kind, namespace: str, name: str) -> None:
-        """The object of this name is gone, whichever it was."""
+        """Take in that the object of this name no longer exists, whatever its uid was."""
         present = self._objects[kind].get((namespace, name))
         if present is not None:
             self.remove(kind, {"metadata": {"namespace": namespace, "name": name, "uid": present[1]}})
 
     def uids(self, kind: Kind) -> list[str]:
-        """The uids of all objects of a kind."""
+        """Return the uids of all objects of a kind."""
         return [uid for _, uid, _ in self._objects[kind].values()]
 
     def listing(self, kind: Kind, namespace: str | None = None) -> "Listing":
-        """A complete list of a kind, or of one namespace, to be fed page by page."""
+        """Return an empty list of a kind, of all namespaces or of one, to be filled page by page."""
         return Listing(self, kind, namespace)
 
     def sweep(self, kind: Kind, listed: Set[Key], listed_version: int, namespace: str | None) -> set[str]:
-        """Takes out what a complete list does not have and is not newer than it: a watch that broke does not say so."""
+        """Remove the objects that a complete list lacks, except those newer than the list. Return what it touched.
+
+        A watch that was interrupted does not report the objects that were removed meanwhile.
+        """
         touched = set()
         stored = _STORED.get(kind, kind)
         for key, (version, uid, _) in list(self._objects[stored].items()):
             if key in listed or version > listed_version or namespace not in {None, key[0]}:
                 continue
             if kind is Kind.POD and uid in self._unwatched:
-                continue  # such a list never has it
+                continue  # a list of the pods with hostNetwork never has this pod
             self.remove(stored, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
             touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
         if namespace is None:
@@ -205,73 +210,79 @@ class Store:
         return touched
 
     def every_pod_listed(self, namespace: str | None, moment: datetime.datetime) -> None:
-        """Every pod, of one namespace or of all, has been listed as it was at `moment` or later."""
+        """Take in that every pod, of one namespace or of all, was listed in its state at `moment` or later."""
         self._listed[namespace or ""] = moment
 
     def incarnations(self, namespace: str | None) -> dict[str, str]:
-        """Name to uid of the namespaces that there are, of all or of the one."""
+        """Return the uid by name of all namespaces that exist, or of the given namespace if it exists."""
         names = self.namespaces() if namespace is None else [namespace]
         return {name: uid for name in names if (uid := self._uid(name))}
 
     def ordinary_pods_listed(
         self, looked: Mapping[str, str], found: Mapping[str, ordinary.Answer], version: int
     ) -> set[str]:
-        """A complete list had ordinary pods in `found`, of the namespaces that were `looked` through (name to uid).
+        """Take in what a complete list says about ordinary pods. Return the namespaces for which that is news.
 
-        Gives those with exceptions of which that is news: nothing else depends on it.
+        `looked` are the namespaces that the list was about (name to uid), `found` the answers by name. Only exceptions
+        depend on ordinary pods, so only namespaces with exceptions are returned.
         """
         touched = set()
         for name, uid in looked.items():
             if self._uid(name) != uid:
-                continue  # gone meanwhile, or another one
+                continue  # the namespace was removed meanwhile, or there is another of the same name
             news = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.Answer())
             if news and name in self._by_namespace[Kind.EXCEPTION]:
                 touched.add(name)
         return touched
 
     def plain_accounts(self, namespace: str) -> frozenset[str]:
-        """The service accounts of the namespace's exceptions for pods without host namespaces."""
-        found = self._by_namespace[Kind.EXCEPTION].get(namespace, {}).values()
+        """Return the service accounts of the namespace's exceptions for pods without host namespaces."""
+        exceptions = self._by_namespace[Kind.EXCEPTION].get(namespace, {}).values()
         return frozenset(
-            one.spec.service_account
-            for one in found
-            if isinstance(one, exception.HostNetworkException) and not one.spec.host_namespaces
+            item.spec.service_account
+            for item in exceptions
+            if isinstance(item, exception.HostNetworkException) and not item.spec.host_namespaces
         )
 
     def _uid(self, namespace: str) -> str:
-        found = self._objects[Kind.NAMESPACE].get(("", namespace))
-        return found[1] if found else ""
+        entry = self._objects[Kind.NAMESPACE].get(("", namespace))
+        return entry[1] if entry else ""
 
     def admission_unlisted(self, kind: Kind) -> None:
-        """Objects of this kind could not be listed, so nobody can tell which of our admission policies are in place:
-        nothing new rests on one, and what rests on one stays.
+        """Take in that objects of this kind could not be listed.
+
+        So it is not known which of the operator's admission policies are in place. Nothing new relies on an admission
+        policy, and what already relies on one stays.
         """
         self._admission_unlisted.add(kind)
         self._guards = None
 
     def policy_unlisted(self) -> None:
-        """The policies could not be listed: from now on unknown, which is not absent."""
+        """Take in that the policies could not be listed. From now on the policy is unknown, which is not absent."""
         self._policy_listed = False
 
     def policies_gone(self) -> bool:
-        """There is none, since the API server does not have their kind any more; whether that is news."""
+        """Take in that no policy exists, as the API server no longer serves the kind. Return whether that is news."""
         before = self.policy_state()
-        self._objects[Kind.POLICY].clear()  # and not remembered as gone: the kind may come back with them
+        self._objects[Kind.POLICY].clear()  # not remembered as removed: the kind may come back with the same objects
         self.unread.keep(Kind.POLICY.value, frozenset())
         self._last_good, self._policy_listed = None, True
         return self.policy_state() != before
 
     def exceptions_are_served(self, served: bool) -> bool:
-        """Takes in whether the API server has the kind of exceptions; whether that is news."""
+        """Take in whether the API server serves the kind of exceptions. Return whether that is news."""
         news, self._exceptions_served = served is not self._exceptions_served, served
         return news
 
     def serves(self, kind: Kind) -> None:
-        """This kind of reports is there."""
+        """Take in that the API server serves this kind of reports."""
         self._served[kind] = True
 
     def serves_not(self, kind: Kind) -> set[str]:
-        """This kind of reports is not there, so none stands; gives the namespaces in which the store had some."""
+        """Take in that the API server does not serve this kind of reports, so none exists.
+
+        Return the namespaces in which the store had reports of this kind.
+        """
         self._served[kind] = False
         had = set(self._by_namespace[kind])
         self.unread.keep(kind.value, frozenset())
@@ -280,9 +291,9 @@ class Store:
         return had
 
     def saw_kubernetes(self, version: snapshot.MinorVersion) -> bool:
-        """Takes the cluster's version in; whether it is newer than what was seen before.
+        """Take in the version of the cluster. Return whether it is newer than every version before.
 
-        While API servers are upgraded one by one they answer by turns: the newest counts.
+        While API servers are upgraded one after the other, answers come from old and new servers: the newest counts.
         """
         if self._kubernetes is not None and version <= self._kubernetes:
             return False
@@ -295,40 +306,43 @@ class Store:
         return sorted(name for _, name in self._objects[Kind.NAMESPACE])
 
     def namespace(self, name: str) -> snapshot.Namespace | None:
-        """The namespace of this name."""
-        found = self._objects[Kind.NAMESPACE].get(("", name))
-        return found[2] if found is not None and isinstance(found[2], snapshot.Namespace) else None
+        """Return the namespace of this name; None if there is none."""
+        entry = self._objects[Kind.NAMESPACE].get(("", name))
+        return entry[2] if entry is not None and isinstance(entry[2], snapshot.Namespace) else None
 
     def incarnation(self, uid: str) -> snapshot.Namespace | None:
-        """The namespace with this uid."""
-        found = (parsed for _, of, parsed in self._objects[Kind.NAMESPACE].values() if of == uid)
-        home = next(found, None)
-        return home if isinstance(home, snapshot.Namespace) else None
+        """Return the namespace with this uid; None if there is none."""
+        matching = (parsed for _, stored_uid, parsed in self._objects[Kind.NAMESPACE].values() if stored_uid == uid)
+        namespace = next(matching, None)
+        return namespace if isinstance(namespace, snapshot.Namespace) else None
 
     def policy_state(self) -> snapshot.PolicyState:
-        """The policy that is acted on."""
+        """Return the policy that the operator acts on."""
         if not self._policy_listed:
             return snapshot.PolicyState(snapshot.Known.UNKNOWN)
         if self._last_good is not None:
             return snapshot.PolicyState(snapshot.Known.PRESENT, *self._last_good)
-        # There is one, and never was a good one: what it wants is not known.
-        known = snapshot.Known.UNKNOWN if self.policy_object() else snapshot.Known.ABSENT
-        return snapshot.PolicyState(known)
+        # If a policy exists of which no version could be read, what it demands is not known.
+        existence = snapshot.Known.UNKNOWN if self.policy_object() else snapshot.Known.ABSENT
+        return snapshot.PolicyState(existence)
 
     def policy_object(self) -> snapshot.PolicyObject | None:
-        """The policy named `default` as it is stored."""
-        found = self._objects[Kind.POLICY].get(("", policy.NAME))
-        return found[2] if found and isinstance(found[2], snapshot.PolicyObject) else None
+        """Return the policy named `default` as the store has it; None if there is none."""
+        entry = self._objects[Kind.POLICY].get(("", policy.NAME))
+        return entry[2] if entry and isinstance(entry[2], snapshot.PolicyObject) else None
 
     def report_kind(self) -> report.Kind | None:
-        """Which reports are written. None as long as the preferred one might be there: never both."""
-        for kind, written in REPORTS.items():
+        """Return which kind of reports the operator writes; None while that is not known.
+
+        It is not known as long as a preferred kind may be served: the operator never writes both kinds.
+        """
+        for kind, report_kind in REPORTS.items():
             if self._served.get(kind) is not False:
-                return written if self._served.get(kind) else None
+                return report_kind if self._served.get(kind) else None
         return None
 
     def guards(self) -> dict[str, snapshot.Guard]:
-        """Our admission policies, as they stand."""
+        """Return the operator's admission policies in their current state, by name."""
         if self._guards is None:
             policies = [o for _, _, o in self._objects[Kind.ADMISSION_POLICY].values()]
             bindings = [o for _, _, o in self._objects[Kind.ADMISSION_BINDING].values()]
@@ -343,17 +357,17 @@ class Store:
                 why = "the admission policies of the cluster could not be listed"
                 self._guards = {name: snapshot.Guard(name, None, why, snapshot.FOREVER) for name in self._guards}
             self._guard_records |= {
-                name: kept for name, guard in self._guards.items() if (kept := guards.record(guard)) is not None
+                name: record for name, guard in self._guards.items() if (record := guards.record(guard)) is not None
             }
         return self._guards
 
     def guard_records(self) -> dict[str, ledger.GuardRecord]:
-        """What the ledger is to have of the admission policies."""
+        """Return what the ledger must record about the admission policies."""
         self.guards()
         return dict(self._guard_records)
 
     def guards_recorded(self, records: Mapping[str, ledger.GuardRecord]) -> None:
-        """Take in what the ledger has of the admission policies, before they are read."""
+        """Take in what the ledger has recorded about the admission policies. Call it before they are read."""
         self._guard_records = dict(records)
         self._guards = None
 
@@ -362,15 +376,15 @@ class Store:
             self._guards = None
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
-        """Everything about one namespace; None if there is none of that name."""
-        home = self.namespace(name)
-        if home is None:
+        """Return everything that the store has about one namespace; None if no namespace has that name."""
+        namespace = self.namespace(name)
+        if namespace is None:
             return None
         pods = self._by_namespace[Kind.POD].get(name, {}).values()
         exceptions = self._by_namespace[Kind.EXCEPTION].get(name, {}).values()
-        beside = self._ordinary.live_in(name, home.uid)
+        ordinary_answer = self._ordinary.live_in(name, namespace.uid)
         return snapshot.NamespaceSnapshot(
-            namespace=home,
+            namespace=namespace,
             pods=tuple(p for p in pods if isinstance(p, snapshot.Pod)),
             unreadable_pods=tuple(p for p in pods if isinstance(p, snapshot.UnreadablePod)),
             exceptions=tuple(e for e in exceptions if isinstance(e, exception.HostNetworkException)),
@@ -379,10 +393,10 @@ class Store:
             policy=self.policy_state(),
             guards=self.guards(),
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
-            ordinary_pods=beside.some if beside is not None else None,
-            ordinary_releases=beside.releases if beside is not None else frozenset(),
-            plain_pods=tuple(beside.plain) if beside is not None else (),
-            plain_accounts=beside.accounts if beside is not None else frozenset(),
+            ordinary_pods=ordinary_answer.some if ordinary_answer is not None else None,
+            ordinary_releases=ordinary_answer.releases if ordinary_answer is not None else frozenset(),
+            plain_pods=tuple(ordinary_answer.plain) if ordinary_answer is not None else (),
+            plain_accounts=ordinary_answer.accounts if ordinary_answer is not None else frozenset(),
             kubernetes=self._kubernetes,
             report_kind=self.report_kind(),
             reports=tuple(
@@ -395,7 +409,7 @@ class Store:
 
 
 class Listing:
-    """A complete list while it is read: what is taken in, and what has been seen."""
+    """A complete list while it is read: it fills the store, and remembers which objects it has seen."""
 
     def __init__(self, kept: Store, kind: Kind, namespace: str | None) -> None:
         self._kept = kept
@@ -403,13 +417,13 @@ class Listing:
         self._namespace = namespace
         self._seen: set[Key] = set()
         self._touched: set[str] = set()
-        # A namespace that comes while the list is read may not be in it.
+        # The list may lack a namespace that is created while the list is read.
         self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
         self._lines = kept.unread.lines(kind.value)
         self._ordinary = {name: ordinary.Answer(accounts=kept.plain_accounts(name)) for name in self._looked}
 
     def page(self, bodies: Iterable[Body]) -> None:
-        """Takes one page in. Nothing refers to its bodies afterwards; of ordinary pods the namespaces stay."""
+        """Take in one page. No reference to its bodies stays; of ordinary pods only the answer per namespace stays."""
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
                 answer = self._ordinary.get(body["metadata"]["namespace"])
@@ -422,7 +436,7 @@ class Listing:
                 self._touched.add(_namespace_of(self._kind, meta))
 
     def set_aside(self, meta: Mapping[str, Any], why: str) -> None:
-        """Takes in an object of the list of which only the metadata could be read: of a Namespace that is enough."""
+        """Take in an object of the list of which only the metadata could be read. For a Namespace that is enough."""
         if self._kind is Kind.NAMESPACE:
             self.page([{"metadata": meta}])
             return
@@ -431,7 +445,7 @@ class Listing:
             self._touched.add(_namespace_of(self._kind, meta))
 
     def end(self, listed_version: str) -> set[str]:
-        """After the last page: gives the namespaces that were not as the store had them."""
+        """Finish the list after its last page. Return the namespaces in which the list changed the store."""
         version = int(listed_version)
         self._kept.unread.listed(self._kind.value, self._lines)
         touched = self._touched | self._kept.sweep(self._kind, self._seen, version, self._namespace)
@@ -457,13 +471,13 @@ def _parse(kind: Kind, body: Body) -> _Parsed:
 
 
 def _unreadable(kind: Kind, meta: Mapping[str, Any], why: str) -> _Parsed | None:
-    """Return what an object is for decisions that could not be read; None where the last version is better."""
+    """Return what stands for an object that could not be read; None where the last version is a better basis."""
     match kind:
         case Kind.POD:
             return snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)
         case Kind.EXCEPTION:
             return parse.unreadable_exception(meta, why)
-        case Kind.POLICY:  # one that is there and says nothing is not an absent one
+        case Kind.POLICY:  # a policy that exists and cannot be read is not an absent policy
             return parse.unreadable_policy(meta, why)
     return None
 
