@@ -1,1 +1,1 @@
-"""READ: from the cluster to frozen snapshots. Nothing in here decides or changes anything."""
+"""READ: from the cluster to frozen snapshots. No module in this package decides or changes anything."""

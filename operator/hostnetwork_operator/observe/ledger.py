@@ -1,6 +1,6 @@
-"""The operator's copy of its ledger: what is stored, what is to be stored, and in which ConfigMap.
+"""The operator's copy of its ledger: what is stored, what has to be stored, and in which ConfigMap.
 
-Only what is stored counts in a decision. How a change is written is in act/ledger, when in control/bookkeeping.
+Decisions use only stored records. act/ledger writes a change, and control/bookkeeping decides when.
 """
 
 import uuid
@@ -18,7 +18,7 @@ _FULL: Final = f"the ledger is full: {len(ledger.SHARDS)} ConfigMaps of {ledger.
 
 @dataclass(slots=True)
 class Shard:
-    """One ConfigMap: its uid, '' for one that is still to be made, and the texts by data key."""
+    """One ConfigMap of the ledger: its uid ('' while it does not exist yet), and the texts by data key."""
 
     name: str
     uid: str = ""
@@ -31,28 +31,28 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one ConfigMap is to get; None removes a key."""
+    """The keys of one ConfigMap that have to be written, with their texts; None removes a key."""
 
     shard: Shard
     texts: Mapping[str, str | None]
 
 
 class Ledger:
-    """Records by data key, as they are stored."""
+    """The stored records, by data key."""
 
     def __init__(self) -> None:
         self._shards: dict[str, Shard] = {}
-        self._where: dict[str, str] = {}  # data key to name of its shard
+        self._where: dict[str, str] = {}  # data key to the name of the ConfigMap that has it
         self._records: dict[str, ledger.Record] = {}
-        self.damaged: set[str] = set()  # data keys whose text is no record
-        self.omitted: set[str] = set()  # data keys of records that found no room
+        self.damaged: set[str] = set()  # data keys whose text cannot be decoded
+        self.omitted: set[str] = set()  # data keys of records for which no ConfigMap had room
         self.state = ledger.State.UNREADABLE
         self.trouble = "the ledger was not read yet"
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     def load(self, bodies: Iterable[Body], known: policy.LedgerCounts | None) -> None:
-        """Take in all ConfigMaps of the ledger. `known` is what the policy's status says of a ledger, if anything."""
+        """Take in all ConfigMaps of the ledger. `known` is what the policy's status says about a ledger, or None."""
         self._shards.clear()
         self._where.clear()
         self._records.clear()
@@ -78,33 +78,35 @@ class Ledger:
 
     @property
     def index(self) -> ledger.Index | None:
-        found = self._records.get(ledger.INDEX)
-        return found if isinstance(found, ledger.Index) else None
+        record = self._records.get(ledger.INDEX)
+        return record if isinstance(record, ledger.Index) else None
 
     @property
     def id(self) -> str:
         return self.index.id if self.index is not None else ""
 
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
-        """Return what is stored of a namespace and its exceptions; where it goes, or the kind of its exceptions is not
-        served, also of those that are gone.
+        """Return what is stored about a namespace and its exceptions.
+
+        While the namespace is terminating, or the API server does not serve the kind of exceptions, the result also has
+        the exceptions that no longer exist.
         """
-        uids = {subject.metadata.uid for subject in seen.exceptions} | {one.uid for one in seen.unreadable_exceptions}
+        uids = {subject.metadata.uid for subject in seen.exceptions} | {item.uid for item in seen.unreadable_exceptions}
         if seen.namespace.terminating or not seen.exceptions_served:
             uids |= self._of(seen.namespace.uid)
-        found = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
-        own = ledger.NAMESPACE + seen.namespace.uid
-        namespace = self._records.get(own)
-        asked = {own, *(ledger.EXCEPTION + uid for uid in uids)}
+        records = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
+        namespace_key = ledger.NAMESPACE + seen.namespace.uid
+        namespace_record = self._records.get(namespace_key)
+        keys = {namespace_key, *(ledger.EXCEPTION + uid for uid in uids)}
         return snapshot.Ledger(
             state=self.state,
-            trouble=self.trouble or (_FULL if asked & self.omitted else ""),
-            namespace=namespace if isinstance(namespace, ledger.NamespaceRecord) else None,
-            exceptions={uid: one for uid, one in found.items() if isinstance(one, ledger.ExceptionRecord)},
+            trouble=self.trouble or (_FULL if keys & self.omitted else ""),
+            namespace=namespace_record if isinstance(namespace_record, ledger.NamespaceRecord) else None,
+            exceptions={uid: record for uid, record in records.items() if isinstance(record, ledger.ExceptionRecord)},
         )
 
     def _of(self, namespace_uid: str) -> set[str]:
-        """The uids of the exceptions that are recorded for a namespace."""
+        """Return the uids of the exceptions that are recorded for a namespace."""
         return {
             key.removeprefix(ledger.EXCEPTION)
             for key, record in self._records.items()
@@ -112,7 +114,7 @@ class Ledger:
         }
 
     def settle(self) -> None:
-        """Leave the state after a first start or a loss; what could not be read is removed with the next write."""
+        """Leave the state after a first start or a loss. The next write removes the records that could not be read."""
         self.state = ledger.State.INTACT
 
     def guards(self) -> dict[str, ledger.GuardRecord]:
@@ -131,7 +133,7 @@ class Ledger:
         return iter(self._records)
 
     def summary(self) -> snapshot.LedgerSummary:
-        """Return what status and metrics show."""
+        """Return what the policy's status and the metrics show about the ledger."""
         exceptions = [record for record in self._records.values() if isinstance(record, ledger.ExceptionRecord)]
         namespaces = [record for record in self._records.values() if isinstance(record, ledger.NamespaceRecord)]
         counts = policy.LedgerCounts(
@@ -151,9 +153,9 @@ class Ledger:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def changes(self, records: Mapping[str, ledger.Record | None]) -> list[Change]:
-        """Return what is to be written for these records, the first ConfigMap with the index last.
+        """Return what has to be written to store these records. The first ConfigMap, which has the index, comes last.
 
-        A record that finds no room is omitted: it must not keep the others from being stored.
+        A record for which no ConfigMap has room is omitted: it must not prevent the other records from being stored.
         """
         self.omitted = set()
         wanted: dict[str, dict[str, str | None]] = {}
@@ -179,7 +181,7 @@ class Ledger:
         return [Change(self._shards.get(name, Shard(name)), wanted[name]) for name in ordered]
 
     def stored(self, change: Change, body: Body) -> None:
-        """Take in a ConfigMap as it is after a change."""
+        """Take in a ConfigMap that was written, after its change."""
         name = change.shard.name
         shard = self._shards.setdefault(name, Shard(name))
         shard.uid = body["metadata"]["uid"]
@@ -195,21 +197,21 @@ class Ledger:
             self.damaged.discard(key)
 
     def repairs(self, bodies: Iterable[Body]) -> list[Change]:
-        """Return what the stored ConfigMaps lack or have otherwise; what this process knows counts."""
+        """Return the changes that make the ConfigMaps agree with this process's copy, which counts as correct."""
         stored = {body["metadata"]["name"]: body for body in bodies}
-        made = []
+        changes = []
         for name, shard in sorted(self._shards.items()):
             body = stored.get(name)
             if body is None:
-                made.append(Change(Shard(name, "", {}), dict(shard.texts)))
+                changes.append(Change(Shard(name, "", {}), dict(shard.texts)))
                 continue
             shard.uid = body["metadata"]["uid"]
             data = body.get("data") or {}
             texts: dict[str, str | None] = {k: t for k, t in shard.texts.items() if data.get(k) != t}
             texts |= dict.fromkeys(data.keys() - shard.texts.keys())
             if texts:
-                made.append(Change(shard, texts))
-        return made
+                changes.append(Change(shard, texts))
+        return changes
 
     def _judged(self, known: policy.LedgerCounts | None) -> ledger.State:
         index = self.index
@@ -234,7 +236,11 @@ class Ledger:
         return shard.texts.get(key) if shard is not None else None
 
     def _indexed(self, wanted: dict[str, dict[str, str | None]]) -> None:
-        """Add the index, if it is to change: it counts the ConfigMaps, and keeps a state that is not over."""
+        """Add the index to `wanted` if it has to change.
+
+        The index has the number of ConfigMaps, and the state of the ledger after a first start or a loss until that
+        state ends.
+        """
         if self.index is None:
             return
         names = self._shards.keys() | wanted.keys()

@@ -1,4 +1,4 @@
-"""Reads of the cluster itself, past the store: full lists, and the second look before a delete."""
+"""Reads from the API server itself, without the store: complete lists, and the check right before a delete."""
 
 import datetime
 from collections.abc import AsyncIterator, Mapping
@@ -11,10 +11,11 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse, store
 
 Body = Mapping[str, Any]
-# A page is all of a list that is ever held at once: so many objects, and no more bytes of JSON unless it is one object.
+# Only one page of a list is in memory at a time: at most PAGE objects, and at most PAGE_BYTES of JSON unless the page
+# is a single object.
 PAGE: Final = 100
 PAGE_BYTES: Final = 4 * 2**20
-# A list without specs and statuses: the way to know of an object that cannot be decoded.
+# A list without specs and statuses. It shows the metadata of an object that cannot be decoded.
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 CUSTOM: Final = f"/apis/{labels.GROUP}/{labels.VERSION}"
@@ -30,7 +31,8 @@ PATHS: Final = {
     **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
 }
 LEDGER: Final = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}/configmaps"
-# Those that decide/report asks for, whole: a part of a path that a tenant writes steers the request.
+# The kinds of owner that decide/report asks for, with the whole path: a tenant who writes a part of a path could
+# redirect the request.
 _OWNERS: Final = {
     ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
     ("batch/v1", "Job"): "/apis/batch/v1/namespaces/{}/jobs/{}",
@@ -38,7 +40,7 @@ _OWNERS: Final = {
 
 
 class Answer(Protocol):
-    """What a request gave."""
+    """The answer to a request."""
 
     @property
     def body(self) -> Any: ...
@@ -47,15 +49,16 @@ class Answer(Protocol):
 
 
 class Reader(Protocol):
-    """The gateway, as far as reading goes. Raises its own errors; one that is a bodies.DecodeError where an answer
-    cannot be decoded.
+    """The part of the gateway that reads. It raises its own errors.
+
+    The error for an answer that cannot be decoded is also a bodies.DecodeError.
     """
 
     async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer: ...
 
 
 class Clock(Protocol):
-    """The API server's time, and seconds on a clock that is never set."""
+    """The API server's time, and the seconds of a clock that nobody can set."""
 
     def now(self) -> datetime.datetime: ...
     def monotonic(self) -> float: ...
@@ -63,7 +66,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """An object of a list that cannot be decoded: its metadata, and why."""
+    """An object of a list that cannot be decoded: its metadata, and why it cannot."""
 
     meta: Mapping[str, Any]
     why: str
@@ -79,13 +82,13 @@ class Page:
 
 
 async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
-    """Pages of a list. Nothing in here keeps a page that has been given.
+    """Yield the pages of a list. This function keeps no reference to a page that it has yielded.
 
-    A page that is too large, or that cannot be decoded, is asked for in smaller pieces, down to one object. An object
-    that cannot be decoded is known by its metadata alone, and the list goes on after it.
+    If a page is too large or cannot be decoded, it is requested again in smaller pieces, down to one object. Of an
+    object that cannot be decoded only the metadata is read, and the list continues after that object.
 
-    No resourceVersion is asked for: the list is of one moment and up to date. With resourceVersion=0 the API server
-    may leave `limit` aside and give everything at once.
+    The request names no resourceVersion, so the list is up to date and shows one moment. With resourceVersion=0 the API
+    server may ignore `limit` and return all objects in one answer.
     """
     joint = "&" if "?" in path else "?"
     position, limit = "", PAGE
@@ -93,32 +96,32 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
         query = f"{path}{joint}limit={limit}{position}"
         undecoded: tuple[Undecoded, ...] = ()
         try:
-            body = (await reader.get(query, most=PAGE_BYTES if limit > 1 else bodies.BYTES)).body
+            listed = (await reader.get(query, most=PAGE_BYTES if limit > 1 else bodies.BYTES)).body
         except bodies.DecodeError as error:
             if limit > 1:
                 limit //= 2
                 continue
-            body = (await reader.get(query, accept=METADATA_LIST)).body
+            listed = (await reader.get(query, accept=METADATA_LIST)).body
             if not position:
-                # Another object may be the first by now. From here on the list is as it was at this version.
-                position = f"&resourceVersion={body['metadata']['resourceVersion']}&resourceVersionMatch=Exact"
+                # By now another object may be the first. From here on, read the list as it was at this version.
+                position = f"&resourceVersion={listed['metadata']['resourceVersion']}&resourceVersionMatch=Exact"
                 continue
-            undecoded = tuple(Undecoded(item["metadata"], error.why) for item in body["items"] or ())
-            body["items"] = []
-        yield Page(body.pop("items") or [], body["metadata"]["resourceVersion"], undecoded)
-        if not body["metadata"].get("continue"):
+            undecoded = tuple(Undecoded(item["metadata"], error.why) for item in listed["items"] or ())
+            listed["items"] = []
+        yield Page(listed.pop("items") or [], listed["metadata"]["resourceVersion"], undecoded)
+        if not listed["metadata"].get("continue"):
             return
-        position = f"&continue={body['metadata']['continue']}"
+        position = f"&continue={listed['metadata']['continue']}"
         limit = min(PAGE, 2 * limit)
 
 
 async def fill(reader: Reader, kept: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
-    """Lists one kind into the store; gives the namespaces that were not as the store had them."""
+    """List one kind into the store. Return the namespaces in which the list changed the store."""
     return await _fill(reader, kept, kind, None, clock)
 
 
 async def fill_pods(reader: Reader, kept: store.Store, namespace: str, clock: Clock) -> None:
-    """Lists one namespace's pods into the store, all of them: also those that no watch tells of."""
+    """List all pods of one namespace into the store, also the pods that no watch reports."""
     await _fill(reader, kept, store.Kind.EVERY_POD, namespace, clock)
 
 
@@ -129,10 +132,10 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
     version = "0"
     async for page in pages(reader, path):
         listing.page(page.items)
-        for one in page.undecoded:
-            listing.set_aside(one.meta, one.why)
+        for undecoded in page.undecoded:
+            listing.set_aside(undecoded.meta, undecoded.why)
         version = page.version
-        del page  # or it is there still while the next one comes
+        del page  # or this page would stay in memory while the next page is read
     touched = listing.end(version)
     if kind is store.Kind.EVERY_POD:
         kept.every_pod_listed(namespace, began)
@@ -140,16 +143,19 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
 
 
 async def ledger(reader: Reader) -> list[Body]:
-    """The ConfigMaps of the ledger."""
-    found: list[Body] = []
+    """Return the ConfigMaps of the ledger."""
+    config_maps: list[Body] = []
     async for page in pages(reader, f"{LEDGER}?{_OURS}"):
-        # One that cannot be decoded is there, and has no records that anybody could read: it is damaged.
-        found += [*page.items, *({"metadata": one.meta} for one in page.undecoded)]
-    return found
+        # A ConfigMap that cannot be decoded exists, but has no readable record: it is damaged.
+        config_maps += [*page.items, *({"metadata": undecoded.meta} for undecoded in page.undecoded)]
+    return config_maps
 
 
 async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Reference | None:
-    """Whose a ReplicaSet or Job is; itself if nobody's, None if the answer is about another."""
+    """Return the controller of a ReplicaSet or Job, or `owner` itself if it has no controller.
+
+    Return None if the answer is about another object.
+    """
     path = _OWNERS[owner.api_version, owner.kind].format(owner.namespace, owner.name)
     body = (await reader.get(path)).body
     meta = body.get("metadata") or {}
@@ -162,23 +168,23 @@ async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Referenc
 async def again(
     reader: Reader, seen: snapshot.NamespaceSnapshot, pod: snapshot.Reference
 ) -> snapshot.NamespaceSnapshot:
-    """The same namespace with one pod and all exceptions as they are now, for a judgement right before a delete.
+    """Return the same namespace with one pod and all exceptions read anew, to evaluate the pod right before a delete.
 
-    Where the API server does not have their kind, the exceptions are those that the ledger has.
+    If the API server does not serve the kind of exceptions, the exceptions are those that the ledger has.
     """
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
-    found = parse.pod(body)
-    seen = replace(seen, pods=(found,) if isinstance(found, snapshot.Pod) else ())
+    read_pod = parse.pod(body)
+    seen = replace(seen, pods=(read_pod,) if isinstance(read_pod, snapshot.Pod) else ())
     if not seen.exceptions_served:
         return seen
     exceptions: list[exception.HostNetworkException] = []
     unreadable: list[snapshot.UnreadableException] = []
     async for page in pages(reader, f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"):
-        for item in page.items:  # without a kind of its own, which the models do not ask for
-            read = parse.host_network_exception(item)
-            if isinstance(read, exception.HostNetworkException):
-                exceptions.append(read)
+        for item in page.items:  # an item of a list has no field `kind`, and the model does not require it
+            read_exception = parse.host_network_exception(item)
+            if isinstance(read_exception, exception.HostNetworkException):
+                exceptions.append(read_exception)
             else:
-                unreadable.append(read)
-        unreadable += (parse.unreadable_exception(one.meta, one.why) for one in page.undecoded)
+                unreadable.append(read_exception)
+        unreadable += (parse.unreadable_exception(undecoded.meta, undecoded.why) for undecoded in page.undecoded)
     return replace(seen, exceptions=tuple(exceptions), unreadable_exceptions=tuple(unreadable))

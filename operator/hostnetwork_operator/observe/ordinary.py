@@ -1,8 +1,9 @@
-"""Where ordinary pods live: one answer a namespace, from the last list that had all pods of it.
+"""Where ordinary pods exist: one answer per namespace, from the last list that had all pods of the namespace.
 
-No watch tells of ordinary pods, so an answer is as old as that list. It has what their labels say they were installed
-with, for a few of them: a tenant makes as many as he likes, and each namespace has an answer. Which pods they are is
-kept only of those that an exception for pods without host namespaces may cover.
+No watch reports ordinary pods, so an answer is as old as that list. An answer has the releases of ordinary pods, which
+are what the labels of the pods say they were installed with. The number of releases is limited: a tenant can make any
+number of them, and there is an answer for each namespace. The pods themselves are kept only where an exception for pods
+without host namespaces may cover them.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,11 @@ _MOST_RELEASES: Final = 8
 
 @dataclass(slots=True)
 class Answer:
-    """Whether there are ordinary pods, and their releases, each once; none where they are too many to be kept.
+    """What a list says about the ordinary pods of one namespace.
 
+    `some` is whether there are any. `releases` are their releases, each once; none where there are too many to keep.
     `accounts` are the service accounts of exceptions for pods without host namespaces, as known when the list began.
-    `plain` are the pods of these accounts that need an exception; they are no ordinary pods beside it.
+    `plain` are the pods of these accounts that need an exception. They do not count as ordinary pods.
     """
 
     some: bool = False
@@ -31,17 +33,17 @@ class Answer:
     _full: bool = False
 
     def take(self, body: Mapping[str, Any]) -> None:
-        """Takes in one pod without host namespaces, as the API server gave it."""
+        """Take in the body of one pod without host namespaces."""
         if (body["spec"].get("serviceAccountName") or "default") in self.accounts:
-            read = parse.pod(body)
-            # By the stricter guard; which one holds there is not known here.
-            if isinstance(read, snapshot.Pod) and coverage.relies_on_a_grant(read, labels.Level.RESTRICTED):
-                self.plain.append(read)
+            pod = parse.pod(body)
+            # By the strictest level that a guard can have: which guard the namespace has is not known here.
+            if isinstance(pod, snapshot.Pod) and coverage.relies_on_a_grant(pod, labels.Level.RESTRICTED):
+                self.plain.append(pod)
                 return
         self.add(parse.release(body))
 
     def add(self, release: frozenset[str]) -> None:
-        """Takes in one ordinary pod."""
+        """Take in the release of one ordinary pod."""
         self.some = True
         if self._full or release in self.releases:
             return
@@ -50,18 +52,22 @@ class Answer:
 
 
 class OrdinaryPods:
-    """By name and uid of the namespace, so that what was known of one never counts for the next of that name."""
+    """The answers by name and uid of the namespace. So an answer never counts for a later namespace of that name."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[str, int, Answer]] = {}  # name to uid, the list's resource version, and the answer
+        # By name of the namespace: its uid, the resource version of the list, and the answer.
+        self._found: dict[str, tuple[str, int, Answer]] = {}
 
     def live_in(self, name: str, uid: str) -> Answer | None:
-        """Whether there were any; None: it has not been listed since it was made."""
-        found = self._found.get(name)
-        return found[2] if found and found[0] == uid else None
+        """Return the answer for a namespace; None if its pods were not listed since the namespace was created."""
+        entry = self._found.get(name)
+        return entry[2] if entry and entry[0] == uid else None
 
     def listed(self, name: str, uid: str, version: int, answer: Answer) -> bool:
-        """Takes the answer of a complete list; whether it is another one than before. An older one is left aside."""
+        """Take in the answer of a complete list. Return whether the answer has changed.
+
+        The answer of an older list than the last is ignored.
+        """
         before = self.live_in(name, uid)
         if before is not None and self._found[name][1] > version:
             return False
@@ -69,5 +75,5 @@ class OrdinaryPods:
         return before != answer
 
     def forget(self, name: str) -> None:
-        """The namespace is gone."""
+        """Remove the answer for a namespace that no longer exists."""
         self._found.pop(name, None)

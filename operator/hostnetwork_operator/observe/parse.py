@@ -1,7 +1,7 @@
-"""API objects (plain dicts) to the frozen types that decisions read.
+"""The conversion of API objects (plain dicts) to the frozen types that decisions read.
 
-Absent, null and empty mean the same in Kubernetes, so they mean the same here. What is not understood is an error of
-that object alone, and becomes an Unreadable one: cannot tell is its own answer.
+Absent, null and empty mean the same in Kubernetes, so they mean the same here. An object that cannot be understood is
+an error of that object alone. The result is an unreadable object: "cannot tell" is a result of its own.
 """
 
 import datetime
@@ -18,7 +18,8 @@ from hostnetwork_operator.decide import guards, snapshot
 
 Body = Mapping[str, Any]
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
-# The kubelet makes what is not there; and whoever reaches a socket may write to it, through a read-only mount too.
+# Types of host paths that count as written. The kubelet creates a missing directory or file. A process that reaches a
+# socket can write to it, also through a read-only mount.
 _WRITTEN_TYPES: Final = frozenset({"DirectoryOrCreate", "FileOrCreate", "Socket"})
 _LONG_SECONDS: Final = 1_000_000_000
 _NEVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)
@@ -30,36 +31,42 @@ _FIELDS: Final = {
 
 
 def host_namespaces(body: Body) -> frozenset[labels.HostNamespace]:
-    """Which namespaces of its node a pod shares (Pod Security Standards, Host Namespaces); none for an ordinary pod."""
+    """Return which namespaces of its node a pod shares; none for an ordinary pod.
+
+    Pod Security Standards, Host Namespaces.
+    """
     spec = body.get("spec") or {}
     return frozenset(name for field, name in _FIELDS.items() if spec.get(field))
 
 
 def runs_or_will(body: Body) -> bool:
-    """Whether a pod is neither at its end nor on its way out."""
+    """Return whether a pod has not ended and is not being deleted."""
     ended = (body.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     return not ended and not body["metadata"].get("deletionTimestamp")
 
 
 def release(body: Body) -> frozenset[str]:
-    """What a pod was installed with, as its labels say: a claim."""
-    found = body["metadata"].get("labels") or {}
-    return _release(*(str(found.get(key) or "") for key in labels.RELEASE))
+    """Return what a pod was installed with according to its labels. This is a claim."""
+    pod_labels = body["metadata"].get("labels") or {}
+    return _release(*(str(pod_labels.get(key) or "") for key in labels.RELEASE))
 
 
 @functools.lru_cache(maxsize=1024)
 def _release(*values: str) -> frozenset[str]:
-    """The same object for all pods of a workload: a DaemonSet has thousands."""
+    """Return the same object for all pods of a workload, to save memory: a DaemonSet has thousands of pods."""
     return frozenset(f"{key}={value}" for key, value in zip(labels.RELEASE, values, strict=True) if value)
 
 
 def watched(body: Body) -> bool:
-    """Whether the pod watch tells of it: there is a field selector for hostNetwork, and none for the other two."""
+    """Return whether the pod watch reports a pod.
+
+    There is a field selector for hostNetwork, and none for hostPID and hostIPC.
+    """
     return bool((body.get("spec") or {}).get("hostNetwork"))
 
 
 def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
-    """A host-namespace pod."""
+    """Return a host-namespace pod, as an unreadable one where it cannot be understood."""
     meta = body["metadata"]
     try:
         return _pod(body)
@@ -69,7 +76,7 @@ def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
 
 
 def job_as_pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
-    """A pod as a Job's template makes it, as old as the Job."""
+    """Return the pod that a Job's template makes, with the creation time of the Job."""
     return pod({"metadata": body["metadata"], "spec": body["spec"]["template"]["spec"]})
 
 
@@ -77,7 +84,7 @@ def _pod(body: Body) -> snapshot.Pod:
     meta, spec = body["metadata"], body["spec"]
     containers = [container for kind in _CONTAINERS for container in spec.get(kind) or ()]
     contexts = [container.get("securityContext") or {} for container in containers]
-    # A privileged container has every capability, whichever of them it adds.
+    # A privileged container has every capability, so it does not matter which ones it adds.
     added = [(c.get("capabilities") or {}).get("add") or () for c in contexts if not c.get("privileged")]
     annotations = meta.get("annotations") or {}
     return snapshot.Pod(
@@ -104,10 +111,10 @@ def _pod(body: Body) -> snapshot.Pod:
 
 
 def _to_be_gone(meta: Body) -> datetime.datetime | None:
-    """The end of the grace of a pod that is being deleted.
+    """Return when the grace period of a pod ends; None if the pod is not being deleted.
 
-    Whoever deletes a pod says how long its grace is. With 293 years the API server's sum overflows, and the
-    deletionTimestamp is any moment.
+    The client that deletes a pod sets the length of its grace period. With 293 years the API server's sum overflows,
+    and the deletionTimestamp may be any moment.
     """
     if not meta.get("deletionTimestamp"):
         return None
@@ -128,22 +135,22 @@ def _list(value: object) -> Iterable[object]:
 
 def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostPath]:
     mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
-    made = set()
+    host_paths = set()
     for volume in spec.get("volumes") or ():
         if volume.get("hostPath"):
-            path = volume["hostPath"]
-            written = _text(path.get("type") or "") in _WRITTEN_TYPES
+            source = volume["hostPath"]
+            written = _text(source.get("type") or "") in _WRITTEN_TYPES
             written |= any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
-            made.add(grant.HostPath(_text(path["path"]), read_only=not written))
-    return frozenset(made)
+            host_paths.add(grant.HostPath(_text(source["path"]), read_only=not written))
+    return frozenset(host_paths)
 
 
 def controller(body: Body) -> snapshot.Reference | None:
-    """Whoever controls an object, as that says itself."""
+    """Return the controller of an object according to the object's own owner references; None if it has none."""
     meta = body["metadata"]
-    found = meta.get("ownerReferences")
-    # A claim, which whoever creates a pod can forge: Events are told to it, nothing is decided by it.
-    for owner in found if isinstance(found, list) else ():
+    references = meta.get("ownerReferences")
+    # A claim: a user who creates a pod can forge it. Events are emitted for the controller, but it decides nothing.
+    for owner in references if isinstance(references, list) else ():
         if isinstance(owner, Mapping) and owner.get("controller"):
             kind, name, uid, version = (owner.get(field) for field in ("kind", "name", "uid", "apiVersion"))
             if all(isinstance(text, str) for text in (kind, name, uid, version)):
@@ -152,7 +159,7 @@ def controller(body: Body) -> snapshot.Reference | None:
 
 
 def namespace(body: Body) -> snapshot.Namespace:
-    """A Namespace."""
+    """Return a Namespace."""
     meta = body["metadata"]
     return snapshot.Namespace(
         name=meta["name"],
@@ -166,7 +173,10 @@ def namespace(body: Body) -> snapshot.Namespace:
 
 
 def host_network_exception(body: Body) -> exception.HostNetworkException | snapshot.UnreadableException:
-    """An exception. A status that does not fit is as none: nothing is decided by it."""
+    """Return an exception, as an unreadable one where it cannot be understood.
+
+    A status that does not fit the schema counts as an empty status: no decision depends on the status.
+    """
     try:
         return exception.HostNetworkException.model_validate({**body, "status": _status(body)})
     except pydantic.ValidationError as error:
@@ -174,7 +184,7 @@ def host_network_exception(body: Body) -> exception.HostNetworkException | snaps
 
 
 def unreadable_exception(meta: Body, why: str) -> snapshot.UnreadableException:
-    """An exception of which only the metadata can be read."""
+    """Return an exception of which only the metadata can be read."""
     generation = int(meta.get("generation", 0))
     return snapshot.UnreadableException(meta["namespace"], meta["name"], meta["uid"], why, generation)
 
@@ -187,7 +197,7 @@ def _status(body: Body) -> exception.ExceptionStatus:
 
 
 def host_network_policy(body: Body) -> snapshot.PolicyObject:
-    """A policy, with its spec or what is wrong with it."""
+    """Return a policy, either with its spec or with what is wrong with the spec."""
     spec, mistake = None, ""
     try:
         spec = policy.PolicySpec.model_validate(body.get("spec"))
@@ -201,7 +211,7 @@ def host_network_policy(body: Body) -> snapshot.PolicyObject:
 
 
 def unreadable_policy(meta: Body, why: str) -> snapshot.PolicyObject:
-    """A policy of which only the metadata can be read."""
+    """Return a policy of which only the metadata can be read."""
     return snapshot.PolicyObject(
         uid=meta["uid"],
         created=_time(meta["creationTimestamp"]),
@@ -214,14 +224,14 @@ def unreadable_policy(meta: Body, why: str) -> snapshot.PolicyObject:
 
 
 def standing_report(body: Body, kind: report.Kind) -> snapshot.Report:
-    """A report as it stands."""
+    """Return a report as it is stored in the cluster."""
     meta = body["metadata"]
     owner: Body = next(iter(meta.get("ownerReferences") or ()), {})
     return snapshot.Report(kind, meta["name"], meta["uid"], owner.get("kind", ""), report.digest(body))
 
 
 def admission_policy(body: Body) -> guards.AdmissionPolicy:
-    """A ValidatingAdmissionPolicy."""
+    """Return a ValidatingAdmissionPolicy."""
     meta, spec = body["metadata"], body.get("spec") or {}
     return guards.AdmissionPolicy(
         name=meta["name"],
@@ -236,7 +246,7 @@ def admission_policy(body: Body) -> guards.AdmissionPolicy:
 
 
 def admission_binding(body: Body) -> guards.Binding:
-    """A ValidatingAdmissionPolicyBinding."""
+    """Return a ValidatingAdmissionPolicyBinding."""
     meta, spec = body["metadata"], body.get("spec") or {}
     return guards.Binding(
         name=meta["name"],

@@ -1,8 +1,9 @@
-"""The gate's look: what lives in a namespace, and what Pod Security Admission says of it, asked in dry runs.
+"""The gate check: what exists in a namespace, and what Pod Security Admission (PSA) says about it, asked in dry runs.
 
-Each question is a pod that is created in a preview namespace, as a dry run: PSA's whole verdict comes back as a
-warning, and nothing is stored (manifests/admission/preview-dry-run.yaml refuses whatever is no dry run). A silent
-answer is worth something only if PSA speaks there at all, so a pod that every level forbids is asked about first.
+Each question is a dry run that creates a pod in a preview namespace. PSA's whole verdict comes back as a warning, and
+nothing is stored: manifests/admission/preview-dry-run.yaml refuses every request that is no dry run. An answer without
+a warning proves something only if PSA warns in that namespace at all. So the first question is about a pod that every
+level forbids.
 """
 
 import re
@@ -14,7 +15,7 @@ from hostnetwork_operator.decide import gate, snapshot
 from hostnetwork_operator.observe import live, living
 
 Body = Mapping[str, Any]
-# Whatever makes pods from a template and is part of Kubernetes; the operator may read these and no other kind.
+# The kinds of Kubernetes itself that make pods from a template. The operator has no permission to read other kinds.
 TEMPLATES: Final = {
     "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
@@ -24,18 +25,21 @@ TEMPLATES: Final = {
     "ReplicationController": "/api/v1/namespaces/{}/replicationcontrollers",
     "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
 }
-# More would keep a worker for minutes; not looked at is not clean, so what is beyond holds.
+# More questions would keep a worker busy for minutes. What was not asked about is not known to be clean, so a namespace
+# with more questions is Held.
 MOST_QUESTIONS: Final = 1000
-_MOST_BYTES: Final = 8 * 2**20  # of the questions of all templates, and of all pods; a usual one has some hundreds
-# The API server sends warnings of 4,096 characters in all, and leaves out what comes after those. A verdict may have
-# been left out where there is much else.
+# Of the questions about all templates together, and about all pods together. A usual question has some hundred bytes.
+_MOST_BYTES: Final = 8 * 2**20
+# The API server sends warnings of 4,096 characters in all, and omits every warning after that. If there are many other
+# warnings, PSA's verdict may be among those omitted.
 _MOST_ELSE: Final = 2000
 _PREVIEW: Final = {
     labels.Level.BASELINE: labels.PREVIEW_NAMESPACES[0],
     labels.Level.RESTRICTED: labels.PREVIEW_NAMESPACES[1],
 }
 _FORBIDDEN: Final = living.asked({}, {"hostPID": True, "containers": [{"name": "main", "image": "none"}]})
-# How the API server begins a refusal by an admission policy, one whose expressions fail, a webhook, or one that fails.
+# How the API server begins a refusal by an admission policy, by an admission policy whose expressions fail, by a
+# webhook, and by a webhook that cannot be called.
 _POLICIES: Final = (
     re.compile(r"""pods "gate" is forbidden: (?P<policy>ValidatingAdmissionPolicy '[^']*') (with binding|denied)"""),
     re.compile(r"""(?P<policy>policy ['"][^'"]*['"]) (with binding|denied)"""),
@@ -48,14 +52,14 @@ _VERDICT: Final = re.compile(
 
 
 class Told(live.Answer, Protocol):
-    """What a dry run gave; `refused` is why there is nothing else."""
+    """The answer to a dry run. If the API server refused the dry run, `refused` is its reason, otherwise ''."""
 
     @property
     def refused(self) -> str: ...
 
 
 class Asker(live.Reader, Protocol):
-    """The gateway, as far as the gate needs it. Raises its own errors."""
+    """The part of the gateway that the gate needs. It raises its own errors."""
 
     async def preview(self, path: str, body: Body) -> Told: ...
 
@@ -63,28 +67,28 @@ class Asker(live.Reader, Protocol):
 async def look(
     asker: Asker, seen: snapshot.NamespaceSnapshot, target: labels.Level, clock: live.Clock
 ) -> snapshot.GateAnswer:
-    """What a namespace's enforcement at `target` would refuse of what lives in it now."""
+    """Return what enforcement at `target` would refuse of what exists in a namespace now."""
     try:
-        found = [one async for one in _living(asker, seen.namespace.name)]
+        all_living = [item async for item in _living(asker, seen.namespace.name)]
     except _TooMuchError:
         nothing = gate.inquire(seen, (), clock.now())
         return _failed(target, clock, nothing, "what lives there is too large to be asked about")
-    inquiry = gate.inquire(seen, found, clock.now())
+    inquiry = gate.inquire(seen, all_living, clock.now())
     questions = {question.key: question for question in inquiry.questions}
     if len(questions) > MOST_QUESTIONS:
         return _failed(target, clock, inquiry, f"more than {MOST_QUESTIONS} different pods live there")
-    known = {key: said for key, said in (seen.gate.known if seen.gate else {}).items() if key in questions}
-    unknown = [question for key, question in questions.items() if key not in known]
-    unanswered: dict[str, str] = {}  # they are asked again in the next gate check
-    for one in sorted({question.level for question in unknown}):
-        if why := await _speechless(asker, one, inquiry.version):
+    answers = {key: reason for key, reason in (seen.gate.known if seen.gate else {}).items() if key in questions}
+    unknown = [question for key, question in questions.items() if key not in answers]
+    unanswered: dict[str, str] = {}  # these questions are asked again in the next gate check
+    for level in sorted({question.level for question in unknown}):
+        if why := await _speechless(asker, level, inquiry.version):
             return _failed(target, clock, inquiry, why)
     for question in unknown:
         reason, answered = await _reason(asker, question)
-        (known if answered else unanswered)[question.key] = reason
-    every = {**known, **unanswered}
-    held, (holding, basis) = gate.holders(inquiry, every, unanswered), gate.holding(inquiry, every)
-    return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, known, holding, basis)
+        (answers if answered else unanswered)[question.key] = reason
+    all_answers = {**answers, **unanswered}
+    held, (blocking, basis) = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
+    return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, answers, blocking, basis)
 
 
 def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:
@@ -92,38 +96,38 @@ def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why:
 
 
 class _TooMuchError(Exception):
-    """What lives in a namespace would take too much memory."""
+    """The questions about what exists in a namespace would take too much memory."""
 
 
 async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
-    """The templates first, then of their pods and of all others one of each kind (living.Pods)."""
+    """Yield the templates, then the pods that stand for the other pods (living.Pods)."""
     workloads: dict[str, living.Workload] = {}
     async for template in _templates(asker, namespace):
         if isinstance(template, living.Workload):
             workloads[template.uid] = template
         else:
             yield template
-    for one in workloads.values():
-        if living.top(one, workloads) is one and not one.ended:
-            yield one.living
+    for workload in workloads.values():
+        if living.top(workload, workloads) is workload and not workload.ended:
+            yield workload.living
     pods = living.Pods(workloads)
     async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
         pods.page(page.items)
         _bounded(pods.weight)
         for undecoded in page.undecoded:
             yield living.unreadable("Pod", undecoded.meta, undecoded.why)
-    for found in pods.living():
-        yield found
+    for pod in pods.living():
+        yield pod
 
 
 async def _templates(asker: Asker, namespace: str) -> AsyncIterator[living.Workload | snapshot.Living]:
-    """The workloads of every kind; those that are not understood as unreadable ones."""
+    """Yield the workloads of every kind, as an unreadable object where a workload cannot be read."""
     weight = 0
     for kind, path in TEMPLATES.items():
         async for page in live.pages(asker, path.format(namespace)):
-            for one in (living.read(kind, body) for body in page.items):
-                weight += living.weight(one.living if isinstance(one, living.Workload) else one)
-                yield one
+            for template in (living.read(kind, body) for body in page.items):
+                weight += living.weight(template.living if isinstance(template, living.Workload) else template)
+                yield template
             for undecoded in page.undecoded:
                 yield living.unreadable(kind, undecoded.meta, undecoded.why)
             _bounded(weight)
@@ -135,46 +139,49 @@ def _bounded(weight: int) -> None:
 
 
 async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
-    """Why the preview namespace of a level says nothing that could be relied on, or ''."""
+    """Return why the answers from the preview namespace of a level cannot be relied on; '' if they can."""
     preview = _PREVIEW[asked]
-    told = await asker.preview(f"/api/v1/namespaces/{preview}/pods", _FORBIDDEN)
-    if told.refused:
-        return f"namespace {preview!r} cannot be asked: {explained(told.refused)}"
-    said = _verdict(told.warnings)
-    if said is None or said["level"] != asked:
+    answer = await asker.preview(f"/api/v1/namespaces/{preview}/pods", _FORBIDDEN)
+    if answer.refused:
+        return f"namespace {preview!r} cannot be asked: {explained(answer.refused)}"
+    verdict = _verdict(answer.warnings)
+    if verdict is None or verdict["level"] != asked:
         return f"namespace {preview!r} does not warn of level {asked}; apply manifests/base again"
-    if said["version"] != version:
+    if verdict["version"] != version:
         return (
-            f"namespace {preview!r} warns by version {said['version']}, the policy says {version}; set its label"
+            f"namespace {preview!r} warns by version {verdict['version']}, the policy says {version}; set its label"
             f" {labels.PSA_WARN}-version to {version}"
         )
     return ""
 
 
 async def _reason(asker: Asker, question: gate.Question) -> tuple[str, bool]:
-    """What Pod Security Admission has against the pod, '' for nothing, and whether that is known; why not, if not."""
-    told = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
-    if told.refused:
-        return f"not known, because the question is refused: {explained(told.refused)}", False
-    said = _verdict(told.warnings)
-    if said is not None:
-        return said["why"], True
-    if sum(len(text) for text in told.warnings) > _MOST_ELSE:
+    """Return why Pod Security Admission forbids the pod, '' if it allows the pod, and True.
+
+    If that is not known, return why it is not known, and False.
+    """
+    answer = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
+    if answer.refused:
+        return f"not known, because the question is refused: {explained(answer.refused)}", False
+    verdict = _verdict(answer.warnings)
+    if verdict is not None:
+        return verdict["why"], True
+    if sum(len(text) for text in answer.warnings) > _MOST_ELSE:
         return "not known, because the API server has too much else to say about such a pod", False
     return "", True
 
 
 def explained(refusal: str) -> str:
-    """Return the API server's refusal; where somebody else's policy about pods refuses, first its name and the remedy.
+    """Return the API server's refusal. If a policy of another owner refused, its name and the remedy come first.
 
-    held-by is cut off at its end, and the text of a policy may be long.
+    They come first because the annotation held-by is cut off at its end, and the text of a policy may be long.
     """
-    policy = next((found["policy"] for known in _POLICIES if (found := known.match(refusal))), None)
-    if policy is None or policy[:-1].endswith(labels.GROUP):  # before the quotation mark: one of our own
+    policy = next((match["policy"] for pattern in _POLICIES if (match := pattern.match(refusal))), None)
+    if policy is None or policy[:-1].endswith(labels.GROUP):  # up to the quotation mark: a policy of the operator
         return refusal
-    both = " and ".join(labels.PREVIEW_NAMESPACES)
-    return f"{policy} refuses such a pod; except the namespaces {both} from that policy; got: {refusal}"
+    namespaces = " and ".join(labels.PREVIEW_NAMESPACES)
+    return f"{policy} refuses such a pod; except the namespaces {namespaces} from that policy; got: {refusal}"
 
 
 def _verdict(warnings: tuple[str, ...]) -> re.Match[str] | None:
-    return next((said for text in warnings if (said := _VERDICT.match(text))), None)
+    return next((verdict for text in warnings if (verdict := _VERDICT.match(text))), None)

@@ -1,7 +1,8 @@
-"""What Events with reason FailedCreate lead to: the workload that they name, read live, and how many pods it lacks.
+"""The workloads that Events with reason FailedCreate name, read live, and how many pods each workload lacks.
 
-Whoever may create Events in a namespace writes what he likes into one. So an Event is only a reason to read: which
-object it names is checked here, and the object itself says the rest. Nothing is judged here.
+A user who may create Events in a namespace can write anything into an Event. So an Event is only a reason to read the
+object that it names. This module checks which object that is; all other facts come from the object itself. This module
+decides nothing.
 """
 
 import datetime
@@ -15,9 +16,9 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import live, parse
 
 Body = Mapping[str, Any]
-REASON: Final = "FailedCreate"  # of every controller in Kubernetes that makes pods
+REASON: Final = "FailedCreate"  # the reason that every controller in Kubernetes uses that makes pods
 EVENTS_PATH: Final = f"/api/v1/events?fieldSelector=reason%3D{REASON}"
-# Whole paths: a part of a path that a tenant writes steers the request.
+# Whole paths: a tenant who writes a part of a path could redirect the request.
 _PATHS: Final = {
     ("apps/v1", "DaemonSet"): "/apis/apps/v1/namespaces/{}/daemonsets/{}",
     ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
@@ -31,25 +32,26 @@ _TOPS: Final = {
 }
 _ENDED: Final = frozenset({"Complete", "Failed"})
 _LONGEST_UID: Final = 64
-# Of a workload that is kept in memory while its pods are refused; an agent's has 10 to 30 KiB with managedFields.
+# The largest workload that is kept in memory while its pods are refused. The workload of a usual agent has 10 to 30 KiB
+# with managedFields.
 _MOST_BYTES: Final = 2**17
 
 
 class Watched(enum.Enum):
-    """What is watched and never stored, by the last part of its path."""
+    """The kinds that are watched but never stored, by the last part of the path."""
 
     EVENTS = "events"
 
 
 class Standing(enum.Enum):
-    """What a workload is that lacks no pod."""
+    """Why a workload lacks no pod."""
 
-    NOTHING = enum.auto()  # no such object, another one of its name, or one that shares no host namespaces
+    NOTHING = enum.auto()  # there is no such object, it has another uid, or its pods share no host namespaces
     ENOUGH = enum.auto()  # it has the pods that it wants; its status may be a moment behind
 
 
 def claimed(event: Body) -> snapshot.Reference | None:
-    """Return the workload that an Event names; None for anything that is not read for it."""
+    """Return the workload that an Event names; None if the Event is no reason to read a workload."""
     involved, metadata = event.get("involvedObject"), event.get("metadata") or {}
     if event.get("reason") != REASON or not isinstance(involved, Mapping):
         return None
@@ -57,18 +59,18 @@ def claimed(event: Body) -> snapshot.Reference | None:
     namespace = metadata.get("namespace")
     if not all(isinstance(text, str) and text for text in (kind, version, name, uid, namespace)):
         return None
-    found = snapshot.Reference(str(kind), str(namespace), str(name), str(uid), str(version))
+    workload = snapshot.Reference(str(kind), str(namespace), str(name), str(uid), str(version))
     same = involved.get("namespace") == namespace
-    fits = meta.is_name(found.name) and meta.is_name(found.namespace) and len(found.uid) <= _LONGEST_UID
-    return found if same and fits and (found.api_version, found.kind) in _PATHS else None
+    fits = meta.is_name(workload.name) and meta.is_name(workload.namespace) and len(workload.uid) <= _LONGEST_UID
+    return workload if same and fits and (workload.api_version, workload.kind) in _PATHS else None
 
 
 async def read(
     reader: live.Reader, claim: snapshot.Reference, now: datetime.datetime
 ) -> snapshot.Shortage | Standing | None:
-    """Return what the workload of a claim lacks; None for one that cannot be decoded or is too large to be kept.
+    """Return what the workload of a claim lacks; None if it cannot be decoded or is too large to be kept in memory.
 
-    Raise the gateway's errors, also where there is no such object.
+    Raise the gateway's errors, also if there is no such object.
     """
     path = _PATHS[claim.api_version, claim.kind].format(claim.namespace, claim.name)
     try:
@@ -79,14 +81,14 @@ async def read(
 
 
 def shortage(body: Body, claim: snapshot.Reference, now: datetime.datetime) -> snapshot.Shortage | Standing:
-    """Return what a workload lacks that was read at `now`."""
+    """Return what a workload lacks. `body` is the workload as it was read at `now`."""
     metadata = body["metadata"]
     if metadata["uid"] != claim.uid or metadata.get("deletionTimestamp"):
         return Standing.NOTHING
     spec = (body["spec"].get("template") or {}).get("spec") or {}
-    # Of the workload's annotations and labels its pods have none.
-    own = {key: metadata[key] for key in ("namespace", "name", "uid", "resourceVersion", "creationTimestamp")}
-    pod = parse.pod({"metadata": own, "spec": spec})
+    # The pods do not inherit the annotations and labels of the workload.
+    pod_metadata = {key: metadata[key] for key in ("namespace", "name", "uid", "resourceVersion", "creationTimestamp")}
+    pod = parse.pod({"metadata": pod_metadata, "spec": spec})
     if isinstance(pod, snapshot.UnreadablePod) or not pod.host_namespaces:
         return Standing.NOTHING
     present, wanted = _counted(claim.kind, body["spec"], body.get("status") or {})
@@ -96,14 +98,15 @@ def shortage(body: Body, claim: snapshot.Reference, now: datetime.datetime) -> s
 
 
 def _counted(kind: str, spec: Body, status: Body) -> tuple[int, int]:
-    """Return how many pods there are, and how many are wanted."""
+    """Return how many pods a workload has, and how many it wants."""
     if kind == "DaemonSet":
         return int(status.get("currentNumberScheduled") or 0), int(status.get("desiredNumberScheduled") or 0)
     if kind != "Job":
         replicas = spec.get("replicas")
         return int(status.get("replicas") or 0), 1 if replicas is None else int(replicas)
     if spec.get("suspend") or any(
-        one.get("type") in _ENDED and one.get("status") == "True" for one in status.get("conditions") or ()
+        condition.get("type") in _ENDED and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
     ):
         return 0, 0
     wanted = 1 if spec.get("parallelism") is None else int(spec["parallelism"])
@@ -113,7 +116,10 @@ def _counted(kind: str, spec: Body, status: Body) -> tuple[int, int]:
 
 
 def _top(body: Body, claim: snapshot.Reference) -> snapshot.Reference:
-    """Return where people look for the workload: the Deployment of a ReplicaSet, the CronJob of a Job, else itself."""
+    """Return the object under which users know the workload.
+
+    For a ReplicaSet that is its Deployment, for a Job its CronJob, otherwise the workload itself.
+    """
     owner = parse.controller(body)
     if owner is None or _TOPS.get((claim.api_version, claim.kind)) != (owner.api_version, owner.kind):
         return claim
