@@ -1,1 +1,1 @@
-"""WORDS: the types and names that everything else speaks in. Pydantic and the standard library only."""
+"""WORDS: the types and names that all other packages use. They need only pydantic, PyYAML and the standard library."""

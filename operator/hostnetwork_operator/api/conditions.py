@@ -1,4 +1,4 @@
-"""Status conditions by the Kubernetes API conventions: types, reasons, and how one is set."""
+"""Status conditions by the Kubernetes API conventions: their types and reasons, and how a condition is set."""
 
 import datetime
 import enum
@@ -17,14 +17,14 @@ class ConditionType(enum.StrEnum):
     CLEANED_UP = "CleanedUp"
     EXPIRING = "Expiring"
     REVIEW_DUE = "ReviewDue"
-    CONTESTED = "Contested"  # of the policy: whether somebody undoes what is written on a namespace
-    CLOCK_SYNCHRONIZED = "ClockSynchronized"  # of the policy: whether the operator is sure what time it is
+    CONTESTED = "Contested"  # of the policy: whether another client undoes what the operator writes on a namespace
+    CLOCK_SYNCHRONIZED = "ClockSynchronized"  # of the policy: whether the operator is certain about the time
     GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
-    LEDGER_INTACT = "LedgerIntact"  # of the policy: whether the ledger has all that was recorded, and can be written
+    LEDGER_INTACT = "LedgerIntact"  # of the policy: whether the ledger has every record, and can be written
 
 
 class Ready(enum.StrEnum):
-    """Reasons of an exception's Ready condition. Only Active and ApprovalUnproven are status True."""
+    """Reasons of an exception's condition Ready. Only Active and ApprovalUnproven come with status True."""
 
     ACTIVE = "Active"
     APPROVAL_UNPROVEN = "ApprovalUnproven"
@@ -44,7 +44,7 @@ Word = Literal["True", "False", "Unknown"]
 
 
 class Clock(enum.StrEnum):
-    """Reasons of the policy's condition ClockSynchronized. Only Agrees is status True."""
+    """Reasons of the policy's condition ClockSynchronized. Only Agrees comes with status True."""
 
     AGREES = "Agrees"
     SKEWED = "Skewed"
@@ -64,7 +64,7 @@ class Condition(fields.Model):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a condition says, without when it began to say so and of which generation."""
+    """The content of a condition, without its transition time and the generation of the object."""
 
     type: ConditionType
     status: Word
@@ -73,29 +73,32 @@ class Observation:
 
 
 def word(true: bool) -> Word:
-    """The status of a condition that is known."""
+    """Return the status of a condition that is known to be true or false."""
     return "True" if true else "False"
 
 
 def observe(
     conditions: tuple[Condition, ...], observed: Iterable[Observation], generation: int, now: datetime.datetime
 ) -> tuple[Condition, ...]:
-    """`conditions` with what is observed at `now` of this generation of the object."""
-    for one in observed:
+    """Return `conditions` updated with what was observed at `now` about this generation of the object."""
+    for observation in observed:
         new = Condition(
-            type=one.type.value,
-            status=one.status,
+            type=observation.type.value,
+            status=observation.status,
             observed_generation=generation,
             last_transition_time=now.replace(microsecond=0),
-            reason=one.reason,
-            message=one.message,
+            reason=observation.reason,
+            message=observation.message,
         )
         conditions = set_condition(conditions, new)
     return conditions
 
 
 def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
-    """`conditions` with `new` in the place of its type; the transition time moves only with the status."""
+    """Return `conditions` with `new` in the place of the condition of its type.
+
+    The transition time changes only if the status changes.
+    """
     new = new.model_copy(update={"message": plaintext.of(new.message)})
     for old in conditions:
         if old.type == new.type and old.status == new.status:
@@ -105,5 +108,5 @@ def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Co
 
 
 def find(conditions: tuple[Condition, ...], kind: ConditionType) -> Condition | None:
-    """The condition of that type, if it was ever set."""
+    """Return the condition of a type; None if it was never set."""
     return next((condition for condition in conditions if condition.type == kind), None)

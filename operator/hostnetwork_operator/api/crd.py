@@ -1,7 +1,7 @@
-"""CustomResourceDefinitions from the models; `make generate` writes them to crds/.
+"""The CustomResourceDefinitions, made from the models; `make generate` writes them to crds/.
 
-The API server wants structural schemas: no references, no `anyOf` with null, no unknown keywords. What cannot be
-said so is an error here, with the path, and not a field that is silently left out.
+The API server requires structural schemas: no references, no `anyOf` with null, no unknown keywords. A field that has
+no structural schema is an error with the path of the field. No field is omitted silently.
 """
 
 from typing import Any, Final
@@ -20,25 +20,25 @@ _HEADER: Final = "# Generated from operator/hostnetwork_operator/api by `make ge
 
 
 class _NoAliases(yaml.SafeDumper):
-    """The same value twice is written twice: a reader of a CRD should not follow anchors."""
+    """A YAML writer without anchors: a value that occurs twice is written twice, for the reader of a CRD."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 class SchemaError(Exception):
-    """A model that has no structural schema; the message has the path."""
+    """A model has no structural schema. The message has the path of the field."""
 
 
 def exceptions_crd() -> dict[str, Any]:
-    """The CRD of HostNetworkException."""
+    """Return the CRD of HostNetworkException."""
     columns = [
         _column("Type", "string", ".spec.type"),
         _column("Owner", "string", ".spec.owner"),
         _column("Ticket", "string", ".spec.ticket"),
         _column("Ready", "string", '.status.conditions[?(@.type=="Ready")].reason'),
         _column("Pods", "integer", ".status.coveredPods"),
-        # A column of type date shows <invalid> for a time to come.
+        # A column of type date shows <invalid> for a time in the future.
         _column("Expiry", "string", ".spec.expiry"),
         _column("Age", "date", ".metadata.creationTimestamp"),
         _column("Reason", "string", ".spec.reason", priority=1),
@@ -48,7 +48,7 @@ def exceptions_crd() -> dict[str, Any]:
 
 
 def policies_crd() -> dict[str, Any]:
-    """The CRD of HostNetworkExceptionPolicy."""
+    """Return the CRD of HostNetworkExceptionPolicy."""
     columns = [
         _column("Mode", "string", ".spec.mode"),
         _column("Enforce", "string", ".spec.podSecurity.enforce"),
@@ -63,7 +63,7 @@ def policies_crd() -> dict[str, Any]:
 
 
 def files() -> dict[str, str]:
-    """File name to text, the whole content of crds/."""
+    """Return the whole content of crds/: the text of each file by its name."""
     definitions = {exception.PLURAL: exceptions_crd(), policy.PLURAL: policies_crd()}
     return {
         f"{plural}.yaml": _HEADER + yaml.dump(crd, Dumper=_NoAliases, sort_keys=False, width=120, allow_unicode=True)
@@ -72,25 +72,25 @@ def files() -> dict[str, str]:
 
 
 def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """A structural schema from one of pydantic's. Raises SchemaError."""
+    """Return the structural schema for a schema from pydantic. Raise SchemaError if there is none."""
     schema = _without_null(_resolved(schema, definitions), definitions, path)
     unknown = schema.keys() - _KEPT - _DROPPED
     if unknown or "type" not in schema:
         raise SchemaError(f"{path or '.'}: cannot be said in a CRD: {', '.join(sorted(unknown)) or 'no type'}")
-    made = {key: schema[key] for key in schema if key in _KEPT and schema[key] not in (None, [])}
-    if made["type"] == "object" and "properties" in made:
-        made.pop("additionalProperties", None)
-    made["properties"] = {
+    result = {key: schema[key] for key in schema if key in _KEPT and schema[key] not in (None, [])}
+    if result["type"] == "object" and "properties" in result:
+        result.pop("additionalProperties", None)
+    result["properties"] = {
         name: structural(value, definitions, f"{path}.{name}") for name, value in schema.get("properties", {}).items()
     }
     for key in ("items", "additionalProperties"):
-        if isinstance(made.get(key), dict):
-            made[key] = structural(made[key], definitions, f"{path}[{key}]")
-    if not made["properties"]:
-        del made["properties"]
-    if isinstance(made.get("description"), str):
-        made["description"] = " ".join(made["description"].split())
-    return made
+        if isinstance(result.get(key), dict):
+            result[key] = structural(result[key], definitions, f"{path}[{key}]")
+    if not result["properties"]:
+        del result["properties"]
+    if isinstance(result.get("description"), str):
+        result["description"] = " ".join(result["description"].split())
+    return result
 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _without_null(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> dict[str, Any]:
-    """In Kubernetes an optional field is absent, never null."""
+    """Return the schema without the choice of null: in Kubernetes an optional field is absent, never null."""
     if "anyOf" not in schema:
         return schema
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
@@ -120,7 +120,7 @@ def _schema(model: type[fields.Model]) -> dict[str, Any]:
     definitions = raw.pop("$defs", {})
     rules = raw.pop("x-kubernetes-validations", None)
     properties = raw["properties"]
-    made = {
+    root = {
         "type": "object",
         "description": " ".join(raw["description"].split()),
         "required": ["spec"],
@@ -132,7 +132,7 @@ def _schema(model: type[fields.Model]) -> dict[str, Any]:
             "status": structural({**properties["status"], "default": None}, definitions, ".status"),
         },
     }
-    return {**made, "x-kubernetes-validations": rules} if rules else made
+    return {**root, "x-kubernetes-validations": rules} if rules else root
 
 
 def _crd(

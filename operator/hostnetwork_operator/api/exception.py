@@ -1,4 +1,4 @@
-"""HostNetworkException: the record that lets the pods of one service account use host namespaces, until it ends."""
+"""HostNetworkException: the object that allows the pods of one service account to use host namespaces until it ends."""
 
 import datetime
 import enum
@@ -11,7 +11,7 @@ from hostnetwork_operator.api.conditions import Condition
 
 KIND = "HostNetworkException"
 PLURAL = "hostnetworkexceptions"
-# What the review of an exception was about; a change of it needs a new one.
+# The fields that an approver decided about. A change of one of them needs a new exception.
 IMMUTABLE = (
     "type",
     "component",
@@ -307,12 +307,12 @@ class ExceptionSpec(fields.Model):
 
     @property
     def until(self) -> datetime.datetime:
-        """The expiry, or the end of time for an exception without one."""
+        """The expiry; for an exception without expiry, the end of the year 9999."""
         return self.expiry or grant.ENDLESS
 
     @property
     def deletes(self) -> bool:
-        """Whether covered pods are deleted at the expiry."""
+        """Whether the operator deletes the covered pods at the expiry."""
         return self.type is ExceptionType.DIAGNOSTIC and self.on_expiry is not OnExpiry.REPORT
 
 

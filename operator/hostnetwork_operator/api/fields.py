@@ -1,7 +1,8 @@
-"""Field types that both kinds share: bounded text, times and durations, and how the API server checks each.
+"""Field types that both kinds share: bounded text, times and durations, and how the API server checks each type.
 
-A pattern in a CRD answers a mistake with a regular expression; a CEL rule answers with a sentence. So every check
-that a person can fail is a rule whose message says the rule, what was given and what to do.
+If a value breaks a `pattern` of a CRD, the API server answers with a regular expression. If it breaks a CEL rule, the
+API server answers with a sentence. So every check that a user can fail is a CEL rule, and its message says the rule,
+the given value and the remedy.
 """
 
 import datetime
@@ -13,8 +14,8 @@ from pydantic.alias_generators import to_camel
 
 from hostnetwork_operator.api import grant
 
-# Control and format characters (direction marks, zero width), line and paragraph separators: they make a text show
-# as something else than it is, in a terminal, a log or an event.
+# Control and format characters (direction marks, zero width), line and paragraph separators. With them, a terminal, a
+# log or an Event shows a text as something other than it is.
 _INVISIBLE: Final = r"[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]"
 _UNITS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _DURATION: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"  # GEP-2257
@@ -29,14 +30,17 @@ _TIME: Final = f"^{_DATE}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
 def rule(
     expression: str, message: str, *, got: str = "", path: str = "", reason: str = "FieldValueInvalid"
 ) -> dict[str, Any]:
-    """One x-kubernetes-validations entry. `got` is a CEL string expression that is put behind the message."""
-    made = {"rule": expression, "message": message, "reason": reason}
+    """Return one entry of x-kubernetes-validations.
+
+    `got` is a CEL expression for a string. The API server appends its value to the message.
+    """
+    entry = {"rule": expression, "message": message, "reason": reason}
     if path:
-        made["fieldPath"] = path
+        entry["fieldPath"] = path
     if got:
-        # A value with a line break in it makes the API server fall back to `message`.
-        made["messageExpression"] = f"'{message}, got \"' + {got} + '\"'"
-    return made
+        # If the value has a line break, the API server falls back to `message`.
+        entry["messageExpression"] = f"'{message}, got \"' + {got} + '\"'"
+    return entry
 
 
 def rules(*entries: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def rules(*entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def visible(subject: str) -> dict[str, Any]:
-    """No control characters, direction marks or line separators."""
+    """Return the rule that a text has no control characters, direction marks or line separators."""
     return rule(
         f"!self.matches('{_INVISIBLE}')",
         f"{subject} must not hold control characters, line breaks or direction marks; write it as one plain line",
@@ -52,12 +56,12 @@ def visible(subject: str) -> dict[str, Any]:
 
 
 def form(pattern: str, subject: str) -> dict[str, Any]:
-    """The whole text matches; `subject` says what it must be and how to get there."""
+    """Return the rule that the text matches `pattern`. `subject` says what the text must be, and the remedy."""
     return rule(f"self.matches('{pattern}')", subject, got="self")
 
 
 def parse_duration(text: object) -> datetime.timedelta:
-    """A GEP-2257 duration such as `24h` or `1h30m`. Raises ValueError."""
+    """Return the duration that a GEP-2257 text such as `24h` or `1h30m` means. Raise ValueError for any other text."""
     if isinstance(text, datetime.timedelta):
         return text
     if not isinstance(text, str) or not re.fullmatch(_DURATION, text):
@@ -67,7 +71,7 @@ def parse_duration(text: object) -> datetime.timedelta:
 
 
 def format_duration(duration: datetime.timedelta) -> str:
-    """The shortest GEP-2257 text of a duration: `1h30m`, `0s` for none."""
+    """Return the shortest GEP-2257 text of a duration: `1h30m`, or `0s` for a duration of zero."""
     rest = round(duration.total_seconds() * 1000)
     text = ""
     for unit, size in _UNITS.items():
@@ -109,7 +113,7 @@ Duration = Annotated[
 
 
 def duration(default: str, *, description: str, alias: str | None = None) -> Any:
-    """A field of type Duration whose default stands in the CRD as a person would write it."""
+    """Return a field of type Duration. The CRD shows its default as a user would write it."""
     return Field(parse_duration(default), alias=alias, description=description, json_schema_extra={"default": default})
 
 
@@ -117,6 +121,9 @@ PlainLine = Annotated[str, Field(json_schema_extra=rules(visible("text")))]
 
 
 class Model(BaseModel):
-    """Camel-cased in Kubernetes, immutable in here; a field that a newer CRD has is ignored, not an error."""
+    """The base of all models: names are camel-cased in Kubernetes, and objects are immutable in Python.
+
+    An unknown field, such as a field of a newer CRD, is ignored. It is not an error.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)

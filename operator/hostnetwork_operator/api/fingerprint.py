@@ -1,8 +1,8 @@
-"""What an admission policy says, as fingerprints that compare: of this release's files, and of what is in the cluster.
+"""Fingerprints of admission policies, to compare the files of this release with the objects in the cluster.
 
-The API server writes defaults into what it stores. They count as absent here, as do null and empty, which mean the
-same. One line break counts as many, with the blanks around it: kustomize makes two of some. Anything else that is not
-in our files is a difference, also a field that a later Kubernetes brings.
+The API server adds defaults to the objects that it stores. A default counts as absent here. So do null and empty, which
+mean the same. Several line breaks with the blanks around them count as one line break, because kustomize doubles some.
+Anything else that is not in the files of this release is a difference, also a field that a later Kubernetes adds.
 
 `make generate` writes `shipped.py` from manifests/admission, because the image has no manifests.
 """
@@ -35,7 +35,7 @@ POLICIES: Final[dict[str, Shipped]] = {
 
 
 class Shipped(NamedTuple):
-    """Fingerprints of one policy: which requests it selects, what it says of them, and its binding that denies."""
+    """The fingerprints of one policy: which requests it selects, what it says of them, and its binding that denies."""
 
     selects: str
     says: str
@@ -43,29 +43,29 @@ class Shipped(NamedTuple):
 
 
 def selects(spec: Spec) -> str:
-    """Of a policy: which requests it judges."""
+    """Return the fingerprint of which requests a policy evaluates."""
     return _digest(_constraints(spec.get("matchConstraints")))
 
 
 def says(spec: Spec) -> str:
-    """Of a policy: everything besides; failurePolicy left out, which is looked at by itself."""
+    """Return the fingerprint of everything else in a policy, without failurePolicy, which is checked separately."""
     return _digest({key: spec[key] for key in spec if key not in {"matchConstraints", "failurePolicy"}})
 
 
 def bound(spec: Spec) -> str:
-    """Of a binding: everything but what is done on a refusal."""
+    """Return the fingerprint of a binding, without its validationActions, which are checked separately."""
     rest = {key: spec[key] for key in spec if key != "validationActions"}
     return _digest({**rest, "matchResources": _constraints(spec.get("matchResources"))})
 
 
 def _constraints(found: Spec | None) -> dict[str, Any]:
-    kept = dict(found or {})
-    if kept.get("matchPolicy") == "Equivalent":
-        del kept["matchPolicy"]
+    constraints = dict(found or {})
+    if constraints.get("matchPolicy") == "Equivalent":
+        del constraints["matchPolicy"]
     for name in _RULES:
-        rules = kept.get(name) or ()
-        kept[name] = [{key: rule[key] for key in rule if (key, rule[key]) != ("scope", "*")} for rule in rules]
-    return kept
+        rules = constraints.get(name) or ()
+        constraints[name] = [{key: rule[key] for key in rule if (key, rule[key]) != ("scope", "*")} for rule in rules]
+    return constraints
 
 
 def _digest(value: Spec) -> str:
@@ -73,22 +73,26 @@ def _digest(value: Spec) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """Without fields that are null, {} or []. Items of lists stay, and so do empty texts, which select something.
+    """Return the value without fields that are null, {} or [].
 
-    A line break stays one, because it ends a comment.
+    Items of lists stay. Empty texts stay too, because an empty text selects something. A line break stays a line break,
+    because it ends a comment.
     """
     if isinstance(value, str):
         return _BREAK.sub("\n", value).strip()
     if isinstance(value, Mapping):
-        made = {key: _canonical(item) for key, item in value.items()}
-        return {key: item for key, item in made.items() if item is not None and item not in ({}, [])}
+        fields = {key: _canonical(item) for key, item in value.items()}
+        return {key: item for key, item in fields.items() if item is not None and item not in ({}, [])}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     return value
 
 
 def generated(directory: pathlib.Path) -> str:
-    """The text of shipped.py. Raises ValueError where a policy of ours is not there with one binding that denies."""
+    """Return the text of shipped.py.
+
+    Raise ValueError if `directory` lacks a policy of the operator, or has not exactly one binding of it that denies.
+    """
     bodies = [body for path in sorted(directory.glob("*.yaml")) for body in yaml.safe_load_all(path.read_text())]
     specs = {(body["kind"], body["metadata"]["name"]): body["spec"] for body in bodies if "spec" in body}
     text = _HEADER

@@ -1,19 +1,22 @@
 """The grant line: an exception in force as one annotation value on its Namespace, and its codec.
 
-Positional fields between `|`; within a list a space; `-` is the empty list, `*` in the field of images is any image:
+The fields have fixed positions and are separated by `|`, the items of a list by a space. `-` is the empty list, and `*`
+in the field of images means any image:
 
     namespace uid|type|until|service account|host namespaces|privileged|level|capabilities|host paths|images
     namespace uid|type|until|service account|-|privileged|level|capabilities|host paths|images|v2|host ports
 
-The first form has ten fields. The second has twelve and is for pods without host namespaces; policies of the release
-before do not understand a line of that form and leave it out. What the first form can express is written in the first
-form by every release: so no order of upgrading the policies and the operator takes a grant from a pod (ADR 0036).
+The first form has ten fields. The second form has twelve, and is for pods without host namespaces. The admission
+policies of the release before do not understand a line of the second form, and ignore it. Every release writes a grant
+in the first form if that form can express it. So a pod keeps its grant in whatever order the policies and the operator
+are upgraded (ADR 0036).
 
 `until` is RFC 3339 in UTC to the second, always 20 characters, so that comparing two of them as text compares the
-times; an exception without expiry ends in the year 9999. A host path is `ro:` or `rw:` and the path.
+times. An exception without expiry ends in the year 9999. A host path is `ro:` or `rw:` followed by the path.
 
-The admission policies read exactly this text with CEL (manifests/admission): a change here is a change there. The
-uid in front makes a grant worthless in a namespace that was deleted and created anew under the same name.
+The admission policies read exactly this text with CEL (manifests/admission): a change here needs the same change there.
+A grant begins with the uid of its namespace. So it is worthless in a namespace that was deleted and created anew under
+the same name.
 """
 
 import datetime
@@ -29,11 +32,11 @@ FIELDS: Final = 10
 FIELDS_OF_V2: Final = 12
 ENDLESS: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
-MAX_GRANTS: Final = 64  # with MAX_IMAGES: what the policies evaluate within CEL's cost limit
+MAX_GRANTS: Final = 64  # with MAX_IMAGES: as much as the policies can evaluate within CEL's cost limit
 MAX_IMAGES: Final = 16
 MAX_BYTES: Final = 128 * 1024  # of 256 KiB that Kubernetes allows for all annotations of one object
-# Whatever could end a field, a list item or a line, or could show as something else than it is: spaces, line ends,
-# control and format characters (Unicode general categories).
+# The Unicode general categories of characters that could end a field, a list item or a line, or could make a text look
+# like something other than it is: spaces, line ends, control and format characters.
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _V2: Final = "v2"
 _TRUTHS: Final = {"true": True, "false": False}
@@ -41,12 +44,12 @@ _UNTIL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{
 
 
 class GrantError(ValueError):
-    """A value that has no grant line, or a line that is no grant. The message names the field and what was given."""
+    """A value cannot be written in a grant line, or a line is no grant. The message names the field and the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """A host path prefix by path segment: `/var/lib` holds `/var/lib/x`, not `/var/library`."""
+    """A prefix of host paths, by path segment: `/var/lib` allows `/var/lib/x`, not `/var/library`."""
 
     path: str
     read_only: bool
@@ -54,9 +57,9 @@ class HostPath:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one exception allows, to whom, until when. Lists are sorted; `images` None means any image.
+    """What one exception allows, to which pods, and until when. Lists are sorted. `images` None means any image.
 
-    Without host namespaces, the grant is for pods that share none; only then it can allow host ports.
+    A grant without host namespaces is for pods that share none. Only such a grant can allow host ports.
     """
 
     namespace_uid: str
@@ -72,7 +75,7 @@ class Grant:
     host_ports: bool = False
 
     def encode(self) -> str:
-        """The line. Raises GrantError where a value holds a separator, a control or a direction character."""
+        """Return the grant line. Raise GrantError if a value has a separator, a control or a direction character."""
         if self.host_ports and self.host_namespaces:
             raise GrantError("host ports: a grant with host namespaces cannot name them; they come with Network")
         paths = [_absolute(("ro:" if path.read_only else "rw:") + path.path) for path in self.host_paths]
@@ -94,7 +97,7 @@ class Grant:
 
     @classmethod
     def decode(cls, line: str) -> Self:
-        """The grant of a line that `encode` wrote. Raises GrantError for every other text."""
+        """Return the grant of a line that `encode` wrote. Raise GrantError for every other text."""
         fields = line.split("|")
         if len(fields) not in {FIELDS, FIELDS_OF_V2}:
             raise GrantError(f"a grant has {FIELDS} or {FIELDS_OF_V2} fields, got {len(fields)}")
@@ -115,18 +118,18 @@ class Grant:
             )
         except (KeyError, ValueError) as error:
             raise GrantError(f"not a grant: {error}") from error
-        if grant.encode() != line:  # one text for one grant, or two readers could differ
+        if grant.encode() != line:  # each grant has one text only, or two readers could disagree about a line
             raise GrantError("not a grant: not in canonical form")
         return grant
 
 
 def format_time(moment: datetime.datetime) -> str:
-    """RFC 3339 in UTC to the second, 20 characters."""
+    """Return the time as RFC 3339 in UTC to the second: 20 characters."""
     return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime.datetime:
-    """The time of a `format_time` text. Raises GrantError."""
+    """Return the time of a text that `format_time` wrote. Raise GrantError for every other text."""
     if not _UNTIL.fullmatch(text):
         raise GrantError(f"time must be like 2026-11-22T16:00:00Z, got {text!r}")
     try:

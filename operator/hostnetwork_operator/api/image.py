@@ -1,15 +1,15 @@
 """How an exception lists images: exactly as the pod names them, or any tag or any digest of one repository.
 
-`NAME:*` lists NAME with any tag, `NAME@*` lists NAME, with a tag or without, with any sha256 digest. Names are compared
+`NAME:*` lists NAME with any tag. `NAME@*` lists NAME with any sha256 digest, with or without a tag. Names are compared
 letter by letter: no registry and no tag is assumed. The admission policies evaluate the same rule with CEL
-(manifests/admission, variable `images`): a change here is a change there.
+(manifests/admission, variable `images`): a change here needs the same change there.
 """
 
 import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-_LONGEST: Final = 700  # an entry has at most 512 characters, a tag 128: what is longer is listed by none
+_LONGEST: Final = 700  # an entry has at most 512 characters and a tag 128, so no entry lists a longer image
 _ANY_TAG: Final = ":*"
 _ANY_DIGEST: Final = "@*"
 _TAG: Final = ":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -19,7 +19,7 @@ _PINNED: Final = re.compile(r"([^@]+)@sha256:[a-f0-9]{64}", re.DOTALL)
 
 def listed(image: str, entries: Collection[str]) -> bool:
     """Return whether one of the entries of an exception lists the image of a container."""
-    # An image that ends in * is what no registry has; it must not pass as the entry that it looks like.
+    # No registry has an image that ends in *. Such an image must not pass because an entry has the same text.
     return _possible(image) and (image in entries or _repository(image) in entries)
 
 
@@ -40,7 +40,7 @@ def any_of_a_repository(entry: str) -> bool:
 
 
 def unpinned(entries: Iterable[str]) -> list[str]:
-    """Return the entries that images without a digest can meet, sorted."""
+    """Return the entries that can list an image without a digest, sorted."""
     return sorted(entry for entry in entries if "@sha256:" not in entry and not entry.endswith(_ANY_DIGEST))
 
 
@@ -49,7 +49,7 @@ def _possible(image: str) -> bool:
 
 
 def _repository(image: str) -> str:
-    """Return the entry that lists all images of the same repository and form; '' where no such entry can."""
+    """Return the entry that lists all images of the same repository and form; '' if no such entry exists."""
     if pinned := _PINNED.fullmatch(image):
         tagged = _TAGGED.fullmatch(pinned[1])
         return (tagged[1] if tagged else pinned[1]) + _ANY_DIGEST

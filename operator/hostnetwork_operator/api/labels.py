@@ -1,4 +1,4 @@
-"""Every name that this software writes on other people's objects or reads from them; nowhere else are these strings."""
+"""The names that the operator writes on objects of other owners, or reads there. No other module has these strings."""
 
 import enum
 from typing import Final
@@ -10,7 +10,7 @@ MANAGER: Final = "hostnetwork-operator"  # field manager, event source, service 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"  # on reports, https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 SYSTEM_NAMESPACE: Final = "hostnetwork-system"
 OPERATOR_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{MANAGER}"
-# On pods, by the charts and manifests that make them: what a pod was installed with.
+# Labels that charts and manifests set on their pods. They say what a pod was installed with.
 RELEASE: Final = ("app.kubernetes.io/instance", "app.kubernetes.io/part-of", "app")
 
 # On namespaces.
@@ -31,16 +31,17 @@ PSA_AUDIT: Final = f"{PSA_PREFIX}audit"
 PSA_WARN: Final = f"{PSA_PREFIX}warn"
 PSA_VERSIONS: Final = tuple(f"{label}-version" for label in (PSA_ENFORCE, PSA_AUDIT, PSA_WARN))
 
-# What the API server takes of annotations on one object, keys and values (apimachinery, TotalAnnotationSizeLimitB).
+# How much the API server accepts in the annotations of one object, keys and values (apimachinery,
+# TotalAnnotationSizeLimitB).
 ANNOTATION_BYTES: Final = 256 * 1024
 
-# The kubelet puts these on the API object of a static pod.
+# The kubelet sets this annotation on the API object of a static pod.
 MIRROR: Final = "kubernetes.io/config.mirror"
 
-# Where Pod Security Admission is asked about pods that are never stored (manifests/base).
+# The namespaces in which the operator asks Pod Security Admission about pods that are never stored (manifests/base).
 PREVIEW_NAMESPACES: Final = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
 
-# manifests/admission: the policies that are bound to deny.
+# The admission policies of manifests/admission whose bindings deny.
 POLICY_EXCEPTION_WRITERS: Final = f"exception-writers.{GROUP}"
 POLICY_HOST_NAMESPACES: Final = f"host-namespaces.{GROUP}"
 POLICY_NAMESPACE_LABELS: Final = f"namespace-labels.{GROUP}"
@@ -74,12 +75,12 @@ class Level(enum.StrEnum):
 
     @property
     def strictness(self) -> int:
-        """0 for privileged, 2 for restricted: a level allows everything that a stricter one allows."""
+        """0 for privileged, 2 for restricted: a level allows everything that a stricter level allows."""
         return list(Level).index(self)
 
 
 class Enforcement(enum.StrEnum):
-    """Value of the enforcement label of a governed namespace; an exempt namespace has none."""
+    """The values of the enforcement label of a governed namespace. An exempt namespace has no such label."""
 
     DENY = "Deny"
     HELD = "Held"
@@ -95,7 +96,7 @@ class HostNamespace(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What is said of one host-namespace pod, everywhere."""
+    """The verdict about one host-namespace pod, in labels, metrics, reports and commands."""
 
     COVERED = "Covered"
     UNCOVERED = "Uncovered"

@@ -1,8 +1,8 @@
-"""The ledger: what the operator itself approved and wrote, kept where no tenant can write.
+"""The ledger: which exceptions were approved and what the operator wrote, kept where no tenant can write.
 
-A tenant may write his exceptions and his Namespace: labels, annotations, status, managedFields. So none of these says
-who approved an exception or who set a level. The ledger does: ConfigMaps in hostnetwork-system, one data key a record
-(docs/adr/0026-believe-what-nobody-else-writes.md).
+A tenant may write his exceptions and his Namespace: labels, annotations, status, managedFields. So none of these proves
+who approved an exception or who set a level. The ledger proves it: ConfigMaps in hostnetwork-system, with one data key
+per record (docs/adr/0026-believe-what-nobody-else-writes.md).
 
     hne.<exception uid>     ExceptionRecord
     ns.<namespace uid>      NamespaceRecord
@@ -24,28 +24,31 @@ EXCEPTION: Final = "hne."
 NAMESPACE: Final = "ns."
 GUARD: Final = "guard."
 INDEX: Final = "ledger"
-# An object holds 1 MiB. A write stores the whole object anew, so objects stay well below that.
+# A ConfigMap can have 1 MiB. A write stores the whole object anew, so the operator keeps each ConfigMap far below that.
 SHARD_BYTES: Final = 256 * 1024
 SHARDS: Final = tuple(f"hostnetwork-ledger-{number}" for number in range(1, 33))  # named in rbac/ledger-role.yaml
 
 
 class GuardRecord(fields.Model):
-    """An admission policy of ours with its binding. `identity` is of both, `since` is from when they are in place."""
+    """An admission policy of the operator with its binding.
+
+    `identity` identifies both of them, and `since` is the time since which both are in place.
+    """
 
     identity: str
     since: datetime.datetime
 
 
 class ExceptionRecord(fields.Model):
-    """What is known of one generation of an exception in one namespace.
+    """What the operator knows about one generation of an exception in one namespace.
 
-    `approved`: a holder of the verb `approve` stands behind this generation. `kept`: nobody is known to, and its grant
-    stays because the ledger was lost. `doubted`: nobody knows, because the ledger was lost. `under` is the identity of
-    exception-writers (GuardRecord) under which this generation was last read: while that is the same, nobody but an
-    approver can have changed the spec since.
+    `approved`: a holder of the verb `approve` stands behind this generation. `kept`: the ledger was lost, no approval
+    is proved, and the grant stays. `doubted`: the ledger was lost, and it is not known whether the generation was
+    approved. `under` is the identity of exception-writers (GuardRecord) at the time when this generation was last read.
+    While that identity is the same, only an approver can have changed the spec since.
 
-    `grant` is the grant line of the approved spec. With `deletes` and `grace_period_seconds` it is enough to end the
-    exception although the object itself cannot be read.
+    `grant` is the grant line of the approved spec. Together with `deletes` and `grace_period_seconds`, the operator can
+    end the exception with it even if the object itself cannot be read.
     """
 
     name: str
@@ -64,18 +67,18 @@ class ExceptionRecord(fields.Model):
 class NamespaceRecord(fields.Model):
     """What the operator wrote on one incarnation of a namespace.
 
-    `enforced`: enforcement has been switched on. `before` is the enforce label as it stood before that, '' for none and
-    None where nobody knows; `version_before` is the same of its version. `ours` has by Pod Security label the values
-    that stand there by the operator's hand, or by label-at-birth's; a label with another value, or one that is not in
-    here, was set by somebody else.
+    `enforced`: enforcement has been switched on. `before` is the value that the enforce label had before that, '' for
+    no label, and None if the value is not known. `version_before` is the same for the label of its version. `ours` has,
+    by Pod Security label, the values that the operator or label-at-birth has set. A label with another value, or a
+    label that is absent from `ours`, was set by another client.
 
-    `held` is since when enforcement is wanted there and held, and `holding` by whom it was then, as digests. What is
-    not among them holds nothing later: it came since, or was changed. That is so as long as `basis` is what is judged
-    by: the level, the version, the exceptions.
+    `held` is the time since which the namespace is Held. `holding` are the objects that blocked enforcement at that
+    time, as digests. Any other object blocks nothing later, because it was created or changed since. That is true as
+    long as `basis` is the same. `basis` is what the objects were evaluated by: the level, the version, the exceptions.
 
-    `chosen` are the labels under our prefix that rules may select by, as a holder of setlevel left them; `under` is the
-    identity of namespace-labels (GuardRecord) under which they were last read: while it is the same, nobody else can
-    have changed them since.
+    `chosen` are the labels under the operator's prefix that rules may select by, as a holder of setlevel left them.
+    `under` is the identity of namespace-labels (GuardRecord) at the time when these labels were last read. While that
+    identity is the same, only a holder of setlevel can have changed them since.
     """
 
     enforced: bool = False
@@ -99,33 +102,36 @@ class NamespaceRecord(fields.Model):
 
 
 class State(enum.StrEnum):
-    """How the ledger stands."""
+    """The state of the ledger."""
 
     INTACT = "Intact"
-    SEEDING = "Seeding"  # there was none: the first start of this release
-    LOST = "Lost"  # there was one, and it or a part of it is gone
+    SEEDING = "Seeding"  # no ledger existed: the first start of this release
+    LOST = "Lost"  # a ledger existed, and all of it or a part of it no longer exists
     UNREADABLE = "Unreadable"
 
 
 class Index(fields.Model):
-    """Of the whole ledger. `shards` is how many ConfigMaps it has; a missing one is a loss."""
+    """The facts about the whole ledger. `shards` is the number of its ConfigMaps; a missing ConfigMap is a loss."""
 
     id: str
     format: int
     shards: int = 1
-    state: State | None = None  # one that outlives a restart
+    state: State | None = None  # a state that must survive a restart
 
 
 Record = GuardRecord | ExceptionRecord | NamespaceRecord | Index
 
 
 def encode(record: Record) -> str:
-    """The value of a data key: compact JSON, sorted, without what is as by default."""
+    """Return the text to store under a data key: compact JSON without the fields that have their default value."""
     return record.model_dump_json(by_alias=True, exclude_defaults=True)
 
 
 def decode(key: str, text: str) -> Record:
-    """The record of a data key. Raises ValueError (pydantic.ValidationError is one) for anything else."""
+    """Return the record that is stored under a data key.
+
+    Raise ValueError if the key or the text is not of the ledger (pydantic.ValidationError is a ValueError).
+    """
     for prefix, model in _MODELS.items():
         if key.startswith(prefix):
             return model.model_validate_json(text)

@@ -6,18 +6,24 @@ from typing import Final
 
 from hostnetwork_operator.api import fields
 
-# RFC 1123 subdomain: what the API server takes for the name of most objects.
+# RFC 1123 subdomain: what the API server accepts as the name of most objects.
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LIMIT: Final = 253
 
 
 def is_name(text: str) -> bool:
-    """Whether an object can have this name. Whoever makes a pod writes what he likes as its owner: also a path."""
+    """Return whether an object can have this name.
+
+    A user who creates a pod can write any text as the name of its owner, also a path.
+    """
     return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
 
 
 class ObjectMeta(fields.Model):
-    """What the API server itself sets. Labels, annotations and managedFields are a tenant's claims and not read."""
+    """The metadata that the API server itself sets.
+
+    Labels, annotations and managedFields are a tenant's claims, and are not read.
+    """
 
     name: str
     namespace: str = ""

@@ -1,4 +1,4 @@
-"""HostNetworkExceptionPolicy: how the cluster is governed. Cluster-scoped; the one named `default` counts."""
+"""HostNetworkExceptionPolicy: how the cluster is governed. Cluster-scoped; only the object named `default` counts."""
 
 import enum
 from typing import Annotated, Any, Literal
@@ -84,7 +84,7 @@ class LabelSelector(fields.Model):
     )
 
     def matches(self, present: dict[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Return whether the selector selects an object with these labels."""
         if any(present.get(key) != value for key, value in self.match_labels.items()):
             return False
         return all(_holds(requirement, present) for requirement in self.match_expressions)
@@ -95,7 +95,7 @@ def _holds(requirement: LabelSelectorRequirement, present: dict[str, str]) -> bo
     match requirement.operator:
         case "In":
             return value in requirement.values
-        case "NotIn":  # also true where the label is absent, as in Kubernetes
+        case "NotIn":  # also true if the label is absent, as in Kubernetes
             return value not in requirement.values
         case "Exists":
             return value is not None

@@ -1,7 +1,7 @@
-"""Reports as other tools read them: OpenReports, or PolicyReport, which it comes from. One shape for both kinds.
+"""Reports that other tools read: objects of OpenReports, or of PolicyReport, its predecessor. Both kinds share a shape.
 
-Both CRDs belong to other projects and are never installed from here. There is no time in a report: what was written
-when is no part of what is the case, and a report that says the same is not written again.
+Both CRDs belong to other projects, and the operator never installs them. A report has no time in it, so a report whose
+content has not changed is not written again.
 """
 
 import dataclasses
@@ -14,23 +14,24 @@ from typing import Any, Final
 from hostnetwork_operator.api import labels, plaintext
 
 Body = Mapping[str, Any]
-PREFIX: Final = "hostnetwork-"  # a bare uid is the name that Kyverno gives its report of the same object
-_TEXT_BYTES: Final = 1000  # of a message; eleven results with the longest names stay below 64 KiB, etcd takes 1.5 MiB
-_NAMES: Final = 10  # named in a property; how many there are is said
+PREFIX: Final = "hostnetwork-"  # the uid alone is the name that Kyverno gives its report about the same object
+# Of a message. Eleven results with the longest names stay below 64 KiB; etcd accepts 1.5 MiB.
+_TEXT_BYTES: Final = 1000
+_NAMES: Final = 10  # so many names are in a property, followed by the number of the remaining names
 
 
 class Result(enum.StrEnum):
-    """The result words of a report (https://openreports.io), the worst first."""
+    """The results that a report can have (https://openreports.io), the worst first."""
 
     FAIL = "fail"
     ERROR = "error"
     WARN = "warn"
     SKIP = "skip"
-    PASS = "pass"  # noqa: S105 - a word, no password
+    PASS = "pass"  # noqa: S105 - a result, no password
 
     @property
     def rank(self) -> int:
-        """0 for the worst."""
+        """The position of the result in the order of severity; 0 for the worst."""
         return list(Result).index(self)
 
 
@@ -44,7 +45,7 @@ class Severity(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of report. `sourced`: the report itself says who made it, not only each result."""
+    """A kind of report. `sourced`: the report itself has a field `source`, not only each result."""
 
     group: str
     version: str
@@ -66,7 +67,7 @@ POLICY_REPORT: Final = Kind("wgpolicyk8s.io", "v1alpha2", "PolicyReport", "polic
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owner:
-    """What a report is about, and goes with."""
+    """The object that a report is about. The report is removed together with it."""
 
     api_version: str
     kind: str
@@ -76,7 +77,7 @@ class Owner:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """What one rule says of the owner's pods. `properties` are texts by name."""
+    """What one rule says about the owner's pods. `properties` are texts by name."""
 
     policy: str
     rule: str
@@ -89,7 +90,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """One owner, at most one entry a rule."""
+    """A report about one owner, with at most one entry per rule."""
 
     namespace: str
     owner: Owner
@@ -100,7 +101,7 @@ class Report:
         return PREFIX + self.owner.uid
 
     def body(self, kind: Kind) -> dict[str, Any]:
-        """The object to be stored. The same report gives the same object."""
+        """Return the object to store. The same report always gives the same object."""
         owner = self.owner
         reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
         return {
@@ -120,25 +121,28 @@ class Report:
 
 
 def digest(body: Body) -> str:
-    """Of what the operator writes into a report, wherever the object comes from; what others add is left out."""
+    """Return a hash of the fields that the operator writes into a report, without what other clients add.
+
+    The object may come from `Report.body` or from the cluster.
+    """
     meta = body["metadata"]
-    said = [
+    written = [
         (meta.get("labels") or {}).get(labels.MANAGED_BY),
         meta.get("ownerReferences"),
         *(body.get(field) for field in ("source", "scope", "summary", "results")),
     ]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def names(found: list[str]) -> str:
-    """Ten of them at most, in order, and how many more there are."""
-    shown = sorted(found)
-    more = f" and {len(shown) - _NAMES} more" if len(shown) > _NAMES else ""
-    return ", ".join(shown[:_NAMES]) + more
+    """Return a text with at most ten of the names, in order, and the number of the remaining names."""
+    in_order = sorted(found)
+    more = f" and {len(in_order) - _NAMES} more" if len(in_order) > _NAMES else ""
+    return ", ".join(in_order[:_NAMES]) + more
 
 
 def _result(entry: Entry, owner: Owner) -> dict[str, Any]:
-    # What a reader keeps a result by: without it every rewrite would be news.
+    # Readers identify a result by this id. Without it, each rewrite of a report would look like new results.
     identity = hashlib.sha256("\0".join([entry.policy, entry.rule, owner.uid]).encode()).hexdigest()[:32]
     return {
         "source": labels.MANAGER,
