@@ -1,7 +1,7 @@
 """hostnetwork-operator: host namespaces as a governed exception.
 
-Directories are stages: `api` has the words, `decide` thinks, `observe` reads the cluster, `act` changes it,
-`control` runs the others.
+Each directory is a stage: `api` has the types and names, `decide` makes the decisions, `observe` reads the cluster,
+`act` changes the cluster, and `control` runs the other stages.
 """
 
 __version__ = "0.1.0"

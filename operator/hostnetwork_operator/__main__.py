@@ -9,7 +9,10 @@ from hostnetwork_operator import config, imports, logs
 
 
 def main() -> int:
-    """Exit status: 0 after SIGTERM, 1 if it cannot run here or a part of it has died, 2 for a wrong setting."""
+    """Run the operator, and return the exit status of the process.
+
+    0 after SIGTERM, 1 if the operator cannot run here or one of its parts has died, 2 for a wrong setting.
+    """
     logs.unblock()
     try:
         settings = config.from_environment(os.environ)
@@ -20,8 +23,8 @@ def main() -> int:
     imports.defer()
     from hostnetwork_operator.control import loops, startup
 
-    # Modules stay; looking through all of them for garbage, again and again while lists are read, was a tenth of the
-    # CPU of a start.
+    # Modules are never garbage. While lists are read, the collector searched all of them again and again, which was a
+    # tenth of the CPU time of a start.
     gc.freeze()
     try:
         asyncio.run(startup.run(settings))

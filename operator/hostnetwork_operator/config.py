@@ -1,4 +1,4 @@
-"""What the process can be told, by environment variables. How the cluster is governed is in the policy object."""
+"""The settings of the process, from environment variables. How the cluster is governed is in the policy object."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -9,11 +9,11 @@ _PREFIX = "HOSTNETWORK_"
 
 
 class ConfigError(Exception):
-    """A variable with a value that cannot be; the message names it."""
+    """An environment variable has a value that is not allowed. The message names the variable."""
 
 
 class Config(BaseModel):
-    """`HOSTNETWORK_<NAME>` each."""
+    """The settings. Each is read from an environment variable `HOSTNETWORK_<NAME>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +42,7 @@ class Config(BaseModel):
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:
-    """Raises ConfigError for a value that does not fit and for a name that does not exist."""
+    """Return the settings. Raise ConfigError for a value that is not allowed, and for a name that does not exist."""
     given = {
         name.removeprefix(_PREFIX).lower(): value for name, value in environment.items() if name.startswith(_PREFIX)
     }

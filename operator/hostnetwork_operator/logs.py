@@ -1,9 +1,10 @@
-"""One JSON object a line on stdout: time, level, logger, event, and the fields of that event.
+"""The log: one JSON object per line on stdout, with time, level, logger, event, and the fields of that event.
 
-Text that tenants wrote arrives in here as field values only, and JSON keeps it in its place.
+Text from tenants is logged only as the value of a field, and JSON quotes it.
 
-Whoever reads stdout and stderr may stop reading, and a disk may be full. So nothing but a thread of its own writes to
-them. What does not fit into its queue is dropped and counted: no delete, probe or signal waits for a reader of logs.
+The process that reads stdout and stderr may stop reading, and a disk may be full. So a separate thread writes to each
+of them, and no other thread does. A text that does not fit into the queue of the thread is dropped and counted: no
+delete, probe or signal waits for a reader of logs.
 """
 
 import atexit
@@ -20,9 +21,9 @@ import time
 from typing import Any, Final
 
 _FIELDS: Final = "hno_fields"
-_QUEUE_BYTES: Final = 4 * 2**20  # some thousands of lines, of which there are most at a start
-_WRITE_BYTES: Final = 2**16  # as much as a pipe takes
-_FLUSH_SECONDS: Final = 2.0  # at the end of the process; the Deployment gives it 30 s in all
+_QUEUE_BYTES: Final = 4 * 2**20  # some thousands of lines; most lines are logged at the start
+_WRITE_BYTES: Final = 2**16  # as much as a pipe can buffer
+_FLUSH_SECONDS: Final = 2.0  # at the end of the process; the Deployment allows 30 s for the whole shutdown
 
 
 class _Json(logging.Formatter):
@@ -41,13 +42,16 @@ class _Json(logging.Formatter):
 
 
 class Stream(io.TextIOBase):
-    """A text stream to a file descriptor that never waits and never fails. None: what is written is dropped."""
+    """A text stream to a file descriptor that never waits and never fails.
+
+    If the descriptor is None, every text is dropped.
+    """
 
     def __init__(self, descriptor: int | None, queue_bytes: int = _QUEUE_BYTES) -> None:
         self._descriptor = descriptor
         self._queue_bytes = queue_bytes
         self._texts: collections.deque[bytes] = collections.deque()
-        self._bytes = 0  # in the queue, and of what is being written
+        self._bytes = 0  # in the queue, and in the texts that are being written
         self._changed = threading.Condition()
         self.dropped = 0  # lines, and other pieces of text
         if descriptor is not None:
@@ -69,7 +73,7 @@ class Stream(io.TextIOBase):
         return len(text)
 
     def finish(self, seconds: float) -> None:
-        """Wait until everything is written, but no longer than so many seconds."""
+        """Wait until everything is written, but no longer than `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._bytes, seconds)
 
@@ -82,7 +86,7 @@ class Stream(io.TextIOBase):
                 while self._texts and sum(map(len, texts)) < _WRITE_BYTES:
                     texts.append(self._texts.popleft())
             left = _written(descriptor, begin + b"".join(texts))
-            begin = b"\n" if left else b""  # of the last line maybe only the beginning was written
+            begin = b"\n" if left else b""  # perhaps only the beginning of the last line was written: end that line
             with self._changed:
                 self._bytes -= sum(map(len, texts))
                 self.dropped += _cut_off(texts, len(left))
@@ -90,19 +94,19 @@ class Stream(io.TextIOBase):
 
 
 def _written(descriptor: int, data: bytes) -> bytes:
-    """Write, however long that takes, and return what could not be written."""
+    """Write the data, however long that takes, and return the rest that could not be written."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
-        except BlockingIOError:  # somebody else who has this pipe wants no writer to wait
+        except BlockingIOError:  # another process that shares this pipe has set it to non-blocking
             select.select([], [descriptor], [])
-        except OSError:  # its reader is gone, or its disk is full: that may pass
+        except OSError:  # nobody reads the pipe, or the disk is full: either may end
             return data
     return b""
 
 
 def _cut_off(texts: list[bytes], left: int) -> int:
-    """Return how many of the texts are not whole where so many bytes at their end are left."""
+    """Return how many of the texts were not written in full, if the last `left` bytes of them were not written."""
     count = 0
     for text in reversed(texts):
         if left <= 0:
@@ -115,9 +119,10 @@ _out: Stream | None = None
 
 
 def unblock() -> None:
-    """Once, at the start of the process: from now on nobody waits who writes to stdout or stderr.
+    """Replace stdout and stderr by streams that never wait. Call it once, at the start of the process.
 
-    What is queued when the process ends is given a moment, and no error of it changes the exit status.
+    When the process ends, the queued texts get a moment to be written. An error of a write does not change the exit
+    status.
     """
     global _out
     for stream in (sys.stdout, sys.stderr):
@@ -140,16 +145,16 @@ def _finish(streams: tuple[Stream, ...]) -> None:
 
 
 def configure(level: str) -> None:
-    """Once, at the start of the process."""
+    """Set up logging to stdout. Call it once, at the start of the process."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Json())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level)
-    # kopf tells every handler call at INFO: one line for each event of each pod.
+    # kopf logs every call of a handler at INFO: one line for each event of each pod.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def log(logger: logging.Logger, level: int, event: str, **fields: Any) -> None:
-    """One line: `event` is a fixed name, everything that varies is a field."""
+    """Log one line. `event` is a fixed name, and everything that varies is a field."""
     logger.log(level, event, extra={_FIELDS: fields})

@@ -1,6 +1,8 @@
-"""Metrics on a registry of their own. Gauges are counted from the latest plans when they are scraped, or shortly before
-(control/server), so that they cannot drift; labels are bounded by namespaces, exceptions and words of ours, never by
-pods or text of users.
+"""The operator's metrics, on a registry of their own.
+
+Gauges are counted from the latest plans at the scrape or shortly before it (control/server), so they cannot drift. The
+values of labels are namespaces, exceptions and words of the operator, and never pods or text from users. So the number
+of series is bounded.
 """
 
 import operator
@@ -21,7 +23,7 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Ledger(Protocol):
-    """The ledger, as far as it is shown."""
+    """The part of the ledger that the metrics show."""
 
     @property
     def bytes(self) -> int: ...
@@ -29,10 +31,10 @@ class Ledger(Protocol):
 
 
 class Metrics:
-    """Counters and histograms that the operator moves, and the registry they are on."""
+    """The counters and histograms that the operator updates, and their registry."""
 
     def __init__(self) -> None:
-        prometheus_client.disable_created_metrics()  # a second series a counter, which nobody asked for
+        prometheus_client.disable_created_metrics()  # a second series per counter, which no user needs
         self.registry = prometheus_client.CollectorRegistry()
         self._standing: Standing | None = None
         self.detected_pods = self._counter(
@@ -80,17 +82,20 @@ class Metrics:
         self.requests.labels(method, str(code)).inc()
 
     def stands(self, standing: "Standing") -> None:
-        """Puts the gauges of what is the case on the page."""
+        """Add the gauges of the current state to the metrics."""
         self._standing = standing
         self.registry.register(standing)
 
     def gather(self) -> None:
-        """Takes note of what is the case, for `text`. Only in the event loop in which that changes."""
+        """Record the current state for `text`. Call it only in the event loop that changes the state."""
         if self._standing is not None:
             self._standing.gather()
 
     def text(self) -> bytes:
-        """The exposition format, of what was gathered last. In any thread, one at a time."""
+        """Return the metrics as text in the exposition format, from the state that `gather` recorded last.
+
+        Call it in any thread, but in one thread at a time.
+        """
         return prometheus_client.generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *label_names: str) -> prometheus_client.Counter:
@@ -98,7 +103,7 @@ class Metrics:
 
 
 class _Log(Collector):
-    """What became of the operator's own log."""
+    """The metric about the operator's own log."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         name, text = "hostnetwork_operator_log_lines_dropped", "Lines of the log that could not be written to stdout."
@@ -107,7 +112,7 @@ class _Log(Collector):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is the case at one moment. Plans do not change; what holds them does."""
+    """The state at one moment. A plan never changes; the mapping that has the plans does, so it is copied."""
 
     plans: list[tuple[str, plan.NamespacePlan]]
     guards: Mapping[str, snapshot.Guard]
@@ -119,7 +124,7 @@ class _Seen:
 
 
 class Standing(Collector):
-    """Gauges of what is the case, from the latest plan of every namespace, as they were gathered last."""
+    """The gauges of the current state, from the latest plan of every namespace, as `gather` recorded it last."""
 
     def __init__(
         self,
@@ -137,7 +142,7 @@ class Standing(Collector):
         self._seen: _Seen | None = None
 
     def gather(self) -> None:
-        """Takes note of what is the case."""
+        """Record the current state."""
         self._seen = _Seen(
             list(self._plans.items()),
             dict(self._guards()),
@@ -149,53 +154,53 @@ class Standing(Collector):
         )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        seen = self._seen
-        if seen is None:
+        state = self._seen
+        if state is None:
             return
-        plans = sorted(seen.plans, key=operator.itemgetter(0))
+        plans = sorted(state.plans, key=operator.itemgetter(0))
         yield self._pods(plans)
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
         yield self._refused(plans)
         contested = _gauge("hostnetwork_contested_namespaces", "Namespaces where the operator's writes are undone.")
-        contested.add_metric([], sum(one.contested is not None for _, one in plans))
+        contested.add_metric([], sum(namespace_plan.contested is not None for _, namespace_plan in plans))
         yield contested
         intact = _gauge(
             "hostnetwork_admission_policy_intact",
             "1 if the policy is there as shipped, fails closed and is bound to deny; in an upgrade 0 for a moment.",
             "policy",
         )
-        for name, guard in sorted(seen.guards.items()):
+        for name, guard in sorted(state.guards.items()):
             intact.add_metric([name], float(guard.since is not None))
         yield intact
-        yield from self._recorded(seen)
+        yield from self._recorded(state)
         unread = _gauge(
             "hostnetwork_operator_unreadable_objects",
             "Objects of the API that cannot be decoded or understood, and watch lines since the last list of the kind.",
             "kind",
         )
-        for kind, count in sorted(seen.unread.items()):
+        for kind, count in sorted(state.unread.items()):
             unread.add_metric([kind], count)
         yield unread
         skew = _gauge(
             "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
         )
-        skew.add_metric([], seen.skew_seconds)
+        skew.add_metric([], state.skew_seconds)
         yield skew
         spread = _gauge(
             "hostnetwork_operator_clock_spread_seconds",
             "By how much answers of API servers contradict each other about the time.",
         )
-        spread.add_metric([], seen.spread_seconds)
+        spread.add_metric([], state.spread_seconds)
         yield spread
 
     def _recorded(self, seen: _Seen) -> Iterable[GaugeMetricFamily]:
-        whole = _gauge(
+        intact = _gauge(
             "hostnetwork_ledger_intact",
             "1 if the ledger has all that was recorded and can be written, and no grant stays without proof.",
         )
-        found = seen.ledger
-        whole.add_metric([], float(found.intact))
+        summary = seen.ledger
+        intact.add_metric([], float(summary.intact))
         records = _gauge(
             "hostnetwork_ledger_records",
             "Records of the ledger: approved exceptions, namespaces, grants that stay without proof, and namespaces"
@@ -203,40 +208,40 @@ class Standing(Collector):
             "kind",
         )
         for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):
-            records.add_metric([kind], getattr(found.counts, kind))
+            records.add_metric([kind], getattr(summary.counts, kind))
         size = _gauge("hostnetwork_ledger_bytes", "What the ledger holds in its ConfigMaps.")
         size.add_metric([], seen.ledger_bytes)
-        return whole, records, size
+        return intact, records, size
 
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
-        made = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")
-        for name, one in plans:
-            for verdict, count in coverage.count(one.verdicts, one.unreadable).items():
-                made.add_metric([name, verdict.value], count)
-        return made
+        gauge = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")
+        for name, namespace_plan in plans:
+            for verdict, count in coverage.count(namespace_plan.verdicts, namespace_plan.unreadable).items():
+                gauge.add_metric([name, verdict.value], count)
+        return gauge
 
     def _refused(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
-        made = _gauge(
+        gauge = _gauge(
             "hostnetwork_refused_workloads",
             "Workloads in an enforced namespace that lack pods, which no exception in force covers.",
             "namespace",
         )
-        for name, one in plans:
-            count = refusals.count(one.refused)
-            if one.enforcement is labels.Enforcement.DENY and count is not None:
-                made.add_metric([name], count)
-        return made
+        for name, namespace_plan in plans:
+            count = refusals.count(namespace_plan.refused)
+            if namespace_plan.enforcement is labels.Enforcement.DENY and count is not None:
+                gauge.add_metric([name], count)
+        return gauge
 
     def _exceptions(self, plans: list[tuple[str, plan.NamespacePlan]]) -> Iterable[GaugeMetricFamily]:
         ready = _gauge("hostnetwork_exceptions", "Exceptions by the reason of their Ready condition.", "type", "ready")
-        ends = _gauge(
+        expirations = _gauge(
             "hostnetwork_exception_expiration_timestamp_seconds",
             "When an exception ends, Unix time; absent for one without expiry.",
             "namespace",
             "name",
         )
         covered = _gauge("hostnetwork_exception_covered_pods", "Pods covered by an exception.", "namespace", "name")
-        found = _gauge(
+        findings = _gauge(
             "hostnetwork_exception_findings",
             "1 for each finding that warns about an exception.",
             "namespace",
@@ -245,40 +250,43 @@ class Standing(Collector):
             "finding",
         )
         counts: dict[tuple[str, str], int] = {}
-        for name, one in plans:
-            led, types = coverage.by_exception(one.verdicts), dict[str, str]()
-            for standing in one.standings:
+        for name, namespace_plan in plans:
+            verdicts, types = coverage.by_exception(namespace_plan.verdicts), dict[str, str]()
+            for standing in namespace_plan.standings:
                 subject = standing.exception
                 key = (subject.spec.type.value, standing.reason.value)
                 counts[key] = counts.get(key, 0) + 1
                 types[subject.metadata.uid] = key[0]
                 if subject.spec.expiry is not None:
-                    ends.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
-                pods = status.pods_with(labels.Verdict.COVERED, subject, led.get(subject.metadata.uid, ()))
+                    expirations.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
+                pods = status.pods_with(labels.Verdict.COVERED, subject, verdicts.get(subject.metadata.uid, ()))
                 covered.add_metric([name, subject.metadata.name], len(pods))
-            for finding in one.findings:
+            for finding in namespace_plan.findings:
                 if finding.warns:
-                    about = finding.subject
-                    found.add_metric([name, about.name, types[about.uid], finding.rule.id], 1)
+                    reference = finding.subject
+                    findings.add_metric([name, reference.name, types[reference.uid], finding.rule.id], 1)
         for key, count in sorted(counts.items()):
             ready.add_metric(list(key), count)
-        return ready, ends, covered, found
+        return ready, expirations, covered, findings
 
     def _namespaces(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
-        made = _gauge(
+        gauge = _gauge(
             "hostnetwork_namespaces",
             "Namespaces by enforcement (none: exempt, or no policy yet) and enforced level (none: not labelled).",
             "enforcement",
             "level",
         )
         counts: dict[tuple[str, str], int] = {}
-        for _, one in plans:
-            enforced = level.level_of(one.namespace)
-            key = (one.enforcement.value if one.enforcement else "none", enforced.value if enforced else "none")
+        for _, namespace_plan in plans:
+            enforced = level.level_of(namespace_plan.namespace)
+            key = (
+                namespace_plan.enforcement.value if namespace_plan.enforcement else "none",
+                enforced.value if enforced else "none",
+            )
             counts[key] = counts.get(key, 0) + 1
         for key, count in sorted(counts.items()):
-            made.add_metric(list(key), count)
-        return made
+            gauge.add_metric(list(key), count)
+        return gauge
 
 
 def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
