@@ -106,13 +106,13 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _exceeds(data: bytes, limit: int) -> bool:
     """Return whether arrays and objects are nested deeper than `limit`, also if the text ends in the middle."""
-    shape = rest = _shape(data)
+    shape = remaining = _shape(data)
     levels = 0
     # One pass removes one or two of the innermost levels. A few passes are enough for a page of ordinary objects.
-    while outer := rest.replace(b"{}", b"").replace(b"[]", b""):
-        if levels >= limit or 4 * len(outer) > 3 * len(rest):
-            return levels + _depth(rest) > limit and _depth(shape) > limit
-        rest, levels = outer, levels + 2
+    while outer := remaining.replace(b"{}", b"").replace(b"[]", b""):
+        if levels >= limit or 4 * len(outer) > 3 * len(remaining):
+            return levels + _depth(remaining) > limit and _depth(shape) > limit
+        remaining, levels = outer, levels + 2
     return levels + 2 > limit and _depth(shape) > limit
 
 

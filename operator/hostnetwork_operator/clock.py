@@ -32,7 +32,7 @@ class ServerClock:
         return time.monotonic()
 
     def observe(self, date: str, sent: float, received: float) -> None:
-        """Take in one answer's Date header, and the monotonic moments of the request and of the answer."""
+        """Add a sample: one answer's Date header, and the monotonic moments of the request and of the answer."""
         try:
             second = email.utils.parsedate_to_datetime(date).timestamp()
         except (ValueError, OverflowError):

@@ -43,11 +43,11 @@ class Config(BaseModel):
 
 def from_environment(environment: Mapping[str, str]) -> Config:
     """Return the settings. Raise ConfigError for a value that is not allowed, and for a name that does not exist."""
-    given = {
+    values = {
         name.removeprefix(_PREFIX).lower(): value for name, value in environment.items() if name.startswith(_PREFIX)
     }
     try:
-        return Config.model_validate(given)
+        return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + str(first["loc"][0]).upper()

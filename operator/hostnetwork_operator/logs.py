@@ -85,11 +85,13 @@ class Stream(io.TextIOBase):
                 texts = [self._texts.popleft()]
                 while self._texts and sum(map(len, texts)) < _WRITE_BYTES:
                     texts.append(self._texts.popleft())
-            left = _written(descriptor, begin + b"".join(texts))
-            begin = b"\n" if left else b""  # perhaps only the beginning of the last line was written: end that line
+            unwritten = _written(descriptor, begin + b"".join(texts))
+            begin = (
+                b"\n" if unwritten else b""
+            )  # perhaps only the beginning of the last line was written: end that line
             with self._changed:
                 self._bytes -= sum(map(len, texts))
-                self.dropped += _cut_off(texts, len(left))
+                self.dropped += _cut_off(texts, len(unwritten))
                 self._changed.notify_all()
 
 

@@ -103,8 +103,8 @@ def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Co
     for old in conditions:
         if old.type == new.type and old.status == new.status:
             new = new.model_copy(update={"last_transition_time": old.last_transition_time})
-    others = [old for old in conditions if old.type != new.type]
-    return tuple(sorted([*others, new], key=lambda condition: condition.type))
+    other_conditions = [old for old in conditions if old.type != new.type]
+    return tuple(sorted([*other_conditions, new], key=lambda condition: condition.type))
 
 
 def find(conditions: tuple[Condition, ...], kind: ConditionType) -> Condition | None:

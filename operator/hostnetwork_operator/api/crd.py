@@ -95,8 +95,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str = 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in schema:
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        schema = {**definitions[schema["$ref"].rsplit("/", 1)[1]], **beside}
+        other_keys = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**definitions[schema["$ref"].rsplit("/", 1)[1]], **other_keys}
     return schema
 
 
@@ -107,8 +107,8 @@ def _without_null(schema: dict[str, Any], definitions: dict[str, Any], path: str
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
     if len(options) != 1:
         raise SchemaError(f"{path}: a choice between types cannot be said in a CRD")
-    beside = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
-    return {**_resolved(options[0], definitions), **beside}
+    other_keys = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    return {**_resolved(options[0], definitions), **other_keys}
 
 
 def _column(name: str, kind: str, json_path: str, priority: int = 0) -> dict[str, Any]:

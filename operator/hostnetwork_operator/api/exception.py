@@ -113,7 +113,7 @@ class HostPath(fields.Model):
 
 
 class Review(fields.Model):
-    """Written by a person who looked at this exception again and found it still needed."""
+    """The last review: a person has checked that the exception is still needed."""
 
     time: fields.Time | None = Field(None, description="When it was reviewed.")
     kubernetes_version: str | None = Field(

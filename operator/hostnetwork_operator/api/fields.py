@@ -72,10 +72,10 @@ def parse_duration(text: object) -> datetime.timedelta:
 
 def format_duration(duration: datetime.timedelta) -> str:
     """Return the shortest GEP-2257 text of a duration: `1h30m`, or `0s` for a duration of zero."""
-    rest = round(duration.total_seconds() * 1000)
+    remaining = round(duration.total_seconds() * 1000)
     text = ""
     for unit, size in _UNITS.items():
-        count, rest = divmod(rest, size)
+        count, remaining = divmod(remaining, size)
         text += f"{count}{unit}" if count else ""
     return text or "0s"
 

@@ -54,8 +54,8 @@ def says(spec: Spec) -> str:
 
 def bound(spec: Spec) -> str:
     """Return the fingerprint of a binding, without its validationActions, which are checked separately."""
-    rest = {key: spec[key] for key in spec if key != "validationActions"}
-    return _digest({**rest, "matchResources": _constraints(spec.get("matchResources"))})
+    compared = {key: spec[key] for key in spec if key != "validationActions"}
+    return _digest({**compared, "matchResources": _constraints(spec.get("matchResources"))})
 
 
 def _constraints(found: Spec | None) -> dict[str, Any]:

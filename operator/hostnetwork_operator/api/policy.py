@@ -74,7 +74,7 @@ class LabelSelectorRequirement(fields.Model):
 
 
 class LabelSelector(fields.Model):
-    """Selects namespaces by their labels, as everywhere in Kubernetes; an empty one selects all."""
+    """A selector of namespaces by their labels, as everywhere in Kubernetes. An empty selector selects all."""
 
     match_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict, description="All of these.", json_schema_extra={"maxProperties": 64}
@@ -129,7 +129,7 @@ class MaxDuration(fields.Model):
 
 
 class WarnBefore(fields.Model):
-    """How long before the expiry to warn."""
+    """How long before its expiry an exception is Expiring, by type."""
 
     diagnostic: fields.Duration = fields.duration("30m", alias="Diagnostic", description="For type Diagnostic.")
     application: fields.Duration = fields.duration(
@@ -213,7 +213,7 @@ class PolicySpec(fields.Model):
 
 
 class NamespaceCounts(fields.Model):
-    """How many namespaces stand how."""
+    """How many namespaces have which enforcement, and how many are relaxed."""
 
     deny: int = Field(0, ge=0, description="Enforced.")
     held: int = Field(0, ge=0, description="To be enforced, but it would refuse something that lives there.")
@@ -223,7 +223,7 @@ class NamespaceCounts(fields.Model):
 
 
 class PodCounts(fields.Model):
-    """How many host-namespace pods have which verdict; exempt namespaces included."""
+    """How many host-namespace pods have which verdict. Pods in exempt namespaces count too."""
 
     covered: int = Field(0, ge=0, description="An exception in force covers it.")
     uncovered: int = Field(0, ge=0, description="No exception covers it.")

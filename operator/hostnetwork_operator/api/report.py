@@ -15,7 +15,7 @@ from hostnetwork_operator.api import labels, plaintext
 
 Body = Mapping[str, Any]
 PREFIX: Final = "hostnetwork-"  # the uid alone is the name that Kyverno gives its report about the same object
-# Of a message. Eleven results with the longest names stay below 64 KiB; etcd accepts 1.5 MiB.
+# The largest size of a message. Eleven results with the longest names stay below 64 KiB; etcd accepts 1.5 MiB.
 _TEXT_BYTES: Final = 1000
 _NAMES: Final = 10  # so many names are in a property, followed by the number of the remaining names
 

@@ -91,10 +91,10 @@ async def read(reader: live.Reader, server_clock: clock.ServerClock) -> Cluster:
     Nothing was asked about any namespace, so a plan for a namespace has needs. No report is known, so the plan has no
     reports to write.
     """
-    kept, copy = store.Store(server_clock.now), copies.Ledger()
+    objects, copy = store.Store(server_clock.now), copies.Ledger()
     for kind in ORDER:
-        await live.fill(reader, kept, kind, server_clock)
-    policy_object = kept.policy_object()
+        await live.fill(reader, objects, kind, server_clock)
+    policy_object = objects.policy_object()
     copy.load(await live.ledger(reader), policy_object.status.ledger if policy_object is not None else None)
-    kept.guards_recorded(copy.guards())
-    return Cluster(kept, copy.view, server_clock.trusted)
+    objects.guards_recorded(copy.guards())
+    return Cluster(objects, copy.view, server_clock.trusted)

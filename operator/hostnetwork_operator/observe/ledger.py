@@ -52,7 +52,10 @@ class Ledger:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def load(self, bodies: Iterable[Body], known: policy.LedgerCounts | None) -> None:
-        """Take in all ConfigMaps of the ledger. `known` is what the policy's status says about a ledger, or None."""
+        """Read all ConfigMaps of the ledger into this copy.
+
+        `known` is what the policy's status says about a ledger, or None.
+        """
         self._shards.clear()
         self._where.clear()
         self._records.clear()
@@ -181,7 +184,7 @@ class Ledger:
         return [Change(self._shards.get(name, Shard(name)), wanted[name]) for name in ordered]
 
     def stored(self, change: Change, body: Body) -> None:
-        """Take in a ConfigMap that was written, after its change."""
+        """Update this copy after a change was written. `body` is the ConfigMap after the change."""
         name = change.shard.name
         shard = self._shards.setdefault(name, Shard(name))
         shard.uid = body["metadata"]["uid"]

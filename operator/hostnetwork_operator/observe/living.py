@@ -130,7 +130,7 @@ class Pods:
         self.weight = 0
 
     def page(self, bodies: Iterable[Body]) -> None:
-        """Take in the pods of one page that run or will run."""
+        """Add the pods of one page that run or will run."""
         chosen: dict[str, tuple[str, Body, Workload | None]] = {}
         for body in bodies:
             with self._setting_aside(body):

@@ -33,7 +33,7 @@ class Answer:
     _full: bool = False
 
     def take(self, body: Mapping[str, Any]) -> None:
-        """Take in the body of one pod without host namespaces."""
+        """Add one pod without host namespaces, given as its body."""
         if (body["spec"].get("serviceAccountName") or "default") in self.accounts:
             pod = parse.pod(body)
             # By the strictest level that a guard can have: which guard the namespace has is not known here.
@@ -43,7 +43,7 @@ class Answer:
         self.add(parse.release(body))
 
     def add(self, release: frozenset[str]) -> None:
-        """Take in the release of one ordinary pod."""
+        """Add one ordinary pod, given as its release."""
         self.some = True
         if self._full or release in self.releases:
             return
@@ -64,7 +64,7 @@ class OrdinaryPods:
         return entry[2] if entry and entry[0] == uid else None
 
     def listed(self, name: str, uid: str, version: int, answer: Answer) -> bool:
-        """Take in the answer of a complete list. Return whether the answer has changed.
+        """Store the answer of a complete list. Return whether the answer has changed.
 
         The answer of an older list than the last is ignored.
         """

@@ -53,7 +53,7 @@ def release(body: Body) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _release(*values: str) -> frozenset[str]:
-    """Return the same object for all pods of a workload, to save memory: a DaemonSet has thousands of pods."""
+    """Return a release: the same object for all pods of a workload, because a DaemonSet has thousands of pods."""
     return frozenset(f"{key}={value}" for key, value in zip(labels.RELEASE, values, strict=True) if value)
 
 
@@ -66,7 +66,7 @@ def watched(body: Body) -> bool:
 
 
 def pod(body: Body) -> snapshot.Pod | snapshot.UnreadablePod:
-    """Return a host-namespace pod, as an unreadable one where it cannot be understood."""
+    """Return a pod, or an unreadable pod if it cannot be understood."""
     meta = body["metadata"]
     try:
         return _pod(body)
@@ -149,7 +149,7 @@ def controller(body: Body) -> snapshot.Reference | None:
     """Return the controller of an object according to the object's own owner references; None if it has none."""
     meta = body["metadata"]
     references = meta.get("ownerReferences")
-    # A claim: a user who creates a pod can forge it. Events are emitted for the controller, but it decides nothing.
+    # A claim: a user who creates a pod can forge it. Events are emitted for the controller; no decision depends on it.
     for owner in references if isinstance(references, list) else ():
         if isinstance(owner, Mapping) and owner.get("controller"):
             kind, name, uid, version = (owner.get(field) for field in ("kind", "name", "uid", "apiVersion"))
@@ -173,7 +173,7 @@ def namespace(body: Body) -> snapshot.Namespace:
 
 
 def host_network_exception(body: Body) -> exception.HostNetworkException | snapshot.UnreadableException:
-    """Return an exception, as an unreadable one where it cannot be understood.
+    """Return an exception, or an unreadable exception if it cannot be understood.
 
     A status that does not fit the schema counts as an empty status: no decision depends on the status.
     """

@@ -28,7 +28,8 @@ TEMPLATES: Final = {
 # More questions would keep a worker busy for minutes. What was not asked about is not known to be clean, so a namespace
 # with more questions is Held.
 MOST_QUESTIONS: Final = 1000
-# Of the questions about all templates together, and about all pods together. A usual question has some hundred bytes.
+# The largest total size of the questions about templates, and of the questions about pods. A usual question has some
+# hundred bytes.
 _MOST_BYTES: Final = 8 * 2**20
 # The API server sends warnings of 4,096 characters in all, and omits every warning after that. If there are many other
 # warnings, PSA's verdict may be among those omitted.
@@ -87,8 +88,8 @@ async def look(
         reason, answered = await _reason(asker, question)
         (answers if answered else unanswered)[question.key] = reason
     all_answers = {**answers, **unanswered}
-    held, (blocking, basis) = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
-    return snapshot.GateAnswer(target, clock.now(), held, "", inquiry.excepted, answers, blocking, basis)
+    holders, (blocking, basis) = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
+    return snapshot.GateAnswer(target, clock.now(), holders, "", inquiry.excepted, answers, blocking, basis)
 
 
 def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:
@@ -100,7 +101,7 @@ class _TooMuchError(Exception):
 
 
 async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
-    """Yield the templates, then the pods that stand for the other pods (living.Pods)."""
+    """Yield the templates, then the pods that living.Pods has chosen."""
     workloads: dict[str, living.Workload] = {}
     async for template in _templates(asker, namespace):
         if isinstance(template, living.Workload):

@@ -16,7 +16,7 @@ from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import live, parse
 
 Body = Mapping[str, Any]
-REASON: Final = "FailedCreate"  # the reason that every controller in Kubernetes uses that makes pods
+REASON: Final = "FailedCreate"  # used by every controller in Kubernetes that makes pods
 EVENTS_PATH: Final = f"/api/v1/events?fieldSelector=reason%3D{REASON}"
 # Whole paths: a tenant who writes a part of a path could redirect the request.
 _PATHS: Final = {

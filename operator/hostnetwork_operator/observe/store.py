@@ -81,7 +81,7 @@ class Store:
         self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
-        """Take in an object. Return False if the store has a newer version, or knows that the object was removed.
+        """Store an object. Return False if the store has this version or a newer one, or if the object was removed.
 
         The answer to a write of the operator can come after the watch has reported the removal of the object.
         """
@@ -107,7 +107,7 @@ class Store:
         return True
 
     def set_aside(self, kind: Kind, meta: Mapping[str, Any], why: str) -> bool:
-        """Take in an object of which only the metadata could be read. Return False if the store stays unchanged.
+        """Store an object of which only the metadata could be read. Return False if the store stays unchanged.
 
         A pod, an exception and a policy become unreadable. For other kinds, the last version that was read stays.
         """
@@ -173,7 +173,7 @@ class Store:
         self._touch_guards(kind)
 
     def removed(self, kind: Kind, namespace: str, name: str) -> None:
-        """Take in that the object of this name no longer exists, whatever its uid was."""
+        """Remove the object of this name, whatever its uid is."""
         present = self._objects[kind].get((namespace, name))
         if present is not None:
             self.remove(kind, {"metadata": {"namespace": namespace, "name": name, "uid": present[1]}})
@@ -187,9 +187,10 @@ class Store:
         return Listing(self, kind, namespace)
 
     def sweep(self, kind: Kind, listed: Set[Key], listed_version: int, namespace: str | None) -> set[str]:
-        """Remove the objects that a complete list lacks, except those newer than the list. Return what it touched.
+        """Remove the objects that a complete list lacks, except objects that are newer than the list.
 
-        A watch that was interrupted does not report the objects that were removed meanwhile.
+        A watch that was interrupted does not report the objects that were removed meanwhile. Return the namespaces of
+        the objects that were removed from the store.
         """
         touched = set()
         stored = _STORED.get(kind, kind)
@@ -210,7 +211,7 @@ class Store:
         return touched
 
     def every_pod_listed(self, namespace: str | None, moment: datetime.datetime) -> None:
-        """Take in that every pod, of one namespace or of all, was listed in its state at `moment` or later."""
+        """Store that a list had every pod, of one namespace or of all, in its state at `moment` or later."""
         self._listed[namespace or ""] = moment
 
     def incarnations(self, namespace: str | None) -> dict[str, str]:
@@ -221,7 +222,7 @@ class Store:
     def ordinary_pods_listed(
         self, looked: Mapping[str, str], found: Mapping[str, ordinary.Answer], version: int
     ) -> set[str]:
-        """Take in what a complete list says about ordinary pods. Return the namespaces for which that is news.
+        """Store what a complete list says about ordinary pods. Return the namespaces for which that is news.
 
         `looked` are the namespaces that the list was about (name to uid), `found` the answers by name. Only exceptions
         depend on ordinary pods, so only namespaces with exceptions are returned.
@@ -230,8 +231,8 @@ class Store:
         for name, uid in looked.items():
             if self._uid(name) != uid:
                 continue  # the namespace was removed meanwhile, or there is another of the same name
-            news = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.Answer())
-            if news and name in self._by_namespace[Kind.EXCEPTION]:
+            changed = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.Answer())
+            if changed and name in self._by_namespace[Kind.EXCEPTION]:
                 touched.add(name)
         return touched
 
@@ -249,20 +250,20 @@ class Store:
         return entry[1] if entry else ""
 
     def admission_unlisted(self, kind: Kind) -> None:
-        """Take in that objects of this kind could not be listed.
+        """Mark the objects of this kind as not listed, because listing them has failed.
 
-        So it is not known which of the operator's admission policies are in place. Nothing new relies on an admission
-        policy, and what already relies on one stays.
+        Until they are listed, it is not known which of the operator's admission policies are in place. Nothing new
+        relies on an admission policy, and what already relies on an admission policy stays.
         """
         self._admission_unlisted.add(kind)
         self._guards = None
 
     def policy_unlisted(self) -> None:
-        """Take in that the policies could not be listed. From now on the policy is unknown, which is not absent."""
+        """Mark the policy as unknown, because the policies could not be listed. Unknown is not the same as absent."""
         self._policy_listed = False
 
     def policies_gone(self) -> bool:
-        """Take in that no policy exists, as the API server no longer serves the kind. Return whether that is news."""
+        """Remove all policies, because the API server no longer serves their kind. Return whether that is news."""
         before = self.policy_state()
         self._objects[Kind.POLICY].clear()  # not remembered as removed: the kind may come back with the same objects
         self.unread.keep(Kind.POLICY.value, frozenset())
@@ -270,16 +271,16 @@ class Store:
         return self.policy_state() != before
 
     def exceptions_are_served(self, served: bool) -> bool:
-        """Take in whether the API server serves the kind of exceptions. Return whether that is news."""
-        news, self._exceptions_served = served is not self._exceptions_served, served
-        return news
+        """Store whether the API server serves the kind of exceptions. Return whether that is news."""
+        changed, self._exceptions_served = served is not self._exceptions_served, served
+        return changed
 
     def serves(self, kind: Kind) -> None:
-        """Take in that the API server serves this kind of reports."""
+        """Mark this kind of reports as served by the API server."""
         self._served[kind] = True
 
     def serves_not(self, kind: Kind) -> set[str]:
-        """Take in that the API server does not serve this kind of reports, so none exists.
+        """Mark this kind of reports as not served by the API server, and remove its reports from the store.
 
         Return the namespaces in which the store had reports of this kind.
         """
@@ -291,7 +292,7 @@ class Store:
         return had
 
     def saw_kubernetes(self, version: snapshot.MinorVersion) -> bool:
-        """Take in the version of the cluster. Return whether it is newer than every version before.
+        """Store the version of the cluster if it is newer than every version before. Return whether it is newer.
 
         While API servers are upgraded one after the other, answers come from old and new servers: the newest counts.
         """
@@ -367,7 +368,7 @@ class Store:
         return dict(self._guard_records)
 
     def guards_recorded(self, records: Mapping[str, ledger.GuardRecord]) -> None:
-        """Take in what the ledger has recorded about the admission policies. Call it before they are read."""
+        """Store what the ledger has recorded about the admission policies. Call it before they are read."""
         self._guard_records = dict(records)
         self._guards = None
 
@@ -423,7 +424,10 @@ class Listing:
         self._ordinary = {name: ordinary.Answer(accounts=kept.plain_accounts(name)) for name in self._looked}
 
     def page(self, bodies: Iterable[Body]) -> None:
-        """Take in one page. No reference to its bodies stays; of ordinary pods only the answer per namespace stays."""
+        """Store the objects of one page, without a reference to their bodies.
+
+        Of ordinary pods, only the answer per namespace is stored.
+        """
         for body in bodies:
             if self._kind is Kind.EVERY_POD and not parse.host_namespaces(body):
                 answer = self._ordinary.get(body["metadata"]["namespace"])
@@ -436,7 +440,7 @@ class Listing:
                 self._touched.add(_namespace_of(self._kind, meta))
 
     def set_aside(self, meta: Mapping[str, Any], why: str) -> None:
-        """Take in an object of the list of which only the metadata could be read. For a Namespace that is enough."""
+        """Store an object of the list of which only the metadata could be read. For a Namespace that is enough."""
         if self._kind is Kind.NAMESPACE:
             self.page([{"metadata": meta}])
             return
@@ -471,7 +475,7 @@ def _parse(kind: Kind, body: Body) -> _Parsed:
 
 
 def _unreadable(kind: Kind, meta: Mapping[str, Any], why: str) -> _Parsed | None:
-    """Return what stands for an object that could not be read; None where the last version is a better basis."""
+    """Return the object to store in place of an object that could not be read; None to keep the last version."""
     match kind:
         case Kind.POD:
             return snapshot.UnreadablePod(meta["namespace"], meta["name"], meta["uid"], why)

@@ -32,34 +32,34 @@ class Unread:
         self._news: list[News] = []
 
     def add(self, kind: str, key: Key, why: str) -> None:
-        """Take in that an object cannot be read, and why."""
+        """Add an object that cannot be read, and why."""
         if key not in self._objects[kind]:
             self._objects[kind].add(key)
             self._news.append(News(kind, *key, why[:_LOGGED_CHARACTERS]))
 
     def discard(self, kind: str, key: Key) -> None:
-        """Take in that an object can be read, or no longer exists."""
+        """Remove an object, because it can be read or no longer exists."""
         if key in self._objects[kind]:
             self._objects[kind].remove(key)
             self._news.append(News(kind, *key, ""))
 
     def keep(self, kind: str, there: Set[Key]) -> None:
-        """Take in that only these objects of a kind exist."""
+        """Remove every object of a kind except these, because no other object of the kind exists."""
         for key in self._objects[kind] - there:
             self.discard(kind, key)
 
     def add_line(self, kind: str, why: str) -> None:
-        """Take in that a line of the watch of this kind could not be decoded, and why."""
+        """Count a line of the watch of this kind that could not be decoded."""
         self._lines[kind] += 1
         if self._lines[kind] == 1:
             self._news.append(News(kind, "", "", why))
 
     def lines(self, kind: str) -> int:
-        """Return the number of undecoded watch lines since the last complete list of a kind."""
+        """Return the number of undecoded watch lines of a kind that are still counted."""
         return self._lines[kind]
 
     def listed(self, kind: str, lines: int) -> None:
-        """Take in that a complete list was read, when it began after this number of undecoded watch lines."""
+        """Stop counting the undecoded watch lines that came before a complete list began. `lines` is their number."""
         self._lines[kind] -= min(lines, self._lines[kind])
 
     def counts(self) -> Mapping[str, int]:
@@ -68,5 +68,5 @@ class Unread:
 
     def take_news(self) -> list[News]:
         """Return what has changed since the last call of this method."""
-        news, self._news = self._news, []
-        return news
+        changes, self._news = self._news, []
+        return changes
