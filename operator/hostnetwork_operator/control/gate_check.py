@@ -1,8 +1,8 @@
-"""Gate checks: what would enforcement refuse of what lives in a namespace?
+"""Gate checks: what would enforcement refuse of the pods and templates that exist in a namespace?
 
-The checks run beside the work on the namespaces, because a check sends many requests and neither a flag nor a delete
-may wait for these. A namespace is reconciled again when its check has ended. Until then only that is done in the
-namespace which no answer changes.
+The checks run concurrently with the reconciles: a check sends many requests, and neither a label nor a delete may wait
+for them. A namespace is reconciled again when its check has ended. Until then, the operator does in the namespace only
+what does not depend on the check's answer.
 """
 
 from typing import Final
@@ -14,13 +14,14 @@ from hostnetwork_operator.control import memory, schedule, workers, workqueue
 from hostnetwork_operator.decide import gate, needs, plan, settle, snapshot
 from hostnetwork_operator.observe import cluster, preview
 
-# At once: each holds a page of pods in memory, and what takes the time is to read it, so that more at the same time are
-# no faster. With eight the process had 50 MB more at 50,000 pods.
+# The number of checks at the same time. Each check holds a page of pods in memory, and most of the time goes into
+# reading that page, so more checks at the same time are no faster. With eight checks the process had 50 MB more at
+# 50,000 pods.
 CHECKERS: Final = 2
 
 
 class GateChecks:
-    """`queue` has the namespaces that wait for a check."""
+    """The gate checks of all namespaces. `queue` has the namespaces that wait for a check."""
 
     def __init__(
         self,
@@ -42,40 +43,40 @@ class GateChecks:
         await workers.work(self.queue, self._check, "gate-check")
 
     def heed(self, settled: settle.Settlement) -> None:
-        """Begin a check where the plan asks for one. Forget the answer where nothing is to be held any more: the answer
-        does not know what comes from now on.
+        """Begin a check if the plan asks for one. Forget the gate's answer if enforcement in the namespace is no longer
+        held: the answer says nothing about pods and templates that are created from now on.
         """
-        made = settled.plan
-        if made.asks(needs.AskGate):
-            self.queue.add(made.namespace.name)
-        elif made.enforcement is not labels.Enforcement.HELD and not _is_begun(settled.seen, made):
-            self._memories.of(made.namespace).forget_gate()
+        namespace_plan = settled.plan
+        if namespace_plan.asks(needs.AskGate):
+            self.queue.add(namespace_plan.namespace.name)
+        elif namespace_plan.enforcement is not labels.Enforcement.HELD and not _is_begun(settled.seen, namespace_plan):
+            self._memories.of(namespace_plan.namespace).forget_gate()
 
     async def _check(self, name: str) -> None:
-        """Keep what the gate says of a namespace, if the gate is to be asked still."""
+        """Ask the gate about a namespace and remember the answer, if the plan still needs it."""
         seen = self._cluster.snapshot(name)
         if seen is None:
             return
-        asked = plan.plan_namespace(seen, self._clock.now()).asks(needs.AskGate)
-        if not asked:
+        needed = plan.plan_namespace(seen, self._clock.now()).asks(needs.AskGate)
+        if not needed:
             return
-        known = self._memories.of(seen.namespace)
-        known.checking = True
+        remembered = self._memories.of(seen.namespace)
+        remembered.checking = True
         try:
-            answer = await preview.look(self._api, seen, asked[0].level, self._clock)
+            answer = await preview.look(self._api, seen, needed[0].level, self._clock)
         except gateway.ApiError as error:
-            counted = gate.names(gate.excepted(seen, self._clock.now()))
-            why = preview.explained(error.message or error.reason)
-            answer = snapshot.GateAnswer(asked[0].level, self._clock.now(), failed=why, excepted=counted)
-        if known.checking:
-            known.answers.gate = answer
-        known.checking = False
+            excepted = gate.names(gate.excepted(seen, self._clock.now()))
+            reason = preview.explained(error.message or error.reason)
+            answer = snapshot.GateAnswer(needed[0].level, self._clock.now(), failed=reason, excepted=excepted)
+        if remembered.checking:
+            remembered.answers.gate = answer
+        remembered.checking = False
         self._schedule.wake(name)
 
 
 def _is_begun(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> bool:
-    """Whether enforcement is decided and not written yet: the write waits for the ledger, and until then the gate's
-    answer counts. A second check would see what came in after the first.
+    """Return whether enforcement is decided but not yet written. The write waits for the ledger, and until the write
+    the gate's answer counts. A second check would include pods and templates that were created after the first.
     """
     deny = labels.Enforcement.DENY
     return made.enforcement is deny and seen.namespace.enforcement is not deny

@@ -1,7 +1,7 @@
-"""What is watched, and which namespaces are to be judged again for it. Handlers store and enqueue, nothing else.
+"""What is watched, and which namespaces are re-evaluated for a change. Handlers store and enqueue, nothing else.
 
-Only `on.event`, returning None: every other kind of handler makes kopf write finalizers or annotations on objects of
-other people. Failures in a handler are swallowed by kopf, so there is nothing in one that could fail.
+All handlers are `on.event` and return None: for every other type of handler, kopf writes finalizers or annotations on
+objects that the operator does not own. kopf swallows failures in a handler, so a handler does nothing that could fail.
 """
 
 import secrets
@@ -25,12 +25,12 @@ WATCHED: Final = frozenset(_RESOURCES)
 
 
 def registry(taking: intake.Intake) -> kopf.OperatorRegistry:
-    """Handlers of every kind, on a registry of their own."""
-    made = kopf.OperatorRegistry()
+    """Return a new registry with the handlers of every kind."""
+    handler_registry = kopf.OperatorRegistry()
     for kind, (group, version, plural) in _RESOURCES.items():
-        _watch(made, taking, kind, group, version, plural)
-    _watch_refusals(made, taking)
-    return made
+        _watch(handler_registry, taking, kind, group, version, plural)
+    _watch_refusals(handler_registry, taking)
+    return handler_registry
 
 
 def _watch_refusals(made: kopf.OperatorRegistry, taking: intake.Intake) -> None:
@@ -49,7 +49,9 @@ def _watch(
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
-    """kopf makes a copy of every object at every event to find differences for handlers of a kind we have none of."""
+    """Stores no copies of objects. For every event kopf would copy the object, to find differences for a type of
+    handler that the operator does not have.
+    """
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
         return kopf.BodyEssence()
@@ -62,29 +64,32 @@ class _NoDiffs(kopf.DiffBaseStorage):
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf's settings: what is watched is selected by the API server, and no fault ends a watch for good."""
-    made = kopf.OperatorSettings()
-    made.watching.field_selectors["v1", "pods"] = "spec.hostNetwork=true"
-    made.watching.field_selectors["v1", refused.Watched.EVENTS.value] = f"reason={refused.REASON}"
-    made.watching.chunk_size = None  # control/session asks for one object of each list
-    made.watching.server_timeout = 600
-    made.watching.connect_timeout = 10
-    made.watching.inactivity_timeout = 150  # the API server sends a bookmark each minute, so the connection is dead
-    made.networking.connect_timeout = 10
-    made.networking.request_timeout = 60
-    # Without end: kopf's own (54 s) would end the watch in a longer outage. And short, so that watching goes on soon
-    # after an outage.
-    made.networking.error_backoffs = [1, 1, 2, 3, *[5] * 100_000]
-    # A task an object waits this long for its next event; ours keep nothing, so they need not wait.
-    made.queueing.idle_timeout = 0.5
-    made.queueing.exit_timeout = 0.5
-    made.scanning.disabled = True
-    made.persistence.diffbase_storage = _NoDiffs()
-    # kopf wants to remove its finalizer from every object, also one that a tenant has put there. Nobody guesses this
-    # name, so no object has it.
-    made.persistence.finalizer = f"{labels.GROUP}/{secrets.token_hex(16)}"
-    # After a failed write kopf would leave the events of the object alone for seconds, in the end for ten minutes.
-    made.queueing.error_delays = []
-    # It would kill the process so long after kopf has ended, also where it has been begun anew (seen: SIGKILL, 30 s).
-    made.process.ultimate_exiting_timeout = None
-    return made
+    """Return kopf's settings: the API server selects what is watched, and no fault ends a watch for good."""
+    kopf_settings = kopf.OperatorSettings()
+    kopf_settings.watching.field_selectors["v1", "pods"] = "spec.hostNetwork=true"
+    kopf_settings.watching.field_selectors["v1", refused.Watched.EVENTS.value] = f"reason={refused.REASON}"
+    kopf_settings.watching.chunk_size = None  # control/session asks for one object per list
+    kopf_settings.watching.server_timeout = 600
+    kopf_settings.watching.connect_timeout = 10
+    # The API server sends a bookmark each minute, so after this silence the connection is dead.
+    kopf_settings.watching.inactivity_timeout = 150
+    kopf_settings.networking.connect_timeout = 10
+    kopf_settings.networking.request_timeout = 60
+    # The list has practically no end: kopf's own list (54 s) would end the watch in a longer outage. The pauses are
+    # short, so that watching continues soon after an outage.
+    kopf_settings.networking.error_backoffs = [1, 1, 2, 3, *[5] * 100_000]
+    # kopf has a task per object, which waits this long for the next event. The operator's handlers keep nothing, so the
+    # tasks need not wait.
+    kopf_settings.queueing.idle_timeout = 0.5
+    kopf_settings.queueing.exit_timeout = 0.5
+    kopf_settings.scanning.disabled = True
+    kopf_settings.persistence.diffbase_storage = _NoDiffs()
+    # kopf wants to remove its finalizer from every object, even if a tenant has put that finalizer there. Nobody can
+    # guess this name, so no object has it.
+    kopf_settings.persistence.finalizer = f"{labels.GROUP}/{secrets.token_hex(16)}"
+    # After a failed write, kopf would ignore the events of the object for seconds, and in the end for ten minutes.
+    kopf_settings.queueing.error_delays = []
+    # With this timeout, kopf would kill the process that long after kopf has ended, even if kopf has been started again
+    # (observed: SIGKILL, 30 s).
+    kopf_settings.process.ultimate_exiting_timeout = None
+    return kopf_settings

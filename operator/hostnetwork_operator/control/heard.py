@@ -1,7 +1,8 @@
-"""When the API server was last heard of through each watch.
+"""When the operator last heard from the API server through each watch.
 
-kopf repeats a request that fails for ever, and says so only in its log. So what comes through its sessions is noted
-here: a kind whose watch has failed for a while, or has been silent for longer than any watch is, is not watched.
+kopf repeats a failing request for ever, and reports that only in its log. So this module notes what comes through
+kopf's sessions. A kind counts as not watched if its watch has been failing for a while, or has been silent for longer
+than a working watch ever is.
 """
 
 import time
@@ -11,7 +12,7 @@ from typing import Final
 
 from hostnetwork_operator.observe import store
 
-FAILING_SECONDS: Final = 15.0  # a watch that breaks, and a token that is rotated, are over sooner
+FAILING_SECONDS: Final = 15.0  # a watch that breaks, or a token that is rotated, recovers sooner
 SILENT_SECONDS: Final = 180.0  # the API server sends a bookmark each minute
 
 
@@ -23,7 +24,9 @@ class _Watch:
 
 
 class Heard:
-    """Of these kinds. A kind that was neither heard of nor failed is not counted: nobody watches it."""
+    """The state of the watches of `kinds`. A kind without any answer or failure so far is not counted: nothing watches
+    it.
+    """
 
     def __init__(self, kinds: Iterable[store.Kind], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._kinds = frozenset(kinds)
@@ -31,19 +34,21 @@ class Heard:
         self._watches: dict[store.Kind, _Watch] = {}
 
     def heard(self, kind: object) -> None:
-        """An answer, or a line of a watch, has come."""
+        """Note that an answer, or a line of a watch, has come."""
         if isinstance(kind, store.Kind) and kind in self._kinds:
             self._watches[kind] = _Watch(self._monotonic())
 
     def failed(self, kind: object, why: str) -> None:
-        """A request has failed."""
+        """Note that a request has failed."""
         if isinstance(kind, store.Kind) and kind in self._kinds:
             now = self._monotonic()
             watch = self._watches.setdefault(kind, _Watch(now))
             watch.failing, watch.why = watch.failing or now, why
 
     def begin(self) -> None:
-        """Every watch begins anew, and some may not: what was heard through the earlier ones counts no longer."""
+        """Forget all watches, because every watch begins again and some may not succeed. What the earlier watches heard
+        no longer counts.
+        """
         self._watches.clear()
 
     def trouble(self) -> str:

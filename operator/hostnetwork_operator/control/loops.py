@@ -1,10 +1,10 @@
-"""Loops that run side by side and have one fate.
+"""Loops that run concurrently and depend on each other.
 
-A loop that ends, of whatever, ends all others: a process that does only a part of its work looks healthy and is not.
-The process says which loop ended and why, and ends with status 1, so that its Deployment restarts it.
+If a loop ends for any reason, all other loops end too: a process that does only a part of its work looks healthy and is
+not. The process logs which loop ended and why, and exits with status 1, so that its Deployment restarts it.
 
-A loop may also hang. So each has a pulse: a loop that is not idle must have a request answered, or its turn done, every
-few minutes, or /healthz fails (`Loops.stale`).
+A loop may also hang. So each loop has a pulse: a loop that is not idle must have a request answered, or end a turn of
+the loop, every few minutes. Otherwise /healthz fails (`Loops.stale`).
 """
 
 import asyncio
@@ -17,13 +17,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _log = logging.getLogger(__name__)
-# The gateway gives a request up after less than three minutes, all attempts together.
+# The gateway gives up a request after less than three minutes, all attempts together.
 _STALE_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A coroutine function with a name for people. `ends`: it may end by itself, when it has done what it is for."""
+    """A coroutine function with a name for log messages. `ends` says that the function returns when its task is done,
+    and that this ends no other loop.
+    """
 
     name: str
     body: Callable[[], Coroutine[object, object, None]]
@@ -31,7 +33,7 @@ class Loop:
 
 
 class LoopError(Exception):
-    """A loop ended that never should; the message says which loop and why."""
+    """A loop ended that must never end. The message says which loop ended, and why."""
 
 
 @dataclass(slots=True)
@@ -45,14 +47,14 @@ _current: contextvars.ContextVar[_Pulse | None] = contextvars.ContextVar("pulse"
 
 
 def beat() -> None:
-    """Note that the loop which calls this goes on. Nothing is noted outside of loops."""
+    """Note that the calling loop makes progress. Outside a loop, nothing is noted."""
     if (pulse := _current.get()) is not None:
         pulse.last = time.monotonic()
 
 
 @contextlib.contextmanager
 def idle() -> Iterator[None]:
-    """The loop that calls this waits for something to do, however long that takes."""
+    """Mark the calling loop as idle: it waits for something to do, however long that takes."""
     pulse = _current.get() or _Pulse("")
     pulse.idle = True
     try:
@@ -62,19 +64,19 @@ def idle() -> Iterator[None]:
 
 
 async def sleep(seconds: float) -> None:
-    """Wait so long, idle."""
+    """Wait for `seconds`, and mark the calling loop as idle meanwhile."""
     with idle():
         await asyncio.sleep(seconds)
 
 
 class Loops:
-    """Loops that are run together."""
+    """Loops that run together."""
 
     def __init__(self) -> None:
         self._pulses: list[_Pulse] = []
 
     async def run(self, every: Sequence[Loop]) -> None:
-        """Run loops until cancelled. Raise LoopError where one ends that never should."""
+        """Run loops until cancelled. Raise LoopError if a loop ends that must never end."""
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in every:
@@ -83,7 +85,7 @@ class Loops:
             raise LoopError("; ".join(str(error) for error in errors.exceptions)) from errors.exceptions[0]
 
     def stale(self) -> str:
-        """Return which loop hangs, or ''."""
+        """Return a sentence about a loop that hangs, '' if no loop hangs."""
         now = time.monotonic()
         for pulse in self._pulses:
             if not pulse.idle and now - pulse.last > _STALE_SECONDS:
@@ -92,7 +94,7 @@ class Loops:
 
     async def _run(self, loop: Loop) -> None:
         pulse = _Pulse(loop.name)
-        _current.set(pulse)  # of this task alone, and of the tasks that it makes
+        _current.set(pulse)  # applies to this task, and to the tasks that it creates
         self._pulses.append(pulse)
         try:
             await loop.body()

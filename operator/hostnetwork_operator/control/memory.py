@@ -1,7 +1,8 @@
-"""What the operator remembers of each namespace from one reconcile to the next, because no object says it.
+"""What the operator remembers of each namespace from one reconcile to the next, because no object records it.
 
-All of it may be lost: after a restart each namespace is looked at as on the first day. It belongs to one incarnation
-of a namespace, which has a uid: of a namespace that is created again under the same name nothing is remembered.
+All of it may be lost: after a restart the operator evaluates each namespace as if for the first time. A memory belongs
+to one incarnation of a namespace, identified by its uid. When a namespace is created again under the same name, nothing
+is remembered of the earlier incarnation.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,15 +13,15 @@ from hostnetwork_operator.act import outbox
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import cluster
 
-MOST_EVENTS: Final = 5000  # of all namespaces together
+MOST_EVENTS: Final = 5000  # for all namespaces together
 
 
 @dataclass(slots=True)
 class NamespaceMemory:
-    """Of one incarnation of a namespace.
+    """The memory of one incarnation of a namespace.
 
-    `answers` is what was asked about the namespace. `stale` says that its pods are to be listed. `checking` says that
-    the gate check that is going on counts when it ends. `events` are to be emitted.
+    `answers` has the answers to the needs of the namespace's plans. `stale` says that the pods of the namespace must be
+    listed. `checking` says that the result of the running gate check counts. `events` must still be emitted.
     """
 
     uid: str
@@ -30,14 +31,14 @@ class NamespaceMemory:
     events: outbox.Outbox = field(default_factory=outbox.Outbox)
 
     def forget_gate(self) -> None:
-        """Forget the answer of the gate, and have the answer of the check that is going on dropped."""
+        """Forget the gate's answer, and have the result of the running gate check dropped."""
         self.answers.gate, self.checking = None, False
 
 
 class Memories:
-    """What is remembered of all namespaces, by name; of each name the last incarnation.
+    """The memories of all namespaces, by name. For each name only the last incarnation is remembered.
 
-    `replaced` is called with a name whose earlier incarnation is forgotten.
+    `replaced` is called with the name of a namespace when its earlier incarnation is forgotten.
     """
 
     def __init__(self, replaced: Callable[[str], None]) -> None:
@@ -45,23 +46,23 @@ class Memories:
         self._replaced = replaced
 
     def of(self, namespace: snapshot.Namespace) -> NamespaceMemory:
-        """Return the memory of this incarnation. What was remembered of another one is forgotten."""
-        known = self._kept.get(namespace.name)
-        if known is not None and known.uid == namespace.uid:
-            return known
-        if known is not None:
+        """Return the memory of this incarnation. The memory of another incarnation of the same name is forgotten."""
+        remembered = self._kept.get(namespace.name)
+        if remembered is not None and remembered.uid == namespace.uid:
+            return remembered
+        if remembered is not None:
             self._replaced(namespace.name)
-        fresh = self._kept[namespace.name] = NamespaceMemory(namespace.uid)
-        return fresh
+        new_memory = self._kept[namespace.name] = NamespaceMemory(namespace.uid)
+        return new_memory
 
     def forget_tops(self) -> None:
-        """Have owners looked up again: a ReplicaSet can be given to another Deployment."""
-        for known in self._kept.values():
-            known.answers.tops.clear()
+        """Have the top owners of pods looked up again: another Deployment can become the controller of a ReplicaSet."""
+        for remembered in self._kept.values():
+            remembered.answers.tops.clear()
 
     def bound(self) -> None:
-        """Drop Events where those of all namespaces are too many, of the namespace that has the most."""
-        boxes = [known.events for known in self._kept.values()]
+        """If there are too many Events in all namespaces together, drop Events of the namespace that has the most."""
+        boxes = [remembered.events for remembered in self._kept.values()]
         while (excess := sum(map(len, boxes)) - MOST_EVENTS) > 0:
             max(boxes, key=len).drop(excess)
 

@@ -1,6 +1,7 @@
-"""Answers the needs of plans (decide/needs) but the gate's, which has a module of its own (control/gate_check).
+"""Answers the needs of plans (decide/needs), except the question to the gate, which control/gate_check answers.
 
-Every answer goes into the store or the memory of the namespace, and the namespace is planned again by it.
+Every answer is put into the store or into the memory of the namespace. Then the namespace is planned again with the
+answer.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Needs:
-    """Of one namespace after the other."""
+    """Answers the needs of one namespace at a time."""
 
     def __init__(
         self,
@@ -32,12 +33,12 @@ class Needs:
         self._schedule = when
 
     async def read_exceptions(self, name: str, asked: Iterable[needs.ReadException]) -> None:
-        """Read exceptions again, into the store. Raise gateway.ApiError."""
+        """Read exceptions again from the API server, into the store. Raise gateway.ApiError."""
         await asyncio.gather(*(reread.an_exception(self._api, self._store, name, need.name) for need in asked))
 
     async def list_stale(self, name: str, known: memory.NamespaceMemory) -> gateway.ApiError | None:
-        """List the pods of a namespace if a list is due. Return why they could not be listed: that is no reason to
-        leave a level or a pod as it is.
+        """List the pods of a namespace if a list is due. Return the error if the pods could not be listed. The error is
+        no reason to leave a level or a pod unchanged, so it is returned and not raised.
         """
         if not known.stale:
             return None
@@ -55,12 +56,12 @@ class Needs:
         return any(need.at <= self._clock.now() for need in made.asks(needs.ListPods))
 
     def list_next(self, name: str, known: memory.NamespaceMemory) -> None:
-        """Have the pods of a namespace listed, and the namespace judged by the list."""
+        """Have the pods of a namespace listed, and the namespace evaluated with the list."""
         known.stale = True
         self._schedule.wake(name)
 
     async def find(self, made: plan.NamespacePlan, known: memory.NamespaceMemory) -> Exception | None:
-        """Find owners and service accounts. Return why an owner could not be found."""
+        """Find owners and service accounts. Return the error if an owner could not be found."""
         failure = await self._find_owners(made, known.answers)
         await self._find_accounts(made, known.answers)
         return failure
@@ -74,8 +75,8 @@ class Needs:
                 unknown = error.status == 403 or isinstance(error, gateway.UndecodableError)
                 if not unknown and error.status != 404:
                     return error
-                top = owner if unknown else None  # nothing is known but the owner
-            except Exception:  # an owner that is not understood is no reason to report nothing
+                top = owner if unknown else None  # if unknown, the owner itself is all that can be reported
+            except Exception:  # an owner that cannot be understood is no reason to report nothing
                 _log.exception("owner-not-understood", extra={"hno_fields": {"namespace": name, "of": owner.name}})
                 top = owner
             answers.tops[owner] = top
@@ -83,10 +84,10 @@ class Needs:
         return None
 
     async def _find_accounts(self, made: plan.NamespacePlan, answers: cluster.Answers) -> None:
-        asked = [need.name for need in made.asks(needs.FindAccount)]
-        if not asked:
+        account_names = [need.name for need in made.asks(needs.FindAccount)]
+        if not account_names:
             return
-        named = {standing.exception.spec.service_account for standing in made.standings}
-        kept = {one: answer for one, answer in answers.accounts.items() if one in named}
-        answers.accounts = kept | await accounts.ask(self._api, self._clock, made.namespace.name, asked)
+        names_in_exceptions = {standing.exception.spec.service_account for standing in made.standings}
+        answered = {account: answer for account, answer in answers.accounts.items() if account in names_in_exceptions}
+        answers.accounts = answered | await accounts.ask(self._api, self._clock, made.namespace.name, account_names)
         self._schedule.wake(made.namespace.name)

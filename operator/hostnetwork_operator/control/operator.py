@@ -1,4 +1,4 @@
-"""The parts of a running operator, put together: each part is given what it uses, and nothing else."""
+"""Puts the parts of a running operator together: each part is given what it uses, and nothing else."""
 
 import datetime
 
@@ -22,7 +22,9 @@ from hostnetwork_operator.observe import cluster, store
 
 
 class Operator:
-    """One cluster, one gateway. No part runs before its `work` or `keep` is awaited (control/startup)."""
+    """The operator of one cluster, with one gateway. No part runs before its `work` or `keep` is awaited
+    (control/startup).
+    """
 
     def __init__(
         self,
@@ -39,12 +41,17 @@ class Operator:
         self.schedule = schedule.Schedule(api, self.store, server_clock)
         self.shortages = shortages.Shortages(server_clock.monotonic, patience)
         self.memories = memory.Memories(self.shortages.forget)
-        when = self.schedule
+        namespace_schedule = self.schedule
         self.books = bookkeeping.Bookkeeper(
-            api, self.store, server_clock, when.wake, when.wake_all, when.policy_changed.set
+            api,
+            self.store,
+            server_clock,
+            namespace_schedule.wake,
+            namespace_schedule.wake_all,
+            namespace_schedule.policy_changed.set,
         )
-        self.intake = intake.Intake(self.store, when, self.books, self.shortages)
-        self.clock_watch = clock_watch.ClockWatch(api, server_clock, when)
+        self.intake = intake.Intake(self.store, namespace_schedule, self.books, self.shortages)
+        self.clock_watch = clock_watch.ClockWatch(api, server_clock, namespace_schedule)
         self.cluster = cluster.Cluster(
             self.store,
             self.books.view,
@@ -53,17 +60,19 @@ class Operator:
             self.shortages.of,
             patience,
         )
-        self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, when)
-        self.pod_counts = pod_count.PodCounts(api, server_clock, self.store, self.plans, when)
-        self.policy_status = policy_status.PolicyStatus(api, server_clock, self.store, self.plans, self.books, when)
+        self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, namespace_schedule)
+        self.pod_counts = pod_count.PodCounts(api, server_clock, self.store, self.plans, namespace_schedule)
+        self.policy_status = policy_status.PolicyStatus(
+            api, server_clock, self.store, self.plans, self.books, namespace_schedule
+        )
         self.reconciler = reconcile.Reconciler(
             api,
             server_clock,
             measures,
             self.cluster,
             self.memories,
-            when,
-            needs.Needs(api, server_clock, self.store, when),
+            namespace_schedule,
+            needs.Needs(api, server_clock, self.store, namespace_schedule),
             self.gate_checks,
             self.pod_counts,
             self.books,
@@ -75,17 +84,17 @@ class Operator:
         )
 
     def hurry(self) -> None:
-        """An outage is over: what failed in it is due now."""
+        """Have the work that failed in an outage done now, because the outage is over."""
         for queue in (self.schedule.queue, self.gate_checks.queue, self.pod_counts.queue):
             queue.hurry()
 
     async def until_idle(self) -> None:
-        """Wait until every namespace is judged, recorded, and checked by the gate where that is asked for. What is due
-        later does not count.
+        """Wait until every namespace is evaluated, recorded in the ledger, and checked by the gate if its plan asks for
+        that. Work that is due later does not count.
         """
-        checks = self.gate_checks.queue
+        check_queue = self.gate_checks.queue
         await self.schedule.queue.until_idle()
-        while not (checks.idle and self.books.idle):
-            await checks.until_idle()
+        while not (check_queue.idle and self.books.idle):
+            await check_queue.until_idle()
             await self.books.until_idle()
             await self.schedule.queue.until_idle()

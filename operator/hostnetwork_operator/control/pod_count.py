@@ -1,7 +1,8 @@
-"""Lists of a namespace's pods from which only counts come.
+"""Lists of a namespace's pods that are used only for counts.
 
-No watch tells of pods without hostNetwork, so what an exception for such pods covers is counted by lists. The lists run
-beside the work on the namespaces and one after the other: neither a level nor a delete may wait for a list.
+The operator does not watch pods without hostNetwork. So the pods that an exception without hostNetwork covers are
+counted by lists. The lists run concurrently with the reconciles, one list at a time: neither a level nor a delete may
+wait for a list.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from hostnetwork_operator.observe import live, store
 
 
 class PodCounts:
-    """`queue` has the namespaces whose pods are to be counted, `plans` says until when that is due."""
+    """The lists for counts. `queue` has the namespaces whose pods must be counted. `plans` say when a list is due."""
 
     def __init__(
         self,
@@ -32,22 +33,22 @@ class PodCounts:
         self._schedule = when
 
     async def work(self) -> None:
-        """List what is due, until cancelled."""
+        """List the pods of each namespace in the queue when the list is due, until cancelled."""
         await workers.work(self.queue, self._count, "count")
 
     def heed(self, made: plan.NamespacePlan) -> None:
-        """Have the pods of a plan's namespace listed when the plan asks for that."""
+        """Have the pods of a plan's namespace listed if the plan asks for a count."""
         for need in made.asks(needs.CountPods):
             self.queue.add_after(made.namespace.name, self._schedule.seconds_until(need.at))
 
     async def _count(self, name: str) -> None:
-        made = self._plans.get(name)
-        asked = made.asks(needs.CountPods) if made is not None else ()
-        if not asked:
+        namespace_plan = self._plans.get(name)
+        needed = namespace_plan.asks(needs.CountPods) if namespace_plan is not None else ()
+        if not needed:
             return
-        left = self._schedule.seconds_until(asked[0].at)
-        if left > 0:  # another list has come first
-            self.queue.add_after(name, left)
+        seconds_left = self._schedule.seconds_until(needed[0].at)
+        if seconds_left > 0:  # another list was taken meanwhile
+            self.queue.add_after(name, seconds_left)
             return
         try:
             await live.fill_pods(self._api, self._store, name, self._clock)

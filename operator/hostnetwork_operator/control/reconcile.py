@@ -1,4 +1,6 @@
-"""The way of one namespace: snapshot, plan, urgent effects, needs, deferrable effects, schedule."""
+"""Reconciles one namespace: takes a snapshot, makes a plan, carries out the urgent effects, answers the needs of the
+plan, carries out the deferrable effects, and schedules the next reconcile.
+"""
 
 import asyncio
 import contextlib
@@ -29,8 +31,9 @@ from hostnetwork_operator.decide import contest, effects, isolate, needs, plan, 
 from hostnetwork_operator.observe import cluster
 
 _log = logging.getLogger(__name__)
-# A plan holds up everything else. The tenant of a crowded namespace asks for one as often as he likes, so a namespace
-# whose plan takes this long rests after it, for three times as long: its plans have no more than a quarter of the time.
+# No other work runs while a plan is made. The tenant of a crowded namespace can cause as many plans as he likes. So, if
+# making a plan takes this long, the namespace then rests for three times as long: its plans use at most a quarter of
+# the time.
 _LONG_PLAN_SECONDS: Final = 0.05
 _REST: Final = 3.0
 _LONGEST_REST_SECONDS: Final = 5.0
@@ -46,7 +49,9 @@ class _Judged:
 
 
 class Reconciler:
-    """`plans` are the latest plans by namespace, as far as they came true."""
+    """The reconciler of all namespaces. `plans` has the latest plan of each namespace, without the changes to the
+    namespace that could not be written.
+    """
 
     def __init__(
         self,
@@ -78,14 +83,14 @@ class Reconciler:
         self._pace = pace.Pace(server_clock.monotonic)
 
     async def work(self) -> None:
-        """Reconcile what is queued, until cancelled."""
+        """Reconcile the namespaces in the queue, until cancelled."""
         await workers.work(self._schedule.queue, self.reconcile, "reconcile")
 
     async def reconcile(self, name: str) -> None:
-        """Observe, decide and act on one namespace. Where an effect fails, all others come first, and then its error is
-        raised: mostly a gateway.ApiError.
+        """Observe, decide and act on one namespace. If an effect fails, all other effects are carried out first. Then
+        the error of the failed effect is raised: usually a gateway.ApiError.
         """
-        began = time.monotonic()
+        start = time.monotonic()
         namespace = self._cluster.store.namespace(name)
         if namespace is None:
             self._forget(name)
@@ -95,30 +100,35 @@ class Reconciler:
         if judged is None:
             self._forget(name)
             return
-        seen, made = judged.settled.seen, judged.settled.plan
-        known = self._memories.of(seen.namespace)
+        seen, namespace_plan = judged.settled.seen, judged.settled.plan
+        namespace_memory = self._memories.of(seen.namespace)
         self._checks.heed(judged.settled)
-        application = self._application(seen, known, judged.deadline)
-        await application.carry_out(made.urgent)
-        self._remember(known, made, application)
-        if failure is None and self._needs.list_is_due(made):
-            self._needs.list_next(name, known)  # what is to be reported may be of pods that are gone, or not of all
+        application = self._application(seen, namespace_memory, judged.deadline)
+        await application.carry_out(namespace_plan.urgent)
+        self._remember(namespace_memory, namespace_plan, application)
+        if failure is None and self._needs.list_is_due(namespace_plan):
+            # Without a new list, reports might include pods that no longer exist, and might omit others.
+            self._needs.list_next(name, namespace_memory)
         elif self._schedule.queue.pressing:
-            self._schedule.queue.defer(name)  # others wait for their levels and deletes
+            self._schedule.queue.defer(name)  # other namespaces wait for their levels and deletes
         else:
-            waiting = known.events.waiting if known.events.is_open(self._clock.monotonic()) else ()
-            await application.carry_out((*waiting, *made.deferrable))
-            failure = failure or await self._needs.find(made, known)
-        self._show(name, made if application.namespace_written else plan.unchanged(made))
-        self._shortages.heed(made, application.emitted, self._clock.now())
-        telemetry.record(self._metrics, made, application.outcomes, time.monotonic() - began)
-        await self._come_back(known, made, application)
+            waiting = (
+                namespace_memory.events.waiting if namespace_memory.events.is_open(self._clock.monotonic()) else ()
+            )
+            await application.carry_out((*waiting, *namespace_plan.deferrable))
+            failure = failure or await self._needs.find(namespace_plan, namespace_memory)
+        self._show(name, namespace_plan if application.namespace_written else plan.unchanged(namespace_plan))
+        self._shortages.heed(namespace_plan, application.emitted, self._clock.now())
+        telemetry.record(self._metrics, namespace_plan, application.outcomes, time.monotonic() - start)
+        await self._come_back(namespace_memory, namespace_plan, application)
         failure = next((outcome.error for outcome in application.outcomes if outcome.error is not None), failure)
         if failure is not None:
             raise failure
 
     async def drain(self, seconds: float) -> None:
-        """Take no more work, finish what is begun, and emit what waits, for so many seconds at most."""
+        """Stop taking work, finish the reconciles that have begun, and emit the postponed Events. Take at most
+        `seconds` for all of that.
+        """
         queue = self._schedule.queue
         queue.close()
         with contextlib.suppress(TimeoutError):
@@ -127,19 +137,23 @@ class Reconciler:
                     await self._emit_what_waits()
                     await asyncio.sleep(_DRAIN_PAUSE_SECONDS)
                 await self._emit_what_waits(last=True)
-        if lost := sum(len(known.events) for known in self._memories):
+        if lost := sum(len(namespace_memory.events) for namespace_memory in self._memories):
             logs.log(_log, logging.WARNING, "events-lost", count=lost)
 
     async def _emit_what_waits(self, *, last: bool = False) -> None:
-        """Emit what waits in every namespace, each up to the first Event that is refused."""
-        await asyncio.gather(*(self._emit_all(known.events, last=last) for known in self._memories))
+        """Emit the postponed Events of every namespace, in each namespace up to the first Event that is refused."""
+        await asyncio.gather(
+            *(self._emit_all(namespace_memory.events, last=last) for namespace_memory in self._memories)
+        )
 
     async def _emit_all(self, box: outbox.Outbox, *, last: bool) -> None:
-        """The last time the pause after a refusal does not count: nobody comes after it."""
+        """Emit the postponed Events of one namespace. With `last`, ignore the pause after a refusal, because there is
+        no later attempt.
+        """
         for event in box.waiting if last or box.is_open(self._clock.monotonic()) else ():
             try:
                 await events.emit(self._api, event, self._clock.now())
-            except Exception as error:  # of one namespace: all others have theirs emitted
+            except Exception as error:  # a failure in one namespace must not keep back the Events of all others
                 logs.log(_log, logging.WARNING, "event-not-emitted", reason=event.reason, error=str(error))
                 box.refused(event, self._clock.monotonic())
                 return
@@ -162,14 +176,14 @@ class Reconciler:
         )
 
     async def _judge(self, name: str) -> _Judged | None:
-        """Plan what is seen of a namespace; None where there is no namespace.
+        """Return the plan for a namespace, made from what the operator has observed, or None if there is no namespace.
 
-        A write that takes grants needs no version of the namespace, so the exceptions of these grants are read again
-        first: somebody may just have renewed one.
+        A write that revokes grants is valid for every version of the namespace. So the exceptions of these grants are
+        read again before that write: a user may have renewed an exception just now.
         """
-        read: set[needs.ReadException] = set()
+        already_read: set[needs.ReadException] = set()
         while True:
-            moment, began = self._clock.monotonic(), time.thread_time()
+            start, cpu_start = self._clock.monotonic(), time.thread_time()
             seen = self._cluster.snapshot(name)
             if seen is None:
                 return None
@@ -180,38 +194,40 @@ class Reconciler:
                     raise
                 continue
             self._count_reverts(settled)
-            if (took := time.thread_time() - began) > _LONG_PLAN_SECONDS:
-                self._schedule.queue.rest(name, min(_REST * took, _LONGEST_REST_SECONDS))
-            asked = set(settled.plan.asks(needs.ReadException))
-            if read >= asked or not seen.exceptions_served:
-                return _Judged(settled, moment + plan.FRESH_SECONDS)
-            await self._needs.read_exceptions(name, asked)
-            read |= asked
+            if (seconds := time.thread_time() - cpu_start) > _LONG_PLAN_SECONDS:
+                self._schedule.queue.rest(name, min(_REST * seconds, _LONGEST_REST_SECONDS))
+            to_read = set(settled.plan.asks(needs.ReadException))
+            if already_read >= to_read or not seen.exceptions_served:
+                return _Judged(settled, start + plan.FRESH_SECONDS)
+            await self._needs.read_exceptions(name, to_read)
+            already_read |= to_read
 
     def _set_aside(self, seen: snapshot.NamespaceSnapshot, error: Exception) -> bool:
-        """Take what no plan can be made with for unreadable, until it changes; False if that would not help."""
-        found = isolate.culprits(seen, self._clock.now())
-        if found:
+        """Treat the objects that make planning fail as unreadable, until they change. Return False if leaving
+        objects out would not help.
+        """
+        culprits = isolate.culprits(seen, self._clock.now())
+        if culprits:
             _log.error("set-aside", exc_info=error, extra={"hno_fields": {"namespace": seen.namespace.name}})
-        for one in found:
-            self._cluster.store.misunderstood(one)
+        for culprit in culprits:
+            self._cluster.store.misunderstood(culprit)
         intake.log_unread(self._cluster.store)
-        return bool(found)
+        return bool(culprits)
 
     def _count_reverts(self, settled: settle.Settlement) -> None:
-        """Remember that somebody has reverted what the operator wrote."""
+        """Remember that another client has reverted what the operator wrote."""
         if not settled.reverted:
             return
         namespace = settled.seen.namespace
         logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=settled.reverted)
-        known = self._memories.of(namespace)
-        known.answers.record = settled.seen.record
-        known.events.add(settled.events)
+        namespace_memory = self._memories.of(namespace)
+        namespace_memory.answers.record = settled.seen.record
+        namespace_memory.events.add(settled.events)
 
     def _remember(
         self, known: memory.NamespaceMemory, made: plan.NamespacePlan, application: apply.Application
     ) -> None:
-        """Remember what became of the urgent effects."""
+        """Remember the results of the urgent effects."""
         record = made.record
         for outcome in application.outcomes:
             write, error = outcome.effect, outcome.error
@@ -219,7 +235,7 @@ class Reconciler:
                 continue
             if outcome.word == apply.DONE:
                 record = contest.written(record, write, self._clock.now())
-                self._schedule.wake(made.namespace.name)  # what the ledger is to have, or what comes next
+                self._schedule.wake(made.namespace.name)  # for the record in the ledger, and for the next step
             elif isinstance(error, gateway.ApiError) and error.status == 409:
                 record = contest.refused(record)
             elif error is not None:
@@ -227,15 +243,15 @@ class Reconciler:
         known.answers.record = record
 
     def _show(self, name: str, made: plan.NamespacePlan) -> None:
-        """Keep a plan for the metrics, and have the policy's counts written if they show something else now."""
-        before, self._plans[name] = self._plans.get(name), made
-        if before is None or policy_status.counted(before) != policy_status.counted(made):
+        """Keep a plan for the metrics. Have the counts in the policy's status written if the plan changes them."""
+        previous_plan, self._plans[name] = self._plans.get(name), made
+        if previous_plan is None or policy_status.counted(previous_plan) != policy_status.counted(made):
             self._schedule.policy_changed.set()
 
     async def _come_back(
         self, known: memory.NamespaceMemory, made: plan.NamespacePlan, application: apply.Application
     ) -> None:
-        """Schedule the next reconcile for everything that this one leaves open."""
+        """Schedule the next reconcile for everything that this reconcile leaves open."""
         name = made.namespace.name
         if application.paced_seconds:
             self._schedule.after(name, application.paced_seconds)
@@ -250,15 +266,17 @@ class Reconciler:
         self._counts.heed(made)
         unwatched = {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}
         if _vanishing(application.outcomes) & unwatched:
-            self._needs.list_next(name, known)  # nothing else will tell
-        words = {outcome.word for outcome in application.outcomes if isinstance(outcome.effect, effects.WriteReport)}
-        if reports.Outcome.GONE in words:
-            self._schedule.wake(name)  # to be made anew, if it is wanted still
-        if reports.Outcome.UNSERVED in words:
-            self._schedule.wake_all()  # a kind that is gone concerns everybody
+            self._needs.list_next(name, known)  # no watch reports that these pods are removed
+        report_outcomes = {
+            outcome.word for outcome in application.outcomes if isinstance(outcome.effect, effects.WriteReport)
+        }
+        if reports.Outcome.GONE in report_outcomes:
+            self._schedule.wake(name)  # creates the report again, if the report is still wanted
+        if reports.Outcome.UNSERVED in report_outcomes:
+            self._schedule.wake_all()  # a kind of report that is no longer served concerns every namespace
 
     def _forget(self, name: str) -> None:
-        """Forget a namespace that is gone."""
+        """Forget a namespace that no longer exists."""
         self._memories.forget(name)
         self._plans.pop(name, None)
         self._shortages.forget(name)
@@ -268,6 +286,6 @@ class Reconciler:
 
 
 def _vanishing(outcomes: Sequence[apply.Outcome]) -> set[str]:
-    """Uids of the pods that were not there any more, or will not be."""
+    """Return the uids of the pods that no longer exist, or that the operator has deleted."""
     effected = (outcome.effect for outcome in outcomes if outcome.word in {"gone", "deleted"})
     return {effect.pod.uid for effect in effected if isinstance(effect, effects.WriteVerdict | effects.DeletePod)}

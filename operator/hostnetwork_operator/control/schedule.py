@@ -1,4 +1,4 @@
-"""When each namespace is reconciled: at once, after some seconds, or at a moment of the API server's clock."""
+"""When each namespace is reconciled: immediately, after some seconds, or at a moment of the API server's clock."""
 
 import asyncio
 import datetime
@@ -9,14 +9,15 @@ from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import workqueue
 from hostnetwork_operator.observe import store
 
-# After a moment that was waited for: the clock is a lower bound, so it may not have come quite yet.
+# Added to each wait for a moment: the operator's clock gives a lower bound of the API server's time, so without this
+# the moment might not have come yet.
 _EARLY_SECONDS: Final = 0.01
 _ASK_AGAIN_SECONDS: Final = 0.1
-_UNANSWERED_SECONDS: Final = 1.0  # after the API server could not be asked for the time
+_UNANSWERED_SECONDS: Final = 1.0  # the pause after the API server did not answer what time it is
 
 
 class Schedule:
-    """The queue of namespaces. `policy_changed` is set when the status of the policy may say something new."""
+    """The queue of namespaces. `policy_changed` is set when the policy's status may have to be written."""
 
     def __init__(self, api: gateway.Gateway, kept: store.Store, server_clock: clock.ServerClock) -> None:
         self.queue = workqueue.WorkQueue()
@@ -30,24 +31,24 @@ class Schedule:
         self.queue.add(name)
 
     def wake_all(self) -> None:
-        """Have every namespace reconciled, and the status of the policy written if it says something new."""
+        """Have every namespace reconciled, and the policy's status written if it has changed."""
         for name in self._store.namespaces():
             self.queue.add(name)
         self.policy_changed.set()
 
     def after(self, name: str, seconds: float) -> None:
-        """Have a namespace reconciled after so many seconds."""
+        """Have a namespace reconciled after `seconds`."""
         self.queue.add_after(name, seconds + _EARLY_SECONDS)
 
     def seconds_until(self, moment: datetime.datetime) -> float:
-        """Return how long to wait for a moment of the API server's clock."""
+        """Return the seconds until a moment of the API server's clock."""
         return (moment - self._clock.now()).total_seconds()
 
     async def at(self, name: str, moment: datetime.datetime) -> None:
         """Have a namespace reconciled at `moment`.
 
-        Where the moment may be past already, the API server is asked for the time first: the clock is a lower bound,
-        and in a quiet cluster the clock is up to a second behind.
+        If the moment may already be past, the API server is first asked for the time: the operator's clock is a lower
+        bound of the API server's time, and in a quiet cluster it is up to a second behind.
         """
         if not self._clock.may_be_past(moment):
             self.after(name, self.seconds_until(moment))
@@ -56,6 +57,6 @@ class Schedule:
         if not self._clock.asked_within(_ASK_AGAIN_SECONDS):
             try:
                 await self._api.get("/version")
-            except gateway.ApiError:  # the moment comes all the same, and nothing else waits for the answer
+            except gateway.ApiError:  # `moment` comes without the answer too, and nothing else waits for the answer
                 pause = _UNANSWERED_SECONDS
         self.queue.add_after(name, pause)

@@ -1,4 +1,4 @@
-"""Puts the process together, runs it until SIGTERM, and takes it apart again."""
+"""Puts the process together, runs it until SIGTERM, and shuts it down."""
 
 import asyncio
 import datetime
@@ -27,16 +27,16 @@ from hostnetwork_operator.control import (
 )
 
 _log = logging.getLogger(__name__)
-_DRAIN_SECONDS: Final = 8.0  # within the Deployment's terminationGracePeriodSeconds
+_DRAIN_SECONDS: Final = 8.0  # less than the Deployment's terminationGracePeriodSeconds
 
 
 class StartError(Exception):
-    """The operator cannot run here; the message says why and what to do."""
+    """The operator cannot run here. The message says why, and what to do."""
 
 
 async def run(settings: config.Config) -> None:
-    """Run until SIGTERM or SIGINT. Raise StartError where the operator cannot run, LoopError where a part has died."""
-    pair = _pair(settings)
+    """Run until SIGTERM or SIGINT. Raise StartError if the operator cannot run, LoopError if one of its loops ends."""
+    certificate_pair = _pair(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -52,17 +52,18 @@ async def run(settings: config.Config) -> None:
     except identity.IdentityError as error:
         raise StartError(str(error)) from error
     process = _Process(api, server_clock, measures, settings, stop)
-    readers = access.Access(access.reviewer(api)) if settings.metrics_auth == "TokenReview" else None
-    ports = server.Ports(measures, process.unhealthy, process.unready, pair, readers)
+    metrics_access = access.Access(access.reviewer(api)) if settings.metrics_auth == "TokenReview" else None
+    ports = server.Ports(measures, process.unhealthy, process.unready, certificate_pair, metrics_access)
     try:
         ports.open(settings.address, settings.port, settings.probe_port)
     except OSError as error:
         ports.close()
         await api.close()
         code = error.errno or 0
-        why = os.strerror(code) if code > 0 else error.strerror  # that of a name is below zero, and has its own
+        # An error about a host name has a number below zero, and its own text.
+        reason = os.strerror(code) if code > 0 else error.strerror
         remedy = "set HOSTNETWORK_PORT, HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
-        raise StartError(f"cannot listen on {error.filename}: {why}; {remedy}") from error
+        raise StartError(f"cannot listen on {error.filename}: {reason}; {remedy}") from error
     working = asyncio.create_task(process.work())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -80,7 +81,9 @@ async def run(settings: config.Config) -> None:
 
 
 def _pair(settings: config.Config) -> certificate.Pair | None:
-    """Raises StartError, also where tokens would be sent over plain HTTP."""
+    """Return the certificate for /metrics, None if none is configured. Raise StartError if the certificate cannot be
+    read, or if bearer tokens would be sent over plain HTTP.
+    """
     directory = settings.metrics_cert_dir
     if not directory:
         if settings.metrics_auth != "None":
@@ -99,7 +102,7 @@ def _pair(settings: config.Config) -> certificate.Pair | None:
 
 
 class _Process:
-    """The operator and the loops that run beside it, which have one fate: when one dies, all end."""
+    """The operator and all its loops, which depend on each other: when one loop ends, all end."""
 
     def __init__(
         self,
@@ -127,11 +130,11 @@ class _Process:
         )
 
     def unhealthy(self) -> str:
-        """Why the process should be restarted, or ''."""
+        """Return why the process should be restarted, or ''."""
         return self.lists.stale() or self._loops.stale()
 
     def unready(self) -> str:
-        """Why the process does not do all that it is for, or ''."""
+        """Return why the process does not do all of its work, or ''."""
         if self._ready.is_set():
             return self._watching.trouble or self.lists.missing
         return next(iter(self.lists.trouble.values()), "not everything is listed and judged yet")
@@ -140,18 +143,18 @@ class _Process:
         """List everything, then run every loop until cancelled. Raise StartError or LoopError."""
         core = self._core
         try:
-            found, shown = await versions.first(core.api)
+            cluster_version, version_text = await versions.first(core.api)
         except versions.VersionError as error:
             raise StartError(str(error)) from error
-        if trouble := await definitions.trouble(core.api):
-            raise StartError(trouble)
-        core.store.saw_kubernetes(found)
+        if definitions_trouble := await definitions.trouble(core.api):
+            raise StartError(definitions_trouble)
+        core.store.saw_kubernetes(cluster_version)
         logs.log(
             _log,
             logging.INFO,
             "starting",
             version=hostnetwork_operator.__version__,
-            kubernetes=shown,
+            kubernetes=version_text,
             server=core.api.configuration.host,
         )
         await self.lists.fill()
@@ -176,14 +179,14 @@ class _Process:
         ]
 
     async def drain(self) -> None:
-        """Finish the work that is begun, and emit the Events that are postponed: no later process has these."""
+        """Finish the reconciles that have begun, and emit the postponed Events: no later process knows these Events."""
         await asyncio.gather(
             self._core.reconciler.drain(_DRAIN_SECONDS), self._core.policy_status.drain(_DRAIN_SECONDS)
         )
 
     async def _announce(self) -> None:
-        """Say when everything was judged once."""
-        with loops.idle():  # the others work, and each has a pulse of its own
+        """Mark the process as ready, and log that, when every namespace has been evaluated once."""
+        with loops.idle():  # the other loops do the work, and each has a pulse of its own
             await self._core.until_idle()
         await self._core.policy_status.settle_ledger()
         self._ready.set()

@@ -1,4 +1,4 @@
-"""Runs kopf, which watches: again and again, because a watch that fails for good ends kopf and not this process."""
+"""Runs kopf, which watches. If a watch fails for good, kopf ends but not this process, and kopf is started again."""
 
 import asyncio
 import logging
@@ -16,12 +16,13 @@ from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
-_IDENTITY: Any = labels.MANAGER  # kopf does not export the type of it
-_FAILED_SECONDS: Final = 60.0  # one that cannot watch at all fails every two seconds; an outage is over sooner
+_IDENTITY: Any = labels.MANAGER  # Any, because kopf does not export the type
+# For how long a failure counts. If kopf cannot watch at all, it fails again every two seconds; an outage ends sooner.
+_FAILED_SECONDS: Final = 60.0
 
 
 class Watching:
-    """How watching goes. Without it everything is found all the same, but only by lists, minutes late."""
+    """Runs kopf and knows how watching goes. Without watches, changes are found only by lists, minutes late."""
 
     def __init__(
         self,
@@ -42,16 +43,17 @@ class Watching:
 
     @property
     def trouble(self) -> str:
-        """Why watching has failed of late, or ''."""
-        late = asyncio.get_running_loop().time() - self._when > _FAILED_SECONDS
-        if self._why and not late:
+        """Return why watching is failing, or has failed within the last minute, or ''."""
+        long_ago = asyncio.get_running_loop().time() - self._when > _FAILED_SECONDS
+        if self._why and not long_ago:
             return f"watching failed within the last minute: {self._why}"
         return self._heard.trouble()
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Watch until `stop` is set, as it is on SIGTERM and SIGINT.
+        """Watch until `stop` is set. SIGTERM and SIGINT set it.
 
-        kopf looks once for what it can watch. So it is begun anew when a kind has come back that was missing.
+        kopf determines only once which kinds it can watch. So kopf is started again when a kind is served again that
+        was missing.
         """
         while not stop.is_set():
             self._lists.recovered.clear()
@@ -64,23 +66,23 @@ class Watching:
             _end_with(registry, ending)
             _take_signals(registry, stop, ending)
             try:
-                with loops.idle():  # whether kopf hears anything is noted in `heard`
+                with loops.idle():  # `heard` notes whether kopf hears anything
                     await kopf.operator(
                         registry=registry,
                         settings=handlers.settings(),
                         clusterwide=True,
                         standalone=True,
-                        # Nobody reads it without peers; left out, kopf asks for the user's name, and the image's user
-                        # has none.
+                        # Only peers read the identity, and there are none. Without an identity, kopf asks for the
+                        # user's name, and the user of the container image has none.
                         identity=_IDENTITY,
                         stop_flag=ending,
                     )
                 if not self._lists.recovered.is_set():
                     stop.set()
             except Exception as error:
-                # Whatever kopf gave up on: said, and begun anew with complete lists.
+                # kopf gave up, for whatever reason: log that, list everything, and start kopf again.
                 self._why, self._when = f"{type(error).__name__}: {error}", asyncio.get_running_loop().time()
-                self._lists.relist()  # kopf lists no kind that is not served just now, and would not hear of it later
+                self._lists.relist()  # kopf lists no kind that is not served now, and would not learn of it later
                 logs.log(_log, logging.ERROR, "watch-failed", error=self._why)
                 await loops.sleep(_PAUSE_SECONDS)
             finally:
@@ -101,14 +103,14 @@ class Watching:
 def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
     @kopf.on.cleanup(registry=registry, id="end")
     async def end(**_: object) -> None:
-        ending.set()  # or kopf waits five seconds for its own waiter of the flag
+        ending.set()  # otherwise kopf waits five seconds for its own task that waits for the flag
 
 
 def _take_signals(registry: kopf.OperatorRegistry, stop: asyncio.Event, ending: asyncio.Event) -> None:
     """Have SIGTERM and SIGINT end this process, and this run of kopf with it.
 
-    kopf takes both signals when it begins, and leaves them to itself when it has ended: one that came before the next
-    run, or while kopf ended to be begun anew, would be lost.
+    kopf replaces the handlers of both signals when it starts, and does not restore them when it ends. So a signal would
+    be lost that comes before the next run of kopf, or while kopf ends to be started again.
     """
 
     def interrupted() -> None:

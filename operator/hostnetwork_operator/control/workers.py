@@ -1,4 +1,4 @@
-"""The loop of every worker: take a name from a queue, work on the name, and retry what failed after a pause."""
+"""The loop of every worker: take a name from a queue, work on it, and retry after a pause if that failed."""
 
 import asyncio
 import logging
@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 async def work(queue: workqueue.WorkQueue, do: Callable[[str], Awaitable[None]], what: str) -> None:
     """Work on the names of a queue until cancelled. A failure with one name never ends the work on the others.
 
-    A failure is logged as `what`-failed, or with its traceback as `what`-crashed where nobody foresaw the failure.
+    A gateway.ApiError is logged as `what`-failed. Any other failure is unexpected, and is logged with its traceback as
+    `what`-crashed.
     """
     while True:
         with loops.idle():
@@ -30,4 +31,4 @@ async def work(queue: workqueue.WorkQueue, do: Callable[[str], Awaitable[None]],
             _log.exception(f"{what}-crashed", extra={"hno_fields": {"namespace": name, "retry_seconds": pause}})
         finally:
             queue.done(name)
-        await asyncio.sleep(0)  # one name may take a moment, and deletes, probes and watches must not wait for many
+        await asyncio.sleep(0)  # one name may take a moment; let deletes, probes and watches run before the next name

@@ -1,7 +1,10 @@
-"""A queue of namespace names: each at most once, at most one worker on each, later ones in time, failed ones after a
-growing pause, those with nothing pressing left after all others, those that take long after a rest.
+"""A queue of namespace names.
 
-The shape of client-go's workqueue. A name that is added while it is being worked on is worked on again afterwards.
+Each name is in the queue at most once, and at most one worker works on it. A name can be added for a later moment. A
+name that failed comes again after a growing pause. A deferred name, which has no pressing work left, comes after all
+others. A name whose work takes long rests afterwards.
+
+The design follows client-go's workqueue. A name that is added while a worker works on it is worked on again afterwards.
 """
 
 import asyncio
@@ -12,15 +15,15 @@ from typing import Final
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-_SPARE_MOMENTS: Final = 64  # moments that no longer count and take memory all the same, beside as many as count
+_SPARE_MOMENTS: Final = 64  # outdated moments that may stay in memory, in addition to as many as are valid
 
 
 class WorkQueue:
-    """Moments are in seconds of the running event loop's clock, which is never set."""
+    """The queue. Moments are in seconds of the running event loop's clock, which nobody sets."""
 
     def __init__(self) -> None:
         self._ready: collections.deque[str] = collections.deque()
-        self._deferred: dict[str, None] = {}  # in the order in which they came
+        self._deferred: dict[str, None] = {}  # in the order in which they were deferred
         self._queued: set[str] = set()
         self._working: set[str] = set()
         self._again: set[str] = set()
@@ -29,8 +32,9 @@ class WorkQueue:
         self._when: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._hurries = 0
-        self._failed_at: dict[str, int] = {}  # how many hurries there had been at the last failure
-        self._hasty: dict[str, None] = {}  # those that failed since the last hurry, not for a reason of their own
+        self._failed_at: dict[str, int] = {}  # the value of _hurries at the last failure
+        # The names that have failed since the last hurry, except those that fail for a reason of their own.
+        self._hasty: dict[str, None] = {}
         self._rests: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -38,7 +42,7 @@ class WorkQueue:
         self._closed = False
 
     def add(self, name: str) -> None:
-        """As soon as a worker is free."""
+        """Have a name worked on as soon as a worker is free."""
         if name in self._working:
             self._again.add(name)
         elif (rest := self._rest_of(name)) > 0:
@@ -52,24 +56,24 @@ class WorkQueue:
 
     @property
     def pressing(self) -> bool:
-        """Whether names wait that were not deferred."""
+        """Return whether names wait that are not deferred."""
         self._promote()
         return bool(self._ready) and not self._closed
 
     def defer(self, name: str) -> None:
-        """The name that is being worked on, again when nothing is pressing."""
+        """Put the name that a worker works on back into the queue, to be taken when nothing is pressing."""
         self._defer.add(name)
 
     def rest(self, name: str, seconds: float) -> None:
-        """The name that is being worked on, not again before so many seconds, whatever asks for it.
+        """Keep the name that a worker works on from being taken again within `seconds`, whatever adds it.
 
-        A name that rests has been worked on, so the queue is idle without it: two that rest by turns would keep the
-        queue busy for ever.
+        A name that rests has been worked on, so it does not keep the queue from being idle. Otherwise two names that
+        rest by turns would keep the queue busy for ever.
         """
         self._rests[name] = _loop_time() + seconds
 
     def add_after(self, name: str, seconds: float) -> None:
-        """Once, after so many seconds; the earliest of several such wishes counts."""
+        """Have a name worked on once, after `seconds`. If this is called several times, the earliest moment counts."""
         moment = _loop_time() + max(0.0, seconds)
         if moment < self._when.get(name, float("inf")):
             self._when[name] = moment
@@ -78,7 +82,9 @@ class WorkQueue:
             self._changed.set()
 
     def retry(self, name: str) -> float:
-        """After a failure: a pause that doubles each time, with jitter. Gives the pause in seconds."""
+        """Add a name whose work has failed again, after a pause with jitter that doubles with each failure. Return the
+        pause in seconds.
+        """
         if self._failed_at.get(name, self._hurries) == self._hurries:
             self._hasty[name] = None
         else:
@@ -91,15 +97,15 @@ class WorkQueue:
         return pause
 
     def forget(self, name: str) -> None:
-        """After a success: the next failure is the first again."""
+        """Forget the failures of a name that has succeeded: its next failure counts as the first."""
         self._failures.pop(name, None)
         self._failed_at.pop(name, None)
         self._hasty.pop(name, None)
 
     def hurry(self) -> None:
-        """An outage is over: what failed in it is due now, and not after its pause.
+        """Make the names that failed in an outage due now and not after their pause, because the outage is over.
 
-        A name that fails on both sides of a hurry fails for a reason of its own, and has its pauses.
+        A name that fails both before and after a hurry fails for a reason of its own, and keeps its pauses.
         """
         self._hurries += 1
         hasty, self._hasty = self._hasty, {}
@@ -107,14 +113,14 @@ class WorkQueue:
             self.add_after(name, 0)
 
     def drop(self, name: str) -> None:
-        """The name no longer exists: nothing of it is due later. Whatever has asked for it since still counts."""
+        """Forget what is due later for a name that no longer exists. If the name was added since, that still counts."""
         self._when.pop(name, None)
         self._rests.pop(name, None)
         self.forget(name)
         self._tidy()
 
     async def take(self) -> str:
-        """The next name; it is this worker's until `done`."""
+        """Return the next name. It belongs to the calling worker until `done` is called."""
         while True:
             if self._closed:
                 await asyncio.Event().wait()  # until cancelled
@@ -135,7 +141,7 @@ class WorkQueue:
                 continue
 
     def done(self, name: str) -> None:
-        """Gives a taken name back."""
+        """Give a taken name back."""
         self._working.discard(name)
         deferred = name in self._defer
         self._defer.discard(name)
@@ -146,30 +152,30 @@ class WorkQueue:
             self._queued.add(name)
             self._deferred[name] = None
             self._changed.set()
-        if not self._working and all(self._rest_of(left) > 0 for left in self._queued):
+        if not self._working and all(self._rest_of(queued_name) > 0 for queued_name in self._queued):
             self._idle.set()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is ready and nobody works; what is due later does not count."""
+        """Return whether no name is ready and no worker works. Names that are due later do not count."""
         return self._idle.is_set()
 
     def close(self) -> None:
-        """From now on nothing is taken, and nothing is pressing."""
+        """Stop giving names to workers. From now on, nothing is pressing."""
         self._closed = True
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is taken any more."""
+        """Return whether the queue gives no more names to workers."""
         return self._closed
 
     @property
     def free(self) -> bool:
-        """Whether nobody works."""
+        """Return whether no worker works."""
         return not self._working
 
     async def until_idle(self) -> None:
-        """Until it is."""
+        """Wait until the queue is idle."""
         await self._idle.wait()
 
     def _tidy(self) -> None:
@@ -178,25 +184,27 @@ class WorkQueue:
             heapq.heapify(self._later)
 
     def _rest_of(self, name: str) -> float:
-        """The seconds until a name may be taken; 0 for now."""
+        """Return the seconds until a name may be taken, 0 if it may be taken now."""
         remaining = self._rests.get(name, 0.0) - _loop_time()
         if remaining <= 0:
             self._rests.pop(name, None)
         return max(0.0, remaining)
 
     def _first_deferred(self) -> str | None:
-        """The first that does not rest; what is ready never does."""
+        """Take out and return the first deferred name that does not rest. Names that are ready never rest."""
         name = next((name for name in self._deferred if self._rest_of(name) <= 0), None)
         if name is not None:
             del self._deferred[name]
         return name
 
     def _promote(self) -> float | None:
-        """Moves what is due to the ready ones; gives the seconds until the next is due, None if none is."""
+        """Move the names that are due to the ready ones. Return the seconds until the next name is due, None if no name
+        is.
+        """
         while self._later:
             moment, name = self._later[0]
             remaining = moment - _loop_time()
-            if self._when.get(name) != moment:  # an earlier wish took its place
+            if self._when.get(name) != moment:  # replaced by an earlier moment
                 heapq.heappop(self._later)
             elif remaining <= 0:
                 heapq.heappop(self._later)
