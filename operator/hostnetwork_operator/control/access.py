@@ -1,8 +1,8 @@
-"""Who may read /metrics where a bearer token is needed: TokenReview, then SubjectAccessReview (docs/adr/0045).
+"""Decides who may read /metrics if a bearer token is required: TokenReview, then SubjectAccessReview (docs/adr/0045).
 
-Any client of the port may send any token as often as it likes. So answers are kept for a while, few reviews are under
-way at a time, and all tokens that were never accepted share one budget. Tokens are neither logged nor kept: an answer
-is kept under the SHA-256 of its token.
+Any client of the port can send any token as often as it likes. So answers are kept for a while, only a few reviews run
+at a time, and all tokens that were never accepted share one budget. Tokens are neither logged nor kept: an answer is
+kept under the SHA-256 of its token.
 """
 
 import asyncio
@@ -22,30 +22,30 @@ from hostnetwork_operator.control import budget
 
 _log = logging.getLogger(__name__)
 READER: Final = "hostnetwork-operator-metrics-reader"  # the ClusterRole in manifests/components/metrics-auth
-LONGEST_TOKEN: Final = 2**14  # characters; that of a service account has about 1,000
+LONGEST_TOKEN: Final = 2**14  # characters; a token of a service account has about 1,000
 _BEARER: Final = re.compile(rf"bearer +([!-~]{{1,{LONGEST_TOKEN}}})", re.IGNORECASE)  # RFC 6750, and opaque tokens
 _TOKEN_REVIEWS: Final = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-_ALLOWED_SECONDS: Final = 60.0  # for so long a token is accepted after it was revoked
+_ALLOWED_SECONDS: Final = 60.0  # a token may still be accepted this long after it was revoked
 _REFUSED_SECONDS: Final = 10.0
-_MOST_KEPT: Final = 256  # answers of either kind
-_REVIEW_SECONDS: Final = 4.0  # within Prometheus' default scrape_timeout, 10 s
-_MOST_UNDER_WAY: Final = 4  # of the 32 connections to the API server that the work needs too
-_UNKNOWN: Final = budget.Budget(burst=10, refill_seconds=1.0)  # of tokens that were never accepted
+_MOST_KEPT: Final = 256  # accepted tokens, and the same number of refused tokens
+_REVIEW_SECONDS: Final = 4.0  # less than Prometheus' default scrape_timeout, 10 s
+_MOST_UNDER_WAY: Final = 4  # of the 32 connections to the API server, which the other work needs too
+_UNKNOWN: Final = budget.Budget(burst=10, refill_seconds=1.0)  # for all tokens that were never accepted
 
 Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request gets no page: an HTTP status, one line with the remedy, headers."""
+    """Why a request does not get the page: an HTTP status, one line with the remedy, headers."""
 
     status: int
     text: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Review = Callable[[str], Awaitable[Refusal | None]]  # of a token; None: its user may read the page
+Review = Callable[[str], Awaitable[Refusal | None]]  # reviews a token; None means that its user may read the page
 _NO_TOKEN: Final = Refusal(
     401,
     f"a bearer token of at most {LONGEST_TOKEN} characters is needed, got none; send the header Authorization: Bearer"
@@ -63,18 +63,18 @@ _UNANSWERED: Final = Refusal(
 
 
 class Access:
-    """The decisions for one port, and what is kept of them. Used in the event loop of that port."""
+    """The decisions for one port, and the answers that are kept. Used in the event loop of that port."""
 
     def __init__(self, review: Review, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._review = review
         self._monotonic = monotonic
-        self._allowed: dict[bytes, float] = {}  # until when; afterwards the token is still a known one
+        self._allowed: dict[bytes, float] = {}  # until when a token is accepted; later it still counts as known
         self._refused: dict[bytes, tuple[float, Refusal]] = {}
         self._asking: dict[bytes, asyncio.Task[Refusal | None]] = {}
-        self._full = -math.inf  # when the budget of unknown tokens is full again
+        self._full = -math.inf  # when the budget for unknown tokens is full again
 
     async def refusal(self, authorization: str) -> Refusal | None:
-        """Return why a request with this Authorization header gets no page, None if it gets the page."""
+        """Return why a request with this Authorization header does not get the page, None if it gets the page."""
         match = _BEARER.fullmatch(authorization)
         if match is None:
             return _NO_TOKEN
@@ -86,7 +86,7 @@ class Access:
         if until > now:
             return refusal
         if digest not in self._asking:
-            # A known token needs no budget: a client that sends forged tokens keeps no known reader out.
+            # A known token needs no budget, so a client that sends forged tokens cannot keep a known reader out.
             if digest not in self._allowed and (wait := self._wait(now)) > 0:
                 seconds = math.ceil(wait)
                 text = f"too many bearer tokens wait for a review; send this one again in {seconds} s"
@@ -95,11 +95,11 @@ class Access:
         return await asyncio.shield(self._asking[digest])
 
     def _wait(self, now: float) -> float:
-        """Seconds until an unknown token may be reviewed; 0: now, and the review is counted."""
+        """Return the seconds until an unknown token may be reviewed. 0 means now, and then the review is counted."""
         if len(self._asking) >= _MOST_UNDER_WAY:
             return _UNKNOWN.refill_seconds
-        early, self._full = _UNKNOWN.spend(self._full, now)
-        return early
+        seconds, self._full = _UNKNOWN.spend(self._full, now)
+        return seconds
 
     async def _ask(self, token: str, digest: bytes) -> Refusal | None:
         try:
@@ -117,7 +117,7 @@ class Access:
 
 
 def _keep(kept: dict[bytes, Kept], digest: bytes, answer: Kept) -> None:
-    """As the newest; the oldest makes room."""
+    """Keep an answer as the newest. If there are too many answers, drop the oldest."""
     kept.pop(digest, None)
     kept[digest] = answer
     if len(kept) > _MOST_KEPT:
@@ -125,7 +125,7 @@ def _keep(kept: dict[bytes, Kept], digest: bytes, answer: Kept) -> None:
 
 
 def reviewer(api: gateway.Gateway) -> Review:
-    """Return a Review for any thread, which asks the API server in the event loop in which this is called."""
+    """Return a Review for any thread. It asks the API server in the event loop in which `reviewer` is called."""
     loop = asyncio.get_running_loop()
 
     async def review(token: str) -> Refusal | None:
@@ -134,28 +134,30 @@ def reviewer(api: gateway.Gateway) -> Review:
             async with asyncio.timeout(_REVIEW_SECONDS):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
-            why = f"no answer within {_REVIEW_SECONDS:.0f} s"
-        except Exception as error:  # also an answer without a status: whoever asks gets no page
-            why = str(error) if isinstance(error, gateway.ApiError) else f"{type(error).__name__}: {error}"
-        # A proxy before the API server may quote the request in its error.
-        logs.log(_log, logging.WARNING, "metrics-review-failed", error=why.replace(token, "<token>"))
+            reason = f"no answer within {_REVIEW_SECONDS:.0f} s"
+        except Exception as error:  # for example an answer without a status: the client does not get the page
+            reason = str(error) if isinstance(error, gateway.ApiError) else f"{type(error).__name__}: {error}"
+        # A proxy in front of the API server may quote the request in its error.
+        logs.log(_log, logging.WARNING, "metrics-review-failed", error=reason.replace(token, "<token>"))
         return _UNANSWERED
 
     return review
 
 
 async def _review(api: gateway.Gateway, token: str) -> Refusal | None:
-    """Return why the user of the token may not read the page, None if the user may. Raises gateway.ApiError."""
+    """Return why the user of the token may not read the page, None if the user may. Raise gateway.ApiError."""
     version = "authentication.k8s.io/v1"
-    asked: dict[str, Any] = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": token}}
-    answer = (await api.create(_TOKEN_REVIEWS, asked)).body["status"]
+    review_request: dict[str, Any] = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": token}}
+    answer = (await api.create(_TOKEN_REVIEWS, review_request)).body["status"]
     if not answer.get("authenticated"):
         return _INVALID
     user = answer["user"]
     spec = {"user": user["username"], **{key: user[key] for key in ("uid", "groups", "extra") if key in user}}
     spec["nonResourceAttributes"] = {"path": "/metrics", "verb": "get"}
-    asked = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-    if (await api.create(_ACCESS_REVIEWS, asked)).body["status"].get("allowed"):
+    review_request = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    if (await api.create(_ACCESS_REVIEWS, review_request)).body["status"].get("allowed"):
         return None
-    name = json.dumps(user["username"])
-    return Refusal(403, f"user {name} must be allowed to get /metrics, and is not; bind the ClusterRole {READER} to it")
+    user_name = json.dumps(user["username"])
+    return Refusal(
+        403, f"user {user_name} must be allowed to get /metrics, and is not; bind the ClusterRole {READER} to it"
+    )

@@ -1,6 +1,7 @@
-"""Keeps the ledger: gathers records from plans, confirms what they rest on, stores them, and has what waits planned.
+"""Keeps the ledger: gathers records from plans, confirms what the records rest on, stores the records, and has the
+waiting namespaces planned again.
 
-It runs beside the work on namespaces, so that no level and no delete waits for it.
+This work runs concurrently with the reconciles, so that no level and no delete waits for the ledger.
 """
 
 import asyncio
@@ -23,17 +24,17 @@ from hostnetwork_operator.observe import live, parse, store
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
-# Removing what nobody asks for any more can wait for the next record that is written.
+# Records of removed objects wait at most this long for their removal, less if another record is written.
 _PRUNE_SECONDS: Final = 30.0
-# Records that come together are stored together. At the first start the records of all namespaces come within seconds;
-# longer gathering makes few writes of many, and no delete and no flag waits for it.
+# Records that come together are stored together. At the first start the records of all namespaces come within seconds.
+# A longer wait then turns many writes into few, and no delete and no label waits for it.
 _GATHER_SECONDS: Final = 0.01
 _GATHER_FIRST_SECONDS: Final = 0.5
 
 
 class Bookkeeper:
-    """The ledger of one cluster. `wake` has a namespace planned again, `wake_all` all of them; `changed` is called
-    where status and metrics show something else now.
+    """The ledger of one cluster. `wake` has a namespace planned again, `wake_all` has all namespaces planned again.
+    `changed` is called when the policy's status and the metrics must show something else.
     """
 
     def __init__(
@@ -60,20 +61,20 @@ class Bookkeeper:
         self._idle.set()
         self._writing = asyncio.Lock()
 
-    # -- what is asked of it --------------------------------------------------------------------------------------
+    # -- the interface --------------------------------------------------------------------------------------------
 
     def submit(self, effect: effects.RecordException | effects.RecordNamespace, namespace: str) -> None:
-        """Have a record stored as soon as possible; the newest one of each object counts."""
+        """Have a record stored as soon as possible. For each object, the newest record counts."""
         self._pending[_key(effect)] = (effect, namespace)
         self._changed.set()
         if not self.copy.trouble:
             self._idle.clear()
 
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
-        """Return what the ledger has about a namespace and its exceptions, and what it is about to have."""
+        """Return what the ledger has about a namespace and its exceptions, and which records wait to be stored."""
         key = ledger.NAMESPACE + seen.namespace.uid
-        asked = (kept[key][0] for kept in (self._storing, self._pending) if key in kept)
-        coming = tuple(effect.record for effect in asked if isinstance(effect, effects.RecordNamespace))
+        effects_of_namespace = (submitted[key][0] for submitted in (self._storing, self._pending) if key in submitted)
+        coming = tuple(effect.record for effect in effects_of_namespace if isinstance(effect, effects.RecordNamespace))
         return replace(self.copy.view(seen), coming=coming)
 
     def forget(self, kind: store.Kind, uid: str) -> None:
@@ -86,30 +87,32 @@ class Bookkeeper:
             self._gone.add(prefix + uid)
 
     def prune(self, kind: store.Kind, uids: Iterable[str]) -> None:
-        """Have every record of a kind removed whose object a complete list does not have."""
+        """Have the records of a kind removed whose objects are missing from a complete list."""
         prefix = {store.Kind.EXCEPTION: ledger.EXCEPTION, store.Kind.NAMESPACE: ledger.NAMESPACE}[kind]
-        present = {prefix + uid for uid in uids}
-        self._gone |= {key for key in self.copy if key.startswith(prefix)} - present
+        present_keys = {prefix + uid for uid in uids}
+        self._gone |= {key for key in self.copy if key.startswith(prefix)} - present_keys
 
     @property
     def idle(self) -> bool:
-        """Whether no record waits that could be stored now."""
+        """Return whether no record waits that could be stored now."""
         return self._idle.is_set()
 
     async def until_idle(self) -> None:
-        """Wait until nothing is submitted that can be stored now."""
+        """Wait until no submitted record waits that could be stored now."""
         await self._idle.wait()
 
     async def load(self) -> bool:
-        """Read the ledger; whether that succeeded. Where it may not be read, that is known, and all goes on without."""
-        known = self._store.policy_object()
+        """Read the ledger. Return False if that failed and must be tried again. If the operator may not read the
+        ledger, return True, and the operator works without the ledger.
+        """
+        policy = self._store.policy_object()
         try:
             bodies = await live.ledger(self._api)
         except gateway.ApiError as error:
             self.copy.trouble = f"the ledger cannot be read: {error.message or error.reason}"
             logs.log(_log, logging.ERROR, "ledger-unreadable", error=str(error))
             return error.status in {403, 404}
-        self.copy.load(bodies, known.status.ledger if known is not None else None)
+        self.copy.load(bodies, policy.status.ledger if policy is not None else None)
         self._store.guards_recorded(self.copy.guards())
         counts = self.copy.summary().counts
         level = logging.INFO if self.copy.state is not ledger.State.LOST else logging.ERROR
@@ -125,15 +128,17 @@ class Bookkeeper:
         return True
 
     def settle(self) -> None:
-        """Everything has been planned once: what was not recorded by now is not approved by what was there before."""
+        """End the ledger's state of a first start or of a loss, because everything has been planned once. From now
+        on, what existed before and is not recorded is not approved.
+        """
         if self.copy.state in {ledger.State.SEEDING, ledger.State.LOST}:
             self.copy.settle()
             self._changed.set()
             if self._pending:
-                self._wake_all()  # what is not stored was believed until now
+                self._wake_all()  # until now, what the pending records say counted, although it is not stored
 
     async def keep(self) -> None:
-        """Store what is submitted, until cancelled."""
+        """Store the submitted records, until cancelled."""
         failures = 0
         while True:
             if not self._pending.keys() - self.copy.omitted or self.copy.trouble:
@@ -150,12 +155,12 @@ class Bookkeeper:
                     await self._store_pending()
                 failures = 0
             except Exception as error:
-                # Whatever it is, nothing new may be granted from now, and the work on namespaces goes on.
+                # Whatever the error is, nothing new may be granted from now on, and the reconciles go on.
                 failures += 1
                 self._failed(error)
 
     async def check(self) -> None:
-        """Compare what is stored with what is known, and store again what is missing. Raise gateway.ApiError."""
+        """Compare the stored ledger with the operator's copy, and store what is missing. Raise gateway.ApiError."""
         if self.copy.state is ledger.State.UNREADABLE:
             return
         async with self._writing:
@@ -163,12 +168,12 @@ class Bookkeeper:
                 self.copy.stored(change, await storage.write(self._api, change))
                 logs.log(_log, logging.ERROR, "ledger-repaired", object=change.shard.name, records=len(change.texts))
 
-    # -- how ------------------------------------------------------------------------------------------------------
+    # -- the implementation ---------------------------------------------------------------------------------------
 
     async def _wait(self, failures: int) -> None:
         if failures:
-            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+            longest_pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(longest_pause / 2, longest_pause))  # noqa: S311 - no secret
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PRUNE_SECONDS):
@@ -185,9 +190,9 @@ class Bookkeeper:
             self._wake_all()
 
     async def _store_pending(self) -> None:
-        """One round: what rests on exception-writers is confirmed first, then everything is stored together."""
-        self._storing = taken = dict(self._pending)
-        confirmed = await self._confirmed(taken)
+        """Store the pending records: first confirm those that rest on an admission policy, then write all together."""
+        self._storing = batch = dict(self._pending)
+        confirmed = await self._confirmed(batch)
         records: dict[str, ledger.Record | None] = dict(confirmed)
         records |= {ledger.GUARD + name: record for name, record in self._store.guard_records().items()}
         removing, omitted = await self._removable(), self.copy.omitted
@@ -198,7 +203,7 @@ class Bookkeeper:
         if self.copy.omitted - omitted:
             logs.log(_log, logging.ERROR, "ledger-full", records=len(self.copy.omitted))
         names = set()
-        for key, (effect, name) in taken.items():
+        for key, (effect, name) in batch.items():
             if self._pending.get(key) == (effect, name) and key not in self.copy.omitted:
                 del self._pending[key]
             if key not in self.copy.omitted & omitted:
@@ -214,60 +219,65 @@ class Bookkeeper:
             self._told()
 
     async def _removable(self) -> set[str]:
-        """The keys of removed objects that nobody needs any more.
+        """Return the keys of removed objects whose records are no longer needed.
 
-        A namespace that goes takes its exceptions before its pods, and these still end as the exceptions said. Watches
-        come in no common order, so the namespace is read again where it is not known to go.
+        When a namespace is deleted, its exceptions may be removed before its pods, and these pods still end as the
+        exceptions said. Watches are not ordered among each other, so the namespace is read again if it is not known to
+        be terminating.
         """
         records = {key: self.copy.get(key) for key in self._gone}
         uids = {record.namespace_uid for record in records.values() if isinstance(record, ledger.ExceptionRecord)}
-        going = {uid for uid in uids if await self._going(uid)}
+        terminating = {uid for uid in uids if await self._going(uid)}
         return {
             key
             for key, record in records.items()
-            if not (isinstance(record, ledger.ExceptionRecord) and record.namespace_uid in going)
+            if not (isinstance(record, ledger.ExceptionRecord) and record.namespace_uid in terminating)
         }
 
     async def _going(self, uid: str) -> bool:
-        """Whether this incarnation of a namespace is being deleted."""
-        home = self._store.incarnation(uid)
-        if home is not None and not home.terminating:
-            await reread.a_namespace(self._api, self._store, home.name)
-            home = self._store.incarnation(uid)
-        return home is not None and home.terminating
+        """Return whether this incarnation of a namespace is being deleted."""
+        namespace = self._store.incarnation(uid)
+        if namespace is not None and not namespace.terminating:
+            await reread.a_namespace(self._api, self._store, namespace.name)
+            namespace = self._store.incarnation(uid)
+        return namespace is not None and namespace.terminating
 
     async def _confirmed(
         self, taken: Mapping[str, tuple[effects.RecordException | effects.RecordNamespace, str]]
     ) -> dict[str, ledger.Record | None]:
-        """The records that may be stored.
+        """Return the records that may be stored.
 
-        A record that rests on an admission policy is made from what a watch said, and watches come in no common order:
-        the policy may have been away already when the object was changed. So the policy is read again, after the object
-        was seen.
+        A record that rests on an admission policy is made from what a watch reported, and watches are not ordered among
+        each other: the policy may already have been absent when the object was changed. So the policy is read again,
+        after the object was seen.
         """
-        present = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
-        asked = {key: effect for key, (effect, _) in taken.items() if not effect.guard or effect.guard in present}
-        still = await asyncio.gather(*(self._still(effect) for effect in asked.values()))
-        return {key: effect.record for (key, effect), same in zip(asked.items(), still, strict=True) if same}
+        in_place = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
+        possible = {key: effect for key, (effect, _) in taken.items() if not effect.guard or effect.guard in in_place}
+        unchanged = await asyncio.gather(*(self._still(effect) for effect in possible.values()))
+        return {
+            key: effect.record
+            for (key, effect), is_unchanged in zip(possible.items(), unchanged, strict=True)
+            if is_unchanged
+        }
 
     async def _present(self) -> set[str]:
-        """The identities of the admission policies that are in place now."""
+        """Return the identities of the admission policies that are in place now."""
         for kind in (store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING):
-            touched = await live.fill(self._api, self._store, kind, self._clock)
-            if touched:
+            namespaces = await live.fill(self._api, self._store, kind, self._clock)
+            if namespaces:
                 self._wake_all()
         return {guard.identity for guard in self._store.guards().values() if guard.since is not None}
 
     async def _still(self, effect: effects.RecordException | effects.RecordNamespace) -> bool:
-        """Whether what is to be read again is as the record says: the namespace and generation of an exception, or the
-        labels of a namespace that rules select by.
+        """Return whether an object that must be read again still is as the record says: the namespace and the
+        generation of an exception, or the labels of a namespace that rules select by.
         """
         if isinstance(effect, effects.RecordNamespace):
             return not effect.guard or await self._still_chosen(effect)
         subject = effect.subject
         if effect.young:
-            home = await reread.a_namespace(self._api, self._store, subject.namespace)
-            if home is None or home["metadata"]["uid"] != effect.record.namespace_uid:
+            namespace_body = await reread.a_namespace(self._api, self._store, subject.namespace)
+            if namespace_body is None or namespace_body["metadata"]["uid"] != effect.record.namespace_uid:
                 return False
         if not effect.reread:
             return True
@@ -279,8 +289,11 @@ class Bookkeeper:
         body = await reread.a_namespace(self._api, self._store, effect.namespace.name)
         if body is None or effect.record is None:
             return False
-        found = parse.namespace(body)
-        return found.uid == effect.namespace.uid and selection.kept(selection.present(found)) == effect.record.chosen
+        namespace = parse.namespace(body)
+        return (
+            namespace.uid == effect.namespace.uid
+            and selection.kept(selection.present(namespace)) == effect.record.chosen
+        )
 
     def _failed(self, error: Exception) -> None:
         reason = (error.message or error.reason) if isinstance(error, gateway.ApiError) else str(error)

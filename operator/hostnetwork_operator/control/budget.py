@@ -1,19 +1,23 @@
-"""A budget of so many at once, and one more each so many seconds: the generic cell rate algorithm."""
+"""A budget that allows a burst, and then one more per interval: the generic cell rate algorithm."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`burst` at once, and one more every `refill_seconds`. All that is kept is the moment when it is full again."""
+    """Allows `burst` in a row, and one more every `refill_seconds`. The only state, which the caller keeps, is the
+    moment when the budget is full again.
+    """
 
     burst: int
     refill_seconds: float
 
     def spend(self, full: float, now: float) -> tuple[float, float]:
-        """Return in how many seconds one more is due, 0 for now, and when the budget is full then; nothing is spent
-        that is not due. `full` is a moment of the past where nothing has been spent. All moments are monotonic.
+        """Spend one if that is allowed now. Return the seconds until it is allowed, and the moment when the budget is
+        full again. 0 seconds means now. Otherwise nothing is spent. All moments are monotonic.
+
+        `full` is any moment in the past if nothing has been spent yet.
         """
         full = max(full, now)
-        early = full - now - (self.burst - 1) * self.refill_seconds
-        return (early, full) if early > 0 else (0.0, full + self.refill_seconds)
+        wait_seconds = full - now - (self.burst - 1) * self.refill_seconds
+        return (wait_seconds, full) if wait_seconds > 0 else (0.0, full + self.refill_seconds)

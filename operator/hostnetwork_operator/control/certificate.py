@@ -1,4 +1,4 @@
-"""The certificate with which /metrics is served over TLS: loaded, and loaded anew when it is renewed."""
+"""The certificate with which /metrics is served over TLS. It is loaded again when it is renewed."""
 
 import logging
 import pathlib
@@ -10,21 +10,21 @@ _log = logging.getLogger(__name__)
 
 
 class Pair:
-    """tls.crt and tls.key of a directory, as a Secret of type kubernetes.io/tls is mounted."""
+    """The certificate tls.crt and its key tls.key in a directory, as a Secret of type kubernetes.io/tls is mounted."""
 
     def __init__(self, directory: pathlib.Path) -> None:
-        """Raises OSError if they cannot be loaded."""
+        """Load both files. Raise OSError if they cannot be loaded."""
         self._files = (directory / "tls.crt", directory / "tls.key")
         self._version = self._present()
         self._context = self._load()
 
     def context(self) -> ssl.SSLContext:
-        """Return a context with the pair as it is now, else with the last that could be loaded; a renewal needs no
-        restart.
+        """Return a context with the current certificate, or with the last certificate that could be loaded. So a
+        renewal needs no restart.
         """
-        present = self._present()
-        if present != self._version:
-            self._version = present  # also where it cannot be loaded, which is logged once
+        current_version = self._present()
+        if current_version != self._version:
+            self._version = current_version  # even if the files cannot be loaded, so that this is logged once
             try:
                 self._context = self._load()
                 logs.log(_log, logging.INFO, "certificate-renewed", file=str(self._files[0]))
@@ -38,12 +38,14 @@ class Pair:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(*self._files, password="")  # OpenSSL would ask on the terminal for one
+        context.load_cert_chain(*self._files, password="")  # without a password OpenSSL would ask on the terminal
         return context
 
 
 def _version(file: pathlib.Path) -> tuple[int, ...]:
-    """What changes when the file is written or replaced, () for none. A kubelet replaces the link to its directory."""
+    """Return values that change when the file is written or replaced, () if there is no file. A kubelet renews a Secret
+    by replacing the link to its directory.
+    """
     try:
         status = file.stat()
     except OSError:

@@ -1,8 +1,8 @@
-"""How often the operator writes an object that others may write too.
+"""How often the operator writes an object that other clients may write too.
 
-A tenant may undo a verdict label or a report as often as he likes, and each undoing asks for a write. So each object
-has a budget: ten writes at once, and one more every five seconds. What is left out then is written later, as things
-stand by then. Grants, levels and deletes have no budget here: decide/contest is about namespaces.
+A tenant can undo a verdict label or a report as often as he likes, and each time the operator has to write it again. So
+each object has a budget: ten writes in a row, and one more every five seconds. A write without budget is done later, in
+the state that is right then. Grants, levels and deletes have no budget here; for namespaces see decide/contest.
 """
 
 from collections.abc import Callable
@@ -12,32 +12,32 @@ from hostnetwork_operator.control import budget
 from hostnetwork_operator.decide import effects
 
 _BUDGET: Final = budget.Budget(burst=10, refill_seconds=5.0)
-_MOST_KEPT: Final = 10_000  # before those are dropped whose budget is full again
+_MOST_KEPT: Final = 10_000  # with more, the objects are dropped whose budget is full again
 
 Key = tuple[str, str]
 
 
 class Pace:
-    """The budgets of all objects, as the moment at which each is full again."""
+    """The budgets of all objects. Of each, only the moment is kept at which the budget is full again."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._full: dict[Key, float] = {}
 
     def wait(self, effect: effects.Effect) -> float:
-        """Seconds until this may be done; 0: now, and it is counted as done."""
+        """Return the seconds until this effect may be carried out. 0 means now, and then the effect is counted."""
         key = _key(effect)
         if key is None:
             return 0.0
         now = self._monotonic()
         if len(self._full) >= _MOST_KEPT:
-            self._full = {key: moment for key, moment in self._full.items() if moment > now}
-        early, self._full[key] = _BUDGET.spend(self._full.get(key, now), now)
-        return early
+            self._full = {key: full_at for key, full_at in self._full.items() if full_at > now}
+        seconds, self._full[key] = _BUDGET.spend(self._full.get(key, now), now)
+        return seconds
 
 
 def _key(effect: effects.Effect) -> Key | None:
-    """What is written, and who may write it too; None for what has no budget."""
+    """Return what the effect writes that another client may write too, None if the effect has no budget."""
     match effect:
         case effects.WriteVerdict():
             return "verdict", effect.pod.uid

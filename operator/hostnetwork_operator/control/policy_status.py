@@ -1,4 +1,4 @@
-"""Keeps the status of the policy: whether the policy is acted on, and the counts of the whole cluster."""
+"""Keeps the policy's status: whether the operator acts on the policy, and the counts of the whole cluster."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ from hostnetwork_operator.decide import effects, plan, refusals
 from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
-_GATHER_SECONDS: Final = 2.0  # changes that come together are written together
+_GATHER_SECONDS: Final = 2.0  # changes within this time are written together
 _CRASHED_SECONDS: Final = 60.0
 
 
 class PolicyStatus:
-    """`plans` are the latest plans of all namespaces."""
+    """The policy's status. `plans` are the latest plans of all namespaces."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class PolicyStatus:
         self._postponed: list[effects.EmitEvent] = []
 
     async def keep(self) -> None:
-        """Write the status whenever it says something new, until cancelled."""
+        """Write the status whenever it has changed, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError), loops.idle():
                 await asyncio.wait_for(self._changed.wait(), self._excused_seconds())
@@ -57,19 +57,21 @@ class PolicyStatus:
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
                 self._changed.set()
-            except Exception:  # of the status alone: no namespace waits for it
+            except Exception:  # concerns only the status, and no namespace waits for the status
                 _log.exception("policy-status-crashed")
                 self._changed.set()
                 await loops.sleep(_CRASHED_SECONDS)
 
     async def drain(self, seconds: float) -> None:
-        """Emit the Events that wait, for so many seconds at most: no later process has them again."""
+        """Emit the postponed Events, for at most `seconds`: no later process knows these Events."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await policies.emit_postponed(self._api, self._postponed, self._clock.now())
 
     async def settle_ledger(self) -> None:
-        """Every namespace was judged once: say what the ledger begins with, and leave the state of a first start."""
+        """Emit what the ledger begins with, and end the ledger's state of a first start. Called when every namespace
+        has been evaluated once.
+        """
         recorded, plans = self._books.copy.summary(), list(self._plans.values())
         try:
             await policies.emit_begun(self._api, self._store, plans, recorded, self._clock.now())
@@ -79,14 +81,16 @@ class PolicyStatus:
         self._changed.set()
 
     def _excused_seconds(self) -> float | None:
-        """How long an admission policy may still be half of an upgrade: then its status changes by itself."""
+        """Return the seconds until the status changes without a trigger: the first moment at which an incomplete
+        admission policy no longer counts as half of an upgrade. Return None if there is none.
+        """
         now = self._clock.now()
         moments = [guard.excused for guard in self._store.guards().values() if guard.excused is not None]
         return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
 
 
 def counted(made: plan.NamespacePlan) -> object:
-    """What the status of the policy counts of a plan."""
+    """Return what the policy's status counts of a plan."""
     return (
         made.exempt,
         made.enforcement,

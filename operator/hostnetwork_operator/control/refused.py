@@ -1,6 +1,7 @@
-"""Reads the workloads that Events with reason FailedCreate name, beside the work on the namespaces.
+"""Reads the workloads that Events with reason FailedCreate name. This runs concurrently with the reconciles.
 
-A namespace is planned again when something was read that concerns it: what is counted and emitted is decided there.
+A namespace is planned again when something that concerns it has been read. The plan decides what is counted and
+emitted.
 """
 
 import asyncio
@@ -17,17 +18,18 @@ from hostnetwork_operator.decide import plan, snapshot
 from hostnetwork_operator.observe import live, refused
 
 _log = logging.getLogger(__name__)
-_READS: Final = budget.Budget(burst=50, refill_seconds=0.05)  # of all namespaces together
-_MOST_PAGES: Final = 50  # of a list of Events, which a tenant makes as long as he likes
+_READS: Final = budget.Budget(burst=50, refill_seconds=0.05)  # for all namespaces together
+_MOST_PAGES: Final = 50  # per list of Events: a tenant can make the list as long as he likes
 _LIST_PAUSE_SECONDS: Final = 30.0
 _LOG_SECONDS: Final = 60.0
-_WAIT_SECONDS: Final = 60.0  # at a start, for the first list and the reads that its Events lead to
+_WAIT_SECONDS: Final = 60.0  # after a start, for the first list and for the reads that its Events cause
 
 
 class Refused:
-    """Claims in, reads out. `ready`: every namespace was judged once, so that what is enforced is known.
+    """Lists Events, and reads the workloads that they name. `ready` is set when every namespace has been evaluated
+    once, so that the operator knows in which namespaces enforcement is on.
 
-    At the latest `wait_seconds` after that, what could not be listed and read counts as nothing.
+    `wait_seconds` after that, whatever could not be listed and read is treated as no shortage.
     """
 
     def __init__(
@@ -54,11 +56,11 @@ class Refused:
         self._logged = 0
 
     def relist(self) -> None:
-        """Have the Events listed: a watch of them has begun, or has lost a line."""
+        """Have the Events listed: a watch of Events has started, or has lost a line."""
         self._due.set()
 
     def loops(self) -> list[loops.Loop]:
-        """List the Events when that is due, and read what claims lead to."""
+        """Return the loops that list the Events when that is due, and read the workloads of claims."""
         return [
             loops.Loop("refusals-list", self._list),
             loops.Loop("refusals-read", self._read),
@@ -80,7 +82,7 @@ class Refused:
         with (
             contextlib.suppress(TimeoutError),
             loops.idle(),
-        ):  # also where the watch does not begin, so that the log says why
+        ):  # list even if the watch does not start: the log then says why
             async with asyncio.timeout(_LIST_PAUSE_SECONDS):
                 await self._due.wait()
         self._due.set()
@@ -89,12 +91,12 @@ class Refused:
                 await self._due.wait()
             self._due.clear()
             try:
-                pages = 0
-                async for page in live.pages(self._api, refused.EVENTS_PATH):
-                    for body in page.items:
+                page_count = 0
+                async for event_page in live.pages(self._api, refused.EVENTS_PATH):
+                    for body in event_page.items:
                         self._intake.claimed(body)
-                    pages += 1
-                    if pages == _MOST_PAGES:
+                    page_count += 1
+                    if page_count == _MOST_PAGES:
                         break
                 if self._shortages.listed():
                     self._schedule.wake_all()
@@ -119,19 +121,19 @@ class Refused:
         await workers.work(self._shortages.queue, self._next, "refusal")
 
     async def _next(self, name: str) -> None:
-        """Read one workload of a namespace, if one is due; then the others take their turns."""
+        """Read one workload of a namespace if one is due. Then the other namespaces take their turns."""
         shortages = self._shortages
         claim, seconds = shortages.next(name)
         if claim is not None:
-            before = shortages.of(name)
+            shortages_before = shortages.of(name)
             try:
                 await self._look(claim)
             except Exception:
                 shortages.later(claim)
                 raise
             finally:
-                shortages.queue.add(name)  # the others, and this one when it is due again
-                if before != shortages.of(name):
+                shortages.queue.add(name)  # for the other workloads, and for this one when it is due again
+                if shortages_before != shortages.of(name):
                     self._schedule.wake(name)
         elif seconds < float("inf"):
             shortages.queue.add_after(name, seconds)
@@ -141,27 +143,27 @@ class Refused:
         if not self._enforced(name):
             self._shortages.drop(claim)
             return
-        early, self._full = _READS.spend(self._full, self._clock.monotonic())
-        while early > 0:
-            await asyncio.sleep(early)
-            early, self._full = _READS.spend(self._full, self._clock.monotonic())
+        wait_seconds, self._full = _READS.spend(self._full, self._clock.monotonic())
+        while wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
+            wait_seconds, self._full = _READS.spend(self._full, self._clock.monotonic())
         try:
-            found = await refused.read(self._api, claim, self._clock.now())
+            shortage = await refused.read(self._api, claim, self._clock.now())
         except gateway.ApiError as error:
             if not error.gone:
                 self._shortages.later(claim)
                 logs.log(_log, logging.WARNING, "refusal-not-read", namespace=name, error=str(error))
                 return
-            found = refused.Standing.NOTHING
-        match found:
+            shortage = refused.Standing.NOTHING
+        match shortage:
             case snapshot.Shortage():
-                self._shortages.keep(found)
+                self._shortages.keep(shortage)
             case refused.Standing.ENOUGH:
                 self._shortages.enough(claim)
             case _:
                 self._shortages.drop(claim)
 
     def _enforced(self, name: str) -> bool:
-        """Whether enforcement is on in a namespace, or nobody knows yet."""
-        made = self._plans.get(name)
-        return made is None or made.enforcement is labels.Enforcement.DENY
+        """Return whether enforcement is on in a namespace, or not known yet."""
+        namespace_plan = self._plans.get(name)
+        return namespace_plan is None or namespace_plan.enforcement is labels.Enforcement.DENY

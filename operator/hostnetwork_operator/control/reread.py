@@ -1,4 +1,4 @@
-"""Reads one object again, into the store. What a watch said of the object may be old by now."""
+"""Reads one object again, into the store. What a watch reported about the object may be out of date."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,23 +9,23 @@ from hostnetwork_operator.observe import live, store
 
 
 async def an_exception(api: gateway.Gateway, kept: store.Store, namespace: str, name: str) -> Mapping[str, Any] | None:
-    """Return an exception as `_read` does. Raise gateway.ApiError."""
+    """Return an exception, as `_read` does. Raise gateway.ApiError."""
     path = f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}/{name}"
     return await _read(api, kept, path, store.Kind.EXCEPTION, namespace, name)
 
 
 async def a_namespace(api: gateway.Gateway, kept: store.Store, name: str) -> Mapping[str, Any] | None:
-    """Return a Namespace as `_read` does. Raise gateway.ApiError."""
+    """Return a Namespace, as `_read` does. Raise gateway.ApiError."""
     return await _read(api, kept, f"/api/v1/namespaces/{name}", store.Kind.NAMESPACE, "", name)
 
 
 async def _read(
     api: gateway.Gateway, kept: store.Store, path: str, kind: store.Kind, namespace: str, name: str
 ) -> Mapping[str, Any] | None:
-    """Return the object as the store has it then.
+    """Return the object that was read, and put it into the store.
 
-    None for an object that is gone, which the store forgets, and for an object that cannot be decoded, of which the
-    store keeps what was seen last.
+    Return None for an object that no longer exists, which the store forgets. Also return None for an object that cannot
+    be decoded: the store keeps the last version that could be.
     """
     try:
         body: Mapping[str, Any] = (await api.get(path)).body

@@ -1,7 +1,7 @@
-"""Complete lists into the store: before anything is judged, and again and again afterwards.
+"""Lists every kind completely into the store: once before anything is evaluated, and again at intervals.
 
-A watch can lose an event (kopf tells nothing of what vanished while it was away), a list cannot. And pods with only
-hostPID or hostIPC are found by no field selector, so all pods are read for them, now and then.
+A watch can lose an event: kopf does not report what was removed while its watch was interrupted. A list cannot. And no
+field selector finds pods that have only hostPID or hostIPC, so from time to time all pods are read to find these pods.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from hostnetwork_operator.observe import cluster, live, store
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 2.0
-_EVERY_POD_PAUSE_SECONDS: Final = 60.0  # a list of all pods costs the API server too much to be repeated at once
-# Watch lines that cannot be decoded cause a list no more often than this, however many there are.
+_EVERY_POD_PAUSE_SECONDS: Final = 60.0  # a list of all pods costs the API server too much to be repeated sooner
+# Watch lines that cannot be decoded cause a list at most this often, however many lines there are.
 _MISSED_PAUSE_SECONDS: Final = 30.0
-_OUTAGE_SECONDS: Final = 300.0  # an API server that is away this long is no reason to restart us
-# A kind that the API server does not have for this long is no hiccup of a start or an upgrade: its CRD is gone, and its
-# objects with it. Then what is granted ends as the ledger says, and does not wait for the kind to come back.
+_OUTAGE_SECONDS: Final = 300.0  # an outage of the API server of this length is no reason to restart the operator
+# If the API server does not serve a kind for this long, that is no hiccup of a start or an upgrade: its CRD no longer
+# exists, nor do its objects. Then grants end as the ledger says, and do not wait for the kind to be served again.
 _UNSERVED_SECONDS: Final = 60.0
 _CUSTOM: Final = frozenset({store.Kind.POLICY, store.Kind.EXCEPTION})
-# Without these nothing is given, and what is granted ends all the same.
+# If the operator cannot read these kinds, it grants nothing, and existing grants end as they would otherwise.
 _DISPENSABLE: Final = frozenset({store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING, store.Kind.POLICY})
-_FORBIDDEN_SECONDS: Final = 60.0  # RBAC answers so for a moment when an API server starts
+_FORBIDDEN_SECONDS: Final = 60.0  # while an API server starts, RBAC may refuse everything for a moment
 _WATCHED: Final = tuple(kind for kind in cluster.ORDER if kind is not store.Kind.EVERY_POD)
 
 
 class Resync:
-    """Lists kinds into an operator's store and remembers how that went."""
+    """Lists kinds into an operator's store, and remembers which lists failed."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class Resync:
         self._settings = settings
         self._when: dict[store.Kind, float] = {}
         self.trouble: dict[store.Kind, str] = {}
-        self._unserved: dict[store.Kind, float] = {}  # since when the API server does not have them
-        self._forbidden: dict[store.Kind, float] = {}  # since when they may not be listed
+        self._unserved: dict[store.Kind, float] = {}  # since when the API server has not served the kind
+        self._forbidden: dict[store.Kind, float] = {}  # since when the operator has not been allowed to list the kind
         self._due: set[store.Kind] = set()
         self._hurry = asyncio.Event()
-        self.recovered = asyncio.Event()  # a kind can be listed again that could not: it can be watched again too
+        self.recovered = asyncio.Event()  # set when a kind can be listed again: then it can also be watched again
 
     async def fill(self) -> None:
-        """Every kind once; waits for as long as that takes, and says what it waits for.
+        """List every kind once. Wait for as long as that takes, and log what is waited for.
 
-        It goes on without a custom kind that is not served for a minute, and without what may not be read for a minute
-        and is not needed to end what is granted.
+        Start without a custom kind that has not been served for a minute. Also start without a kind that the API server
+        has forbidden the operator to read for a minute, if the kind is not needed to end existing grants.
         """
         for kind in cluster.ORDER:
             while not await self._list(kind):
@@ -74,20 +74,22 @@ class Resync:
                     self._go_on_without(kind)
                     break
                 await asyncio.sleep(_PAUSE_SECONDS)
-            if kind is store.Kind.POLICY:  # its status says whether there was a ledger
+            if kind is store.Kind.POLICY:  # the policy's status says whether there was a ledger
                 while not await self._books.load():  # noqa: ASYNC110 - as above
                     await asyncio.sleep(_PAUSE_SECONDS)
         await self._list_reports()
         self._schedule.wake_all()
 
     def _go_on_without(self, kind: store.Kind) -> None:
-        """What cannot be read is unknown: then nothing is given, and what is granted ends as it would have."""
+        """Start without a kind that cannot be read. Its objects are unknown: the operator grants nothing, and existing
+        grants end as they would otherwise.
+        """
         logs.log(_log, logging.ERROR, "started-without", kind=kind.value, error=self.trouble[kind])
         if kind is not store.Kind.POLICY:
             self._store.admission_unlisted(kind)
 
     def loops(self) -> list[loops.Loop]:
-        """Each kind at its interval. The long list of every pod holds no other up."""
+        """Return the loops that list each kind at its interval. The long list of every pod delays no other list."""
         watched = functools.partial(self._keep, _WATCHED, _PAUSE_SECONDS, self._hurry)
         never = asyncio.Event()
         every_pod = functools.partial(self._keep, (store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, never)
@@ -125,58 +127,66 @@ class Resync:
                 await self._books.check()
             except gateway.ApiError as error:
                 logs.log(_log, logging.ERROR, "ledger-not-checked", error=str(error))
-            except Exception:  # the next check may succeed, and the work on namespaces goes on
+            except Exception:  # the next check may succeed, and the reconciles go on
                 _log.exception("ledger-check-crashed")
 
     async def _list_reports(self) -> None:
-        """Which kind of report is served, and which of ours stand. Nothing but reports waits for it."""
-        kept, touched = self._store, set[str]()
-        before, failed = kept.report_kind(), False
+        """Find out which kind of report is served, and which reports of the operator exist. Only reports wait for this
+        list.
+        """
+        operator_store, namespaces = self._store, set[str]()
+        kind_before, failed = operator_store.report_kind(), False
         for kind in store.REPORTS:
             try:
-                touched |= await live.fill(self._api, kept, kind, self._clock)
-                kept.serves(kind)
+                namespaces |= await live.fill(self._api, operator_store, kind, self._clock)
+                operator_store.serves(kind)
             except gateway.ApiError as error:
                 if error.status == 404:
-                    touched |= kept.serves_not(kind)
+                    namespaces |= operator_store.serves_not(kind)
                     continue
-                failed = True  # so it stays as it was, or unknown
+                failed = True  # so the store keeps what it knows of the kind
                 logs.log(_log, logging.WARNING, "list-failed", kind=kind.value, error=_explained(kind, error))
-            except Exception:  # an API server of somebody else may serve these kinds
+            except Exception:  # another project's API server may serve these kinds
                 failed = True
                 _log.exception("list-crashed", extra={"hno_fields": {"kind": kind.value}})
         intake.log_unread(self._store)
         self._memories.forget_tops()
         if not failed:
             self._metrics.resync.labels("reports").set(self._clock.now().timestamp())
-        if before != (after := kept.report_kind()):
-            logs.log(_log, logging.INFO, "reports", api=after.api_version if after else "none")
+        if kind_before != (kind_after := operator_store.report_kind()):
+            logs.log(_log, logging.INFO, "reports", api=kind_after.api_version if kind_after else "none")
             self._schedule.wake_all()
-        for name in touched:
+        for name in namespaces:
             self._schedule.wake(name)
 
     def relist(self, *kinds: store.Kind) -> None:
-        """List these kinds at once, every watched one if none is named: a watch has begun anew, or could not."""
+        """List these kinds immediately, every watched kind if none is named: a watch has started again, or could not
+        start.
+        """
         self._due.update(kinds or _WATCHED)
         self._hurry.set()
 
     def stale(self) -> str:
-        """Which kind has not been listed for three intervals and an outage, if any."""
+        """Return which kind has not been listed for three intervals and an outage, or ''."""
         now = asyncio.get_running_loop().time()
-        for kind, when in self._when.items():
-            if now - when > 3 * self._interval(kind) + _OUTAGE_SECONDS:
-                return f"{kind.value} not listed for {now - when:.0f} s: {self.trouble.get(kind, 'no answer')}"
+        for kind, last_listed in self._when.items():
+            if now - last_listed > 3 * self._interval(kind) + _OUTAGE_SECONDS:
+                return f"{kind.value} not listed for {now - last_listed:.0f} s: {self.trouble.get(kind, 'no answer')}"
         return ""
 
     @property
     def missing(self) -> str:
-        """Why a kind is gone, without which the operator works by its ledger alone, or may not be read; or ''."""
-        gone = (self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind))
+        """Return why the operator works without a kind: the kind has not been served for a while, and the operator
+        works by the ledger alone, or the operator may not read the kind. Return '' if neither is the case.
+        """
+        unserved = (self.trouble[kind] for kind in self._unserved if self._is_long_gone(kind))
         forbidden = (self.trouble[kind] for kind in self._forbidden if self._is_long_forbidden(kind))
-        return next(gone, None) or next(forbidden, "")
+        return next(unserved, None) or next(forbidden, "")
 
     def _is_gone(self, kind: store.Kind, error: gateway.ApiError) -> bool:
-        """Whether a failed list is an answer all the same: this custom kind is not there, and not for a moment only."""
+        """Return whether a failed list counts as an answer: this custom kind is not served, and has not been for a
+        while.
+        """
         if error.status != 404 or kind not in _CUSTOM:
             self._unserved.pop(kind, None)
             return False
@@ -185,13 +195,15 @@ class Resync:
         if not self._is_long_gone(kind):
             return False
         self._when[kind] = now
-        kept = self._store
-        if kept.policies_gone() if kind is store.Kind.POLICY else kept.exceptions_are_served(False):
+        operator_store = self._store
+        if operator_store.policies_gone() if kind is store.Kind.POLICY else operator_store.exceptions_are_served(False):
             self._schedule.wake_all()
         return True
 
     def _note_forbidden(self, kind: store.Kind, error: gateway.ApiError) -> None:
-        """Note whether a kind may not be listed. Where the operator works without the kind, a restart mends nothing."""
+        """Note since when the operator may not list a kind. If the operator works without the kind, a restart fixes
+        nothing, so the kind does not make the process unhealthy.
+        """
         if error.status != 403:
             self._forbidden.pop(kind, None)
             return
@@ -215,9 +227,9 @@ class Resync:
         return self._settings.resync_seconds
 
     async def _list(self, kind: store.Kind) -> bool:
-        before = (self._store.policy_state(), self._store.guards())
+        state_before = (self._store.policy_state(), self._store.guards())
         try:
-            touched = await live.fill(self._api, self._store, kind, self._clock)
+            namespaces = await live.fill(self._api, self._store, kind, self._clock)
         except gateway.ApiError as error:
             self.trouble[kind] = _explained(kind, error)
             logs.log(_log, logging.ERROR, "list-failed", kind=kind.value, error=self.trouble[kind])
@@ -227,7 +239,7 @@ class Resync:
                 self._store.policy_unlisted()
             return gone
         except Exception as error:
-            # One kind's trouble must not end the lists of all others.
+            # A problem with one kind must not end the lists of all other kinds.
             self.trouble[kind] = f"{type(error).__name__}: {error}"
             _log.exception("list-crashed", extra={"hno_fields": {"kind": kind.value}})
             return False
@@ -243,9 +255,9 @@ class Resync:
         self._metrics.resync.labels(kind.value).set(self._clock.now().timestamp())
         if kind in {store.Kind.EXCEPTION, store.Kind.NAMESPACE}:
             self._books.prune(kind, self._store.uids(kind))
-        if before != (self._store.policy_state(), self._store.guards()):
+        if state_before != (self._store.policy_state(), self._store.guards()):
             self._schedule.wake_all()
-        for name in touched - {""}:
+        for name in namespaces - {""}:
             self._schedule.wake(name)
         return True
 

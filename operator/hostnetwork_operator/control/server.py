@@ -1,9 +1,10 @@
 """/metrics on one port; /healthz and /readyz on another. Each port has a thread and an event loop of its own.
 
-Whoever reaches a port may ask as often as he likes, send whatever he likes and read nothing. The loop that ends grants
-and deletes pods never waits for that: a thread asks the loop for what is the case, and does the rest alone, in no more
-than a fifth of the time. A port has few connections, of which the oldest gives way to a new one, and each connection
-gets one answer. A connection counts from accept on, also while its TLS handshake is under way.
+A client that reaches a port can ask as often as it likes, send whatever it likes and read nothing. The event loop that
+ends grants and deletes pods must never wait for such a client. So a thread asks that loop only for the current state,
+and does the rest alone, in no more than a fifth of the time. A port has few connections. If there are too many, a new
+connection replaces the oldest. Each connection gets one answer. A connection counts from accept on, even before its TLS
+handshake is done.
 """
 
 import asyncio
@@ -22,26 +23,26 @@ from hostnetwork_operator import metrics
 from hostnetwork_operator.control import access, certificate
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-# An answer is given again for so long, or for four times the processor time that making it took: a page of 1,200
+# An answer is reused for this long, or for four times the processor time that making it took: a page of 1,200
 # namespaces takes 0.3 s.
 _AGE_SECONDS: Final = 0.05
 _REST: Final = 4.0
 _MOST_CONNECTIONS: Final = 32
-_INSIDE_SECONDS: Final = 4.0  # a loop that does not answer for so long does nothing else either
+_INSIDE_SECONDS: Final = 4.0  # an event loop that does not answer within this time does no other work either
 _HANDSHAKE_SECONDS: Final = 5.0
-_SEND_SECONDS: Final = 10.0  # for an answer to be taken
-_AGAIN_SECONDS: Final = 1.0  # after an accept that failed: no file descriptor may be left
+_SEND_SECONDS: Final = 10.0  # within which the client must read the answer
+_AGAIN_SECONDS: Final = 1.0  # the pause after an accept that failed: there may be no file descriptor left
 _STOP_SECONDS: Final = 5.0
 
-Check = Callable[[], str]  # '' where all is well, else what is not
+Check = Callable[[], str]  # returns '' if all is well, else what is wrong
 Answer = tuple[int, bytes, str]  # status, body, content type
 Handler = Callable[[], Awaitable[Answer]]
 
 
 class Ports:
-    """Both ports, until `close`. `healthy` says whether the process should be restarted, `ready` whether it does all
-    that it is for; both are called in the event loop in which this is made. `pair` and `readers` are for /metrics
-    alone: the kubelet, which probes, has no token.
+    """Both ports, until `close`. `healthy` says whether the process should be restarted, `ready` whether it does all of
+    its work. Both are called in the event loop in which this object is created. `pair` and `readers` apply to /metrics
+    only: the kubelet, which sends the probes, has no token.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Ports:
         self._threads: list[_Thread] = []
 
     def open(self, address: str, port: int, probe_port: int) -> None:
-        """Listens. Raises OSError, whose `filename` is the address and port that cannot be had."""
+        """Listen on both ports. Raise OSError, with the address and port that cannot be used as its `filename`."""
         page = {"/metrics": _Cached(self._metrics).answer}
         probes = {path: _Cached(self._probe(check)).answer for path, check in self._checks.items()}
         self._threads.append(_Thread(_listening(address, port), page, self._pair, self._readers))
@@ -69,7 +70,7 @@ class Ports:
             thread.start()
 
     def close(self) -> None:
-        """Ends both threads, whatever their clients do. Also after `open` has failed."""
+        """End both threads, whatever their clients do. May also be called after `open` has failed."""
         for thread in self._threads:
             thread.stop()
 
@@ -80,16 +81,16 @@ class Ports:
 
     def _probe(self, check: Check) -> Handler:
         async def answer() -> Answer:
-            found: list[str] = []
-            if not await self._inside(lambda: found.append(check())):
-                found = ["the event loop does not answer"]
-            trouble = found[0]
+            results: list[str] = []
+            if not await self._inside(lambda: results.append(check())):
+                results = ["the event loop does not answer"]
+            trouble = results[0]
             return 503 if trouble else 200, f"{trouble or 'ok'}\n".encode(), "text/plain"
 
         return answer
 
     async def _inside(self, call: Callable[[], None]) -> bool:
-        """Calls it in the loop that does the work, from a thread; whether that happened in time."""
+        """Run `call` in the event loop of the operator, from a thread. Return whether that happened in time."""
 
         async def called() -> None:
             call()
@@ -104,7 +105,7 @@ class Ports:
 
 
 class _Cached:
-    """An answer, made anew when it is too old and somebody asks."""
+    """An answer that is kept, and made again when a client asks and the answer is too old."""
 
     def __init__(self, make: Handler) -> None:
         self._make = make
@@ -115,11 +116,12 @@ class _Cached:
     async def answer(self) -> Answer:
         async with self._making:
             if time.monotonic() >= self._good_until:
-                # Not the time that passes: a loop that answers late would be called dead long after it has answered.
-                began = time.thread_time()
+                # Processor time, not elapsed time: otherwise, an answer that a slow loop made late would be reused long
+                # after the loop has recovered.
+                cpu_start = time.thread_time()
                 self._answer = await self._make()
-                cost = time.thread_time() - began
-                self._good_until = time.monotonic() + max(_AGE_SECONDS, _REST * cost)
+                cpu_seconds = time.thread_time() - cpu_start
+                self._good_until = time.monotonic() + max(_AGE_SECONDS, _REST * cpu_seconds)
             return self._answer
 
 
@@ -146,11 +148,11 @@ class _Thread:
         self._thread.start()
 
     def stop(self) -> None:
-        if self._thread.ident is None:  # the other port could not be had
+        if self._thread.ident is None:  # never started, because the other port could not be used
             self._socket.close()
             self._loop.close()
             return
-        with contextlib.suppress(RuntimeError):  # it has ended
+        with contextlib.suppress(RuntimeError):  # the thread has already ended
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_SECONDS)
 
@@ -162,7 +164,7 @@ class _Thread:
         application = web.Application()
         for path, handler in self._handlers.items():
             application.router.add_get(path, _serving(handler, self._readers))
-        # A request is a line and a few headers, of which one may be a token.
+        # A request has one line and a few headers. One header may be a token.
         longest = 2**12 if self._readers is None else access.LONGEST_TOKEN + 2**7
         limits: dict[str, Any] = {"max_line_size": 2**12, "max_field_size": longest, "max_headers": 32}
         runner = web.AppRunner(application, access_log=None, logger=_quiet(), **limits)
@@ -178,22 +180,24 @@ class _Thread:
         await runner.cleanup()
 
     async def _accept(self, server: Any) -> None:
-        """Accepts connections until it is cancelled. The oldest is cut off where there are too many."""
+        """Accept connections until cancelled. If there are too many connections, the oldest is closed."""
         while True:
             try:
                 accepted, _ = await self._loop.sock_accept(self._socket)
             except OSError:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            self._connections = {one: task for one, task in self._connections.items() if one.fileno() != -1}
+            self._connections = {
+                connection: task for connection, task in self._connections.items() if connection.fileno() != -1
+            }
             for connecting in list(self._connections.values())[: 1 - _MOST_CONNECTIONS]:
                 _abort(connecting)
             self._connections[accepted] = asyncio.create_task(self._connect(server, accepted))
-            # Each task begins before its connection is the oldest: only then its cancellation closes the socket.
+            # A task must have begun before its connection is the oldest: only then does cancelling it close the socket.
             await asyncio.sleep(0)
 
     async def _connect(self, server: Any, accepted: socket.socket) -> asyncio.BaseTransport | None:
-        """Return the transport after the handshake, None where the client has failed it or has taken too long."""
+        """Return the transport after the handshake, None if the client failed the handshake or took too long."""
         secure: dict[str, Any] = {}
         if self._pair is not None:
             secure = {"ssl": self._pair.context(), "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
@@ -216,7 +220,7 @@ def _serving(handler: Handler, readers: access.Access | None) -> Callable[[web.R
             headers = {"Content-Type": "text/plain", **refusal.headers}
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = len(body)
-        response.force_close()  # one answer a connection, however many requests were sent at once
+        response.force_close()  # one answer per connection, however many requests the client has sent
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 await response.prepare(request)
@@ -231,7 +235,7 @@ def _serving(handler: Handler, readers: access.Access | None) -> Callable[[web.R
 
 
 def _quiet() -> logging.Logger:
-    """A logger for aiohttp that drops requests which cannot be parsed: aiohttp quotes them, and a token with them."""
+    """Return a logger for aiohttp that drops requests which cannot be parsed: aiohttp would quote them, with tokens."""
     logger = logging.getLogger(f"{__name__}.http")
     logger.addFilter(_is_ours)
     return logger
@@ -242,7 +246,7 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 def _abort(connecting: asyncio.Task[asyncio.BaseTransport | None]) -> None:
-    """At once: `close` would wait for a client that does not read."""
+    """Abort a connection immediately: `close` would wait for a client that does not read."""
     if not connecting.done():
         connecting.cancel()
     elif not connecting.cancelled() and not connecting.exception():

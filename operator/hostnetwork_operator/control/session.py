@@ -1,9 +1,9 @@
-"""The HTTP sessions that kopf watches through: they read and never write, and what they read can be decoded.
+"""The HTTP sessions that kopf watches through: they read and never write, and kopf gets only what can be decoded.
 
-kopf decodes watch lines by itself, and ends where one cannot be decoded. So each is checked first, and without
-managedFields (bodies.py). Of a list kopf gets no objects, however many there are and however large: the operator lists
-them itself, page by page (control/resync). kopf also wants to write where an object has a finalizer that it takes for
-its own. The sessions send no request but GET (docs/adr/0042).
+kopf decodes watch lines itself, and a line that cannot be decoded ends kopf. So each line is first checked, and its
+managedFields are removed (bodies.py). Of a list, kopf gets no objects, however many and however large they are: the
+operator lists the objects itself, page by page (control/resync). kopf also wants to write when an object has a
+finalizer that kopf takes for its own. The sessions send no request but GET (docs/adr/0042).
 """
 
 import asyncio
@@ -23,23 +23,26 @@ from hostnetwork_operator.control import heard
 from hostnetwork_operator.observe import live, refused, store
 
 _log = logging.getLogger(__name__)
-_LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)  # tokens are rotated; a fresh login forgives a transient 401
+# Tokens are rotated, and a fresh login clears a 401 that was transient.
+_LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)
 Kind = store.Kind | refused.Watched
 _LISTED: Final[Mapping[str, Kind]] = {kind.value: kind for kind in (*store.Kind, *refused.Watched)}
-Missed = Callable[[Kind, str], None]  # what could not be decoded was of this kind, and why
-Hears = Callable[[str], bool]  # whether one more Event of a namespace is passed on
-Passes = Callable[[bytes], bool]  # whether a line is passed on
-Listed = Callable[[Kind], None]  # a watch of this kind goes on from now, and what came before is to be listed
+Missed = Callable[[Kind, str], None]  # called with the kind of a line that could not be decoded, and why
+Hears = Callable[[str], bool]  # whether one more Event of this namespace is passed on to kopf
+Passes = Callable[[bytes], bool]  # whether this line is passed on to kopf
+Listed = Callable[[Kind], None]  # called when a watch of this kind starts; what happened before must be listed
 
 
 class WriteRefusedError(Exception):
-    """kopf wanted to write, and the request was not sent. kopf repeats no request for an exception of ours."""
+    """kopf wanted to write, and the request was not sent. kopf does not repeat a request after an exception of a class
+    that it does not know.
+    """
 
 
 class Logins:
-    """The logins of one run of kopf. Each has a session, and only the last session is open.
+    """The logins of one run of kopf. Each login has a session, and only the last session is open.
 
-    `ending` is set when that run ends.
+    `ending` is set when that run of kopf ends.
     """
 
     def __init__(
@@ -60,41 +63,43 @@ class Logins:
         self._http: aiohttp.ClientSession | None = None
 
     async def log_in(self, **_: object) -> kopf.AiohttpSession:
-        """With the token as it is now. kopf logs in again at the expiration, and after a 401: then at once."""
+        """Return a session with the current token. kopf logs in again when the session expires, and immediately after a
+        401.
+        """
         await self.close()
         settings = self._configuration
         await identity.refresh(settings)
-        # "Bearer …" from a kubeconfig, "bearer …" from a service account's volume.
-        value = identity.token(settings).partition(" ")[2]
+        # The header begins with "Bearer" if it comes from a kubeconfig, with "bearer" for a service account.
+        token = identity.token(settings).partition(" ")[2]
         info = kopf.ConnectionInfo(
             server=settings.host,
             ca_path=settings.ssl_ca_cert,
             insecure=not settings.verify_ssl,
-            scheme="Bearer" if value else None,
-            token=value or None,
+            scheme="Bearer" if token else None,
+            token=token or None,
             certificate_path=settings.cert_file,
             private_key_path=settings.key_file,
         )
         headers = {**info.as_http_headers(), "Accept-Encoding": "identity"}
         self._http = open_http(headers, info.as_ssl_context(), self._missed, self._listed, self._passes, self._heard)
-        session: Any = Session(self._http, self._ending, self._heard)  # for kopf's types a ClientSession
+        session: Any = Session(self._http, self._ending, self._heard)  # Any, because kopf expects a ClientSession
         return kopf.AiohttpSession(
             server=settings.host,
             aiohttp_session=session,
-            expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with its own
+            expiration=datetime.datetime.now(datetime.UTC) + _LOGIN_AGAIN,  # noqa: TID251 - kopf compares with now()
         )
 
     async def close(self) -> None:
-        """Closes the last session, after kopf has ended."""
+        """Close the last session. Called after kopf has ended."""
         if self._http is not None:
             await self._http.close()
 
 
 class Session:
-    """What kopf uses of an aiohttp.ClientSession. It sends nothing but GETs, and nothing once kopf ends.
+    """The part of an aiohttp.ClientSession that kopf uses. It sends only GETs, and no request once kopf ends.
 
-    kopf closes its session before its watches have ended. A watch that meets a closed session waits for a login that
-    never comes, and a watch that is cancelled while it connects begins anew: kopf would not end.
+    kopf closes its session before its watches have ended. A watch that finds the session closed would wait for a login
+    that never comes, and a watch that is cancelled while it connects would begin again: kopf would not end.
     """
 
     def __init__(self, http: aiohttp.ClientSession, ending: asyncio.Event, noted: heard.Heard | None = None) -> None:
@@ -108,16 +113,16 @@ class Session:
         return self._http.closed
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
-        """Raises WriteRefusedError if it is not a GET, before anything is sent."""
+        """Return the response. If the method is not GET, send nothing and raise WriteRefusedError."""
         if method.upper() != "GET":
             logs.log(_log, logging.WARNING, "kopf-write-refused", method=method, url=url)
             raise WriteRefusedError(f"{method} {url}")
         if self._ending.is_set():
-            raise asyncio.CancelledError("kopf ends")  # which ends the watch that asks, and is no failure of it
+            raise asyncio.CancelledError("kopf ends")  # ends the watch that sends the request, and is not an error
         path, _, query = url.partition("?")
         kind = _LISTED.get(path.rsplit("/", 1)[-1])
         if kind is not None and "watch=true" not in query:
-            # The version to watch from is all that is wanted.
+            # kopf needs only the resourceVersion to watch from.
             options |= {"params": {"limit": "1"}, "headers": {"Accept": live.METADATA_LIST}}
         try:
             response = await self._http.request(method, url, **options)
@@ -130,12 +135,12 @@ class Session:
             self._heard.failed(kind, f"the API server answers {response.status}")
         if response.status == 429:
             response.release()
-            # kopf would wait for as long as the answer asks for, and that may be for minutes.
+            # kopf would wait for as long as the answer demands, and that may be minutes.
             raise aiohttp.ClientConnectionError("the API server answers 429")
         return response
 
     async def close(self) -> None:
-        """Leaves it to Logins."""
+        """Do nothing: Logins closes the session."""
 
 
 def open_http(
@@ -146,16 +151,16 @@ def open_http(
     passes: Passes = lambda _: True,
     noted: heard.Heard | None = None,
 ) -> aiohttp.ClientSession:
-    """Return a session whose responses give only what can be decoded. The caller closes it.
+    """Return a session whose responses contain only what can be decoded. The caller closes the session.
 
-    Of the lines about Events only those reach kopf that `passes` lets pass.
+    Of the lines about Events, only those reach kopf for which `passes` returns True.
     """
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
             budget = passes if self.url.name == refused.Watched.EVENTS.value else None
-            # For aiohttp a stream.
+            # Any, because aiohttp expects a StreamReader.
             kind = _LISTED.get(self.url.name)
             lines: Any = Lines(
                 self.content,
@@ -171,7 +176,7 @@ def open_http(
                 body = bodies.decode(await self.read())
             except bodies.DecodeError:
                 if self.status >= 400:
-                    return None  # for kopf an error without a Status object
+                    return None  # kopf reads this as an error without a Status object
                 raise
             if self.status >= 400 or self.url.name not in _LISTED:
                 return body
@@ -187,9 +192,9 @@ def open_http(
 
 
 class Lines:
-    """The content of an answer: `iter_chunked` gives whole lines that can be decoded, all else is the stream's own.
+    """The content of an answer. `iter_chunked` gives whole lines that can be decoded; all else is the stream's own.
 
-    At most one line is held at once, and no line that is longer than bodies.BYTES.
+    At most one line is in memory at a time, and no line that is longer than bodies.BYTES.
     """
 
     def __init__(
@@ -208,21 +213,23 @@ class Lines:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        held: list[bytes] = []
+        pieces: list[bytes] = []
         length = 0
         async for data in self._stream.iter_chunked(size):
             self._alive()
-            *ends, rest = data.split(b"\n")
-            for end in ends:
-                if line := self._checked([*held, end], length + len(end)):
+            *line_ends, rest = data.split(b"\n")
+            for line_end in line_ends:
+                if line := self._checked([*pieces, line_end], length + len(line_end)):
                     yield line + b"\n"
-                held, length = [], 0
+                pieces, length = [], 0
             length += len(rest)
-            held = [*held, rest] if length <= bodies.BYTES else []
-        # What is left has no end: the connection broke, and kopf asks for that line again.
+            pieces = [*pieces, rest] if length <= bodies.BYTES else []
+        # What remains has no line end: the connection broke, and kopf requests that line again.
 
     def _checked(self, pieces: list[bytes], length: int) -> bytes:
-        """The line without managedFields; b'' for an empty one and for one that cannot be decoded."""
+        """Return the line without managedFields. Return b'' for an empty line, for a line that cannot be decoded, and
+        for a line that `passes` rejects.
+        """
         if length > bodies.BYTES:
             self._missed(f"longer than {bodies.BYTES} bytes")
         elif length:
@@ -235,26 +242,26 @@ class Lines:
 
 
 class Budgeted:
-    """Which lines about Events reach kopf: whoever may create Events makes as many as he likes, and kopf has a task and
-    a queue for each.
+    """Decides which lines about Events reach kopf. A user who may create Events can create as many as he likes, and
+    kopf has a task and a queue for each.
 
-    kopf also remembers each until it is deleted. So the deletion of an Event that kopf has is always passed on, that of
-    another never, and no deletion costs a budget: the namespace may no longer exist.
+    kopf also remembers each Event until it is deleted. So the deletion of an Event that kopf knows is always passed on,
+    and the deletion of any other Event never is. A deletion costs no budget: the namespace may no longer exist.
     """
 
     def __init__(self, hears: Hears) -> None:
         self._hears = hears
-        self._passed: set[str] = set()  # uids
+        self._passed: set[str] = set()  # uids of the Events that kopf knows
 
     def passes(self, line: bytes) -> bool:
         body = bodies.decode(line)
         metadata = (body.get("object") or {}).get("metadata") or {}
         uid = str(metadata.get("uid") or "")
         if body.get("type") == "DELETED":
-            had = uid in self._passed
+            was_passed = uid in self._passed
             self._passed.discard(uid)
-            return had
-        heard = self._hears(str(metadata.get("namespace") or ""))
-        if heard and uid:
+            return was_passed
+        passed_on = self._hears(str(metadata.get("namespace") or ""))
+        if passed_on and uid:
             self._passed.add(uid)
-        return heard
+        return passed_on

@@ -1,4 +1,4 @@
-"""What a reconcile says of itself: the counters of its effects, and one log line."""
+"""What is recorded about a reconcile: the counters of its effects, and one log line."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 def record(
     measures: metrics.Metrics, made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: float
 ) -> None:
-    """Count what came of a plan, and log it."""
+    """Count and log the results of a plan."""
     measures.reconcile.observe(seconds)
     for outcome in outcomes:
         _count(measures, outcome)
@@ -32,7 +32,7 @@ def _count(measures: metrics.Metrics, outcome: apply.Outcome) -> None:
 
 
 def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: float) -> None:
-    """The canonical line of a reconcile. A reconcile that did nothing is logged at DEBUG only."""
+    """Write the canonical log line of a reconcile. A reconcile that did nothing is logged at DEBUG only."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     level = logging.WARNING if failed else logging.INFO if outcomes else logging.DEBUG
     logs.log(
@@ -44,7 +44,7 @@ def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: 
         relaxed=made.relaxed,
         pods=len(made.verdicts),
         exceptions=len(made.standings),
-        findings=[f"{one.subject.name}:{one.rule.id}" for one in made.findings if one.warns],
+        findings=[f"{finding.subject.name}:{finding.rule.id}" for finding in made.findings if finding.warns],
         effects=_first(20, [f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes]),
         errors=_first(5, [str(outcome.error) for outcome in failed]),
         next_check=made.next_check,
@@ -53,6 +53,6 @@ def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: 
 
 
 def _first(count: int, texts: Sequence[str]) -> list[str]:
-    """The first texts, and how many more there are: a tenant's quota makes hundreds of long ones."""
+    """Return the first `count` texts, and how many more there are: a tenant's quota can cause hundreds."""
     more = len(texts) - count
     return [*texts[:count], *([f"and {more} more"] if more > 0 else [])]
