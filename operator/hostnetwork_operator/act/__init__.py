@@ -1,1 +1,1 @@
-"""DO: carries out effects, one module a target. The only package, with `control`, that changes anything."""
+"""DO: carries out effects, one module per target. The only package, with `control`, that changes anything."""

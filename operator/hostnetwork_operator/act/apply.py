@@ -1,7 +1,7 @@
-"""Carries out a plan's effects and says what came of each.
+"""Carries out the effects of a plan, and reports the result of each effect.
 
-Whatever rests on a namespace's write waits for it: where that write fails, nothing claims that it was done, and the
-namespace is judged again. Flags and deletes do not rest on it.
+If an effect rests on the write of the namespace, it waits for that write. If the write fails, no effect claims that it
+was done, and the namespace is evaluated again. Verdict labels and deletes of pods do not rest on the write.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
 
 DONE: Final = "done"
-_NEVER_STORED: Final = frozenset({400, 404, 422})  # an Event that is malformed, or whose namespace is gone
+_NEVER_STORED: Final = frozenset({400, 404, 422})  # the Event is malformed, or its namespace no longer exists
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one effect: a bounded word, and the error where it failed."""
+    """The result of one effect: a word from a bounded set, and the error if the effect failed."""
 
     effect: effects.Effect
     word: str
@@ -26,12 +26,12 @@ class Outcome:
 
 
 class Application:
-    """One plan being carried out.
+    """One plan while it is carried out.
 
-    `kept` is given every object as it is after a write of ours, `record` what the ledger is to have, and `box` the
-    Events about effects that are done, and those that the API server refuses. After `deadline`, a monotonic moment, the
-    plan is too old for a write of its namespace. `pace` says in how many seconds an effect may be carried out; 0: now.
-    No delete is begun once `stopping`.
+    `kept` gets every object as it is after the operator has written it. `record` gets what the ledger is to have. `box`
+    gets the Events about finished effects, and the Events that the API server refuses. After `deadline`, a monotonic
+    moment, the plan is too old for a write of its namespace. `pace` returns the seconds until an effect may be carried
+    out, where 0 means now. Once `stopping` returns True, no delete is begun.
     """
 
     def __init__(
@@ -55,23 +55,23 @@ class Application:
         self._deadline = deadline
         self._pace = pace
         self._stopping = stopping
-        self.namespace_written = True  # as far as the plan asked for it
-        self.paced_seconds = 0.0  # until what was left out may be done; 0: nothing was
+        self.namespace_written = True  # False if a write of the namespace that the plan contains has failed
+        self.paced_seconds = 0.0  # until the first postponed effect may be carried out; 0 if none was postponed
         self.outcomes: list[Outcome] = []
 
     async def carry_out(self, planned: Iterable[effects.Effect]) -> None:
-        """Carry effects out, one after the other."""
+        """Carry out effects, one after the other."""
         for effect in planned:
             await self._attempt(effect)
 
     @property
     def emitted(self) -> list[effects.EmitEvent]:
-        """The Events that are stored."""
-        stored = {DONE, "exists"}
-        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.word in stored]
+        """Return the Events that have been stored."""
+        stored_words = {DONE, "exists"}
+        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.word in stored_words]
 
     async def _attempt(self, effect: effects.Effect) -> None:
-        """One effect. One that fails is an outcome, not an exception."""
+        """Carry out one effect. If it fails, the failure is an outcome, not an exception."""
         if (left_out := self._left_out(effect)) is not None:
             self.outcomes.append(Outcome(effect, left_out))
             return
@@ -80,17 +80,17 @@ class Application:
                 await self._attempt(event)
         try:
             self.outcomes.append(Outcome(effect, await self._do(effect)))
-        except Exception as error:  # also one that nobody foresaw: no other effect waits for it
+        except Exception as error:  # even an unexpected error must not keep another effect from being carried out
             self.namespace_written &= not isinstance(effect, effects.WriteNamespace)
             word = error.outcome if isinstance(error, gateway.ApiError) else "crashed"
             self.outcomes.append(Outcome(effect, word, error))
 
     def _left_out(self, effect: effects.Effect) -> str | None:
-        """Why an effect is not carried out now, in a word; None if it is."""
+        """Return a word that says why an effect is not carried out now, None if the effect is carried out."""
         if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
             return "skipped"
         if isinstance(effect, effects.DeletePod) and self._stopping():
-            return "skipped"  # the next process does it, and has the time to say so
+            return "skipped"  # the next process deletes the pod, and has the time to report that
         if isinstance(effect, effects.EmitEvent) and not self._outbox.is_open(self._clock.monotonic()):
             self._outbox.add([effect])
             return "postponed"
@@ -140,7 +140,7 @@ class Application:
         return DONE
 
     async def _delete(self, effect: effects.DeletePod) -> str:
-        made = await pods.delete(self._api, effect, self._seen, self._clock)
-        if made.word is pods.Deletion.DELETED:
-            self._outbox.add((*effect.told, *(effect.told_of_job if made.job else effect.told_of_owner)))
-        return made.word.value
+        deleted = await pods.delete(self._api, effect, self._seen, self._clock)
+        if deleted.word is pods.Deletion.DELETED:
+            self._outbox.add((*effect.told, *(effect.told_of_job if deleted.job else effect.told_of_owner)))
+        return deleted.word.value

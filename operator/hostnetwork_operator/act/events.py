@@ -1,7 +1,8 @@
-"""Stores Events under names made from what they say, so that none is stored twice, whoever asks and how often.
+"""Stores Events under names made from their content, so that no Event is stored twice, however often it is emitted.
 
-core/v1 Events, because that is where `kubectl describe` looks. Whoever may create Events in a namespace can store one
-first under a name that he expects. So an Event that is there counts as ours only if it says the same.
+The Events are core/v1 Events, because `kubectl describe` shows these. A user who may create Events in a namespace can
+first store an Event under a name that he expects. So an existing Event counts as the operator's only if its content is
+the same.
 """
 
 import datetime
@@ -13,38 +14,41 @@ from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import grant, labels, meta, plaintext
 from hostnetwork_operator.decide import effects
 
-_NOTE_LIMIT: Final = 1024  # characters that Kubernetes takes for an Event's message
+_NOTE_LIMIT: Final = 1024  # characters that Kubernetes accepts in the message of an Event
 _NAME_LIMIT: Final = 200
 
 
 def name_of(effect: effects.EmitEvent, *more: str) -> str:
-    """The name of the Event: the subject's, if it can be part of one, and a digest of what makes this Event one."""
+    """Return the name of the Event: the subject's name, if it can be part of a name, and a digest of what identifies
+    the Event.
+    """
     subject = effect.regarding
     digest = hashlib.sha256("\0".join([subject.uid, effect.reason, effect.key, *more]).encode()).hexdigest()[:16]
-    # Whoever makes a pod writes what he likes as the name of its owner.
+    # The creator of a pod can write anything as the name of its owner.
     stem = subject.name[:_NAME_LIMIT].rstrip("-.") if meta.is_name(subject.name) else "object"
     return f"{stem}.{digest}"
 
 
 async def emit(api: gateway.Gateway, effect: effects.EmitEvent, now: datetime.datetime) -> bool:
-    """Whether it was stored now; False if it was before, or cannot be. Raises gateway.ApiError.
+    """Store the Event. Return whether it was stored now, False if it was stored before or cannot be stored. Raise
+    gateway.ApiError.
 
-    Where another Event has its name, the name is made from the message too, and then from the uid of the other one,
+    If another Event has the name, a new name is made from the message too, and then from the uid of the other Event,
     which nobody knows beforehand.
     """
     body = _body(effect, now)
     path = f"/api/v1/namespaces/{body['metadata']['namespace']}/events"
-    more: list[str] = []
-    for further in ("message", "uid", ""):
-        name = name_of(effect, *more)
+    name_parts: list[str] = []
+    for next_part in ("message", "uid", ""):
+        name = name_of(effect, *name_parts)
         if await _create(api, path, {**body, "metadata": {**body["metadata"], "name": name}}):
             return True
-        present = await _read(api, f"{path}/{name}") if further else None
-        if present is None:
+        existing = await _read(api, f"{path}/{name}") if next_part else None
+        if existing is None:
             continue
-        if _same(present, body):
+        if _same(existing, body):
             break
-        more.append(effect.message if further == "message" else str(present["metadata"]["uid"]))
+        name_parts.append(effect.message if next_part == "message" else str(existing["metadata"]["uid"]))
     return False
 
 
@@ -75,7 +79,7 @@ def _body(effect: effects.EmitEvent, now: datetime.datetime) -> dict[str, Any]:
 
 
 async def _create(api: gateway.Gateway, path: str, body: gateway.Body) -> bool:
-    """False if the name is taken, or the namespace ends."""
+    """Create the Event. Return False if the name is taken, or if the namespace is being deleted."""
     try:
         await api.create(path, body)
     except gateway.ApiError as error:
@@ -86,7 +90,7 @@ async def _create(api: gateway.Gateway, path: str, body: gateway.Body) -> bool:
 
 
 async def _read(api: gateway.Gateway, path: str) -> Mapping[str, Any] | None:
-    """The Event; None if it is gone, or may not be read (rules of an older release)."""
+    """Return the Event, None if it no longer exists or may not be read (rules of an older release)."""
     try:
         body: Mapping[str, Any] = (await api.get(path)).body
     except gateway.ApiError as error:
@@ -97,8 +101,10 @@ async def _read(api: gateway.Gateway, path: str) -> Mapping[str, Any] | None:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    said = [[e["involvedObject"].get("uid"), e.get("reason"), e.get("message")] for e in (one, other)]
-    return said[0] == said[1]
+    contents = [
+        [event["involvedObject"].get("uid"), event.get("reason"), event.get("message")] for event in (one, other)
+    ]
+    return contents[0] == contents[1]
 
 
 def _namespace_ends(error: gateway.ApiError) -> bool:

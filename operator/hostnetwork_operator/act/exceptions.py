@@ -9,10 +9,10 @@ from hostnetwork_operator.decide import effects
 
 
 async def write_status(api: gateway.Gateway, effect: effects.WriteExceptionStatus) -> Mapping[str, Any]:
-    """Write, and return the exception as it is then. Raise gateway.ApiError.
+    """Write the status, and return the exception as it is after the write. Raise gateway.ApiError.
 
-    The status says which generation was judged, so it is valid beside any change of labels. 404 means that the
-    exception is gone or that another one has its name.
+    The status says which generation was evaluated, so it is valid whatever labels change meanwhile. 404 means that the
+    exception no longer exists, or that another exception has its name.
     """
     subject = effect.subject
     path = (

@@ -1,7 +1,7 @@
-"""What an answer of the API server must have, by what was asked: as much of its form as is relied on without a check.
+"""The form that the answer to a request must have: as much of the form as the operator relies on without a check.
 
-Whoever answers may be a proxy, a load balancer or a login page. Nothing is judged here, and what a tenant may write
-into an object is not looked at.
+The answer may come from a proxy, a load balancer or a login page, and not from the API server. This module decides
+nothing else, and does not check what a tenant may write into an object.
 """
 
 import re
@@ -20,38 +20,40 @@ _OPENAPI: Final = "/openapi/"
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What RBAC must allow for a request: `kind` is as `kubectl auth can-i` takes it, such as `jobs.batch`."""
+    """What RBAC must allow for a request. `kind` has the form that `kubectl auth can-i` takes, such as `jobs.batch`."""
 
     verb: str
     kind: str
 
 
 def right(method: str, path: str) -> Right | None:
-    """Return the right that a request needs; None for a request that is not about objects."""
-    found = _PATH.fullmatch(path.partition("?")[0])
-    if found is None or found["kind"] is None:
+    """Return the right that a request needs, None for a request that is not about objects."""
+    parts = _PATH.fullmatch(path.partition("?")[0])
+    if parts is None or parts["kind"] is None:
         return None
-    reading = "list" if found["name"] is None else "get"
-    group = f".{found['group']}" if found["group"] else ""
-    return Right(_VERBS.get(method, reading), f"{found['kind']}{group}{found['status'] or ''}")
+    reading = "list" if parts["name"] is None else "get"
+    group = f".{parts['group']}" if parts["group"] else ""
+    return Right(_VERBS.get(method, reading), f"{parts['kind']}{group}{parts['status'] or ''}")
 
 
 def trouble(method: str, path: str, body: Body) -> str:
-    """Return why an answer is none to the question, '' if it is one."""
-    bare = path.partition("?")[0]
-    found = _PATH.fullmatch(bare)
-    if found is None:
-        return _published(body) if bare.startswith(_OPENAPI) else ""
-    if found["kind"] is None:
-        every, one = ("versions", "version") if found["group"] and not found["version"] else ("resources", "name")
-        return "" if _objects(body.get(every), one) else f"no {every}"
-    if method == "DELETE":  # nobody reads it: it is what was deleted, or a Status
+    """Return why an answer does not answer the request, '' if it does."""
+    bare_path = path.partition("?")[0]
+    parts = _PATH.fullmatch(bare_path)
+    if parts is None:
+        return _published(body) if bare_path.startswith(_OPENAPI) else ""
+    if parts["kind"] is None:
+        array_name, item_key = (
+            ("versions", "version") if parts["group"] and not parts["version"] else ("resources", "name")
+        )
+        return "" if _objects(body.get(array_name), item_key) else f"no {array_name}"
+    if method == "DELETE":  # the operator does not use the answer: it is the deleted object, or a Status
         return "" if _texts(body, "kind") or _texts(body.get("metadata"), "name") else "no object and no Status"
-    if method == "GET" and found["name"] is None:
+    if method == "GET" and parts["name"] is None:
         return _list(body)
     if method == "POST" and isinstance(body.get("status"), dict) and str(body.get("kind")).endswith("Review"):
         return ""
-    # What a dry run creates has no version.
+    # An object from a dry run has no resourceVersion.
     keys = ("name", "uid") if method == "POST" else ("name", "uid", "resourceVersion")
     return "" if _texts(body.get("metadata"), *keys) else "no object"
 
@@ -60,26 +62,26 @@ def _list(body: Body) -> str:
     if not _texts(body.get("metadata"), "resourceVersion") or "items" not in body:
         return "no list"
     items = body["items"]
-    if items is None:  # as some API servers write an empty one
+    if items is None:  # some API servers write null for an empty list
         return ""
-    whole = _objects(items) and _objects([item.get("metadata") for item in items], "name", "uid", "resourceVersion")
-    return "" if whole else "no list of objects"
+    complete = _objects(items) and _objects([item.get("metadata") for item in items], "name", "uid", "resourceVersion")
+    return "" if complete else "no list of objects"
 
 
 def _published(body: Body) -> str:
     components = body.get("components", {})
     schemas = components.get("schemas", {}) if isinstance(components, dict) else None
-    whole = isinstance(schemas, dict) and _objects(list(schemas.values()))
-    return "" if whole else "no schemas"
+    complete = isinstance(schemas, dict) and _objects(list(schemas.values()))
+    return "" if complete else "no schemas"
 
 
 def _objects(found: object, *keys: str) -> bool:
-    """Whether this is an array of objects with these texts."""
+    """Return whether `found` is an array of objects that have texts under these keys."""
     if not isinstance(found, list):
         return False
-    return all(_texts(one, *keys) for one in found)
+    return all(_texts(item, *keys) for item in found)
 
 
 def _texts(found: object, *keys: str) -> bool:
-    """Whether this is an object that has these texts."""
+    """Return whether `found` is an object that has texts under these keys."""
     return isinstance(found, dict) and all(isinstance(found.get(key), str) for key in keys)

@@ -1,7 +1,7 @@
-"""The one door to the API server: dicts in and out, an explicit timeout, retries where a repetition does no harm.
+"""The only access to the API server: dicts in and out, an explicit timeout, and retries where a repetition is harmless.
 
-Every answer's Date header goes to the clock. kubernetes.aio is used for configuration, authentication and
-connections; its generated models cost 0.25 ms and 67 KB a pod and are not.
+The Date header of every answer is passed to the clock. kubernetes.aio is used for configuration, authentication and
+connections. Its generated models are not used: they cost 0.25 ms and 67 KB per pod.
 """
 
 import asyncio
@@ -20,25 +20,25 @@ from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
 MERGE: Final = "application/merge-patch+json"
-APPLY: Final = "application/apply-patch+yaml"  # of which JSON is a part
+APPLY: Final = "application/apply-patch+yaml"  # JSON is valid YAML
 _JSON: Final = "application/json"
 TIMEOUT_SECONDS: Final = 15.0
-# The API server gives a patch up after 34 s. A tenant can make his Namespace so large that a patch takes long on a busy
-# machine; given up earlier, it would be given up each time.
+# The API server gives up a patch after 34 s. A tenant can make his Namespace so large that a patch takes long on a busy
+# machine. With a shorter timeout, the operator would give up every patch of that Namespace.
 PATCH_SECONDS: Final = 40.0
 ATTEMPTS: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({400, 403, 404, 422})
-STALE: Final = "Stale"  # reason of an ApiError: a process that was stopped, or an API server that was slow
+STALE: Final = "Stale"  # the reason of an ApiError after a deadline: the process was stopped, or the API server slow
 
 
 class ApiError(Exception):
-    """The API server refused, or could not be reached (status 0). The message is the server's own.
+    """The API server refused a request, or could not be reached (status 0). The message is the API server's own.
 
-    `sent`: whether the API server may have had the request. `lost`: whether an earlier attempt at the same request got
-    no answer, so that what this one found may be the work of that one.
+    `sent` says whether the API server may have received the request. `lost` says whether an earlier attempt at the same
+    request got no answer. In that case, what this attempt found may be the work of the earlier attempt.
     """
 
     def __init__(self, method: str, path: str, status: int, reason: str, message: str, *, sent: bool = True) -> None:
@@ -52,29 +52,31 @@ class ApiError(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed in a moment."""
+        """Return whether the same request may succeed in a moment."""
         return self.status in _RETRIED or (self.status == 0 and self.reason != STALE)
 
     @property
     def unanswered(self) -> bool:
-        """Whether the API server may have done what was asked and its answer was lost, also by a proxy before it."""
+        """Return whether the API server may have done what was requested although its answer was lost. A proxy in front
+        of the API server can lose an answer too.
+        """
         return self.sent and (self.status == 0 or self.status >= 500)
 
     @property
     def gone(self) -> bool:
-        """Whether there is no such object. A kind that is not served is a 404 too, without a Status."""
+        """Return whether there is no such object. A kind that is not served is also a 404, but without a Status."""
         return self.status == 404 and self.reason == "NotFound"
 
     @property
     def outcome(self) -> str:
-        """A bounded word for metrics."""
+        """Return a word for metrics, from a bounded set."""
         if self.reason == STALE:
             return "stale"
         if isinstance(self, UnexpectedError):
             return "unexpected"
         if isinstance(self, UndecodableError):
             return "undecodable"
-        known = {
+        words_by_status = {
             0: "unreachable",
             401: "unauthorized",
             403: "forbidden",
@@ -82,11 +84,13 @@ class ApiError(Exception):
             409: "conflict",
             422: "invalid",
         }
-        return known.get(self.status, "throttled" if self.status == 429 else "error")
+        return words_by_status.get(self.status, "throttled" if self.status == 429 else "error")
 
 
 class UndecodableError(ApiError, bodies.DecodeError):
-    """The API server did what was asked, and its answer cannot be decoded. To ask again would give the same."""
+    """The API server did what was requested, and its answer cannot be decoded. A repeated request would get the same
+    answer.
+    """
 
     def __init__(self, method: str, path: str, status: int, why: str) -> None:
         super().__init__(method, path, status, "Undecodable", why)
@@ -94,8 +98,8 @@ class UndecodableError(ApiError, bodies.DecodeError):
 
 
 class UnexpectedError(ApiError):
-    """What answered with a success is no answer to the request: that of a proxy, say. So it counts as none (status 0),
-    and the request is repeated as after a lost answer.
+    """An answer with a success status that does not answer the request, for example the answer of a proxy. So it counts
+    as no answer (status 0), and the request is repeated as after a lost answer.
     """
 
     def __init__(self, method: str, path: str, status: int, why: str) -> None:
@@ -104,7 +108,7 @@ class UnexpectedError(ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decoded body and the texts of the Warning headers; `refused` is why there is no body (`preview` only)."""
+    """A decoded body, and the texts of the Warning headers. `refused` says why there is no body (`preview` only)."""
 
     body: Any
     warnings: tuple[str, ...]
@@ -112,40 +116,42 @@ class Answer:
 
 
 class Gateway:
-    """Requests as one identity. Raises identity.IdentityError where its certificates cannot be used."""
+    """Sends requests as one identity. Raise identity.IdentityError if the identity's certificates cannot be used."""
 
     def __init__(
         self, configuration: client.Configuration, server_clock: clock.ServerClock, count: Callable[[str, int], None]
     ) -> None:
         self.configuration = configuration
         self._clock = server_clock
-        self._count = count  # called with method and status of every request
+        self._count = count  # called with the method and status of every request
         self._client = identity.client_of(configuration)
         self._refreshing = asyncio.Lock()
         self._rights = rights.Rights(server_clock.monotonic)
-        self._failing = False  # whether the last request failed in a way that passes
+        self._failing = False  # whether the last request failed in a way that may soon pass
         self._recovered: list[Callable[[], None]] = []
 
     def on_recovery(self, call: Callable[[], None]) -> None:
-        """Have this called with the first request that the API server answers after one that it did not answer."""
+        """Have `call` called when the API server answers a request again after it has left one without an answer."""
         self._recovered.append(call)
 
     async def close(self) -> None:
         await self._client.close()
 
     async def get(self, path: str, *, accept: str = _JSON, most: int = bodies.BYTES) -> Answer:
-        """GET. `accept` may ask for another form of the object, as JSON. An answer of more than `most` bytes is dropped
-        before it is read to its end: UndecodableError.
+        """Send a GET. `accept` may ask for another form of the object, as JSON. If an answer has more than `most`
+        bytes, the rest is not read, and UndecodableError is raised.
         """
         return await self._request("GET", path, None, repeat=True, accept=accept, most=most)
 
     async def create(self, path: str, body: Body) -> Answer:
-        """POST. Repeated only for objects with a name of our own: a second one is a 409, never a second object."""
-        named = bool(body.get("metadata", {}).get("name"))
-        return await self._request("POST", _managed(path), body, repeat=named)
+        """Send a POST. It is repeated only for an object whose name the operator has chosen: a second POST gets a 409,
+        and never creates a second object.
+        """
+        has_name = bool(body.get("metadata", {}).get("name"))
+        return await self._request("POST", _managed(path), body, repeat=has_name)
 
     async def preview(self, path: str, body: Body) -> Answer:
-        """POST as a dry run: stores nothing, so it is repeated like a read. A refusal is an answer."""
+        """Send a POST as a dry run. It stores nothing, so it is repeated like a read. A refusal is an answer."""
         try:
             return await self._request("POST", _managed(path) + "&dryRun=All", body, repeat=True)
         except ApiError as error:
@@ -154,27 +160,29 @@ class Gateway:
             return Answer(None, (), error.message or error.reason)
 
     async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
-        """JSON merge patch: says the same however often it is said. Nothing is sent after `deadline`, monotonic.
+        """Send a JSON merge patch. A repetition has the same result. Nothing is sent after `deadline`, a monotonic
+        moment.
 
-        The answer is waited for as long as the API server works at it.
+        The timeout is longer than the time for which the API server works on a patch.
         """
         return await self._request(
             "PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline, seconds=PATCH_SECONDS
         )
 
     async def apply(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
-        """Server-side apply, once and not forced: 409 where somebody owns another value."""
+        """Send a server-side apply, once and not forced: 409 if another manager owns a different value."""
         return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=False, deadline=deadline)
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> Answer:
-        """DELETE with a uid precondition in `body`: a repetition meets 404 or 409, never another object.
+        """Send a DELETE with a uid precondition in `body`: a repetition gets 404 or 409, and never deletes another
+        object.
 
-        What must be looked at again before each attempt is deleted without `repeat`.
+        If the object must be evaluated again before each attempt, the caller passes `repeat=False`.
         """
         try:
             return await self._request("DELETE", path, body, repeat=repeat, deadline=deadline)
         except UndecodableError:
-            return Answer(None, ())  # nobody reads what was deleted
+            return Answer(None, ())  # the operator does not use the deleted object
 
     async def _request(
         self,
@@ -204,34 +212,36 @@ class Gateway:
         raise AssertionError("unreachable")
 
     def _check(self, method: str, path: str, deadline: float) -> None:
-        """Raise ApiError where nothing is to be sent any more."""
+        """Raise ApiError if the deadline has passed."""
         if self._clock.monotonic() > deadline:
             raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
 
     async def _as_oneself(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
     ) -> Answer:
-        """One request with the token; at once another one where that token is refused and another one is there."""
-        used = await self._token(method, path)
+        """Send one request with the token. If the token is refused and a new token exists, send the request again
+        immediately with the new token.
+        """
+        used_token = await self._token(method, path)
         try:
-            return await self._once(method, path, sending, _authorized(headers, used), most, seconds)
+            return await self._once(method, path, sending, _authorized(headers, used_token), most, seconds)
         except ApiError as error:
             if error.status != 401:
                 raise
-            async with self._refreshing:  # the others that were refused find the token that the first has read
-                if identity.token(self.configuration) == used:
+            async with self._refreshing:  # if several requests were refused, only the first reads the token again
+                if identity.token(self.configuration) == used_token:
                     await identity.refresh(self.configuration)
-            fresh = identity.token(self.configuration)
-            if fresh == used:
+            fresh_token = identity.token(self.configuration)
+            if fresh_token == used_token:
                 raise
-        return await self._once(method, path, sending, _authorized(headers, fresh), most, seconds)
+        return await self._once(method, path, sending, _authorized(headers, fresh_token), most, seconds)
 
     async def _token(self, method: str, path: str) -> str:
         try:
-            await self.configuration.auth_settings()  # reads it again, once a minute
-        except Exception as error:  # a token file that is just being replaced, say: the library fails in many ways
-            why = f"the token cannot be read: {type(error).__name__}: {error}"
-            raise ApiError(method, path, 0, "NoToken", why, sent=False) from error
+            await self.configuration.auth_settings()  # reads the token file again, once a minute
+        except Exception as error:  # the library fails in many ways, for example while the token file is replaced
+            reason = f"the token cannot be read: {type(error).__name__}: {error}"
+            raise ApiError(method, path, 0, "NoToken", reason, sent=False) from error
         return identity.token(self.configuration)
 
     async def _once(
@@ -250,7 +260,7 @@ class Gateway:
             raise ApiError(method, path, 0, type(error).__name__, str(error), sent=reached) from error
         received = self._clock.monotonic()
         decoded = _decoded(method, path, response.status, data, most)
-        # Whoever answers something else may have another clock than the API server.
+        # A server other than the API server may have another clock.
         unexpected = isinstance(decoded, UnexpectedError)
         self._count(method, 0 if unexpected else response.status)
         if (date := response.headers.get("Date")) and not unexpected:
@@ -274,7 +284,7 @@ def _authorized(headers: dict[str, str], token: str) -> dict[str, str]:
 
 
 def _decoded(method: str, path: str, status: int, data: bytes | None, most: int) -> dict[str, Any] | ApiError:
-    """Return the body of an answer to the request, or what is wrong with it."""
+    """Return the body of an answer, or an error that says what is wrong with the answer."""
     if not 200 <= status <= 299:
         return _error(method, path, status, data or b"")
     if data is None:
@@ -285,19 +295,21 @@ def _decoded(method: str, path: str, status: int, data: bytes | None, most: int)
         return UnexpectedError(method, path, status, error.why)
     except bodies.DecodeError as error:
         return UndecodableError(method, path, status, error.why)
-    why = forms.trouble(method, path, body)
-    return UnexpectedError(method, path, status, why) if why else body
+    reason = forms.trouble(method, path, body)
+    return UnexpectedError(method, path, status, reason) if reason else body
 
 
 async def pause(attempt: int) -> None:
-    """Wait after an attempt that failed; full jitter, so that many that failed together do not come back together."""
-    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
-    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+    """Wait after an attempt that failed. The wait has full jitter, so that many requests that failed together are not
+    repeated together.
+    """
+    longest_wait = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
+    await asyncio.sleep(random.uniform(0, longest_wait))  # noqa: S311 - no secret
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
-    """The body; None for a longer one, whose rest is not read. It came uncompressed: what is small on the wire would
-    not be in memory.
+    """Return the body, or None for a body that is longer than `most`, whose rest is not read. The body is sent
+    uncompressed: a body that is small on the wire could be large in memory.
     """
     pieces: list[bytes] = []
     length = 0
@@ -326,14 +338,14 @@ def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
 
 
 def _of_another(body: Body) -> bool:
-    """Whether a patch that names a uid has met another object of that name."""
+    """Return whether a patch that names a uid has met another object with the same name."""
     details = body.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
-    named = [cause.get("field") for cause in causes or () if isinstance(cause, Mapping)]
-    return "metadata.uid" in named
+    field_names = [cause.get("field") for cause in causes or () if isinstance(cause, Mapping)]
+    return "metadata.uid" in field_names
 
 
 def _warning(header: str) -> str:
-    """The text of `299 - "text"` (RFC 7234, section 5.5)."""
+    """Return the text of `299 - "text"` (RFC 7234, section 5.5)."""
     text = header.split('"', 1)[-1].rsplit('"', 1)[0]
     return text.replace('\\"', '"').replace("\\\\", "\\")

@@ -1,4 +1,4 @@
-"""Where the API server is and as whom the operator speaks to it: the service account of a pod, else a kubeconfig."""
+"""The address of the API server, and the operator's identity: the service account of a pod, else a kubeconfig."""
 
 import os
 import pathlib
@@ -12,40 +12,40 @@ _DEFAULT: Final = "~/.kube/config"
 
 
 class IdentityError(Exception):
-    """There is no identity that works; the message is one line with the remedy."""
+    """No identity works. The message is one line with the remedy."""
 
 
 async def configure() -> client.Configuration:
-    """Return the configuration of the service account in a pod, else of the current kubeconfig. Raise IdentityError."""
+    """Return the configuration of the pod's service account, or else of the current kubeconfig. Raise IdentityError."""
     configuration = await _load()
     configuration.connection_pool_maxsize = _CONNECTIONS
-    # The environment is asked for proxies and ~/.netrc at every single request otherwise, which costs half of it. A
-    # proxy-url in the kubeconfig counts.
-    # What a connection holds unread is memory too.
+    # With trust_env, the environment is searched for proxies and ~/.netrc at every request, which takes half of the
+    # request's time. A proxy-url in the kubeconfig still counts.
+    # The unread bytes of a connection also take memory, so the buffer is small.
     configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": 2**16}
     return configuration
 
 
 async def refresh(configuration: client.Configuration) -> None:
-    """Read the token again, now: the library does so once a minute. Where that fails, the token stays as it is."""
+    """Read the token again now: the library reads it only once a minute. If that fails, the token stays as it is."""
     try:
-        fresh = await _load()
+        latest = await _load()
     except IdentityError:
         return
-    if fresh.host == configuration.host:  # not where somebody has turned to another cluster meanwhile
-        configuration.api_key = fresh.api_key
-        configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+    if latest.host == configuration.host:  # otherwise a user has switched the kubeconfig to another cluster meanwhile
+        configuration.api_key = latest.api_key
+        configuration.refresh_api_key_hook = latest.refresh_api_key_hook
 
 
 def token(configuration: client.Configuration) -> str:
-    """Return the Authorization header as it was last read, '' without one."""
+    """Return the Authorization header as it was last read, '' if there is none."""
     return str(configuration.api_key.get("BearerToken") or "")
 
 
 def client_of(configuration: client.Configuration) -> client.ApiClient:
-    """Return a client with this identity. Raise IdentityError where its certificates cannot be used."""
-    given = configuration.client_session_kwargs or {}
-    configuration.client_session_kwargs = {**given, "middlewares": (_delete_once,)}
+    """Return a client with this identity. Raise IdentityError if its certificates cannot be used."""
+    session_options = configuration.client_session_kwargs or {}
+    configuration.client_session_kwargs = {**session_options, "middlewares": (_delete_once,)}
     try:
         return client.ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -56,8 +56,9 @@ def client_of(configuration: client.Configuration) -> client.ApiClient:
 
 
 async def _delete_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a DELETE by itself where a connection breaks that was used before: nobody would look
-    again, and nobody would know that the first one may have been carried out.
+    """Keep aiohttp from repeating a DELETE automatically when a reused connection breaks: the object would not be
+    evaluated again before the repetition, and the operator would not know that the first DELETE may have been carried
+    out.
     """
     try:
         return await handler(request)

@@ -1,7 +1,7 @@
-"""Takes the Job of an expired diagnostic pod, so that it makes no other.
+"""Deletes the Job of an expired diagnostic pod, so that the Job creates no other pod.
 
-An owner reference is a claim of whoever made the pod, and a label too. So the Job is taken for what it is itself: only
-if the pods that its own template makes would be deleted for the same ended exceptions.
+An owner reference is a claim of the pod's creator, and so is a label. So the operator evaluates the Job itself: it is
+deleted only if the pods from its template would be deleted for the same ended exceptions.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from hostnetwork_operator.act import gateway
 from hostnetwork_operator.decide import plan, snapshot
 from hostnetwork_operator.observe import live, parse
 
-# No right to Jobs (rules of an older release), it is gone, or another one has its name.
+# The operator has no right to Jobs (rules of an older release), the Job no longer exists, or another Job has its name.
 _NOT_OURS: Final = frozenset({403, 404, 409})
 
 
@@ -23,11 +23,12 @@ async def take(
     *,
     lost: bool = False,
 ) -> bool:
-    """Whether the Job was deleted, its pods by the garbage collector with it. `seen` is how things are at this moment.
+    """Return whether the Job was deleted; then the garbage collector deletes its pods. `seen` is the current state.
 
-    The uid is the only precondition: what the Job is deleted for cannot change in its template. `lost`: an earlier
-    attempt got no answer, so a Job that is gone was deleted by that one. One request, which is not repeated. Raise
-    gateway.ApiError.
+    The uid is the only precondition: the part of the template for which a Job is deleted cannot change. The DELETE is
+    sent once and not repeated. Raise gateway.ApiError.
+
+    `lost` says that an earlier attempt got no answer. If the Job then no longer exists, that attempt has deleted it.
     """
     path = f"/apis/batch/v1/namespaces/{job.namespace}/jobs/{job.name}"
     try:
@@ -39,7 +40,7 @@ async def take(
         options = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
         await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline, repeat=False)
     except gateway.UndecodableError:
-        return False  # nobody can tell which pods it makes
+        return False  # it is unknown which pods the Job creates
     except gateway.ApiError as error:
         if error.status in _NOT_OURS:
             return lost and error.status != 403

@@ -9,9 +9,9 @@ from hostnetwork_operator.observe import ledger, live
 
 
 async def write(api: gateway.Gateway, change: ledger.Change) -> Mapping[str, Any]:
-    """Carry out a change and return the ConfigMap as it is then. Raise gateway.ApiError.
+    """Carry out a change, and return the ConfigMap as it is after the change. Raise gateway.ApiError.
 
-    404 means that the ConfigMap is gone, or that another one has its name.
+    404 means that the ConfigMap no longer exists, or that another ConfigMap has its name.
     """
     shard = change.shard
     if not shard.uid:

@@ -1,8 +1,8 @@
-"""Events of one namespace that wait to be emitted, because no later plan has them again.
+"""The Events of one namespace that must still be emitted, because no later plan contains them.
 
-Whoever can have Events refused, by a quota or a limit of requests, must not hold up anything else with them, nor
-multiply the operator's requests. So after a refusal no Event of the namespace is sent for a while, each is remembered,
-and few are remembered at once.
+A user who can have Events refused, by a quota or by a limit of requests, must not hold up anything else with these
+Events, nor multiply the operator's requests. So after a refusal no Event of the namespace is sent for a while. Each
+Event is remembered, and the number of remembered Events is small.
 """
 
 import logging
@@ -19,10 +19,10 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 class Outbox:
-    """Moments are monotonic, in seconds."""
+    """The Events of one namespace that wait. Moments are monotonic, in seconds."""
 
     def __init__(self) -> None:
-        self._waiting: dict[effects.EmitEvent, None] = {}  # the oldest first
+        self._waiting: dict[effects.EmitEvent, None] = {}  # oldest first
         self._pause = 0.0
         self._opens = 0.0
 
@@ -31,21 +31,21 @@ class Outbox:
 
     @property
     def waiting(self) -> tuple[effects.EmitEvent, ...]:
-        """The Events that are to be emitted, the oldest first."""
+        """Return the Events that must still be emitted, oldest first."""
         return tuple(self._waiting)
 
     @property
     def pause_seconds(self) -> float:
-        """How long no Event is sent after the last refusal; 0 where none was refused since one was stored."""
+        """Return for how long no Event is sent after the last refusal, 0 if none was refused since one was stored."""
         return self._pause
 
     def add(self, events: Iterable[effects.EmitEvent]) -> None:
-        """Remember Events, each once. The oldest are dropped where there are too many."""
+        """Remember Events, each once. If there are too many, the oldest are dropped."""
         self._waiting |= dict.fromkeys(events)
         self.drop(len(self._waiting) - MOST)
 
     def drop(self, count: int) -> None:
-        """Drop so many Events, the oldest, and say so in the log."""
+        """Drop the oldest `count` Events, and log that."""
         dropped = self.waiting[: max(0, count)]
         for event in dropped:
             del self._waiting[event]
@@ -58,7 +58,7 @@ class Outbox:
         return now >= self._opens
 
     def stored(self, event: effects.EmitEvent) -> None:
-        """Note that the API server has an Event."""
+        """Note that the API server has stored an Event."""
         self._waiting.pop(event, None)
         self._pause = 0.0
 
@@ -67,7 +67,7 @@ class Outbox:
         self._waiting.pop(event, None)
 
     def refused(self, event: effects.EmitEvent, now: float) -> None:
-        """Note that the API server has not stored an Event and may later."""
+        """Note that the API server has not stored an Event, and may store it later."""
         self.add([event])
         self._pause = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause))
         self._opens = now + self._pause

@@ -1,4 +1,4 @@
-"""Flags pods, and deletes those whose diagnostic exceptions have ended."""
+"""Labels pods with their verdict, and deletes pods whose diagnostic exceptions have ended."""
 
 import dataclasses
 import enum
@@ -13,29 +13,32 @@ from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
 
 _log = logging.getLogger(__name__)
-# How long the second look may take. It begins after the expiry, so it sees every renewal that came in time. A tenant
-# may fill the objects beside his, which makes it slow; that must not keep his pod.
+# How long the second check may take. It begins after the expiry, so it includes every renewal that was made in time. A
+# tenant can create many large objects beside his pod, which makes the check slow. A slow check must not keep his pod.
 _LOOK_SECONDS: Final = 30.0
 
 
 class Deletion(enum.StrEnum):
-    """Outcomes: the `outcome` label of hostnetwork_deleted_pods_total."""
+    """The outcomes of a delete: the `outcome` label of hostnetwork_deleted_pods_total."""
 
     DELETED = "deleted"
     GONE = "gone"
-    SPARED = "spared"  # the second look said otherwise
+    SPARED = "spared"  # by the second check the pod must not be deleted
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deleted:
-    """What came of a delete, and whether the pod's Job went too."""
+    """The result of a delete, and whether the pod's Job was deleted too."""
 
     word: Deletion
     job: bool = False
 
 
 async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> Mapping[str, Any] | None:
-    """The pod as it is then; None if it is gone. The operator has no right to patch pods, so through pods/status."""
+    """Write the verdict label, and return the pod as it is after the write, None if the pod no longer exists.
+
+    The operator has no right to patch pods, so it patches pods/status.
+    """
     pod = effect.pod
     body = {"metadata": {"uid": pod.uid, "labels": {labels.VERDICT: effect.verdict.value if effect.verdict else None}}}
     try:
@@ -43,7 +46,7 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
             await api.patch(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/status", body)
         ).body
     except gateway.ApiError as error:
-        if error.status == 404:  # gone, or another pod of that name
+        if error.status == 404:  # the pod no longer exists, or another pod has its name
             return None
         raise
     return answer
@@ -51,7 +54,7 @@ async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> M
 
 @dataclasses.dataclass(slots=True)
 class _Attempts:
-    """What the attempts at one delete have come to so far. `lost`: one of them got no answer."""
+    """The results of the attempts at one delete so far. `lost` says that one of the attempts got no answer."""
 
     lost: bool = False
     job: bool = False
@@ -59,7 +62,9 @@ class _Attempts:
 
     @property
     def ours(self) -> bool:
-        """Whether a pod that is gone, or going, is so because of an attempt: the Job's deletion takes its pods too."""
+        """Return whether an attempt explains that the pod no longer exists or is being deleted. When a Job is deleted,
+        its pods are deleted too.
+        """
         return self.lost or self.job or self.job_lost
 
     def ended(self, word: Deletion) -> Deleted:
@@ -69,14 +74,20 @@ class _Attempts:
 async def delete(
     api: gateway.Gateway, effect: effects.DeletePod, seen: snapshot.NamespaceSnapshot, clock: live.Clock
 ) -> Deleted:
-    """Read pod and exceptions again, judge again, take the pod's Job, and delete that pod; all of it at each attempt.
+    """Read the pod and the exceptions again, evaluate them again, delete the pod's Job, and delete the pod.
 
-    The store may be old: an exception extended a moment ago, a pod made anew under the same name. The uid is the only
-    precondition: what a pod is deleted for cannot change, and a tenant who patches his pod without pause must not keep
-    it. The Job goes first: a process that dies in between leaves the pod to the garbage collector, the other way round
-    it would leave the Job. The pod is then deleted all the same, because the collector gives it the grace that its
-    maker has written, and also where the Job could not be deleted. A pod that is gone, or going, after an attempt
-    without an answer was deleted by that attempt. Raise gateway.ApiError.
+    Each attempt does all of that.
+
+    The store may be out of date: an exception may have been extended a moment ago, or a new pod may have the same name.
+    The uid is the only precondition: the reason for which a pod is deleted cannot change, and a tenant who patches his
+    pod without pause must not keep it.
+
+    The Job is deleted first. If the process dies in between, the garbage collector deletes the pod; in the other order,
+    the Job would be left. The pod is then deleted all the same, because the collector allows the grace period that the
+    creator of the pod has written. The pod is also deleted if the Job could not be deleted.
+
+    If the pod no longer exists or is being deleted after an attempt without an answer, that attempt counts as the
+    delete. Raise gateway.ApiError.
     """
     attempts = _Attempts()
     for attempt in range(1, gateway.ATTEMPTS + 1):
@@ -84,10 +95,11 @@ async def delete(
         try:
             return await _attempt(api, effect, seen, clock, attempts, last=last)
         except gateway.ApiError as error:
-            # A read was repeated already. What is too late is looked at again where something was deleted.
-            again = error.passing and error.method == "DELETE"
-            again |= attempts.ours and (error.passing or error.reason == gateway.STALE)
-            if last or not again:
+            # The gateway has already repeated a failed read. An attempt that was too late is also repeated if the
+            # operator may have deleted something.
+            retry = error.passing and error.method == "DELETE"
+            retry |= attempts.ours and (error.passing or error.reason == gateway.STALE)
+            if last or not retry:
                 raise
         await gateway.pause(attempt)
     raise AssertionError("unreachable")
@@ -102,26 +114,26 @@ async def _attempt(
     *,
     last: bool,
 ) -> Deleted:
-    latest = clock.monotonic() + _LOOK_SECONDS
-    found = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
-    if isinstance(found, Deletion):
-        return attempts.ended(found)
-    now_seen, again = found
-    deadline = min(latest, clock.monotonic() + plan.FRESH_SECONDS)
-    if again.job is not None and not attempts.job:
+    latest_moment = clock.monotonic() + _LOOK_SECONDS
+    check_result = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
+    if isinstance(check_result, Deletion):
+        return attempts.ended(check_result)
+    current_snapshot, deletion = check_result
+    deadline = min(latest_moment, clock.monotonic() + plan.FRESH_SECONDS)
+    if deletion.job is not None and not attempts.job:
         try:
-            attempts.job = await jobs.take(api, again.job, now_seen, clock, deadline, lost=attempts.job_lost)
+            attempts.job = await jobs.take(api, deletion.job, current_snapshot, clock, deadline, lost=attempts.job_lost)
         except gateway.ApiError as error:
             attempts.job_lost |= error.method == "DELETE" and error.unanswered
             if error.method == "DELETE" and error.passing and not last:
                 raise
-            left = f"{again.job.namespace}/{again.job.name}"
-            logs.log(_log, logging.WARNING, "job-left", job=left, error=str(error))
+            job_name = f"{deletion.job.namespace}/{deletion.job.name}"
+            logs.log(_log, logging.WARNING, "job-left", job=job_name, error=str(error))
     try:
-        await _delete(api, again, deadline)
+        await _delete(api, deletion, deadline)
     except gateway.ApiError as error:
         attempts.lost |= error.unanswered
-        if error.status not in {404, 409}:  # 409: another pod has its name
+        if error.status not in {404, 409}:  # 409: another pod has the name
             raise
         return attempts.ended(Deletion.DELETED if attempts.ours else Deletion.GONE)
     return Deleted(Deletion.DELETED, attempts.job)
@@ -135,24 +147,24 @@ async def _look_again(
     *,
     ours: bool,
 ) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Deletion:
-    """How things are at this moment and what is to be done then; or why nothing is."""
+    """Return the current state of the namespace and the deletion that is planned for it, or why nothing is deleted."""
     gone = Deletion.DELETED if ours else Deletion.GONE
     if not seen.exceptions_served and await _exceptions_served(api):
-        return Deletion.SPARED  # the kind is back; what there is of it will be listed, and judged
+        return Deletion.SPARED  # the kind is served again: its exceptions will be listed, and evaluated
     try:
-        now_seen = await live.again(api, seen, pod)
+        current_snapshot = await live.again(api, seen, pod)
     except gateway.ApiError as error:
         if error.gone:
             return gone
         raise
-    present = next((found for found in now_seen.pods if found.uid == pod.uid), None)
-    if present is None:
+    current_pod = next((pod_now for pod_now in current_snapshot.pods if pod_now.uid == pod.uid), None)
+    if current_pod is None:
         return gone
-    planned = plan.plan_namespace(now_seen, clock.now()).effects
-    again = next((e for e in planned if isinstance(e, effects.DeletePod)), None)
-    if again is not None:
-        return now_seen, again
-    return Deletion.DELETED if ours and present.deleting else Deletion.SPARED
+    planned_effects = plan.plan_namespace(current_snapshot, clock.now()).effects
+    deletion = next((effect for effect in planned_effects if isinstance(effect, effects.DeletePod)), None)
+    if deletion is not None:
+        return current_snapshot, deletion
+    return Deletion.DELETED if ours and current_pod.deleting else Deletion.SPARED
 
 
 async def _exceptions_served(api: gateway.Gateway) -> bool:

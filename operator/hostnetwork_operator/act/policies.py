@@ -1,4 +1,4 @@
-"""Writes the status of the policy: whether it is acted on, and the counts of the whole cluster."""
+"""Writes the policy's status: whether the operator acts on the policy, and the counts of the whole cluster."""
 
 import datetime
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hostnetwork_operator.api import conditions, labels, policy
 from hostnetwork_operator.decide import effects, plan, snapshot, summary
 from hostnetwork_operator.observe import store
 
-_MOST_POSTPONED: Final = 20  # of the one policy
+_MOST_POSTPONED: Final = 20  # for the only policy
 
 
 async def emit_begun(
@@ -19,9 +19,9 @@ async def emit_begun(
     recorded: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:
-    """Say what is not approved or not known after the ledger was begun. Raise gateway.ApiError."""
-    present = kept.policy_object()
-    event = summary.begun_event(present, recorded, plans) if present is not None else None
+    """Emit the Event about what is not approved or not known when the ledger begins. Raise gateway.ApiError."""
+    policy_object = kept.policy_object()
+    event = summary.begun_event(policy_object, recorded, plans) if policy_object is not None else None
     if event is not None:
         await events.emit(api, event, now)
 
@@ -35,26 +35,26 @@ async def write_status(
     postponed: list[effects.EmitEvent],
     now: datetime.datetime,
 ) -> None:
-    """Write the status only if it says something new. Raise gateway.ApiError; a policy that is gone or has changed is
+    """Write the status only if it has changed. Raise gateway.ApiError. A policy that no longer exists or has changed is
     no error.
 
-    No later status has its Events again. So an Event that the API server refuses stays in `postponed` and is emitted
-    with the next status; it does not hold the status back.
+    No later status contains the Events of this one. So an Event that the API server refuses stays in `postponed` and is
+    emitted with the next status. The status is written all the same.
     """
-    present = kept.policy_object()
-    if present is None:
+    policy_object = kept.policy_object()
+    if policy_object is None:
         return
-    found = list(kept.guards().values())
+    guards = list(kept.guards().values())
     for event in (
-        summary.policy_event(present),
-        summary.guards_event(present, found, now),
-        summary.clock_event(present, clock_state),
-        summary.ledger_event(present, recorded),
+        summary.policy_event(policy_object),
+        summary.guards_event(policy_object, guards, now),
+        summary.clock_event(policy_object, clock_state),
+        summary.ledger_event(policy_object, recorded),
     ):
         if event is not None and event not in postponed:
             postponed.append(event)
     refused = await emit_postponed(api, postponed, now)
-    await _write(api, kept, present, plans, found, clock_state, recorded, now)
+    await _write(api, kept, policy_object, plans, guards, clock_state, recorded, now)
     if refused is not None:
         raise refused
 
@@ -62,7 +62,9 @@ async def write_status(
 async def emit_postponed(
     api: gateway.Gateway, postponed: list[effects.EmitEvent], now: datetime.datetime
 ) -> gateway.ApiError | None:
-    """Emit Events, which are postponed no longer then, up to the first that is refused; return why it was."""
+    """Emit the postponed Events up to the first that is refused, and remove the emitted ones from `postponed`. Return
+    the error of the refused Event.
+    """
     del postponed[:-_MOST_POSTPONED]
     while postponed:
         try:
@@ -83,13 +85,13 @@ async def _write(
     recorded: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:
-    wanted = summary.with_guards(summary.policy_status(present, plans, now), found, now)
-    wanted = summary.with_ledger(summary.with_clock(wanted, clock_state, now), recorded, now)
-    if wanted == present.status:
+    status = summary.with_guards(summary.policy_status(present, plans, now), found, now)
+    status = summary.with_ledger(summary.with_clock(status, clock_state, now), recorded, now)
+    if status == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"
     metadata = {"uid": present.uid, "resourceVersion": present.resource_version}
-    body = {"metadata": metadata, "status": wanted.model_dump(mode="json", by_alias=True)}
+    body = {"metadata": metadata, "status": status.model_dump(mode="json", by_alias=True)}
     try:
         answer = await api.patch(path, body)
     except gateway.ApiError as error:

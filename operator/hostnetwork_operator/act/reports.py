@@ -1,4 +1,4 @@
-"""Writes and deletes reports, whose kinds belong to others and may be gone at any time."""
+"""Writes and deletes reports. Their kinds belong to other projects, and may be removed at any time."""
 
 import enum
 from typing import Final
@@ -9,18 +9,20 @@ from hostnetwork_operator.observe import store
 
 
 class Outcome(enum.StrEnum):
-    """What came of it: the `outcome` label of hostnetwork_operator_effects_total."""
+    """The results of a write or delete: the `outcome` label of hostnetwork_operator_effects_total."""
 
     DONE = "done"
-    GONE = "gone"  # the report or its namespace is not there any more, or another is
-    UNSERVED = "unserved"  # the API server does not have the kind, or is taking it away
+    GONE = "gone"  # the report or its namespace no longer exists, or another report has the name
+    UNSERVED = "unserved"  # the API server does not serve the kind, or its CRD is being deleted
 
 
 _KINDS: Final = {written: kind for kind, written in store.REPORTS.items()}
 
 
 async def write(api: gateway.Gateway, effect: effects.WriteReport, kept: store.Store) -> Outcome:
-    """Raises gateway.ApiError. One that stands there without our label is written over."""
+    """Write a report. An existing report of that name without the operator's label is overwritten. Raise
+    gateway.ApiError.
+    """
     kind, subject = _KINDS[effect.kind], effect.report
     path, body = effect.kind.path(subject.namespace), subject.body(effect.kind)
     try:
@@ -33,7 +35,7 @@ async def write(api: gateway.Gateway, effect: effects.WriteReport, kept: store.S
 
 
 async def delete(api: gateway.Gateway, effect: effects.DeleteReport, kept: store.Store) -> Outcome:
-    """Raises gateway.ApiError."""
+    """Delete a report. Raise gateway.ApiError."""
     subject, kind = effect.subject, _KINDS[effect.kind]
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": subject.uid}}
     meta = {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid}
@@ -53,16 +55,16 @@ async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) 
         except gateway.ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-    # The uid, so that nothing is said of another than the one that was looked at.
+    # The uid, so that the write changes only the report that the operator has read.
     precondition = {"uid": uid} if uid else {}
     return await api.patch(f"{path}/{metadata['name']}", {**body, "metadata": {**metadata, **precondition}})
 
 
 def _missing(error: gateway.ApiError, kept: store.Store, kind: store.Kind, meta: dict[str, str]) -> Outcome:
-    """What is not there, if that is what the error says; raises it otherwise."""
-    # Its CRD is being deleted: 405 before Kubernetes 1.36, since then 403.
-    going = error.status == 405 or (error.status == 403 and "definition is terminating" in error.message)
-    if going or (error.status == 404 and not error.reason):  # no such path
+    """Return which is missing, the report or its kind, if the error says so. Otherwise raise the error."""
+    # The CRD is being deleted: 405 before Kubernetes 1.36, since then 403.
+    kind_terminating = error.status == 405 or (error.status == 403 and "definition is terminating" in error.message)
+    if kind_terminating or (error.status == 404 and not error.reason):  # no such path
         kept.serves_not(kind)
         return Outcome.UNSERVED
     if error.status in {404, 409} or (error.status == 403 and "being terminated" in error.message):
