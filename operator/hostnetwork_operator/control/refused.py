@@ -106,6 +106,7 @@ class Refused:
                 self._due.set()
             except Exception:
                 _log.exception("refusals-crashed")
+                self._due.set()
             await loops.sleep(_LIST_PAUSE_SECONDS)
 
     async def _log_dropped(self) -> None:

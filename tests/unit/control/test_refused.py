@@ -18,10 +18,12 @@ from tests.unit.observe.test_refused import event, workload
 
 
 class Api:
-    """Lists these Events, or fails; a workload is read once `reads` is set."""
+    """Lists these Events, or fails; `breaks`: the first list, as nobody foresaw. A workload is read once `reads` is
+    set.
+    """
 
-    def __init__(self, *listed: dict[str, Any], fails: bool = False) -> None:
-        self.listed, self.fails = listed, fails
+    def __init__(self, *listed: dict[str, Any], fails: bool = False, breaks: bool = False) -> None:
+        self.listed, self.fails, self.breaks = listed, fails, breaks
         self.reads = asyncio.Event()
         self.asked: list[str] = []
 
@@ -31,6 +33,9 @@ class Api:
             await self.reads.wait()
             lacking = {"currentNumberScheduled": 0, "desiredNumberScheduled": 2}
             return gateway.Answer(workload("DaemonSet", {}, lacking), ())
+        if self.breaks:
+            self.breaks = False
+            raise ValueError("an answer that nobody foresaw")
         if self.fails:
             raise gateway.ApiError("GET", path, 403, "Forbidden", "no right")
         return gateway.Answer({"metadata": {"resourceVersion": "1"}, "items": list(self.listed)}, ())
@@ -72,6 +77,14 @@ async def test_a_list_without_events_makes_every_namespace_known() -> None:
     """And has it planned again: before that nothing about refused workloads was decided."""
     async with started(Api()) as core:
         assert core.shortages.of(NAMESPACE) is None
+        await planned_again(core)
+        assert core.shortages.of(NAMESPACE) == ()
+
+
+async def test_a_list_that_breaks_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nothing about refused workloads would be known until a watch begins anew."""
+    monkeypatch.setattr(refused, "_LIST_PAUSE_SECONDS", 0.05)
+    async with started(Api(breaks=True)) as core:
         await planned_again(core)
         assert core.shortages.of(NAMESPACE) == ()
 
