@@ -137,7 +137,9 @@ class Store:
             self._keep(kind, key, (present[0], found.uid, found))
 
     def _keep(self, kind: Kind, key: Key, entry: tuple[int, str, _Parsed]) -> None:
-        parsed = entry[2]
+        parsed, before = entry[2], self._objects[kind].get(key)
+        if kind is Kind.POLICY and key[1] == policy.NAME and before is not None and before[1] != entry[1]:
+            self._last_good = None  # an earlier object of this name said so, and no watch reported its deletion
         self._objects[kind][key] = entry
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed

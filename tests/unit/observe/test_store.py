@@ -236,6 +236,15 @@ def test_a_deleted_policy_is_absent() -> None:
     assert snapshot.Known.ABSENT is made.policy_state().known
 
 
+def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
+    """One that is created again and is broken wants what nobody knows; no watch reported the deletion of the first."""
+    second = default(4, "Off")
+    second["metadata"]["uid"] = "another"
+    made = listed(default(3))
+    replaced(made, Kind.POLICY, [second], "9")
+    assert snapshot.Known.UNKNOWN is made.policy_state().known
+
+
 def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
     """A 403 is not absence."""
     made = listed(default(3))
