@@ -1,7 +1,7 @@
 """Whether an exception covers a pod, and the verdict on a pod.
 
-Decided from what cannot change after a pod's creation, never from labels or owner references (both can be forged).
-manifests/admission/host-namespaces.yaml says the same in CEL; the two must never disagree: promise 6 of
+Both are decided by what cannot change after a pod's creation, never by labels or owner references, which can be forged.
+manifests/admission/host-namespaces.yaml has the same rule in CEL; the two must never disagree: promise 6 of
 docs/explanation/architecture.md#the-promise.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from hostnetwork_operator.api import exception, grant, image, labels
 from hostnetwork_operator.decide import snapshot, validity
 
-# Pod Security Standards, control Capabilities: what each level allows to add.
+# Pod Security Standards, control Capabilities: the capabilities that a container may add at each level.
 _BASELINE_CAPABILITIES: Final = frozenset(
     "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID"
     " SYS_CHROOT".split()
@@ -23,7 +23,7 @@ _RESTRICTED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})
 
 
 class Condition(enum.Enum):
-    """The conditions of `covers`, in the order in which they are tried."""
+    """The conditions of `covers`, in the order in which they are checked."""
 
     NAMESPACE = "namespace"
     SERVICE_ACCOUNT = "serviceAccountName"
@@ -39,7 +39,7 @@ class Condition(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Whether an exception covers a pod: `failed` is the first condition that does not hold, None if all do."""
+    """Whether an exception covers a pod: `failed` is the first condition that is not met, None if all are met."""
 
     exception: str
     failed: Condition | None
@@ -52,7 +52,9 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class PodVerdict:
-    """What is said of a pod, why, and by which exceptions: for Covered the one that lasts longest, for Expired all."""
+    """The verdict on a pod, the reason, and the exceptions behind it: for Covered the exception that lasts longest, for
+    Expired all that fit.
+    """
 
     pod: snapshot.Pod
     verdict: labels.Verdict
@@ -61,21 +63,24 @@ class PodVerdict:
 
 
 def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
-    """What a covered pod may add although its exception does not name it."""
+    """Return the capabilities that a covered pod may add although its exception does not name them."""
     return _RESTRICTED_CAPABILITIES if level is labels.Level.RESTRICTED else _BASELINE_CAPABILITIES
 
 
 def relies_on_a_grant(pod: snapshot.Pod, target: labels.Level) -> bool:
-    """Return whether a pod uses what only a grant can allow beside a guard of this level. No grant covers another pod
-    without host namespaces: such a pod is ordinary, whatever its service account (relaxed-namespace.yaml, variable
-    `covered`).
+    """Return whether a pod uses what only a grant can allow beside a guard of this level.
+
+    No grant covers a pod without host namespaces that uses nothing of the kind. Such a pod is ordinary, whatever its
+    service account (relaxed-namespace.yaml, variable `covered`).
     """
     beyond = pod.capabilities - capabilities_without_naming(target)
     return bool(pod.host_namespaces or pod.privileged or pod.host_paths or pod.host_ports or beyond)
 
 
 def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
-    """Whether this exception alone covers the whole pod. The first condition that fails is the explanation."""
+    """Return whether this exception alone covers the whole pod. The first condition that is not met explains why
+    not.
+    """
     name = standing.exception.metadata.name
     for condition, why_not in _conditions(standing, pod):
         if why_not:
@@ -84,7 +89,9 @@ def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
 
 
 def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tuple[Condition, str]]:
-    """Each condition in turn, and why it does not hold, '' where it does; none is worked out that nobody asks for."""
+    """Yield each condition with the reason why it is not met, or '' if it is met. A condition is evaluated only when
+    the caller asks for it.
+    """
     subject, spec = standing.exception, standing.exception.spec
     yield Condition.NAMESPACE, _namespace(subject, pod)
     yield Condition.SERVICE_ACCOUNT, _service_account(spec, pod)
@@ -102,7 +109,7 @@ def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tupl
 
 
 def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: bool) -> PodVerdict:
-    """The verdict on a pod. `standings` are all exceptions of its namespace."""
+    """Return the verdict on a pod. `standings` are those of all exceptions of its namespace."""
     if pod.mirror:
         return PodVerdict(pod, labels.Verdict.STATIC, f"a static pod of node {pod.node}: the API cannot hold it")
     coverages = [(standing, covers(standing, pod)) for standing in standings]
@@ -112,7 +119,7 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
         return PodVerdict(pod, labels.Verdict.COVERED, f"covered by exception {longest.metadata.name!r}", (longest,))
     fitting = [standing for standing, coverage in coverages if coverage.failed is Condition.IN_FORCE]
     expired = [standing.exception for standing in fitting if standing.expired]
-    # What withholds an exception may pass, and a deleted pod does not come back.
+    # The reason why an exception is withheld may end, and a deleted pod does not come back.
     spared = [coverage for standing, coverage in coverages if standing in fitting and standing.spares]
     why = _explain(spared or [coverage for _, coverage in coverages])
     if exempt:
@@ -127,36 +134,38 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
 def plain(
     pods: Sequence[snapshot.Pod], standings: Sequence[validity.Standing], target: labels.Level
 ) -> tuple[PodVerdict, ...]:
-    """Return for pods without host namespaces, by name, which exceptions for such pods cover them, or would have."""
-    own = [standing for standing in standings if not standing.exception.spec.host_namespaces]
+    """Return which exceptions for pods without host namespaces cover such pods, or would have; in the order of the pod
+    names.
+    """
+    for_plain_pods = [standing for standing in standings if not standing.exception.spec.host_namespaces]
     relying = [pod for pod in pods if relies_on_a_grant(pod, target)]
-    made = []
+    verdicts = []
     for pod in sorted(relying, key=lambda pod: (pod.name, pod.uid)):
-        with contextlib.suppress(Exception):  # only a count rests on it, and no level may wait for that
-            made.append(judge(pod, own, exempt=False))
-    return tuple(made)
+        with contextlib.suppress(Exception):  # only a count rests on this verdict, and no level may wait for a count
+            verdicts.append(judge(pod, for_plain_pods, exempt=False))
+    return tuple(verdicts)
 
 
 def by_exception(verdicts: Sequence[PodVerdict]) -> dict[str, list[PodVerdict]]:
-    """The verdicts that exceptions have led to, by the uids of these."""
-    made: dict[str, list[PodVerdict]] = {}
+    """Return the verdicts by the uids of the exceptions that led to them."""
+    verdicts_by_uid: dict[str, list[PodVerdict]] = {}
     for verdict in verdicts:
         for uid in {subject.metadata.uid for subject in verdict.exceptions}:
-            made.setdefault(uid, []).append(verdict)
-    return made
+            verdicts_by_uid.setdefault(uid, []).append(verdict)
+    return verdicts_by_uid
 
 
 def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdict, int]:
-    """How many pods have which verdict, all verdicts named; pods that could not be read are Unknown."""
-    made = dict.fromkeys(labels.Verdict, 0)
-    for one in verdicts:
-        made[one.verdict] += 1
-    made[labels.Verdict.UNKNOWN] += unreadable
-    return made
+    """Return the number of pods for each verdict, zeros included. Pods that could not be read count as Unknown."""
+    counts = dict.fromkeys(labels.Verdict, 0)
+    for verdict in verdicts:
+        counts[verdict.verdict] += 1
+    counts[labels.Verdict.UNKNOWN] += unreadable
+    return counts
 
 
 def within(path: str, prefix: str) -> bool:
-    """Whether `path` is `prefix` or below it, by path segment; one trailing slash on either does not matter."""
+    """Return whether `path` is `prefix` or below it, by path segment. One trailing slash on either does not matter."""
     return _closed(path).startswith(_closed(prefix))
 
 
@@ -165,12 +174,12 @@ def _closed(path: str) -> str:
 
 
 def _explain(coverages: Sequence[Coverage]) -> str:
-    """Of the exceptions that do not cover the pod, what the one that comes nearest lacks."""
+    """Return why the pod is not covered: what the exception that comes nearest to covering it lacks."""
     order = list(Condition)
-    tried = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Condition.NAMESPACE]
-    if not tried:
+    failures = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Condition.NAMESPACE]
+    if not failures:
         return "no exception in its namespace"
-    nearest = min(tried, key=lambda pair: (-pair[0], pair[1].exception))[1]
+    nearest = min(failures, key=lambda pair: (-pair[0], pair[1].exception))[1]
     return f"exception {nearest.exception!r} does not cover it: {nearest.why}"
 
 
@@ -212,7 +221,7 @@ def _host_paths(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
 
 def _host_ports(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     if pod.host_namespaces or spec.host_ports or not pod.host_ports:
-        return ""  # with host namespaces the guard judges ports: they come with Network
+        return ""  # of a pod with host namespaces the guard judges the ports: Network brings all ports of the node
     return "the pod takes ports of its node, which it does not name"
 
 
@@ -225,6 +234,6 @@ def _created(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
 def _beyond(what: str, items: frozenset[str] | set[str]) -> str:
     if not items:
         return ""
-    shown = sorted(items)
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    return f"the pod uses {what} that it does not name: {', '.join(shown[:3])}{more}"
+    ordered = sorted(items)
+    more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
+    return f"the pod uses {what} that it does not name: {', '.join(ordered[:3])}{more}"

@@ -1,4 +1,4 @@
-"""What is to be done, as data. `act` carries these out; nothing in here does anything."""
+"""Effects: what the operator is to do, as data. `act` carries them out; nothing in this module causes anything."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from hostnetwork_operator.decide import snapshot
 
 
 class Action:
-    """What one write of a namespace is for: the `action` label of hostnetwork_namespace_writes_total."""
+    """The purpose of one write of a namespace: the label `action` of hostnetwork_namespace_writes_total."""
 
     REVOKE = "revoke"
     RESTORE = "restore"
@@ -24,8 +24,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class EmitEvent:
-    """An Event. Two with the same `key` and message are one: the second is never stored, whoever asks, also after a
-    restart.
+    """An Event. Two Events with the same `key` and message are the same Event: the operator never stores the second,
+    not even after a restart.
     """
 
     regarding: snapshot.Reference
@@ -37,11 +37,12 @@ class EmitEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordException:
-    """Have the ledger keep this record of an exception.
+    """A record of an exception that the ledger is to keep.
 
-    `guard` is the identity of exception-writers that the record rests on: the policy is read again first, and the
-    record is dropped where it is another one by now. With `reread` the exception is read again too, and must have this
-    generation. With `young` the namespace is, and must be the record's.
+    `guard` is the identity of exception-writers that the record rests on. The operator reads that policy again first,
+    and drops the record if the policy has another identity by now. With `reread` the operator reads the exception again
+    too, which must have the generation of the record. With `young` the operator reads the namespace again, which must
+    be the one of the record.
     """
 
     subject: snapshot.Reference
@@ -53,7 +54,10 @@ class RecordException:
 
 @dataclass(frozen=True, slots=True)
 class RecordNamespace:
-    """Have the ledger keep this record of a namespace; None: none. `guard` is as above, of namespace-labels."""
+    """A record of a namespace that the ledger is to keep; None if it is to keep none.
+
+    `guard` is the identity of namespace-labels that the record rests on, used as in RecordException.
+    """
 
     namespace: snapshot.Namespace
     record: ledger.NamespaceRecord | None
@@ -64,18 +68,19 @@ class RecordNamespace:
 class WriteNamespace:
     """One merge patch of a Namespace's metadata; None removes a key.
 
-    `versioned`: valid only for the version that was judged. A write that only takes away or tightens is valid for
-    every version of this namespace: a tenant who patches without pause must not hold it up.
+    `versioned`: the write is valid only for the version of the namespace that was judged. A write that only revokes or
+    tightens is valid for every version of this namespace: a tenant who patches without pause must not delay that write.
 
-    `claims` are labels that stand already and that the operator relies on. A patch that changes nothing owns nothing,
-    so they are applied first: whoever applies a manifest without labels takes none that somebody else owns.
+    `claims` are labels that are set already and that the operator relies on. The operator applies them first, because a
+    patch that changes nothing owns nothing. After that a user who applies a manifest without labels removes none of
+    them, since the operator owns them too.
     """
 
     namespace: snapshot.Namespace
     action: str
     labels: Mapping[str, str | None]
     annotations: Mapping[str, str | None]
-    told: tuple[EmitEvent, ...] = ()  # once it is done
+    told: tuple[EmitEvent, ...] = ()  # emitted after the write
     versioned: bool = True
     claims: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,35 +91,39 @@ class WriteVerdict:
 
     pod: snapshot.Reference
     verdict: labels.Verdict | None
-    told: tuple[EmitEvent, ...] = ()  # before it, so that a crash between loses nothing
+    told: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
 
 
 @dataclass(frozen=True, slots=True)
 class WriteExceptionStatus:
-    """The status of an exception, whatever version it has by now: observedGeneration says what was judged."""
+    """The status of an exception, written whatever version the exception has by now: observedGeneration says which
+    generation was judged.
+    """
 
     subject: snapshot.Reference
     status: exception.ExceptionStatus
-    told: tuple[EmitEvent, ...] = ()  # before it, so that a crash between loses nothing
+    told: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete an expired diagnostic pod, after both were read again and judged again; and the Job that it claims as its
-    own, if that would make such pods again.
+    """The deletion of an expired diagnostic pod.
+
+    Before that, the operator reads the pod and its exceptions again and re-evaluates the pod. `job` is the Job that the
+    pod names as its owner: the operator deletes it too, if it would create such pods again.
     """
 
     pod: snapshot.Reference
     grace_seconds: int
-    told: tuple[EmitEvent, ...] = ()  # once it is done
+    told: tuple[EmitEvent, ...] = ()  # emitted after the deletion
     job: snapshot.Reference | None = None
-    told_of_job: tuple[EmitEvent, ...] = ()  # once the Job has gone with it
-    told_of_owner: tuple[EmitEvent, ...] = ()  # once it is done, and whatever owns it has stayed
+    told_of_job: tuple[EmitEvent, ...] = ()  # emitted if the Job was deleted with the pod
+    told_of_owner: tuple[EmitEvent, ...] = ()  # emitted after the deletion if the owner of the pod was not deleted
 
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """A report of this kind, over the one that has this uid or, where it is '', as a new object."""
+    """A report of this kind to write: over the report that has this uid or, if the uid is '', as a new object."""
 
     kind: report.Kind
     report: report.Report
@@ -123,7 +132,7 @@ class WriteReport:
 
 @dataclass(frozen=True, slots=True)
 class DeleteReport:
-    """A report of ours, of either kind."""
+    """A report of ours to delete, of either kind."""
 
     kind: report.Kind
     subject: snapshot.Reference

@@ -1,7 +1,7 @@
-"""What a namespace should carry: how it is governed, whether enforcement is on, and its labels.
+"""What a namespace should have: how it is governed, whether enforcement is on, and its labels.
 
-Rules of Pod Security Admission labels: the operator writes the level that the policy wants, never a looser one than
-somebody else has set, and where somebody else has set the level it relaxes nothing. Whose a label is, ownership says.
+The operator writes the level that the policy wants, and never a looser level than somebody else has set. If somebody
+else has set the level, the operator relaxes nothing. `ownership` decides who has set a label.
 """
 
 import datetime
@@ -15,14 +15,14 @@ from hostnetwork_operator.decide import ownership, snapshot
 
 # How often a Held namespace is checked again (docs/explanation/architecture.md#the-gate).
 GATE_AGAIN: Final = datetime.timedelta(seconds=60)
-_HELD_BY_LIMIT: Final = 1000  # characters; the namespace is described in a terminal
+_HELD_BY_LIMIT: Final = 1000  # characters; people read the annotation in a terminal (kubectl describe namespace)
 _VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
 _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the policy wants one namespace. `pod_security` is None where no policy is known: what stands stays."""
+    """How the policy wants one namespace. If no policy is known, `pod_security` is None and existing labels stay."""
 
     exempt: bool
     mode: policy.Mode | None = None
@@ -33,9 +33,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether enforcement is on. `ask` is the level whose dry run has to be asked for before this can be said.
+    """Whether enforcement is on. `ask` is the level whose dry run the operator must ask for before that is decided.
 
-    Where enforcement is held: by whom (`held_by`), `since` when, and when to look `again`.
+    If enforcement is Held, `held_by` says by what, `since` says since when, and `again` is when to check again.
     """
 
     enforcement: labels.Enforcement | None
@@ -46,11 +46,11 @@ class Decision:
 
 
 def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> Settings:
-    """The first rule that selects the namespace, over the policy's own values."""
-    if namespace.name in labels.PREVIEW_NAMESPACES:  # a level there would answer questions that were not asked
+    """Return the settings of a namespace: those of the first rule that selects it, over the policy's own values."""
+    if namespace.name in labels.PREVIEW_NAMESPACES:  # a level there would also decide the gate's dry runs
         return Settings(exempt=True)
     if state.spec is None:
-        # What the system lives in is exempt by default; without a policy nothing else is known about exemptions.
+        # The namespaces of the system are exempt by default; without a policy nothing else is known about exemptions.
         exempt = namespace.name in policy.EXEMPT_BY_DEFAULT and labels.ENFORCEMENT not in namespace.labels
         return Settings(exempt=exempt, target=_standing_target(namespace))
     spec = state.spec
@@ -69,9 +69,10 @@ def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> 
 def decide(
     seen: snapshot.NamespaceSnapshot, settings: Settings, excepted: frozenset[str], now: datetime.datetime
 ) -> Decision:
-    """Whether enforcement is on. Once on it stays on: nothing new that violates it can take it off.
+    """Return whether enforcement is on. Once on, it stays on: nothing new that violates the level turns it off.
 
-    `excepted` are the exceptions that would be in force were it on; with others the gate's answer may be another.
+    `excepted` are the exceptions that would be in force if enforcement were on. The gate's answer is used only if it
+    counted the same exceptions, because other exceptions may change the answer.
     """
     namespace = seen.namespace
     if settings.exempt:
@@ -96,23 +97,25 @@ def decide(
 
 
 def _restored_until(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime | None:
-    """Return until when a namespace is left alone that came into being Held; None if it is not, or no longer.
+    """Return until when the operator leaves a namespace alone that was created with the label Held; None if it was not
+    created so, or if that time is over.
 
-    What the operator holds itself is in the ledger. Only a holder of setlevel creates a Namespace with that label.
+    If the operator itself has set Held, the ledger has that. Only a holder of setlevel can create a Namespace with that
+    label.
     """
-    namespace, known, spec = seen.namespace, seen.ledger.namespace, seen.policy.spec
+    namespace, recorded, spec = seen.namespace, seen.ledger.namespace, seen.policy.spec
     if spec is None or namespace.enforcement is not labels.Enforcement.HELD:
         return None
-    if known is not None and (known.held is not None or known.enforced):
+    if recorded is not None and (recorded.held is not None or recorded.enforced):
         return None
     until = namespace.created + spec.restore_grace
     return until if now < until else None
 
 
 def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Return whether enforcement has been on. A claim counts as well here: it can only make things stricter.
+    """Return whether enforcement has been on. Here a claim counts too, because a claim can only make things stricter.
 
-    Where this process has just taken enforcement off, the ledger is told next.
+    If this process has just turned enforcement off, the ledger does not have that yet: its record changes next.
     """
     namespace, wrote = seen.namespace, seen.record.wrote
     taken_off = labels.ENFORCEMENT in wrote and wrote[labels.ENFORCEMENT] != labels.Enforcement.DENY
@@ -125,40 +128,42 @@ def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
 
 
 def lifting_is_barred(namespace: snapshot.Namespace, owned: ownership.Owned) -> bool:
-    """Return whether somebody else has set the enforce label to something that privileged would loosen.
+    """Return whether somebody else has set the enforce label to a value that privileged would loosen.
 
-    A value that is no level counts as restricted to Pod Security Admission.
+    Pod Security Admission treats a value that is not a level as restricted.
     """
-    theirs = labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels
-    return theirs and level_of(namespace) is not labels.Level.PRIVILEGED
+    set_by_other = labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels
+    return set_by_other and level_of(namespace) is not labels.Level.PRIVILEGED
 
 
 def _stays(namespace: snapshot.Namespace, owned: ownership.Owned, target: labels.Level) -> bool:
-    """Return whether somebody else has set the target or a stricter level, which is theirs to lower."""
+    """Return whether somebody else has set the target or a stricter level. Only that writer may lower the level."""
     current = level_of(namespace)
-    strict = current is not None and current.strictness >= target.strictness
-    return strict and labels.PSA_ENFORCE not in owned.labels and current is not labels.Level.PRIVILEGED
+    strict_enough = current is not None and current.strictness >= target.strictness
+    return strict_enough and labels.PSA_ENFORCE not in owned.labels and current is not labels.Level.PRIVILEGED
 
 
 def level_of(namespace: snapshot.Namespace) -> labels.Level | None:
-    """The level that the namespace enforces by its label; None without one, or with a value that is none."""
+    """Return the level in the enforce label of a namespace; None without the label, or if its value is not a level."""
     value = namespace.labels.get(labels.PSA_ENFORCE)
     return labels.Level(value) if value in set(labels.Level) else None
 
 
 def strictness(value: str | None, *, absent: labels.Level) -> int:
-    """Return how strict an enforce label is. A text that is no level counts as restricted to Pod Security Admission."""
+    """Return how strict an enforce label is. Pod Security Admission treats a value that is not a level as
+    restricted.
+    """
     if value is None:
         return absent.strictness
     return labels.Level(value).strictness if value in set(labels.Level) else labels.Level.RESTRICTED.strictness
 
 
 def older(version: str | None, than: str) -> bool:
-    """Return whether a version label names an older version. None and latest are the newest; a text that is no version
-    is none of a namespace, since the API server refuses it.
+    """Return whether a version label names an older version. None and latest are the newest. No namespace has a text
+    that is not a version, because the API server refuses such a label.
     """
-    found, other = (_VERSION.fullmatch(text or "") for text in (version, than))
-    return found is not None and (other is None or int(found[1]) < int(other[1]))
+    version_match, than_match = (_VERSION.fullmatch(text or "") for text in (version, than))
+    return version_match is not None and (than_match is None or int(version_match[1]) < int(than_match[1]))
 
 
 def changes(
@@ -169,7 +174,9 @@ def changes(
     *,
     relaxed: bool,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """Labels and annotations to change, grants apart; empty where everything is as it should be. None removes."""
+    """Return the labels and the annotations to change, without grants. Both are empty if nothing needs to change; the
+    value None removes a key.
+    """
     if decision.enforcement is None:
         wanted, notes = _released(namespace, owned) if settings.exempt else ({}, {})
     elif decision.enforcement is labels.Enforcement.DENY:
@@ -180,9 +187,10 @@ def changes(
 
 
 def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dict[str, str | None]:
-    """The notes, or without room for them only those that go.
+    """Return the changes of annotations or, if there is no room for them, only the removals.
 
-    A tenant may fill the annotations of his Namespace to the last byte; enforcement must not fail for lack of a note.
+    A tenant may fill the annotations of his Namespace to the last byte. Enforcement must not fail for want of room for
+    an annotation.
     """
     size = sum(len(key.encode()) + len(value.encode()) for key, value in notes.items() if value is not None)
     return notes if size <= namespace.room(*notes) else {key: value for key, value in notes.items() if value is None}
@@ -203,7 +211,8 @@ def _denying(
         if target is labels.Level.PRIVILEGED:
             wanted[labels.GUARD] = None
         elif labels.GUARD in namespace.labels:
-            wanted[labels.GUARD] = target.value  # for good: a request in flight may have been judged by PSA already
+            # The guard stays for good: PSA may have judged a request in flight at level privileged already.
+            wanted[labels.GUARD] = target.value
     if settings.pod_security is not None:
         wanted |= _audit_and_warn(namespace, owned, settings.pod_security, target if relaxed else None)
         version = settings.pod_security.version
@@ -213,9 +222,9 @@ def _denying(
             wanted |= _unless_theirs(namespace, owned, labels.PSA_VERSIONS[0], version)
         before = owned.record.before if owned.record.enforced else namespace.labels.get(labels.PSA_ENFORCE, "")
         if owned.stored:
-            notes[labels.BORN_WITH] = None  # the ledger has it
+            notes[labels.BORN_WITH] = None  # the ledger has the same
         if before is not None:
-            notes[labels.LEVEL_BEFORE] = before  # for people to read; the ledger's counts
+            notes[labels.LEVEL_BEFORE] = before  # for people to read; only the ledger's record counts
     return wanted, notes
 
 
@@ -231,8 +240,8 @@ def _not_denying(
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
     wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
     wanted |= _level_before(namespace, owned) | _version_before(owned)
-    gone = dict.fromkeys((labels.LEVEL_BEFORE, labels.BORN_WITH))
-    return wanted, {labels.HELD_BY: held_by or None, **gone}
+    removed_notes = dict.fromkeys((labels.LEVEL_BEFORE, labels.BORN_WITH))
+    return wanted, {labels.HELD_BY: held_by or None, **removed_notes}
 
 
 def _released(
@@ -240,26 +249,26 @@ def _released(
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
     if not any(key in namespace.labels for key in _OURS):
         return {}, {}
-    psa = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
-    wanted: dict[str, str | None] = {key: None for key in psa if key in owned.labels}
+    psa_labels = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
+    wanted: dict[str, str | None] = {key: None for key in psa_labels if key in owned.labels}
     wanted |= dict.fromkeys(_OURS) | _level_before(namespace, owned) | _version_before(owned)
     return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH))
 
 
 def _level_before(namespace: snapshot.Namespace, owned: ownership.Owned) -> dict[str, str | None]:
-    """The enforce label as it was before enforcement went on, unless somebody else has set it since.
+    """Return the enforce label as it was before enforcement was turned on, unless somebody else has set it since.
 
-    Where nobody knows what stood before, the level that others were held to stays.
+    If the level before is not known, the namespace keeps the level that its guard had for ordinary pods.
     """
     if not owned.record.enforced:
         return {}
-    lifted = level_of(namespace) is labels.Level.PRIVILEGED
-    if labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels and not lifted:
+    is_privileged = level_of(namespace) is labels.Level.PRIVILEGED
+    if labels.PSA_ENFORCE in namespace.labels and labels.PSA_ENFORCE not in owned.labels and not is_privileged:
         return {}
     before = owned.record.before
     if before is None:
         guard = namespace.labels.get(labels.GUARD)
-        return {labels.PSA_ENFORCE: guard} if lifted and guard in set(labels.Level) else {}
+        return {labels.PSA_ENFORCE: guard} if is_privileged and guard in set(labels.Level) else {}
     restored: dict[str, str | None] = {labels.PSA_ENFORCE: before or None}
     if owned.record.version_before is None and labels.PSA_VERSIONS[0] in owned.labels and not before:
         restored[labels.PSA_VERSIONS[0]] = None
@@ -267,7 +276,9 @@ def _level_before(namespace: snapshot.Namespace, owned: ownership.Owned) -> dict
 
 
 def _version_before(owned: ownership.Owned) -> dict[str, str | None]:
-    """The version of the enforce level as it was before enforcement went on, unless somebody else has set it since."""
+    """Return the version of the enforce level as it was before enforcement was turned on, unless somebody else has set
+    the version since.
+    """
     before = owned.record.version_before
     if not owned.record.enforced or before is None or labels.PSA_VERSIONS[0] not in owned.labels:
         return {}
@@ -280,22 +291,25 @@ def _audit_and_warn(
     wanted: policy.PodSecurity,
     guard: labels.Level | None = None,
 ) -> dict[str, str | None]:
-    """The labels of both modes. Where a guard holds the others, Pod Security warns of what the guard refuses.
+    """Return the labels of the modes audit and warn. In a relaxed namespace the warn level is that of the guard, so
+    that Pod Security warns of what the guard refuses.
 
-    With a stricter level each apply of a covered agent would print what nobody asks of it. Nobody reads the audit
-    annotations at an apply, so these stay as the policy wants them.
+    With a stricter warn level, each apply of a covered agent would print warnings about what nobody asks of the agent.
+    Nobody reads the audit annotations at an apply, so the audit level stays as the policy wants it.
     """
-    made: dict[str, str | None] = {}
+    wanted_labels: dict[str, str | None] = {}
     for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, guard or wanted.warn)):
-        made |= _unless_theirs(namespace, owned, label, level.value)
-        made |= _unless_theirs(namespace, owned, label + "-version", wanted.version)
-    return made
+        wanted_labels |= _unless_theirs(namespace, owned, label, level.value)
+        wanted_labels |= _unless_theirs(namespace, owned, label + "-version", wanted.version)
+    return wanted_labels
 
 
 def _unless_theirs(
     namespace: snapshot.Namespace, owned: ownership.Owned, label: str, value: str
 ) -> dict[str, str | None]:
-    """A label that enforces nothing is left to whoever else has set it."""
+    """Return the label, or nothing if somebody else has set it: a label that enforces nothing is left to that
+    writer.
+    """
     return {label: value} if label in owned.labels or label not in namespace.labels else {}
 
 
@@ -304,7 +318,9 @@ def _difference(present: Mapping[str, str], wanted: Mapping[str, str | None]) ->
 
 
 def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
-    """The target of a namespace whose policy is not known: what its guard holds, else the level that it has."""
+    """Return the target of a namespace whose policy is not known: the level of its guard label, else its enforce
+    level.
+    """
     guard = namespace.labels.get(labels.GUARD)
     if guard in set(labels.Level):
         return labels.Level(guard)
@@ -312,16 +328,18 @@ def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
 
 
 def held_since(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime:
-    """Return when enforcement was first wanted and held. What came later does not hold it: a tenant has no veto.
+    """Return when enforcement was first wanted and Held. What was created later does not block enforcement: a tenant
+    has no veto.
 
-    The ledger has it. Before it does, the annotation counts, which a tenant may have written: no later than now.
+    The ledger has this moment. Before the ledger has it, the annotation counts. A tenant may have written the
+    annotation, so a moment in the future counts as now.
     """
-    known = seen.ledger.namespace
-    if known is not None and known.held is not None:
-        return known.held
-    noted = _noted(seen.namespace)
-    # A moment before there was this namespace is of another one, from a backup.
-    return min(noted, now) if noted is not None and noted >= seen.namespace.created else now
+    recorded = seen.ledger.namespace
+    if recorded is not None and recorded.held is not None:
+        return recorded.held
+    annotated = _noted(seen.namespace)
+    # A moment before the creation of this namespace comes from a backup of another namespace.
+    return min(annotated, now) if annotated is not None and annotated >= seen.namespace.created else now
 
 
 def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:
@@ -333,11 +351,11 @@ def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:
 
 
 def _held(seen: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
-    """Held, by whom, since when; the moment is kept."""
+    """Return the decision Held: by what, and since when. A later decision keeps that moment."""
     since = held_since(seen, now).replace(microsecond=0)
     holders = answer.holders
     if answer.failed:
         holders = (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
-    said = plaintext.of(f"since {grant.format_time(since)}: " + "; ".join(holders))
+    text = plaintext.of(f"since {grant.format_time(since)}: " + "; ".join(holders))
     again = answer.asked + GATE_AGAIN
-    return Decision(labels.Enforcement.HELD, held_by=said[:_HELD_BY_LIMIT], again=again, since=since)
+    return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again, since=since)

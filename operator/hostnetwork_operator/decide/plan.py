@@ -1,7 +1,7 @@
-"""The plan for one namespace: everything that is to be done now, and when to look again.
+"""The plan for one namespace: everything that the operator is to do there now, and when it is to plan again.
 
-One function for every event, for the CLI and for tests. A plan is a function of the snapshot and the time alone, so
-carrying one out and looking again yields an empty one.
+The same function plans for every event, for the CLI and for tests. A plan is a function of the snapshot and the time
+alone. So once a plan has been carried out, a new snapshot yields an empty plan.
 """
 
 import datetime
@@ -38,30 +38,32 @@ from hostnetwork_operator.decide.needs import Need
 
 Asked = TypeVar("Asked", bound=Need)
 
-# A pod that was admitted in the last moment may be told of late, or never where a watch broke
+# A watch may report a pod that was admitted at the last moment late, or never if the watch broke
 # (docs/explanation/architecture.md#expiry).
 LOOK_AGAIN: Final = datetime.timedelta(seconds=60)
-# How long a plan may be carried out; a process may be stopped and continued, and what it knew is old then.
+# How long after its snapshot a plan may be carried out. A process may be stopped and continued, and its snapshot is
+# stale then.
 FRESH_SECONDS: Final = 2.0
-# After its grace a pod goes at once where its kubelet lives; deletionTimestamp has whole seconds.
+# After its grace period a pod is removed immediately if the kubelet of its node is running. deletionTimestamp has whole
+# seconds.
 _GONE: Final = datetime.timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class NamespacePlan:
-    """What is the case in one namespace, and what is to be done about it.
+    """The state of one namespace, and what the operator is to do about that state.
 
-    `urgent`, then `deferrable`, each in this order: levels, grants, records and deletes come before anything that is
-    only reported. `needs` are the questions whose answers make another plan; see decide/needs for what waits for
-    which.
+    The operator carries out `urgent` before `deferrable`, each in the order of the tuple: levels, grants, records and
+    deletions come before anything that is only reported. `needs` are the questions whose answers lead to another plan;
+    decide/needs says which effects wait for which answer.
 
-    `partial`: another plan follows as soon as the urgent effects are carried out, or the gate or the ledger has
-    answered. The effects of a partial plan are those that no answer changes.
+    `partial`: another plan follows as soon as the urgent effects are carried out, or as soon as the gate or the ledger
+    has answered. A partial plan has only the effects that no answer changes.
 
-    `record` is what is to be remembered of the namespace before any effect is carried out (decide/contest).
+    `record` is what the operator is to remember about the namespace before it carries out any effect (decide/contest).
     `next_check` is the earliest moment at which the plan could differ although nothing has changed. `contested` is the
-    end of a contest that is going on. `refused` are workloads that lack pods, None while that is not known. `plain`
-    says of pods without host namespaces which exceptions cover them: these pods are counted and have no verdict.
+    end of a contest that is going on. `refused` are the workloads that lack pods, None while these are not known.
+    `plain` says which exceptions cover pods without host namespaces: these pods are counted and have no verdict.
     """
 
     namespace: snapshot.Namespace
@@ -85,7 +87,7 @@ class NamespacePlan:
 
     @property
     def writes(self) -> tuple[effects.WriteNamespace, ...]:
-        """The writes of the namespace: one at most."""
+        """The writes of the Namespace object: at most one."""
         return tuple(effect for effect in self.urgent if isinstance(effect, effects.WriteNamespace))
 
     @property
@@ -94,12 +96,12 @@ class NamespacePlan:
         return (*self.urgent, *self.deferrable)
 
     def asks(self, kind: type[Asked]) -> tuple[Asked, ...]:
-        """The needs of one kind."""
+        """Return the needs of one kind."""
         return tuple(need for need in self.needs if isinstance(need, kind))
 
 
 def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
-    """The plan for one namespace at `now` (the API server's time)."""
+    """Return the plan for one namespace at `now`, which is the API server's time."""
     namespace = seen.namespace
     if namespace.terminating:
         seen = approval.ending(seen, "it goes with its namespace")
@@ -114,13 +116,15 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     standings, relaxed = grants.withhold(seen, owned, settings, decision, standings, now, recorded=recorded)
     verdicts = _verdicts(seen, standings, exempt=settings.exempt)
     plain = coverage.plain(seen.plain_pods, standings, settings.target)
-    led = coverage.by_exception((*verdicts, *plain))
-    found = tuple(
-        one
-        for s in standings
-        for one in findings.find(s, led.get(s.exception.metadata.uid, ()), seen, now, exempt=settings.exempt)
+    by_exception = coverage.by_exception((*verdicts, *plain))
+    namespace_findings = tuple(
+        finding
+        for standing in standings
+        for finding in findings.find(
+            standing, by_exception.get(standing.exception.metadata.uid, ()), seen, now, exempt=settings.exempt
+        )
     )
-    made = NamespacePlan(
+    plan = NamespacePlan(
         namespace,
         settings.exempt,
         decision.enforcement,
@@ -129,22 +133,24 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         standings,
         owned,
         len(seen.unreadable_pods),
-        found,
+        namespace_findings,
         record=seen.record,
         contested=contest.ends(seen.record, now),
         refused=refusals.find(seen, standings, now, exempt=settings.exempt),
         plain=plain,
     )
     if namespace.terminating:
-        return _ending(made, seen, decision, now)
+        return _ending(plan, seen, decision, now)
     approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
-    return _with_effects(made, seen, settings, decision, approvals, now)
+    return _with_effects(plan, seen, settings, decision, approvals, now)
 
 
 def _ending(
     made: NamespacePlan, seen: snapshot.NamespaceSnapshot, decision: level.Decision, now: datetime.datetime
 ) -> NamespacePlan:
-    """Of a namespace that goes only the pods matter: whoever has deleted it may have given them a grace of years."""
+    """Return the plan for a namespace that is being deleted. Only its pods matter: the user who deleted the namespace
+    may have given them a grace period of years.
+    """
     deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
     flags = _flags(_sure(made), exempt=made.exempt, gone={effect.pod.uid for effect in deletes})
     return replace(
@@ -166,14 +172,15 @@ def _with_effects(
     now: datetime.datetime,
 ) -> NamespacePlan:
     deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
-    gone = {effect.pod.uid for effect in deletes}
+    deleted_uids = {effect.pod.uid for effect in deletes}
     following = writes.Next()
     if decision.ask is None:
         following = writes.following(seen, made.owned, settings, decision, made.standings, now, relaxed=made.relaxed)
     adopted = _namespace_record(made, seen, settings, decision, following, now)
     write = following.write
     if write is not None and adopted and not seen.ledger.trouble and not writes.takes(write):
-        write = None  # should the process end with it, the ledger must have what stood before and what is ours
+        # The process may end after the write. By then the ledger must have the level before, and which labels are ours.
+        write = None
     waiting = any(standing.waiting for standing in made.standings)
     written = (write,) if write is not None else ()
     made = replace(
@@ -185,10 +192,10 @@ def _with_effects(
     )
     if made.partial:
         asked = () if decision.ask is None or waiting else (needs.AskGate(decision.ask),)
-        flags = _flags(_sure(made), exempt=settings.exempt, gone=gone)
+        flags = _flags(_sure(made), exempt=settings.exempt, gone=deleted_uids)
         return replace(made, deferrable=tuple(flags), needs=(*made.needs, *asked))
     reasons = unused.reasons(seen, made.standings, (*made.verdicts, *made.plain), now)
-    flags = _flags(made.verdicts, exempt=settings.exempt, gone=gone)
+    flags = _flags(made.verdicts, exempt=settings.exempt, gone=deleted_uids)
     return replace(
         made,
         deferrable=(
@@ -210,7 +217,7 @@ def _with_effects(
 
 
 def unchanged(made: NamespacePlan) -> NamespacePlan:
-    """What is the case where the plan's write of the namespace failed: it stands as it stood."""
+    """Return the plan with the state of a namespace whose write failed: the state before that write."""
     namespace = made.namespace
     relaxed = labels.GUARD in namespace.labels and level.level_of(namespace) is labels.Level.PRIVILEGED
     return replace(made, enforcement=namespace.enforcement, relaxed=relaxed)
@@ -219,11 +226,11 @@ def unchanged(made: NamespacePlan) -> NamespacePlan:
 def takes_job(
     seen: snapshot.NamespaceSnapshot, template: snapshot.Pod | snapshot.UnreadablePod, now: datetime.datetime
 ) -> bool:
-    """Whether a Job goes with an expired pod: if the pods that it makes would be deleted just so."""
+    """Return whether a Job is deleted with its expired pod: if the pods that the Job creates would be deleted too."""
     if isinstance(template, snapshot.UnreadablePod) or not template.host_namespaces:
         return False
-    made = plan_namespace(replace(seen, pods=(template,)), now)
-    return any(isinstance(effect, effects.DeletePod) for effect in made.effects)
+    plan = plan_namespace(replace(seen, pods=(template,)), now)
+    return any(isinstance(effect, effects.DeletePod) for effect in plan.effects)
 
 
 def _verdicts(
@@ -241,34 +248,38 @@ def _namespace_record(
     following: writes.Next,
     now: datetime.datetime,
 ) -> list[Effect]:
-    """The record that the ledger is to have of the namespace, unless it has it, and is not about to have another."""
+    """Return the effect that records the namespace in the ledger; none if the ledger has that record and is not about
+    to store another.
+    """
     if decision.ask is not None or seen.ledger.state is ledger.State.UNREADABLE:
         return []
-    known = seen.ledger.namespace or ledger.NamespaceRecord()
-    changed = following.write.labels if following.write is not None else {}
+    stored = seen.ledger.namespace or ledger.NamespaceRecord()
+    changed_labels = following.write.labels if following.write is not None else {}
     chosen, under = selection.record(seen, now)
     if decision.enforcement is None and not chosen:
         under = ""  # a namespace that is not governed needs no record
     warn = settings.pod_security.warn if settings.pod_security is not None else None
-    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed, warn)
-    held = {"held": decision.since, **gate.kept(seen, known, decision)}
-    wanted = wanted.model_copy(update={**held, "chosen": chosen, "under": under})
-    kept = None if wanted == ledger.NamespaceRecord() else wanted
-    if kept == seen.ledger.namespace and all(record == kept for record in seen.ledger.coming):
+    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed_labels, warn)
+    held_fields = {"held": decision.since, **gate.kept(seen, stored, decision)}
+    wanted = wanted.model_copy(update={**held_fields, "chosen": chosen, "under": under})
+    new_record = None if wanted == ledger.NamespaceRecord() else wanted
+    if new_record == seen.ledger.namespace and all(record == new_record for record in seen.ledger.coming):
         return []
-    guard = under if (dict(chosen), under) != (dict(known.chosen), known.under) else ""
-    return [effects.RecordNamespace(seen.namespace, kept, guard)]
+    guard = under if (dict(chosen), under) != (dict(stored.chosen), stored.under) else ""
+    return [effects.RecordNamespace(seen.namespace, new_record, guard)]
 
 
 def _remembered(
     seen: snapshot.NamespaceSnapshot, made: NamespacePlan, planned: Sequence[effects.WriteNamespace]
 ) -> snapshot.Record:
-    """What is to be remembered. Of a partial plan nothing is: what such a plan leaves alone may be wrong."""
+    """Return what the operator is to remember about the namespace. It remembers nothing of a partial plan: what a
+    partial plan leaves alone may be wrong.
+    """
     return contest.stands(seen, made.owned, made.enforcement, planned, contested=made.contested is not None)
 
 
 def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[Need, ...]:
-    """The exceptions whose grants a write takes for every version of the namespace."""
+    """Return the exceptions to read again: those whose grants a write revokes for every version of the namespace."""
     if write is None or write.versioned:
         return ()
     prefix = labels.GRANT_PREFIX
@@ -278,10 +289,10 @@ def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[
 
 
 def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
-    """The verdicts that no answer of the gate or the ledger changes.
+    """Return the verdicts that no answer of the gate or the ledger changes.
 
-    Once a namespace is enforced, fewer exceptions may be in force than before, never more: a pod that is uncovered now
-    is uncovered then. One that fits an exception which waits for its record will be covered.
+    Once enforcement is on in a namespace, fewer exceptions may be in force than before, never more: a pod that is
+    uncovered now is uncovered then. A pod that fits an exception which waits for its record will be covered.
     """
     waiting = [standing for standing in made.standings if standing.waiting]
     in_force = coverage.Condition.IN_FORCE
@@ -294,21 +305,23 @@ def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
 
 
 def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
-    """The verdict label, and on its transitions the Events: first the Event, so that a crash between loses neither."""
-    made: list[Effect] = []
+    """Return the writes of the verdict labels that change, with the Events about the change. Each Event is emitted
+    before its label is written, so that a crash between the two loses neither.
+    """
+    flags: list[Effect] = []
     for verdict in verdicts:
         pod, shown = verdict.pod, verdict.verdict
         if pod.deleting or pod.uid in gone:
             continue
-        if exempt and pod.verdict_label is not None:  # flagged before the namespace became exempt
-            made.append(effects.WriteVerdict(pod.reference, None))
+        if exempt and pod.verdict_label is not None:  # from before the namespace became exempt
+            flags.append(effects.WriteVerdict(pod.reference, None))
         if exempt:
             continue
         wanted = None if shown is labels.Verdict.COVERED else shown
         if pod.verdict_label == (wanted.value if wanted else None):
             continue
-        made.append(effects.WriteVerdict(pod.reference, wanted, messages.verdict_events(verdict)))
-    return made
+        flags.append(effects.WriteVerdict(pod.reference, wanted, messages.verdict_events(verdict)))
+    return flags
 
 
 def _statuses(
@@ -318,35 +331,37 @@ def _statuses(
     why: Mapping[str, unused.Why | None],
     now: datetime.datetime,
 ) -> list[Effect]:
-    made: list[Effect] = []
-    led = coverage.by_exception((*judged.verdicts, *judged.plain))
-    about: dict[str, list[Finding]] = {}
+    status_writes: list[Effect] = []
+    by_exception = coverage.by_exception((*judged.verdicts, *judged.plain))
+    findings_by_exception: dict[str, list[Finding]] = {}
     for finding in judged.findings:
-        about.setdefault(finding.subject.uid, []).append(finding)
+        findings_by_exception.setdefault(finding.subject.uid, []).append(finding)
     for standing in judged.standings:
         subject = standing.exception
         uid = subject.metadata.uid
-        verdicts, found = led.get(uid, []), about.get(uid, [])
+        verdicts, its_findings = by_exception.get(uid, []), findings_by_exception.get(uid, [])
         if subject.metadata.deletion_timestamp is not None or not standing.readable:
             continue
         if uid in why and why[uid] is None:
-            continue  # its account is asked for, and the plan after that has a reason
+            continue  # the operator asks for its service account first; the plan after that has a reason
         wanted = status.status_for(
             standing,
             seen.namespace,
             verdicts,
             decision.enforcement,
             now,
-            found,
+            its_findings,
             why.get(uid),
             clock_trusted=seen.clock_trusted,
             counted=not unused.unlisted(standing, seen),
         )
         if wanted == subject.status:
             continue
-        told = (*messages.standing_events(standing), *messages.finding_events(subject, found, verdicts))
-        made.append(effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else told))
-    return made
+        events = (*messages.standing_events(standing), *messages.finding_events(subject, its_findings, verdicts))
+        status_writes.append(
+            effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else events)
+        )
+    return status_writes
 
 
 def _next_check(
@@ -358,46 +373,52 @@ def _next_check(
     moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
     moments += contest.moments(seen, now)
-    if judged.contested is not None and seen.gate is not None:  # what it allowed is not written yet
+    if judged.contested is not None and seen.gate is not None:  # what the gate allowed is not written during a contest
         moments.append(seen.gate.asked + level.GATE_AGAIN)
-    gone = [v.pod.to_be_gone for v in judged.verdicts if v.verdict is labels.Verdict.EXPIRED]
-    moments += [moment + status.OVERDUE for moment in gone if moment is not None]
+    ends_of_grace = [verdict.pod.to_be_gone for verdict in judged.verdicts if verdict.verdict is labels.Verdict.EXPIRED]
+    moments += [moment + status.OVERDUE for moment in ends_of_grace if moment is not None]
     return min((moment for moment in moments if moment > now), default=None)
 
 
 def _counts(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> tuple[Need, ...]:
-    """The earliest moment at which a list of every pod could show that an exception covers others, if there is one."""
+    """Return the earliest moment at which a list of every pod could show that an exception covers other pods, if there
+    is such a moment.
+    """
     listed = seen.every_pod_listed
     if listed is None:
         return ()
-    led = coverage.by_exception((*made.verdicts, *made.plain))
+    by_exception = coverage.by_exception((*made.verdicts, *made.plain))
     moments = []
     for standing in made.standings:
         if unused.unlisted(standing, seen):
             moments.append(listed + LOOK_AGAIN)
         if standing.in_force:
-            moments += unused.lists(standing, listed, covers=bool(led.get(standing.exception.metadata.uid)))
+            moments += unused.lists(standing, listed, covers=bool(by_exception.get(standing.exception.metadata.uid)))
     return tuple(map(needs.CountPods, sorted(moment for moment in moments if moment > listed)[:1]))
 
 
 def _lists(
     seen: snapshot.NamespaceSnapshot, made: NamespacePlan, flags: Sequence[Effect], now: datetime.datetime
 ) -> tuple[Need, ...]:
-    """The earliest moment that asks for a list of every pod and that no list has seen yet, if there is one."""
+    """Return the earliest moment that requires a list of every pod and that no list has covered yet, if there is such a
+    moment.
+    """
     listed = now if seen.every_pod_listed is None else seen.every_pod_listed
     moments = []
     for standing in made.standings:
         spec = standing.exception.spec
         if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
-            moments.append(spec.until)  # its pods may have come since the last list, and no watch told
+            moments.append(spec.until)  # its pods may have been created since the last list, and no watch reports them
         if standing.expired and spec.deletes:
             moments.append(spec.until + LOOK_AGAIN)
     unwatched = [pod for pod in seen.pods if not pod.watched]
     for pod in unwatched:
-        if pod.to_be_gone is not None:  # nothing will tell that it is
-            gone = pod.to_be_gone + _GONE
-            moments.append(gone if gone > listed else listed + LOOK_AGAIN)
-    uids = {pod.uid for pod in unwatched}
-    if listed + LOOK_AGAIN < now and any(isinstance(e, effects.WriteVerdict) and e.pod.uid in uids for e in flags):
-        moments.append(now)  # it may be gone for an hour, and nobody is told of what is not there
+        if pod.to_be_gone is not None:  # no watch will report that the pod is removed
+            removed = pod.to_be_gone + _GONE
+            moments.append(removed if removed > listed else listed + LOOK_AGAIN)
+    unwatched_uids = {pod.uid for pod in unwatched}
+    if listed + LOOK_AGAIN < now and any(
+        isinstance(e, effects.WriteVerdict) and e.pod.uid in unwatched_uids for e in flags
+    ):
+        moments.append(now)  # such a pod may have been removed an hour ago, and no Event is about a pod that is removed
     return tuple(map(needs.ListPods, sorted(moment for moment in moments if moment > listed)[:1]))

@@ -1,7 +1,7 @@
-"""The plan for one namespace, with every revert counted.
+"""The plan for one namespace, made after every revert is counted.
 
-A revert is found by what the plan would write again, and a counted revert may change the plan (decide/contest). So the
-two alternate until no revert is left to count.
+What the plan would write again shows a revert, and a counted revert may change the plan (decide/contest). So planning
+and counting alternate until no revert is left to count.
 """
 
 import datetime
@@ -14,7 +14,7 @@ from hostnetwork_operator.decide import contest, effects, messages, plan, snapsh
 class Settlement:
     """A plan, the snapshot that the plan was made from, and the keys that somebody has reverted.
 
-    `events` are Events that no later plan has again: whoever carries the plan out remembers them until they are
+    `events` are Events that no later plan has again: the caller who carries the plan out remembers them until they are
     emitted.
     """
 
@@ -25,15 +25,15 @@ class Settlement:
 
 
 def settle(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Settlement:
-    """Count each revert once, and return the plan that is made after that."""
+    """Count each revert once, and return the plan that is made after all reverts are counted."""
     reverted: list[str] = []
     events: list[effects.EmitEvent] = []
-    made = plan.plan_namespace(seen, now)
-    while keys := contest.undone(seen, made.writes):
+    final_plan = plan.plan_namespace(seen, now)
+    while keys := contest.undone(seen, final_plan.writes):
         record = contest.counted(seen.record, keys, now)
-        if made.contested is None and contest.ends(record, now) is not None:
+        if final_plan.contested is None and contest.ends(record, now) is not None:
             events.append(messages.contested_event(seen.namespace, record, keys))
         reverted += keys
         seen = replace(seen, record=record)
-        made = plan.plan_namespace(seen, now)
-    return Settlement(seen, made, tuple(reverted), tuple(events))
+        final_plan = plan.plan_namespace(seen, now)
+    return Settlement(seen, final_plan, tuple(reverted), tuple(events))

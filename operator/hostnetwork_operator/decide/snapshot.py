@@ -1,7 +1,7 @@
-"""What a decision sees: one namespace, its pods and exceptions, the policy and the guards, frozen at one moment.
+"""The input of a decision: one namespace, its pods and exceptions, the policy and the guards, frozen at one moment.
 
-Host-namespace pods are in here, and pods that an exception for pods without host namespaces may cover; of ordinary
-pods, whether there are any. Nothing in this module decides anything.
+A snapshot has the host-namespace pods, and the pods that an exception for pods without host namespaces may cover. Of
+ordinary pods it has only whether there are any. Nothing in this module decides anything.
 """
 
 import datetime
@@ -14,16 +14,16 @@ from typing import Any, Final
 from hostnetwork_operator.api import exception, grant, ledger, policy, report
 from hostnetwork_operator.api import labels as names
 
-# A new policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
+# A new admission policy takes about a second to be in force (measured: 0.95 to 1.0 s); five are on the safe side.
 SETTLE: Final = datetime.timedelta(seconds=5)
 FOREVER: Final = datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC)  # no moment that ever comes
-PATIENCE: Final = datetime.timedelta(seconds=60)  # with a controller that may create its pods now
+PATIENCE: Final = datetime.timedelta(seconds=60)  # for a controller to create its pods once an exception covers them
 _MINOR_VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An object, as an Event or a precondition names it."""
+    """A reference to an object, as an Event or a precondition needs it."""
 
     kind: str
     namespace: str
@@ -34,12 +34,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, reduced to what cannot change after its creation and what its handling needs.
+    """A pod, reduced to what cannot change after its creation and to what the operator needs to handle the pod.
 
-    `host_paths` are the hostPath volumes; `read_only` where every mount of the volume is, and its type writes nothing.
-    `images` are those of init, regular and ephemeral containers. `capabilities` are those that containers which are not
-    privileged add. `host_ports`: whether a container takes a port of the node. `release` are the labels that say what
-    the pod was installed with: a claim.
+    `host_paths` are the hostPath volumes. A host path is `read_only` if every mount of the volume is read-only and the
+    type of the volume creates nothing. `images` are the images of init, regular and ephemeral containers.
+    `capabilities` are what the containers that are not privileged add. `host_ports`: whether a container uses a port of
+    the node. `release` are the labels that say what the pod was installed with: a claim.
     """
 
     namespace: str
@@ -56,7 +56,7 @@ class Pod:
     host_ports: bool = False
     mirror: bool = False
     deleting: bool = False
-    to_be_gone: datetime.datetime | None = None  # the end of its grace
+    to_be_gone: datetime.datetime | None = None  # the end of its grace period, once it is being deleted
     node: str = ""
     owner: Reference | None = None
     verdict_label: str | None = None
@@ -68,13 +68,15 @@ class Pod:
 
     @property
     def watched(self) -> bool:
-        """Whether a watch tells of it. There is a field selector for hostNetwork, and none for hostPID and hostIPC."""
+        """Whether a watch reports the pod. There is a field selector for hostNetwork, and none for hostPID or
+        hostIPC.
+        """
         return names.HostNamespace.NETWORK in self.host_namespaces
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadablePod:
-    """A pod that could not be understood: its verdict is Unknown, and nothing is done to it."""
+    """A pod that the operator cannot interpret: its verdict is Unknown, and the operator does nothing to it."""
 
     namespace: str
     name: str
@@ -84,7 +86,7 @@ class UnreadablePod:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableException:
-    """An exception object that cannot be understood. `generation` is 0 where not even that is known."""
+    """An exception object that the operator cannot interpret. `generation` is 0 if that is not known either."""
 
     namespace: str
     name: str
@@ -107,7 +109,7 @@ class Namespace:
 
     @property
     def reference(self) -> Reference:
-        # With its own name as namespace, so that the Event is found among the namespace's events.
+        # The namespace of the reference is the name of the Namespace itself, so that people find its Events there.
         return Reference("Namespace", self.name, self.name, self.uid)
 
     @property
@@ -117,19 +119,21 @@ class Namespace:
 
     @property
     def grants(self) -> dict[str, str]:
-        """Exception name to grant line, as they stand on the namespace."""
+        """The grant lines that are written on the namespace, by exception name."""
         prefix = names.GRANT_PREFIX
         return {key.removeprefix(prefix): line for key, line in self.annotations.items() if key.startswith(prefix)}
 
     def room(self, *keys: str) -> int:
-        """Bytes that the annotations named may take, beside all others, before the API server refuses the write."""
-        taken = sum(len(k.encode()) + len(v.encode()) for k, v in self.annotations.items() if k not in keys)
-        return names.ANNOTATION_BYTES - taken
+        """Return how many bytes the named annotations may have, beside all other annotations, before the API server
+        refuses the write.
+        """
+        used = sum(len(k.encode()) + len(v.encode()) for k, v in self.annotations.items() if k not in keys)
+        return names.ANNOTATION_BYTES - used
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyObject:
-    """The policy named `default` as it is stored: its spec, or what is wrong with it."""
+    """The policy named `default` as it is stored: its spec, or what is wrong with that spec."""
 
     uid: str
     created: datetime.datetime
@@ -144,13 +148,13 @@ class Known(enum.Enum):
     """How the operator knows a policy, or why it has none."""
 
     PRESENT = enum.auto()
-    ABSENT = enum.auto()  # listed, and there is none named `default`
-    UNKNOWN = enum.auto()  # could not be listed, or never read as a valid one
+    ABSENT = enum.auto()  # policies were listed, and none is named `default`
+    UNKNOWN = enum.auto()  # policies could not be listed, or no valid one was ever read
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """The policy that is acted on: the last good one where the present object is broken.
+    """The policy that the operator acts on: the last good one if the present object is broken.
 
     `created` is the creationTimestamp of the object that `spec` was read from.
     """
@@ -160,7 +164,7 @@ class PolicyState:
     created: datetime.datetime | None = None
 
     def trusts(self, created: datetime.datetime) -> bool:
-        """Whether spec.exceptions.trustAtInstall vouches for an object that was created then."""
+        """Return whether spec.exceptions.trustAtInstall vouches for an object that was created at `created`."""
         if self.spec is None or self.created is None:
             return False
         within = self.spec.exceptions.trust_at_install
@@ -176,14 +180,14 @@ class MinorVersion:
 
     @classmethod
     def parse(cls, text: str) -> "MinorVersion":
-        """Return that of a text such as `1.36`, `v1.36.2` or `1.36+`. Raise ValueError for any other text.
+        """Return the minor version in a text such as `1.36`, `v1.36.2` or `1.36+`. Raise ValueError for any other text.
 
-        What a vendor puts behind the minor version is left out.
+        What a vendor adds after the minor version is ignored.
         """
-        found = _MINOR_VERSION.match(text)
-        if found is None:
+        match = _MINOR_VERSION.match(text)
+        if match is None:
             raise ValueError("a version must begin with a major and a minor version, such as 1.36")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
@@ -191,11 +195,11 @@ class MinorVersion:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An admission policy of ours: as we ship it and bound to deny since when, or why it is not in place.
+    """An admission policy of ours: since when it is in place, as shipped and bound to deny, or why it is not in place.
 
-    `excused` is until when one that says what we do not know may be half of an upgrade: nothing new rests on it, what
-    stands stays. `identity` is of the policy and its binding as they are now: their uids and generations, so that it is
-    another one after any change, also one that was taken back.
+    If the policy has expressions that we do not know, it may be half of an upgrade until `excused`: until then nothing
+    new rests on it, and existing grants stay. `identity` is a digest of the uids and generations of the policy and its
+    binding, so that any change leads to another identity, also a change that was reverted.
     """
 
     name: str
@@ -206,25 +210,28 @@ class Guard:
 
     @property
     def settled(self) -> datetime.datetime | None:
-        """From when it counts."""
+        """The moment from which the guard counts; None if it is not in place."""
         return None if self.since is None else self.since + SETTLE
 
     def counts(self, now: datetime.datetime) -> bool:
-        """Whether it is in place and old enough to be in force on every API server."""
+        """Return whether the guard has been in place long enough to be in force on every API server."""
         return self.settled is not None and now >= self.settled
 
     def missing(self, now: datetime.datetime) -> bool:
-        """Whether what rests on it already is to end; False also for one that is there and does not count yet."""
+        """Return whether the grants that rest on the guard must end. Return False also for a guard that is in place and
+        does not count yet.
+        """
         return self.since is None and (self.excused is None or now >= self.excused)
 
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """What lives in a namespace: a workload's template, or a pod; `pod` is what can be read of it.
+    """A template of a workload, or a pod, that exists in a namespace; `pod` is what the operator can read of either.
 
-    `body` is a pod as it would be made anew, without what differs from one pod of a template to the next. `identity`
-    is the uid of the workload, and `created` since when that is there. Of a pod of no workload that is read, whatever
-    it names as its owner, `identity` is the same for all that are just like it, and `created` is its own.
+    `body` is a pod as it would be created again, without what differs between the pods of one template. `identity` is
+    the uid of the workload, and `created` is the creation of the workload. A pod may belong to no workload that the
+    operator reads, whatever owner the pod names: then `identity` is the same for all identical pods, and `created` is
+    the creation of the pod.
     """
 
     kind: str
@@ -237,7 +244,7 @@ class Living:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whether there was a service account of that name when it was `asked` for; None: nobody can tell."""
+    """Whether a service account existed when the operator `asked` for it; None if that could not be told."""
 
     exists: bool | None
     asked: datetime.datetime
@@ -245,11 +252,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class GateAnswer:
-    """What would be refused if enforcement at `level` were on, looked at `asked`; no holders and not failed is clean.
+    """What enforcement at `level` would refuse, as checked at `asked`. The answer is clean if it has no holders and did
+    not fail.
 
-    `failed` holds why there is no answer: that holds too. `excepted` are the exceptions that were counted, and `known`
-    what Pod Security Admission said to each question, so that the same is not asked again. `holding` are the holders as
-    the ledger keeps them, and `basis` says what they were judged by; '' where they are too many to be kept.
+    `holders` are what keeps the namespace Held, a sentence each. `failed` is why there is no answer, which keeps the
+    namespace Held too. `excepted` are the exceptions that were counted. `known` has the answer of Pod Security
+    Admission to each question, so that the operator does not ask the same question again. `holding` are the holders as
+    the ledger keeps them, and `basis` says what they were judged by; `basis` is '' if the holders are too many to keep.
     """
 
     level: names.Level
@@ -268,7 +277,7 @@ class GateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report of ours as it stands, of either kind; `digest` is of all that we write in it."""
+    """A report of ours as it is stored, of either kind; `digest` covers everything that the operator writes in it."""
 
     kind: report.Kind
     name: str
@@ -279,12 +288,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What this process has written on a namespace, and what became of it; it is kept in memory only.
+    """What this process has written on a namespace, and what became of that; kept in memory only.
 
-    `wrote`: the last value by key of label or annotation, None where it was removed. `uncounted`: the keys of which
-    another value now is a revert that was not counted yet. `reverts`: when the last two were. `written`: when last.
-    `enforced`: whether enforcement was on when the namespace was last looked at. `conflicts`: how many writes in a row
-    were refused because the namespace had changed since it was judged.
+    `wrote` has the last value written, by key of label or annotation; None if the key was removed. `uncounted` are the
+    keys whose change by somebody else would be a revert that is not counted yet. `reverts` are the times of the last
+    two reverts, and `written` is the time of the last write. `enforced`: whether enforcement was on when the namespace
+    was last planned. `conflicts`: how many writes in a row were refused because the namespace had changed since it was
+    judged.
     """
 
     wrote: Mapping[str, str | None] = field(default_factory=dict)
@@ -297,10 +307,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the ledger says about one namespace and, by uid, its exceptions.
+    """What the ledger says about one namespace and, by uid, about its exceptions.
 
     `trouble` is why records cannot be written at this time, or ''. Without a record nothing new is granted. `coming`
-    are the records of the namespace that are being stored, in this order.
+    are the records of the namespace that are being stored, in the order of storing.
     """
 
     state: ledger.State = ledger.State.INTACT
@@ -312,7 +322,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSummary:
-    """How the whole ledger stands. `trouble` is why it cannot be read or written at this time, or ''."""
+    """The state of the whole ledger. `trouble` is why the ledger cannot be read or written at this time, or ''."""
 
     state: ledger.State
     trouble: str
@@ -320,17 +330,18 @@ class LedgerSummary:
 
     @property
     def intact(self) -> bool:
-        """Nothing is lost or unreadable, everything can be recorded, and no grant stays without proof."""
+        """Whether nothing is lost or unreadable, everything can be recorded, and no grant stays without proof."""
         fine = {ledger.State.INTACT, ledger.State.SEEDING}
         return self.state in fine and not self.trouble and not self.counts.unproven
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A workload that had fewer pods than it wants when it was read, and whose controller is said to be refused.
+    """A workload that had fewer pods than it wants when it was read, and whose controller reports refusals.
 
-    `top` is the controller of the workload, or the workload. `pod` is what the template makes. `covered` is since when
-    an exception is known to cover such pods, `emitted` when which Event about it was emitted, by its key.
+    `top` is the controller of the workload, or the workload itself. `pod` is a pod as the template defines it.
+    `covered` is since when an exception is known to cover such pods. `emitted` says when each Event about the workload
+    was emitted, by the key of the Event.
     """
 
     workload: Reference
@@ -354,24 +365,29 @@ class NamespaceSnapshot:
     guards: Mapping[str, Guard]
     unreadable_pods: tuple[UnreadablePod, ...] = ()
     unreadable_exceptions: tuple[UnreadableException, ...] = ()
-    exceptions_served: bool = True  # False: the API server has not had this kind for a while, so only the ledger tells
+    # False: the API server has not served this kind for a while, so only the ledger has the exceptions.
+    exceptions_served: bool = True
     gate: GateAnswer | None = None
-    every_pod_listed: datetime.datetime | None = None  # when those that no watch tells of were last looked for
-    ordinary_pods: bool | None = None  # whether some lived there when all were last listed; None: not listed yet
-    # The `release` of those, each once; none where they are too many to be kept.
+    every_pod_listed: datetime.datetime | None = (
+        None  # when all pods were last listed, also those that no watch reports
+    )
+    ordinary_pods: bool | None = None  # whether the last list of all pods had ordinary pods; None: not listed yet
+    # The `release` of each ordinary pod, without repetition; empty if there are too many to keep.
     ordinary_releases: frozenset[frozenset[str]] = frozenset()
-    # The pods without host namespaces of these service accounts that need an exception, when all were last listed.
+    # The pods without host namespaces that need an exception, of the service accounts in `plain_accounts`, as of the
+    # last list of all pods.
     plain_pods: tuple[Pod, ...] = ()
     plain_accounts: frozenset[str] = frozenset()
-    accounts: Mapping[str, Account] = field(default_factory=dict)  # by name, of those that were asked for
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # by name: those that the operator asked for
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
     ledger: Ledger = field(default_factory=Ledger)
-    kubernetes: MinorVersion | None = None  # the cluster's, None while it was not asked
-    report_kind: report.Kind | None = None  # which is written; None: none is served, or that could not be told
+    kubernetes: MinorVersion | None = None  # the version of the cluster; None before the operator has asked for it
+    report_kind: report.Kind | None = None  # the kind to write; None if none is served, or if that could not be told
     reports: tuple[Report, ...] = ()
-    # Of a ReplicaSet or Job that a pod names as its owner: whose that is, itself if nobody's, None if there is none.
+    # By the ReplicaSet or Job that a pod names as its owner: the controller of that object, the object itself if it has
+    # no controller, None if the object does not exist.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
-    shortages: tuple[Shortage, ...] | None = ()  # None: not known yet, since the operator has only started
+    shortages: tuple[Shortage, ...] | None = ()  # None: not known yet, because the operator has just started
     # How long a controller may take to create pods after an exception covers them.
     patience: datetime.timedelta = PATIENCE
