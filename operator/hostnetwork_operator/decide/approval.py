@@ -1,16 +1,16 @@
 """Whether a holder of the verb `approve` stands behind a generation of an exception, and what the ledger is to keep.
 
-Believed are the uid, generation and creationTimestamp of the exception, which the API server sets, and the ledger. The
-generation changes with every change of a spec, however equal the values look, and exception-writers lets only an
-approver change it. So an exception is approved if
+The operator believes the ledger, and the uid, generation and creationTimestamp of the exception, which the API server
+sets. The generation changes with every change of a spec, however equal the values look, and exception-writers lets only
+an approver change a spec. So an exception is approved if
 
-- it was created when exception-writers had been in place for five seconds, and it is there unchanged ever since, or
+- it was created after exception-writers had been in place for five seconds, and that policy is unchanged since, or
 - the ledger has this generation as approved, or
-- the ledger has an earlier generation that was read under the very exception-writers that is in place now, or
-- the policy says trustAtInstall, and it was created, and never changed, close to the policy object.
+- the ledger has an earlier generation that was read under the same exception-writers that is in place now, or
+- the policy says trustAtInstall, and the exception was created close to the policy object and never changed.
 
-managedFields, status, labels and annotations of the exception say nothing about that: a tenant writes them, or wrote
-them while a policy was away (docs/adr/0026-believe-what-nobody-else-writes.md).
+managedFields, status, labels and annotations of the exception prove nothing: a tenant can write them, or wrote them
+while an admission policy was missing (docs/adr/0026-believe-what-nobody-else-writes.md).
 """
 
 import datetime
@@ -23,29 +23,32 @@ from hostnetwork_operator.api import exception, grant, labels, ledger
 from hostnetwork_operator.decide import effects, snapshot, terms
 
 _REMEDY: Final = "a user with the verb approve must change its spec, for instance review.time"
-# So long the namespace may have been made anew without that being known: watches come in no common order.
+# For so long a namespace may have been deleted and created again before the operator knows: watches of different kinds
+# have no common order.
 _YOUNG: Final = datetime.timedelta(minutes=5)
-# So many exceptions of a namespace are judged: a plan must not take seconds, during which other namespaces wait.
+# How many exceptions of a namespace are judged: a plan must not take seconds, during which other namespaces wait.
 MOST: Final = 500
-_LONG_AGO: Final = datetime.timedelta(days=1)  # the pods of an exception that ended so long ago are gone
+_LONG_AGO: Final = datetime.timedelta(days=1)  # the pods of an exception that ended so long ago no longer exist
 _LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
 
 
 class Standing(enum.Enum):
-    """How the approval of an exception stands."""
+    """The state of the approval of an exception."""
 
     APPROVED = enum.auto()
-    WAITING = enum.auto()  # approved by what is seen, and not recorded yet
-    UNPROVEN = enum.auto()  # granted before, and the ledger cannot prove it: the grant stays
-    UNKNOWN = enum.auto()  # the ledger cannot be read: nothing is granted, and nothing is deleted for want of it
+    WAITING = enum.auto()  # approved by the objects of the snapshot, and not recorded yet
+    UNPROVEN = enum.auto()  # granted before, and the ledger cannot prove the approval: the grant stays
+    UNKNOWN = (
+        enum.auto()
+    )  # the ledger cannot be read: nothing is granted, and no pod is deleted for want of an approval
     REFUSED = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """How the approval stands, why, and what the ledger is to keep of it.
+    """The state of an approval, the reason, and the record that the ledger is to keep.
 
-    `doubted`: refused only because the ledger was lost. Nothing is deleted that the exception fits.
+    `doubted`: the approval is refused only because the ledger was lost. No pod is deleted that fits the exception.
     """
 
     standing: Standing
@@ -55,7 +58,7 @@ class Ruling:
 
 
 def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
-    """Return how the approval of this generation in this incarnation of the namespace stands at `now`."""
+    """Return the ruling about the approval of this generation, in this incarnation of the namespace, at `now`."""
     ruling = _rule(subject, seen, now)
     if ruling.record is None or now - subject.metadata.creation_timestamp > _YOUNG:
         return ruling
@@ -64,7 +67,7 @@ def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapsh
 
 def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
     if subject.metadata.deletion_timestamp is not None:
-        # The API server raises the generation with the deletion, and nobody has approved anything by that.
+        # The API server raises the generation when an exception is deleted. That is no approval.
         return Ruling(Standing.REFUSED, "it is being deleted")
     record = seen.ledger.exceptions.get(subject.metadata.uid)
     if seen.ledger.state is ledger.State.UNREADABLE:
@@ -73,8 +76,8 @@ def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnaps
         return _first(subject, seen, now)
     if record.namespace_uid != seen.namespace.uid:
         if subject.metadata.creation_timestamp > seen.namespace.created:
-            # Recorded before this process knew that the namespace had been made anew. In the second of the creation
-            # itself nobody can tell.
+            # The record was made before this process knew that the namespace had been created again. For an exception
+            # created in the same second as the namespace, that cannot be told.
             return _first(subject, seen, now)
         why = f"it was approved in an earlier namespace {seen.namespace.name!r}; {_REMEDY}"
         return _refused(subject, seen, now, why)
@@ -88,18 +91,18 @@ def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnaps
 
 
 def rulings(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> dict[str, Ruling]:
-    """Return the ruling about each exception of a namespace, by uid, but for those beyond MOST, about which there is
-    none. Nothing is recorded of what cannot be read.
+    """Return the ruling about each exception of a namespace, by uid. There is no ruling about exceptions beyond MOST,
+    and a ruling about an exception that cannot be read has no record.
     """
-    made = {subject.metadata.uid: rule(subject, seen, now) for subject in _judged(seen, now)}
+    rulings_by_uid = {subject.metadata.uid: rule(subject, seen, now) for subject in _judged(seen, now)}
     for subject in recalled(seen):
-        made[subject.metadata.uid] = replace(rule(subject, seen, now), record=None)
-    return made
+        rulings_by_uid[subject.metadata.uid] = replace(rule(subject, seen, now), record=None)
+    return rulings_by_uid
 
 
 def _judged(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Sequence[exception.HostNetworkException]:
-    """The exceptions that are judged: first those that are granted, then the oldest. Those that ended long ago come
-    last, or they would push out what is needed.
+    """Return the exceptions that are judged: first those that are granted, then the oldest. Exceptions that ended long
+    ago come last, or they would displace exceptions that are needed.
     """
     if len(seen.exceptions) <= MOST:
         return seen.exceptions
@@ -107,39 +110,42 @@ def _judged(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Sequenc
 
     def order(subject: exception.HostNetworkException) -> tuple[bool, bool, datetime.datetime, str]:
         meta = subject.metadata
-        ended = now - _LONG_AGO >= subject.spec.until  # a sum could be a year that there is not
+        ended = now - _LONG_AGO >= subject.spec.until  # a sum on the right could exceed the last year of datetime
         return ended, meta.name not in present, meta.creation_timestamp, meta.name
 
     return sorted(seen.exceptions, key=order)[:MOST]
 
 
 def ending(seen: snapshot.NamespaceSnapshot, why: str) -> snapshot.NamespaceSnapshot:
-    """Return a namespace with its exceptions as the ledger has them, where they are gone or about to go.
+    """Return the snapshot with exceptions from the ledger in place of those that are deleted or being deleted.
 
-    Where a namespace goes, or the CRD, they go before the pods do, and what they said of the end of these pods must
-    outlive them. `why` is for people to read.
+    When a namespace or the CRD is deleted, the exceptions are removed before the pods are. What the exceptions said
+    about the end of these pods must outlive them. `why` is for people to read.
     """
-    staying = tuple(one for one in seen.exceptions if one.metadata.deletion_timestamp is None)
-    there = {one.metadata.uid for one in staying} | {one.uid for one in seen.unreadable_exceptions}
+    staying = tuple(subject for subject in seen.exceptions if subject.metadata.deletion_timestamp is None)
+    present_uids = {subject.metadata.uid for subject in staying} | {
+        subject.uid for subject in seen.unreadable_exceptions
+    }
     name = seen.namespace.name
     vanished = tuple(
         snapshot.UnreadableException(name, record.name, uid, why, record.generation)
         for uid, record in seen.ledger.exceptions.items()
-        if uid not in there
+        if uid not in present_uids
     )
     return replace(seen, exceptions=staying, unreadable_exceptions=(*seen.unreadable_exceptions, *vanished))
 
 
 def recalled(seen: snapshot.NamespaceSnapshot) -> tuple[exception.HostNetworkException, ...]:
-    """Return the exceptions that cannot be read, as far as the ledger proves their terms."""
-    found = (
-        terms.recalled(one, seen.ledger.exceptions.get(one.uid), seen.namespace) for one in seen.unreadable_exceptions
+    """Return the exceptions that cannot be read, if the ledger proves their terms."""
+    recalled_exceptions = (
+        terms.recalled(unreadable, seen.ledger.exceptions.get(unreadable.uid), seen.namespace)
+        for unreadable in seen.unreadable_exceptions
     )
-    return tuple(subject for subject in found if subject is not None)
+    return tuple(subject for subject in recalled_exceptions if subject is not None)
 
 
 def writers_of(seen: snapshot.NamespaceSnapshot) -> snapshot.Guard:
-    """Return the guard exception-writers, as one that is not in place where it was not read yet."""
+    """Return the guard exception-writers; a guard that is not in place if the policy was not read yet."""
     name = labels.POLICY_EXCEPTION_WRITERS
     return seen.guards.get(name, snapshot.Guard(name, None, "not read yet"))
 
@@ -150,14 +156,16 @@ def _known(
     now: datetime.datetime,
     record: ledger.ExceptionRecord,
 ) -> Ruling:
-    """Approved or kept stays so. The record moves on to the present policy once that is settled (an upgrade)."""
+    """Return the ruling about an exception that the ledger has as approved or kept, which it stays. After an upgrade,
+    the record changes to the present exception-writers once that policy is settled.
+    """
     writers = writers_of(seen)
     under = writers.identity if writers.counts(now) else record.under
     wanted = terms.with_terms(record.model_copy(update={"under": under}), subject, seen.namespace)
-    kept = _record(subject, wanted, guard=under, reread=True) if wanted != record else None
+    effect = _record(subject, wanted, guard=under, reread=True) if wanted != record else None
     if record.approved:
-        return Ruling(Standing.APPROVED, record=kept)
-    return Ruling(Standing.UNPROVEN, _LOST, kept)
+        return Ruling(Standing.APPROVED, record=effect)
+    return Ruling(Standing.UNPROVEN, _LOST, effect)
 
 
 def _changed(
@@ -166,10 +174,12 @@ def _changed(
     now: datetime.datetime,
     record: ledger.ExceptionRecord,
 ) -> Ruling:
-    """Every change since the record was made took the verb approve, if exception-writers is the same since."""
+    """Return the ruling about an exception that has changed since its record. Only a holder of the verb approve can
+    have changed its spec, if exception-writers is the same since.
+    """
     writers = writers_of(seen)
-    same = record.under != "" and record.under == writers.identity and writers.since is not None
-    if same and subject.metadata.generation > record.generation:
+    same_policy = record.under != "" and record.under == writers.identity and writers.since is not None
+    if same_policy and subject.metadata.generation > record.generation:
         wanted = terms.record_of(subject, seen.namespace, approved=True, under=writers.identity)
         return Ruling(Standing.WAITING, record=_record(subject, wanted, guard=writers.identity))
     why = f"its spec was changed while {writers.name} was not in place, or within 5 s of a change of it; {_REMEDY}"
@@ -177,7 +187,9 @@ def _changed(
 
 
 def _first(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
-    """Without a record the creation is the only proof; after a loss a grant that nothing deletes for is kept."""
+    """Return the ruling about an exception without a record, whose creation is the only proof. After a loss of the
+    ledger, a grant stays if the operator deletes no pods at its end.
+    """
     writers = writers_of(seen)
     if _created_under(subject, seen, writers):
         wanted = terms.record_of(subject, seen.namespace, approved=True, under=writers.identity)
@@ -195,7 +207,9 @@ def _first(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnap
 
 
 def _without_ledger(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot) -> Ruling:
-    """While the ledger cannot be read, what a creation proves is proved, and what was granted stays or not by type."""
+    """Return the ruling while the ledger cannot be read: the creation still proves what it proves, and an existing
+    grant stays or not by its type.
+    """
     if _created_under(subject, seen, writers_of(seen)):
         return Ruling(Standing.WAITING)
     why = f"the ledger cannot be read, so it is not known who approved it: {seen.ledger.trouble}"
@@ -212,7 +226,9 @@ def _refused(
     *,
     doubted: bool = False,
 ) -> Ruling:
-    """Not approved; recorded as soon as the policy is settled, so that the next change of its spec approves it."""
+    """Return the ruling that an exception is not approved. The operator records it as soon as exception-writers is
+    settled, so that the next change of its spec approves it.
+    """
     writers = writers_of(seen)
     refused = Ruling(Standing.REFUSED, why, doubted=doubted)
     if not writers.counts(now):
@@ -227,20 +243,22 @@ def _refused(
 def _created_under(
     subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, writers: snapshot.Guard
 ) -> bool:
-    """Whether exception-writers was in force when it was created, and has been the same since."""
+    """Return whether exception-writers was in force when the exception was created, and is the same since."""
     created = subject.metadata.creation_timestamp
     return writers.settled is not None and created >= writers.settled and created >= seen.namespace.created
 
 
 def _trusted(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot) -> bool:
-    """Whether spec.exceptions.trustAtInstall of the policy vouches for it."""
+    """Return whether spec.exceptions.trustAtInstall of the policy vouches for the exception."""
     created = subject.metadata.creation_timestamp
     never_changed = subject.metadata.generation == 1
     return never_changed and created >= seen.namespace.created and seen.policy.trusts(created)
 
 
 def _stays(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> bool:
-    """Whether its grant is set, and stays without proof: taking an agent's would stop network and ingress."""
+    """Return whether the grant of an exception is set and stays without proof: revoking the grant of an agent would
+    stop network and ingress.
+    """
     return subject.spec.type is not exception.ExceptionType.DIAGNOSTIC and terms.stands(subject, namespace)
 
 

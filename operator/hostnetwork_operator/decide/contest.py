@@ -1,10 +1,11 @@
-"""Contested: somebody undoes what the operator writes on a namespace, and what is still written then.
+"""Contested namespaces: when somebody undoes what the operator writes, and what the operator still writes then.
 
-A revert is told by content: a key has another value than the operator wrote there, and the plan would write it again.
-So nothing of our own doing is one, and neither is what the operator leaves alone: a stricter level, a label of others.
-Two reverts within ten minutes, and for ten minutes after the last only what takes away is written: grants that end and
-the level that was lifted for them. Each side could go on for ever; the one that wins a write war is the last to write,
-not the one that is right (docs/adr/0018-contested-namespaces.md).
+A revert is recognized by content: a key has another value than the operator wrote there, and the plan would write that
+value again. So no write of the operator is a revert, and no change that the operator leaves alone is a revert: a
+stricter level, or a label that somebody else has set. After two reverts within ten minutes, and for ten minutes after
+the last, the operator writes only what revokes: grants that end, and the level that was lifted for them. Both sides
+could go on forever, and the winner of a write war is the last to write, not the one that is right
+(docs/adr/0018-contested-namespaces.md).
 """
 
 import datetime
@@ -16,12 +17,12 @@ from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, level, ownership, snapshot
 
 WITHIN: Final = datetime.timedelta(minutes=10)  # docs/explanation/architecture.md#other-writers
-# What was taken away and is put back is taken again this often: somebody with setlevel puts it back at any pace.
+# How often the operator revokes again what somebody puts back: a holder of setlevel can put it back at any pace.
 PACE: Final = datetime.timedelta(seconds=60)
 
 
 def ends(record: snapshot.Record, now: datetime.datetime) -> datetime.datetime | None:
-    """Until when the namespace is contested; None if it is not."""
+    """Return until when the namespace is contested; None if it is not contested."""
     if len(record.reverts) < 2:
         return None
     before, last = record.reverts[-2:]
@@ -29,24 +30,28 @@ def ends(record: snapshot.Record, now: datetime.datetime) -> datetime.datetime |
 
 
 def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNamespace]) -> tuple[str, ...]:
-    """The keys that these writes would write again because somebody has changed them; each once after each write."""
+    """Return the keys that these writes would write again because somebody has changed them. A key counts once after
+    each write.
+    """
     record, namespace = seen.record, seen.namespace
-    again = {key for write in writes for key in (*write.labels, *write.annotations)}
-    found = (
+    to_write = {key for write in writes for key in (*write.labels, *write.annotations)}
+    undone_keys = (
         key
-        for key in again & record.uncounted
+        for key in to_write & record.uncounted
         if record.wrote[key] != _present(namespace, key) and not _tightened(record.wrote[key], key, namespace)
     )
-    return tuple(sorted(found))
+    return tuple(sorted(undone_keys))
 
 
 def _tightened(wrote: str | None, key: str, namespace: snapshot.Namespace) -> bool:
-    """Whether somebody holds pods to more than the operator does, which everybody may, and which undoes nothing."""
+    """Return whether somebody restricts pods more than the operator does, which everybody may and which is no
+    revert.
+    """
     present, loosest = namespace.labels.get(key), labels.Level.PRIVILEGED
-    if key == labels.PSA_VERSIONS[0]:  # no version is the newest: whoever takes the level off takes this off with it
+    if key == labels.PSA_VERSIONS[0]:  # no version means the newest; a removal of the level removes the version with it
         return not level.older(present, wrote or "latest")
-    held = level.strictness(present, absent=loosest) > level.strictness(wrote, absent=loosest)
-    return key == labels.PSA_ENFORCE and held
+    stricter = level.strictness(present, absent=loosest) > level.strictness(wrote, absent=loosest)
+    return key == labels.PSA_ENFORCE and stricter
 
 
 def stands(
@@ -57,72 +62,76 @@ def stands(
     *,
     contested: bool,
 ) -> snapshot.Record:
-    """The record of a namespace for which these writes were planned. What they leave alone is as the operator would
-    write it, whoever did: the operator before a restart, or label-at-birth.
+    """Return the record of a namespace for which these writes were planned. The labels that the writes leave alone have
+    the values that the operator would write, whether the operator wrote them before a restart or label-at-birth did.
 
-    A label that somebody else has set stays, so it is no revert, and neither is its removal later.
+    A label that somebody else has set stays, so it is not a revert, and its later removal is not a revert either.
     """
     record = replace(seen.record, enforced=enforcement is labels.Enforcement.DENY)
     if contested or enforcement is None:
         return record
     present = seen.namespace.labels
-    theirs = {key for key in ownership.PSA_LABELS if key in present and key not in owned.labels}
+    set_by_others = {key for key in ownership.PSA_LABELS if key in present and key not in owned.labels}
     if level.level_of(seen.namespace) is labels.Level.PRIVILEGED:
-        theirs.discard(labels.PSA_ENFORCE)
-    changed = {key for write in writes for key in write.labels}
-    mine = {key: text for key, text in present.items() if _ours(key) and key not in theirs | changed}
-    new = {key: text for key, text in mine.items() if record.wrote.get(key) != text}
+        set_by_others.discard(labels.PSA_ENFORCE)
+    changed_keys = {key for write in writes for key in write.labels}
+    as_written = {key: text for key, text in present.items() if _ours(key) and key not in set_by_others | changed_keys}
+    new_values = {key: text for key, text in as_written.items() if record.wrote.get(key) != text}
     return replace(
-        record, wrote={**record.wrote, **new}, uncounted=(record.uncounted - (theirs - changed)) | new.keys()
+        record,
+        wrote={**record.wrote, **new_values},
+        uncounted=(record.uncounted - (set_by_others - changed_keys)) | new_values.keys(),
     )
 
 
 def counted(record: snapshot.Record, keys: Iterable[str], now: datetime.datetime) -> snapshot.Record:
-    """The record with one revert more, of these keys."""
+    """Return the record with one more revert, of these keys."""
     return replace(record, reverts=(*record.reverts[-1:], now), uncounted=record.uncounted - set(keys))
 
 
 def written(record: snapshot.Record, write: effects.WriteNamespace, now: datetime.datetime) -> snapshot.Record:
-    """The record once that is written. What was removed is remembered until the next write, what stands for good.
+    """Return the record after a write. Removed keys are remembered until the next write, values that are set for good.
 
-    The level and version that are put back with the end of enforcement are their owner's again.
+    The level and version that the operator restores when enforcement ends belong to their earlier writer again.
     """
-    new = {**write.labels, **write.annotations}
-    wrote = {key: value for key, value in record.wrote.items() if value is not None} | new
+    values = {**write.labels, **write.annotations}
+    wrote = {key: value for key, value in record.wrote.items() if value is not None} | values
     if write.labels.get(labels.ENFORCEMENT, labels.Enforcement.DENY) != labels.Enforcement.DENY:
         wrote = {key: value for key, value in wrote.items() if key not in ownership.PUT_BACK}
-    uncounted = (record.uncounted | new.keys()) & wrote.keys()
+    uncounted = (record.uncounted | values.keys()) & wrote.keys()
     return replace(record, wrote=wrote, uncounted=uncounted, written=now, conflicts=0)
 
 
 def unsure(record: snapshot.Record, write: effects.WriteNamespace) -> snapshot.Record:
-    """The record once that has failed: it may have been carried out all the same, so another value is no revert."""
+    """Return the record after a failed write. The API server may have carried the write out all the same, so another
+    value is not a revert.
+    """
     keys = write.labels.keys() | write.annotations.keys()
     wrote = {key: value for key, value in record.wrote.items() if key not in keys}
     return replace(record, wrote=wrote, uncounted=record.uncounted - keys)
 
 
 def refused(record: snapshot.Record) -> snapshot.Record:
-    """The record once a write was refused because the namespace had changed meanwhile: nothing was written."""
+    """Return the record after a refused write, which wrote nothing: the namespace had changed meanwhile."""
     return replace(record, conflicts=record.conflicts + 1)
 
 
 def takes(
     seen: snapshot.NamespaceSnapshot, taken: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """What is written in a contested namespace: grants that end, and a level that nobody else lifted."""
-    made = dict(taken)
+    """Return what the operator revokes in a contested namespace: grants that end, and a level that it lifted itself."""
+    taking = dict(taken)
     lifted = level.level_of(seen.namespace) is labels.Level.PRIVILEGED
     lifted = lifted and seen.record.wrote.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED
     if lifted and labels.PSA_ENFORCE in changed:
-        made[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
-    return made
+        taking[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
+    return taking
 
 
 def agrees(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Whether the other writer has lifted the level, which a grant needs, and leaves enforcement on.
+    """Return whether the other writer has lifted the level, as a grant needs it, and leaves enforcement on.
 
-    Then a grant and its guard end the contest, where withholding them would leave a level that nothing holds.
+    Then a grant and its guard end the contest. Without them the namespace would stay at privileged with no guard.
     """
     namespace, wrote = seen.namespace, seen.record.wrote.get(labels.PSA_ENFORCE)
     lifted = level.level_of(namespace) is labels.Level.PRIVILEGED and wrote != labels.Level.PRIVILEGED
@@ -132,9 +141,9 @@ def agrees(seen: snapshot.NamespaceSnapshot) -> bool:
 def gives(
     seen: snapshot.NamespaceSnapshot, given: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """What is given in a contested namespace: grants that agree with the other writer, and their guard with them.
+    """Return what is granted in a contested namespace: grants that agree with the other writer, with their guard.
 
-    The warn level that follows the guard too: written after the contest, it would be one more write of a label.
+    The warn level that follows the guard is written too: after the contest, it would be one more write of a label.
     """
     if not given or not agrees(seen) or labels.PSA_ENFORCE in changed:
         return {}
@@ -142,13 +151,13 @@ def gives(
 
 
 def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:
-    """Whether all of it was taken once and put back, and it is too early to take it again."""
+    """Return whether everything in `taking` was revoked before and put back, and it is too early to revoke it again."""
     early = record.written is not None and now < record.written + PACE
     return early and all(key in record.wrote and record.wrote[key] == value for key, value in taking.items())
 
 
 def moments(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[datetime.datetime]:
-    """When something in a contested namespace may be done again."""
+    """Return the moments from which the operator may write more in a namespace that is contested now."""
     until = ends(seen.record, now)
     if until is None:
         return []
@@ -156,7 +165,7 @@ def moments(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[da
 
 
 def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:
-    """For the exceptions that are not granted meanwhile."""
+    """Return the sentence for exceptions that are not granted during a contest."""
     return (
         f"namespace {namespace.name} is contested: what the operator writes there was undone twice within"
         f" {_minutes()} minutes, so it gives nothing there until {_minutes()} minutes after the last time; find who"
@@ -165,7 +174,7 @@ def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:
 
 
 def described(namespace: snapshot.Namespace, keys: Iterable[str]) -> str:
-    """For the namespace: what was undone, and what to do."""
+    """Return the sentence for the namespace: what was undone, and what to do."""
     return (
         f"contested: somebody has undone what the operator writes here, twice within {_minutes()} minutes:"
         f" {', '.join(keys)}; until {_minutes()} minutes after the last time only grants that end are taken and levels"
@@ -183,5 +192,5 @@ def _present(namespace: snapshot.Namespace, key: str) -> str | None:
 
 
 def _ours(key: str) -> bool:
-    """Whether it is a label that the operator writes; what else it writes on a namespace are annotations."""
+    """Return whether the key is a label that the operator writes; its other keys on a namespace are annotations."""
     return key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD}

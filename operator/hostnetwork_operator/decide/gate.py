@@ -1,8 +1,8 @@
-"""The gate: what enforcement would refuse of what lives in a namespace, less what an exception would cover.
+"""The gate: what enforcement would refuse of the objects that exist in a namespace, less what an exception would cover.
 
-Pod Security Admission judges, not we: each template and each pod becomes a question to it, asked as a dry run in a
-preview namespace. What an exception covers is left out of its question, as relaxed-namespace leaves it out. This module
-must not know how a question is asked; that is observe/preview.
+Pod Security Admission judges, not the operator: each template and each pod becomes a question, asked as a dry run in a
+preview namespace. A question leaves out what an exception covers, as relaxed-namespace does. This module must not know
+how a question is asked; observe/preview knows.
 """
 
 import datetime
@@ -25,17 +25,18 @@ from hostnetwork_operator.decide import (
     validity,
 )
 
-_MOST_HOLDING: Final = 100  # the ledger has some KiB for a namespace
-_MOST_IMAGES: Final = 4  # in a sentence: held-by has 1,000 characters for all holders
+_MOST_HOLDING: Final = 100  # the ledger has room for some KiB about a namespace
+_MOST_IMAGES: Final = 4  # images named in a sentence: held-by has 1,000 characters for all holders
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether a pod such as `body` may be at `level`, asked for the sake of `subject` (`Deployment web`).
+    """The question whether `level` allows a pod such as `body`, asked about `subject` (`Deployment web`).
 
-    `standards` says which Pod Security Standards: their version, and the cluster's, since `latest` moves with it.
-    `holder` is the subject as the ledger keeps it. `covered`: an exception spares the pod what is not asked about.
-    `lacks` is why the exceptions that are there do not help, '' where there is none.
+    `standards` says which Pod Security Standards: their version, and that of the cluster, because `latest` depends on
+    the cluster. `holder` is the subject as the ledger keeps it. `covered`: an exception covers the pod, and the body
+    has only what the exception does not spare the pod. `lacks` is why the existing exceptions do not help, '' if there
+    is none.
     """
 
     subject: str
@@ -48,15 +49,18 @@ class Question:
 
     @property
     def key(self) -> str:
-        """The same for the same question, whoever it is asked for."""
+        """The digest of the question: the same for equal questions about different subjects."""
         text = json.dumps([self.standards, self.level.value, self.body], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What has to be asked of which version of the Pod Security Standards, and what holds already: by subject, reason,
-    and how the ledger keeps it. `excepted` are the exceptions counted, and `basis` says all that is judged by.
+    """The questions to ask, and what blocks enforcement without a question.
+
+    `version` is that of the Pod Security Standards. `holding` are the subjects that block enforcement already: name,
+    reason, and the subject as the ledger keeps it. `excepted` are the exceptions that are counted. `basis` says
+    everything that the subjects are judged by.
     """
 
     questions: tuple[Question, ...]
@@ -67,16 +71,16 @@ class Inquiry:
 
 
 def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
-    """The exceptions that would be in force if enforcement were on."""
+    """Return the standings of the exceptions that would be in force if enforcement were on."""
     return tuple(standing for standing in _would_be(seen, now) if standing.in_force)
 
 
 def _would_be(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
-    """All exceptions, as they would stand if enforcement were on."""
+    """Return the standings that all exceptions would have if enforcement were on."""
     settings = selection.settings(seen)
     enforced = level.Decision(labels.Enforcement.DENY)
     standings = validity.standings(seen, approval.rulings(seen, now), now)
-    # Once the namespace is enforced it is in the ledger, unless nothing can be recorded.
+    # Once enforcement is on, the ledger has the namespace, unless nothing can be recorded.
     recorded = not seen.ledger.trouble
     owned = ownership.owned(seen)
     would_be, _ = grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded)
@@ -84,15 +88,15 @@ def _would_be(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple
 
 
 def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
-    """Those of their exceptions."""
+    """Return the names of the exceptions."""
     return frozenset(standing.exception.metadata.name for standing in standings)
 
 
 def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
-    """What to ask about what lives there. What came after the namespace was first to be enforced does not hold it, and
-    neither does what was changed since: a tenant has no veto (docs/explanation/architecture.md#the-gate).
+    """Return what to ask about the objects that exist in a namespace. An object that was created or changed after
+    enforcement was first wanted does not block it: a tenant has no veto (docs/explanation/architecture.md#the-gate).
 
-    When a template was changed nobody knows whom a tenant could not deceive. So the ledger keeps what held at first.
+    No source that a tenant cannot forge says when a template was changed. So the ledger keeps the first holders.
     """
     settings = selection.settings(seen)
     standings = _would_be(seen, now)
@@ -104,48 +108,52 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     questions: list[Question] = []
     holding: list[tuple[str, str, str]] = []
     subjects = [
-        _Subject(one, _covering(one.pod, standings, settings.target))
-        for one in sorted(living, key=lambda o: (o.kind, o.name))
+        _Subject(each, _covering(each.pod, standings, settings.target))
+        for each in sorted(living, key=lambda o: (o.kind, o.name))
     ]
-    for one in subjects:
-        if one.living.created > since or (first is not None and one.holder not in first):
+    for subject in subjects:
+        if subject.living.created > since or (first is not None and subject.holder not in first):
             continue
         try:
-            question = _asked(one, settings.target, standings, subjects)
-        except Exception as error:  # whatever it is about one object, all others are still asked about
+            question = _asked(subject, settings.target, standings, subjects)
+        except Exception as error:  # an object that cannot be judged does not keep the others from being asked about
             question = f"cannot be understood: {type(error).__name__}: {error}"
         if isinstance(question, Question):
-            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=one.holder))
+            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=subject.holder))
         elif question:
-            holding.append((one.name, question, one.holder))
+            holding.append((subject.name, question, subject.holder))
     return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
 def holders(inquiry: Inquiry, known: Mapping[str, str], unanswered: Container[str] = ()) -> tuple[str, ...]:
-    """By whom enforcement is held, one sentence each; `known` has the answer to each question, empty for none, or why
-    there is no answer to those that are `unanswered`, which no exception helps against.
+    """Return what blocks enforcement, one sentence for each subject.
+
+    `known` has the answer to each question: '' if nothing is refused. For a question in `unanswered` it has the reason
+    why there is no answer, against which no exception helps.
     """
-    told = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
+    reasons = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
     for question in inquiry.questions:
         if reason := known[question.key]:
             reason = spared.answer(reason) if question.covered else reason
             lacks = f", and {question.lacks}" if question.lacks and question.key not in unanswered else ""
-            told.setdefault(question.subject, f"{reason} (level {question.level}){lacks}")
-    return tuple(f"{subject}: {reason}" for subject, reason in sorted(told.items()))
+            reasons.setdefault(question.subject, f"{reason} (level {question.level}){lacks}")
+    return tuple(f"{subject}: {reason}" for subject, reason in sorted(reasons.items()))
 
 
 def holding(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """By whom enforcement is held as the ledger keeps it, and what that was judged by; () and '' for too many."""
-    found = {holder for _, _, holder in inquiry.holding}
-    found |= {question.holder for question in inquiry.questions if known[question.key]}
-    return (tuple(sorted(found)), inquiry.basis) if len(found) <= _MOST_HOLDING else ((), "")
+    """Return what blocks enforcement, as the ledger keeps it, and the basis of that judgement; () and '' if the holders
+    are too many to keep.
+    """
+    block_ids = {holder for _, _, holder in inquiry.holding}
+    block_ids |= {question.holder for question in inquiry.questions if known[question.key]}
+    return (tuple(sorted(block_ids)), inquiry.basis) if len(block_ids) <= _MOST_HOLDING else ((), "")
 
 
 def kept(
     seen: snapshot.NamespaceSnapshot, known: ledger.NamespaceRecord, decision: level.Decision
 ) -> Mapping[str, Any]:
-    """Return what the ledger is to have of the holders of a namespace that is held: those of the first look, until it
-    is judged by something else.
+    """Return what the ledger is to have of the holders of a Held namespace: those of the first gate check, until the
+    namespace is judged by another basis.
     """
     if decision.since is None:
         return {"holding": (), "basis": ""}
@@ -160,7 +168,9 @@ def _basis(target: labels.Level, version: str, seen: snapshot.NamespaceSnapshot,
 
 
 def _first(seen: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | None:
-    """Who held when enforcement was first held, judged by the same; None where that is not known."""
+    """Return what blocked enforcement when it was first Held, if judged by the same basis; None if that is not
+    known.
+    """
     known = seen.ledger.namespace
     return frozenset(known.holding) if known is not None and known.held is not None and known.basis == basis else None
 
@@ -191,13 +201,15 @@ def _covering(
 ) -> tuple[validity.Standing, ...]:
     if isinstance(pod, snapshot.UnreadablePod) or not coverage.relies_on_a_grant(pod, target):
         return ()
-    return tuple(one for one in standings if one.in_force and coverage.covers(one, pod).covers)
+    return tuple(standing for standing in standings if standing.in_force and coverage.covers(standing, pod).covers)
 
 
 def _asked(
     one: _Subject, target: labels.Level, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
 ) -> Question | str:
-    """What is asked about it; or why it holds, '' if it does not."""
+    """Return the question about a subject or, if no question is needed, why the subject blocks enforcement; '' if it
+    does not.
+    """
     pod, body = one.living.pod, one.living.body
     if isinstance(pod, snapshot.UnreadablePod):
         return f"cannot be understood: {pod.why}"
@@ -211,41 +223,45 @@ def _asked(
 
 
 def _may_help(standing: validity.Standing, pod: snapshot.Pod, target: labels.Level) -> bool:
-    """Return whether what the exception lacks is worth a word about the pod. Of a pod without host namespaces only an
-    exception for such pods of the same account is: most such pods need none.
+    """Return whether the sentence about a pod should say what the exception lacks. For a pod without host namespaces,
+    only an exception for such pods of the same service account is mentioned: most such pods need no exception.
     """
     spec = standing.exception.spec
     if pod.host_namespaces:
         return True
-    for_such = not spec.host_namespaces and spec.service_account == pod.service_account
-    return for_such and coverage.relies_on_a_grant(pod, target)
+    for_plain_pods = not spec.host_namespaces and spec.service_account == pod.service_account
+    return for_plain_pods and coverage.relies_on_a_grant(pod, target)
 
 
 def _covered(one: _Subject, pod: snapshot.Pod, target: labels.Level) -> Question | None:
-    """None where nothing is asked of a pod: the exception that covers it says privileged."""
-    # The least strict of the exceptions that cover it, as in relaxed-namespace; and there an exception for pods without
-    # host namespaces makes nothing stricter.
-    least = min((s.exception for s in one.covering), key=lambda e: e.spec.pod_security_level.strictness)
-    asked = least.spec.pod_security_level
+    """Return the question about a pod that an exception covers; None if the exception says privileged, so that nothing
+    is left to ask.
+    """
+    # As in relaxed-namespace, the least strict of the covering exceptions counts. An exception for pods without host
+    # namespaces makes nothing stricter.
+    least_strict = min((s.exception for s in one.covering), key=lambda e: e.spec.pod_security_level.strictness)
+    asked_level = least_strict.spec.pod_security_level
     if not pod.host_namespaces:
-        asked = min(asked, target, key=lambda each: each.strictness)
-    if asked is labels.Level.PRIVILEGED:
+        asked_level = min(asked_level, target, key=lambda each: each.strictness)
+    if asked_level is labels.Level.PRIVILEGED:
         return None
     body = spared.rest(
         one.living.body,
         network=labels.HostNamespace.NETWORK in pod.host_namespaces,
         ports=not pod.host_namespaces,
     )
-    lacks = f"exception {least.metadata.name!r} asks for podSecurityLevel {asked} of the pods that it covers"
-    return Question(one.name, asked, body, covered=True, lacks=lacks)
+    lacks = (
+        f"exception {least_strict.metadata.name!r} asks for podSecurityLevel {asked_level} of the pods that it covers"
+    )
+    return Question(one.name, asked_level, body, covered=True, lacks=lacks)
 
 
 def _lacks(
     one: _Subject, pod: snapshot.Pod, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
 ) -> str:
-    """Return why no exception covers the pod: what the nearest lacks.
+    """Return why no exception covers the pod: what the nearest exception lacks.
 
-    Where admission rewrites images, to a mirror or to digests, the template has one form and its pods have another.
+    If an admission webhook rewrites images, to a mirror or to digests, a template and its pods have different images.
     """
     why = coverage.judge(pod, standings, exempt=False).why
     differing = (

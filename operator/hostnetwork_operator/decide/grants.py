@@ -1,7 +1,7 @@
-"""Which exceptions become grants: what withholds one that is in order by itself, and the line of one that is not.
+"""Which exceptions become grants: what withholds an exception that is in order by itself.
 
-A grant rests on the admission policies that hold whoever it is not for; one that cannot be written as it is, is not
-cut.
+A grant rests on the admission policies that restrict everybody whom the grant is not for. An exception whose grant line
+cannot be written in full is withheld: the line is never cut.
 """
 
 import datetime
@@ -12,9 +12,10 @@ from typing import Final
 from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import contest, guards, level, ownership, snapshot, terms, validity
 
-# operator-limits restricts the operator, preview-dry-run two namespaces that nothing is granted in, namespace-size and
-# pod-size the size of an object, and own-namespaces who writes the operator's own: without them no pod is admitted that
-# should not be, so taking grants for their sake would cost something and save nothing.
+# The other policies are not listed: operator-limits restricts the operator, preview-dry-run two namespaces without
+# grants, namespace-size and pod-size the size of an object, and own-namespaces who writes in the operator's own
+# namespaces. Without them no pod is admitted that should be refused, so revoking grants when they are missing would
+# cost something and save nothing.
 _WHAT_GRANTING_RESTS_ON: Final = (
     labels.POLICY_EXCEPTION_WRITERS,
     labels.POLICY_HOST_NAMESPACES,
@@ -37,31 +38,31 @@ def withhold(
     *,
     recorded: bool,
 ) -> tuple[tuple[validity.Standing, ...], bool]:
-    """Return the standings with what withholds a grant, and whether the namespace is relaxed.
+    """Return the standings, changed for each exception that is withheld, and whether the namespace is relaxed.
 
-    `recorded`: the ledger has the level that will be put back, so that the level may be lifted.
+    `recorded`: the ledger has the level that the operator will restore later, so that the operator may lift the level.
     """
     if decision.enforcement is None:
         return tuple(standings), False
     needs_guard = decision.enforcement is labels.Enforcement.DENY and settings.target is not labels.Level.PRIVILEGED
-    held = []
+    results = []
     for standing in standings:
-        one = standing
+        result = standing
         if standing.in_force:
-            one = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
-        if one.in_force and not seen.exceptions_served and not terms.stands(one.exception, seen.namespace):
-            # It may have been deleted before the kind went; the ledger forgets a while later.
+            result = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
+        if result.in_force and not seen.exceptions_served and not terms.stands(result.exception, seen.namespace):
+            # The exception may have been deleted before its kind was removed. The ledger drops its record later.
             why = "the API server does not serve its kind; nothing is granted by the ledger alone"
-            one = replace(one, reason=conditions.Ready.NOT_APPROVED, why=why)
-        if one.in_force and needs_guard and not recorded and not terms.stands(one.exception, seen.namespace):
-            one = _unrecorded(one, seen)
-        held.append(one)
-    held = _within_limits(seen.namespace, held)
-    return tuple(held), needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in held)
+            result = replace(result, reason=conditions.Ready.NOT_APPROVED, why=why)
+        if result.in_force and needs_guard and not recorded and not terms.stands(result.exception, seen.namespace):
+            result = _unrecorded(result, seen)
+        results.append(result)
+    results = _within_limits(seen.namespace, results)
+    return tuple(results), needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in results)
 
 
 def keeps(standing: validity.Standing, namespace: snapshot.Namespace) -> bool:
-    """Return whether an exception that waits for its record has its grant already, which stays meanwhile."""
+    """Return whether an exception that waits for its record has its grant already. That grant stays meanwhile."""
     return standing.waiting and terms.stands(standing.exception, namespace)
 
 
@@ -83,7 +84,8 @@ def _withheld(
     needs_guard: bool,
 ) -> validity.Standing:
     namespace, subject = seen.namespace, standing.exception
-    # A claim, if namespace-labels was away. Who writes a grant in that moment has it already, and needs no more.
+    # If namespace-labels was missing for a moment, the grant may be a claim. A user who wrote a grant in that moment
+    # has the grant already, and gains no more here.
     stands = terms.stands(subject, namespace)
     if needs_guard and level.lifting_is_barred(namespace, owned):
         value = namespace.labels[labels.PSA_ENFORCE]
@@ -100,7 +102,8 @@ def _withheld(
         elif subject.spec.type is exception.ExceptionType.DIAGNOSTIC:
             missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
         else:
-            # Taking these would stop network and ingress at the next restart; they stay, and a metric is loud about it.
+            # Revoking the other types would stop network and ingress at the next restart. They stay, and a metric says
+            # so.
             missing = None
         if missing is not None:
             why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
@@ -123,10 +126,12 @@ def _stands(
     *,
     needs_guard: bool,
 ) -> bool:
-    """Whether its grant stands and admits pods now, with everything around it that holds the others."""
+    """Return whether the grant of an exception is set and admits pods now, with the level and guard that restrict all
+    other pods.
+    """
     present = terms.decoded(namespace.grants.get(subject.metadata.name))
     if present is None or not terms.stands(subject, namespace) or present.until <= now:
-        return False  # a later end is not written meanwhile, so the one that is set counts
+        return False  # during a contest no later end is written, so the end in the present line counts
     return not needs_guard or (
         namespace.enforcement is labels.Enforcement.DENY
         and level.level_of(namespace) is labels.Level.PRIVILEGED
@@ -135,9 +140,10 @@ def _stands(
 
 
 def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]:
-    """Which policies must be in place before a grant is written: the guard too where the level is lifted for it.
+    """Return the admission policies that must be in place before a grant is written. If the level is lifted for the
+    grant, the policies of the guard are among them.
 
-    Where nothing is enforced (Audit, Held) a grant lifts nothing, so none is needed.
+    If nothing is enforced (Audit, Held), a grant lifts nothing, so no policy is needed.
     """
     if needs_guard:
         return WHAT_RELAXING_RESTS_ON
@@ -145,24 +151,26 @@ def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]
 
 
 def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.Standing]) -> list[validity.Standing]:
-    """Those that do not fit any more are withheld. What is granted already keeps its place."""
+    """Return the standings, changed for each exception whose grant exceeds the limits of a namespace: it is withheld.
+    Existing grants are counted first.
+    """
     present = namespace.grants
     order = sorted(
-        (s for s in standings if s.in_force),
+        (standing for standing in standings if standing.in_force),
         key=lambda s: (
             s.exception.metadata.name not in present,
             s.exception.metadata.creation_timestamp,
             s.exception.metadata.name,
         ),
     )
-    size, count, refused = 0, 0, dict[str, validity.Standing]()
+    size, count, withheld = 0, 0, dict[str, validity.Standing]()
     room = min(grant.MAX_BYTES, namespace.room(*(labels.GRANT_PREFIX + name for name in present)))
     for standing in order:
         name = standing.exception.metadata.name
         try:
             line = terms.line_of(standing.exception, namespace)
         except grant.GrantError as error:
-            refused[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
+            withheld[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
             continue
         length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
         if count + 1 > grant.MAX_GRANTS or size + length > room:
@@ -171,7 +179,7 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
                 f" {max(0, room)} bytes beside the annotations of others; remove what is not needed, or use another"
                 " namespace"
             )
-            refused[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
+            withheld[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
             continue
         size, count = size + length, count + 1
-    return [refused.get(s.exception.metadata.name, s) for s in standings]
+    return [withheld.get(standing.exception.metadata.name, standing) for standing in standings]

@@ -1,8 +1,8 @@
-"""Whether our admission policies are in place; which of them a grant rests on is said in `grants`.
+"""Whether our admission policies are in place; `grants` says which of them a grant rests on.
 
-In place: the policy says what this release or the one before ships, failurePolicy Fail, a binding of it that selects
-what ours does says Deny, neither is being deleted. A policy bound only to audit is somebody's configuration: nothing is
-refused by it, so nothing is relaxed on its account.
+A policy is in place if its text is that of this release or of the one before, its failurePolicy is Fail, a binding that
+selects what ours selects says Deny, and neither object is being deleted. A policy that is bound only to audit is
+somebody's choice: it refuses nothing, so nothing is relaxed on its account.
 """
 
 import datetime
@@ -15,17 +15,17 @@ from hostnetwork_operator.api import fingerprint, labels, ledger
 from hostnetwork_operator.decide import snapshot
 
 Release = Mapping[str, fingerprint.Shipped]
-# How long the files of a release and its operator may take to follow each other
+# How much time may pass between applying the files of a release and starting the operator of that release
 # (docs/explanation/architecture.md#when-an-admission-policy-is-missing).
 _UPGRADE: Final = datetime.timedelta(seconds=60)
 _APPLY: Final = "kubectl apply -k manifests/admission"
-# apply leaves what somebody has added: a match condition, a key of a selector (measured).
+# `kubectl apply` leaves what somebody has added: a match condition, a key of a selector (measured).
 _REPLACE: Final = "kubectl replace --save-config -k manifests/admission"
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """A ValidatingAdmissionPolicy, reduced. `selects` and `says` are fingerprints."""
+    """A ValidatingAdmissionPolicy, reduced to what decides. `selects` and `says` are fingerprints."""
 
     name: str
     uid: str
@@ -39,7 +39,7 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A ValidatingAdmissionPolicyBinding, reduced. `bound` is a fingerprint."""
+    """A ValidatingAdmissionPolicyBinding, reduced to what decides. `bound` is a fingerprint."""
 
     name: str
     uid: str
@@ -58,22 +58,24 @@ def judge(
     known: Mapping[str, ledger.GuardRecord],
     now: datetime.datetime,
 ) -> dict[str, snapshot.Guard]:
-    """Return a Guard for each policy of ours, by name. `releases` are those whose policies count, each for itself: in
-    the middle of an upgrade there are some of both. `known` says since when what identity has been there; one that is
-    not in there, and is not as it was created, counts from `now`.
+    """Return a Guard for each policy of ours, by name.
+
+    `releases` are the releases whose policies count. Each policy is judged by itself: in the middle of an upgrade there
+    are policies of both releases. `known` says which identity of a policy is in place since when. A policy whose
+    identity is not in `known`, and that was changed after its creation, counts from `now`.
     """
     present = {policy.name: policy for policy in policies}
-    bound = sorted(bindings, key=lambda binding: (binding.created, binding.name))
-    made = {}
+    ordered = sorted(bindings, key=lambda binding: (binding.created, binding.name))
+    guards = {}
     for name in labels.POLICIES:
         shipped = [release[name] for release in releases if name in release]
-        of_this = [b for b in bound if b.policy == name]
-        made[name] = _judge(name, present.get(name), of_this, shipped, known.get(name), now)
-    return made
+        of_this = [b for b in ordered if b.policy == name]
+        guards[name] = _judge(name, present.get(name), of_this, shipped, known.get(name), now)
+    return guards
 
 
 def record(guard: snapshot.Guard) -> ledger.GuardRecord | None:
-    """Return what is to be remembered of a guard; None where there is nothing to tell it by."""
+    """Return the record of a guard that the ledger is to keep; None if the guard has no moment from which it counts."""
     since = guard.since or (guard.excused - _UPGRADE if guard.excused is not None else None)
     return None if since is None else ledger.GuardRecord(identity=guard.identity, since=since)
 
@@ -87,7 +89,7 @@ def _judge(
     now: datetime.datetime,
 ) -> snapshot.Guard:
     denying = [binding for binding in bindings if binding.denies and not binding.deleting]
-    ours = [binding for binding in denying if binding.bound in {one.bound for one in shipped}]
+    matching = [binding for binding in denying if binding.bound in {one.bound for one in shipped}]
     subject = f"ValidatingAdmissionPolicy {name!r}"
     if policy is None or policy.deleting:
         return snapshot.Guard(name, None, f"{subject} is missing; {_APPLY}")
@@ -97,10 +99,10 @@ def _judge(
         return snapshot.Guard(name, None, f"matchConstraints of {subject} are not ours; {_REPLACE}")
     if not denying:
         return snapshot.Guard(name, None, f"{subject} has no binding with Deny; {_APPLY}")
-    if not ours:
+    if not matching:
         named = ", ".join(repr(binding.name) for binding in denying)
         return snapshot.Guard(name, None, f"{subject} is bound by {named} to other requests than ours; {_REPLACE}")
-    identity, since = _since(policy, ours[0], known, now)
+    identity, since = _since(policy, matching[0], known, now)
     if policy.says not in {one.says for one in shipped}:
         why_not = (
             f"expressions of {subject} are not those of this release of the operator nor of the one before; {_REPLACE}"
@@ -113,10 +115,10 @@ def _judge(
 def _since(
     policy: AdmissionPolicy, binding: Binding, known: ledger.GuardRecord | None, now: datetime.datetime
 ) -> tuple[str, datetime.datetime]:
-    """The identity of both, and since when they are so.
+    """Return the identity of a policy and its binding, and the moment from which this identity counts.
 
-    The API server raises the generation with every change of a spec. The first generation is as old as the object; of
-    a later one only that it was seen is known.
+    The API server raises the generation with every change of a spec. A first generation counts from the creation of the
+    object. Of a later generation only the time is known at which the operator saw it.
     """
     text = f"{policy.uid} {policy.generation} {binding.uid} {binding.generation}"
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -130,8 +132,10 @@ def _since(
 def first_uncounted(
     guards: Iterable[snapshot.Guard], names: Iterable[str], now: datetime.datetime
 ) -> snapshot.Guard | None:
-    """The first of the named guards on which nothing new may rest, if any: a missing one before one that only is not in
-    force yet, so that it is told the same whether something rested on them before or not.
+    """Return the first of the named guards on which nothing new may rest, if any.
+
+    A missing guard comes before a guard that is only not in force yet. So the same guard is named whether or not
+    something rested on the guards before.
     """
     uncounted = [guard for guard in _named(guards, names) if not guard.counts(now)]
     return min(uncounted, key=lambda guard: not guard.missing(now), default=None)
@@ -140,7 +144,7 @@ def first_uncounted(
 def first_missing(
     guards: Iterable[snapshot.Guard], names: Iterable[str], now: datetime.datetime
 ) -> snapshot.Guard | None:
-    """The first of the named guards without which what rests on it ends, if any."""
+    """Return the first of the named guards that is missing, so that what rests on it ends; None if there is none."""
     return next((guard for guard in _named(guards, names) if guard.missing(now)), None)
 
 

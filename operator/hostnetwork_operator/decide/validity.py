@@ -1,7 +1,8 @@
-"""How an exception stands by itself: valid, approved, not yet over. What withholds it besides is in `grants`.
+"""The standing of an exception by itself: whether it is valid, approved and before its expiry. `grants` decides what
+else withholds an exception.
 
-The CRD refuses what can be seen from the object alone, exception-writers refuses a user who may not write one. Here is
-what needs the policy or the time.
+The CRD refuses mistakes that can be seen in the object alone. exception-writers refuses users who may not write an
+exception. This module checks what needs the policy or the time.
 """
 
 import datetime
@@ -12,17 +13,17 @@ from typing import Final
 from hostnetwork_operator.api import conditions, exception, fields, grant, image, policy
 from hostnetwork_operator.decide import approval, snapshot
 
-# Reasons with which a grant is written, or stays.
+# The reasons of Ready with which a grant is written, or stays.
 _IN_FORCE: Final = frozenset({conditions.Ready.ACTIVE, conditions.Ready.APPROVAL_UNPROVEN})
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an exception stands: the reason of its Ready condition, and the sentence for it.
+    """The state of an exception by itself: the reason of its condition Ready, and the sentence for that reason.
 
-    `spares`: no pod that fits it is deleted, because it is approved, or may be, and has not ended. `waiting`: only the
-    record of its approval is missing, which is being written. `readable`: False where the terms are the ledger's,
-    because the object cannot be read.
+    `spares`: no pod that fits the exception is deleted, because the exception is approved, or may be, and has not
+    ended. `waiting`: only the record of its approval is missing, and the operator is writing that record. `readable` is
+    False if the object cannot be read, so that the terms come from the ledger.
     """
 
     exception: exception.HostNetworkException
@@ -38,7 +39,7 @@ class Standing:
 
     @property
     def expired(self) -> bool:
-        """Everything else about it is in order: only its expiry has passed."""
+        """Whether the expiry of the exception has passed, and everything else about the exception is in order."""
         return self.reason is conditions.Ready.EXPIRED
 
 
@@ -48,13 +49,13 @@ def stand(
     ruling: approval.Ruling,
     now: datetime.datetime,
 ) -> Standing:
-    """Return how an exception stands by itself. `rules` is None where no policy is known: then only the ceilings that
+    """Return the standing of an exception by itself. If no policy is known, `rules` is None, and only the ceilings that
     the API server enforces apply.
     """
     standing = approval.Standing
     spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
-        # A deletion takes the verb approve, and a finalizer of a tenant does not undo it.
+        # Only a holder of the verb approve can delete an exception. A tenant's finalizer does not undo the deletion.
         return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
     if ruling.standing is standing.REFUSED:
         return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares)
@@ -77,25 +78,28 @@ def stand(
 def standings(
     seen: snapshot.NamespaceSnapshot, rulings: Mapping[str, approval.Ruling], now: datetime.datetime
 ) -> tuple[Standing, ...]:
-    """Return how each exception of a namespace stands, by name; `rulings` has the approvals by uid, of those that are
-    judged at all.
+    """Return the standing of each exception of a namespace, in the order of the names.
+
+    `rulings` has the rulings about approval by uid, for the exceptions that are judged at all.
     """
     rules = seen.policy.spec.exceptions if seen.policy.spec else None
     readable = {subject.metadata.uid for subject in seen.exceptions}
     ordered = sorted((*seen.exceptions, *approval.recalled(seen)), key=lambda e: e.metadata.name)
-    made = []
+    all_standings = []
     for subject in ordered:
         ruling = rulings.get(subject.metadata.uid)
         standing = _beyond(subject, seen, now) if ruling is None else stand(subject, rules, ruling, now)
         standing = _in_trouble(standing, seen) if standing.waiting else standing
-        made.append(replace(standing, readable=subject.metadata.uid in readable))
-    return tuple(made)
+        all_standings.append(replace(standing, readable=subject.metadata.uid in readable))
+    return tuple(all_standings)
 
 
 def _beyond(
     subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime
 ) -> Standing:
-    """One of more exceptions than are judged. It grants nothing, and what it may cover is not deleted."""
+    """Return the standing of an exception beyond the number that is judged. It grants nothing, and no pod that it may
+    cover is deleted.
+    """
     why = (
         f"namespace {seen.namespace.name} has {len(seen.exceptions)} exceptions, and {approval.MOST} of a namespace are"
         " judged: those that are granted, then the oldest; delete those that have ended"
@@ -105,12 +109,14 @@ def _beyond(
 
 
 def blind(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Return whether there is an exception of which nobody can tell what it covers."""
+    """Return whether the namespace has an exception whose terms neither the object nor the ledger can tell."""
     return len(approval.recalled(seen)) < len(seen.unreadable_exceptions)
 
 
 def _in_trouble(standing: Standing, seen: snapshot.NamespaceSnapshot) -> Standing:
-    """While records cannot be written, what waits for one is withheld, but for the grants that must stay."""
+    """Return the standing of an exception that waits for its record while no record can be written: withheld, except
+    for grants that must stay.
+    """
     trouble = seen.ledger.trouble
     if not trouble:
         return standing
@@ -136,10 +142,10 @@ def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) 
             f" {spec.type}, got {grant.format_time(spec.until)}; shorten it or raise exceptions.maxDuration"
         )
     if rules.image_digests is policy.ImageDigests.REQUIRE:
-        loose = image.unpinned(spec.images or ("any image",))
-        if loose:
+        unpinned = image.unpinned(spec.images or ("any image",))
+        if unpinned:
             return (
-                f"images must be pinned by digest (exceptions.imageDigests: Require), got {loose[0]}; write a new"
+                f"images must be pinned by digest (exceptions.imageDigests: Require), got {unpinned[0]}; write a new"
                 " exception with images such as registry.example.com/netshoot@sha256:…"
             )
     return ""

@@ -1,7 +1,7 @@
-"""How a namespace gets from what is written on it to what should be: which write comes next, and what it rests on.
+"""The next write of a namespace, from what is written on it to what should be, and for which version it is valid.
 
-What takes away, tightens or deletes is valid for every version of the namespace. What gives is valid only for the
-version that was judged. So a tenant who patches without pause delays what he would gain, and nothing else
+A write that revokes, tightens or deletes is valid for every version of the namespace. A write that grants or loosens is
+valid only for the version that was judged. So a tenant who patches without pause delays only what he would gain
 (docs/adr/0028-what-takes-away-needs-no-version.md).
 """
 
@@ -13,14 +13,14 @@ from typing import Final
 from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import contest, effects, grants, level, messages, ownership, snapshot, terms, validity
 
-# So many writes in a row were refused because somebody changed the namespace meanwhile. Then the part that tightens
-# goes first, alone: a moment without the rest is better than a namespace that stays open.
+# After so many writes in a row were refused because somebody changed the namespace meanwhile, the operator writes the
+# part that tightens first, alone: a moment without the rest is better than a namespace that stays open.
 _CONFLICTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The write that comes next, if any. `more`: what it leaves out is planned again after it."""
+    """The next write, if any. `more`: the write is only a part of the difference; the rest is planned after it."""
 
     write: effects.WriteNamespace | None = None
     more: bool = False
@@ -28,7 +28,10 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """What differs from what should be, by key; None removes."""
+    """The changes from the present labels and annotations to the wanted ones, by key; None removes a key.
+
+    `notes` are annotations other than grants. `taken` are grants to revoke or shorten, `given` are grants to write.
+    """
 
     labels: dict[str, str | None]
     notes: dict[str, str | None]
@@ -50,8 +53,8 @@ def following(
     *,
     relaxed: bool,
 ) -> Next:
-    """Return the next write of a namespace. What takes away comes first, and alone, so that a failure of the rest
-    leaves nothing open. In a contested namespace nothing but that is written.
+    """Return the next write of a namespace. Changes that revoke or tighten come first, and alone, so that a failure of
+    the rest leaves nothing open. In a contested namespace `_contested` limits what is written.
     """
     namespace = seen.namespace
     taken, given = _grants(namespace, decision, standings)
@@ -75,14 +78,14 @@ def following(
 
 
 def takes(write: effects.WriteNamespace) -> bool:
-    """Return whether a write takes grants away. Such a write waits for nothing."""
+    """Return whether a write revokes grants. Such a write waits for nothing."""
     return write.action in {effects.Action.REVOKE, effects.Action.RESTORE}
 
 
 def _grants(
     namespace: snapshot.Namespace, decision: level.Decision, standings: Sequence[validity.Standing]
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """The grants to take or shorten, and those to give, by annotation key."""
+    """Return the grants to revoke or shorten, and the grants to write, by annotation key."""
     present, wanted = namespace.grants, dict[str, str]()
     if decision.enforcement is not None:
         for standing in standings:
@@ -104,16 +107,16 @@ def _proven(standing: validity.Standing) -> bool:
 
 
 def _no_longer(present: str | None, line: str, *, proven: bool) -> str:
-    """The line to write; where the approval is not proved, at most what is granted already."""
+    """Return the grant line to write; if the approval is not proved, it grants at most what is granted already."""
     return line if proven or present is None or terms.shorter(present, line) else present
 
 
 def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
-    """Whether this change of a label opens something. A change of audit and warn does neither."""
+    """Return whether a change of a label loosens something. A change of audit or warn never does."""
     old = namespace.labels.get(key)
     match key:
         case labels.PSA_ENFORCE | labels.GUARD:
-            # Without the label the cluster's default level holds, which privileged may loosen.
+            # Without the label the cluster's default level applies, which privileged may loosen.
             wanted = level.strictness(value, absent=labels.Level.PRIVILEGED)
             return wanted < level.strictness(old, absent=labels.Level.BASELINE)
         case labels.ENFORCEMENT:
@@ -160,28 +163,28 @@ def _write(
 
 
 def _claims(namespace: snapshot.Namespace, owned: ownership.Owned, part: _Difference) -> dict[str, str]:
-    """The labels that the operator relies on and that it does not write now, because they stand: by label-at-birth."""
+    """Return the labels that the operator relies on and does not write now, because label-at-birth has set them."""
     relied = {labels.ENFORCEMENT, labels.GUARD, *owned.labels} - part.labels.keys()
     return {label: text for label, text in sorted(namespace.labels.items()) if label in relied}
 
 
 def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> str:
-    enforce: Mapping[str, str | None] = part.labels
-    if enforce.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.given:
+    changed: Mapping[str, str | None] = part.labels
+    if changed.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.given:
         return effects.Action.RELAX
     if part.taken:
-        restored = enforce.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
+        restored = changed.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
         return effects.Action.RESTORE if restored else effects.Action.REVOKE
     if decision.enforcement is None:
         return effects.Action.RELEASE
     if decision.enforcement is labels.Enforcement.HELD and not part.labels and not part.given:
-        return effects.Action.HOLD  # others hold it now
+        return effects.Action.HOLD  # only the annotation changes: other objects block enforcement now
     if namespace.enforcement is decision.enforcement and part.given:
         return effects.Action.GRANT
-    noted = labels.LEVEL_BEFORE in namespace.annotations
-    if decision.enforcement is labels.Enforcement.DENY and not noted:
+    has_level_before = labels.LEVEL_BEFORE in namespace.annotations
+    if decision.enforcement is labels.Enforcement.DENY and not has_level_before:
         return effects.Action.ENFORCE  # also where label-at-birth has written the labels already
-    if namespace.enforcement is decision.enforcement or (namespace.enforcement is None and noted):
+    if namespace.enforcement is decision.enforcement or (namespace.enforcement is None and has_level_before):
         return effects.Action.REPAIR
     return {
         labels.Enforcement.DENY: effects.Action.ENFORCE,
