@@ -1,6 +1,6 @@
-"""Which pods of ended exceptions are to be deleted, how, and what else goes or is told with them.
+"""Which pods of ended exceptions the operator is to delete, with which grace period, and the Jobs and Events with them.
 
-It says so from a snapshot; whoever carries it out looks at pod and exceptions again first.
+This module decides from a snapshot. `act` reads the pod and the exceptions again before it carries out a deletion.
 """
 
 import datetime
@@ -16,34 +16,36 @@ def deletes(
     verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
 ) -> list[effects.DeletePod]:
-    """One for each pod that is to go, with its Job if it claims one."""
-    # A policy that cannot be read may be one that exempts this namespace, and an exception that nobody can read may
-    # cover the pod: cannot tell is never a delete.
+    """Return a deletion for each pod that the operator is to delete, with the Job that the pod names as its owner."""
+    # A policy that cannot be read may exempt this namespace, and an exception that cannot be read may cover the pod:
+    # "cannot tell" is never a deletion.
     trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN and not validity.blind(seen)
-    made = []
+    pod_deletions = []
     for verdict in verdicts:
         if _deletable(verdict, enforcement, now, trusted=trusted):
-            told = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
+            events = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
             job = _job_of(verdict.pod)
-            made.append(
+            pod_deletions.append(
                 effects.DeletePod(
                     verdict.pod.reference,
                     _grace_seconds(verdict),
-                    told,
+                    events,
                     job,
                     messages.job_events(verdict) if job else (),
                     messages.owner_events(verdict),
                 )
             )
-    return made
+    return pod_deletions
 
 
 def _deletable(
     verdict: coverage.PodVerdict, enforcement: labels.Enforcement | None, now: datetime.datetime, *, trusted: bool
 ) -> bool:
-    """Whether a pod is to be deleted: expired, all of its expired exceptions say so, enforcement wanted, time sure.
+    """Return whether the operator is to delete a pod: its verdict is Expired, all of its expired exceptions say so,
+    enforcement is wanted, and the time is sure.
 
-    One that is on its way out already is left alone, unless somebody gave it longer than we would: a grace of years.
+    A pod that is being deleted already is left alone, unless somebody gave it a longer grace period than the operator
+    would: it may be years.
     """
     latest = now + datetime.timedelta(seconds=_grace_seconds(verdict)) + status.OVERDUE
     return (
@@ -56,12 +58,12 @@ def _deletable(
 
 
 def _grace_seconds(verdict: coverage.PodVerdict) -> int:
-    """How long an expired pod is given to end: as long as any of its exceptions says."""
+    """Return the grace period of an expired pod: the longest of its exceptions."""
     return max((subject.spec.grace_period_seconds for subject in verdict.exceptions), default=0)
 
 
 def _job_of(pod: snapshot.Pod) -> snapshot.Reference | None:
-    """The Job that a pod claims as its own."""
+    """Return the Job that a pod names as its owner, if any. That is a claim."""
     owner = pod.owner
     if owner is None or (owner.api_version, owner.kind) != ("batch/v1", "Job"):
         return None

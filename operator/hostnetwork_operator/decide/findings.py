@@ -1,7 +1,7 @@
-"""What is worth a person's look about an exception: one rule, one result, a sentence, a remedy.
+"""Findings: what people should know about an exception, each with a rule, a result, a sentence and a remedy.
 
-Nothing is granted, refused or deleted by a finding. It needs nothing but the exception, the pods that it covers,
-whether ordinary ones live beside them, the policy's settings, the cluster's version and the time. Each rule is a module
+A finding grants, refuses and deletes nothing. A rule needs only the exception, the pods that the exception covers,
+whether ordinary pods run beside them, the policy's settings, the cluster's version and the time. Each rule is a module
 in rules/ and has a page in docs/reference/findings.
 """
 
@@ -17,7 +17,7 @@ from hostnetwork_operator.decide.rules import mixed_namespace, rule
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says of an exception. `moments` are when time alone could make it say something else."""
+    """What a rule says about an exception. At `moments`, time alone could make the rule say something else."""
 
     rule: rules.Rule
     result: Result
@@ -28,7 +28,7 @@ class Finding:
 
     @property
     def noted(self) -> bool:
-        """Whether it is shown beside whatever else, although it does not warn: ordinary pods of the same release."""
+        """Whether the finding is shown beside others although it does not warn: ordinary pods of the same release."""
         passes = self.rule is rules.MIXED_NAMESPACE and self.result is Result.PASS
         return passes and self.sentence != mixed_namespace.ALONE
 
@@ -38,7 +38,7 @@ class Finding:
 
 
 def settings_of(state: snapshot.PolicyState) -> policy.Exceptions | None:
-    """What the policy says of exceptions: the defaults where there is none, None where it is not known."""
+    """Return the policy's settings for exceptions: the defaults if there is no policy, None if it is not known."""
     if state.spec is not None:
         return state.spec.exceptions
     return policy.Exceptions() if state.known is snapshot.Known.ABSENT else None
@@ -52,7 +52,7 @@ def find(
     *,
     exempt: bool,
 ) -> tuple[Finding, ...]:
-    """One finding for each rule that applies, in the order of rules.RULES; none about an exception that has ended."""
+    """Return a finding for each rule that applies, in the order of rules.RULES; none if the exception has ended."""
     subject = standing.exception
     meta = subject.metadata
     if standing.expired or meta.deletion_timestamp is not None:
@@ -68,9 +68,9 @@ def find(
         exempt,
         now,
     )
-    about = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
+    reference = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
     version = str(seen.kubernetes) if seen.kubernetes else "1.36"
-    made = []
+    results = []
     for each in rules.RULES:
         judgement = each.judge(case)
         if judgement is None:
@@ -78,8 +78,8 @@ def find(
         remedy = each.remedy
         for word, value in (("<name>", meta.name), ("<namespace>", meta.namespace), ("<version>", version)):
             remedy = remedy.replace(word, value)
-        made.append(Finding(each, judgement.result, about, judgement.sentence, remedy, judgement.moments))
-    return tuple(made)
+        results.append(Finding(each, judgement.result, reference, judgement.sentence, remedy, judgement.moments))
+    return tuple(results)
 
 
 def _uids(subjects: Sequence[exception.HostNetworkException]) -> set[str]:

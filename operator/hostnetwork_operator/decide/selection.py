@@ -1,9 +1,9 @@
-"""Which rule of the policy a namespace is under, although rules select by labels.
+"""Which rule of the policy applies to a namespace, although rules select by labels that a tenant may forge.
 
-namespace-labels keeps labels under our prefix from everybody without the verb setlevel. In a moment without that policy
-a tenant may set such a label, and would leave Enforce for good. So the ledger keeps the labels that somebody with
-setlevel set. A label that nothing proves can only make things stricter. Labels under other prefixes belong to whoever
-may write the Namespace; rule-selectors warns who selects by one.
+namespace-labels lets only holders of the verb setlevel write labels under our prefix. In a moment without that policy,
+a tenant could set such a label and leave Enforce for good. So the ledger keeps the labels that a holder of setlevel
+set, and a label that nothing proves can only make things stricter. Every user who may write the Namespace may set
+labels under other prefixes; rule-selectors warns a user who writes a rule that selects by such a label.
 """
 
 import datetime
@@ -15,12 +15,15 @@ from hostnetwork_operator.api import labels, ledger, policy
 from hostnetwork_operator.decide import level, snapshot
 
 _STATES: Final = (labels.ENFORCEMENT, labels.GUARD)  # written by the operator; no rule needs to select by them
-# Before the policy came a tenant may have set any number of labels under our prefix, and the ledger has to hold them.
+# Before namespace-labels was installed, a tenant may have set any number of labels under our prefix. The ledger needs
+# room for the labels that it keeps.
 _MOST_LABELS, _MOST_BYTES = 64, 4096
 
 
 def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
-    """Return how the policy wants the namespace, by its labels as far as they are proved."""
+    """Return how the policy wants the namespace, by its proved labels and, where that is stricter, by all its
+    labels.
+    """
     namespace, claimed, proved = seen.namespace, present(seen.namespace), _proved(seen)
     by_present = level.settings_for(namespace, seen.policy)
     if proved == claimed:
@@ -33,8 +36,8 @@ def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
 def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Mapping[str, str], str]:
     """Return the labels that the ledger is to keep, and the identity of namespace-labels that they were read under.
 
-    Labels that nothing proves are kept once they are as the ledger has them: somebody has to take them off and set them
-    again under the policy.
+    The ledger keeps no label that nothing proves. To have it kept, a holder of setlevel must remove the label, so that
+    the labels are those of the ledger again, and set it again while namespace-labels is in place.
     """
     guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
     identity = guard.identity if guard is not None and guard.since is not None else ""
@@ -47,7 +50,7 @@ def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Ma
 
 
 def kept(chosen: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the labels that the ledger keeps: none if they are more than any rule needs."""
+    """Return the labels that the ledger keeps: none of them if there are more than any rule needs."""
     size = sum(len(key) + len(value) for key, value in chosen.items())
     return chosen if len(chosen) <= _MOST_LABELS and size <= _MOST_BYTES else {}
 
@@ -59,8 +62,8 @@ def present(namespace: snapshot.Namespace) -> dict[str, str]:
 
 
 def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
-    """Those that a holder of setlevel set: what the ledger has or, before there is a record, what was there on a
-    namespace that was created under namespace-labels.
+    """Return the labels that a holder of setlevel set: those in the ledger or, before the ledger has a record, those on
+    a namespace that was created under namespace-labels.
     """
     known = seen.ledger.namespace
     if known is not None and known.under:
@@ -74,19 +77,20 @@ def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
 
 
 def _is_what_stands(seen: snapshot.NamespaceSnapshot) -> bool:
-    """Whether the ledger is lost or cannot be read, and the labels loosen nothing that is enforced.
+    """Return whether the ledger is lost or cannot be read, and the labels loosen nothing that is enforced.
 
-    Then a rule that was in force goes on, and a label that was not believed before the loss is not believed after it.
+    Then a rule that was in force stays in force, and a label that was not believed before the loss is not believed
+    after the loss.
     """
     namespace = seen.namespace
     if seen.ledger.state not in {ledger.State.LOST, ledger.State.UNREADABLE}:
         return False
     if namespace.enforcement is not labels.Enforcement.DENY:
         return True
-    asked = level.settings_for(namespace, seen.policy)
-    held_to = namespace.labels.get(labels.GUARD, namespace.labels.get(labels.PSA_ENFORCE))
-    strict = level.strictness(held_to, absent=labels.Level.PRIVILEGED)
-    return asked.mode is not policy.Mode.AUDIT and asked.target.strictness >= strict
+    by_labels = level.settings_for(namespace, seen.policy)
+    enforced_level = namespace.labels.get(labels.GUARD, namespace.labels.get(labels.PSA_ENFORCE))
+    strict = level.strictness(enforced_level, absent=labels.Level.PRIVILEGED)
+    return by_labels.mode is not policy.Mode.AUDIT and by_labels.target.strictness >= strict
 
 
 def _under(seen: snapshot.NamespaceSnapshot) -> str:
@@ -94,7 +98,7 @@ def _under(seen: snapshot.NamespaceSnapshot) -> str:
 
 
 def _stricter(one: level.Settings, other: level.Settings) -> level.Settings:
-    """The two of one namespace, field by field what refuses more."""
+    """Return the settings that refuse more, field by field, of two settings for the same namespace."""
     modes, rollouts = {one.mode, other.mode}, {one.rollout, other.rollout}
     return replace(
         one,

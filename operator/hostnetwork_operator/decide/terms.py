@@ -1,6 +1,6 @@
-"""The terms of an exception: its grant line, what the ledger keeps of it, and the exception again from that.
+"""The terms of an exception: its grant line, its record in the ledger, and the exception rebuilt from that record.
 
-Nothing in here decides whether the terms apply.
+Nothing in this module decides whether the terms apply.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 from hostnetwork_operator.api import exception, grant, ledger, meta
 from hostnetwork_operator.decide import snapshot
 
-# The model asks for these texts, and the ledger does not keep them.
+# The model requires an owner and a reason, and the ledger keeps neither.
 _UNREADABLE = "the exception object cannot be read, the operator's ledger has its terms"
 
 
@@ -31,14 +31,14 @@ def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespa
 
 
 def stands(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> bool:
-    """Return whether the grant on the namespace under this name is the exception's, whenever that ends."""
+    """Return whether the grant under the name of the exception has the terms of the exception, whatever its end."""
     present = decoded(namespace.grants.get(subject.metadata.name))
     wanted = decoded(_line_or_nothing(subject, namespace))
     return present is not None and wanted is not None and replace(present, until=wanted.until) == wanted
 
 
 def shorter(old: str | None, new: str | None) -> bool:
-    """Return whether the new line allows no more than the old one: the same but for an earlier end."""
+    """Return whether the new line allows no more than the old line: the same terms, with the same or an earlier end."""
     before, after = decoded(old), decoded(new)
     if before is None or after is None:
         return False
@@ -46,7 +46,7 @@ def shorter(old: str | None, new: str | None) -> bool:
 
 
 def decoded(line: str | None) -> grant.Grant | None:
-    """Return the grant of a line, None where the line is none."""
+    """Return the grant in a line; None if the text is not a grant line."""
     try:
         return grant.Grant.decode(line) if line is not None else None
     except grant.GrantError:
@@ -56,7 +56,7 @@ def decoded(line: str | None) -> grant.Grant | None:
 def record_of(
     subject: exception.HostNetworkException, namespace: snapshot.Namespace, *, approved: bool, under: str
 ) -> ledger.ExceptionRecord:
-    """Return the record of this generation; its terms are in it only if it is approved."""
+    """Return the record of this generation. The record has the terms only if the generation is approved."""
     base = ledger.ExceptionRecord(
         name=subject.metadata.name,
         namespace_uid=namespace.uid,
@@ -71,7 +71,7 @@ def record_of(
 def with_terms(
     record: ledger.ExceptionRecord, subject: exception.HostNetworkException, namespace: snapshot.Namespace
 ) -> ledger.ExceptionRecord:
-    """Return the record with what is needed to end the exception although the object cannot be read."""
+    """Return the record with the terms that the operator needs to end the exception if the object cannot be read."""
     spec = subject.spec
     return record.model_copy(
         update={
@@ -85,9 +85,9 @@ def with_terms(
 def recalled(
     unreadable: snapshot.UnreadableException, record: ledger.ExceptionRecord | None, namespace: snapshot.Namespace
 ) -> exception.HostNetworkException | None:
-    """Return an exception that cannot be read as the ledger has it; None where the ledger does not prove its terms.
+    """Return an exception that cannot be read, as the ledger has it; None if the ledger does not prove its terms.
 
-    The terms of another generation prove nothing: an approver may have changed them since.
+    A record of another generation proves nothing: an approver may have changed the terms since.
     """
     if record is None or not (record.approved or record.kept) or record.namespace_uid != namespace.uid:
         return None

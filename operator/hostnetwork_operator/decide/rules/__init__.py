@@ -28,7 +28,7 @@ IMAGE_NOT_PINNED: Final = image_not_pinned.RULE
 PRIVILEGED_GRANTED: Final = privileged_granted.RULE
 DEFAULT_SERVICE_ACCOUNT: Final = default_service_account.RULE
 CONTACT_MISSING: Final = contact_missing.RULE
-# In the order in which findings are listed.
+# The rules, in the order in which findings are listed.
 RULES: Final = (
     EXPIRING,
     REVIEW_DUE,

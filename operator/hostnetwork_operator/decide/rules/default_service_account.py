@@ -1,4 +1,4 @@
-"""An exception for the service account that every pod has which names none."""
+"""An exception for the service account `default`, which every pod has that names none."""
 
 from typing import Final
 
@@ -8,8 +8,8 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if case.spec.service_account == "default":
-        text = "it is for service account 'default', which every pod has that names none"
-        return rule.Judgement(Result.WARN, text)
+        sentence = "it is for service account 'default', which every pod has that names none"
+        return rule.Judgement(Result.WARN, sentence)
     return rule.Judgement(Result.PASS, f"it is for {case.account}")
 
 

@@ -13,11 +13,11 @@ def _judge(case: rule.Case) -> rule.Judgement:
     if case.settings is None:
         return rule.POLICY_UNKNOWN
     before = case.settings.warn_before
-    # An agent with an end is as seldom looked at as an application, and the policy has no setting of its own for it.
+    # People look at an agent with an expiry as seldom as at an application, and the policy has no setting for agents.
     diagnostic = case.spec.type is exception.ExceptionType.DIAGNOSTIC
     moment = case.spec.until - (before.diagnostic if diagnostic else before.application)
-    text = f"it ends {grant.format_time(case.spec.until)}"
-    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, text, (moment,))
+    sentence = f"it ends {grant.format_time(case.spec.until)}"
+    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, sentence, (moment,))
 
 
 RULE: Final = rule.Rule(

@@ -1,4 +1,4 @@
-"""An exception whose images can be replaced by others of the same name."""
+"""An exception whose images can be replaced by other images of the same name."""
 
 from typing import Final
 
@@ -9,12 +9,12 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement | None:
     if case.spec.images is None:
-        return None  # nothing that could be pinned
+        return None  # there is no image to pin
     if wide := sorted(entry for entry in case.spec.images if image.any_of_a_repository(entry)):
         return rule.Judgement(Result.WARN, f"any image of a repository is covered, whoever pushes the image: {wide[0]}")
-    loose = image.unpinned(case.spec.images)
-    if loose:
-        return rule.Judgement(Result.WARN, f"an image that is not pinned by digest can become another: {loose[0]}")
+    unpinned = image.unpinned(case.spec.images)
+    if unpinned:
+        return rule.Judgement(Result.WARN, f"an image that is not pinned by digest can become another: {unpinned[0]}")
     return rule.Judgement(Result.PASS, "its images are pinned by digest")
 
 

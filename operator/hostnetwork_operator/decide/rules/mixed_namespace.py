@@ -10,27 +10,29 @@ ALONE: Final = "no ordinary pod was in its namespace when all pods were last lis
 
 def _judge(case: rule.Case) -> rule.Judgement | None:
     if case.exempt:
-        return None  # mixed on purpose, such as kube-system
-    # No name, no number, no time: pods come and go, and what is said of them stays.
+        return None  # such a namespace is mixed on purpose, for example kube-system
+    # The sentences have no name, no number and no time: pods come and go, and the sentence must not change with them.
     if case.ordinary is None:
-        text = "its namespace has not been looked through for ordinary pods since it was made"
-        return rule.Judgement(Result.SKIP, text)
+        sentence = "its namespace has not been looked through for ordinary pods since it was made"
+        return rule.Judgement(Result.SKIP, sentence)
     if not case.ordinary:
         return rule.Judgement(Result.PASS, ALONE)
     if not case.pods and case.now < (settled := case.last_used + rule.SETTLED):
-        text = "ordinary pods run in its namespace; whether they are of its release is known once it covers pods"
-        return rule.Judgement(Result.SKIP, text, (settled,))
-    # A claim: a tenant who forges the labels turns a warning into this note, and opens nothing.
+        sentence = "ordinary pods run in its namespace; whether they are of its release is known once it covers pods"
+        return rule.Judgement(Result.SKIP, sentence, (settled,))
+    # The release is a claim: a tenant who forges the labels turns a warning into this note, and gains nothing.
     shared = _shared_release(case)
     if shared:
-        text = f"the ordinary pods in its namespace are of the same release by their labels ({', '.join(shared)})"
-        return rule.Judgement(Result.PASS, f"{text}: whoever may create pods there can use {case.account} too")
-    text = "ordinary pods run in its namespace: whoever may create pods there can use"
-    return rule.Judgement(Result.WARN, f"{text} {case.account} and with it what is excepted")
+        sentence = f"the ordinary pods in its namespace are of the same release by their labels ({', '.join(shared)})"
+        return rule.Judgement(Result.PASS, f"{sentence}: whoever may create pods there can use {case.account} too")
+    sentence = "ordinary pods run in its namespace: whoever may create pods there can use"
+    return rule.Judgement(Result.WARN, f"{sentence} {case.account} and with it what is excepted")
 
 
 def _shared_release(case: rule.Case) -> list[str]:
-    """The labels by which every ordinary pod is of a release of the covered ones; none if one is not, or may not be."""
+    """Return the labels by which every ordinary pod belongs to a release of the covered pods; none if an ordinary pod
+    does not belong to such a release, or may not.
+    """
     covered = {text for pod in case.pods for text in pod.release}
     if not case.releases or not all(release & covered for release in case.releases):
         return []

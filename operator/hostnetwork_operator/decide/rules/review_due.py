@@ -1,4 +1,4 @@
-"""Infrastructure that nobody has reviewed for long, or since an upgrade of Kubernetes."""
+"""An exception of type Infrastructure that nobody has reviewed for a long time, or since an upgrade of Kubernetes."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ def _judge(case: rule.Case) -> rule.Judgement | None:
         return rule.POLICY_UNKNOWN
     every = case.settings.review_every
     review = case.spec.review or exception.Review()
-    # A review that is yet to come is none: it would silence this for as long as one likes.
+    # A review in the future does not count: it would silence this finding for as long as its writer likes.
     reviewed = review.time if review.time is not None and review.time <= case.now else None
     since = max(case.created, reviewed or case.created)
     due = since + every

@@ -1,6 +1,6 @@
 """What a rule about exceptions is, and what the rules share.
 
-An id is an Event reason, a metric label and a file name. An id is never given another meaning.
+An id is an Event reason, a metric label and a file name. An id never gets another meaning.
 """
 
 import datetime
@@ -12,11 +12,12 @@ from hostnetwork_operator.api import exception, policy
 from hostnetwork_operator.api.report import Result, Severity
 from hostnetwork_operator.decide import snapshot
 
-# How long after the first covered pod a rule judges what the pods use: a rollout brings the other pods meanwhile.
+# How long after the creation of the first covered pod a rule judges what the pods use: by then a rollout has created
+# the other pods.
 SETTLED: Final = datetime.timedelta(minutes=10)
 NAMED: Final = 3  # things named in a sentence
 
-# Beginnings of remedies.
+# The first words of remedies.
 PATCH: Final = "kubectl patch hne <name> -n <namespace> --type=merge -p "
 SHOW_IMAGES: Final = (
     "kubectl get pods -n <namespace> -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image"
@@ -26,7 +27,7 @@ SHOW_IMAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a rule judges: an exception, the pods that the exception covers, and what is known of the cluster.
+    """The input of a rule: an exception, the pods that the exception covers, and what is known about the cluster.
 
     `settings` is None if the policy is not known; a rule that needs the settings cannot judge then. `ordinary` says
     whether ordinary pods run in the namespace, and is None before the first list of all pods. `releases` are the
@@ -56,16 +57,16 @@ class Case:
 
     @property
     def last_used(self) -> datetime.datetime:
-        """Return since when no pod is covered, of an exception that covers none."""
+        """The moment since which an exception that covers no pod has covered none."""
         status = self.subject.status
-        # Its last pod has just gone, and the status does not say so yet.
+        # If the status still counts pods, the last pod was removed just now.
         last = self.now.replace(microsecond=0) if status.covered_pods else status.last_used_time
         return max(self.created, last or self.created)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a rule says of a case. `moments` are when time alone could make the rule say something else."""
+    """What a rule says about a case. At `moments`, time alone could make the rule say something else."""
 
     result: Result
     sentence: str
@@ -77,9 +78,10 @@ POLICY_UNKNOWN: Final = Judgement(Result.ERROR, "the policy cannot be read, so i
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`source` is who says so, and whose severity it is. `remedy` has <name>, <namespace> and <version> to fill in.
+    """A rule about exceptions.
 
-    `judge` returns None for an exception that the rule does not apply to.
+    `source` says where the rule and its severity come from. `remedy` has <name>, <namespace> and <version> to
+    fill in. `judge` returns None if the rule does not apply to the exception.
     """
 
     id: str
@@ -90,5 +92,5 @@ class Rule:
 
     @property
     def page(self) -> str:
-        """Its documentation, as a path in the repository."""
+        """The page about the rule, as a path in the repository."""
         return f"docs/reference/findings/{self.id}.md"

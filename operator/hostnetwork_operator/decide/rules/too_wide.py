@@ -23,24 +23,24 @@ def _judge(case: rule.Case) -> rule.Judgement:
 
 
 def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list[str]:
-    """What of the exception no pod makes use of. A path counts as used by whatever is mounted at or below it."""
-    made = []
+    """Return what the exception names and no pod uses. A pod uses a host path if it mounts the path or one below it."""
+    excess = []
     if spec.privileged and not any(pod.privileged for pod in pods):
-        made.append("privileged")
-    unused = set(spec.host_namespaces).difference(*(pod.host_namespaces for pod in pods))
-    made += [f"host namespace {name}" for name in sorted(unused)]
-    made += [
+        excess.append("privileged")
+    unused_namespaces = set(spec.host_namespaces).difference(*(pod.host_namespaces for pod in pods))
+    excess += [f"host namespace {name}" for name in sorted(unused_namespaces)]
+    excess += [
         f"capability {name}" for name in sorted(set(spec.capabilities).difference(*(p.capabilities for p in pods)))
     ]
     mounts = {mount for pod in pods for mount in pod.host_paths}
     for path in sorted(spec.host_paths, key=lambda path: path.path):
         below = [mount for mount in mounts if coverage.within(mount.path, path.path)]
         if not below:
-            made.append(f"host path {path.path}")
+            excess.append(f"host path {path.path}")
         elif not path.read_only and all(mount.read_only for mount in below):
-            made.append(f"writing to {path.path}")
-    made += [f"image {name}" for name in image.unused(spec.images or (), (i for pod in pods for i in pod.images))]
-    return made
+            excess.append(f"writing to {path.path}")
+    excess += [f"image {name}" for name in image.unused(spec.images or (), (i for pod in pods for i in pod.images))]
+    return excess
 
 
 RULE: Final = rule.Rule(

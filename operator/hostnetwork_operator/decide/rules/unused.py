@@ -1,4 +1,4 @@
-"""An exception that has covered no pod for long."""
+"""An exception that has covered no pod for a long time."""
 
 from typing import Final
 
@@ -14,8 +14,8 @@ def _judge(case: rule.Case) -> rule.Judgement:
         return rule.POLICY_UNKNOWN
     since = case.last_used
     moment = since + case.settings.unused_after
-    text = f"no pod is covered by it since {grant.format_time(since)}"
-    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, text, (moment,))
+    sentence = f"no pod is covered by it since {grant.format_time(since)}"
+    return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, sentence, (moment,))
 
 
 RULE: Final = rule.Rule(
