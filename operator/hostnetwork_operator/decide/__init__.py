@@ -1,1 +1,3 @@
-"""THINK: pure decisions. Values in, values out; no I/O and no clock. What is to be done comes out as effects."""
+"""THINK: pure decisions. A decision gets values and returns values, with no I/O and no clock. What the operator is to
+do is returned as effects.
+"""

@@ -1,7 +1,7 @@
 """Whether the CRDs that the API server serves are those of this operator.
 
-A CRD that lacks a field has the API server drop that field from every write: a status would be written again and
-again, and a spec would mean less than its author wrote. What is not known is no difference.
+If a CRD lacks a field, the API server drops that field from every write: the operator would write a status again and
+again, and a spec would mean less than its author wrote. What is not known does not count as a difference.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _NAMED: Final = 3  # fields that a message names
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the API server serves of our group: the plurals by version, and the schemas of our version by kind."""
+    """What the API server serves in our API group: the plurals by version, and the schemas of our version by kind."""
 
     plurals: Mapping[str, frozenset[str]] = field(default_factory=dict)
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -26,34 +26,34 @@ class Served:
 def trouble(served: Served, release: str) -> str:
     """Return why this operator cannot work with the CRDs that are served, '' if it can.
 
-    A kind that is served in no version is no trouble here: the operator waits for it.
+    A kind that is served in no version is not a reason: the operator waits for it.
     """
     ours = served.plurals.get(labels.VERSION, frozenset())
     for kind, plural in PLURALS.items():
-        others = sorted(version for version, plurals in served.plurals.items() if plural in plurals)
-        if plural not in ours and others:
+        served_versions = sorted(version for version, plurals in served.plurals.items() if plural in plurals)
+        if plural not in ours and served_versions:
             return (
                 f"CRD {plural}.{labels.GROUP} must serve version {labels.VERSION} for operator {release}, got"
-                f" {', '.join(others)}; {_APPLY}, or run the release of the operator that these CRDs belong to"
+                f" {', '.join(served_versions)}; {_APPLY}, or run the release of the operator that these CRDs belong to"
             )
-        lacking = sorted(_paths(_wanted(kind)) - _paths(served.schemas[kind])) if kind in served.schemas else []
-        if lacking:
-            more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        missing = sorted(_paths(_wanted(kind)) - _paths(served.schemas[kind])) if kind in served.schemas else []
+        if missing:
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             return (
                 f"CRD {plural}.{labels.GROUP} must have every field of operator {release}, got one without"
-                f" {', '.join(lacking[:_NAMED])}{more}; {_APPLY}"
+                f" {', '.join(missing[:_NAMED])}{more}; {_APPLY}"
             )
     return ""
 
 
 def _wanted(kind: str) -> Mapping[str, Any]:
     definition = crd.exceptions_crd() if kind == exception.KIND else crd.policies_crd()
-    found: Mapping[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return found
+    schema: Mapping[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
 
 
 def _paths(schema: Mapping[str, Any]) -> set[str]:
-    """The fields of spec and status, with those within lists and maps."""
+    """Return the paths of all fields of spec and status, with the fields inside lists and maps."""
     top = schema.get("properties") or {}
     return {path for name in ("spec", "status") if name in top for path in _below(top[name], name)}
 

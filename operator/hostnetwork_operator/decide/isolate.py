@@ -1,7 +1,8 @@
-"""Which objects keep a namespace from being planned.
+"""Which objects keep the operator from planning for a namespace.
 
-Nobody foresees everything that an object may say. An object on which a decision fails must not take its namespace
-along: it is found by planning without the others, and is from then on one that cannot be read.
+Nobody can foresee everything that an object may contain. An object on which a decision fails must not stop the
+decisions about its namespace. The operator finds such an object by planning with each object alone, and from then on
+treats it as an object that cannot be read.
 """
 
 import datetime
@@ -13,28 +14,28 @@ from hostnetwork_operator.decide import plan, snapshot
 def culprits(
     seen: snapshot.NamespaceSnapshot, now: datetime.datetime
 ) -> tuple[snapshot.UnreadablePod | snapshot.UnreadableException, ...]:
-    """Return, as unreadable ones, the pods and exceptions with which the plan fails; () if it fails without them.
+    """Return the pods and exceptions with which the plan fails, as unreadable objects; () if it fails without them too.
 
-    A pod that fails beside an exception alone is the pod's fault: few may write exceptions.
+    If the plan fails only with a pod and an exception together, the pod is returned: few users may write exceptions.
     """
-    alone = replace(seen, pods=(), exceptions=())
-    if _failure(alone, now):
+    empty = replace(seen, pods=(), exceptions=())
+    if _failure(empty, now):
         return ()
-    found: list[snapshot.UnreadablePod | snapshot.UnreadableException] = []
-    good = []
-    for one in seen.exceptions:
-        if why := _failure(replace(alone, exceptions=(one,)), now):
-            meta = one.metadata
-            found.append(snapshot.UnreadableException(meta.namespace, meta.name, meta.uid, why, meta.generation))
+    unreadable: list[snapshot.UnreadablePod | snapshot.UnreadableException] = []
+    readable = []
+    for subject in seen.exceptions:
+        if why := _failure(replace(empty, exceptions=(subject,)), now):
+            meta = subject.metadata
+            unreadable.append(snapshot.UnreadableException(meta.namespace, meta.name, meta.uid, why, meta.generation))
         else:
-            good.append(one)
-    beside = replace(alone, exceptions=tuple(good))
-    pods = ((pod, _failure(replace(beside, pods=(pod,)), now)) for pod in seen.pods)
-    return (*found, *(snapshot.UnreadablePod(pod.namespace, pod.name, pod.uid, why) for pod, why in pods if why))
+            readable.append(subject)
+    base = replace(empty, exceptions=tuple(readable))
+    pods = ((pod, _failure(replace(base, pods=(pod,)), now)) for pod in seen.pods)
+    return (*unreadable, *(snapshot.UnreadablePod(pod.namespace, pod.name, pod.uid, why) for pod, why in pods if why))
 
 
 def _failure(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> str:
-    """Return why no plan can be made, or ''."""
+    """Return why planning fails, '' if it does not."""
     try:
         plan.plan_namespace(seen, now)
     except Exception as error:

@@ -1,5 +1,5 @@
-"""The Events: what is told to whom on which transition, each under a key that makes it one Event however often it is
-asked for. A message names the subject, what is the case, and what to do.
+"""The Events: which object has which message on which transition. Each Event has a key, so that it stays one Event
+however often it is emitted. A message names the subject, its state, and what to do.
 """
 
 from collections.abc import Sequence
@@ -42,13 +42,15 @@ _VERDICT_REASONS: Final = {
 
 
 def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
-    """An exception as an Event's subject."""
+    """Return the reference to an exception, as Events and effects use it."""
     meta = subject.metadata
     return snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, _EXCEPTION_API)
 
 
 def verdict_text(verdict: coverage.PodVerdict) -> str:
-    """What a pod does, why it is judged so, and what to do: to be put behind `a pod` or its name."""
+    """Return which host namespaces a pod shares, the reason of its verdict, and what to do: text that follows `a pod`
+    or the name of the pod.
+    """
     pod = verdict.pod
     text = f"shares {', '.join(sorted(pod.host_namespaces))} of its node: {verdict.why}"
     if verdict.verdict is labels.Verdict.UNCOVERED:
@@ -60,26 +62,26 @@ def verdict_text(verdict: coverage.PodVerdict) -> str:
 
 
 def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """On the pod and on its owner, when its verdict label changes."""
+    """Return the Events on a pod and on its owner when its verdict label changes."""
     pod = verdict.pod
     reason = _VERDICT_REASONS[verdict.verdict]
     normal = verdict.verdict in {labels.Verdict.COVERED, labels.Verdict.STATIC}
     text = verdict_text(verdict)
     key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
     on_pod = _event(pod.reference, reason, text, key, normal=normal)
-    if pod.owner is None or pod.mirror:  # a mirror pod's owner is its Node
+    if pod.owner is None or pod.mirror:  # the owner of a mirror pod is its Node
         return (on_pod,)
     return on_pod, _event(pod.owner, reason, f"a pod of it {text}", key, normal=normal)
 
 
 def deletion_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """On the pod's exceptions, when a pod is deleted at the end of its diagnostic exceptions."""
+    """Return the Events on the exceptions of a pod when the pod is deleted at the end of its diagnostic exceptions."""
     text = f"pod {verdict.pod.name} deleted: {verdict.why}"
     return tuple(_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions)
 
 
 def job_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """On the Job and on the pod's exceptions, when the Job is deleted with its pod."""
+    """Return the Events on a Job and on the exceptions of its pod when the Job is deleted with the pod."""
     job = verdict.pod.owner
     if job is None:
         return ()
@@ -89,7 +91,7 @@ def job_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
 
 
 def owner_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """On an owner that stays when its pod is deleted: once, however many pods it has."""
+    """Return the Event on an owner that stays when its pod is deleted: one Event, however many pods the owner has."""
     owner = verdict.pod.owner
     if owner is None:
         return ()
@@ -102,7 +104,7 @@ def owner_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
 
 
 def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...]:
-    """On the exception, when the reason of its Ready condition changes."""
+    """Return the Event on an exception when the reason of its condition Ready changes."""
     subject = standing.exception
     before = conditions.find(subject.status.conditions, conditions.ConditionType.READY)
     if before is not None and before.reason == standing.reason.value:
@@ -117,38 +119,40 @@ def finding_events(
     found: Sequence[findings.Finding],
     verdicts: Sequence[coverage.PodVerdict],
 ) -> tuple[effects.EmitEvent, ...]:
-    """On the exception, when a finding appears; of its end its pods and their owners are told too, ten pods at most."""
-    made = []
+    """Return the Events on an exception when a finding appears. If the exception ends soon, at most ten of its pods and
+    their owners have the Event too.
+    """
+    emitted = []
     for finding in found:
         if not finding.warns or status.told(finding, subject):
             continue
         text = f"{finding.sentence}; {finding.remedy}"
-        made.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))
+        emitted.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))
         if finding.rule is rules.EXPIRING:
             names = set(status.pods_with(labels.Verdict.COVERED, subject, verdicts)[: status.SAMPLE])
             pods = [v.pod for v in verdicts if v.pod.name in names]
             owners = {pod.owner: None for pod in pods if pod.owner is not None}
             text = f"covered by exception {subject.metadata.name!r}: {text}"
             key = f"{subject.metadata.uid} {finding.sentence}"
-            about = [*(pod.reference for pod in pods), *owners]
-            made += [_event(one, finding.rule.id, text, key, normal=False) for one in about]
-    return tuple(made)
+            subjects = [*(pod.reference for pod in pods), *owners]
+            emitted += [_event(regarding, finding.rule.id, text, key, normal=False) for regarding in subjects]
+    return tuple(emitted)
 
 
 def namespace_events(
     write: effects.WriteNamespace, standings: Sequence[validity.Standing]
 ) -> tuple[effects.EmitEvent, ...]:
-    """On the namespace, for each write that changes how it stands."""
-    told = _namespace_text(write, standings)
-    if told is None:
+    """Return the Event on a namespace for a write that changes its state."""
+    reason_and_text = _namespace_text(write, standings)
+    if reason_and_text is None:
         return ()
-    reason, text, normal = told
+    reason, text, normal = reason_and_text
     key = f"{write.action} {write.namespace.resource_version}"
     return (_event(write.namespace.reference, reason, text, key, normal=normal),)
 
 
 def contested_event(namespace: snapshot.Namespace, record: snapshot.Record, keys: Sequence[str]) -> effects.EmitEvent:
-    """On the namespace, when it becomes contested by a revert of these keys."""
+    """Return the Event on a namespace that a revert of these keys makes contested."""
     key = " ".join(moment.isoformat() for moment in record.reverts)
     return _event(namespace.reference, Reason.CONTESTED, contest.described(namespace, keys), key, normal=False)
 

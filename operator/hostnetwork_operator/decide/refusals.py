@@ -1,7 +1,7 @@
-"""Which workloads have pods that the API server refuses for their host namespaces, and what people are told of it.
+"""Which workloads have pods that the API server refuses for their host namespaces, and which Events report that.
 
-The cause is taken from the template, as every verdict is; no Event is believed. A workload is here only after it was
-read live and had fewer pods than it wants (observe/refused).
+The cause is decided from the template, as every verdict is decided from the pod; no Event is believed. A workload comes
+here only after it was read live and had fewer pods than it wants (observe/refused).
 """
 
 import datetime
@@ -12,14 +12,16 @@ from typing import Final
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, effects, level, messages, snapshot, validity
 
-# An Event rests on what was read no longer ago than this.
+# An Event rests on a workload that was read no longer ago than this.
 _FRESH: Final = datetime.timedelta(seconds=10)
-# The API server keeps Events for an hour (--event-ttl); what lasts longer is emitted again under the same name.
+# The API server keeps Events for an hour (--event-ttl). If the cause lasts longer, the operator emits the Event again
+# under the same name.
 _AGAIN: Final = datetime.timedelta(minutes=15)
-# Of an Event's 1,024 characters, so that no part of a message crowds out the others.
+# Characters of one part of a message, of an Event's 1,024: no part must crowd out the others.
 _MOST_WHY: Final = 250
 _MOST_LISTED: Final = 200
-# Their controllers create pods immediately after a rollout restart; any change of another workload does the same.
+# The controllers of these kinds create pods immediately after a rollout restart. For other kinds, any change of the
+# workload does the same.
 _RESTARTED: Final = frozenset({"DaemonSet", "Deployment", "StatefulSet"})
 _LONGEST_WAIT: Final = {
     "Job": "a minute"
@@ -36,7 +38,7 @@ class Refusal:
 
     @property
     def refused(self) -> bool:
-        """Whether the next pod is refused too; False where an exception covers that pod, and its controller waits."""
+        """Whether the next pod is refused too; False if an exception covers that pod, and its controller only waits."""
         return self.verdict.verdict is not labels.Verdict.COVERED
 
 
@@ -47,8 +49,9 @@ def find(
     *,
     exempt: bool,
 ) -> tuple[Refusal, ...] | None:
-    """Return the workloads that lack pods, in the order of their names; none where nothing refuses their pods, and None
-    where it is not known which lack pods, or whether anything refuses them.
+    """Return the workloads that lack pods, in the order of their names; an empty tuple if nothing refuses their pods.
+
+    Return None if it is not known which workloads lack pods, or whether anything refuses their pods.
     """
     namespace = seen.namespace
     if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
@@ -59,14 +62,14 @@ def find(
     if refuses is None or seen.shortages is None:
         return None
     ordered = sorted(seen.shortages, key=lambda one: (one.workload.kind, one.workload.name, one.workload.uid))
-    return tuple(found for one in ordered if (found := _judged(one, standings, now)) is not None)
+    return tuple(found for shortage in ordered if (found := _judged(shortage, standings, now)) is not None)
 
 
 def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> bool | None:
-    """Return whether the API server refuses uncovered pods with host namespaces; None where that cannot be told.
+    """Return whether the API server refuses uncovered pods with host namespaces; None if that cannot be told.
 
-    Every level but privileged refuses all of them. Else only our admission policy does, if it is in force: one that was
-    applied a moment ago, or that may be half of an upgrade, is in force or will be.
+    Every level but privileged refuses all such pods. At privileged, only our admission policy refuses them, if it is in
+    force. A policy that was applied a moment ago, or that may be half of an upgrade, is in force or will be.
     """
     enforced = seen.namespace.labels.get(labels.PSA_ENFORCE)
     if level.strictness(enforced, absent=labels.Level.PRIVILEGED) > labels.Level.PRIVILEGED.strictness:
@@ -78,7 +81,9 @@ def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> bool |
 
 
 def _judged(one: snapshot.Shortage, standings: Sequence[validity.Standing], now: datetime.datetime) -> Refusal | None:
-    """Return None for a workload that cannot be judged: the levels of its namespace must not wait for what is shown."""
+    """Return the refusal of a workload; None if the workload cannot be judged. A refusal is only shown, and the levels
+    of the namespace must not wait for it.
+    """
     # The next pod would be created now, whatever the age of the workload.
     pod = replace(one.pod, created=now)
     try:
@@ -89,10 +94,10 @@ def _judged(one: snapshot.Shortage, standings: Sequence[validity.Standing], now:
 
 
 def count(found: Sequence[Refusal] | None) -> int | None:
-    """Return how many workloads are refused: a Deployment is one, whatever ReplicaSets of it are refused. None where
-    that is not known.
+    """Return how many workloads are refused; None if that is not known. A Deployment counts as one workload, however
+    many of its ReplicaSets are refused.
     """
-    return None if found is None else len({one.shortage.top.uid for one in found if one.refused})
+    return None if found is None else len({refusal.shortage.top.uid for refusal in found if refusal.refused})
 
 
 def _text(verdict: coverage.PodVerdict) -> str:
@@ -115,7 +120,7 @@ def asked_for(pod: snapshot.Pod) -> str:
     if pod.capabilities:
         fields.append(f"capabilities: {_listed(pod.capabilities)}")
     if pod.host_paths:
-        paths = (f"{{path: {one.path}, readOnly: {str(one.read_only).lower()}}}" for one in pod.host_paths)
+        paths = (f"{{path: {mount.path}, readOnly: {str(mount.read_only).lower()}}}" for mount in pod.host_paths)
         fields.append(f"hostPaths: {_listed(paths)}")
     images = (f'"{image}"' for image in pod.images)
     return ", ".join([*fields, f"images: {_listed(images)}"])
@@ -124,21 +129,25 @@ def asked_for(pod: snapshot.Pod) -> str:
 def events(
     found: Sequence[Refusal] | None, patience: datetime.timedelta, now: datetime.datetime
 ) -> tuple[effects.EmitEvent, ...]:
-    """Return the Events that are due: one per workload and cause.
+    """Return the Events that are due: one for each workload and cause.
 
     `patience` is how long a controller may take to create pods after an exception covers them.
     """
-    made: dict[tuple[str, str], effects.EmitEvent] = {}
-    for one in found or ():
-        if now - one.shortage.read > _FRESH:
+    events_by_key: dict[tuple[str, str], effects.EmitEvent] = {}
+    for refusal in found or ():
+        if now - refusal.shortage.read > _FRESH:
             continue
-        event = _event(one, messages.Reason.REFUSED, one.text, one.text) if one.refused else _waiting(one, patience)
+        event = (
+            _event(refusal, messages.Reason.REFUSED, refusal.text, refusal.text)
+            if refusal.refused
+            else _waiting(refusal, patience)
+        )
         if event is None:
             continue
-        before = one.shortage.emitted.get(event.key)
-        if before is None or now - before >= _AGAIN:
-            made.setdefault((event.regarding.uid, event.key), event)
-    return tuple(made.values())
+        emitted = refusal.shortage.emitted.get(event.key)
+        if emitted is None or now - emitted >= _AGAIN:
+            events_by_key.setdefault((event.regarding.uid, event.key), event)
+    return tuple(events_by_key.values())
 
 
 def _event(one: Refusal, reason: str, message: str, key: str) -> effects.EmitEvent:
@@ -146,7 +155,7 @@ def _event(one: Refusal, reason: str, message: str, key: str) -> effects.EmitEve
 
 
 def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | None:
-    """Return the Event about a controller that has created no pods since an exception covers them, if it is due."""
+    """Return the Event about a controller that has created no pods since an exception covers them; None if not due."""
     lacking = one.shortage
     if lacking.covered is None or lacking.read - lacking.covered < patience:
         return None

@@ -1,7 +1,8 @@
-"""Which reports should stand about the host-namespace pods of a namespace: one for each top owner of such pods.
+"""The reports that should exist about the host-namespace pods of a namespace: one for each top owner of such pods.
 
-A report shows what was decided elsewhere, the verdicts on pods and the findings about the exceptions that cover them;
-it decides nothing. Owners are claims of whoever made the pod, and a report is no more than such a claim's address.
+A report shows what other modules decide: the verdicts on pods, and the findings about the exceptions that cover them. A
+report decides nothing. The owner of a pod is a claim of the user who created the pod, and only says where the report is
+found.
 """
 
 from collections import Counter
@@ -12,20 +13,20 @@ from hostnetwork_operator.api import labels, meta, report
 from hostnetwork_operator.decide import coverage, effects, messages, refusals, rules, snapshot
 from hostnetwork_operator.decide.findings import Finding
 
-# Controllers that others make for their own pods. What a pod says of its owner becomes part of a request: it is exactly
-# one of these, or nobody is asked.
+# Controllers that other controllers create for their own pods. The operator puts the owner that a pod names into a
+# request, so it asks only about exactly these.
 _BETWEEN: Final = frozenset({("apps/v1", "ReplicaSet"), ("batch/v1", "Job")})
 _WORDS: Final = {
     labels.Verdict.COVERED: report.Result.PASS,
     labels.Verdict.UNCOVERED: report.Result.FAIL,
     labels.Verdict.EXPIRED: report.Result.FAIL,
-    labels.Verdict.STATIC: report.Result.SKIP,  # nothing that the API holds
+    labels.Verdict.STATIC: report.Result.SKIP,  # the API server cannot restrict a static pod
     labels.Verdict.EXEMPT: report.Result.SKIP,
 }
 POLICY: Final = "host-namespaces"
 RULE: Final = "HostNamespaces"
 REFUSED_RULE: Final = "RefusedWorkload"
-# Kubescape C-0038 and C-0041, base score 7: severities as in decide/rules.
+# Kubescape C-0038 and C-0041, base score 7; severities are used as in decide/rules.
 _SEVERITY: Final = report.Severity.HIGH
 _CATEGORY: Final = "Pod Security Standards (Baseline)"
 FINDINGS_POLICY: Final = "exceptions"
@@ -34,9 +35,9 @@ _POD: Final = "Pod"
 
 
 def unknown_owners(seen: snapshot.NamespaceSnapshot) -> tuple[snapshot.Reference, ...]:
-    """The owners of pods whose own owner has to be asked for before anything can be reported."""
-    found = {owner for pod in seen.pods if (owner := _between(pod)) is not None and owner not in seen.tops}
-    return tuple(sorted(found, key=lambda owner: (owner.name, owner.uid)))
+    """Return the owners of pods whose own controller the operator must ask for before it can report anything."""
+    owners = {owner for pod in seen.pods if (owner := _between(pod)) is not None and owner not in seen.tops}
+    return tuple(sorted(owners, key=lambda owner: (owner.name, owner.uid)))
 
 
 def reports(
@@ -45,30 +46,31 @@ def reports(
     found: Sequence[Finding],
     refused: Sequence[refusals.Refusal] = (),
 ) -> tuple[report.Report, ...]:
-    """What should stand, by the names of the owners. All that is given is of this very namespace."""
-    owned: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
+    """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `seen`."""
+    verdicts_by_top: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
     for verdict in verdicts:
         top = _top(verdict.pod, seen.tops)
-        owned.setdefault(top.uid, []).append((top, verdict))
-    made = []
-    about: dict[str, list[Finding]] = {}
+        verdicts_by_top.setdefault(top.uid, []).append((top, verdict))
+    all_reports = []
+    findings_by_uid: dict[str, list[Finding]] = {}
     for finding in found:
-        about.setdefault(finding.subject.uid, []).append(finding)
-    lacking = {one.shortage.top.uid: one for one in reversed(refused) if one.refused}
-    for uid, group in owned.items():
-        # Of two names under one uid one is forged, and there is one report for it.
+        findings_by_uid.setdefault(finding.subject.uid, []).append(finding)
+    refusals_by_top = {refusal.shortage.top.uid: refusal for refusal in reversed(refused) if refusal.refused}
+    for uid, group in verdicts_by_top.items():
+        # If pods give the same uid to two names, one name is forged. Such pods share one report.
         owner = min((top for top, _ in group), key=lambda top: (top.api_version, top.kind, top.name))
         judged = [verdict for _, verdict in group]
-        without = [_refused_entry(lacking.pop(uid))] if uid in lacking else []
-        entries = (_verdict_entry(judged), *without, *_finding_entries(judged, about))
-        made.append(report.Report(seen.namespace.name, _owner(owner), entries))
-    made += [
-        report.Report(seen.namespace.name, _owner(one.shortage.top), (_refused_entry(one),)) for one in lacking.values()
+        refused_entries = [_refused_entry(refusals_by_top.pop(uid))] if uid in refusals_by_top else []
+        entries = (_verdict_entry(judged), *refused_entries, *_finding_entries(judged, findings_by_uid))
+        all_reports.append(report.Report(seen.namespace.name, _owner(owner), entries))
+    all_reports += [
+        report.Report(seen.namespace.name, _owner(refusal.shortage.top), (_refused_entry(refusal),))
+        for refusal in refusals_by_top.values()
     ]
     for pod in seen.unreadable_pods:
         owner = snapshot.Reference(_POD, pod.namespace, pod.name, pod.uid)
-        made.append(report.Report(seen.namespace.name, _owner(owner), (_unreadable_entry(pod),)))
-    return tuple(sorted(made, key=lambda one: (one.owner.kind, one.owner.name, one.name)))
+        all_reports.append(report.Report(seen.namespace.name, _owner(owner), (_unreadable_entry(pod),)))
+    return tuple(sorted(all_reports, key=lambda one: (one.owner.kind, one.owner.name, one.name)))
 
 
 def changes(
@@ -79,32 +81,35 @@ def changes(
     *,
     exempt: bool,
 ) -> list[effects.Effect]:
-    """What is to be done about reports: first what goes. In an exempt namespace everything goes.
+    """Return the changes of reports: first the deletions, then the writes. In an exempt namespace all are deleted.
 
-    Nothing, as long as no kind is served, or an owner is not known. While it is not known which workloads are refused,
-    the reports that exist stay as they are: the entry about that would go at every start, and come back.
+    Change nothing as long as no kind of report is served, or an owner is not known. While it is not known which
+    workloads are refused, existing reports stay as they are: otherwise every start of the operator would remove the
+    entry about a refused workload and write it again.
     """
     kind = seen.report_kind
     if kind is None or (not exempt and unknown_owners(seen)):
         return []
-    wanted = {} if exempt else {one.name: one for one in reports(seen, verdicts, found, refused or ())}
-    present = {one.name: one for one in seen.reports if one.kind == kind}
-    made: list[effects.Effect] = []
-    ours = [one for one in seen.reports if one.name.startswith(report.PREFIX)]
-    for one in sorted(ours, key=lambda one: (one.kind.group, one.name)):
-        stays = one.kind == kind and (one.name in wanted or (not exempt and one.owner_kind == _POD))
-        if not stays and refused is not None:  # what a pod owned goes with it, by the garbage collector
-            subject = snapshot.Reference(one.kind.kind, seen.namespace.name, one.name, one.uid, one.kind.api_version)
-            made.append(effects.DeleteReport(one.kind, subject))
-    for name, wish in wanted.items():
-        stands = present.get(name)
-        if stands is None or (refused is not None and stands.digest != report.digest(wish.body(kind))):
-            made.append(effects.WriteReport(kind, wish, stands.uid if stands else ""))
-    return made
+    wanted = {} if exempt else {each.name: each for each in reports(seen, verdicts, found, refused or ())}
+    present = {stored.name: stored for stored in seen.reports if stored.kind == kind}
+    report_effects: list[effects.Effect] = []
+    ours = [stored for stored in seen.reports if stored.name.startswith(report.PREFIX)]
+    for old in sorted(ours, key=lambda one: (one.kind.group, one.name)):
+        stays = old.kind == kind and (old.name in wanted or (not exempt and old.owner_kind == _POD))
+        if not stays and refused is not None:  # the garbage collector deletes the report about a pod with the pod
+            subject = snapshot.Reference(old.kind.kind, seen.namespace.name, old.name, old.uid, old.kind.api_version)
+            report_effects.append(effects.DeleteReport(old.kind, subject))
+    for name, wanted_report in wanted.items():
+        stored_report = present.get(name)
+        if stored_report is None or (
+            refused is not None and stored_report.digest != report.digest(wanted_report.body(kind))
+        ):
+            report_effects.append(effects.WriteReport(kind, wanted_report, stored_report.uid if stored_report else ""))
+    return report_effects
 
 
 def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
-    """The ReplicaSet or Job that a pod claims as its own."""
+    """Return the ReplicaSet or Job that a pod names as its owner, if any. That is a claim."""
     owner = pod.owner
     if owner is None or (owner.api_version, owner.kind) not in _BETWEEN:
         return None
@@ -112,11 +117,11 @@ def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
 
 
 def _top(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
-    """Whom a pod is reported under: the controller's controller, the controller, or itself."""
-    top = None if pod.mirror else pod.owner  # a mirror pod's is its Node
+    """Return the top owner of a pod: the controller of its controller, its controller, or the pod itself."""
+    top = None if pod.mirror else pod.owner  # the owner of a mirror pod is its Node
     if _between(pod) is not None and top is not None:
         top = tops[top]
-    # The uid becomes part of a name; one that could not be is forged.
+    # The uid becomes part of a name; a uid that cannot be part of a name is forged.
     return top if top is not None and meta.is_name(report.PREFIX + top.uid) else pod.reference
 
 
@@ -125,20 +130,25 @@ def _owner(top: snapshot.Reference) -> report.Owner:
 
 
 def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
-    """The worst verdict counts, and a pod that has it explains. Where all is well nothing of single pods is said, so
-    that a rollout is no news.
+    """Return the entry about the verdicts on these pods: the worst verdict, explained by one pod that has it.
+
+    If every pod is covered, the entry names no pod, so that a rollout does not change the report.
     """
     worst = min(judged, key=lambda one: (_WORDS[one.verdict].rank, one.verdict, one.pod.name, one.pod.uid))
     result = _WORDS[worst.verdict]
     if result is report.Result.PASS:
-        covering = sorted({e.metadata.name for one in judged for e in one.exceptions})
+        covering = sorted({e.metadata.name for verdict in judged for e in verdict.exceptions})
         text = f"every pod with host namespaces is covered by an exception in force: {report.names(covering)}"
         return _entry(result, text, {"exceptions": report.names(covering)})
-    counts = Counter(one.verdict for one in judged)
+    counts = Counter(each.verdict for each in judged)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     text = f"pods with host namespaces: {counted}; {worst.pod.name} {messages.verdict_text(worst)}"
-    like = [one.pod.name for one in judged if one.verdict is worst.verdict]
-    return _entry(result, text, {"verdict": worst.verdict.value, "pods": str(len(like)), "names": report.names(like)})
+    same_verdict = [each.pod.name for each in judged if each.verdict is worst.verdict]
+    return _entry(
+        result,
+        text,
+        {"verdict": worst.verdict.value, "pods": str(len(same_verdict)), "names": report.names(same_verdict)},
+    )
 
 
 def _refused_entry(one: refusals.Refusal) -> report.Entry:
@@ -158,21 +168,23 @@ def _entry(result: report.Result, text: str, properties: Mapping[str, str]) -> r
 def _finding_entries(
     judged: Sequence[coverage.PodVerdict], found: Mapping[str, Sequence[Finding]]
 ) -> list[report.Entry]:
-    """Of each rule the worst result among the exceptions that cover these pods. `found` is by uids of exceptions."""
-    uids = {e.metadata.uid for one in judged for e in one.exceptions}
-    theirs = [one for uid in sorted(uids) for one in found.get(uid, ())]
-    made = []
+    """Return an entry for each rule: the worst result among the exceptions that cover these pods. `found` has the
+    findings by the uids of exceptions.
+    """
+    uids = {e.metadata.uid for verdict in judged for e in verdict.exceptions}
+    all_findings = [finding for uid in sorted(uids) for finding in found.get(uid, ())]
+    entries = []
     for rule in rules.RULES:
-        about = [one for one in theirs if one.rule is rule]
-        if not about:
+        of_rule = [finding for finding in all_findings if finding.rule is rule]
+        if not of_rule:
             continue
-        worst = min(about, key=lambda one: (one.result.rank, one.subject.name))
-        like = [one.subject.name for one in about if one.result is worst.result]
+        worst = min(of_rule, key=lambda one: (one.result.rank, one.subject.name))
+        same_result = [finding.subject.name for finding in of_rule if finding.result is worst.result]
         text = f"exception {worst.subject.name!r}: {worst.sentence}"
         text += f"; {worst.remedy}" if worst.warns else ""
-        properties = {"exceptions": report.names(like)}
+        properties = {"exceptions": report.names(same_result)}
         entry = report.Entry(
             FINDINGS_POLICY, rule.id, _FINDINGS_CATEGORY, rule.severity, worst.result, text, properties
         )
-        made.append(entry)
-    return made
+        entries.append(entry)
+    return entries

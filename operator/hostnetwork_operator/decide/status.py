@@ -1,4 +1,4 @@
-"""The status of an exception, from how it stands and which pods it has."""
+"""The status of an exception, from its standing and from the verdicts on its pods."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from hostnetwork_operator.api import conditions, exception, grant, labels, plain
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unused, validity
 
-SAMPLE: Final = 10  # pods named in a status, and told of its end; the count is exact
-# How long after the end of its grace a pod that is still there is called overdue: a kubelet needs seconds.
+SAMPLE: Final = 10  # pods named in a status, and pods with an Event about its end; the count in the status is exact
+# How long after the end of its grace period a pod that still exists is called overdue: a kubelet needs seconds.
 OVERDUE: Final = datetime.timedelta(seconds=60)
-# Findings that come and go are conditions, and so remembered: which one with which reason.
+# Findings that come and go are conditions, so that the status remembers them: the condition and its reason.
 _SHOWN: Final = {
     rules.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
     rules.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, "Overdue"),
@@ -38,8 +38,10 @@ def status_for(
     clock_trusted: bool = True,
     counted: bool = True,
 ) -> exception.ExceptionStatus:
-    """The status that should stand; equal to the present one where nothing changed. `found` is about it, and `why` it
-    covers nothing. Without `counted` nobody can tell which pods it covers, and what is shown of that stays.
+    """Return the status that an exception should have; it equals the present status if nothing changed.
+
+    `found` are the findings about the exception, and `why` is why it covers nothing. If not `counted`, it is not known
+    which pods the exception covers, and what the status says about pods stays.
     """
     subject = standing.exception
     present = subject.status
@@ -52,11 +54,11 @@ def status_for(
     ]
     if not counted:
         about_pods = {conditions.ConditionType.IN_USE, conditions.ConditionType.CLEANED_UP}
-        observed = [one for one in observed if one.type not in about_pods]
+        observed = [observation for observation in observed if observation.type not in about_pods]
     if not clock_trusted:
-        observed = [_held(one, remaining) for one in observed]
-    gone = counted and present.covered_pods and not covered
-    last_used = now.replace(microsecond=0) if gone else present.last_used_time
+        observed = [_held(observation, remaining) for observation in observed]
+    last_pod_removed = counted and present.covered_pods and not covered
+    last_used = now.replace(microsecond=0) if last_pod_removed else present.last_used_time
     return exception.ExceptionStatus(
         observed_generation=subject.metadata.generation,
         namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
@@ -70,7 +72,7 @@ def status_for(
 def pods_with(
     kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
 ) -> list[str]:
-    """Names of the pods that have this verdict by this exception."""
+    """Return the names of the pods that have this verdict because of this exception."""
     return [pod.name for pod in _pods_with(kind, subject, verdicts)]
 
 
@@ -78,13 +80,15 @@ def _pods_with(
     kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
 ) -> list[snapshot.Pod]:
     uid = subject.metadata.uid
-    found = [v.pod for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions}]
-    return sorted(found, key=lambda pod: pod.name)
+    pods = [v.pod for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions}]
+    return sorted(pods, key=lambda pod: pod.name)
 
 
 def told(finding: findings.Finding, subject: exception.HostNetworkException) -> bool:
-    """Whether the status says it already; what rests on the spec alone was told when that spec was judged first."""
-    if finding.rule is rules.MIXED_NAMESPACE:  # beside whatever reason
+    """Return whether a finding was reported already: its condition has it or, if it has no condition, the status is of
+    the present generation. A finding that rests on the spec alone is reported when that spec is judged first.
+    """
+    if finding.rule is rules.MIXED_NAMESPACE:  # the message of InUse has this finding beside any reason
         shown = conditions.find(subject.status.conditions, conditions.ConditionType.IN_USE)
         return shown is not None and plaintext.of(finding.sentence) in shown.message
     if finding.rule not in _SHOWN:
@@ -108,21 +112,23 @@ def _observations(
 
 
 def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> list[conditions.Observation]:
-    """Expiring, and ReviewDue for Infrastructure; where the policy is not known they stay as they are."""
-    kind, saying = conditions.ConditionType, conditions.Observation
+    """Return the conditions Expiring and, for Infrastructure, ReviewDue. If the policy is not known, both stay as they
+    are.
+    """
+    types, observe = conditions.ConditionType, conditions.Observation
     observed: list[conditions.Observation] = []
     if standing.expired:
-        observed.append(saying(kind.EXPIRING, "False", "Ended", "it has ended"))
-        if conditions.find(standing.exception.status.conditions, kind.REVIEW_DUE) is not None:
-            observed.append(saying(kind.REVIEW_DUE, "False", "Ended", "it has ended"))
+        observed.append(observe(types.EXPIRING, "False", "Ended", "it has ended"))
+        if conditions.find(standing.exception.status.conditions, types.REVIEW_DUE) is not None:
+            observed.append(observe(types.REVIEW_DUE, "False", "Ended", "it has ended"))
     for finding in found:
         if finding.result is Result.ERROR:
             continue
         if finding.rule is rules.EXPIRING:
             reason = "EndsSoon" if finding.warns else "NotSoon"
-            observed.append(saying(kind.EXPIRING, conditions.word(finding.warns), reason, _sentence(finding)))
+            observed.append(observe(types.EXPIRING, conditions.word(finding.warns), reason, _sentence(finding)))
         elif finding.rule is rules.REVIEW_DUE:
-            observed.append(saying(kind.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
+            observed.append(observe(types.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
     return observed
 
 
@@ -143,7 +149,7 @@ def _in_use(
 def _used(
     covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None
 ) -> tuple[str, str]:
-    """Reason and message of InUse."""
+    """Return the reason and the message of the condition InUse."""
     if not covered:
         if long_unused := warning.get(rules.UNUSED):
             more = f"; {why.sentence}" if why is not None else ""
@@ -158,7 +164,7 @@ def _used(
 
 
 def _held(observed: conditions.Observation, remaining: Sequence[snapshot.Pod]) -> conditions.Observation:
-    """What is observed where the time is not sure: what would be deleted is not."""
+    """Return the observation to show while the time is not sure: pods that would be deleted are not."""
     if observed.reason != "Deleting" or all(pod.deleting for pod in remaining):
         return observed
     names = ", ".join([pod.name for pod in remaining if not pod.deleting][:SAMPLE])
@@ -185,7 +191,7 @@ def _remaining(
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
 ) -> tuple[str, str]:
-    """Reason and message of CleanedUp."""
+    """Return the reason and the message of the condition CleanedUp."""
     if not remaining:
         return "NoPods", "no pod of it is left"
     names = ", ".join(pod.name for pod in remaining[:SAMPLE])

@@ -1,4 +1,4 @@
-"""What the policy's status says: whether it is acted on, and how the cluster stands under it."""
+"""The status of the policy: whether the operator acts on the policy, and the state of the cluster under it."""
 
 import datetime
 from collections import Counter
@@ -21,7 +21,8 @@ UNPROVEN = "GrantsUnproven"
 SEEDED = "LedgerSeeded"
 REVERTED = "LabelsReverted"
 UNCONTESTED = "Uncontested"
-# Without the seconds, which change all the time: hostnetwork_operator_clock_{skew,spread}_seconds have them.
+# The sentences leave out the measured seconds, which change all the time:
+# hostnetwork_operator_clock_{skew,spread}_seconds have them.
 _CLOCK: Final = {
     conditions.Clock.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
     conditions.Clock.SKEWED: "the operator's clock and the API server's differ by more than 5 s; nothing is deleted"
@@ -39,23 +40,23 @@ _NAMED: Final = 10  # contested namespaces that the condition names; hostnetwork
 def policy_status(
     seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
 ) -> policy.PolicyStatus:
-    """The status that should stand, with its conditions Ready and Contested; equal to the present one where nothing
-    changed.
+    """Return the status that the policy should have, with its conditions Ready and Contested. It equals the present
+    status if nothing changed.
     """
     reason, message = _accepted(seen)
     accepted = conditions.word(reason == ACCEPTED)
     ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
-    stands = Counter(one.enforcement for one in plans)
-    verdicts = Counter(verdict.verdict for one in plans for verdict in one.verdicts)
+    by_enforcement = Counter(each.enforcement for each in plans)
+    verdicts = Counter(verdict.verdict for each in plans for verdict in each.verdicts)
     return policy.PolicyStatus(
         observed_generation=seen.generation,
         conditions=conditions.observe(seen.status.conditions, [ready, _contested(plans)], seen.generation, now),
         namespaces=policy.NamespaceCounts(
-            deny=stands[labels.Enforcement.DENY],
-            held=stands[labels.Enforcement.HELD],
-            audit=stands[labels.Enforcement.AUDIT],
-            exempt=sum(one.exempt for one in plans),
-            relaxed=sum(one.relaxed for one in plans),
+            deny=by_enforcement[labels.Enforcement.DENY],
+            held=by_enforcement[labels.Enforcement.HELD],
+            audit=by_enforcement[labels.Enforcement.AUDIT],
+            exempt=sum(each.exempt for each in plans),
+            relaxed=sum(each.relaxed for each in plans),
         ),
         pods=policy.PodCounts(
             covered=verdicts[labels.Verdict.COVERED],
@@ -68,14 +69,14 @@ def policy_status(
 
 
 def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]) -> policy.WorkloadCounts | None:
-    """Return how many workloads are refused; what the status says already while that is not known of a namespace."""
-    counts = [refusals.count(one.refused) for one in plans]
+    """Return how many workloads are refused. While that is not known for some namespace, return the present count."""
+    counts = [refusals.count(each.refused) for each in plans]
     known = [count for count in counts if count is not None]
     return policy.WorkloadCounts(refused=sum(known)) if len(known) == len(counts) else seen.status.workloads
 
 
 def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
-    """An Event when the reason of its Ready condition changes."""
+    """Return the Event on the policy if the reason of its condition Ready changes."""
     reason, message = _accepted(seen)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.READY)
     if before is not None and before.reason == reason:
@@ -93,7 +94,7 @@ def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
 def with_guards(
     status: policy.PolicyStatus, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> policy.PolicyStatus:
-    """`status` with the condition that says whether the admission policies are in place."""
+    """Return `status` with the condition that says whether the admission policies are in place."""
     reason, message = _guarded(guards, now)
     words: dict[str, conditions.Word] = {INTACT: "True", CHANGING: "Unknown"}
     guarded = conditions.ConditionType.GUARDED
@@ -101,7 +102,7 @@ def with_guards(
 
 
 def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: datetime.datetime) -> policy.PolicyStatus:
-    """`status` with the condition that says whether the operator is sure what time it is."""
+    """Return `status` with the condition that says whether the operator is sure what time it is."""
     agrees = conditions.word(state is conditions.Clock.AGREES)
     synchronized = conditions.ConditionType.CLOCK_SYNCHRONIZED
     return _with(status, conditions.Observation(synchronized, agrees, state.value, _CLOCK[state]), now)
@@ -110,7 +111,7 @@ def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: dateti
 def with_ledger(
     status: policy.PolicyStatus, found: snapshot.LedgerSummary, now: datetime.datetime
 ) -> policy.PolicyStatus:
-    """`status` with what the ledger holds, and the condition that says whether it is whole."""
+    """Return `status` with the counts of the ledger, and the condition that says whether the ledger is complete."""
     reason, message = _ledger(found)
     intact, recorded = conditions.ConditionType.LEDGER_INTACT, conditions.word(reason == RECORDED)
     status = _with(status, conditions.Observation(intact, recorded, reason, message), now)
@@ -118,9 +119,9 @@ def with_ledger(
 
 
 def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> effects.EmitEvent | None:
-    """An Event when the ledger cannot be read or written, or lacks a proof, and when it is whole again.
+    """Return the Event if the ledger cannot be read or written any more, or lacks a proof, or is complete again.
 
-    Of a loss `begun_event` tells, once it is known what the loss has cost.
+    `begun_event` reports a loss of the ledger, once the consequences of the loss are known.
     """
     reason, message = _ledger(found)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.LEDGER_INTACT)
@@ -132,11 +133,13 @@ def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> 
 def begun_event(
     seen: snapshot.PolicyObject, found: snapshot.LedgerSummary, plans: Sequence[plan.NamespacePlan]
 ) -> effects.EmitEvent | None:
-    """One Event after a loss, and after a first start that found exceptions which nobody is known to have approved."""
+    """Return the Event after a loss of the ledger, or after a first start that found exceptions without a known
+    approval.
+    """
     refused = sorted(
         f"{standing.exception.metadata.namespace}/{standing.exception.metadata.name}"
-        for one in plans
-        for standing in one.standings
+        for each in plans
+        for standing in each.standings
         if standing.reason is conditions.Ready.NOT_APPROVED
     )
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
@@ -155,7 +158,7 @@ def begun_event(
 
 
 def _named(refused: Sequence[str]) -> str:
-    """Some of these exceptions, and what to do about them."""
+    """Return the names of some of these exceptions, and what to do about them."""
     if not refused:
         return "none"
     shown = ", ".join(refused[:_LISTED]) + (f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else "")
@@ -163,7 +166,7 @@ def _named(refused: Sequence[str]) -> str:
 
 
 def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
-    """An Event when the clocks come apart, and when they agree again."""
+    """Return the Event if the clocks begin to differ, or agree again."""
     before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
     if state.value == (before.reason if before else conditions.Clock.AGREES.value):
         return None
@@ -173,8 +176,8 @@ def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects
 def guards_event(
     seen: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> effects.EmitEvent | None:
-    """An Event when an admission policy is missing that was not, and when all are back. A change that may be half of
-    an upgrade is none.
+    """Return the Event if an admission policy is missing now, or if all are in place again. There is no Event about a
+    change that may be half of an upgrade.
     """
     reason, message = _guarded(guards, now)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
@@ -193,20 +196,20 @@ def _transition(
 
 
 def _with(status: policy.PolicyStatus, observed: conditions.Observation, now: datetime.datetime) -> policy.PolicyStatus:
-    made = conditions.observe(status.conditions, [observed], status.observed_generation or 0, now)
-    return status.model_copy(update={"conditions": made})
+    updated = conditions.observe(status.conditions, [observed], status.observed_generation or 0, now)
+    return status.model_copy(update={"conditions": updated})
 
 
 def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[str, str]:
-    without = sorted((guard for guard in guards if guard.since is None), key=lambda guard: guard.name)
-    whys = "; ".join(guard.why_not for guard in without)
-    if not without:
+    missing_guards = sorted((guard for guard in guards if guard.since is None), key=lambda guard: guard.name)
+    reasons = "; ".join(guard.why_not for guard in missing_guards)
+    if not missing_guards:
         return INTACT, "every admission policy that denies is in place"
-    if any(guard.missing(now) for guard in without):
-        return GUARD_MISSING, whys
-    if all(guard.excused == snapshot.FOREVER for guard in without):
-        return CHANGING, f"{without[0].why_not}; nothing new is granted until they can be"
-    return CHANGING, f"{whys}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
+    if any(guard.missing(now) for guard in missing_guards):
+        return GUARD_MISSING, reasons
+    if all(guard.excused == snapshot.FOREVER for guard in missing_guards):
+        return CHANGING, f"{missing_guards[0].why_not}; nothing new is granted until they can be"
+    return CHANGING, f"{reasons}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
 
 
 def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
@@ -232,13 +235,13 @@ def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
 
 
 def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
-    kind, saying = conditions.ConditionType.CONTESTED, conditions.Observation
-    names = sorted(one.namespace.name for one in plans if one.contested is not None)
+    condition_type, observation = conditions.ConditionType.CONTESTED, conditions.Observation
+    names = sorted(each.namespace.name for each in plans if each.contested is not None)
     if not names:
-        return saying(kind, "False", UNCONTESTED, "nobody undoes what the operator writes")
+        return observation(condition_type, "False", UNCONTESTED, "nobody undoes what the operator writes")
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     message = f"somebody undoes what the operator writes on {shown}; their Events {messages.Reason.CONTESTED} say what"
-    return saying(kind, "True", REVERTED, message)
+    return observation(condition_type, "True", REVERTED, message)
 
 
 def _accepted(seen: snapshot.PolicyObject) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""Why an exception that is in force covers nothing: what a person can correct, with the remedy.
+"""Why an exception that is in force covers nothing: the mistake that a person can correct, with the remedy.
 
-It needs the exception, the pods of its namespace with their verdicts (host-namespace pods, and pods that an exception
-for pods without host namespaces may cover), and whether its service account exists. That nobody can tell whether the
-account exists is no reason to say that the account does not exist.
+The reason depends on the exception, on the pods of its namespace with their verdicts (host-namespace pods, and pods
+that an exception for pods without host namespaces may cover), and on whether its service account exists. If that cannot
+be told, this module does not say that the account is missing.
 """
 
 import datetime
@@ -18,14 +18,14 @@ NO_HOST_PODS: Final = "NoHostPods"
 IMAGES_DIFFER: Final = "ImagesDiffer"
 PODS_DIFFER: Final = "PodsDiffer"
 COVERED_BY_ANOTHER: Final = "CoveredByAnother"
-# An exception, its service account and its pods come with one apply, in whatever order. The reason is due in a minute.
+# One apply may create an exception, its service account and its pods, in any order. The reason is due within a minute.
 SETTLED: Final = datetime.timedelta(seconds=30)
-# An account that is asked for again this often: a person who creates the missing one waits for it.
+# How often the operator asks for an account again: a person who creates a missing account waits for the next answer.
 AGAIN: Final = datetime.timedelta(seconds=60)
-# So long after its creation the pods of an exception are expected that no watch tells of (only hostPID or hostIPC):
-# their namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
+# For so long after the creation of an exception, its pods are expected. For pods that no watch reports (only hostPID or
+# hostIPC) the namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
 EXPECTED: Final = datetime.timedelta(minutes=10)
-# Accounts of a namespace that are asked for. Of more nobody can tell.
+# How many accounts of a namespace the operator asks for. Whether the others exist is not known.
 MOST: Final = 16
 _NAMED: Final = 3  # things named in a sentence
 
@@ -40,8 +40,10 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """By uid why exceptions cover nothing, None where their account must be asked for first; the accounts to `ask` for;
-    and the moments at which a reason is due, or an account is to be asked for again.
+    """Why exceptions cover nothing, and what the operator must ask.
+
+    `why` has the reason by uid of the exception, None if the operator must ask for the service account first. `ask` are
+    the accounts to ask for. At `moments` a reason is due, or an account is to be asked for again.
     """
 
     why: Mapping[str, Why | None]
@@ -55,33 +57,37 @@ def reasons(
     verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
 ) -> Reasons:
-    """Return what there is to say of the exceptions in force that cover nothing, by what is known of their accounts."""
-    quiet = silent(standings, coverage.by_exception(verdicts), seen.every_pod_listed, now)
-    wanted = accounts(quiet, verdicts)
-    old = tuple(name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + AGAIN <= now)
-    made: dict[str, Why | None] = {}
-    for standing in quiet:
+    """Return the reasons for the exceptions in force that cover nothing, by what is known about their accounts."""
+    silent_standings = silent(standings, coverage.by_exception(verdicts), seen.every_pod_listed, now)
+    wanted = accounts(silent_standings, verdicts)
+    to_ask = tuple(name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + AGAIN <= now)
+    reasons_by_uid: dict[str, Why | None] = {}
+    for standing in silent_standings:
         name = standing.exception.spec.service_account
         known = name not in wanted or name in seen.accounts
-        made[standing.exception.metadata.uid] = why(standing, verdicts, seen.accounts.get(name)) if known else None
-    moments = [seen.accounts[name].asked + AGAIN for name in set(wanted) - set(old) if not seen.accounts[name].exists]
+        reasons_by_uid[standing.exception.metadata.uid] = (
+            why(standing, verdicts, seen.accounts.get(name)) if known else None
+        )
+    moments = [
+        seen.accounts[name].asked + AGAIN for name in set(wanted) - set(to_ask) if not seen.accounts[name].exists
+    ]
     moments += [due(standing) for standing in standings if standing.in_force]
-    return Reasons(made, old, tuple(moment for moment in moments if moment > now))
+    return Reasons(reasons_by_uid, to_ask, tuple(moment for moment in moments if moment > now))
 
 
 def unlisted(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> bool:
-    """Return whether nobody can tell which pods without host namespaces the exception covers: the last list of all pods
-    was made when no such exception for its account was known.
+    """Return whether it is unknown which pods without host namespaces the exception covers, because no exception for
+    such pods of its service account was known when all pods were last listed.
     """
     spec = standing.exception.spec
     return standing.readable and not spec.host_namespaces and spec.service_account not in seen.plain_accounts
 
 
 def lists(standing: validity.Standing, listed: datetime.datetime, *, covers: bool) -> list[datetime.datetime]:
-    """Return when all pods of its namespace are to be listed next for an exception in force.
+    """Return when all pods of the namespace are to be listed next for an exception in force.
 
-    No watch tells of pods without host namespaces. Their exception has them counted each minute while it is young, and
-    every ten minutes then.
+    No watch reports pods without host namespaces. For an exception for such pods the operator counts them each minute
+    while the exception is young, and every ten minutes after that.
     """
     first, last = due(standing), standing.exception.metadata.creation_timestamp + EXPECTED
     if not standing.exception.spec.host_namespaces and (covers or listed >= last):
@@ -92,13 +98,13 @@ def lists(standing: validity.Standing, listed: datetime.datetime, *, covers: boo
 
 
 def due(standing: validity.Standing) -> datetime.datetime:
-    """Return from when an exception that covers nothing is to say why."""
+    """Return from when the status of an exception that covers nothing must say why."""
     return standing.exception.metadata.creation_timestamp + SETTLED
 
 
 def watched(standing: validity.Standing) -> bool:
-    """Return whether a watch tells of all pods that an exception may cover; of those with only hostPID or hostIPC a
-    list does (docs/adr/0014).
+    """Return whether a watch reports all pods that an exception may cover. Pods with only hostPID or hostIPC are found
+    by a list (docs/adr/0014).
     """
     return set(standing.exception.spec.host_namespaces) == {labels.HostNamespace.NETWORK}
 
@@ -109,9 +115,9 @@ def silent(
     listed: datetime.datetime | None,
     now: datetime.datetime,
 ) -> tuple[validity.Standing, ...]:
-    """Return the exceptions in force that cover nothing and are to say why.
+    """Return the exceptions in force that cover nothing and whose status must say why.
 
-    `led` has the verdicts by their uids; `listed` is when all pods were listed last.
+    `led` has the verdicts by the uids of the exceptions; `listed` is when all pods were last listed.
     """
     return tuple(
         standing
@@ -124,29 +130,31 @@ def silent(
 
 
 def accounts(silent: Sequence[validity.Standing], verdicts: Sequence[coverage.PodVerdict]) -> tuple[str, ...]:
-    """Return the service accounts that must be asked for: those of no host-namespace pod. A pod has an account."""
+    """Return the service accounts that the operator must ask for. An account that a pod runs as exists, so the operator
+    does not ask for it.
+    """
     running = {verdict.pod.service_account for verdict in verdicts}
     return tuple(sorted({standing.exception.spec.service_account for standing in silent} - running)[:MOST])
 
 
 def why(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict], account: snapshot.Account | None) -> Why:
-    """Return why an exception in force covers none of these pods, which are all of its namespace.
+    """Return why an exception in force covers none of these pods, which are all pods of its namespace.
 
-    `account` is what the API server said of its service account, None if it was not asked.
+    `account` is the API server's answer about its service account, None if the operator has not asked.
     """
     spec = standing.exception.spec
-    own = [v for v in verdicts if v.pod.service_account == spec.service_account and not v.pod.mirror]
-    if not own:
+    its_verdicts = [v for v in verdicts if v.pod.service_account == spec.service_account and not v.pod.mirror]
+    if not its_verdicts:
         missing = account is not None and account.exists is False
         return _account_missing(standing.exception, verdicts) if missing else _no_host_pods(standing, verdicts)
-    judged = [(coverage.covers(standing, verdict.pod), verdict) for verdict in own]
-    others = sorted({e.metadata.name for found, v in judged if found.covers for e in v.exceptions})
+    coverages = [(coverage.covers(standing, verdict.pod), verdict) for verdict in its_verdicts]
+    others = sorted({e.metadata.name for result, v in coverages if result.covers for e in v.exceptions})
     if others:
         text = f"its pods are covered by exception {others[0]!r}, which lasts as long or longer"
         return Why(
             COVERED_BY_ANOTHER, f"{text}; delete this one if nothing else needs it: {_delete(standing.exception)}"
         )
-    return _differs(standing.exception, [found for found, _ in judged])
+    return _differs(standing.exception, [result for result, _ in coverages])
 
 
 def _account_missing(subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]) -> Why:
@@ -172,7 +180,9 @@ def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVe
 
 
 def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.Coverage]) -> Why:
-    """What the nearest of its pods lacks. No name of a pod: those of a DaemonSet change, and the reason does not."""
+    """Return how the nearest pod of its service account differs. The sentence names no pod: the pods of a DaemonSet
+    change, and the reason must not change with them.
+    """
     order = list(coverage.Condition)
     nearest = min(found, key=lambda one: (-order.index(one.failed or order[-1]), one.why))
     text = f"no pod of service account {subject.spec.service_account!r} is covered: {nearest.why}"
@@ -183,7 +193,7 @@ def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.C
 
 
 def _others(verdicts: Sequence[coverage.PodVerdict]) -> str:
-    """Whose the host-namespace pods of the namespace are, where a name is mistyped."""
+    """Return which service accounts the host-namespace pods of the namespace run as: the name may be mistyped."""
     shown = [verdict.pod for verdict in verdicts if verdict.pod.host_namespaces and not verdict.pod.mirror]
     accounts = sorted({pod.service_account for pod in shown})
     return f", and the pods there that share host namespaces run as {_some(accounts)}" if accounts else ""
