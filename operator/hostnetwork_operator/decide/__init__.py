@@ -1,3 +1,1 @@
-"""THINK: pure decisions. A decision gets values and returns values, with no I/O and no clock. What the operator is to
-do is returned as effects.
-"""
+"""THINK: pure decisions, from values to values, with no I/O and no clock. They return what is to be done as effects."""

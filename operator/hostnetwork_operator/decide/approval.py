@@ -76,8 +76,8 @@ def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnaps
         return _first(subject, seen, now)
     if record.namespace_uid != seen.namespace.uid:
         if subject.metadata.creation_timestamp > seen.namespace.created:
-            # The record was made before this process knew that the namespace had been created again. For an exception
-            # created in the same second as the namespace, that cannot be told.
+            # The record was made before this process knew that the namespace had been created again. An exception that
+            # was created in the same second as the namespace may belong to either incarnation.
             return _first(subject, seen, now)
         why = f"it was approved in an earlier namespace {seen.namespace.name!r}; {_REMEDY}"
         return _refused(subject, seen, now, why)

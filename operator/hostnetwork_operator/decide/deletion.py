@@ -45,7 +45,7 @@ def _deletable(
     enforcement is wanted, and the time is sure.
 
     A pod that is being deleted already is left alone, unless somebody gave it a longer grace period than the operator
-    would: it may be years.
+    would, for example years.
     """
     latest = now + datetime.timedelta(seconds=_grace_seconds(verdict)) + status.OVERDUE
     return (

@@ -71,14 +71,14 @@ def find(
     reference = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
     version = str(seen.kubernetes) if seen.kubernetes else "1.36"
     results = []
-    for each in rules.RULES:
-        judgement = each.judge(case)
+    for each_rule in rules.RULES:
+        judgement = each_rule.judge(case)
         if judgement is None:
             continue
-        remedy = each.remedy
+        remedy = each_rule.remedy
         for word, value in (("<name>", meta.name), ("<namespace>", meta.namespace), ("<version>", version)):
             remedy = remedy.replace(word, value)
-        results.append(Finding(each, judgement.result, reference, judgement.sentence, remedy, judgement.moments))
+        results.append(Finding(each_rule, judgement.result, reference, judgement.sentence, remedy, judgement.moments))
     return tuple(results)
 
 

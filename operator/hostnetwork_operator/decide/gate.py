@@ -108,15 +108,15 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     questions: list[Question] = []
     holding: list[tuple[str, str, str]] = []
     subjects = [
-        _Subject(each, _covering(each.pod, standings, settings.target))
-        for each in sorted(living, key=lambda o: (o.kind, o.name))
+        _Subject(template_or_pod, _covering(template_or_pod.pod, standings, settings.target))
+        for template_or_pod in sorted(living, key=lambda o: (o.kind, o.name))
     ]
     for subject in subjects:
         if subject.living.created > since or (first is not None and subject.holder not in first):
             continue
         try:
             question = _asked(subject, settings.target, standings, subjects)
-        except Exception as error:  # an object that cannot be judged does not keep the others from being asked about
+        except Exception as error:  # whatever is wrong with one object, the others are asked about
             question = f"cannot be understood: {type(error).__name__}: {error}"
         if isinstance(question, Question):
             questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=subject.holder))
@@ -171,8 +171,8 @@ def _first(seen: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | Non
     """Return what blocked enforcement when it was first Held, if judged by the same basis; None if that is not
     known.
     """
-    known = seen.ledger.namespace
-    return frozenset(known.holding) if known is not None and known.held is not None and known.basis == basis else None
+    entry = seen.ledger.namespace
+    return frozenset(entry.holding) if entry is not None and entry.held is not None and entry.basis == basis else None
 
 
 def _digest(text: str) -> str:
@@ -216,8 +216,8 @@ def _asked(
     if one.covering:
         return "" if target is labels.Level.PRIVILEGED else _covered(one, pod, target) or ""
     if target is not labels.Level.PRIVILEGED:
-        near = [standing for standing in standings if _may_help(standing, pod, target)]
-        lacks = _lacks(one, pod, near, subjects) if near else ""
+        may_help = [standing for standing in standings if _may_help(standing, pod, target)]
+        lacks = _lacks(one, pod, may_help, subjects) if may_help else ""
         return Question(one.name, target, body, lacks=lacks)
     return _lacks(one, pod, standings, subjects) if pod.host_namespaces else ""
 
@@ -268,7 +268,7 @@ def _lacks(
         other.living.pod.images ^ pod.images
         for other in subjects
         if other.holder == one.holder and isinstance(other.living.pod, snapshot.Pod)
-        if any(coverage.covers(each, pod).failed is coverage.Condition.IMAGES for each in other.covering)
+        if any(coverage.covers(standing, pod).failed is coverage.Condition.IMAGES for standing in other.covering)
     )
     images = sorted(next(differing, ()))
     if not images:

@@ -86,7 +86,7 @@ def _withheld(
     namespace, subject = seen.namespace, standing.exception
     # If namespace-labels was missing for a moment, the grant may be a claim. A user who wrote a grant in that moment
     # has the grant already, and gains no more here.
-    stands = terms.stands(subject, namespace)
+    granted = terms.stands(subject, namespace)
     if needs_guard and level.lifting_is_barred(namespace, owned):
         value = namespace.labels[labels.PSA_ENFORCE]
         why = (
@@ -96,14 +96,14 @@ def _withheld(
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
-        relaxed_for_it = stands and namespace.enforcement is labels.Enforcement.DENY
+        relaxed_for_it = granted and namespace.enforcement is labels.Enforcement.DENY
         if not relaxed_for_it:
             missing = guards.first_uncounted(seen.guards.values(), decision_rests_on, now)
         elif subject.spec.type is exception.ExceptionType.DIAGNOSTIC:
             missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
         else:
-            # Revoking the other types would stop network and ingress at the next restart. They stay, and a metric says
-            # so.
+            # Revoking grants of the other types would stop network and ingress at the next restart of their pods. So
+            # these grants stay, and a metric reports that.
             missing = None
         if missing is not None:
             why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
@@ -112,7 +112,7 @@ def _withheld(
     agreed = needs_guard and contest.agrees(seen)
     if contested and not agreed and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
         return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
-    if settings.pod_security is None and not stands:
+    if settings.pod_security is None and not granted:
         why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
         return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     return standing

@@ -1,7 +1,7 @@
 """Whether our admission policies are in place; `grants` says which of them a grant rests on.
 
-A policy is in place if its text is that of this release or of the one before, its failurePolicy is Fail, a binding that
-selects what ours selects says Deny, and neither object is being deleted. A policy that is bound only to audit is
+A policy is in place if its text is that of this release or of the release before, its failurePolicy is Fail, a binding
+that selects what ours selects says Deny, and neither object is being deleted. A policy that is bound only to audit is
 somebody's choice: it refuses nothing, so nothing is relaxed on its account.
 """
 
@@ -25,7 +25,7 @@ _REPLACE: Final = "kubectl replace --save-config -k manifests/admission"
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """A ValidatingAdmissionPolicy, reduced to what decides. `selects` and `says` are fingerprints."""
+    """A ValidatingAdmissionPolicy, reduced to what `judge` needs. `selects` and `says` are fingerprints."""
 
     name: str
     uid: str
@@ -39,7 +39,7 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A ValidatingAdmissionPolicyBinding, reduced to what decides. `bound` is a fingerprint."""
+    """A ValidatingAdmissionPolicyBinding, reduced to what `judge` needs. `bound` is a fingerprint."""
 
     name: str
     uid: str
@@ -89,13 +89,13 @@ def _judge(
     now: datetime.datetime,
 ) -> snapshot.Guard:
     denying = [binding for binding in bindings if binding.denies and not binding.deleting]
-    matching = [binding for binding in denying if binding.bound in {one.bound for one in shipped}]
+    matching = [binding for binding in denying if binding.bound in {release.bound for release in shipped}]
     subject = f"ValidatingAdmissionPolicy {name!r}"
     if policy is None or policy.deleting:
         return snapshot.Guard(name, None, f"{subject} is missing; {_APPLY}")
     if not policy.fails_closed:
         return snapshot.Guard(name, None, f"{subject} has not failurePolicy: Fail; {_APPLY}")
-    if policy.selects not in {one.selects for one in shipped}:
+    if policy.selects not in {release.selects for release in shipped}:
         return snapshot.Guard(name, None, f"matchConstraints of {subject} are not ours; {_REPLACE}")
     if not denying:
         return snapshot.Guard(name, None, f"{subject} has no binding with Deny; {_APPLY}")
@@ -103,7 +103,7 @@ def _judge(
         named = ", ".join(repr(binding.name) for binding in denying)
         return snapshot.Guard(name, None, f"{subject} is bound by {named} to other requests than ours; {_REPLACE}")
     identity, since = _since(policy, matching[0], known, now)
-    if policy.says not in {one.says for one in shipped}:
+    if policy.says not in {release.says for release in shipped}:
         why_not = (
             f"expressions of {subject} are not those of this release of the operator nor of the one before; {_REPLACE}"
             " of the release that the operator has"

@@ -46,7 +46,7 @@ class Decision:
 
 
 def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> Settings:
-    """Return the settings of a namespace: those of the first rule that selects it, over the policy's own values."""
+    """Return the settings of a namespace. The first rule that selects it overrides the policy's own values."""
     if namespace.name in labels.PREVIEW_NAMESPACES:  # a level there would also decide the gate's dry runs
         return Settings(exempt=True)
     if state.spec is None:

@@ -1,5 +1,7 @@
-"""The Events: which object has which message on which transition. Each Event has a key, so that it stays one Event
-however often it is emitted. A message names the subject, its state, and what to do.
+"""The Events: on which object, with which message, and on which transition the operator emits each of them.
+
+Each Event has a key, so that it stays one Event however often it is emitted. A message names the subject, its state,
+and what to do.
 """
 
 from collections.abc import Sequence
@@ -169,8 +171,8 @@ def _namespace_text(
         case effects.Action.ENFORCE:
             return Reason.ENFORCED, f"level {level} enforced; host namespaces need an exception from now on", True
         case effects.Action.HOLD if labels.ENFORCEMENT in write.labels:
-            held = write.annotations.get(labels.HELD_BY) or ""
-            return Reason.HELD, f"not enforced yet, it would refuse what lives here; {held}", True
+            held_by = write.annotations.get(labels.HELD_BY) or ""
+            return Reason.HELD, f"not enforced yet, it would refuse what lives here; {held_by}", True
         case effects.Action.AUDIT:
             return Reason.AUDITED, "judged and shown only, nothing is refused", True
         case effects.Action.RELAX:

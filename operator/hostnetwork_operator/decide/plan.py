@@ -310,14 +310,14 @@ def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[s
     """
     flags: list[Effect] = []
     for verdict in verdicts:
-        pod, shown = verdict.pod, verdict.verdict
+        pod, value = verdict.pod, verdict.verdict
         if pod.deleting or pod.uid in gone:
             continue
         if exempt and pod.verdict_label is not None:  # from before the namespace became exempt
             flags.append(effects.WriteVerdict(pod.reference, None))
         if exempt:
             continue
-        wanted = None if shown is labels.Verdict.COVERED else shown
+        wanted = None if value is labels.Verdict.COVERED else value
         if pod.verdict_label == (wanted.value if wanted else None):
             continue
         flags.append(effects.WriteVerdict(pod.reference, wanted, messages.verdict_events(verdict)))

@@ -62,7 +62,7 @@ def find(
     if refuses is None or seen.shortages is None:
         return None
     ordered = sorted(seen.shortages, key=lambda one: (one.workload.kind, one.workload.name, one.workload.uid))
-    return tuple(found for shortage in ordered if (found := _judged(shortage, standings, now)) is not None)
+    return tuple(judged for shortage in ordered if (judged := _judged(shortage, standings, now)) is not None)
 
 
 def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> bool | None:

@@ -1,8 +1,8 @@
-"""The reports that should exist about the host-namespace pods of a namespace: one for each top owner of such pods.
+"""The reports that should exist about the host-namespace pods of a namespace: a report for each top owner of such pods.
 
 A report shows what other modules decide: the verdicts on pods, and the findings about the exceptions that cover them. A
-report decides nothing. The owner of a pod is a claim of the user who created the pod, and only says where the report is
-found.
+report decides nothing. The owner that a pod names is a claim of the user who created the pod, and a report uses the
+owner only as its address.
 """
 
 from collections import Counter
@@ -90,15 +90,17 @@ def changes(
     kind = seen.report_kind
     if kind is None or (not exempt and unknown_owners(seen)):
         return []
-    wanted = {} if exempt else {each.name: each for each in reports(seen, verdicts, found, refused or ())}
+    wanted = {} if exempt else {new.name: new for new in reports(seen, verdicts, found, refused or ())}
     present = {stored.name: stored for stored in seen.reports if stored.kind == kind}
     report_effects: list[effects.Effect] = []
     ours = [stored for stored in seen.reports if stored.name.startswith(report.PREFIX)]
-    for old in sorted(ours, key=lambda one: (one.kind.group, one.name)):
-        stays = old.kind == kind and (old.name in wanted or (not exempt and old.owner_kind == _POD))
+    for stored in sorted(ours, key=lambda one: (one.kind.group, one.name)):
+        stays = stored.kind == kind and (stored.name in wanted or (not exempt and stored.owner_kind == _POD))
         if not stays and refused is not None:  # the garbage collector deletes the report about a pod with the pod
-            subject = snapshot.Reference(old.kind.kind, seen.namespace.name, old.name, old.uid, old.kind.api_version)
-            report_effects.append(effects.DeleteReport(old.kind, subject))
+            subject = snapshot.Reference(
+                stored.kind.kind, seen.namespace.name, stored.name, stored.uid, stored.kind.api_version
+            )
+            report_effects.append(effects.DeleteReport(stored.kind, subject))
     for name, wanted_report in wanted.items():
         stored_report = present.get(name)
         if stored_report is None or (
@@ -140,10 +142,10 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
         covering = sorted({e.metadata.name for verdict in judged for e in verdict.exceptions})
         text = f"every pod with host namespaces is covered by an exception in force: {report.names(covering)}"
         return _entry(result, text, {"exceptions": report.names(covering)})
-    counts = Counter(each.verdict for each in judged)
+    counts = Counter(pod_verdict.verdict for pod_verdict in judged)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     text = f"pods with host namespaces: {counted}; {worst.pod.name} {messages.verdict_text(worst)}"
-    same_verdict = [each.pod.name for each in judged if each.verdict is worst.verdict]
+    same_verdict = [pod_verdict.pod.name for pod_verdict in judged if pod_verdict.verdict is worst.verdict]
     return _entry(
         result,
         text,

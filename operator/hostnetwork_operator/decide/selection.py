@@ -36,8 +36,8 @@ def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
 def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Mapping[str, str], str]:
     """Return the labels that the ledger is to keep, and the identity of namespace-labels that they were read under.
 
-    The ledger keeps no label that nothing proves. To have it kept, a holder of setlevel must remove the label, so that
-    the labels are those of the ledger again, and set it again while namespace-labels is in place.
+    A label that nothing proves is not kept. A holder of setlevel must remove such a label, so that the labels are those
+    of the ledger again, and must then set the label again while namespace-labels is in place.
     """
     guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
     identity = guard.identity if guard is not None and guard.since is not None else ""
@@ -65,9 +65,9 @@ def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
     """Return the labels that a holder of setlevel set: those in the ledger or, before the ledger has a record, those on
     a namespace that was created under namespace-labels.
     """
-    known = seen.ledger.namespace
-    if known is not None and known.under:
-        return dict(known.chosen)
+    recorded = seen.ledger.namespace
+    if recorded is not None and recorded.under:
+        return dict(recorded.chosen)
     guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
     settled = guard.settled if guard is not None else None
     created = seen.namespace.created

@@ -1,7 +1,7 @@
 """The plan for one namespace, made after every revert is counted.
 
-What the plan would write again shows a revert, and a counted revert may change the plan (decide/contest). So planning
-and counting alternate until no revert is left to count.
+The operator recognizes a revert by what the plan would write again, and a counted revert may change the plan
+(decide/contest). So planning and counting alternate until no revert is left to count.
 """
 
 import datetime

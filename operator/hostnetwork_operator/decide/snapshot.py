@@ -218,7 +218,7 @@ class Guard:
         return self.settled is not None and now >= self.settled
 
     def missing(self, now: datetime.datetime) -> bool:
-        """Return whether the grants that rest on the guard must end. Return False also for a guard that is in place and
+        """Return whether what already rests on the guard must end. Return False also for a guard that is in place and
         does not count yet.
         """
         return self.since is None and (self.excused is None or now >= self.excused)

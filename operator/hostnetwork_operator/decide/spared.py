@@ -1,7 +1,7 @@
 """The question that remains about a pod that an exception covers: everything that the exception does not spare the pod.
 
-If the pod is valid, the question must be valid too. The API allows some fields only beside others. So a field that
-depends on a removed field is removed too if no level judges it; otherwise the removed field stays
+If the pod is valid, the question must be valid too. The API allows some fields only beside others. So when a field is
+removed, the fields that depend on that field are removed too if no level judges them; if a level does, the field stays
 (tests/conformance/test_questions.py has the API's rules). This module must not know which exception covers the pod, nor
 what a level requires.
 """

@@ -46,8 +46,8 @@ def policy_status(
     reason, message = _accepted(seen)
     accepted = conditions.word(reason == ACCEPTED)
     ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
-    by_enforcement = Counter(each.enforcement for each in plans)
-    verdicts = Counter(verdict.verdict for each in plans for verdict in each.verdicts)
+    by_enforcement = Counter(namespace_plan.enforcement for namespace_plan in plans)
+    verdicts = Counter(verdict.verdict for namespace_plan in plans for verdict in namespace_plan.verdicts)
     return policy.PolicyStatus(
         observed_generation=seen.generation,
         conditions=conditions.observe(seen.status.conditions, [ready, _contested(plans)], seen.generation, now),
@@ -55,8 +55,8 @@ def policy_status(
             deny=by_enforcement[labels.Enforcement.DENY],
             held=by_enforcement[labels.Enforcement.HELD],
             audit=by_enforcement[labels.Enforcement.AUDIT],
-            exempt=sum(each.exempt for each in plans),
-            relaxed=sum(each.relaxed for each in plans),
+            exempt=sum(namespace_plan.exempt for namespace_plan in plans),
+            relaxed=sum(namespace_plan.relaxed for namespace_plan in plans),
         ),
         pods=policy.PodCounts(
             covered=verdicts[labels.Verdict.COVERED],
@@ -70,9 +70,11 @@ def policy_status(
 
 def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]) -> policy.WorkloadCounts | None:
     """Return how many workloads are refused. While that is not known for some namespace, return the present count."""
-    counts = [refusals.count(each.refused) for each in plans]
-    known = [count for count in counts if count is not None]
-    return policy.WorkloadCounts(refused=sum(known)) if len(known) == len(counts) else seen.status.workloads
+    counts = [refusals.count(namespace_plan.refused) for namespace_plan in plans]
+    known_counts = [count for count in counts if count is not None]
+    return (
+        policy.WorkloadCounts(refused=sum(known_counts)) if len(known_counts) == len(counts) else seen.status.workloads
+    )
 
 
 def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
@@ -138,8 +140,8 @@ def begun_event(
     """
     refused = sorted(
         f"{standing.exception.metadata.namespace}/{standing.exception.metadata.name}"
-        for each in plans
-        for standing in each.standings
+        for namespace_plan in plans
+        for standing in namespace_plan.standings
         if standing.reason is conditions.Ready.NOT_APPROVED
     )
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
@@ -236,7 +238,7 @@ def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
 
 def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
     condition_type, observation = conditions.ConditionType.CONTESTED, conditions.Observation
-    names = sorted(each.namespace.name for each in plans if each.contested is not None)
+    names = sorted(namespace_plan.namespace.name for namespace_plan in plans if namespace_plan.contested is not None)
     if not names:
         return observation(condition_type, "False", UNCONTESTED, "nobody undoes what the operator writes")
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -64,9 +64,9 @@ def reasons(
     reasons_by_uid: dict[str, Why | None] = {}
     for standing in silent_standings:
         name = standing.exception.spec.service_account
-        known = name not in wanted or name in seen.accounts
+        account_known = name not in wanted or name in seen.accounts
         reasons_by_uid[standing.exception.metadata.uid] = (
-            why(standing, verdicts, seen.accounts.get(name)) if known else None
+            why(standing, verdicts, seen.accounts.get(name)) if account_known else None
         )
     moments = [
         seen.accounts[name].asked + AGAIN for name in set(wanted) - set(to_ask) if not seen.accounts[name].exists

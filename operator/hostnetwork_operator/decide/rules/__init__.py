@@ -1,4 +1,4 @@
-"""The rules about exceptions, one module per rule: id, severity, source, remedy, and when the rule warns."""
+"""The rules about exceptions, one module for each rule: id, severity, source, remedy, and when the rule warns."""
 
 from typing import Final
 

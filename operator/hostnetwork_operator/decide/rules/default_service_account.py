@@ -1,4 +1,4 @@
-"""An exception for the service account `default`, which every pod has that names none."""
+"""An exception for the service account `default`, which a pod gets if it names no account."""
 
 from typing import Final
 
