@@ -122,7 +122,7 @@ def finding_events(
     verdicts: Sequence[coverage.PodVerdict],
 ) -> tuple[effects.EmitEvent, ...]:
     """Return the Events on an exception when a finding appears. If the exception ends soon, at most ten of its pods and
-    their owners have the Event too.
+    their owners get the Event too.
     """
     emitted = []
     for finding in found:

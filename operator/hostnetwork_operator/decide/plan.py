@@ -313,7 +313,7 @@ def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[s
         pod, value = verdict.pod, verdict.verdict
         if pod.deleting or pod.uid in gone:
             continue
-        if exempt and pod.verdict_label is not None:  # from before the namespace became exempt
+        if exempt and pod.verdict_label is not None:  # the label is from before the namespace became exempt
             flags.append(effects.WriteVerdict(pod.reference, None))
         if exempt:
             continue

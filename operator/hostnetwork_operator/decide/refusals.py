@@ -1,7 +1,7 @@
 """Which workloads have pods that the API server refuses for their host namespaces, and which Events report that.
 
-The cause is decided from the template, as every verdict is decided from the pod; no Event is believed. A workload comes
-here only after it was read live and had fewer pods than it wants (observe/refused).
+The cause is decided from the template, as every verdict is decided from the pod; no Event is believed. A workload is
+judged here only after the operator read it live and saw fewer pods than it wants (observe/refused).
 """
 
 import datetime
@@ -23,9 +23,8 @@ _MOST_LISTED: Final = 200
 # The controllers of these kinds create pods immediately after a rollout restart. For other kinds, any change of the
 # workload does the same.
 _RESTARTED: Final = frozenset({"DaemonSet", "Deployment", "StatefulSet"})
-_LONGEST_WAIT: Final = {
-    "Job": "a minute"
-}  # measured; all others wait up to 1,000 s, as client-go's rate limiter has it
+# Measured. The controllers of all other kinds wait up to 1,000 s, the limit of client-go's rate limiter.
+_LONGEST_WAIT: Final = {"Job": "a minute"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from hostnetwork_operator.api import conditions, exception, grant, labels, plain
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unused, validity
 
-SAMPLE: Final = 10  # pods named in a status, and pods with an Event about its end; the count in the status is exact
+# Pods named in a status, and pods that get an Event about the end of their exception. `covered_pods` counts all.
+SAMPLE: Final = 10
 # How long after the end of its grace period a pod that still exists is called overdue: a kubelet needs seconds.
 OVERDUE: Final = datetime.timedelta(seconds=60)
 # Findings that come and go are conditions, so that the status remembers them: the condition and its reason.

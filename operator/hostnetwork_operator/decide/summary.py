@@ -178,8 +178,8 @@ def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects
 def guards_event(
     seen: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> effects.EmitEvent | None:
-    """Return the Event if an admission policy is missing now, or if all are in place again. There is no Event about a
-    change that may be half of an upgrade.
+    """Return the Event if an admission policy is missing now, or if all are in place again. The beginning of a change
+    that may be half of an upgrade has no Event.
     """
     reason, message = _guarded(guards, now)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)

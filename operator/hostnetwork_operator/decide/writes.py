@@ -53,8 +53,10 @@ def following(
     *,
     relaxed: bool,
 ) -> Next:
-    """Return the next write of a namespace. Changes that revoke or tighten come first, and alone, so that a failure of
-    the rest leaves nothing open. In a contested namespace `_contested` limits what is written.
+    """Return the next write of a namespace.
+
+    Revocations come first, and alone, so that a failure of the rest leaves nothing open. After _CONFLICTS refused
+    writes, changes that tighten come first too. In a contested namespace only what `_contested` allows is written.
     """
     namespace = seen.namespace
     taken, given = _grants(namespace, decision, standings)
