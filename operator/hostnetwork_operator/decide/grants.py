@@ -152,11 +152,13 @@ def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]
 
 def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.Standing]) -> list[validity.Standing]:
     """Return the standings, changed for each exception whose grant exceeds the limits of a namespace: it is withheld.
-    Existing grants are counted first.
+
+    Existing grants are counted first, also those that are kept for an exception that is not in force just now, for
+    instance because its changed spec waits for a record.
     """
     present = namespace.grants
     order = sorted(
-        (standing for standing in standings if standing.in_force),
+        (standing for standing in standings if standing.in_force or keeps(standing, namespace)),
         key=lambda s: (
             s.exception.metadata.name not in present,
             s.exception.metadata.creation_timestamp,
@@ -170,10 +172,11 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
         try:
             line = terms.line_of(standing.exception, namespace)
         except grant.GrantError as error:
-            withheld[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
+            if standing.in_force:
+                withheld[name] = replace(standing, reason=conditions.Ready.INVALID, why=str(error))
             continue
         length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
-        if count + 1 > grant.MAX_GRANTS or size + length > room:
+        if standing.in_force and (count + 1 > grant.MAX_GRANTS or size + length > room):
             why = (
                 f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them, here"
                 f" {max(0, room)} bytes beside the annotations of others; remove what is not needed, or use another"
