@@ -159,11 +159,7 @@ class World:
         self.refused += any(one.reason is conditions.Ready.NOT_APPROVED for one in made.standings)
         for record in builders.records(made):
             self._record(record)
-        memory = self.memory
-        if not made.partial:
-            memory = contest.stands(
-                self._seen(), made.owned, made.enforcement, builders.writes(made), contested=made.contested is not None
-            )
+        memory = made.record
         for effect in made.effects:
             if isinstance(effect, effects.WriteNamespace):
                 self._write(effect)
@@ -197,7 +193,7 @@ class World:
             if effect.reread and (live is None or live.metadata.generation != effect.record.generation):
                 self.missed = None
                 return
-        made = replace(plan.plan_namespace(self._seen(), self.now), effects=(effect,))
+        made = replace(plan.plan_namespace(self._seen(), self.now), urgent=(effect,), deferrable=())
         self.ledger = builders.stored(self._seen(), made).ledger
 
     def _write(self, write: effects.WriteNamespace) -> None:
@@ -241,7 +237,7 @@ class World:
 
 
 def _only(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, effect: effects.Effect) -> plan.NamespacePlan:
-    return replace(plan.plan_namespace(seen, now), effects=(effect,))
+    return replace(plan.plan_namespace(seen, now), urgent=(effect,), deferrable=())
 
 
 _NAMES = st.sampled_from("ab")

@@ -637,7 +637,7 @@ def test_what_is_granted_already_keeps_its_place() -> None:
 
 @pytest.mark.parametrize("created", [at(hours=-2), at(minutes=-1)], ids=["older", "younger"])
 def test_a_grant_keeps_its_place_while_its_exception_waits_for_a_record(created: datetime.datetime) -> None:
-    """An approver has changed one of 64 exceptions. No other takes its place meanwhile, and there are never 65 grants."""
+    """An approver has changed one of 64 exceptions. No other takes its place, and there are never 65 grants."""
     many = [hne(f"e{n:02}") for n in range(64)]
     other = hne("a", metadata={"creation_timestamp": created})
     before = seen(*many, other, namespace=denied(*many, created=at(hours=-3)))
