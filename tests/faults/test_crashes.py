@@ -61,8 +61,10 @@ def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unwarned: World) 
         points = random.Random(len(writes)).sample(points, 4)
     problems = []
     for side, number in points:
-        end, _, _ = _scenario(unwarned, lambda n, _, side=side, number=number: side if n == number else "")
-        write = writes[number - 1]
+        end, disturbed, _ = _scenario(unwarned, lambda n, _, side=side, number=number: side if n == number else "")
+        if len(disturbed) < number:  # a busy machine has gathered what were two writes
+            continue
+        write = disturbed[number - 1]
         where = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
         problems += [f"{where}: {what}" for what in _differences(expected, end, may_lose=_told_after(write))]
     assert problems == []
