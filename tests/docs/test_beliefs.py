@@ -28,7 +28,7 @@ CLAIMS = {
     "owner",
 }
 # What the operator itself has made: plans, effects and records of the ledger. They have parts of the same names.
-MADE = {"before", "decision", "difference", "effect", "following", "made", "owned", "part", "write"}
+MADE = {"before", "decision", "difference", "effect", "following", "made", "namespace_plan", "owned", "part", "write"}
 # What an HTTP answer and an error of the gateway are like.
 ANSWERED = {"error", "outcome", "response"}
 
