@@ -8,12 +8,11 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from hostnetwork_operator.act import events, exceptions, gateway, namespaces, outbox, pods, reports
+from hostnetwork_operator.act import exceptions, gateway, namespaces, outbox, pods, reports
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
 
 DONE: Final = "done"
-_NEVER_STORED: Final = frozenset({400, 404, 422})  # the Event is malformed, or its namespace no longer exists
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,21 +98,6 @@ class Application:
             return "paced"
         return None
 
-    async def _emit(self, event: effects.EmitEvent) -> str:
-        try:
-            stored = await events.emit(self._api, event, self._clock.now())
-        except gateway.ApiError as error:
-            if error.status in _NEVER_STORED:
-                self._outbox.rejected(event)
-            else:
-                self._outbox.refused(event, self._clock.monotonic())
-            raise
-        except Exception:
-            self._outbox.rejected(event)
-            raise
-        self._outbox.stored(event)
-        return DONE if stored else "exists"
-
     async def _do(self, effect: effects.Effect) -> str:
         match effect:
             case effects.RecordException() | effects.RecordNamespace():
@@ -130,7 +114,7 @@ class Application:
             case effects.WriteExceptionStatus():
                 self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
-                return await self._emit(effect)
+                return DONE if await self._outbox.emit(self._api, effect, self._clock) else "exists"
             case effects.DeletePod():
                 return await self._delete(effect)
             case effects.WriteReport():

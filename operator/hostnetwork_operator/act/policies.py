@@ -2,28 +2,11 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Final
 
-from hostnetwork_operator.act import events, gateway
+from hostnetwork_operator.act import gateway, outbox
 from hostnetwork_operator.api import conditions, labels, policy
-from hostnetwork_operator.decide import effects, plan, snapshot, summary
-from hostnetwork_operator.observe import store
-
-_MOST_POSTPONED: Final = 20  # for the only policy
-
-
-async def emit_begun(
-    api: gateway.Gateway,
-    kept: store.Store,
-    plans: Sequence[plan.NamespacePlan],
-    recorded: snapshot.LedgerSummary,
-    now: datetime.datetime,
-) -> None:
-    """Emit the Event about what is not approved or not known when the ledger begins. Raise gateway.ApiError."""
-    policy_object = kept.policy_object()
-    event = summary.begun_event(policy_object, recorded, plans) if policy_object is not None else None
-    if event is not None:
-        await events.emit(api, event, now)
+from hostnetwork_operator.decide import plan, snapshot, summary
+from hostnetwork_operator.observe import live, store
 
 
 async def write_status(
@@ -32,47 +15,30 @@ async def write_status(
     plans: Sequence[plan.NamespacePlan],
     clock_state: conditions.Clock,
     recorded: snapshot.LedgerSummary,
-    postponed: list[effects.EmitEvent],
-    now: datetime.datetime,
-) -> None:
+    box: outbox.Outbox,
+    clock: live.Clock,
+) -> Exception | None:
     """Write the status only if it has changed. Raise gateway.ApiError. A policy that no longer exists or has changed is
     no error.
 
-    No later status contains the Events of this one. So an Event that the API server refuses stays in `postponed` and is
-    emitted with the next status. The status is written all the same.
+    No later status contains the Events of this one. So an Event that the API server refuses waits in `box`. The status
+    is written all the same. Return why an Event was refused.
     """
     policy_object = kept.policy_object()
     if policy_object is None:
-        return
+        return None
+    now = clock.now()
     guards = list(kept.guards().values())
-    for event in (
+    changes = (
         summary.policy_event(policy_object),
         summary.guards_event(policy_object, guards, now),
         summary.clock_event(policy_object, clock_state),
         summary.ledger_event(policy_object, recorded),
-    ):
-        if event is not None and event not in postponed:
-            postponed.append(event)
-    refused = await emit_postponed(api, postponed, now)
+    )
+    box.add(event for event in changes if event is not None)
+    refused = await box.emit_waiting(api, clock)
     await _write(api, kept, policy_object, plans, guards, clock_state, recorded, now)
-    if refused is not None:
-        raise refused
-
-
-async def emit_postponed(
-    api: gateway.Gateway, postponed: list[effects.EmitEvent], now: datetime.datetime
-) -> gateway.ApiError | None:
-    """Emit the postponed Events up to the first that is refused, and remove the emitted ones from `postponed`. Return
-    the error of the refused Event.
-    """
-    del postponed[:-_MOST_POSTPONED]
-    while postponed:
-        try:
-            await events.emit(api, postponed[0], now)
-        except gateway.ApiError as error:
-            return error
-        del postponed[0]
-    return None
+    return refused
 
 
 async def _write(

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from hostnetwork_operator import clock, logs
-from hostnetwork_operator.act import gateway, policies
+from hostnetwork_operator.act import gateway, outbox, policies
 from hostnetwork_operator.control import bookkeeping, loops, schedule
-from hostnetwork_operator.decide import effects, plan, refusals
+from hostnetwork_operator.decide import plan, refusals, summary
 from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class PolicyStatus:
         self._plans = plans
         self._books = books
         self._changed = when.policy_changed
-        self._postponed: list[effects.EmitEvent] = []
+        self._events = outbox.Outbox()
 
     async def keep(self) -> None:
         """Write the status whenever it has changed, until cancelled."""
@@ -45,14 +45,14 @@ class PolicyStatus:
             await loops.sleep(_GATHER_SECONDS)
             self._changed.clear()
             try:
-                await policies.write_status(
+                refused = await policies.write_status(
                     self._api,
                     self._store,
                     list(self._plans.values()),
                     self._clock.state(),
                     self._books.copy.summary(),
-                    self._postponed,
-                    self._clock.now(),
+                    self._events,
+                    self._clock,
                 )
             except gateway.ApiError as error:
                 logs.log(_log, logging.WARNING, "policy-status-failed", error=str(error))
@@ -61,22 +61,28 @@ class PolicyStatus:
                 _log.exception("policy-status-crashed")
                 self._changed.set()
                 await loops.sleep(_CRASHED_SECONDS)
+            else:
+                if refused is not None:
+                    logs.log(_log, logging.WARNING, "policy-event-failed", error=str(refused))
+                if self._events:
+                    self._changed.set()
 
     async def drain(self, seconds: float) -> None:
         """Emit the postponed Events, for at most `seconds`: no later process knows these Events."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await policies.emit_postponed(self._api, self._postponed, self._clock.now())
+                await self._events.emit_waiting(self._api, self._clock, last=True)
 
     async def settle_ledger(self) -> None:
         """Emit what the ledger begins with, and end the ledger's state of a first start. Called when every namespace
         has been evaluated once.
         """
-        recorded, plans = self._books.copy.summary(), list(self._plans.values())
-        try:
-            await policies.emit_begun(self._api, self._store, plans, recorded, self._clock.now())
-        except gateway.ApiError as error:
-            logs.log(_log, logging.WARNING, "ledger-event-failed", error=str(error))
+        policy_object, recorded = self._store.policy_object(), self._books.copy.summary()
+        if policy_object is not None:
+            event = summary.begun_event(policy_object, recorded, list(self._plans.values()))
+            self._events.add([event] if event is not None else [])
+            if (refused := await self._events.emit_waiting(self._api, self._clock)) is not None:
+                logs.log(_log, logging.WARNING, "policy-event-failed", error=str(refused))
         self._books.settle()
         self._changed.set()
 

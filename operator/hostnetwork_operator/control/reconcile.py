@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator import clock, logs, metrics
-from hostnetwork_operator.act import apply, events, gateway, outbox, reports
+from hostnetwork_operator.act import apply, gateway, reports
 from hostnetwork_operator.control import (
     bookkeeping,
     gate_check,
@@ -112,9 +112,7 @@ class Reconciler:
         elif self._schedule.queue.pressing:
             self._schedule.queue.defer(name)  # other namespaces wait for their levels and deletes
         else:
-            waiting = (
-                namespace_memory.events.waiting if namespace_memory.events.is_open(self._clock.monotonic()) else ()
-            )
+            waiting = namespace_memory.events.sendable(self._clock.monotonic())
             await application.carry_out((*waiting, *namespace_plan.deferrable))
             failure = failure or await self._needs.find(namespace_plan, namespace_memory)
         self._show(name, namespace_plan if application.namespace_written else plan.unchanged(namespace_plan))
@@ -134,31 +132,18 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not queue.free:
-                    await self._emit_what_waits()
+                    await self._emit_waiting()
                     await asyncio.sleep(_DRAIN_PAUSE_SECONDS)
-                await self._emit_what_waits(last=True)
+                await self._emit_waiting(last=True)
         if lost := sum(len(namespace_memory.events) for namespace_memory in self._memories):
             logs.log(_log, logging.WARNING, "events-lost", count=lost)
 
-    async def _emit_what_waits(self, *, last: bool = False) -> None:
-        """Emit the postponed Events of every namespace, in each namespace up to the first Event that is refused."""
-        await asyncio.gather(
-            *(self._emit_all(namespace_memory.events, last=last) for namespace_memory in self._memories)
-        )
-
-    async def _emit_all(self, box: outbox.Outbox, *, last: bool) -> None:
-        """Emit the postponed Events of one namespace. With `last`, ignore the pause after a refusal, because there is
-        no later attempt.
-        """
-        for event in box.waiting if last or box.is_open(self._clock.monotonic()) else ():
-            try:
-                await events.emit(self._api, event, self._clock.now())
-            except Exception as error:  # a failure in one namespace must not keep back the Events of all others
-                logs.log(_log, logging.WARNING, "event-not-emitted", reason=event.reason, error=str(error))
-                box.refused(event, self._clock.monotonic())
-                return
-            else:
-                box.stored(event)
+    async def _emit_waiting(self, *, last: bool = False) -> None:
+        """Emit the postponed Events of every namespace."""
+        boxes = [namespace_memory.events for namespace_memory in self._memories]
+        errors = await asyncio.gather(*(box.emit_waiting(self._api, self._clock, last=last) for box in boxes))
+        for error in filter(None, errors):
+            logs.log(_log, logging.WARNING, "event-not-emitted", error=str(error))
 
     def _application(
         self, seen: snapshot.NamespaceSnapshot, known: memory.NamespaceMemory, deadline: float

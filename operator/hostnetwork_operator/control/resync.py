@@ -75,7 +75,7 @@ class Resync:
                     break
                 await asyncio.sleep(_PAUSE_SECONDS)
             if kind is store.Kind.POLICY:  # the policy's status says whether there was a ledger
-                while not await self._books.load():  # noqa: ASYNC110 - as above
+                while not await self._books.load():  # noqa: ASYNC110 - a retry, and nothing signals that it would succeed
                     await asyncio.sleep(_PAUSE_SECONDS)
         await self._list_reports()
         self._schedule.wake_all()
@@ -85,6 +85,7 @@ class Resync:
         grants end as they would otherwise.
         """
         logs.log(_log, logging.ERROR, "started-without", kind=kind.value, error=self.trouble[kind])
+        self._when[kind] = asyncio.get_running_loop().time()
         if kind is not store.Kind.POLICY:
             self._store.admission_unlisted(kind)
 

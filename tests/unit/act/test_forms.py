@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import test_utils, web
-from kubernetes.aio import client
+from aiohttp import web
 
-from hostnetwork_operator import bodies, clock, metrics
+from hostnetwork_operator import bodies, metrics
 from hostnetwork_operator.act import forms, gateway
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import definitions
 from hostnetwork_operator.observe import live, store
+from tests.unit import serving
 
 META = {"name": "a", "uid": "u", "resourceVersion": "7"}
 OBJECT = {"kind": "Pod", "metadata": META}
@@ -97,13 +97,8 @@ async def api(
     server: Server, counted: metrics.Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[gateway.Gateway]:
     monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        made = gateway.Gateway(configuration, clock.ServerClock(), counted.count_request)
+    async with serving.gateway_to(server.answer, count=counted.count_request) as made:
         yield made
-        await made.close()
 
 
 @pytest.mark.parametrize("other", [PAGE, b"", b"[]", b'"text"', b"null", b"{", {}, {"kind": "Status"}])

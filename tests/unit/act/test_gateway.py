@@ -5,8 +5,7 @@ import math
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import test_utils, web
-from kubernetes.aio import client
+from aiohttp import web
 
 from hostnetwork_operator import bodies, clock, metrics
 from hostnetwork_operator.act import gateway, jobs
@@ -14,7 +13,7 @@ from hostnetwork_operator.control import needs, operator
 from hostnetwork_operator.decide import needs as decided
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import live
-from tests.unit import builders
+from tests.unit import builders, serving
 from tests.unit.test_bodies import NEST
 
 NESTED = b'{"spec":' + NEST + b"}"
@@ -40,13 +39,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    async with serving.gateway_to(server.answer) as made:
         yield made
-        await made.close()
 
 
 async def test_an_undecodable_answer_is_an_error_and_asked_for_once(api: gateway.Gateway, server: Server) -> None:

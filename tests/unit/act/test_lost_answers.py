@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from aiohttp import test_utils, web
+from aiohttp import web
 from kubernetes.aio import client
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway, namespaces, pods
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
+from tests.unit import serving
 from tests.unit.builders import IMAGE, NAMESPACE, NOW, hne, namespace, pod, seen
 
 HOME = f"/api/v1/namespaces/{NAMESPACE}"
@@ -99,13 +100,8 @@ def server() -> Server:
 @pytest.fixture
 async def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[gateway.Gateway]:
     monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    async with serving.gateway_to(server.answer) as made:
         yield made
-        await made.close()
 
 
 def once(path: str) -> Callable[[str, str], bool]:

@@ -4,11 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import test_utils, web
-from kubernetes.aio import client
+from aiohttp import web
 
-from hostnetwork_operator import clock
 from hostnetwork_operator.act import forms, gateway, rights
+from tests.unit import serving
 
 JOB = "/apis/batch/v1/namespaces/a/jobs/capture"
 USER = 'User "system:serviceaccount:hostnetwork-system:hostnetwork-operator"'
@@ -36,13 +35,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    async with serving.gateway_to(server.answer) as made:
         yield made
-        await made.close()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, str]]]:

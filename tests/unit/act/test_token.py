@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from aiohttp import test_utils, web
+from aiohttp import web
 from kubernetes.aio.config import incluster_config
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway, identity
 from hostnetwork_operator.control import session
+from tests.unit import serving
 from tests.unit.act.test_identity import kubeconfig
 
 LIST = {"metadata": {"resourceVersion": "1"}, "items": []}
@@ -39,10 +40,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def url(server: Server) -> AsyncIterator[str]:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        yield str(running.make_url("")).rstrip("/")
+    async with serving.url_of(server.answer) as made:
+        yield made
 
 
 @pytest.fixture

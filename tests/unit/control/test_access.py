@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import test_utils, web
-from kubernetes.aio import client
+from aiohttp import web
 
-from hostnetwork_operator import clock
-from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import access
+from tests.unit import serving
 
 DENIED = access.Refusal(403, "denied")
 
@@ -207,13 +205,8 @@ def api_server() -> ApiServer:
 
 @pytest.fixture
 async def review(api_server: ApiServer) -> AsyncIterator[access.Review]:
-    application = web.Application()
-    application.router.add_post("/{path:.*}", api_server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        api = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    async with serving.gateway_to(api_server.answer) as api:
         yield access.reviewer(api)
-        await api.close()
 
 
 async def from_a_thread(review: access.Review, token: str) -> access.Refusal | None:

@@ -13,12 +13,13 @@ from typing import Any, cast
 import aiohttp
 import kopf
 import pytest
-from aiohttp import test_utils, web
+from aiohttp import web
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock, metrics
 from hostnetwork_operator.control import handlers, operator, session
 from hostnetwork_operator.observe import live, store
+from tests.unit import serving
 from tests.unit.test_bodies import NEST
 
 NESTED = b'{"type":"ADDED","object":{"spec":' + NEST + b"}}"
@@ -52,10 +53,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Server"]:
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        async with test_utils.TestServer(application) as running:
-            self.url = str(running.make_url("")).rstrip("/")
+        async with serving.url_of(self._answer) as self.url:
             yield self
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import test_utils, web
+from aiohttp import web
 from kubernetes.aio import client
 
 from hostnetwork_operator import clock, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import operator, versions
 from hostnetwork_operator.decide import snapshot
+from tests.unit import serving
 
 V136 = snapshot.MinorVersion(1, 36)
 
@@ -44,10 +45,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def url(server: Server) -> AsyncIterator[str]:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        yield str(running.make_url("")).rstrip("/")
+    async with serving.url_of(server.answer) as made:
+        yield made
 
 
 @pytest.fixture

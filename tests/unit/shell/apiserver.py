@@ -8,16 +8,11 @@ preconditions, dry runs that refuse nothing.
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import test_utils, web
-from kubernetes.aio import client
-
-from hostnetwork_operator import clock
-from hostnetwork_operator.act import gateway
+from aiohttp import web
 
 Body = dict[str, Any]
 _CREATED = "2026-01-01T00:00:00Z"
@@ -189,20 +184,6 @@ def _merged(present: Any, patch: Any) -> Any:
         else:
             made[key] = _merged(made.get(key), value)
     return made
-
-
-@asynccontextmanager
-async def serving(server: ApiServer, server_clock: clock.ServerClock) -> AsyncIterator[gateway.Gateway]:
-    """A gateway that asks this server over HTTP."""
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.answer)
-    async with test_utils.TestServer(application) as running:
-        configuration = client.Configuration(host=str(running.make_url("")).rstrip("/"))
-        made = gateway.Gateway(configuration, server_clock, lambda _method, _code: None)
-        try:
-            yield made
-        finally:
-            await made.close()
 
 
 async def until(probe: Callable[[], object], what: str) -> None:

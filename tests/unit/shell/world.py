@@ -14,8 +14,9 @@ from hostnetwork_operator import clock, config, metrics
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.control import loops, operator, resync
 from hostnetwork_operator.observe import live, store
+from tests.unit import serving
 from tests.unit.builders import IMAGE, NAMESPACE
-from tests.unit.shell.apiserver import ApiServer, Body, serving
+from tests.unit.shell.apiserver import ApiServer, Body
 
 ROOT = pathlib.Path(__file__).parents[3]
 HOME = f"/api/v1/namespaces/{NAMESPACE}"
@@ -66,7 +67,7 @@ def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
 async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
     """The operator's parts, after everything is listed; the server tells of changes as watches do."""
     server_clock = clock.ServerClock()
-    async with serving(server, server_clock) as api:
+    async with serving.gateway_to(server.answer, server_clock) as api:
         core = operator.Operator(api, server_clock, metrics.Metrics())
         api.on_recovery(core.hurry)
         lists = listing(core)

@@ -1,0 +1,37 @@
+"""Real HTTP on loopback, for a test that scripts the answers of the API server."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import test_utils, web
+from kubernetes.aio import client
+
+from hostnetwork_operator import clock
+from hostnetwork_operator.act import gateway
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def url_of(answer: Answer) -> AsyncIterator[str]:
+    """The URL of a server that answers every request so."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with test_utils.TestServer(application) as running:
+        yield str(running.make_url("")).rstrip("/")
+
+
+@asynccontextmanager
+async def gateway_to(
+    answer: Answer,
+    server_clock: clock.ServerClock | None = None,
+    count: Callable[[str, int], None] = lambda _method, _code: None,
+) -> AsyncIterator[gateway.Gateway]:
+    """A gateway to such a server."""
+    async with url_of(answer) as url:
+        configuration = client.Configuration(host=url)
+        made = gateway.Gateway(configuration, server_clock or clock.ServerClock(), count)
+        try:
+            yield made
+        finally:
+            await made.close()
