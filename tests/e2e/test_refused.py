@@ -204,13 +204,15 @@ def _and_then(world: World) -> None:
 
 
 def _granted(world: World) -> tuple[str, dict[str, Any]]:
-    """A namespace with a covered DaemonSet that has its pods."""
+    """A namespace with a covered DaemonSet that has its pods, and whose controller has written that it has them."""
     namespace = world.namespace()
     world.exception(namespace).expect(201)
     world.until("in force", lambda: world.pod(namespace, dry_run=True).status == 201)
     create(world, namespace)
     world.until("its pods", lambda: world.status(namespace).get("coveredPods") == 2)
-    return namespace, dict(world.admin.get(f"{workloads(namespace, 'DaemonSet')}/agent").expect(200).body)
+    path = f"{workloads(namespace, 'DaemonSet')}/agent"
+    world.until("its status", lambda: world.admin.get(path).body["status"]["currentNumberScheduled"] == 2)
+    return namespace, dict(world.admin.get(path).expect(200).body)
 
 
 def _ended(world: World) -> tuple[str, dict[str, Any]]:
