@@ -51,10 +51,10 @@ class Place:
     def harm(self, how: Harm) -> None:
         self.seen = replace(self.seen, namespace=how(self.seen.namespace))
 
-    def war(self, how: Harm, seconds: int, now: datetime.datetime = NOW) -> list[effects.WriteNamespace]:
-        """The other does it each second; what was written meanwhile."""
+    def war(self, how: Harm, seconds: int, now: datetime.datetime = NOW, every: int = 1) -> list[effects.WriteNamespace]:
+        """Let another writer do the harm once in `every` seconds. Return what the operator wrote meanwhile."""
         before = len(self.writes)
-        for second in range(1, seconds + 1):
+        for second in range(1, seconds + 1, every):
             self.harm(how)
             self.look(now + datetime.timedelta(seconds=second))
         return self.writes[before:]
@@ -90,7 +90,7 @@ def test_a_war_of_an_hour_is_a_handful_of_writes(how: Harm) -> None:
     place.settle()
     assert len(place.war(how, 60)) <= 2
     assert place.contests == 1
-    assert len(place.war(how, 3600, at(minutes=1))) <= 6 * 4
+    assert len(place.war(how, 3600, at(minutes=1), every=4)) <= 6 * 4
     assert place.contests <= 8
 
 
