@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from hostnetwork_operator.api import conditions, labels
-from hostnetwork_operator.decide import messages, summary
+from hostnetwork_operator.decide import messages
 from tests.controlplane import binary, cluster, operator
 from tests.docs import markdown
 
@@ -265,7 +265,7 @@ def _told_under_documented_reasons(reader: Reader) -> None:
         messages.Reason.DELETED,
         conditions.Ready.ACTIVE,
         conditions.Ready.EXPIRED,
-        f"Policy{summary.ACCEPTED}",
+        messages.PolicyReason.ACCEPTED,
     } <= told
 
 

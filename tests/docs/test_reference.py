@@ -1,6 +1,6 @@
 """The tables of docs/reference are what the code has: nothing missing, nothing that does not exist."""
 
-import ast
+import enum
 import re
 import subprocess
 
@@ -10,38 +10,37 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import messages, rules, status, summary, unused
+from hostnetwork_operator.decide import messages, rules
 from tests.docs import markdown
 
 ROOT = markdown.ROOT
-_CONTESTS = (summary.UNCONTESTED, summary.REVERTED)
-_LEDGER = (summary.RECORDED, summary.LOST, summary.UNREADABLE, summary.UNWRITABLE, summary.UNPROVEN)
-_POLICY_REASONS = (
-    *(summary.ACCEPTED, summary.BROKEN, summary.INTACT, summary.CHANGING, summary.GUARD_MISSING),
-    *_CONTESTS,
-    *(reason.value for reason in conditions.Clock),
-    *_LEDGER,
+_OTHER_REASONS: dict[conditions.ConditionType, type[enum.StrEnum]] = {
+    conditions.ConditionType.IN_USE: conditions.InUse,
+    conditions.ConditionType.EXPIRING: conditions.Expiring,
+    conditions.ConditionType.REVIEW_DUE: conditions.ReviewDue,
+    conditions.ConditionType.CLEANED_UP: conditions.CleanedUp,
+}
+_POLICY_REASONS: tuple[type[enum.StrEnum], ...] = (
+    conditions.PolicyReady,
+    conditions.Guarded,
+    conditions.Contested,
+    conditions.Clock,
+    conditions.LedgerIntact,
 )
-
-
-def _reasons() -> set[str]:
-    return {value for name, value in vars(messages.Reason).items() if name.isupper()}
-
-
-def _camel_case_in(module: object) -> set[str]:
-    tree = ast.parse((ROOT / "operator" / f"{module.__name__.replace('.', '/')}.py").read_text())  # type: ignore[attr-defined]
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return {text for text in texts if re.fullmatch(r"([A-Z][a-z]+)+", text)}
 
 
 def test_every_event_reason_is_documented_and_no_other() -> None:
     """The table of Events has every reason that an Event can have, once."""
-    policy = {f"Policy{reason}" for reason in _POLICY_REASONS if reason not in {summary.CHANGING, *_CONTESTS}}
-    policy.add(f"Policy{summary.SEEDED}")
     findings = {rule.id for rule in rules.RULES}
-    assert sorted(_reasons() | policy | findings | {reason.value for reason in conditions.Ready}) == sorted(
-        markdown.column("events")
-    )
+    reasons = {*messages.Reason, *messages.PolicyReason, *findings, *conditions.Ready}
+    assert sorted(reasons) == sorted(markdown.column("events"))
+
+
+def test_the_reasons_of_events_on_the_policy_are_those_of_its_conditions() -> None:
+    """Every reason of a condition of the policy has its Event, but for Changing and the contests of namespaces."""
+    reasons = {f"Policy{reason}" for reasons in _POLICY_REASONS for reason in reasons}
+    silent = {f"Policy{reason}" for reason in (conditions.Guarded.CHANGING, *conditions.Contested)}
+    assert set(messages.PolicyReason) == (reasons - silent) | {messages.PolicyReason.LEDGER_SEEDED}
 
 
 def test_every_reason_of_ready_is_documented_and_no_other() -> None:
@@ -50,9 +49,15 @@ def test_every_reason_of_ready_is_documented_and_no_other() -> None:
 
 
 def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
-    """The table has every reason that decide/status.py and decide/unused.py give to conditions beside Ready."""
-    reasons = (_camel_case_in(status) | _camel_case_in(unused)) - {"True", "False", "Unknown"}
-    assert reasons == set(markdown.column("other-reasons", 1))
+    """The table has every reason of each condition of an exception beside Ready, with the condition."""
+    documented = [
+        (kind, reason)
+        for kinds, reasons, *_ in markdown.table("other-reasons")
+        for kind in markdown.codes(kinds)
+        for reason in markdown.codes(reasons)
+    ]
+    expected = [(kind.value, reason.value) for kind, reasons in _OTHER_REASONS.items() for reason in reasons]
+    assert sorted(documented) == sorted(expected)
 
 
 def test_every_condition_is_documented() -> None:
@@ -63,7 +68,8 @@ def test_every_condition_is_documented() -> None:
 
 def test_the_reasons_of_the_policy_are_documented_and_no_other() -> None:
     """The table has the reasons of all of the policy's conditions."""
-    assert markdown.column("policy-reasons") == list(_POLICY_REASONS)
+    expected = [reason.value for reasons in _POLICY_REASONS for reason in reasons]
+    assert markdown.column("policy-reasons") == expected
 
 
 def test_every_verdict_is_documented_and_no_other() -> None:

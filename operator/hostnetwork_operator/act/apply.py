@@ -6,21 +6,19 @@ was done, and the namespace is evaluated again. Verdict labels and deletes of po
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from hostnetwork_operator.act import exceptions, gateway, namespaces, outbox, pods, reports
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
 
-DONE: Final = "done"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of one effect: a word from a bounded set, and the error if the effect failed."""
+class EffectResult:
+    """The result of one effect: its outcome, and the error if the effect failed."""
 
     effect: effects.Effect
-    word: str
+    outcome: Outcome
     error: Exception | None = None
 
 
@@ -56,7 +54,7 @@ class Application:
         self._stopping = stopping
         self.namespace_written = True  # False if a write of the namespace that the plan contains has failed
         self.paced_seconds = 0.0  # until the first postponed effect may be carried out; 0 if none was postponed
-        self.outcomes: list[Outcome] = []
+        self.results: list[EffectResult] = []
 
     async def carry_out(self, planned: Iterable[effects.Effect]) -> None:
         """Carry out effects, one after the other."""
@@ -66,39 +64,39 @@ class Application:
     @property
     def emitted(self) -> list[effects.EmitEvent]:
         """Return the Events that have been stored."""
-        stored_words = {DONE, "exists"}
-        return [o.effect for o in self.outcomes if isinstance(o.effect, effects.EmitEvent) and o.word in stored_words]
+        stored = {Outcome.DONE, Outcome.EXISTS}
+        return [r.effect for r in self.results if isinstance(r.effect, effects.EmitEvent) and r.outcome in stored]
 
     async def _attempt(self, effect: effects.Effect) -> None:
-        """Carry out one effect. If it fails, the failure is an outcome, not an exception."""
+        """Carry out one effect. If it fails, the failure is a result, not an exception."""
         if (left_out := self._left_out(effect)) is not None:
-            self.outcomes.append(Outcome(effect, left_out))
+            self.results.append(EffectResult(effect, left_out))
             return
         if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
             for event in effect.told:
                 await self._attempt(event)
         try:
-            self.outcomes.append(Outcome(effect, await self._do(effect)))
+            self.results.append(EffectResult(effect, await self._do(effect)))
         except Exception as error:  # even an unexpected error must not keep another effect from being carried out
             self.namespace_written &= not isinstance(effect, effects.WriteNamespace)
-            word = error.outcome if isinstance(error, gateway.ApiError) else "crashed"
-            self.outcomes.append(Outcome(effect, word, error))
+            outcome = error.outcome if isinstance(error, gateway.ApiError) else Outcome.CRASHED
+            self.results.append(EffectResult(effect, outcome, error))
 
-    def _left_out(self, effect: effects.Effect) -> str | None:
-        """Return a word that says why an effect is not carried out now, None if the effect is carried out."""
+    def _left_out(self, effect: effects.Effect) -> Outcome | None:
+        """Return the outcome of an effect that is not carried out now, None if the effect is carried out."""
         if not self.namespace_written and isinstance(effect, effects.WriteNamespace | effects.WriteExceptionStatus):
-            return "skipped"
+            return Outcome.SKIPPED
         if isinstance(effect, effects.DeletePod) and self._stopping():
-            return "skipped"  # the next process deletes the pod, and has the time to report that
+            return Outcome.SKIPPED  # the next process deletes the pod, and has the time to report that
         if isinstance(effect, effects.EmitEvent) and not self._outbox.is_open(self._clock.monotonic()):
             self._outbox.add([effect])
-            return "postponed"
+            return Outcome.POSTPONED
         if seconds := self._pace(effect):
             self.paced_seconds = min(self.paced_seconds or seconds, seconds)
-            return "paced"
+            return Outcome.PACED
         return None
 
-    async def _do(self, effect: effects.Effect) -> str:
+    async def _do(self, effect: effects.Effect) -> Outcome:
         match effect:
             case effects.RecordException() | effects.RecordNamespace():
                 self._record(effect)
@@ -109,22 +107,22 @@ class Application:
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
                 if pod is None:
-                    return "gone"
+                    return Outcome.GONE
                 self._kept.put(store.Kind.POD, pod)
             case effects.WriteExceptionStatus():
                 self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
-                return DONE if await self._outbox.emit(self._api, effect, self._clock) else "exists"
+                return Outcome.DONE if await self._outbox.emit(self._api, effect, self._clock) else Outcome.EXISTS
             case effects.DeletePod():
                 return await self._delete(effect)
             case effects.WriteReport():
-                return (await reports.write(self._api, effect, self._kept)).value
+                return await reports.write(self._api, effect, self._kept)
             case effects.DeleteReport():
-                return (await reports.delete(self._api, effect, self._kept)).value
-        return DONE
+                return await reports.delete(self._api, effect, self._kept)
+        return Outcome.DONE
 
-    async def _delete(self, effect: effects.DeletePod) -> str:
+    async def _delete(self, effect: effects.DeletePod) -> Outcome:
         deleted = await pods.delete(self._api, effect, self._seen, self._clock)
-        if deleted.word is pods.Deletion.DELETED:
+        if deleted.outcome is Outcome.DELETED:
             self._outbox.add((*effect.told, *(effect.told_of_job if deleted.job else effect.told_of_owner)))
-        return deleted.word.value
+        return deleted.outcome

@@ -16,6 +16,7 @@ from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock
 from hostnetwork_operator.act import forms, identity, rights
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.api import labels
 
 Body = Mapping[str, Any]
@@ -31,6 +32,15 @@ _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({400, 403, 404, 422})
+_OUTCOMES: Final = {
+    0: Outcome.UNREACHABLE,
+    401: Outcome.UNAUTHORIZED,
+    403: Outcome.FORBIDDEN,
+    404: Outcome.NOT_FOUND,
+    409: Outcome.CONFLICT,
+    422: Outcome.INVALID,
+    429: Outcome.THROTTLED,
+}
 STALE: Final = "Stale"  # the reason of an ApiError after a deadline: the process was stopped, or the API server slow
 
 
@@ -68,23 +78,15 @@ class ApiError(Exception):
         return self.status == 404 and self.reason == "NotFound"
 
     @property
-    def outcome(self) -> str:
-        """Return a word for metrics, from a bounded set."""
+    def outcome(self) -> Outcome:
+        """Return the outcome of an effect that failed with this error."""
         if self.reason == STALE:
-            return "stale"
+            return Outcome.STALE
         if isinstance(self, UnexpectedError):
-            return "unexpected"
+            return Outcome.UNEXPECTED
         if isinstance(self, UndecodableError):
-            return "undecodable"
-        words_by_status = {
-            0: "unreachable",
-            401: "unauthorized",
-            403: "forbidden",
-            404: "not_found",
-            409: "conflict",
-            422: "invalid",
-        }
-        return words_by_status.get(self.status, "throttled" if self.status == 429 else "error")
+            return Outcome.UNDECODABLE
+        return _OUTCOMES.get(self.status, Outcome.ERROR)
 
 
 class UndecodableError(ApiError, bodies.DecodeError):

@@ -1,13 +1,13 @@
 """Labels pods with their verdict, and deletes pods whose diagnostic exceptions have ended."""
 
 import dataclasses
-import enum
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway, jobs
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
 from hostnetwork_operator.observe import live, store
@@ -18,19 +18,11 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 30.0
 
 
-class Deletion(enum.StrEnum):
-    """The outcomes of a delete: the `outcome` label of hostnetwork_deleted_pods_total."""
-
-    DELETED = "deleted"
-    GONE = "gone"
-    SPARED = "spared"  # by the second check the pod must not be deleted
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deleted:
-    """The result of a delete, and whether the pod's Job was deleted too."""
+    """The result of a delete: Deleted, Gone or Spared, and whether the pod's Job was deleted too."""
 
-    word: Deletion
+    outcome: Outcome
     job: bool = False
 
 
@@ -67,8 +59,8 @@ class _Attempts:
         """
         return self.lost or self.job or self.job_lost
 
-    def ended(self, word: Deletion) -> Deleted:
-        return Deleted(word, word is Deletion.DELETED and (self.job or self.job_lost))
+    def ended(self, outcome: Outcome) -> Deleted:
+        return Deleted(outcome, outcome is Outcome.DELETED and (self.job or self.job_lost))
 
 
 async def delete(
@@ -116,7 +108,7 @@ async def _attempt(
 ) -> Deleted:
     latest_moment = clock.monotonic() + _LOOK_SECONDS
     check_result = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
-    if isinstance(check_result, Deletion):
+    if isinstance(check_result, Outcome):
         return attempts.ended(check_result)
     current_snapshot, deletion = check_result
     deadline = min(latest_moment, clock.monotonic() + plan.FRESH_SECONDS)
@@ -135,8 +127,8 @@ async def _attempt(
         attempts.lost |= error.unanswered
         if error.status not in {404, 409}:  # 409: another pod has the name
             raise
-        return attempts.ended(Deletion.DELETED if attempts.ours else Deletion.GONE)
-    return Deleted(Deletion.DELETED, attempts.job)
+        return attempts.ended(Outcome.DELETED if attempts.ours else Outcome.GONE)
+    return Deleted(Outcome.DELETED, attempts.job)
 
 
 async def _look_again(
@@ -146,11 +138,11 @@ async def _look_again(
     clock: live.Clock,
     *,
     ours: bool,
-) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Deletion:
+) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Outcome:
     """Return the current state of the namespace and the deletion that is planned for it, or why nothing is deleted."""
-    gone = Deletion.DELETED if ours else Deletion.GONE
+    gone = Outcome.DELETED if ours else Outcome.GONE
     if not seen.exceptions_served and await _exceptions_served(api):
-        return Deletion.SPARED  # the kind is served again: its exceptions will be listed, and evaluated
+        return Outcome.SPARED  # the kind is served again: its exceptions will be listed, and evaluated
     try:
         current_snapshot = await live.again(api, seen, pod)
     except gateway.ApiError as error:
@@ -164,7 +156,7 @@ async def _look_again(
     deletion = next((effect for effect in planned_effects if isinstance(effect, effects.DeletePod)), None)
     if deletion is not None:
         return current_snapshot, deletion
-    return Deletion.DELETED if ours and current_pod.deleting else Deletion.SPARED
+    return Outcome.DELETED if ours and current_pod.deleting else Outcome.SPARED
 
 
 async def _exceptions_served(api: gateway.Gateway) -> bool:

@@ -1,20 +1,11 @@
 """Writes and deletes reports. Their kinds belong to other projects, and may be removed at any time."""
 
-import enum
 from typing import Final
 
 from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects
 from hostnetwork_operator.observe import store
-
-
-class Outcome(enum.StrEnum):
-    """The results of a write or delete: the `outcome` label of hostnetwork_operator_effects_total."""
-
-    DONE = "done"
-    GONE = "gone"  # the report or its namespace no longer exists, or another report has the name
-    UNSERVED = "unserved"  # the API server does not serve the kind, or its CRD is being deleted
-
 
 _KINDS: Final = {written: kind for kind, written in store.REPORTS.items()}
 

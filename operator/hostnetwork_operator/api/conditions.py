@@ -40,7 +40,68 @@ class Ready(enum.StrEnum):
     NOT_RECORDED = "NotRecorded"
 
 
-Word = Literal["True", "False", "Unknown"]
+class InUse(enum.StrEnum):
+    """Reasons of an exception's condition InUse. Only PodsCovered and TooWide come with status True."""
+
+    PODS_COVERED = "PodsCovered"
+    TOO_WIDE = "TooWide"
+    NO_PODS = "NoPods"
+    UNUSED = "Unused"
+    SERVICE_ACCOUNT_MISSING = "ServiceAccountMissing"
+    NO_HOST_PODS = "NoHostPods"
+    IMAGES_DIFFER = "ImagesDiffer"
+    PODS_DIFFER = "PodsDiffer"
+    COVERED_BY_ANOTHER = "CoveredByAnother"
+
+
+class Expiring(enum.StrEnum):
+    """Reasons of an exception's condition Expiring. Only EndsSoon comes with status True."""
+
+    ENDS_SOON = "EndsSoon"
+    NOT_SOON = "NotSoon"
+    ENDED = "Ended"
+
+
+class ReviewDue(enum.StrEnum):
+    """Reasons of an exception's condition ReviewDue. Only Overdue comes with status True."""
+
+    OVERDUE = "Overdue"
+    REVIEWED = "Reviewed"
+    VERSION_NOT_SAID = "VersionNotSaid"
+    ENDED = "Ended"
+
+
+class CleanedUp(enum.StrEnum):
+    """Reasons of an exception's condition CleanedUp. Only NoPods comes with status True."""
+
+    NO_PODS = "NoPods"
+    DELETING = "Deleting"
+    DELETION_PENDING = "DeletionPending"
+    REPORTED = "Reported"
+    CLOCK_UNSURE = "ClockUnsure"
+    NOT_ENFORCED = "NotEnforced"
+
+
+class PolicyReady(enum.StrEnum):
+    """Reasons of the policy's condition Ready. Only Accepted comes with status True."""
+
+    ACCEPTED = "Accepted"
+    BROKEN = "Broken"
+
+
+class Guarded(enum.StrEnum):
+    """Reasons of the policy's condition Guarded. Intact comes with status True, Changing with Unknown."""
+
+    INTACT = "Intact"
+    CHANGING = "Changing"
+    GUARD_MISSING = "GuardMissing"
+
+
+class Contested(enum.StrEnum):
+    """Reasons of the policy's condition Contested. Only LabelsReverted comes with status True."""
+
+    UNCONTESTED = "Uncontested"
+    LABELS_REVERTED = "LabelsReverted"
 
 
 class Clock(enum.StrEnum):
@@ -49,6 +110,19 @@ class Clock(enum.StrEnum):
     AGREES = "Agrees"
     SKEWED = "Skewed"
     SPREAD = "Spread"
+
+
+class LedgerIntact(enum.StrEnum):
+    """Reasons of the policy's condition LedgerIntact. Only Recorded comes with status True."""
+
+    RECORDED = "Recorded"
+    LOST = "LedgerLost"
+    UNREADABLE = "LedgerUnreadable"
+    UNWRITABLE = "LedgerUnwritable"
+    UNPROVEN = "GrantsUnproven"
+
+
+Word = Literal["True", "False", "Unknown"]
 
 
 class Condition(fields.Model):
@@ -87,7 +161,7 @@ def observe(
             status=observation.status,
             observed_generation=generation,
             last_transition_time=now.replace(microsecond=0),
-            reason=observation.reason,
+            reason=str(observation.reason),
             message=observation.message,
         )
         conditions = set_condition(conditions, new)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator import clock, logs, metrics
-from hostnetwork_operator.act import apply, gateway, reports
+from hostnetwork_operator.act import apply, gateway
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.control import (
     bookkeeping,
     gate_check,
@@ -117,9 +118,9 @@ class Reconciler:
             failure = failure or await self._needs.find(namespace_plan, namespace_memory)
         self._show(name, namespace_plan if application.namespace_written else plan.unchanged(namespace_plan))
         self._shortages.heed(namespace_plan, application.emitted, self._clock.now())
-        telemetry.record(self._metrics, namespace_plan, application.outcomes, time.monotonic() - start)
+        telemetry.record(self._metrics, namespace_plan, application.results, time.monotonic() - start)
         await self._come_back(namespace_memory, namespace_plan, application)
-        failure = next((outcome.error for outcome in application.outcomes if outcome.error is not None), failure)
+        failure = next((result.error for result in application.results if result.error is not None), failure)
         if failure is not None:
             raise failure
 
@@ -214,11 +215,11 @@ class Reconciler:
     ) -> None:
         """Remember the results of the urgent effects."""
         record = made.record
-        for outcome in application.outcomes:
-            write, error = outcome.effect, outcome.error
+        for result in application.results:
+            write, error = result.effect, result.error
             if not isinstance(write, effects.WriteNamespace):
                 continue
-            if outcome.word == apply.DONE:
+            if result.outcome is Outcome.DONE:
                 record = contest.written(record, write, self._clock.now())
                 self._schedule.wake(made.namespace.name)  # for the record in the ledger, and for the next step
             elif isinstance(error, gateway.ApiError) and error.status == 409:
@@ -250,14 +251,14 @@ class Reconciler:
                 self._schedule.after(name, self._schedule.seconds_until(need.at))
         self._counts.heed(made)
         unwatched = {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}
-        if _vanishing(application.outcomes) & unwatched:
+        if _vanishing(application.results) & unwatched:
             self._needs.list_next(name, known)  # no watch reports that these pods are removed
         report_outcomes = {
-            outcome.word for outcome in application.outcomes if isinstance(outcome.effect, effects.WriteReport)
+            result.outcome for result in application.results if isinstance(result.effect, effects.WriteReport)
         }
-        if reports.Outcome.GONE in report_outcomes:
+        if Outcome.GONE in report_outcomes:
             self._schedule.wake(name)  # creates the report again, if the report is still wanted
-        if reports.Outcome.UNSERVED in report_outcomes:
+        if Outcome.UNSERVED in report_outcomes:
             self._schedule.wake_all()  # a kind of report that is no longer served concerns every namespace
 
     def _forget(self, name: str) -> None:
@@ -270,7 +271,7 @@ class Reconciler:
         self._schedule.policy_changed.set()
 
 
-def _vanishing(outcomes: Sequence[apply.Outcome]) -> set[str]:
+def _vanishing(results: Sequence[apply.EffectResult]) -> set[str]:
     """Return the uids of the pods that no longer exist, or that the operator has deleted."""
-    effected = (outcome.effect for outcome in outcomes if outcome.word in {"gone", "deleted"})
+    effected = (result.effect for result in results if result.outcome in {Outcome.GONE, Outcome.DELETED})
     return {effect.pod.uid for effect in effected if isinstance(effect, effects.WriteVerdict | effects.DeletePod)}

@@ -5,36 +5,37 @@ from collections.abc import Sequence
 
 from hostnetwork_operator import logs, metrics
 from hostnetwork_operator.act import apply
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects, plan
 
 _log = logging.getLogger(__name__)
 
 
 def record(
-    measures: metrics.Metrics, made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: float
+    measures: metrics.Metrics, made: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float
 ) -> None:
     """Count and log the results of a plan."""
     measures.reconcile.observe(seconds)
-    for outcome in outcomes:
-        _count(measures, outcome)
-    _tell(made, outcomes, seconds)
+    for result in results:
+        _count(measures, result)
+    _tell(made, results, seconds)
 
 
-def _count(measures: metrics.Metrics, outcome: apply.Outcome) -> None:
-    effect = outcome.effect
-    measures.effects.labels(type(effect).__name__, outcome.word).inc()
+def _count(measures: metrics.Metrics, result: apply.EffectResult) -> None:
+    effect = result.effect
+    measures.effects.labels(type(effect).__name__, result.outcome).inc()
     if isinstance(effect, effects.WriteNamespace):
-        measures.namespace_writes.labels(effect.action, outcome.word).inc()
+        measures.namespace_writes.labels(effect.action, result.outcome).inc()
     elif isinstance(effect, effects.DeletePod):
-        measures.deleted_pods.labels(outcome.word).inc()
-    elif isinstance(effect, effects.WriteVerdict) and effect.verdict and outcome.word == apply.DONE:
+        measures.deleted_pods.labels(result.outcome).inc()
+    elif isinstance(effect, effects.WriteVerdict) and effect.verdict and result.outcome is Outcome.DONE:
         measures.detected_pods.labels(effect.verdict.value).inc()
 
 
-def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: float) -> None:
+def _tell(made: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float) -> None:
     """Write the canonical log line of a reconcile. A reconcile that did nothing is logged at DEBUG only."""
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    level = logging.WARNING if failed else logging.INFO if outcomes else logging.DEBUG
+    failed = [result for result in results if result.error is not None]
+    level = logging.WARNING if failed else logging.INFO if results else logging.DEBUG
     logs.log(
         _log,
         level,
@@ -45,8 +46,8 @@ def _tell(made: plan.NamespacePlan, outcomes: Sequence[apply.Outcome], seconds: 
         pods=len(made.verdicts),
         exceptions=len(made.standings),
         findings=[f"{finding.subject.name}:{finding.rule.id}" for finding in made.findings if finding.warns],
-        effects=_first(20, [f"{type(outcome.effect).__name__}:{outcome.word}" for outcome in outcomes]),
-        errors=_first(5, [str(outcome.error) for outcome in failed]),
+        effects=_first(20, [f"{type(result.effect).__name__}:{result.outcome}" for result in results]),
+        errors=_first(5, [str(result.error) for result in failed]),
         next_check=made.next_check,
         seconds=round(seconds, 4),
     )

@@ -1,5 +1,6 @@
 """Effects: what the operator is to do, as data. `act` carries them out; nothing in this module causes anything."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,7 +9,7 @@ from hostnetwork_operator.api import exception, labels, ledger, report
 from hostnetwork_operator.decide import snapshot
 
 
-class Action:
+class Action(enum.StrEnum):
     """The purpose of one write of a namespace: the label `action` of hostnetwork_namespace_writes_total."""
 
     REVOKE = "revoke"
@@ -77,7 +78,7 @@ class WriteNamespace:
     """
 
     namespace: snapshot.Namespace
-    action: str
+    action: Action
     labels: Mapping[str, str | None]
     annotations: Mapping[str, str | None]
     told: tuple[EmitEvent, ...] = ()  # emitted after the write

@@ -4,6 +4,7 @@ Each Event has a key, so that it stays one Event however often it is emitted. A 
 and what to do.
 """
 
+import enum
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +14,7 @@ from hostnetwork_operator.decide import contest, coverage, effects, findings, ru
 _EXCEPTION_API: Final = labels.API_VERSION
 
 
-class Reason:
+class Reason(enum.StrEnum):
     """Event reasons, each documented in docs/reference/events.md."""
 
     UNCOVERED = "HostNamespacesUncovered"
@@ -33,6 +34,26 @@ class Reason:
     CONTESTED = "NamespaceContested"
     REFUSED = "HostNamespacesRefused"
     WAITING = "ControllerWaiting"
+
+
+class PolicyReason(enum.StrEnum):
+    """Reasons of the Events on the policy object, each documented in docs/reference/events.md. All but LedgerSeeded are
+    reasons of a condition of the policy, after the word Policy.
+    """
+
+    ACCEPTED = "PolicyAccepted"
+    BROKEN = "PolicyBroken"
+    INTACT = "PolicyIntact"
+    GUARD_MISSING = "PolicyGuardMissing"
+    AGREES = "PolicyAgrees"
+    SKEWED = "PolicySkewed"
+    SPREAD = "PolicySpread"
+    RECORDED = "PolicyRecorded"
+    LEDGER_LOST = "PolicyLedgerLost"
+    LEDGER_UNREADABLE = "PolicyLedgerUnreadable"
+    LEDGER_UNWRITABLE = "PolicyLedgerUnwritable"
+    GRANTS_UNPROVEN = "PolicyGrantsUnproven"
+    LEDGER_SEEDED = "PolicyLedgerSeeded"
 
 
 _VERDICT_REASONS: Final = {
@@ -109,11 +130,11 @@ def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...
     """Return the Event on an exception when the reason of its condition Ready changes."""
     subject = standing.exception
     before = conditions.find(subject.status.conditions, conditions.ConditionType.READY)
-    if before is not None and before.reason == standing.reason.value:
+    if before is not None and before.reason == standing.reason:
         return ()
     normal = standing.reason in {conditions.Ready.ACTIVE, conditions.Ready.EXPIRED}
-    key = f"{standing.reason.value} {subject.metadata.resource_version}"
-    return (_event(reference(subject), standing.reason.value, standing.why, key, normal=normal),)
+    key = f"{standing.reason} {subject.metadata.resource_version}"
+    return (_event(reference(subject), standing.reason, standing.why, key, normal=normal),)
 
 
 def finding_events(

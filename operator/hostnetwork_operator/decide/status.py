@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, grant, labels, plaintext
+from hostnetwork_operator.api.conditions import CleanedUp, Expiring, InUse, ReviewDue
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unused, validity
 
@@ -15,15 +16,15 @@ SAMPLE: Final = 10
 OVERDUE: Final = datetime.timedelta(seconds=60)
 # Findings that come and go are conditions, so that the status remembers them: the condition and its reason.
 _SHOWN: Final = {
-    rules.EXPIRING: (conditions.ConditionType.EXPIRING, "EndsSoon"),
-    rules.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, "Overdue"),
-    rules.UNUSED: (conditions.ConditionType.IN_USE, "Unused"),
-    rules.TOO_WIDE: (conditions.ConditionType.IN_USE, "TooWide"),
+    rules.EXPIRING: (conditions.ConditionType.EXPIRING, Expiring.ENDS_SOON),
+    rules.REVIEW_DUE: (conditions.ConditionType.REVIEW_DUE, ReviewDue.OVERDUE),
+    rules.UNUSED: (conditions.ConditionType.IN_USE, InUse.UNUSED),
+    rules.TOO_WIDE: (conditions.ConditionType.IN_USE, InUse.TOO_WIDE),
 }
-_REVIEWED: Final[dict[Result, tuple[conditions.Word, str]]] = {
-    Result.WARN: ("True", "Overdue"),
-    Result.PASS: ("False", "Reviewed"),
-    Result.SKIP: ("Unknown", "VersionNotSaid"),
+_REVIEWED: Final[dict[Result, tuple[conditions.Word, ReviewDue]]] = {
+    Result.WARN: ("True", ReviewDue.OVERDUE),
+    Result.PASS: ("False", ReviewDue.REVIEWED),
+    Result.SKIP: ("Unknown", ReviewDue.VERSION_NOT_SAID),
 }
 
 
@@ -106,7 +107,7 @@ def _observations(
     now: datetime.datetime,
 ) -> list[conditions.Observation]:
     ready, status = conditions.ConditionType.READY, conditions.word(standing.in_force)
-    observed = [conditions.Observation(ready, status, standing.reason.value, standing.why)]
+    observed = [conditions.Observation(ready, status, standing.reason, standing.why)]
     if standing.expired:
         observed.append(_cleaned_up(standing.exception, remaining, enforcement, now))
     return observed
@@ -119,14 +120,14 @@ def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> 
     types, observe = conditions.ConditionType, conditions.Observation
     observed: list[conditions.Observation] = []
     if standing.expired:
-        observed.append(observe(types.EXPIRING, "False", "Ended", "it has ended"))
+        observed.append(observe(types.EXPIRING, "False", Expiring.ENDED, "it has ended"))
         if conditions.find(standing.exception.status.conditions, types.REVIEW_DUE) is not None:
-            observed.append(observe(types.REVIEW_DUE, "False", "Ended", "it has ended"))
+            observed.append(observe(types.REVIEW_DUE, "False", ReviewDue.ENDED, "it has ended"))
     for finding in found:
         if finding.result is Result.ERROR:
             continue
         if finding.rule is rules.EXPIRING:
-            reason = "EndsSoon" if finding.warns else "NotSoon"
+            reason = Expiring.ENDS_SOON if finding.warns else Expiring.NOT_SOON
             observed.append(observe(types.EXPIRING, conditions.word(finding.warns), reason, _sentence(finding)))
         elif finding.rule is rules.REVIEW_DUE:
             observed.append(observe(types.REVIEW_DUE, *_REVIEWED[finding.result], _sentence(finding)))
@@ -149,31 +150,31 @@ def _in_use(
 
 def _used(
     covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None
-) -> tuple[str, str]:
+) -> tuple[InUse, str]:
     """Return the reason and the message of the condition InUse."""
     if not covered:
         if long_unused := warning.get(rules.UNUSED):
             more = f"; {why.sentence}" if why is not None else ""
-            return "Unused", f"{_sentence(long_unused)}{more}"
+            return InUse.UNUSED, f"{_sentence(long_unused)}{more}"
         if why is not None:
             return why.reason, why.sentence
-        return "NoPods", "no pod is covered by it"
+        return InUse.NO_PODS, "no pod is covered by it"
     text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
     if wide := warning.get(rules.TOO_WIDE):
-        return "TooWide", f"{text}; {_sentence(wide)}"
-    return "PodsCovered", text
+        return InUse.TOO_WIDE, f"{text}; {_sentence(wide)}"
+    return InUse.PODS_COVERED, text
 
 
 def _held(observed: conditions.Observation, remaining: Sequence[snapshot.Pod]) -> conditions.Observation:
     """Return the observation to show while the time is not sure: pods that would be deleted are not."""
-    if observed.reason != "Deleting" or all(pod.deleting for pod in remaining):
+    if observed.reason != CleanedUp.DELETING or all(pod.deleting for pod in remaining):
         return observed
     names = ", ".join([pod.name for pod in remaining if not pod.deleting][:SAMPLE])
     text = (
         f"pods remain, and nothing is deleted while clocks differ by more than 5 s: {names}; see the condition"
         " ClockSynchronized of the HostNetworkExceptionPolicy"
     )
-    return replace(observed, reason="ClockUnsure", message=text)
+    return replace(observed, reason=CleanedUp.CLOCK_UNSURE, message=text)
 
 
 def _cleaned_up(
@@ -191,10 +192,10 @@ def _remaining(
     remaining: Sequence[snapshot.Pod],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
-) -> tuple[str, str]:
+) -> tuple[CleanedUp, str]:
     """Return the reason and the message of the condition CleanedUp."""
     if not remaining:
-        return "NoPods", "no pod of it is left"
+        return CleanedUp.NO_PODS, "no pod of it is left"
     names = ", ".join(pod.name for pod in remaining[:SAMPLE])
     overdue = [(pod.to_be_gone, pod) for pod in remaining if pod.to_be_gone and now >= pod.to_be_gone + OVERDUE]
     if overdue:
@@ -203,12 +204,12 @@ def _remaining(
             for since, pod in overdue[:SAMPLE]
         )
         remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
-        return "DeletionPending", f"pods were deleted and do not go: {shown}; {remedy}"
+        return CleanedUp.DELETION_PENDING, f"pods were deleted and do not go: {shown}; {remedy}"
     if not subject.spec.host_namespaces:
         text = f"pods remain, and none of them can be created anew: {names}; delete them or write a new exception"
-        return "Reported", text
+        return CleanedUp.REPORTED, text
     if not subject.spec.deletes:
-        return "Reported", f"pods remain, and are flagged only: {names}; delete them or write a new exception"
+        return CleanedUp.REPORTED, f"pods remain, and are flagged only: {names}; delete them or write a new exception"
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:
-        return "NotEnforced", f"pods remain, and nothing is deleted where nothing is enforced: {names}"
-    return "Deleting", f"pods are being deleted: {names}"
+        return CleanedUp.NOT_ENFORCED, f"pods remain, and nothing is deleted where nothing is enforced: {names}"
+    return CleanedUp.DELETING, f"pods are being deleted: {names}"

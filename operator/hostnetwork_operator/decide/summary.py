@@ -6,21 +6,9 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, ledger, policy
+from hostnetwork_operator.api.conditions import Contested, Guarded, LedgerIntact, PolicyReady
 from hostnetwork_operator.decide import effects, messages, plan, refusals, snapshot
 
-ACCEPTED = "Accepted"
-BROKEN = "Broken"
-INTACT = "Intact"
-CHANGING = "Changing"
-GUARD_MISSING = conditions.Ready.GUARD_MISSING.value
-RECORDED = "Recorded"
-LOST = "LedgerLost"
-UNREADABLE = "LedgerUnreadable"
-UNWRITABLE = "LedgerUnwritable"
-UNPROVEN = "GrantsUnproven"
-SEEDED = "LedgerSeeded"
-REVERTED = "LabelsReverted"
-UNCONTESTED = "Uncontested"
 # The sentences leave out the measured seconds, which change all the time:
 # hostnetwork_operator_clock_{skew,spread}_seconds have them.
 _CLOCK: Final = {
@@ -44,7 +32,7 @@ def policy_status(
     status if nothing changed.
     """
     reason, message = _accepted(seen)
-    accepted = conditions.word(reason == ACCEPTED)
+    accepted = conditions.word(reason is PolicyReady.ACCEPTED)
     ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
     by_enforcement = Counter(namespace_plan.enforcement for namespace_plan in plans)
     verdicts = Counter(verdict.verdict for namespace_plan in plans for verdict in namespace_plan.verdicts)
@@ -86,8 +74,8 @@ def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
     return effects.EmitEvent(
         subject,
-        "Normal" if reason == ACCEPTED else "Warning",
-        f"Policy{reason}",
+        "Normal" if reason is PolicyReady.ACCEPTED else "Warning",
+        messages.PolicyReason(f"Policy{reason}"),
         message,
         f"{reason} {seen.generation}",
     )
@@ -98,7 +86,7 @@ def with_guards(
 ) -> policy.PolicyStatus:
     """Return `status` with the condition that says whether the admission policies are in place."""
     reason, message = _guarded(guards, now)
-    words: dict[str, conditions.Word] = {INTACT: "True", CHANGING: "Unknown"}
+    words: dict[Guarded, conditions.Word] = {Guarded.INTACT: "True", Guarded.CHANGING: "Unknown"}
     guarded = conditions.ConditionType.GUARDED
     return _with(status, conditions.Observation(guarded, words.get(reason, "False"), reason, message), now)
 
@@ -107,7 +95,7 @@ def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: dateti
     """Return `status` with the condition that says whether the operator is sure what time it is."""
     agrees = conditions.word(state is conditions.Clock.AGREES)
     synchronized = conditions.ConditionType.CLOCK_SYNCHRONIZED
-    return _with(status, conditions.Observation(synchronized, agrees, state.value, _CLOCK[state]), now)
+    return _with(status, conditions.Observation(synchronized, agrees, state, _CLOCK[state]), now)
 
 
 def with_ledger(
@@ -115,7 +103,7 @@ def with_ledger(
 ) -> policy.PolicyStatus:
     """Return `status` with the counts of the ledger, and the condition that says whether the ledger is complete."""
     reason, message = _ledger(found)
-    intact, recorded = conditions.ConditionType.LEDGER_INTACT, conditions.word(reason == RECORDED)
+    intact, recorded = conditions.ConditionType.LEDGER_INTACT, conditions.word(reason is LedgerIntact.RECORDED)
     status = _with(status, conditions.Observation(intact, recorded, reason, message), now)
     return status.model_copy(update={"ledger": found.counts if found.counts.id else status.ledger})
 
@@ -127,9 +115,9 @@ def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> 
     """
     reason, message = _ledger(found)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.LEDGER_INTACT)
-    if reason in {LOST, before.reason if before else RECORDED}:
+    if reason in {LedgerIntact.LOST, before.reason if before else LedgerIntact.RECORDED}:
         return None
-    return _transition(seen, before, reason, message, normal=reason == RECORDED)
+    return _transition(seen, before, reason, message, normal=reason is LedgerIntact.RECORDED)
 
 
 def begun_event(
@@ -152,10 +140,10 @@ def begun_event(
             f" ApprovalUnproven: {counts.unproven}; NotApproved: {_named(refused)};"
             f" namespaces whose level before enforcement is not known: {counts.levels_unknown}"
         )
-        return effects.EmitEvent(subject, "Warning", f"Policy{LOST}", message, counts.id)
+        return effects.EmitEvent(subject, "Warning", messages.PolicyReason.LEDGER_LOST, message, counts.id)
     if found.state is ledger.State.SEEDING and refused:
         message = f"the ledger was begun; approved exceptions: {counts.exceptions}; NotApproved: {_named(refused)}"
-        return effects.EmitEvent(subject, "Warning", f"Policy{SEEDED}", message, counts.id)
+        return effects.EmitEvent(subject, "Warning", messages.PolicyReason.LEDGER_SEEDED, message, counts.id)
     return None
 
 
@@ -170,9 +158,9 @@ def _named(refused: Sequence[str]) -> str:
 def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
     """Return the Event if the clocks begin to differ, or agree again."""
     before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
-    if state.value == (before.reason if before else conditions.Clock.AGREES.value):
+    if state == (before.reason if before else conditions.Clock.AGREES):
         return None
-    return _transition(seen, before, state.value, _CLOCK[state], normal=state is conditions.Clock.AGREES)
+    return _transition(seen, before, state, _CLOCK[state], normal=state is conditions.Clock.AGREES)
 
 
 def guards_event(
@@ -183,9 +171,9 @@ def guards_event(
     """
     reason, message = _guarded(guards, now)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
-    if reason == (before.reason if before else INTACT) or reason == CHANGING:
+    if reason == (before.reason if before else Guarded.INTACT) or reason is Guarded.CHANGING:
         return None
-    return _transition(seen, before, reason, message, normal=reason == INTACT)
+    return _transition(seen, before, reason, message, normal=reason is Guarded.INTACT)
 
 
 def _transition(
@@ -194,7 +182,7 @@ def _transition(
     subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
     since = before.last_transition_time.isoformat() if before else ""
     kind: Literal["Normal", "Warning"] = "Normal" if normal else "Warning"
-    return effects.EmitEvent(subject, kind, f"Policy{reason}", message, f"{reason} {since}")
+    return effects.EmitEvent(subject, kind, messages.PolicyReason(f"Policy{reason}"), message, f"{reason} {since}")
 
 
 def _with(status: policy.PolicyStatus, observed: conditions.Observation, now: datetime.datetime) -> policy.PolicyStatus:
@@ -202,51 +190,57 @@ def _with(status: policy.PolicyStatus, observed: conditions.Observation, now: da
     return status.model_copy(update={"conditions": updated})
 
 
-def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[str, str]:
+def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[Guarded, str]:
     missing_guards = sorted((guard for guard in guards if guard.since is None), key=lambda guard: guard.name)
     reasons = "; ".join(guard.why_not for guard in missing_guards)
     if not missing_guards:
-        return INTACT, "every admission policy that denies is in place"
+        return Guarded.INTACT, "every admission policy that denies is in place"
     if any(guard.missing(now) for guard in missing_guards):
-        return GUARD_MISSING, reasons
+        return Guarded.GUARD_MISSING, reasons
     if all(guard.excused == snapshot.FOREVER for guard in missing_guards):
-        return CHANGING, f"{missing_guards[0].why_not}; nothing new is granted until they can be"
-    return CHANGING, f"{reasons}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile"
+        return Guarded.CHANGING, f"{missing_guards[0].why_not}; nothing new is granted until they can be"
+    return (
+        Guarded.CHANGING,
+        f"{reasons}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile",
+    )
 
 
-def _ledger(found: snapshot.LedgerSummary) -> tuple[str, str]:
+def _ledger(found: snapshot.LedgerSummary) -> tuple[LedgerIntact, str]:
     counts = found.counts
     if found.state is ledger.State.UNREADABLE:
-        return UNREADABLE, f"{found.trouble}; nothing new is granted, and Diagnostic grants end; {_RIGHTS}"
+        return LedgerIntact.UNREADABLE, f"{found.trouble}; nothing new is granted, and Diagnostic grants end; {_RIGHTS}"
     if found.trouble:
-        return UNWRITABLE, f"{found.trouble}; nothing new is granted; {_RIGHTS}"
+        return LedgerIntact.UNWRITABLE, f"{found.trouble}; nothing new is granted; {_RIGHTS}"
     if found.state is ledger.State.LOST:
-        return LOST, "a ConfigMap of the ledger is gone or damaged; what can be proved again is being recorded"
+        return (
+            LedgerIntact.LOST,
+            "a ConfigMap of the ledger is gone or damaged; what can be proved again is being recorded",
+        )
     if counts.unproven:
-        return UNPROVEN, (
+        return LedgerIntact.UNPROVEN, (
             f"the grants of {counts.unproven} exceptions stay although nothing proves their approval, because the"
             " ledger was lost; a user with the verb approve must change the spec of each"
             " (kubectl get hne -A, READY ApprovalUnproven)"
         )
     if counts.levels_unknown:
-        return RECORDED, (
+        return LedgerIntact.RECORDED, (
             f"the ledger has everything that was recorded; namespaces whose level before enforcement is not known:"
             f" {counts.levels_unknown}; there Audit and Release leave the level as it is (docs/howto/uninstall.md)"
         )
-    return RECORDED, "the ledger has everything that was recorded"
+    return LedgerIntact.RECORDED, "the ledger has everything that was recorded"
 
 
 def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
     condition_type, observation = conditions.ConditionType.CONTESTED, conditions.Observation
     names = sorted(namespace_plan.namespace.name for namespace_plan in plans if namespace_plan.contested is not None)
     if not names:
-        return observation(condition_type, "False", UNCONTESTED, "nobody undoes what the operator writes")
+        return observation(condition_type, "False", Contested.UNCONTESTED, "nobody undoes what the operator writes")
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     message = f"somebody undoes what the operator writes on {shown}; their Events {messages.Reason.CONTESTED} say what"
-    return observation(condition_type, "True", REVERTED, message)
+    return observation(condition_type, "True", Contested.LABELS_REVERTED, message)
 
 
-def _accepted(seen: snapshot.PolicyObject) -> tuple[str, str]:
+def _accepted(seen: snapshot.PolicyObject) -> tuple[PolicyReady, str]:
     if seen.spec is None:
-        return BROKEN, f"not acted on, the last good one holds: {seen.mistake}; correct it"
-    return ACCEPTED, f"acted on; mode {seen.spec.mode}"
+        return PolicyReady.BROKEN, f"not acted on, the last good one holds: {seen.mistake}; correct it"
+    return PolicyReady.ACCEPTED, f"acted on; mode {seen.spec.mode}"

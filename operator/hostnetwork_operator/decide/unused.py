@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.api.conditions import InUse
 from hostnetwork_operator.decide import coverage, snapshot, validity
 
-ACCOUNT_MISSING: Final = "ServiceAccountMissing"
-NO_HOST_PODS: Final = "NoHostPods"
-IMAGES_DIFFER: Final = "ImagesDiffer"
-PODS_DIFFER: Final = "PodsDiffer"
-COVERED_BY_ANOTHER: Final = "CoveredByAnother"
 # One apply may create an exception, its service account and its pods, in any order. The reason is due within a minute.
 SETTLED: Final = datetime.timedelta(seconds=30)
 # How often the operator asks for an account again: a person who creates a missing account waits for the next answer.
@@ -34,7 +30,7 @@ _NAMED: Final = 3  # things named in a sentence
 class Why:
     """A reason of the condition InUse, and the sentence for it."""
 
-    reason: str
+    reason: InUse
     sentence: str
 
 
@@ -152,7 +148,7 @@ def why(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict], ac
     if others:
         text = f"its pods are covered by exception {others[0]!r}, which lasts as long or longer"
         return Why(
-            COVERED_BY_ANOTHER, f"{text}; delete this one if nothing else needs it: {_delete(standing.exception)}"
+            InUse.COVERED_BY_ANOTHER, f"{text}; delete this one if nothing else needs it: {_delete(standing.exception)}"
         )
     return _differs(standing.exception, [result for result, _ in coverages])
 
@@ -161,7 +157,10 @@ def _account_missing(subject: exception.HostNetworkException, verdicts: Sequence
     account, namespace = subject.spec.service_account, subject.metadata.namespace
     text = f"service account {account!r} does not exist in namespace {namespace!r}{_others(verdicts)}"
     create = f"kubectl create serviceaccount {account} -n {namespace}"
-    return Why(ACCOUNT_MISSING, f"{text}; create it ({create}), or write a new exception for the account of the pods")
+    return Why(
+        InUse.SERVICE_ACCOUNT_MISSING,
+        f"{text}; create it ({create}), or write a new exception for the account of the pods",
+    )
 
 
 def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict]) -> Why:
@@ -173,7 +172,7 @@ def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVe
     account = f"service account {spec.service_account!r}"
     text = f"no pod of {account} {uses}{listed}{_others(verdicts)}"
     return Why(
-        NO_HOST_PODS,
+        InUse.NO_HOST_PODS,
         f"{text}; if its pods are refused, the Events of their workload say what the exception lacks (kubectl get"
         f" events -n {namespace}); if nothing needs it, delete it: {_delete(subject)}",
     )
@@ -188,8 +187,8 @@ def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.C
     text = f"no pod of service account {subject.spec.service_account!r} is covered: {nearest.why}"
     remedy = "write a new exception that names what the pods use, or change the pods"
     if nearest.failed is not coverage.Condition.IMAGES:
-        return Why(PODS_DIFFER, f"{text}; {remedy}")
-    return Why(IMAGES_DIFFER, f"{text}, and it lists {_some(sorted(subject.spec.images or ()))}; {remedy}")
+        return Why(InUse.PODS_DIFFER, f"{text}; {remedy}")
+    return Why(InUse.IMAGES_DIFFER, f"{text}, and it lists {_some(sorted(subject.spec.images or ()))}; {remedy}")
 
 
 def _others(verdicts: Sequence[coverage.PodVerdict]) -> str:

@@ -170,7 +170,7 @@ def _claims(namespace: snapshot.Namespace, owned: ownership.Owned, part: _Differ
     return {label: text for label, text in sorted(namespace.labels.items()) if label in relied}
 
 
-def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> str:
+def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> effects.Action:
     changed: Mapping[str, str | None] = part.labels
     if changed.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.given:
         return effects.Action.RELAX

@@ -11,6 +11,7 @@ from kubernetes.aio import client
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway, namespaces, pods
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects, plan, snapshot
 from tests.unit import serving
@@ -130,7 +131,7 @@ async def test_a_pod_whose_deletion_was_not_answered_counts_as_deleted(
 ) -> None:
     """It is gone, or on its way out: nobody else did that between two attempts."""
     server.terminating, server.after = terminating, once(POD)
-    assert await delete(api, server) == pods.Deleted(pods.Deletion.DELETED)
+    assert await delete(api, server) == pods.Deleted(Outcome.DELETED)
     assert server.writes() == [f"DELETE {POD}"]
 
 
@@ -145,7 +146,7 @@ async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
         return False
 
     server.after = replaced
-    assert await delete(api, server) == pods.Deleted(pods.Deletion.DELETED)
+    assert await delete(api, server) == pods.Deleted(Outcome.DELETED)
     assert server.objects[POD]["metadata"]["uid"] == "other"
 
 
@@ -158,7 +159,7 @@ async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway
         return 429
 
     server.before = gone
-    assert await delete(api, server) == pods.Deleted(pods.Deletion.GONE)
+    assert await delete(api, server) == pods.Deleted(Outcome.GONE)
 
 
 @pytest.mark.parametrize("terminating", [False, True])
@@ -169,7 +170,7 @@ async def test_a_job_whose_deletion_was_not_answered_counts_as_deleted(
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
     server.terminating, server.after = terminating, once(JOB)
-    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.DELETED, True)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, True)
     assert server.writes() == [f"DELETE {JOB}", f"DELETE {POD}"]
 
 
@@ -184,7 +185,7 @@ async def test_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
         return status
 
     server.before = covered
-    assert await delete(api, server) == pods.Deleted(pods.Deletion.SPARED)
+    assert await delete(api, server) == pods.Deleted(Outcome.SPARED)
     assert (server.writes(), POD in server.objects) == ([f"DELETE {POD}"], True)
 
 
@@ -200,7 +201,7 @@ async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetit
         return 503
 
     server.before = covered
-    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.SPARED)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.SPARED)
     assert (server.writes(), JOB in server.objects) == ([f"DELETE {JOB}"], True)
 
 
@@ -219,7 +220,7 @@ async def test_a_job_whose_deletion_took_long_leaves_a_pod_that_is_looked_at_aga
         return True
 
     server.after = slow
-    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(pods.Deletion.DELETED, True)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, True)
     assert server.writes() == [f"DELETE {JOB}"]
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from hostnetwork_operator.act import gateway, pods
+from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects, snapshot
 from tests.unit.builders import IMAGE, NAMESPACE, NOW, hne, pod, seen
 
@@ -73,7 +74,7 @@ async def test_a_job_that_cannot_be_deleted_keeps_no_pod(status: int) -> None:
     made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
     found = await pods.delete(cast("Any", server), effect, made, server.clock)
-    assert (found.word, found.job, server.deleted) == (pods.Deletion.DELETED, False, [POD])
+    assert (found.outcome, found.job, server.deleted) == (Outcome.DELETED, False, [POD])
 
 
 @pytest.mark.parametrize(("slow", "late"), [(1, False), (29, False), (31, True)])
@@ -91,12 +92,12 @@ async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> Non
         with pytest.raises(gateway.ApiError, match="Stale"):
             await deleting
     else:
-        assert (await deleting).word is pods.Deletion.DELETED
+        assert (await deleting).outcome is Outcome.DELETED
     assert server.deleted == ([] if late else [POD])
 
 
-@pytest.mark.parametrize(("status", "word"), [(404, pods.Deletion.DELETED), (None, pods.Deletion.SPARED)])
-async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int | None, word: pods.Deletion) -> None:
+@pytest.mark.parametrize(("status", "outcome"), [(404, Outcome.DELETED), (None, Outcome.SPARED)])
+async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int | None, outcome: Outcome) -> None:
     """The expired exception is recalled; as soon as the kind is served again, the objects count."""
     server = Server(404)
     server.served = status is None
@@ -104,7 +105,7 @@ async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int
     made = replace(seen(pod(name="capture", uid="p"), subject), exceptions=(), exceptions_served=False)
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
     found = await pods.delete(cast("Any", server), effect, made, server.clock)
-    assert (found.word, server.deleted) == (word, [POD] if word is pods.Deletion.DELETED else [])
+    assert (found.outcome, server.deleted) == (outcome, [POD] if outcome is Outcome.DELETED else [])
 
 
 async def test_a_kind_that_is_not_served_is_no_pod_that_is_gone() -> None:
