@@ -9,6 +9,7 @@ module must not know what is decoded, nor which module needs it.
 import itertools
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 # The deepest object that the operator reads has about 15 levels. Python's own limit is about 990 levels in 3.11. That
@@ -29,6 +30,17 @@ _OPENING: Final = ord("[")
 _TO_BRACKET: Final = re.compile(rb'[^"\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]]*+)*+[\[\]]', re.DOTALL)
 _NOT_SHAPE: Final = bytes(set(range(256)) - set(b'"{}[]'))
 _STEPS: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request: a decoded body, and the texts of the Warning headers. `refused` says why there is no
+    body, which only a dry run may lack.
+    """
+
+    body: Any
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
 
 
 class DecodeError(Exception):

@@ -78,17 +78,17 @@ class ServerClock:
         latest = min(sample[2] for sample in self._samples)
         return max(0.0, earliest - latest)
 
-    def state(self) -> conditions.Clock:
+    def state(self) -> conditions.ClockSynchronized:
         """Return how certain the time is. If API servers contradict each other, the skew from either proves nothing."""
         if self.spread_seconds() > TOLERANCE_SECONDS:
-            return conditions.Clock.SPREAD
+            return conditions.ClockSynchronized.SPREAD
         if abs(self.skew_seconds()) > TOLERANCE_SECONDS:
-            return conditions.Clock.SKEWED
-        return conditions.Clock.AGREES
+            return conditions.ClockSynchronized.SKEWED
+        return conditions.ClockSynchronized.AGREES
 
     def trusted(self) -> bool:
         """Return whether the time is certain enough to delete pods by."""
-        return bool(self._samples) and self.state() is conditions.Clock.AGREES
+        return bool(self._samples) and self.state() is conditions.ClockSynchronized.AGREES
 
     def _offset(self) -> float:
         """Return the server time minus the monotonic time, in seconds: the greatest lower bound of the samples.

@@ -8,7 +8,7 @@ of series is bounded.
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,16 +18,9 @@ import hostnetwork_operator
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, level, plan, refusals, snapshot, status
+from hostnetwork_operator.observe import ledger
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-
-class Ledger(Protocol):
-    """The part of the ledger that the metrics show."""
-
-    @property
-    def bytes(self) -> int: ...
-    def summary(self) -> snapshot.LedgerSummary: ...
 
 
 class Metrics:
@@ -36,7 +29,7 @@ class Metrics:
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # a second series per counter, which no user needs
         self.registry = prometheus_client.CollectorRegistry()
-        self._standing: Standing | None = None
+        self._standing: StateCollector | None = None
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",
             "Host-namespace pods that got this verdict label, once for each time it was written.",
@@ -81,7 +74,7 @@ class Metrics:
     def count_request(self, method: str, code: int) -> None:
         self.requests.labels(method, str(code)).inc()
 
-    def stands(self, standing: "Standing") -> None:
+    def stands(self, standing: "StateCollector") -> None:
         """Add the gauges of the current state to the metrics."""
         self._standing = standing
         self.registry.register(standing)
@@ -123,7 +116,7 @@ class _Seen:
     ledger_bytes: int
 
 
-class Standing(Collector):
+class StateCollector(Collector):
     """The gauges of the current state, from the latest plan of every namespace, as `gather` recorded it last."""
 
     def __init__(
@@ -132,9 +125,9 @@ class Standing(Collector):
         guards: Callable[[], Mapping[str, snapshot.Guard]],
         unread: Callable[[], Mapping[str, int]],
         server_clock: clock.ServerClock,
-        ledger: Ledger,
+        records: ledger.Ledger,
     ) -> None:
-        self._ledger = ledger
+        self._ledger = records
         self._plans = plans
         self._guards = guards
         self._unread = unread

@@ -18,12 +18,12 @@ ALL_HOSTS = frozenset(labels.HostNamespace)
 MIRROR = {labels.MIRROR: "a-hash"}
 
 
-def ro(path: str) -> grants.HostPath:
-    return grants.HostPath(path, read_only=True)
+def ro(path: str) -> grants.HostPathAccess:
+    return grants.HostPathAccess(path, read_only=True)
 
 
-def rw(path: str) -> grants.HostPath:
-    return grants.HostPath(path, read_only=False)
+def rw(path: str) -> grants.HostPathAccess:
+    return grants.HostPathAccess(path, read_only=False)
 
 
 def host_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def test_what_is_no_image_of_the_repository_is_refused(deny: Home, entry: str, i
     assert (deny.create(host_pod({"image": image})).status == 201) is listed
 
 
-PATHS: list[tuple[grants.HostPath, str, bool]] = [
+PATHS: list[tuple[grants.HostPathAccess, str, bool]] = [
     (rw("/var/lib"), "/var/lib", True),
     (rw("/var/lib"), "/var/lib/", True),
     (rw("/var/lib"), "/var/lib/kubelet", True),
@@ -312,7 +312,9 @@ PATHS: list[tuple[grants.HostPath, str, bool]] = [
 
 
 @pytest.mark.parametrize(("granted", "path", "within"), PATHS)
-def test_host_paths_are_prefixes_by_segment(deny: Home, granted: grants.HostPath, path: str, within: bool) -> None:
+def test_host_paths_are_prefixes_by_segment(
+    deny: Home, granted: grants.HostPathAccess, path: str, within: bool
+) -> None:
     """A hostPath volume is held by a prefix of whole segments, and / holds every absolute path."""
     deny.give(web=grant(host_paths=(granted,)))
     body = host_pod(volumes=[{"name": "v", "hostPath": {"path": path}}])

@@ -226,7 +226,7 @@ GREEDY = grant(
     host_namespaces=ALL_HOSTS,
     privileged=True,
     capabilities=("NET_ADMIN",),
-    host_paths=(grants.HostPath("/", read_only=False),),
+    host_paths=(grants.HostPathAccess("/", read_only=False),),
 )
 
 

@@ -156,12 +156,12 @@ def test_every_kind_of_container_must_say_it(strict: Home, control: str, where: 
 
 def test_a_covered_pod_is_judged_by_its_grant(strict: Home) -> None:
     """Under the guard restricted a covered pod meets Baseline, or Restricted where its exception says so."""
-    strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=(grants.HostPath("/proc", read_only=True),)))
+    strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=(grants.HostPathAccess("/proc", read_only=True),)))
     loose = pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, hostNetwork=True)
     strict.admits(loose)
     strict.refuses(pod({"securityContext": {}}), "violates Restricted ")
     level = labels.Level.RESTRICTED
-    paths = (grants.HostPath("/proc", read_only=True),)
+    paths = (grants.HostPathAccess("/proc", read_only=True),)
     strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=paths, level=level))
     strict.refuses(loose, "violates Restricted capabilities: ", "drop: [ALL]")
     named = {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_BIND_SERVICE"]}}

@@ -13,7 +13,7 @@ from tests.admission.workbench import IMAGE, Home, container, grant, pod
 from tests.controlplane import api
 
 NONE: frozenset[labels.HostNamespace] = frozenset()
-PROC = grants.HostPath("/proc", read_only=True)
+PROC = grants.HostPathAccess("/proc", read_only=True)
 
 
 @pytest.fixture(params=["baseline", "restricted"])
@@ -137,8 +137,8 @@ def test_a_default_capability_opts_no_pod_out_of_the_guard(guarded: Home) -> Non
 def test_a_backslash_hides_no_other_directory(guarded: Home) -> None:
     """On a Windows node a backslash separates segments, and `..` goes up: no grant covers such a path."""
     guarded.give(
-        agent=plain(host_paths=(grants.HostPath("/var/log", read_only=True),)),
-        shared=grant(host_paths=(grants.HostPath("/var/log", read_only=True),)),
+        agent=plain(host_paths=(grants.HostPathAccess("/var/log", read_only=True),)),
+        shared=grant(host_paths=(grants.HostPathAccess("/var/log", read_only=True),)),
     )
     guarded.admits(mounting("/var/log/pods"))
     guarded.refuses(

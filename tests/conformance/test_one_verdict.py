@@ -29,8 +29,8 @@ _LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _PODS_A_GROUP = 10
 # What decides, in the order of the conditions. An exception of another namespace is never a grant in this one, and host
 # ports are nothing of their own beside host namespaces.
-_NEVER = {coverage.Condition.NAMESPACE, coverage.Condition.HOST_PORTS}
-_DECIDING = [each for each in coverage.Condition if each not in _NEVER]
+_NEVER = {coverage.Criterion.NAMESPACE, coverage.Criterion.HOST_PORTS}
+_DECIDING = [each for each in coverage.Criterion if each not in _NEVER]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def groups(draw: st.DrawFn) -> Group:
 
 
 def _stand(subject: exception.HostNetworkException, now: datetime.datetime, *, approved: bool) -> validity.Standing:
-    standing = approval.Standing.APPROVED if approved else approval.Standing.REFUSED
+    standing = approval.ApprovalState.APPROVED if approved else approval.ApprovalState.REFUSED
     return validity.stand(subject, None, approval.Ruling(standing), now)
 
 
@@ -125,7 +125,7 @@ class Judge:
         self.home = home
         self.namespace = parse.namespace(home.cluster.admin.get(home.path).expect(200).body)
         self.counted: collections.Counter[str] = collections.Counter()
-        self.decided: collections.Counter[coverage.Condition] = collections.Counter()
+        self.decided: collections.Counter[coverage.Criterion] = collections.Counter()
         self.edges: collections.Counter[str] = collections.Counter()
 
     def __call__(self, group: Group) -> None:
@@ -172,7 +172,7 @@ class Judge:
         self.counted["covered" if by_server else "refused"] += 1
         failed = [coverage.covers(standing, seen).failed for standing in standings]
         if not by_python:
-            order = list(coverage.Condition)
+            order = list(coverage.Criterion)
             self.decided[max((each for each in failed if each), key=order.index)] += 1
         self._count_edges(created, standings, failed)
 
@@ -180,13 +180,13 @@ class Judge:
         self,
         created: datetime.datetime,
         standings: list[validity.Standing],
-        failed: list[coverage.Condition | None],
+        failed: list[coverage.Criterion | None],
     ) -> None:
         """Of the samples where the expiry of one exception decides, and no other covers the pod."""
         fits = [
             standing.exception.spec.until
             for standing, each in zip(standings, failed, strict=True)
-            if each in (None, coverage.Condition.CREATED_BEFORE_EXPIRY, coverage.Condition.IN_FORCE)
+            if each in (None, coverage.Criterion.CREATED_BEFORE_EXPIRY, coverage.Criterion.IN_FORCE)
         ]
         if len(fits) == 1:
             match (created - fits[0]) // _SECOND:

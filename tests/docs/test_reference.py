@@ -24,7 +24,7 @@ _POLICY_REASONS: tuple[type[enum.StrEnum], ...] = (
     conditions.PolicyReady,
     conditions.Guarded,
     conditions.Contested,
-    conditions.Clock,
+    conditions.ClockSynchronized,
     conditions.LedgerIntact,
 )
 

@@ -35,7 +35,7 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
                 seen = dataclasses.replace(seen, pods=tuple(pod for pod in seen.pods if pod.uid != effect.pod.uid))
             case effects.WriteReport():
                 body = effect.report.body(effect.kind)
-                stands = snapshot.Report(
+                stands = snapshot.StoredReport(
                     effect.kind, effect.report.name, effect.uid or "made", effect.report.owner.kind, report.digest(body)
                 )
                 others = [one for one in seen.reports if (one.kind, one.name) != (stands.kind, stands.name)]

@@ -30,7 +30,7 @@ def changed(pool: dict[str, tuple[object, ...]], most: int) -> st.SearchStrategy
     return st.lists(st.sampled_from(steps), max_size=most).map(dict)
 
 
-def paths(*given: grant.HostPath) -> frozenset[grant.HostPath]:
+def paths(*given: grant.HostPathAccess) -> frozenset[grant.HostPathAccess]:
     return frozenset(given)
 
 
@@ -143,14 +143,14 @@ _STATES = (
 @st.composite
 def ledgers(
     draw: st.DrawFn, home: snapshot.Namespace, subjects: tuple[exception.HostNetworkException, ...]
-) -> snapshot.Ledger:
+) -> snapshot.LedgerView:
     """A ledger that fits the namespace more or less, whole or not, that can be written or not."""
     state, trouble = draw(st.sampled_from(_STATES))
     theirs = draw(st.sampled_from(_OWNED))
     before = draw(st.sampled_from(["", "", "privileged", "restricted", None]))
     own = [builders.written(home, *theirs)] * 4 + [None, ledger.NamespaceRecord(enforced=True, before=before)]
     found = {subject.metadata.uid: draw(records(subject)) for subject in subjects}
-    return snapshot.Ledger(
+    return snapshot.LedgerView(
         state=state,
         trouble=trouble,
         namespace=draw(st.sampled_from(own)),
@@ -257,7 +257,7 @@ def _merged(present: Mapping[str, str], changes: Fields) -> dict[str, str]:
 
 
 _REPORTS = tuple(
-    snapshot.Report(kind, f"hostnetwork-{uid}", f"{kind.kind}-{uid}", owner, "as somebody left it")
+    snapshot.StoredReport(kind, f"hostnetwork-{uid}", f"{kind.kind}-{uid}", owner, "as somebody left it")
     for kind in (report.OPEN_REPORT, report.POLICY_REPORT)
     for uid, owner in (("uid-agent", "DaemonSet"), ("uid-nightly", "CronJob"), ("uid-of-pod-a", "Pod"), ("x", "Job"))
 )

@@ -44,7 +44,7 @@ _GRANTS = st.builds(
     level=st.sampled_from(labels.Level),
     capabilities=_sorted(_WORDS),
     host_paths=st.lists(
-        st.builds(grant.HostPath, _WORDS.map(lambda word: "/" + word), st.booleans()), unique=True, max_size=4
+        st.builds(grant.HostPathAccess, _WORDS.map(lambda word: "/" + word), st.booleans()), unique=True, max_size=4
     ).map(lambda paths: tuple(sorted(paths, key=lambda p: ("ro:" if p.read_only else "rw:") + p.path))),
     images=st.none() | _sorted(_WORDS),
     host_ports=st.booleans(),
@@ -58,7 +58,7 @@ _LINE = grant.Grant(
     privileged=False,
     level=labels.Level.BASELINE,
     capabilities=("NET_ADMIN",),
-    host_paths=(grant.HostPath("/proc", read_only=True),),
+    host_paths=(grant.HostPathAccess("/proc", read_only=True),),
     images=("app:1",),
 )
 
@@ -103,7 +103,7 @@ def test_hostile_text_makes_no_other_line(text: str, where: str) -> None:
         case "capability":
             given = dataclasses.replace(_LINE, capabilities=(text,))
         case "path":
-            given = dataclasses.replace(_LINE, host_paths=(grant.HostPath(text, read_only=False),))
+            given = dataclasses.replace(_LINE, host_paths=(grant.HostPathAccess(text, read_only=False),))
         case "image":
             given = dataclasses.replace(_LINE, images=(text,))
         case _:

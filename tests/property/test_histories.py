@@ -130,7 +130,7 @@ class World:
 
     def lose(self, state: ledger.State) -> None:
         """The ledger is gone, and the operator starts anew with or without knowing that there was one."""
-        self.ledger, self.memory = snapshot.Ledger(state=state, trouble=self.ledger.trouble), snapshot.Record()
+        self.ledger, self.memory = snapshot.LedgerView(state=state, trouble=self.ledger.trouble), snapshot.Record()
         settled = self.guards[_WRITERS].settled
         for subject in self.exceptions.values() if state is not ledger.State.LOST else ():
             since_then = settled is not None and subject.metadata.creation_timestamp >= settled
@@ -218,7 +218,7 @@ class World:
         for subject in self.exceptions.values():
             ended = subject.spec.until <= self.now
             standing = validity.Standing(subject, conditions.Ready.INVALID, "withheld")
-            fits = coverage.covers(standing, pod).failed is coverage.Condition.IN_FORCE
+            fits = coverage.covers(standing, pod).failed is coverage.Criterion.IN_FORCE
             assert ended or not fits or not self.proved[subject.metadata.uid], f"{pod.name} fits {subject}"
 
     def _pod(self, name: str, image: str) -> snapshot.Pod:

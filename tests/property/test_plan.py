@@ -330,7 +330,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
 
 def _fits(standing: validity.Standing, pod: snapshot.Pod) -> bool:
     """Whether an exception covers a pod in everything but being in force."""
-    return coverage.covers(standing, pod).failed in {None, coverage.Condition.IN_FORCE}
+    return coverage.covers(standing, pod).failed in {None, coverage.Criterion.IN_FORCE}
 
 
 def _until(subject: exception.HostNetworkException, moment: datetime.datetime) -> exception.HostNetworkException:

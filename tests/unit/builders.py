@@ -192,13 +192,13 @@ def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.Nam
 
 def recorded(
     home: snapshot.Namespace, *subjects: exception.HostNetworkException, theirs: Iterable[str] = (), **fields: Any
-) -> snapshot.Ledger:
+) -> snapshot.LedgerView:
     """A ledger that has this namespace, but for the labels that are `theirs`, and these exceptions as approved."""
     given: dict[str, Any] = {
         "namespace": written(home, *theirs),
         "exceptions": {one.metadata.uid: approved(one) for one in subjects},
     }
-    return snapshot.Ledger(**{**given, **fields})
+    return snapshot.LedgerView(**{**given, **fields})
 
 
 # -- what a plan does -----------------------------------------------------------------------------------------------
@@ -300,5 +300,5 @@ def granted(made: plan.NamespacePlan) -> set[str]:
     return set(lines)
 
 
-def host_path(path: str, *, write: bool = False) -> grant.HostPath:
-    return grant.HostPath(path, read_only=not write)
+def host_path(path: str, *, write: bool = False) -> grant.HostPathAccess:
+    return grant.HostPathAccess(path, read_only=not write)

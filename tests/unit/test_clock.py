@@ -91,7 +91,7 @@ def test_a_machine_whose_clock_is_off_is_not_trusted(ahead: float) -> None:
     server, tested = Server(ahead), clock.ServerClock()
     server.answer(tested, ago=0.1)
     assert not tested.trusted()
-    assert conditions.Clock.SKEWED is tested.state()
+    assert conditions.ClockSynchronized.SKEWED is tested.state()
     assert abs(tested.skew_seconds() + ahead) < 1.1
 
 
@@ -104,7 +104,7 @@ def test_servers_that_contradict_each_other_are_a_spread(apart: float, trusted: 
         other.answer(tested, ago=number * 0.6 - 0.3)
     assert apart - 1.1 < tested.spread_seconds() < apart + 1.1
     assert trusted is tested.trusted()
-    assert (conditions.Clock.AGREES if trusted else conditions.Clock.SPREAD) is tested.state()
+    assert (conditions.ClockSynchronized.AGREES if trusted else conditions.ClockSynchronized.SPREAD) is tested.state()
 
 
 def test_where_answers_contradict_each_other_the_newest_counts() -> None:

@@ -8,7 +8,6 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -108,15 +107,6 @@ class UnexpectedError(ApiError):
         super().__init__(method, path, 0, "Unexpected", f"status {status} with {why}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A decoded body, and the texts of the Warning headers. `refused` says why there is no body (`preview` only)."""
-
-    body: Any
-    warnings: tuple[str, ...]
-    refused: str = ""
-
-
 class Gateway:
     """Sends requests as one identity. Raise identity.IdentityError if the identity's certificates cannot be used."""
 
@@ -139,29 +129,29 @@ class Gateway:
     async def close(self) -> None:
         await self._client.close()
 
-    async def get(self, path: str, *, accept: str = _JSON, most: int = bodies.BYTES) -> Answer:
+    async def get(self, path: str, *, accept: str = _JSON, most: int = bodies.BYTES) -> bodies.Answer:
         """Send a GET. `accept` may ask for another form of the object, as JSON. If an answer has more than `most`
         bytes, the rest is not read, and UndecodableError is raised.
         """
         return await self._request("GET", path, None, repeat=True, accept=accept, most=most)
 
-    async def create(self, path: str, body: Body) -> Answer:
+    async def create(self, path: str, body: Body) -> bodies.Answer:
         """Send a POST. It is repeated only for an object whose name the operator has chosen: a second POST gets a 409,
         and never creates a second object.
         """
         has_name = bool(body.get("metadata", {}).get("name"))
         return await self._request("POST", _managed(path), body, repeat=has_name)
 
-    async def preview(self, path: str, body: Body) -> Answer:
+    async def preview(self, path: str, body: Body) -> bodies.Answer:
         """Send a POST as a dry run. It stores nothing, so it is repeated like a read. A refusal is an answer."""
         try:
             return await self._request("POST", _managed(path) + "&dryRun=All", body, repeat=True)
         except ApiError as error:
             if error.status not in _REFUSED:
                 raise
-            return Answer(None, (), error.message or error.reason)
+            return bodies.Answer(None, (), error.message or error.reason)
 
-    async def patch(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
+    async def patch(self, path: str, body: Body, deadline: float = math.inf) -> bodies.Answer:
         """Send a JSON merge patch. A repetition has the same result. Nothing is sent after `deadline`, a monotonic
         moment.
 
@@ -171,11 +161,11 @@ class Gateway:
             "PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline, seconds=PATCH_SECONDS
         )
 
-    async def apply(self, path: str, body: Body, deadline: float = math.inf) -> Answer:
+    async def apply(self, path: str, body: Body, deadline: float = math.inf) -> bodies.Answer:
         """Send a server-side apply, once and not forced: 409 if another manager owns a different value."""
         return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=False, deadline=deadline)
 
-    async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> Answer:
+    async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> bodies.Answer:
         """Send a DELETE with a uid precondition in `body`: a repetition gets 404 or 409, and never deletes another
         object.
 
@@ -184,7 +174,7 @@ class Gateway:
         try:
             return await self._request("DELETE", path, body, repeat=repeat, deadline=deadline)
         except UndecodableError:
-            return Answer(None, ())  # the operator does not use the deleted object
+            return bodies.Answer(None)  # the operator does not use the deleted object
 
     async def _request(
         self,
@@ -198,7 +188,7 @@ class Gateway:
         deadline: float = math.inf,
         most: int = bodies.BYTES,
         seconds: float = TIMEOUT_SECONDS,
-    ) -> Answer:
+    ) -> bodies.Answer:
         headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
         lost = False
         for attempt in range(1, ATTEMPTS + 1):
@@ -220,7 +210,7 @@ class Gateway:
 
     async def _as_oneself(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
-    ) -> Answer:
+    ) -> bodies.Answer:
         """Send one request with the token. If the token is refused and a new token exists, send the request again
         immediately with the new token.
         """
@@ -248,7 +238,7 @@ class Gateway:
 
     async def _once(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
-    ) -> Answer:
+    ) -> bodies.Answer:
         sent = self._clock.monotonic()
         try:
             response = await self._client.rest_client.request(
@@ -273,7 +263,7 @@ class Gateway:
                 self._rights.refused(method, path, decoded.message)
             raise decoded
         self._rights.granted(method, path)
-        return Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
+        return bodies.Answer(decoded, tuple(_warning(text) for text in response.headers.getall("Warning", ())))
 
     def _note(self, *, failing: bool) -> None:
         recovered, self._failing = self._failing and not failing, failing

@@ -13,7 +13,7 @@ async def write_status(
     api: gateway.Gateway,
     kept: store.Store,
     plans: Sequence[plan.NamespacePlan],
-    clock_state: conditions.Clock,
+    clock_state: conditions.ClockSynchronized,
     recorded: snapshot.LedgerSummary,
     box: outbox.Outbox,
     clock: live.Clock,
@@ -47,7 +47,7 @@ async def _write(
     present: snapshot.PolicyObject,
     plans: Sequence[plan.NamespacePlan],
     found: Sequence[snapshot.Guard],
-    clock_state: conditions.Clock,
+    clock_state: conditions.ClockSynchronized,
     recorded: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:

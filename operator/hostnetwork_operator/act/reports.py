@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects
@@ -38,7 +39,7 @@ async def delete(api: gateway.Gateway, effect: effects.DeleteReport, kept: store
     return Outcome.DONE
 
 
-async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) -> gateway.Answer:
+async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) -> bodies.Answer:
     metadata = body["metadata"]
     if not uid:
         try:

@@ -104,7 +104,7 @@ class Contested(enum.StrEnum):
     LABELS_REVERTED = "LabelsReverted"
 
 
-class Clock(enum.StrEnum):
+class ClockSynchronized(enum.StrEnum):
     """Reasons of the policy's condition ClockSynchronized. Only Agrees comes with status True."""
 
     AGREES = "Agrees"

@@ -48,8 +48,8 @@ class GrantError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class HostPath:
-    """A prefix of host paths, by path segment: `/var/lib` allows `/var/lib/x`, not `/var/library`."""
+class HostPathAccess:
+    """Access to a prefix of host paths, by path segment: `/var/lib` allows `/var/lib/x`, not `/var/library`."""
 
     path: str
     read_only: bool
@@ -70,7 +70,7 @@ class Grant:
     privileged: bool
     level: labels.Level
     capabilities: tuple[str, ...]
-    host_paths: tuple[HostPath, ...]
+    host_paths: tuple[HostPathAccess, ...]
     images: tuple[str, ...] | None
     host_ports: bool = False
 
@@ -158,9 +158,9 @@ def _list(field: str) -> tuple[str, ...]:
     return () if field == "-" else tuple(field.split(" "))
 
 
-def _host_path(word: str) -> HostPath:
+def _host_path(word: str) -> HostPathAccess:
     mode, _, path = _absolute(word).partition(":")
-    return HostPath(path, {"ro": True, "rw": False}[mode])
+    return HostPathAccess(path, {"ro": True, "rw": False}[mode])
 
 
 def _absolute(word: str) -> str:

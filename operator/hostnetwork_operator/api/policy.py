@@ -103,7 +103,7 @@ def _holds(requirement: LabelSelectorRequirement, present: dict[str, str]) -> bo
             return value is None
 
 
-class Rule(fields.Model):
+class NamespaceRule(fields.Model):
     """How the selected namespaces differ; what is absent here is the value of the policy."""
 
     selector: LabelSelector = Field(description="Which namespaces.")
@@ -195,7 +195,7 @@ class PolicySpec(fields.Model):
         description="How long after its creation a namespace that comes into being Held is left alone: a restored"
         " backup, whose pods come later. Then it is looked at like any other. At most 24h.",
     )
-    rules: tuple[Rule, ...] = Field(
+    rules: tuple[NamespaceRule, ...] = Field(
         (),
         max_length=64,
         description="Differences for some namespaces; the first that selects a namespace counts.",

@@ -44,7 +44,7 @@ class Severity(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kind:
+class ReportKind:
     """A kind of report. `sourced`: the report itself has a field `source`, not only each result."""
 
     group: str
@@ -61,8 +61,8 @@ class Kind:
         return f"/apis/{self.api_version}/namespaces/{namespace}/{self.plural}"
 
 
-OPEN_REPORT: Final = Kind("openreports.io", "v1alpha1", "Report", "reports", sourced=True)
-POLICY_REPORT: Final = Kind("wgpolicyk8s.io", "v1alpha2", "PolicyReport", "policyreports", sourced=False)
+OPEN_REPORT: Final = ReportKind("openreports.io", "v1alpha1", "Report", "reports", sourced=True)
+POLICY_REPORT: Final = ReportKind("wgpolicyk8s.io", "v1alpha2", "PolicyReport", "policyreports", sourced=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Report:
     def name(self) -> str:
         return PREFIX + self.owner.uid
 
-    def body(self, kind: Kind) -> dict[str, Any]:
+    def body(self, kind: ReportKind) -> dict[str, Any]:
         """Return the object to store. The same report always gives the same object."""
         owner = self.owner
         reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}

@@ -37,7 +37,7 @@ Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """Why a request does not get the page: an HTTP status, one line with the remedy, headers."""
 
     status: int
@@ -45,19 +45,19 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Review = Callable[[str], Awaitable[Refusal | None]]  # reviews a token; None means that its user may read the page
-_NO_TOKEN: Final = Refusal(
+Review = Callable[[str], Awaitable[ErrorResponse | None]]  # reviews a token; None means that its user may read the page
+_NO_TOKEN: Final = ErrorResponse(
     401,
     f"a bearer token of at most {LONGEST_TOKEN} characters is needed, got none; send the header Authorization: Bearer"
     f" <token> with the token of a ServiceAccount that is bound to the ClusterRole {READER}",
     {"WWW-Authenticate": "Bearer"},
 )
-_INVALID: Final = Refusal(
+_INVALID: Final = ErrorResponse(
     401,
     "the bearer token must be valid at the API server, got one that is not; send a token that has not expired",
     {"WWW-Authenticate": "Bearer"},
 )
-_UNANSWERED: Final = Refusal(
+_UNANSWERED: Final = ErrorResponse(
     503, "the API server did not review the bearer token; see metrics-review-failed in the log of the operator"
 )
 
@@ -69,11 +69,11 @@ class Access:
         self._review = review
         self._monotonic = monotonic
         self._allowed: dict[bytes, float] = {}  # until when a token is accepted; later it still counts as known
-        self._refused: dict[bytes, tuple[float, Refusal]] = {}
-        self._asking: dict[bytes, asyncio.Task[Refusal | None]] = {}
+        self._refused: dict[bytes, tuple[float, ErrorResponse]] = {}
+        self._asking: dict[bytes, asyncio.Task[ErrorResponse | None]] = {}
         self._full = -math.inf  # when the budget for unknown tokens is full again
 
-    async def refusal(self, authorization: str) -> Refusal | None:
+    async def refusal(self, authorization: str) -> ErrorResponse | None:
         """Return why a request with this Authorization header does not get the page, None if it gets the page."""
         match = _BEARER.fullmatch(authorization)
         if match is None:
@@ -90,7 +90,7 @@ class Access:
             if digest not in self._allowed and (wait := self._wait(now)) > 0:
                 seconds = math.ceil(wait)
                 text = f"too many bearer tokens wait for a review; send this one again in {seconds} s"
-                return Refusal(429, text, {"Retry-After": str(seconds)})
+                return ErrorResponse(429, text, {"Retry-After": str(seconds)})
             self._asking[digest] = asyncio.create_task(self._ask(match[1], digest))
         return await asyncio.shield(self._asking[digest])
 
@@ -101,7 +101,7 @@ class Access:
         seconds, self._full = _UNKNOWN.spend(self._full, now)
         return seconds
 
-    async def _ask(self, token: str, digest: bytes) -> Refusal | None:
+    async def _ask(self, token: str, digest: bytes) -> ErrorResponse | None:
         try:
             refusal = await self._review(token)
         finally:
@@ -128,7 +128,7 @@ def reviewer(api: gateway.Gateway) -> Review:
     """Return a Review for any thread. It asks the API server in the event loop in which `reviewer` is called."""
     loop = asyncio.get_running_loop()
 
-    async def review(token: str) -> Refusal | None:
+    async def review(token: str) -> ErrorResponse | None:
         future = asyncio.run_coroutine_threadsafe(_review(api, token), loop)
         try:
             async with asyncio.timeout(_REVIEW_SECONDS):
@@ -144,7 +144,7 @@ def reviewer(api: gateway.Gateway) -> Review:
     return review
 
 
-async def _review(api: gateway.Gateway, token: str) -> Refusal | None:
+async def _review(api: gateway.Gateway, token: str) -> ErrorResponse | None:
     """Return why the user of the token may not read the page, None if the user may. Raise gateway.ApiError."""
     version = "authentication.k8s.io/v1"
     review_request: dict[str, Any] = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": token}}
@@ -158,6 +158,6 @@ async def _review(api: gateway.Gateway, token: str) -> Refusal | None:
     if (await api.create(_ACCESS_REVIEWS, review_request)).body["status"].get("allowed"):
         return None
     user_name = json.dumps(user["username"])
-    return Refusal(
+    return ErrorResponse(
         403, f"user {user_name} must be allowed to get /metrics, and is not; bind the ClusterRole {READER} to it"
     )

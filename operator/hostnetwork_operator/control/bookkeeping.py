@@ -70,7 +70,7 @@ class Bookkeeper:
         if not self.copy.trouble:
             self._idle.clear()
 
-    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
+    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
         """Return what the ledger has about a namespace and its exceptions, and which records wait to be stored."""
         key = ledger.NAMESPACE + seen.namespace.uid
         effects_of_namespace = (submitted[key][0] for submitted in (self._storing, self._pending) if key in submitted)

@@ -61,8 +61,8 @@ class Operator:
             patience,
         )
         self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, namespace_schedule)
-        self.pod_counts = pod_count.PodCounts(api, server_clock, self.store, self.plans, namespace_schedule)
-        self.policy_status = policy_status.PolicyStatus(
+        self.pod_counts = pod_count.PodCounter(api, server_clock, self.store, self.plans, namespace_schedule)
+        self.policy_status = policy_status.PolicyStatusWriter(
             api, server_clock, self.store, self.plans, self.books, namespace_schedule
         )
         self.reconciler = reconcile.Reconciler(
@@ -80,7 +80,9 @@ class Operator:
             self.plans,
         )
         measures.stands(
-            metrics.Standing(self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy)
+            metrics.StateCollector(
+                self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy
+            )
         )
 
     def hurry(self) -> None:

@@ -14,7 +14,7 @@ from hostnetwork_operator.decide import needs, plan
 from hostnetwork_operator.observe import live, store
 
 
-class PodCounts:
+class PodCounter:
     """The lists for counts. `queue` has the namespaces whose pods must be counted. `plans` say when a list is due."""
 
     def __init__(

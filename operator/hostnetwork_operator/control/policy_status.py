@@ -17,7 +17,7 @@ _GATHER_SECONDS: Final = 2.0  # changes within this time are written together
 _CRASHED_SECONDS: Final = 60.0
 
 
-class PolicyStatus:
+class PolicyStatusWriter:
     """The policy's status. `plans` are the latest plans of all namespaces."""
 
     def __init__(

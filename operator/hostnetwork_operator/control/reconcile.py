@@ -64,7 +64,7 @@ class Reconciler:
         when: schedule.Schedule,
         answers: answering.Needs,
         checks: gate_check.GateChecks,
-        counts: pod_count.PodCounts,
+        counts: pod_count.PodCounter,
         books: bookkeeping.Bookkeeper,
         lacking: shortages.Shortages,
         plans: dict[str, plan.NamespacePlan],

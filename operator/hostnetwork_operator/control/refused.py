@@ -155,11 +155,11 @@ class Refused:
                 self._shortages.later(claim)
                 logs.log(_log, logging.WARNING, "refusal-not-read", namespace=name, error=str(error))
                 return
-            shortage = refused.Standing.NOTHING
+            shortage = refused.NoShortage.NOTHING
         match shortage:
             case snapshot.Shortage():
                 self._shortages.keep(shortage)
-            case refused.Standing.ENOUGH:
+            case refused.NoShortage.ENOUGH:
                 self._shortages.enough(claim)
             case _:
                 self._shortages.drop(claim)

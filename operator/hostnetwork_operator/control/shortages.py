@@ -41,7 +41,7 @@ class _Place:
 
 
 @dataclass(slots=True)
-class _Namespace:
+class _NamespaceShortages:
     places: dict[snapshot.Reference, _Place] = field(default_factory=dict)
     unread: dict[snapshot.Reference, None] = field(default_factory=dict)  # places without a shortage, oldest first
     full: float = -math.inf  # when the namespace's budget of reads is full again
@@ -56,7 +56,7 @@ class Shortages:
         self.patience = patience
         self.dropped = 0  # Events without budget, and claims without a place
         self._monotonic = monotonic
-        self._kept: dict[str, _Namespace] = {}
+        self._kept: dict[str, _NamespaceShortages] = {}
         self._places = 0
         # The namespaces whose first claims must still be read. None until the Events have been listed once.
         self._awaited: set[str] | None = None
@@ -88,14 +88,14 @@ class Shortages:
         """Count an Event of a namespace, and return whether the Event is passed on."""
         if not namespace:
             return True
-        namespace_state = self._kept.setdefault(namespace, _Namespace())
+        namespace_state = self._kept.setdefault(namespace, _NamespaceShortages())
         wait_seconds, namespace_state.heard = _EVENTS.spend(namespace_state.heard, self._monotonic())
         self.dropped += wait_seconds > 0
         return wait_seconds <= 0
 
     def claim(self, claim: snapshot.Reference) -> bool:
         """Have the workload of a claim read soon. Return False if there is no place for another claim."""
-        namespace_state = self._kept.setdefault(claim.namespace, _Namespace())
+        namespace_state = self._kept.setdefault(claim.namespace, _NamespaceShortages())
         if claim in namespace_state.places:
             return True  # the claim waits, or its workload is read at intervals
         if len(namespace_state.places) >= MOST_IN_NAMESPACE or (

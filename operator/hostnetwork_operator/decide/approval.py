@@ -32,8 +32,8 @@ _LONG_AGO: Final = datetime.timedelta(days=1)  # the pods of an exception that e
 _LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
 
 
-class Standing(enum.Enum):
-    """The state of the approval of an exception."""
+class ApprovalState(enum.Enum):
+    """Whether an exception is approved."""
 
     APPROVED = enum.auto()
     WAITING = enum.auto()  # approved by the objects of the snapshot, and not recorded yet
@@ -51,7 +51,7 @@ class Ruling:
     `doubted`: the approval is refused only because the ledger was lost. No pod is deleted that fits the exception.
     """
 
-    standing: Standing
+    standing: ApprovalState
     why: str = ""
     record: effects.RecordException | None = None
     doubted: bool = False
@@ -68,7 +68,7 @@ def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapsh
 def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
     if subject.metadata.deletion_timestamp is not None:
         # The API server raises the generation when an exception is deleted. That is no approval.
-        return Ruling(Standing.REFUSED, "it is being deleted")
+        return Ruling(ApprovalState.REFUSED, "it is being deleted")
     record = seen.ledger.exceptions.get(subject.metadata.uid)
     if seen.ledger.state is ledger.State.UNREADABLE:
         return _without_ledger(subject, seen)
@@ -164,8 +164,8 @@ def _known(
     wanted = terms.with_terms(record.model_copy(update={"under": under}), subject, seen.namespace)
     effect = _record(subject, wanted, guard=under, reread=True) if wanted != record else None
     if record.approved:
-        return Ruling(Standing.APPROVED, record=effect)
-    return Ruling(Standing.UNPROVEN, _LOST, effect)
+        return Ruling(ApprovalState.APPROVED, record=effect)
+    return Ruling(ApprovalState.UNPROVEN, _LOST, effect)
 
 
 def _changed(
@@ -181,7 +181,7 @@ def _changed(
     same_policy = record.under != "" and record.under == writers.identity and writers.since is not None
     if same_policy and subject.metadata.generation > record.generation:
         wanted = terms.record_of(subject, seen.namespace, approved=True, under=writers.identity)
-        return Ruling(Standing.WAITING, record=_record(subject, wanted, guard=writers.identity))
+        return Ruling(ApprovalState.WAITING, record=_record(subject, wanted, guard=writers.identity))
     why = f"its spec was changed while {writers.name} was not in place, or within 5 s of a change of it; {_REMEDY}"
     return _refused(subject, seen, now, why)
 
@@ -193,16 +193,18 @@ def _first(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnap
     writers = writers_of(seen)
     if _created_under(subject, seen, writers):
         wanted = terms.record_of(subject, seen.namespace, approved=True, under=writers.identity)
-        return Ruling(Standing.WAITING, record=_record(subject, wanted, guard=writers.identity))
+        return Ruling(ApprovalState.WAITING, record=_record(subject, wanted, guard=writers.identity))
     if _trusted(subject, seen):
         wanted = terms.record_of(subject, seen.namespace, approved=True, under="")
-        return Ruling(Standing.WAITING, record=_record(subject, wanted))
+        return Ruling(ApprovalState.WAITING, record=_record(subject, wanted))
     if seen.ledger.state is ledger.State.LOST and _stays(subject, seen.namespace):
         wanted = terms.record_of(subject, seen.namespace, approved=False, under="").model_copy(update={"kept": True})
-        return Ruling(Standing.UNPROVEN, _LOST, _record(subject, terms.with_terms(wanted, subject, seen.namespace)))
+        return Ruling(
+            ApprovalState.UNPROVEN, _LOST, _record(subject, terms.with_terms(wanted, subject, seen.namespace))
+        )
     if seen.ledger.state is ledger.State.LOST and subject.metadata.creation_timestamp >= seen.namespace.created:
         wanted = terms.record_of(subject, seen.namespace, approved=False, under="").model_copy(update={"doubted": True})
-        return Ruling(Standing.REFUSED, _LOST, _record(subject, wanted), doubted=True)
+        return Ruling(ApprovalState.REFUSED, _LOST, _record(subject, wanted), doubted=True)
     return _refused(subject, seen, now, _why_refused(subject, seen))
 
 
@@ -211,11 +213,11 @@ def _without_ledger(subject: exception.HostNetworkException, seen: snapshot.Name
     grant stays or not by its type.
     """
     if _created_under(subject, seen, writers_of(seen)):
-        return Ruling(Standing.WAITING)
+        return Ruling(ApprovalState.WAITING)
     why = f"the ledger cannot be read, so it is not known who approved it: {seen.ledger.trouble}"
     if _stays(subject, seen.namespace):
-        return Ruling(Standing.UNPROVEN, why)
-    return Ruling(Standing.UNKNOWN, why)
+        return Ruling(ApprovalState.UNPROVEN, why)
+    return Ruling(ApprovalState.UNKNOWN, why)
 
 
 def _refused(
@@ -230,7 +232,7 @@ def _refused(
     settled, so that the next change of its spec approves it.
     """
     writers = writers_of(seen)
-    refused = Ruling(Standing.REFUSED, why, doubted=doubted)
+    refused = Ruling(ApprovalState.REFUSED, why, doubted=doubted)
     if not writers.counts(now):
         return refused
     wanted = terms.record_of(subject, seen.namespace, approved=False, under=writers.identity)

@@ -22,7 +22,7 @@ _BASELINE_CAPABILITIES: Final = frozenset(
 _RESTRICTED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})
 
 
-class Condition(enum.Enum):
+class Criterion(enum.Enum):
     """The conditions of `covers`, in the order in which they are checked."""
 
     NAMESPACE = "namespace"
@@ -42,7 +42,7 @@ class Coverage:
     """Whether an exception covers a pod: `failed` is the first condition that is not met, None if all are met."""
 
     exception: str
-    failed: Condition | None
+    failed: Criterion | None
     why: str
 
     @property
@@ -88,24 +88,24 @@ def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
     return Coverage(name, None, f"covered by exception {name!r}")
 
 
-def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tuple[Condition, str]]:
+def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tuple[Criterion, str]]:
     """Yield each condition with the reason why it is not met, or '' if it is met. A condition is evaluated only when
     the caller asks for it.
     """
     subject, spec = standing.exception, standing.exception.spec
-    yield Condition.NAMESPACE, _namespace(subject, pod)
-    yield Condition.SERVICE_ACCOUNT, _service_account(spec, pod)
-    yield Condition.HOST_NAMESPACES, _host_namespaces(spec, pod)
-    yield Condition.IMAGES, _images(spec, pod)
-    yield Condition.CAPABILITIES, _capabilities(spec, pod)
+    yield Criterion.NAMESPACE, _namespace(subject, pod)
+    yield Criterion.SERVICE_ACCOUNT, _service_account(spec, pod)
+    yield Criterion.HOST_NAMESPACES, _host_namespaces(spec, pod)
+    yield Criterion.IMAGES, _images(spec, pod)
+    yield Criterion.CAPABILITIES, _capabilities(spec, pod)
     yield (
-        Condition.PRIVILEGED,
+        Criterion.PRIVILEGED,
         "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
     )
-    yield Condition.HOST_PATHS, _host_paths(spec, pod)
-    yield Condition.HOST_PORTS, _host_ports(spec, pod)
-    yield Condition.CREATED_BEFORE_EXPIRY, _created(spec, pod)
-    yield Condition.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"
+    yield Criterion.HOST_PATHS, _host_paths(spec, pod)
+    yield Criterion.HOST_PORTS, _host_ports(spec, pod)
+    yield Criterion.CREATED_BEFORE_EXPIRY, _created(spec, pod)
+    yield Criterion.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"
 
 
 def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: bool) -> PodVerdict:
@@ -117,7 +117,7 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
     if covering:
         longest = max(covering, key=lambda e: (e.spec.until, e.metadata.name))
         return PodVerdict(pod, labels.Verdict.COVERED, f"covered by exception {longest.metadata.name!r}", (longest,))
-    fitting = [standing for standing, coverage in coverages if coverage.failed is Condition.IN_FORCE]
+    fitting = [standing for standing, coverage in coverages if coverage.failed is Criterion.IN_FORCE]
     expired = [standing.exception for standing in fitting if standing.expired]
     # The reason why an exception is withheld may end, and a deleted pod does not come back.
     spared = [coverage for standing, coverage in coverages if standing in fitting and standing.spares]
@@ -175,8 +175,8 @@ def _closed(path: str) -> str:
 
 def _explain(coverages: Sequence[Coverage]) -> str:
     """Return why the pod is not covered: what the exception that comes nearest to covering it lacks."""
-    order = list(Condition)
-    failures = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Condition.NAMESPACE]
+    order = list(Criterion)
+    failures = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Criterion.NAMESPACE]
     if not failures:
         return "no exception in its namespace"
     nearest = min(failures, key=lambda pair: (-pair[0], pair[1].exception))[1]

@@ -126,7 +126,7 @@ class DeletePod:
 class WriteReport:
     """A report of this kind to write: over the report that has this uid or, if the uid is '', as a new object."""
 
-    kind: report.Kind
+    kind: report.ReportKind
     report: report.Report
     uid: str
 
@@ -135,7 +135,7 @@ class WriteReport:
 class DeleteReport:
     """A report of ours to delete, of either kind."""
 
-    kind: report.Kind
+    kind: report.ReportKind
     subject: snapshot.Reference
 
 

@@ -268,7 +268,7 @@ def _lacks(
         other.living.pod.images ^ pod.images
         for other in subjects
         if other.holder == one.holder and isinstance(other.living.pod, snapshot.Pod)
-        if any(coverage.covers(standing, pod).failed is coverage.Condition.IMAGES for standing in other.covering)
+        if any(coverage.covers(standing, pod).failed is coverage.Criterion.IMAGES for standing in other.covering)
     )
     images = sorted(next(differing, ()))
     if not images:

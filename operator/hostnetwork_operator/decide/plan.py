@@ -295,7 +295,7 @@ def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
     uncovered now is uncovered then. A pod that fits an exception which waits for its record will be covered.
     """
     waiting = [standing for standing in made.standings if standing.waiting]
-    in_force = coverage.Condition.IN_FORCE
+    in_force = coverage.Criterion.IN_FORCE
     return [
         verdict
         for verdict in made.verdicts

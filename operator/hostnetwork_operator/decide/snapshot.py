@@ -52,7 +52,7 @@ class Pod:
     images: frozenset[str] = frozenset()
     capabilities: frozenset[str] = frozenset()
     privileged: bool = False
-    host_paths: frozenset[grant.HostPath] = frozenset()
+    host_paths: frozenset[grant.HostPathAccess] = frozenset()
     host_ports: bool = False
     mirror: bool = False
     deleting: bool = False
@@ -276,10 +276,10 @@ class GateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StoredReport:
     """A report of ours as it is stored, of either kind; `digest` covers everything that the operator writes in it."""
 
-    kind: report.Kind
+    kind: report.ReportKind
     name: str
     uid: str
     owner_kind: str
@@ -306,7 +306,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class LedgerView:
     """What the ledger says about one namespace and, by uid, about its exceptions.
 
     `trouble` is why records cannot be written at this time, or ''. Without a record nothing new is granted. `coming`
@@ -381,10 +381,12 @@ class NamespaceSnapshot:
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by name: those that the operator asked for
     clock_trusted: bool = True
     record: Record = field(default_factory=Record)
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: LedgerView = field(default_factory=LedgerView)
     kubernetes: MinorVersion | None = None  # the version of the cluster; None before the operator has asked for it
-    report_kind: report.Kind | None = None  # the kind to write; None if none is served, or if that could not be told
-    reports: tuple[Report, ...] = ()
+    report_kind: report.ReportKind | None = (
+        None  # the kind to write; None if none is served, or if that could not be told
+    )
+    reports: tuple[StoredReport, ...] = ()
     # By the ReplicaSet or Job that a pod names as its owner: the controller of that object, the object itself if it has
     # no controller, None if the object does not exist.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)

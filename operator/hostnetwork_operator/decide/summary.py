@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, ledger, policy
-from hostnetwork_operator.api.conditions import Contested, Guarded, LedgerIntact, PolicyReady
+from hostnetwork_operator.api.conditions import ClockSynchronized, Contested, Guarded, LedgerIntact, PolicyReady
 from hostnetwork_operator.decide import effects, messages, plan, refusals, snapshot
 
 # The sentences leave out the measured seconds, which change all the time:
 # hostnetwork_operator_clock_{skew,spread}_seconds have them.
 _CLOCK: Final = {
-    conditions.Clock.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
-    conditions.Clock.SKEWED: "the operator's clock and the API server's differ by more than 5 s; nothing is deleted"
+    ClockSynchronized.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
+    ClockSynchronized.SKEWED: "the operator's clock and the API server's differ by more than 5 s; nothing is deleted"
     " until they agree, levels are put back by the API server's clock; set the clock of the operator's node",
-    conditions.Clock.SPREAD: "API servers contradict each other about the time by more than 5 s, or one was set;"
+    ClockSynchronized.SPREAD: "API servers contradict each other about the time by more than 5 s, or one was set;"
     " nothing is deleted until they agree again; set the clocks of their nodes",
 }
 _LISTED: Final = 15  # exceptions that one Event names; kubectl get hne -A has all
@@ -91,9 +91,9 @@ def with_guards(
     return _with(status, conditions.Observation(guarded, words.get(reason, "False"), reason, message), now)
 
 
-def with_clock(status: policy.PolicyStatus, state: conditions.Clock, now: datetime.datetime) -> policy.PolicyStatus:
+def with_clock(status: policy.PolicyStatus, state: ClockSynchronized, now: datetime.datetime) -> policy.PolicyStatus:
     """Return `status` with the condition that says whether the operator is sure what time it is."""
-    agrees = conditions.word(state is conditions.Clock.AGREES)
+    agrees = conditions.word(state is ClockSynchronized.AGREES)
     synchronized = conditions.ConditionType.CLOCK_SYNCHRONIZED
     return _with(status, conditions.Observation(synchronized, agrees, state, _CLOCK[state]), now)
 
@@ -155,12 +155,12 @@ def _named(refused: Sequence[str]) -> str:
     return f"{shown} (a user with the verb approve must change the spec of each exception that is to count)"
 
 
-def clock_event(seen: snapshot.PolicyObject, state: conditions.Clock) -> effects.EmitEvent | None:
+def clock_event(seen: snapshot.PolicyObject, state: ClockSynchronized) -> effects.EmitEvent | None:
     """Return the Event if the clocks begin to differ, or agree again."""
     before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
-    if state == (before.reason if before else conditions.Clock.AGREES):
+    if state == (before.reason if before else ClockSynchronized.AGREES):
         return None
-    return _transition(seen, before, state, _CLOCK[state], normal=state is conditions.Clock.AGREES)
+    return _transition(seen, before, state, _CLOCK[state], normal=state is ClockSynchronized.AGREES)
 
 
 def guards_event(

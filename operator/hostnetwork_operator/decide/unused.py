@@ -182,11 +182,11 @@ def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.C
     """Return how the nearest pod of its service account differs. The sentence names no pod: the pods of a DaemonSet
     change, and the reason must not change with them.
     """
-    order = list(coverage.Condition)
+    order = list(coverage.Criterion)
     nearest = min(found, key=lambda one: (-order.index(one.failed or order[-1]), one.why))
     text = f"no pod of service account {subject.spec.service_account!r} is covered: {nearest.why}"
     remedy = "write a new exception that names what the pods use, or change the pods"
-    if nearest.failed is not coverage.Condition.IMAGES:
+    if nearest.failed is not coverage.Criterion.IMAGES:
         return Why(InUse.PODS_DIFFER, f"{text}; {remedy}")
     return Why(InUse.IMAGES_DIFFER, f"{text}, and it lists {_some(sorted(subject.spec.images or ()))}; {remedy}")
 

@@ -52,7 +52,7 @@ def stand(
     """Return the standing of an exception by itself. If no policy is known, `rules` is None, and only the ceilings that
     the API server enforces apply.
     """
-    standing = approval.Standing
+    standing = approval.ApprovalState
     spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
         # Only a holder of the verb approve can delete an exception. A tenant's finalizer does not undo the deletion.

@@ -53,7 +53,7 @@ class Cluster:
     def __init__(
         self,
         kept: store.Store,
-        ledger: Callable[[snapshot.NamespaceSnapshot], snapshot.Ledger],
+        ledger: Callable[[snapshot.NamespaceSnapshot], snapshot.LedgerView],
         trusted: Callable[[], bool],
         answers: Callable[[snapshot.Namespace], Answers] = lambda _: Answers(),
         shortages: Callable[[str], Sequence[snapshot.Shortage] | None] = lambda _: None,

@@ -88,7 +88,7 @@ class Ledger:
     def id(self) -> str:
         return self.index.id if self.index is not None else ""
 
-    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.Ledger:
+    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
         """Return what is stored about a namespace and its exceptions.
 
         While the namespace is terminating, or the API server does not serve the kind of exceptions, the result also has
@@ -101,7 +101,7 @@ class Ledger:
         namespace_key = ledger.NAMESPACE + seen.namespace.uid
         namespace_record = self._records.get(namespace_key)
         keys = {namespace_key, *(ledger.EXCEPTION + uid for uid in uids)}
-        return snapshot.Ledger(
+        return snapshot.LedgerView(
             state=self.state,
             trouble=self.trouble or (_FULL if keys & self.omitted else ""),
             namespace=namespace_record if isinstance(namespace_record, ledger.NamespaceRecord) else None,

@@ -39,22 +39,13 @@ _OWNERS: Final = {
 }
 
 
-class Answer(Protocol):
-    """The answer to a request."""
-
-    @property
-    def body(self) -> Any: ...
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-
 class Reader(Protocol):
     """The part of the gateway that reads. It raises its own errors.
 
     The error for an answer that cannot be decoded is also a bodies.DecodeError.
     """
 
-    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer: ...
+    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer: ...
 
 
 class Clock(Protocol):

@@ -18,7 +18,7 @@ _MOST_RELEASES: Final = 8
 
 
 @dataclass(slots=True)
-class Answer:
+class OrdinaryPodSummary:
     """What a list says about the ordinary pods of one namespace.
 
     `some` is whether there are any. `releases` are their releases, each once; none where there are too many to keep.
@@ -56,14 +56,14 @@ class OrdinaryPods:
 
     def __init__(self) -> None:
         # By name of the namespace: its uid, the resource version of the list, and the answer.
-        self._found: dict[str, tuple[str, int, Answer]] = {}
+        self._found: dict[str, tuple[str, int, OrdinaryPodSummary]] = {}
 
-    def live_in(self, name: str, uid: str) -> Answer | None:
+    def live_in(self, name: str, uid: str) -> OrdinaryPodSummary | None:
         """Return the answer for a namespace; None if its pods were not listed since the namespace was created."""
         entry = self._found.get(name)
         return entry[2] if entry and entry[0] == uid else None
 
-    def listed(self, name: str, uid: str, version: int, answer: Answer) -> bool:
+    def listed(self, name: str, uid: str, version: int, answer: OrdinaryPodSummary) -> bool:
         """Store the answer of a complete list. Return whether the answer has changed.
 
         The answer of an older list than the last is ignored.

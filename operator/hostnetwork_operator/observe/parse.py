@@ -133,7 +133,7 @@ def _list(value: object) -> Iterable[object]:
     return value
 
 
-def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostPath]:
+def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostPathAccess]:
     mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
     host_paths = set()
     for volume in spec.get("volumes") or ():
@@ -141,7 +141,7 @@ def _host_paths(spec: Body, containers: Iterable[Body]) -> frozenset[grant.HostP
             source = volume["hostPath"]
             written = _text(source.get("type") or "") in _WRITTEN_TYPES
             written |= any(m["name"] == volume["name"] and not m.get("readOnly") for m in mounts)
-            host_paths.add(grant.HostPath(_text(source["path"]), read_only=not written))
+            host_paths.add(grant.HostPathAccess(_text(source["path"]), read_only=not written))
     return frozenset(host_paths)
 
 
@@ -223,11 +223,11 @@ def unreadable_policy(meta: Body, why: str) -> snapshot.PolicyObject:
     )
 
 
-def standing_report(body: Body, kind: report.Kind) -> snapshot.Report:
+def standing_report(body: Body, kind: report.ReportKind) -> snapshot.StoredReport:
     """Return a report as it is stored in the cluster."""
     meta = body["metadata"]
     owner: Body = next(iter(meta.get("ownerReferences") or ()), {})
-    return snapshot.Report(kind, meta["name"], meta["uid"], owner.get("kind", ""), report.digest(body))
+    return snapshot.StoredReport(kind, meta["name"], meta["uid"], owner.get("kind", ""), report.digest(body))
 
 
 def admission_policy(body: Body) -> guards.AdmissionPolicy:

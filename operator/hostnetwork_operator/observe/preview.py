@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import gate, snapshot
 from hostnetwork_operator.observe import live, living
@@ -52,17 +53,13 @@ _VERDICT: Final = re.compile(
 )
 
 
-class Told(live.Answer, Protocol):
-    """The answer to a dry run. If the API server refused the dry run, `refused` is its reason, otherwise ''."""
-
-    @property
-    def refused(self) -> str: ...
-
-
 class Asker(live.Reader, Protocol):
-    """The part of the gateway that the gate needs. It raises its own errors."""
+    """The part of the gateway that the gate needs. It raises its own errors.
 
-    async def preview(self, path: str, body: Body) -> Told: ...
+    If the API server refuses the dry run, the answer has the reason for that.
+    """
+
+    async def preview(self, path: str, body: Body) -> bodies.Answer: ...
 
 
 async def look(

@@ -43,7 +43,7 @@ class Watched(enum.Enum):
     EVENTS = "events"
 
 
-class Standing(enum.Enum):
+class NoShortage(enum.Enum):
     """Why a workload lacks no pod."""
 
     NOTHING = enum.auto()  # there is no such object, it has another uid, or its pods share no host namespaces
@@ -67,7 +67,7 @@ def claimed(event: Body) -> snapshot.Reference | None:
 
 async def read(
     reader: live.Reader, claim: snapshot.Reference, now: datetime.datetime
-) -> snapshot.Shortage | Standing | None:
+) -> snapshot.Shortage | NoShortage | None:
     """Return what the workload of a claim lacks; None if it cannot be decoded or is too large to be kept in memory.
 
     Raise the gateway's errors, also if there is no such object.
@@ -80,20 +80,20 @@ async def read(
     return shortage(body, claim, now)
 
 
-def shortage(body: Body, claim: snapshot.Reference, now: datetime.datetime) -> snapshot.Shortage | Standing:
+def shortage(body: Body, claim: snapshot.Reference, now: datetime.datetime) -> snapshot.Shortage | NoShortage:
     """Return what a workload lacks. `body` is the workload as it was read at `now`."""
     metadata = body["metadata"]
     if metadata["uid"] != claim.uid or metadata.get("deletionTimestamp"):
-        return Standing.NOTHING
+        return NoShortage.NOTHING
     spec = (body["spec"].get("template") or {}).get("spec") or {}
     # The pods do not inherit the annotations and labels of the workload.
     pod_metadata = {key: metadata[key] for key in ("namespace", "name", "uid", "resourceVersion", "creationTimestamp")}
     pod = parse.pod({"metadata": pod_metadata, "spec": spec})
     if isinstance(pod, snapshot.UnreadablePod) or not pod.host_namespaces:
-        return Standing.NOTHING
+        return NoShortage.NOTHING
     present, wanted = _counted(claim.kind, body["spec"], body.get("status") or {})
     if present >= wanted:
-        return Standing.ENOUGH
+        return NoShortage.ENOUGH
     return snapshot.Shortage(claim, _top(body, claim), pod, present, wanted, now)
 
 

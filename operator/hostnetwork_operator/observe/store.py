@@ -53,7 +53,7 @@ _Parsed = (
     | snapshot.PolicyObject
     | guards.AdmissionPolicy
     | guards.Binding
-    | snapshot.Report
+    | snapshot.StoredReport
 )
 
 
@@ -222,7 +222,7 @@ class Store:
         return {name: uid for name in names if (uid := self._uid(name))}
 
     def ordinary_pods_listed(
-        self, looked: Mapping[str, str], found: Mapping[str, ordinary.Answer], version: int
+        self, looked: Mapping[str, str], found: Mapping[str, ordinary.OrdinaryPodSummary], version: int
     ) -> set[str]:
         """Store what a complete list says about ordinary pods. Return the namespaces for which that is news.
 
@@ -233,7 +233,7 @@ class Store:
         for name, uid in looked.items():
             if self._uid(name) != uid:
                 continue  # the namespace was removed meanwhile, or there is another of the same name
-            changed = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.Answer())
+            changed = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.OrdinaryPodSummary())
             if changed and name in self._by_namespace[Kind.EXCEPTION]:
                 touched.add(name)
         return touched
@@ -334,7 +334,7 @@ class Store:
         entry = self._objects[Kind.POLICY].get(("", policy.NAME))
         return entry[2] if entry and isinstance(entry[2], snapshot.PolicyObject) else None
 
-    def report_kind(self) -> report.Kind | None:
+    def report_kind(self) -> report.ReportKind | None:
         """Return which kind of reports the operator writes; None while that is not known.
 
         It is not known as long as a preferred kind may be served: the operator never writes both kinds.
@@ -406,7 +406,7 @@ class Store:
                 r
                 for kind in REPORTS
                 for r in self._by_namespace[kind].get(name, {}).values()
-                if isinstance(r, snapshot.Report)
+                if isinstance(r, snapshot.StoredReport)
             ),
         )
 
@@ -423,7 +423,9 @@ class Listing:
         # The list may lack a namespace that is created while the list is read.
         self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
         self._lines = kept.unread.lines(kind.value)
-        self._ordinary = {name: ordinary.Answer(accounts=kept.plain_accounts(name)) for name in self._looked}
+        self._ordinary = {
+            name: ordinary.OrdinaryPodSummary(accounts=kept.plain_accounts(name)) for name in self._looked
+        }
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Store the objects of one page, without a reference to their bodies.

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway, namespaces
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import effects
@@ -19,14 +20,14 @@ class Server:
         self.status = status
         self.applied: list[dict[str, Any]] = []
 
-    async def apply(self, path: str, body: dict[str, Any], deadline: float) -> gateway.Answer:
+    async def apply(self, path: str, body: dict[str, Any], deadline: float) -> bodies.Answer:
         self.applied.append(body)
         if self.status != 200:
             raise gateway.ApiError("PATCH", path, self.status, "", "")
-        return gateway.Answer({"metadata": {"resourceVersion": "8"}}, ())
+        return bodies.Answer({"metadata": {"resourceVersion": "8"}})
 
-    async def patch(self, path: str, body: dict[str, Any], deadline: float) -> gateway.Answer:
-        return gateway.Answer(body, ())
+    async def patch(self, path: str, body: dict[str, Any], deadline: float) -> bodies.Answer:
+        return bodies.Answer(body)
 
 
 @pytest.mark.parametrize("versioned", [True, False])

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway, pods
 from hostnetwork_operator.act.outcomes import Outcome
 from hostnetwork_operator.decide import effects, snapshot
@@ -37,7 +38,7 @@ class Server:
         self.deleted: list[str] = []
         self.served = True
 
-    async def get(self, path: str, **_: str) -> gateway.Answer:
+    async def get(self, path: str, **_: str) -> bodies.Answer:
         if "/jobs/" in path:
             raise gateway.ApiError("GET", path, self.status, "", "")
         created = "2026-11-22T11:30:00Z"
@@ -49,7 +50,7 @@ class Server:
                 "containers": [{"name": "c", "image": IMAGE}],
             }
             metadata = {**meta, "creationTimestamp": created, "ownerReferences": [JOB]}
-            return gateway.Answer({"metadata": metadata, "spec": spec}, ())
+            return bodies.Answer({"metadata": metadata, "spec": spec})
         if not self.served:
             raise gateway.ApiError("GET", path, 404, "", "404 page not found")
         self.clock.seconds += self.slow
@@ -58,13 +59,13 @@ class Server:
             "metadata": subject.metadata.model_dump(mode="json", by_alias=True, exclude_none=True),
             "spec": subject.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
-        return gateway.Answer({"metadata": {"resourceVersion": "9"}, "items": [body]}, ())
+        return bodies.Answer({"metadata": {"resourceVersion": "9"}, "items": [body]})
 
-    async def delete(self, path: str, body: Any, deadline: float, *, repeat: bool) -> gateway.Answer:
+    async def delete(self, path: str, body: Any, deadline: float, *, repeat: bool) -> bodies.Answer:
         if self.clock.seconds > deadline:
             raise gateway.ApiError("DELETE", path, 0, "Stale", "")
         self.deleted.append(path)
-        return gateway.Answer({}, ())
+        return bodies.Answer({})
 
 
 @pytest.mark.parametrize("status", [404, 500, 0])

@@ -18,7 +18,7 @@ GRANT = grant.Grant(
     privileged=True,
     level=labels.Level.BASELINE,
     capabilities=("NET_ADMIN", "SYS_PTRACE"),
-    host_paths=(grant.HostPath("/proc", read_only=True), grant.HostPath("/var/lib", read_only=False)),
+    host_paths=(grant.HostPathAccess("/proc", read_only=True), grant.HostPathAccess("/var/lib", read_only=False)),
     images=("a:1", "b:2"),
 )
 LINE = (
@@ -119,7 +119,7 @@ def test_hostile_values_have_no_line(field: str, value: str) -> None:
     if field == "host_paths":
         if value in {"", "-", "*"}:
             return  # behind ro: these are no separators
-        hostile = (grant.HostPath("/" + value, read_only=True),)
+        hostile = (grant.HostPathAccess("/" + value, read_only=True),)
     with pytest.raises(grant.GrantError, match="is empty or holds a separator"):
         dataclasses.replace(GRANT, **{field: hostile}).encode()
 

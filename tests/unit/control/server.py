@@ -7,6 +7,7 @@ request, and an object that changes between two requests.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway
 
 Body = dict[str, Any]
@@ -30,32 +31,32 @@ class Server:
         self.objects[path] = body
         return body
 
-    async def get(self, path: str, *, most: int = 0) -> gateway.Answer:
+    async def get(self, path: str, *, most: int = 0) -> bodies.Answer:
         self._ask("GET", path)
         bare = path.split("?")[0]
         if bare in self.objects:
-            return gateway.Answer(self.objects[bare], ())
+            return bodies.Answer(self.objects[bare])
         items = [body for name, body in sorted(self.objects.items()) if name.rsplit("/", 1)[0] == bare]
         if not items and "?" not in path:
             raise gateway.ApiError("GET", path, 404, "NotFound", "not found")
-        return gateway.Answer({"metadata": {"resourceVersion": str(self._version)}, "items": items}, ())
+        return bodies.Answer({"metadata": {"resourceVersion": str(self._version)}, "items": items})
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> gateway.Answer:
+    async def create(self, path: str, body: Mapping[str, Any]) -> bodies.Answer:
         self._ask("POST", path)
         name = f"{path}/{body['metadata']['name']}"
         if name in self.objects:
             raise gateway.ApiError("POST", path, 409, "AlreadyExists", "exists")
         made = {**body, "metadata": {**body["metadata"], "uid": f"uid-of-{body['metadata']['name']}"}}
-        return gateway.Answer(self.put(name, made), ())
+        return bodies.Answer(self.put(name, made))
 
-    async def patch(self, path: str, body: Mapping[str, Any], deadline: float = 0.0) -> gateway.Answer:
+    async def patch(self, path: str, body: Mapping[str, Any], deadline: float = 0.0) -> bodies.Answer:
         self._ask("PATCH", path)
         present = self.objects.get(path)
         if present is None or body["metadata"].get("uid", present["metadata"]["uid"]) != present["metadata"]["uid"]:
             raise gateway.ApiError("PATCH", path, 404, "NotFound", "not found")
         data = {**present.get("data", {}), **body.get("data", {})}
         present["data"] = {key: text for key, text in data.items() if text is not None}
-        return gateway.Answer(self.put(path, present), ())
+        return bodies.Answer(self.put(path, present))
 
     def writes(self) -> list[tuple[str, str]]:
         return [request for request in self.requests if request[0] != "GET"]

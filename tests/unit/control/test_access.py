@@ -11,21 +11,21 @@ from aiohttp import web
 from hostnetwork_operator.control import access
 from tests.unit import serving
 
-DENIED = access.Refusal(403, "denied")
+DENIED = access.ErrorResponse(403, "denied")
 
 
 class Reviews:
     """Reviews of the test, by token, and a clock that the test moves. A token that is not named is invalid."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, access.Refusal | None] = {"good": None}
+        self.answers: dict[str, access.ErrorResponse | None] = {"good": None}
         self.asked: list[str] = []
         self.held = asyncio.Event()
         self.held.set()
         self.now = 1000.0
         self.access = access.Access(self._review, lambda: self.now)
 
-    async def _review(self, token: str) -> access.Refusal | None:
+    async def _review(self, token: str) -> access.ErrorResponse | None:
         self.asked.append(token)
         await self.held.wait()
         return self.answers.get(token, access._INVALID)
@@ -209,7 +209,7 @@ async def review(api_server: ApiServer) -> AsyncIterator[access.Review]:
         yield access.reviewer(api)
 
 
-async def from_a_thread(review: access.Review, token: str) -> access.Refusal | None:
+async def from_a_thread(review: access.Review, token: str) -> access.ErrorResponse | None:
     """As the port does it, with an event loop of its own."""
     return await asyncio.to_thread(lambda: asyncio.run(review(token)))  # type: ignore[arg-type]
 
@@ -234,7 +234,7 @@ async def test_an_unknown_token_is_401_and_a_user_without_the_right_403(
     """The latter names the user and the ClusterRole."""
     api_server.allowed = False
     refusal = await from_a_thread(review, "secret")
-    assert refusal == access.Refusal(
+    assert refusal == access.ErrorResponse(
         403,
         'user "a \\"reader\\"" must be allowed to get /metrics, and is not; bind the ClusterRole'
         " hostnetwork-operator-metrics-reader to it",

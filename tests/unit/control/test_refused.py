@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from hostnetwork_operator import clock, metrics
+from hostnetwork_operator import bodies, clock, metrics
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import loops, operator, refused
 from hostnetwork_operator.observe import refused as events
@@ -32,13 +32,13 @@ class Api:
         if not path.startswith(events.EVENTS_PATH):
             await self.reads.wait()
             lacking = {"currentNumberScheduled": 0, "desiredNumberScheduled": 2}
-            return gateway.Answer(workload("DaemonSet", {}, lacking), ())
+            return bodies.Answer(workload("DaemonSet", {}, lacking))
         if self.breaks:
             self.breaks = False
             raise ValueError("an answer that nobody foresaw")
         if self.fails:
             raise gateway.ApiError("GET", path, 403, "Forbidden", "no right")
-        return gateway.Answer({"metadata": {"resourceVersion": "1"}, "items": list(self.listed)}, ())
+        return bodies.Answer({"metadata": {"resourceVersion": "1"}, "items": list(self.listed)})
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.control import reread
 from hostnetwork_operator.observe import store
@@ -14,7 +15,7 @@ class Server:
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
-    async def get(self, path: str) -> gateway.Answer:
+    async def get(self, path: str) -> bodies.Answer:
         raise gateway.ApiError("GET", path, 404, self.reason, "")
 
 

@@ -190,9 +190,9 @@ class Secure:
         self.pair = certificate.Pair(directory)
         self.opened = Opened(self.pair, access.Access(self._review))
 
-    async def _review(self, token: str) -> access.Refusal | None:
+    async def _review(self, token: str) -> access.ErrorResponse | None:
         self.reviewed.append(token)
-        return None if token.startswith("good") else access.Refusal(403, "denied")
+        return None if token.startswith("good") else access.ErrorResponse(403, "denied")
 
     def renew(self) -> int:
         """Another certificate in the directory; its serial number."""

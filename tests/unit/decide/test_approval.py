@@ -22,9 +22,9 @@ from tests.unit.builders import (
     seen,
 )
 
-Standing = approval.Standing
+Standing = approval.ApprovalState
 WRITERS = labels.POLICY_EXCEPTION_WRITERS
-NOTHING = snapshot.Ledger()
+NOTHING = snapshot.LedgerView()
 
 
 def writers(since: Any, identity: str = IDENTITY) -> dict[str, snapshot.Guard]:
@@ -256,7 +256,7 @@ def test_trust_is_for_one_incarnation_of_the_namespace() -> None:
 
 # -- without the ledger ------------------------------------------------------------------------------------------------
 
-LOST = snapshot.Ledger(state=ledger.State.LOST)
+LOST = snapshot.LedgerView(state=ledger.State.LOST)
 AGENT = hne(type="Infrastructure")
 
 
@@ -299,7 +299,7 @@ def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
     for state in (ledger.State.INTACT, ledger.State.SEEDING):
         found = rule(
             AGENT,
-            ledger=snapshot.Ledger(state=state),
+            ledger=snapshot.LedgerView(state=state),
             guards=writers(at(minutes=-30)),
             namespace=denied(AGENT),
         )
@@ -316,7 +316,7 @@ def test_a_grant_that_stays_without_proof_is_approved_by_a_change_of_the_spec() 
 
 def test_while_the_ledger_cannot_be_read_only_the_creation_proves_anything() -> None:
     """Nothing is recorded, and nothing is refused for good."""
-    late, unread = writers(at(minutes=-30)), snapshot.Ledger(state=ledger.State.UNREADABLE, trouble="forbidden")
+    late, unread = writers(at(minutes=-30)), snapshot.LedgerView(state=ledger.State.UNREADABLE, trouble="forbidden")
     assert rule(hne(), ledger=unread) == approval.Ruling(Standing.WAITING)
     found = rule(hne(), ledger=unread, guards=late)
     assert (found.standing, found.record) == (Standing.UNKNOWN, None)

@@ -369,7 +369,7 @@ def test_what_label_at_birth_wrote_counts_as_written() -> None:
     assert len(place.war(loosened, 60)) == 1
     assert place.contests == 1
     born = {labels.BORN_WITH: "enforce,enforce-version,audit,audit-version,warn,warn-version"}
-    place = Place(namespace=namespace(labels=DENIED, annotations=born), ledger=snapshot.Ledger())
+    place = Place(namespace=namespace(labels=DENIED, annotations=born), ledger=snapshot.LedgerView())
     place.look()
     assert [sorted(write.labels) for write in place.writes] == [[]]
     assert len(place.war(loosened, 60)) == 1

@@ -9,7 +9,7 @@ from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import coverage, snapshot, validity
 from tests.unit.builders import IMAGE, IPC, NETWORK, NOW, PID, at, hne, host_path, pod
 
-Condition = coverage.Condition
+Condition = coverage.Criterion
 
 
 def standing(

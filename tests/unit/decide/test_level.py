@@ -149,7 +149,7 @@ def test_audit_takes_enforcement_down() -> None:
 def test_what_this_process_has_taken_off_is_off_before_the_ledger_says_so(wrote: dict[str, str], asked: bool) -> None:
     """Under Enforce again in the same moment, the gate is asked about what has come in since."""
     home = namespace(labels={labels.ENFORCEMENT: "Audit"})
-    known = snapshot.Ledger(namespace=ledger.NamespaceRecord(enforced=True))
+    known = snapshot.LedgerView(namespace=ledger.NamespaceRecord(enforced=True))
     made = seen(namespace=home, policy=governed(rollout="Gated"), ledger=known, record=snapshot.Record(wrote=wrote))
     found = level.decide(made, level.settings_for(home, made.policy), frozenset(), NOW)
     assert (found.ask is not None) is asked
@@ -500,7 +500,7 @@ def test_without_a_policy_nothing_is_written_to_a_namespace_nobody_governs() -> 
 
 BORN_WITH = "enforce,enforce-version,audit,audit-version,warn,warn-version"
 BORN = namespace(labels=DENIED, annotations={labels.BORN_WITH: BORN_WITH})
-NOT_RECORDED = snapshot.Ledger()
+NOT_RECORDED = snapshot.LedgerView()
 
 
 def adopted(

@@ -204,7 +204,7 @@ def test_exceptions_are_read_again_before_their_grants_are_taken_for_every_versi
 
 
 def unrecorded(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
-    return seen(*things, **{"ledger": snapshot.Ledger(), **fields})
+    return seen(*things, **{"ledger": snapshot.LedgerView(), **fields})
 
 
 def test_nothing_is_granted_before_the_ledger_has_the_approval_and_the_level() -> None:
@@ -256,7 +256,7 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
         ours={**ours, labels.PSA_WARN: ("baseline", "restricted")},
         under=IDENTITY,
     )
-    trouble = snapshot.Ledger(trouble="forbidden")
+    trouble = snapshot.LedgerView(trouble="forbidden")
     made = plan.plan_namespace(unrecorded(hne(), namespace=namespace(), ledger=trouble), NOW)
     assert (only(made).action, only(made).versioned, made.relaxed) == (Action.ENFORCE, False, False)
     assert reasons(made) == {"net": "NotRecorded"}

@@ -219,12 +219,12 @@ def test_what_is_not_known_is_not_none() -> None:
     assert refusals.find(seen(namespace=audited, shortages=None), (), NOW, exempt=False) == ()
 
 
-def standing(*things: Any) -> tuple[snapshot.Report, ...]:
+def standing(*things: Any) -> tuple[snapshot.StoredReport, ...]:
     """The reports that exist once a workload is refused."""
     made = planned(seen(*things, report_kind=report.OPEN_REPORT, shortages=(shortage(),)))
     writes = [e for e in made.effects if isinstance(e, effects.WriteReport)]
     body = [(one.report, report.digest(one.report.body(report.OPEN_REPORT))) for one in writes]
-    return tuple(snapshot.Report(report.OPEN_REPORT, r.name, "uid", r.owner.kind, digest) for r, digest in body)
+    return tuple(snapshot.StoredReport(report.OPEN_REPORT, r.name, "uid", r.owner.kind, digest) for r, digest in body)
 
 
 @pytest.mark.parametrize("things", [(), (pod(owner=shortage().workload),)], ids=["no pod", "a pod of before"])

@@ -52,9 +52,9 @@ def verdict(one: words.Report) -> words.Entry:
     return entry
 
 
-def standing(one: words.Report, kind: words.Kind = OPEN) -> snapshot.Report:
+def standing(one: words.Report, kind: words.ReportKind = OPEN) -> snapshot.StoredReport:
     """That report as it stands once it is written."""
-    return snapshot.Report(kind, one.name, "uid", one.owner.kind, words.digest(one.body(kind)))
+    return snapshot.StoredReport(kind, one.name, "uid", one.owner.kind, words.digest(one.body(kind)))
 
 
 # -- for whom ---------------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_a_result_keeps_its_id() -> None:
     (failing,) = written(made(pod(owner=SET))).values()
     (other,) = written(made(pod(owner=DAEMONS))).values()
 
-    def first(one: words.Report, kind: words.Kind = OPEN) -> str:
+    def first(one: words.Report, kind: words.ReportKind = OPEN) -> str:
         return str(one.body(kind)["results"][0]["properties"]["resultID"])
 
     assert first(passing) == first(failing) == first(failing, POLICY)
@@ -249,27 +249,27 @@ def test_what_somebody_changed_is_written_over(field: str) -> None:
     (one,) = written(made(pod(), hne())).values()
     body = one.body(OPEN)
     body[field] = None
-    present = snapshot.Report(OPEN, one.name, "its-uid", "Pod", words.digest(body))
+    present = snapshot.StoredReport(OPEN, one.name, "its-uid", "Pod", words.digest(body))
     (effect,) = (e for e in made(pod(), hne(), reports=(present,)).effects if isinstance(e, effects.WriteReport))
     assert effect.uid == "its-uid"
 
 
 def test_a_report_of_nobody_goes_unless_its_pod_takes_it_along() -> None:
     """A Deployment without such pods lives on, so its report is deleted; what a pod owned the garbage collector has."""
-    gone = snapshot.Report(OPEN, "hostnetwork-x", "u", "Deployment", "d")
-    of_pod = snapshot.Report(OPEN, "hostnetwork-y", "u", "Pod", "d")
+    gone = snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d")
+    of_pod = snapshot.StoredReport(OPEN, "hostnetwork-y", "u", "Pod", "d")
     assert deleted(made(reports=(gone, of_pod))) == [("Report", "hostnetwork-x")]
 
 
 def test_reports_of_others_are_left_alone() -> None:
     """Also where they carry our label."""
-    other = snapshot.Report(OPEN, "cpol-x", "u", "Deployment", "d")
+    other = snapshot.StoredReport(OPEN, "cpol-x", "u", "Deployment", "d")
     assert deleted(made(reports=(other,), policy=EXEMPT)) == []
 
 
 def test_never_both_kinds() -> None:
     """What stands in the other kind goes before anything is written, whoever owned it."""
-    old = snapshot.Report(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
+    old = snapshot.StoredReport(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
     found = made(pod(), hne(), reports=(old,))
     assert deleted(found) == [("PolicyReport", "hostnetwork-uid-of-capture")]
     done = [e for e in found.effects if isinstance(e, effects.WriteReport | effects.DeleteReport)]
@@ -280,7 +280,9 @@ def test_never_both_kinds() -> None:
 @pytest.mark.parametrize("policy", [EXEMPT, governed(mode="Release")])
 def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) -> None:
     """In an exempt namespace and in mode Release, of any owner, also before owners are known."""
-    present = tuple(snapshot.Report(OPEN, f"hostnetwork-{kind}", "u", kind, "d") for kind in ("Pod", "Deployment"))
+    present = tuple(
+        snapshot.StoredReport(OPEN, f"hostnetwork-{kind}", "u", kind, "d") for kind in ("Pod", "Deployment")
+    )
     found = made(pod(owner=SET), reports=present, policy=policy, tops={}, namespace=namespace())
     assert len(deleted(found)) == 2
     assert (written(found), owners(found)) == ({}, ())
@@ -288,14 +290,14 @@ def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) 
 
 def test_without_a_kind_nothing_is_done_or_asked() -> None:
     """Neither a write nor a delete nor a look at an owner."""
-    present = (snapshot.Report(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
+    present = (snapshot.StoredReport(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
     found = made(pod(owner=SET), hne(), report_kind=None, tops={}, reports=present)
     assert (written(found), deleted(found), owners(found)) == ({}, [], ())
 
 
 def test_a_terminating_namespace_is_left_alone() -> None:
     """The namespace controller takes everything."""
-    present = (snapshot.Report(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
+    present = (snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
     found = made(pod(), reports=present, namespace=denied(terminating=True))
     assert (written(found), deleted(found)) == ({}, [])
 

@@ -62,7 +62,7 @@ def test_a_label_that_is_recorded_counts() -> None:
 def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> None:
     """A tenant may have set them before the policy came; the ledger keeps none of them, and the rule does not count."""
     home = denied(labels={KEPT: "storage", **many})
-    first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.Ledger(state=ledger.State.SEEDING))
+    first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.LedgerView(state=ledger.State.SEEDING))
     assert selection.settings(first).mode is STRICT
     assert selection.record(first, NOW)[0] == {}
 

@@ -174,8 +174,8 @@ def test_contested_namespaces_are_named() -> None:
     assert "ns-09 and 2 more; their Events NamespaceContested say what" in found.message
 
 
-@pytest.mark.parametrize("state", [conditions.Clock.SKEWED, conditions.Clock.SPREAD])
-def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: conditions.Clock) -> None:
+@pytest.mark.parametrize("state", [conditions.ClockSynchronized.SKEWED, conditions.ClockSynchronized.SPREAD])
+def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: conditions.ClockSynchronized) -> None:
     """A condition, an Event on each transition and none between."""
     first = summary.with_clock(summary.policy_status(stored(), [], NOW), state, NOW)
     found = conditions.find(first.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
@@ -186,10 +186,10 @@ def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: condi
     assert event is not None
     assert (event.type, event.reason) == ("Warning", f"Policy{state}")
     assert None is summary.clock_event(stored(status=first), state)
-    back = summary.clock_event(stored(status=first), conditions.Clock.AGREES)
+    back = summary.clock_event(stored(status=first), conditions.ClockSynchronized.AGREES)
     assert back is not None
     assert (back.type, back.reason) == ("Normal", "PolicyAgrees")
-    assert None is summary.clock_event(stored(), conditions.Clock.AGREES)
+    assert None is summary.clock_event(stored(), conditions.ClockSynchronized.AGREES)
 
 
 def begun(state: ledger.State, *made: plan.NamespacePlan, **counts: int) -> tuple[str, str, str] | None:
@@ -202,7 +202,7 @@ def begun(state: ledger.State, *made: plan.NamespacePlan, **counts: int) -> tupl
 def unapproved() -> plan.NamespacePlan:
     """An exception from before the admission policies."""
     late = builders.guards(since=at(seconds=-1))
-    return planned(seen(hne(), guards=late, ledger=snapshot.Ledger(state=ledger.State.SEEDING)))
+    return planned(seen(hne(), guards=late, ledger=snapshot.LedgerView(state=ledger.State.SEEDING)))
 
 
 def test_a_first_start_names_what_nobody_approved() -> None:

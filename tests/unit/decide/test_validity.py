@@ -10,7 +10,7 @@ from hostnetwork_operator.decide import approval, validity
 from tests.unit.builders import IMAGE, NOW, PINNED, at, denied, hne, seen
 
 Ready = conditions.Ready
-APPROVED = approval.Ruling(approval.Standing.APPROVED)
+APPROVED = approval.Ruling(approval.ApprovalState.APPROVED)
 
 
 def stand(
@@ -114,13 +114,13 @@ def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] |
 
 def test_an_exception_that_nobody_approved_does_not_expire() -> None:
     """NotApproved comes before Expired: its pods are not deleted for its end, and it spares none."""
-    found = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.Standing.REFUSED, "why"))
+    found = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.ApprovalState.REFUSED, "why"))
     assert (found.reason, found.expired, found.why, found.spares) == (Ready.NOT_APPROVED, False, "why", False)
 
 
 def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the_same() -> None:
     """What is approved by what is seen ends without the ledger."""
-    waits = approval.Ruling(approval.Standing.WAITING)
+    waits = approval.Ruling(approval.ApprovalState.WAITING)
     found = stand(hne(), ruling=waits)
     assert (found.reason, found.in_force, found.waiting, found.spares) == (Ready.NOT_RECORDED, False, True, True)
     assert stand(hne(expiry=NOW), ruling=waits).expired
@@ -128,14 +128,16 @@ def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the
 
 def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() -> None:
     """Taking an agent's grant would stop network and ingress."""
-    found = stand(hne(type="Infrastructure"), ruling=approval.Ruling(approval.Standing.UNPROVEN, "the ledger was lost"))
+    found = stand(
+        hne(type="Infrastructure"), ruling=approval.Ruling(approval.ApprovalState.UNPROVEN, "the ledger was lost")
+    )
     assert (found.reason, found.in_force) == (Ready.APPROVAL_UNPROVEN, True)
     assert found.why == "still in force without expiry: the ledger was lost"
 
 
 def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares() -> None:
     """Cannot tell is never a delete."""
-    unknown = approval.Ruling(approval.Standing.UNKNOWN, "forbidden")
+    unknown = approval.Ruling(approval.ApprovalState.UNKNOWN, "forbidden")
     for subject in (hne(), hne(expiry=at(seconds=-1))):
         found = stand(subject, ruling=unknown)
         assert (found.reason, found.in_force, found.expired) == (Ready.NOT_RECORDED, False, False)

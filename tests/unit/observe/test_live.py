@@ -1,6 +1,5 @@
 """Lists go around what cannot be decoded: every other object is read, and it is known which one was not."""
 
-import dataclasses
 import urllib.parse
 from typing import Any
 
@@ -16,12 +15,6 @@ from tests.unit.observe.test_store import body, default, home, pod
 WHY = "deeper than 100 levels"
 
 
-@dataclasses.dataclass
-class Answer:
-    body: Any
-    warnings: tuple[str, ...] = ()
-
-
 class Server:
     """The lists of an API server. A page with one of `nested` cannot be decoded, unless only metadata are asked for."""
 
@@ -31,7 +24,7 @@ class Server:
         self.asked: list[str] = []
         self.deleted_after: dict[int, str] = {}  # the object that is deleted after so many requests
 
-    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
+    async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
         self.asked.append(path)
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
         version, start = max(self._versions), 0
@@ -50,7 +43,7 @@ class Server:
         elif {one["metadata"]["name"] for one in items} & self._nested:
             raise bodies.DecodeError(WHY)
         rest = {"continue": f"{version}-{end}"} if end < len(objects) else {}
-        return Answer({"metadata": {"resourceVersion": str(version), **rest}, "items": list(items)})
+        return bodies.Answer({"metadata": {"resourceVersion": str(version), **rest}, "items": list(items)})
 
 
 def pods(count: int) -> list[dict[str, Any]]:
@@ -102,7 +95,7 @@ async def test_where_metadata_cannot_be_decoded_either_the_list_fails() -> None:
     """An answer that is no list at all is no reason to set every object aside."""
 
     class Broken(Server):
-        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
+        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
             raise bodies.DecodeError("no JSON at character 0")
 
     with pytest.raises(bodies.DecodeError):
@@ -205,8 +198,8 @@ async def test_the_look_before_a_delete_knows_what_it_could_not_read(kept: store
     kept.put(store.Kind.POD, pod("a", 5))
 
     class Both(Server):
-        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> Answer:
-            return Answer(pod("a", 6)) if path.endswith("/pods/a") else await super().get(path, accept=accept)
+        async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
+            return bodies.Answer(pod("a", 6)) if path.endswith("/pods/a") else await super().get(path, accept=accept)
 
     before = seen(kept)
     again = await live.again(Both(body("x", 7), body("y", 8, spec={}), nested={"x"}), before, before.pods[0].reference)

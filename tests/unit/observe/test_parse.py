@@ -81,7 +81,7 @@ def test_every_container_of_every_kind_counts(kind: str) -> None:
     assert ({"app:1", "evil:1"}, {"SYS_ADMIN"}, True) == (found.images, found.capabilities, found.host_ports)
     bad["securityContext"] = {"privileged": True}
     assert read(**lists).privileged
-    assert {grant.HostPath("/etc", read_only=False)} == found.host_paths
+    assert {grant.HostPathAccess("/etc", read_only=False)} == found.host_paths
 
 
 def test_what_a_privileged_container_adds_is_nothing() -> None:
@@ -118,7 +118,7 @@ def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[st
     ]
     other = {"name": "w", "emptyDir": {}}
     found = read(*containers, volumes=[other, {"name": "v", "hostPath": {"path": "/var/lib", "type": ""}}])
-    assert {grant.HostPath("/var/lib", read_only)} == found.host_paths
+    assert {grant.HostPathAccess("/var/lib", read_only)} == found.host_paths
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket", "", "Directory", "File", None])
@@ -127,7 +127,7 @@ def test_a_type_that_writes_is_never_read_only(kind: str | None) -> None:
     mount = {"name": "v", "mountPath": "/v", "readOnly": True}
     found = read({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": "/run/s", "type": kind}}])
     writes = kind in {"DirectoryOrCreate", "FileOrCreate", "Socket"}
-    assert {grant.HostPath("/run/s", read_only=not writes)} == found.host_paths
+    assert {grant.HostPathAccess("/run/s", read_only=not writes)} == found.host_paths
 
 
 def test_mounts_of_other_volumes_say_nothing() -> None:
@@ -135,7 +135,7 @@ def test_mounts_of_other_volumes_say_nothing() -> None:
     found = read(
         {"volumeMounts": [{"name": "w", "mountPath": "/w"}]}, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]
     )
-    assert {grant.HostPath("/etc", read_only=True)} == found.host_paths
+    assert {grant.HostPathAccess("/etc", read_only=True)} == found.host_paths
 
 
 @pytest.mark.parametrize("value", [None, [], {}], ids=str)

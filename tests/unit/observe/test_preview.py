@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from hostnetwork_operator import bodies
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import preview
@@ -26,24 +27,17 @@ POD = {
 }
 
 
-@dataclass
-class Answer:
-    body: Any = None
-    warnings: tuple[str, ...] = ()
-    refused: str = ""
-
-
 class Asker:
     """An API server with one pod. It says of a question what `say` says, and forbids what every level forbids."""
 
-    def __init__(self, say: Callable[[], Answer]) -> None:
+    def __init__(self, say: Callable[[], bodies.Answer]) -> None:
         self._say = say
 
-    async def get(self, path: str, **_: Any) -> Answer:
-        return Answer({"metadata": {"resourceVersion": "9"}, "items": [POD] if "/pods?" in path else []})
+    async def get(self, path: str, **_: Any) -> bodies.Answer:
+        return bodies.Answer({"metadata": {"resourceVersion": "9"}, "items": [POD] if "/pods?" in path else []})
 
-    async def preview(self, path: str, body: Any) -> Answer:
-        return Answer(warnings=(FORBIDS,)) if body["spec"].get("hostPID") else self._say()
+    async def preview(self, path: str, body: Any) -> bodies.Answer:
+        return bodies.Answer(None, warnings=(FORBIDS,)) if body["spec"].get("hostPID") else self._say()
 
 
 class Clock:
@@ -54,18 +48,18 @@ class Clock:
         return 0.0
 
 
-def look(said: Answer, before: snapshot.GateAnswer | None = None) -> snapshot.GateAnswer:
+def look(said: bodies.Answer, before: snapshot.GateAnswer | None = None) -> snapshot.GateAnswer:
     made = replace(seen(namespace=namespace(), policy=governed(rollout="Gated")), gate=before)
     return asyncio.run(preview.look(Asker(lambda: said), made, labels.Level.BASELINE, Clock()))
 
 
-@pytest.mark.parametrize("said", [Answer(refused="no"), Answer(warnings=("x" * 4000,))])
-def test_what_is_not_known_is_asked_again(said: Answer) -> None:
+@pytest.mark.parametrize("said", [bodies.Answer(None, refused="no"), bodies.Answer(None, warnings=("x" * 4000,))])
+def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
     """It holds for now, and an answer in the next look counts; what is known is not asked again."""
     first = look(said)
     assert first.holders[0].startswith("Pod web: not known, because")
     assert first.known == {}
-    second = look(Answer(), first)
+    second = look(bodies.Answer(None), first)
     assert second.clean
     assert list(look(said, second).holders) == []
 
@@ -94,7 +88,7 @@ def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: st
     both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
     remedy = f"{policy} refuses such a pod; except the namespaces {both} from that policy; got: {refusal}"
     assert preview.explained(refusal) == remedy
-    (said,) = look(Answer(refused=refusal)).holders
+    (said,) = look(bodies.Answer(None, refused=refusal)).holders
     assert said == f"Pod web: not known, because the question is refused: {remedy} (level baseline)"
 
 

@@ -112,7 +112,7 @@ def test_a_workload_lacks_pods(
 )
 def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> None:
     """It has what it wants, or its status does not say yet what that is."""
-    assert found(kind, spec, status) is refused.Standing.ENOUGH
+    assert found(kind, spec, status) is refused.NoShortage.ENOUGH
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str
 )
 def test_what_is_not_meant_is_nothing(spec: dict[str, Any], meta: dict[str, Any]) -> None:
     """Another uid, a workload that goes, one without host namespaces, one that cannot be understood."""
-    assert found("StatefulSet", spec, None, **meta) is refused.Standing.NOTHING
+    assert found("StatefulSet", spec, None, **meta) is refused.NoShortage.NOTHING
 
 
 def test_annotations_of_the_workload_are_not_those_of_its_pods() -> None:
