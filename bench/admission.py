@@ -23,7 +23,7 @@ class Mode:
     """How many clients at once, whether for real, and how often."""
 
     clients: int
-    dry_run: bool
+    dry_run: bool = dataclasses.field(kw_only=True)
     rounds: int
     warm_up: int
 
@@ -31,7 +31,12 @@ class Mode:
         return f"{self.clients} client{'s' * (self.clients > 1)}, {'dry run' if self.dry_run else 'real'}"
 
 
-_MODES = (Mode(1, True, 1000, 150), Mode(8, True, 100, 10), Mode(1, False, 200, 20), Mode(8, False, 40, 5))
+_MODES = (
+    Mode(1, 1000, 150, dry_run=True),
+    Mode(8, 100, 10, dry_run=True),
+    Mode(1, 200, 20, dry_run=False),
+    Mode(8, 40, 5, dry_run=False),
+)
 
 
 def measure() -> list[figures.Row]:

@@ -132,7 +132,7 @@ def _apply_webhook(running: cluster.Cluster, stack: contextlib.ExitStack) -> Non
     create = "/api/v1/namespaces/default/pods?dryRun=All"
     running.wait("the webhook asked", lambda: running.admin.post(create, host_pod("probe")).status == 500)
     command = [sys.executable, "-m", "bench.webhook", str(port), str(certificate), str(key)]
-    server = processes.Component("webhook", command, running.directory, False)
+    server = processes.Component("webhook", command, running.directory, detached=False)
     server.start()
     stack.callback(server.stop)
     running.wait("the webhook answers", lambda: running.admin.post(create, host_pod("probe")).status == 201)

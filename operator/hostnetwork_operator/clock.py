@@ -10,7 +10,7 @@ import collections
 import datetime
 import email.utils
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.api import conditions
 
@@ -19,12 +19,21 @@ _AGE_SECONDS: Final = 60.0  # older samples are dropped, because clocks drift an
 TOLERANCE_SECONDS: Final = 5.0  # a greater difference stops deletes (docs/explanation/architecture.md#expiry)
 
 
+class _Sample(NamedTuple):
+    """What one answer says about the time. `received` is a monotonic moment. The bounds are server time minus monotonic
+    time, in seconds.
+    """
+
+    received: float
+    earliest: float
+    latest: float
+
+
 class ServerClock:
     """The API server's time: from the Date headers of its answers, and from a monotonic clock between answers."""
 
     def __init__(self) -> None:
-        # (monotonic moment, earliest, latest). The two bounds are server time minus monotonic time, in seconds.
-        self._samples: collections.deque[tuple[float, float, float]] = collections.deque(maxlen=_SAMPLES)
+        self._samples: collections.deque[_Sample] = collections.deque(maxlen=_SAMPLES)
 
     @staticmethod
     def monotonic() -> float:
@@ -37,9 +46,9 @@ class ServerClock:
             second = email.utils.parsedate_to_datetime(date).timestamp()
         except (ValueError, OverflowError):
             return
-        while self._samples and self._samples[0][0] < received - _AGE_SECONDS:
+        while self._samples and self._samples[0].received < received - _AGE_SECONDS:
             self._samples.popleft()
-        self._samples.append((received, second - received, second + 1 - sent))
+        self._samples.append(_Sample(received, second - received, second + 1 - sent))
 
     def now(self) -> datetime.datetime:
         """Return the API server's time, or an earlier moment, never a later one.
@@ -54,12 +63,12 @@ class ServerClock:
         """Return whether the API server's time may have reached `moment` already, even if `now` has not."""
         if not self._samples:
             return False
-        latest = min(sample[2] for sample in self._samples)
+        latest = min(sample.latest for sample in self._samples)
         return moment.timestamp() <= time.monotonic() + latest
 
     def asked_within(self, seconds: float) -> bool:
         """Return whether an answer came within the last `seconds`."""
-        return bool(self._samples) and self._samples[-1][0] >= time.monotonic() - seconds
+        return bool(self._samples) and self._samples[-1].received >= time.monotonic() - seconds
 
     def skew_seconds(self) -> float:
         """Return by how many seconds this machine's clock is ahead of the API server's clock."""
@@ -74,8 +83,8 @@ class ServerClock:
         """
         if not self._samples:
             return 0.0
-        earliest = max(sample[1] for sample in self._samples)
-        latest = min(sample[2] for sample in self._samples)
+        earliest = max(sample.earliest for sample in self._samples)
+        latest = min(sample.latest for sample in self._samples)
         return max(0.0, earliest - latest)
 
     def state(self) -> conditions.ClockSynchronized:
@@ -95,7 +104,7 @@ class ServerClock:
 
         If samples contradict each other, return the lower bound of the newest sample.
         """
-        earliest = max(sample[1] for sample in self._samples)
+        earliest = max(sample.earliest for sample in self._samples)
         if self.spread_seconds() > 0:
-            return self._samples[-1][1]
+            return self._samples[-1].earliest
         return earliest

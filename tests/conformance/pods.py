@@ -119,7 +119,7 @@ TOUCHES: Final[dict[str, list[Touch]]] = {
     "privileged": [
         Touch("privileged", one=context(privileged=True, allowPrivilegeEscalation=None)),
         Touch("privileged", one=context(privileged=True, allowPrivilegeEscalation=True)),
-        *_one("privileged", "privileged", True, False),
+        *_one("privileged", "privileged", *(True, False)),
     ],
     "capabilities": _one("capabilities", "capabilities", *_CAPABILITIES),
     "hostPathVolumes": [Touch("hostPathVolumes", volume=source) for source in _HOST_PATHS],
@@ -152,9 +152,13 @@ TOUCHES: Final[dict[str, list[Touch]]] = {
         Touch("windowsHostProcess", pod={"hostNetwork": True}, every=_HOST_PROCESS),
         *_everywhere("windowsHostProcess", "windowsOptions", {"hostProcess": False}, {"runAsUserName": "u"}),
     ],
-    "allowPrivilegeEscalation": _one("allowPrivilegeEscalation", "allowPrivilegeEscalation", None, True, False),
+    "allowPrivilegeEscalation": _one(
+        "allowPrivilegeEscalation",
+        "allowPrivilegeEscalation",
+        *(None, True, False),
+    ),
     "runAsNonRoot": [
-        *_everywhere("runAsNonRoot", "runAsNonRoot", None, False, True),
+        *_everywhere("runAsNonRoot", "runAsNonRoot", *(None, False, True)),
         Touch("runAsNonRoot", pod=context(runAsNonRoot=None), every=context(runAsNonRoot=None)),
         Touch("runAsNonRoot", pod=_USER_NAMESPACE | context(runAsNonRoot=None), every=context(runAsNonRoot=None)),
         Touch("runAsNonRoot", pod=_USER_NAMESPACE, one=context(runAsNonRoot=False)),

@@ -105,7 +105,7 @@ def _multicall(binary: pathlib.Path) -> Executables:
     return Executables({name: (str(binary), name) for name in COMPONENTS})
 
 
-def _separate(which: Callable[[str], str | None], where: str, quiet: bool = False) -> Executables | None:
+def _separate(which: Callable[[str], str | None], where: str, *, quiet: bool = False) -> Executables | None:
     paths = {name: which(name) for name in COMPONENTS}
     missing = sorted(name for name, path in paths.items() if path is None)
     if missing:

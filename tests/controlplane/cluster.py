@@ -86,7 +86,9 @@ class Cluster:
         self.kubeconfig = self.user("admin", "system:masters")
         assert self.kubeconfig == admin_kubeconfig(self.directory)
         self.components = {
-            name: processes.Component(name, [*self.executables.command(name), *flags], self.directory, detached)
+            name: processes.Component(
+                name, [*self.executables.command(name), *flags], self.directory, detached=detached
+            )
             for name, flags in self._flags().items()
         }
 

@@ -59,7 +59,7 @@ class OperatorProcess:
         self.port, self.probe_port = cluster.free_ports(2)
         self._environment = environment or {}
         command = command or [sys.executable, "-m", "hostnetwork_operator"]
-        self._component = processes.Component(name, command, running.directory, detached)
+        self._component = processes.Component(name, command, running.directory, detached=detached)
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
         """With a fresh token, unless a kubeconfig is given; with `ready`, until it has judged everything once."""

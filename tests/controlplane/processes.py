@@ -19,7 +19,7 @@ def _die_with_parent() -> None:
 class Component:
     """`command` with its log beside it. With `detached` it outlives this process."""
 
-    def __init__(self, name: str, command: list[str], directory: pathlib.Path, detached: bool) -> None:
+    def __init__(self, name: str, command: list[str], directory: pathlib.Path, *, detached: bool) -> None:
         self.name = name
         self.command = command
         self.log = directory / f"{name}.log"

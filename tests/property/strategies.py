@@ -293,7 +293,9 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
         ordinary_pods=draw(st.sampled_from([None, False, True])),
         ordinary_releases=draw(st.sampled_from([frozenset(), frozenset({frozenset({"app=web"})})])),
-        accounts=draw(st.sampled_from([{}, *({"netdebug": snapshot.Account(e, NOW)} for e in (True, False, None))])),
+        accounts=draw(
+            st.sampled_from([{}, *({"netdebug": snapshot.Account(NOW, exists=e)} for e in (True, False, None))])
+        ),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
         report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
         reports=tuple(draw(st.lists(st.sampled_from(_REPORTS), unique=True, max_size=3))),

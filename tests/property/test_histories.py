@@ -97,8 +97,8 @@ class World:
         """A policy is removed. A tenant who waits for that writes at once."""
         self.guards[name] = snapshot.Guard(name, None, "missing")
         if tenant and name == _WRITERS:
-            self.change("a", 30, True)
-            self.create("b", "Infrastructure", 30, True, True)
+            self.change("a", 30, tenant=True)
+            self.create("b", "Infrastructure", 30, both=True, tenant=True)
 
     def mend(self, seconds: int) -> None:
         """Every policy is there again, as another one. What is not recorded by now can no longer be proved."""

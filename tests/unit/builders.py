@@ -154,7 +154,7 @@ def seen(
         "policy": governed(),
         "guards": guards(),
         "ordinary_pods": False,
-        "accounts": {"netdebug": snapshot.Account(True, NOW)},
+        "accounts": {"netdebug": snapshot.Account(NOW, exists=True)},
     }
     made = {**given, **fields}
     made.setdefault("ledger", recorded(made["namespace"], *made["exceptions"]))

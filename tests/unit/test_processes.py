@@ -16,7 +16,9 @@ def test_a_component_that_another_thread_has_just_reaped_is_ended_without_an_err
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[processes.Component], object]
 ) -> None:
     """Between the moment in which it still runs and the signal to it; its exit status is that of the other hand."""
-    component = processes.Component("sleep", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, False)
+    component = processes.Component(
+        "sleep", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, detached=False
+    )
     component.start()
     process, kill = component._process, os.kill
 

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway, jobs
@@ -23,7 +23,7 @@ class Deleted:
     """The result of a delete: Deleted, Gone or Spared, and whether the pod's Job was deleted too."""
 
     outcome: Outcome
-    job: bool = False
+    job: bool = dataclasses.field(default=False, kw_only=True)
 
 
 async def write_verdict(api: gateway.Gateway, effect: effects.WriteVerdict) -> Mapping[str, Any] | None:
@@ -60,7 +60,7 @@ class _Attempts:
         return self.lost or self.job or self.job_lost
 
     def ended(self, outcome: Outcome) -> Deleted:
-        return Deleted(outcome, outcome is Outcome.DELETED and (self.job or self.job_lost))
+        return Deleted(outcome, job=outcome is Outcome.DELETED and (self.job or self.job_lost))
 
 
 async def delete(
@@ -110,11 +110,12 @@ async def _attempt(
     check_result = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
     if isinstance(check_result, Outcome):
         return attempts.ended(check_result)
-    current_snapshot, deletion = check_result
+    deletion = check_result.deletion
     deadline = min(latest_moment, clock.monotonic() + plan.FRESH_SECONDS)
     if deletion.job is not None and not attempts.job:
         try:
-            attempts.job = await jobs.take(api, deletion.job, current_snapshot, clock, deadline, lost=attempts.job_lost)
+            current_snapshot, lost = check_result.snapshot, attempts.job_lost
+            attempts.job = await jobs.take(api, deletion.job, current_snapshot, clock, deadline, lost=lost)
         except gateway.ApiError as error:
             attempts.job_lost |= error.method == "DELETE" and error.unanswered
             if error.method == "DELETE" and error.passing and not last:
@@ -128,7 +129,14 @@ async def _attempt(
         if error.status not in {404, 409}:  # 409: another pod has the name
             raise
         return attempts.ended(Outcome.DELETED if attempts.ours else Outcome.GONE)
-    return Deleted(Outcome.DELETED, attempts.job)
+    return Deleted(Outcome.DELETED, job=attempts.job)
+
+
+class _Confirmed(NamedTuple):
+    """The current state of a namespace, and the deletion that is planned for that state."""
+
+    snapshot: snapshot.NamespaceSnapshot
+    deletion: effects.DeletePod
 
 
 async def _look_again(
@@ -138,7 +146,7 @@ async def _look_again(
     clock: live.Clock,
     *,
     ours: bool,
-) -> tuple[snapshot.NamespaceSnapshot, effects.DeletePod] | Outcome:
+) -> _Confirmed | Outcome:
     """Return the current state of the namespace and the deletion that is planned for it, or why nothing is deleted."""
     gone = Outcome.DELETED if ours else Outcome.GONE
     if not seen.exceptions_served and await _exceptions_served(api):
@@ -155,7 +163,7 @@ async def _look_again(
     planned_effects = plan.plan_namespace(current_snapshot, clock.now()).effects
     deletion = next((effect for effect in planned_effects if isinstance(effect, effects.DeletePod)), None)
     if deletion is not None:
-        return current_snapshot, deletion
+        return _Confirmed(current_snapshot, deletion)
     return Outcome.DELETED if ours and current_pod.deleting else Outcome.SPARED
 
 

@@ -146,7 +146,7 @@ class Observation:
     message: str
 
 
-def word(true: bool) -> Word:
+def word(true: bool) -> Word:  # noqa: FBT001 - what it converts
     """Return the status of a condition that is known to be true or false."""
     return "True" if true else "False"
 

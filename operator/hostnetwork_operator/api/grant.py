@@ -23,7 +23,7 @@ import datetime
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from hostnetwork_operator.api import labels
@@ -52,7 +52,7 @@ class HostPathAccess:
     """Access to a prefix of host paths, by path segment: `/var/lib` allows `/var/lib/x`, not `/var/library`."""
 
     path: str
-    read_only: bool
+    read_only: bool = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Grant:
     until: datetime.datetime
     service_account: str
     host_namespaces: frozenset[labels.HostNamespace]
-    privileged: bool
+    privileged: bool = field(kw_only=True)
     level: labels.Level
     capabilities: tuple[str, ...]
     host_paths: tuple[HostPathAccess, ...]
     images: tuple[str, ...] | None
-    host_ports: bool = False
+    host_ports: bool = field(default=False, kw_only=True)
 
     def encode(self) -> str:
         """Return the grant line. Raise GrantError if a value has a separator, a control or a direction character."""
@@ -138,7 +138,7 @@ def parse_time(text: str) -> datetime.datetime:
         raise GrantError(f"no such time: {text!r}") from error
 
 
-def _truth(value: bool) -> str:
+def _truth(value: bool) -> str:  # noqa: FBT001 - what it converts
     return "true" if value else "false"
 
 
@@ -160,7 +160,7 @@ def _list(field: str) -> tuple[str, ...]:
 
 def _host_path(word: str) -> HostPathAccess:
     mode, _, path = _absolute(word).partition(":")
-    return HostPathAccess(path, {"ro": True, "rw": False}[mode])
+    return HostPathAccess(path, read_only={"ro": True, "rw": False}[mode])
 
 
 def _absolute(word: str) -> str:

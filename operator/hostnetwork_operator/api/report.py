@@ -51,7 +51,7 @@ class ReportKind:
     version: str
     kind: str
     plural: str
-    sourced: bool
+    sourced: bool = dataclasses.field(kw_only=True)
 
     @property
     def api_version(self) -> str:

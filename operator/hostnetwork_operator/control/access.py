@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
@@ -62,6 +62,13 @@ _UNANSWERED: Final = ErrorResponse(
 )
 
 
+class _RefusedToken(NamedTuple):
+    """The answer to a token that was refused, and until when it counts."""
+
+    until: float
+    response: ErrorResponse
+
+
 class Access:
     """The decisions for one port, and the answers that are kept. Used in the event loop of that port."""
 
@@ -69,7 +76,7 @@ class Access:
         self._review = review
         self._monotonic = monotonic
         self._allowed: dict[bytes, float] = {}  # until when a token is accepted; later it still counts as known
-        self._refused: dict[bytes, tuple[float, ErrorResponse]] = {}
+        self._refused: dict[bytes, _RefusedToken] = {}
         self._asking: dict[bytes, asyncio.Task[ErrorResponse | None]] = {}
         self._full = -math.inf  # when the budget for unknown tokens is full again
 
@@ -82,9 +89,9 @@ class Access:
         now = self._monotonic()
         if self._allowed.get(digest, now) > now:
             return None
-        until, refusal = self._refused.get(digest, (now, None))
-        if until > now:
-            return refusal
+        refused = self._refused.get(digest)
+        if refused is not None and refused.until > now:
+            return refused.response
         if digest not in self._asking:
             # A known token needs no budget, so a client that sends forged tokens cannot keep a known reader out.
             if digest not in self._allowed and (wait := self._wait(now)) > 0:
@@ -98,8 +105,9 @@ class Access:
         """Return the seconds until an unknown token may be reviewed. 0 means now, and then the review is counted."""
         if len(self._asking) >= _MOST_UNDER_WAY:
             return _UNKNOWN.refill_seconds
-        seconds, self._full = _UNKNOWN.spend(self._full, now)
-        return seconds
+        spent = _UNKNOWN.spend(self._full, now)
+        self._full = spent.full
+        return spent.wait_seconds
 
     async def _ask(self, token: str, digest: bytes) -> ErrorResponse | None:
         try:
@@ -112,7 +120,7 @@ class Access:
             return None
         if refusal is not _UNANSWERED:
             self._allowed.pop(digest, None)
-        _keep(self._refused, digest, (now + _REFUSED_SECONDS, refusal))
+        _keep(self._refused, digest, _RefusedToken(now + _REFUSED_SECONDS, refusal))
         return refusal
 
 

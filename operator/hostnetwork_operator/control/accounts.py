@@ -18,7 +18,7 @@ async def ask(
 ) -> dict[str, snapshot.Account]:
     """Return whether each of these accounts of a namespace exists now."""
     answers = await asyncio.gather(*(_exists(api, namespace, name) for name in names))
-    return {name: snapshot.Account(exists, clock.now()) for name, exists in zip(names, answers, strict=True)}
+    return {name: snapshot.Account(clock.now(), exists=exists) for name, exists in zip(names, answers, strict=True)}
 
 
 async def _exists(api: gateway.Gateway, namespace: str, name: str) -> bool | None:

@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
@@ -30,6 +30,13 @@ _PRUNE_SECONDS: Final = 30.0
 # A longer wait then turns many writes into few, and no delete and no label waits for it.
 _GATHER_SECONDS: Final = 0.01
 _GATHER_FIRST_SECONDS: Final = 0.5
+
+
+class _Submission(NamedTuple):
+    """A record to be stored, and the name of its namespace."""
+
+    effect: effects.RecordException | effects.RecordNamespace
+    namespace: str
 
 
 class Bookkeeper:
@@ -53,8 +60,8 @@ class Bookkeeper:
         self._wake = wake
         self._wake_all = wake_all
         self._told = changed
-        self._pending: dict[str, tuple[effects.RecordException | effects.RecordNamespace, str]] = {}
-        self._storing: dict[str, tuple[effects.RecordException | effects.RecordNamespace, str]] = {}
+        self._pending: dict[str, _Submission] = {}
+        self._storing: dict[str, _Submission] = {}
         self._gone: set[str] = set()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -65,7 +72,7 @@ class Bookkeeper:
 
     def submit(self, effect: effects.RecordException | effects.RecordNamespace, namespace: str) -> None:
         """Have a record stored as soon as possible. For each object, the newest record counts."""
-        self._pending[_key(effect)] = (effect, namespace)
+        self._pending[_key(effect)] = _Submission(effect, namespace)
         self._changed.set()
         if not self.copy.trouble:
             self._idle.clear()
@@ -73,7 +80,8 @@ class Bookkeeper:
     def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
         """Return what the ledger has about a namespace and its exceptions, and which records wait to be stored."""
         key = ledger.NAMESPACE + seen.namespace.uid
-        effects_of_namespace = (submitted[key][0] for submitted in (self._storing, self._pending) if key in submitted)
+        submitted = (self._storing.get(key), self._pending.get(key))
+        effects_of_namespace = (submission.effect for submission in submitted if submission is not None)
         coming = tuple(effect.record for effect in effects_of_namespace if isinstance(effect, effects.RecordNamespace))
         return replace(self.copy.view(seen), coming=coming)
 
@@ -203,11 +211,11 @@ class Bookkeeper:
         if self.copy.omitted - omitted:
             logs.log(_log, logging.ERROR, "ledger-full", records=len(self.copy.omitted))
         names = set()
-        for key, (effect, name) in batch.items():
-            if self._pending.get(key) == (effect, name) and key not in self.copy.omitted:
+        for key, submission in batch.items():
+            if self._pending.get(key) == submission and key not in self.copy.omitted:
                 del self._pending[key]
             if key not in self.copy.omitted & omitted:
-                names.add(name)
+                names.add(submission.namespace)
         self._storing = {}
         if self.copy.trouble:
             self.copy.trouble = ""
@@ -242,17 +250,18 @@ class Bookkeeper:
             namespace = self._store.incarnation(uid)
         return namespace is not None and namespace.terminating
 
-    async def _confirmed(
-        self, taken: Mapping[str, tuple[effects.RecordException | effects.RecordNamespace, str]]
-    ) -> dict[str, ledger.Record | None]:
+    async def _confirmed(self, taken: Mapping[str, _Submission]) -> dict[str, ledger.Record | None]:
         """Return the records that may be stored.
 
         A record that rests on an admission policy is made from what a watch reported, and watches are not ordered among
         each other: the policy may already have been absent when the object was changed. So the policy is read again,
         after the object was seen.
         """
-        in_place = await self._present() if any(effect.guard for effect, _ in taken.values()) else set()
-        possible = {key: effect for key, (effect, _) in taken.items() if not effect.guard or effect.guard in in_place}
+        in_place = await self._present() if any(submission.effect.guard for submission in taken.values()) else set()
+        effects_by_key = {key: submission.effect for key, submission in taken.items()}
+        possible = {
+            key: effect for key, effect in effects_by_key.items() if not effect.guard or effect.guard in in_place
+        }
         unchanged = await asyncio.gather(*(self._still(effect) for effect in possible.values()))
         return {
             key: effect.record

@@ -29,7 +29,7 @@ class Loop:
 
     name: str
     body: Callable[[], Coroutine[object, object, None]]
-    ends: bool = False
+    ends: bool = field(default=False, kw_only=True)
 
 
 class LoopError(Exception):

@@ -196,8 +196,8 @@ class Resync:
         if not self._is_long_gone(kind):
             return False
         self._when[kind] = now
-        operator_store = self._store
-        if operator_store.policies_gone() if kind is store.Kind.POLICY else operator_store.exceptions_are_served(False):
+        is_policy = kind is store.Kind.POLICY
+        if self._store.policies_gone() if is_policy else self._store.exceptions_are_served(served=False):
             self._schedule.wake_all()
         return True
 
@@ -250,7 +250,7 @@ class Resync:
             self.recovered.set()
         self._unserved.pop(kind, None)
         self._forbidden.pop(kind, None)
-        if kind is store.Kind.EXCEPTION and self._store.exceptions_are_served(True):
+        if kind is store.Kind.EXCEPTION and self._store.exceptions_are_served(served=True):
             self._schedule.wake_all()
         self._when[kind] = asyncio.get_running_loop().time()
         self._metrics.resync.labels(kind.value).set(self._clock.now().timestamp())

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import http_exceptions, web
 
@@ -35,8 +35,17 @@ _AGAIN_SECONDS: Final = 1.0  # the pause after an accept that failed: there may 
 _STOP_SECONDS: Final = 5.0
 
 Check = Callable[[], str]  # returns '' if all is well, else what is wrong
-Answer = tuple[int, bytes, str]  # status, body, content type
-Handler = Callable[[], Awaitable[Answer]]
+
+
+class HttpResponse(NamedTuple):
+    """What a client of a port gets."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain"
+
+
+Handler = Callable[[], Awaitable[HttpResponse]]
 
 
 class Ports:
@@ -74,18 +83,18 @@ class Ports:
         for thread in self._threads:
             thread.stop()
 
-    async def _metrics(self) -> Answer:
+    async def _metrics(self) -> HttpResponse:
         if not await self._inside(self._measures.gather):
-            return 503, b"the event loop does not answer\n", "text/plain"
-        return 200, self._measures.text(), _CONTENT_TYPE
+            return HttpResponse(503, b"the event loop does not answer\n")
+        return HttpResponse(200, self._measures.text(), _CONTENT_TYPE)
 
     def _probe(self, check: Check) -> Handler:
-        async def answer() -> Answer:
+        async def answer() -> HttpResponse:
             results: list[str] = []
             if not await self._inside(lambda: results.append(check())):
                 results = ["the event loop does not answer"]
             trouble = results[0]
-            return 503 if trouble else 200, f"{trouble or 'ok'}\n".encode(), "text/plain"
+            return HttpResponse(503 if trouble else 200, f"{trouble or 'ok'}\n".encode())
 
         return answer
 
@@ -110,10 +119,10 @@ class _Cached:
     def __init__(self, make: Handler) -> None:
         self._make = make
         self._good_until = float("-inf")
-        self._answer: Answer = (503, b"", "text/plain")
+        self._answer = HttpResponse(503, b"")
         self._making = asyncio.Lock()
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> HttpResponse:
         async with self._making:
             if time.monotonic() >= self._good_until:
                 # Processor time, not elapsed time: otherwise, an answer that a slow loop made late would be reused long
@@ -169,7 +178,7 @@ class _Thread:
         limits: dict[str, Any] = {"max_line_size": 2**12, "max_field_size": longest, "max_headers": 32}
         runner = web.AppRunner(application, access_log=None, logger=_quiet(), **limits)
         await runner.setup()
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003 - it takes no keyword
         accepting = asyncio.create_task(self._accept(runner.server))
         await self._stopping.wait()
         accepting.cancel()

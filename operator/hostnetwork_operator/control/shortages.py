@@ -10,7 +10,7 @@ import datetime
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.control import budget, workqueue
 from hostnetwork_operator.decide import effects, plan, snapshot
@@ -28,6 +28,13 @@ _LONGEST_PAUSE_SECONDS: Final = 300.0
 _KEPT_EVENTS: Final = 4  # per workload: which Events were emitted when
 
 
+class _Shown(NamedTuple):
+    """What a plan has decided about a shortage: whether pods are refused, and how many pods exist."""
+
+    refused: bool
+    pods: int
+
+
 @dataclass(slots=True)
 class _Place:
     """One claim. `due` is when its workload is read next, `shortage` is what the last read found."""
@@ -37,7 +44,7 @@ class _Place:
     last: float = -math.inf
     pause: float = _PAUSE_SECONDS
     shortage: snapshot.Shortage | None = None
-    shown: object = None  # what the last plan decided about the shortage
+    shown: _Shown | None = None  # what the last plan decided about the shortage
 
 
 @dataclass(slots=True)
@@ -46,6 +53,13 @@ class _NamespaceShortages:
     unread: dict[snapshot.Reference, None] = field(default_factory=dict)  # places without a shortage, oldest first
     full: float = -math.inf  # when the namespace's budget of reads is full again
     heard: float = -math.inf  # when the namespace's budget of Events is full again
+
+
+class NextRead(NamedTuple):
+    """The claim to be read now or, if no claim can be read now, None and the seconds until a claim can."""
+
+    claim: snapshot.Reference | None
+    wait_seconds: float
 
 
 class Shortages:
@@ -131,19 +145,17 @@ class Shortages:
             else ()
         )
 
-    def next(self, namespace: str) -> tuple[snapshot.Reference | None, float]:
-        """Return the claim to be read now, and spend one read of the namespace's budget. If no claim can be read now,
-        return None and the seconds until one can.
-        """
+    def next(self, namespace: str) -> NextRead:
+        """Return the claim to be read now, and spend one read of the namespace's budget."""
         namespace_state = self._kept.get(namespace)
         if namespace_state is None or not namespace_state.places:
-            return None, math.inf
+            return NextRead(None, math.inf)
         now = self._monotonic()
         claim, place = min(namespace_state.places.items(), key=lambda pair: pair[1].due)
         if place.due > now:
-            return None, place.due - now
+            return NextRead(None, place.due - now)
         wait_seconds, namespace_state.full = _READS.spend(namespace_state.full, now)
-        return (None, wait_seconds) if wait_seconds > 0 else (claim, 0.0)
+        return NextRead(None, wait_seconds) if wait_seconds > 0 else NextRead(claim, 0.0)
 
     def keep(self, found: snapshot.Shortage) -> None:
         """Keep what a workload lacks, and have the workload read again: soon after a change, rarely without one."""
@@ -229,7 +241,7 @@ class Shortages:
                 verdict.pod.owner is not None and verdict.pod.owner.uid == refusal.shortage.workload.uid
                 for verdict in made.verdicts
             )
-            decision = (refusal.refused, pods)
+            decision = _Shown(refusal.refused, pods)
             if place.shown is not None and place.shown != decision:
                 place.pause = _PAUSE_SECONDS / 2
                 place.due = min(place.due, max(self._monotonic(), place.last + _PAUSE_SECONDS))

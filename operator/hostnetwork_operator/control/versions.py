@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
@@ -21,8 +21,15 @@ class VersionError(Exception):
     """The API server reports a version that cannot be understood. The message is one line with the remedy."""
 
 
-async def ask(api: gateway.Gateway) -> tuple[snapshot.MinorVersion, str]:
-    """Return the minor version, and the version in its usual form.
+class ServerVersion(NamedTuple):
+    """The minor version of the API server, and its version in the usual form."""
+
+    minor: snapshot.MinorVersion
+    text: str
+
+
+async def ask(api: gateway.Gateway) -> ServerVersion:
+    """Return the version of the API server.
 
     Raise VersionError. Raise gateway.ApiError also for an answer without a version: the answer may not come from the
     API server.
@@ -37,7 +44,7 @@ async def ask(api: gateway.Gateway) -> tuple[snapshot.MinorVersion, str]:
     # The first two may be empty in an API server that a vendor has built.
     for text in (f"{major}.{minor}", git_version):
         try:
-            return snapshot.MinorVersion.parse(text), git_version
+            return ServerVersion(snapshot.MinorVersion.parse(text), git_version)
         except ValueError:
             continue
     raise VersionError(
@@ -47,18 +54,18 @@ async def ask(api: gateway.Gateway) -> tuple[snapshot.MinorVersion, str]:
     )
 
 
-async def first(api: gateway.Gateway) -> tuple[snapshot.MinorVersion, str]:
+async def first(api: gateway.Gateway) -> ServerVersion:
     """Wait for the API server, and return as `ask` does. Raise VersionError, also if the version is too old."""
     while True:
         try:
-            version, version_text = await ask(api)
+            version = await ask(api)
             break
         except gateway.ApiError as error:
             logs.log(_log, logging.ERROR, "api-server-unreachable", error=str(error), retry_seconds=_PAUSE_SECONDS)
             await asyncio.sleep(_PAUSE_SECONDS)
-    if version < OLDEST:
-        raise VersionError(f"Kubernetes must be {OLDEST} or newer, got {version_text}; upgrade the cluster")
-    return version, version_text
+    if version.minor < OLDEST:
+        raise VersionError(f"Kubernetes must be {OLDEST} or newer, got {version.text}; upgrade the cluster")
+    return version
 
 
 async def keep(api: gateway.Gateway, kept: store.Store, when: schedule.Schedule, seconds: float) -> None:
@@ -66,10 +73,10 @@ async def keep(api: gateway.Gateway, kept: store.Store, when: schedule.Schedule,
     while True:
         await loops.sleep(seconds)
         try:
-            version, version_text = await ask(api)
+            version = await ask(api)
         except (gateway.ApiError, VersionError) as error:
             logs.log(_log, logging.WARNING, "version-unknown", error=str(error))
             continue
-        if kept.saw_kubernetes(version):
-            logs.log(_log, logging.INFO, "upgraded", kubernetes=version_text)
+        if kept.saw_kubernetes(version.minor):
+            logs.log(_log, logging.INFO, "upgraded", kubernetes=version.text)
             when.wake_all()

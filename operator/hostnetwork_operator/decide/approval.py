@@ -16,7 +16,7 @@ while an admission policy was missing (docs/adr/0026-believe-what-nobody-else-wr
 import datetime
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hostnetwork_operator.api import exception, grant, labels, ledger
@@ -54,7 +54,7 @@ class Ruling:
     standing: ApprovalState
     why: str = ""
     record: effects.RecordException | None = None
-    doubted: bool = False
+    doubted: bool = field(default=False, kw_only=True)
 
 
 def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:

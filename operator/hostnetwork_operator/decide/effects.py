@@ -49,8 +49,8 @@ class RecordException:
     subject: snapshot.Reference
     record: ledger.ExceptionRecord
     guard: str = ""
-    reread: bool = False
-    young: bool = False
+    reread: bool = field(default=False, kw_only=True)
+    young: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class WriteNamespace:
     labels: Mapping[str, str | None]
     annotations: Mapping[str, str | None]
     told: tuple[EmitEvent, ...] = ()  # emitted after the write
-    versioned: bool = True
+    versioned: bool = field(default=True, kw_only=True)
     claims: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -63,10 +63,10 @@ def find(
         pods,
         settings_of(seen.policy),
         seen.kubernetes,
-        seen.ordinary_pods,
         seen.ordinary_releases,
-        exempt,
         now,
+        ordinary=seen.ordinary_pods,
+        exempt=exempt,
     )
     reference = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
     version = str(seen.kubernetes) if seen.kubernetes else "1.36"

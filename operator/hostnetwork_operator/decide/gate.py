@@ -9,8 +9,8 @@ import datetime
 import hashlib
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.decide import (
@@ -44,7 +44,7 @@ class Question:
     body: Mapping[str, Any]
     standards: str = ""
     holder: str = ""
-    covered: bool = False
+    covered: bool = field(default=False, kw_only=True)
     lacks: str = ""
 
     @property
@@ -54,18 +54,33 @@ class Question:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Blocker(NamedTuple):
+    """A subject that blocks enforcement without a question, and why. `holder` is the subject as the ledger keeps it."""
+
+    subject: str
+    reason: str
+    holder: str
+
+
+class Holders(NamedTuple):
+    """What blocks enforcement, as the ledger keeps it, and everything that the subjects were judged by."""
+
+    holding: tuple[str, ...] = ()
+    basis: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """The questions to ask, and what blocks enforcement without a question.
 
-    `version` is that of the Pod Security Standards. `holding` are the subjects that block enforcement already: name,
-    reason, and the subject as the ledger keeps it. `excepted` are the exceptions that are counted. `basis` says
+    `version` is that of the Pod Security Standards. `holding` are the subjects that block enforcement already.
+    `excepted` are the exceptions that are counted. `basis` says
     everything that the subjects are judged by.
     """
 
     questions: tuple[Question, ...]
     version: str
-    holding: tuple[tuple[str, str, str], ...]
+    holding: tuple[Blocker, ...]
     excepted: frozenset[str]
     basis: str
 
@@ -83,8 +98,7 @@ def _would_be(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple
     # Once enforcement is on, the ledger has the namespace, unless nothing can be recorded.
     recorded = not seen.ledger.trouble
     owned = ownership.owned(seen)
-    would_be, _ = grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded)
-    return tuple(would_be)
+    return grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded).standings
 
 
 def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
@@ -106,7 +120,7 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
     basis = _basis(settings.target, version, seen, counted)
     first = _first(seen, basis)
     questions: list[Question] = []
-    holding: list[tuple[str, str, str]] = []
+    holding: list[Blocker] = []
     subjects = [
         _Subject(template_or_pod, _covering(template_or_pod.pod, standings, settings.target))
         for template_or_pod in sorted(living, key=lambda o: (o.kind, o.name))
@@ -121,7 +135,7 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
         if isinstance(question, Question):
             questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=subject.holder))
         elif question:
-            holding.append((subject.name, question, subject.holder))
+            holding.append(Blocker(subject.name, question, subject.holder))
     return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
@@ -131,7 +145,7 @@ def holders(inquiry: Inquiry, known: Mapping[str, str], unanswered: Container[st
     `known` has the answer to each question: '' if nothing is refused. For a question in `unanswered` it has the reason
     why there is no answer, against which no exception helps.
     """
-    reasons = {subject: reason for subject, reason, _ in reversed(inquiry.holding)}
+    reasons = {blocker.subject: blocker.reason for blocker in reversed(inquiry.holding)}
     for question in inquiry.questions:
         if reason := known[question.key]:
             reason = spared.answer(reason) if question.covered else reason
@@ -140,13 +154,11 @@ def holders(inquiry: Inquiry, known: Mapping[str, str], unanswered: Container[st
     return tuple(f"{subject}: {reason}" for subject, reason in sorted(reasons.items()))
 
 
-def holding(inquiry: Inquiry, known: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """Return what blocks enforcement, as the ledger keeps it, and the basis of that judgement; () and '' if the holders
-    are too many to keep.
-    """
-    block_ids = {holder for _, _, holder in inquiry.holding}
+def holding(inquiry: Inquiry, known: Mapping[str, str]) -> Holders:
+    """Return what blocks enforcement, as the ledger keeps it; nothing if the holders are too many to keep."""
+    block_ids = {blocker.holder for blocker in inquiry.holding}
     block_ids |= {question.holder for question in inquiry.questions if known[question.key]}
-    return (tuple(sorted(block_ids)), inquiry.basis) if len(block_ids) <= _MOST_HOLDING else ((), "")
+    return Holders(tuple(sorted(block_ids)), inquiry.basis) if len(block_ids) <= _MOST_HOLDING else Holders()
 
 
 def kept(

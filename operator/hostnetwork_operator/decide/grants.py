@@ -7,7 +7,7 @@ cannot be written in full is withheld: the line is never cut.
 import datetime
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.decide import contest, guards, level, ownership, snapshot, terms, validity
@@ -28,6 +28,13 @@ WHAT_RELAXING_RESTS_ON: Final = (
 )
 
 
+class Grants(NamedTuple):
+    """The standings of the exceptions after some are withheld, and whether the namespace is relaxed."""
+
+    standings: tuple[validity.Standing, ...]
+    relaxed: bool
+
+
 def withhold(
     seen: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
@@ -37,13 +44,13 @@ def withhold(
     now: datetime.datetime,
     *,
     recorded: bool,
-) -> tuple[tuple[validity.Standing, ...], bool]:
+) -> Grants:
     """Return the standings, changed for each exception that is withheld, and whether the namespace is relaxed.
 
     `recorded`: the ledger has the level that the operator will restore later, so that the operator may lift the level.
     """
     if decision.enforcement is None:
-        return tuple(standings), False
+        return Grants(tuple(standings), relaxed=False)
     needs_guard = decision.enforcement is labels.Enforcement.DENY and settings.target is not labels.Level.PRIVILEGED
     results = []
     for standing in standings:
@@ -58,7 +65,8 @@ def withhold(
             result = _unrecorded(result, seen)
         results.append(result)
     results = _within_limits(seen.namespace, results)
-    return tuple(results), needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in results)
+    relaxed = needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in results)
+    return Grants(tuple(results), relaxed)
 
 
 def keeps(standing: validity.Standing, namespace: snapshot.Namespace) -> bool:

@@ -8,7 +8,7 @@ somebody's choice: it refuses nothing, so nothing is relaxed on its account.
 import datetime
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hostnetwork_operator.api import fingerprint, labels, ledger
@@ -31,10 +31,10 @@ class AdmissionPolicy:
     uid: str
     generation: int
     created: datetime.datetime
-    fails_closed: bool
+    fails_closed: bool = field(kw_only=True)
     selects: str
     says: str
-    deleting: bool = False
+    deleting: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Binding:
     generation: int
     created: datetime.datetime
     policy: str
-    denies: bool
+    denies: bool = field(kw_only=True)
     bound: str
-    deleting: bool = False
+    deleting: bool = field(default=False, kw_only=True)
 
 
 def judge(
@@ -102,19 +102,19 @@ def _judge(
     if not matching:
         named = ", ".join(repr(binding.name) for binding in denying)
         return snapshot.Guard(name, None, f"{subject} is bound by {named} to other requests than ours; {_REPLACE}")
-    identity, since = _since(policy, matching[0], known, now)
+    present = _since(policy, matching[0], known, now)
     if policy.says not in {release.says for release in shipped}:
         why_not = (
             f"expressions of {subject} are not those of this release of the operator nor of the one before; {_REPLACE}"
             " of the release that the operator has"
         )
-        return snapshot.Guard(name, None, why_not, since + _UPGRADE, identity)
-    return snapshot.Guard(name, since, identity=identity)
+        return snapshot.Guard(name, None, why_not, present.since + _UPGRADE, present.identity)
+    return snapshot.Guard(name, present.since, identity=present.identity)
 
 
 def _since(
     policy: AdmissionPolicy, binding: Binding, known: ledger.GuardRecord | None, now: datetime.datetime
-) -> tuple[str, datetime.datetime]:
+) -> ledger.GuardRecord:
     """Return the identity of a policy and its binding, and the moment from which this identity counts.
 
     The API server raises the generation with every change of a spec. A first generation counts from the creation of the
@@ -123,10 +123,10 @@ def _since(
     text = f"{policy.uid} {policy.generation} {binding.uid} {binding.generation}"
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
     if known is not None and known.identity == identity:
-        return identity, known.since
+        return known
     if (policy.generation, binding.generation) == (1, 1):
-        return identity, max(policy.created, binding.created)
-    return identity, now
+        return ledger.GuardRecord(identity=identity, since=max(policy.created, binding.created))
+    return ledger.GuardRecord(identity=identity, since=now)
 
 
 def first_uncounted(

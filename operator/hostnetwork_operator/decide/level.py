@@ -7,8 +7,8 @@ else has set the level, the operator relaxes nothing. `ownership` decides who ha
 import datetime
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.api import grant, labels, plaintext, policy
 from hostnetwork_operator.decide import ownership, snapshot
@@ -24,7 +24,7 @@ _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
 class Settings:
     """How the policy wants one namespace. If no policy is known, `pod_security` is None and existing labels stay."""
 
-    exempt: bool
+    exempt: bool = field(kw_only=True)
     mode: policy.Mode | None = None
     target: labels.Level = labels.Level.PRIVILEGED
     pod_security: policy.PodSecurity | None = None
@@ -166,6 +166,13 @@ def older(version: str | None, than: str) -> bool:
     return version_match is not None and (than_match is None or int(version_match[1]) < int(than_match[1]))
 
 
+class Changes(NamedTuple):
+    """The labels and the annotations of a namespace to change; the value None removes a key."""
+
+    labels: dict[str, str | None]
+    annotations: dict[str, str | None]
+
+
 def changes(
     namespace: snapshot.Namespace,
     owned: ownership.Owned,
@@ -173,17 +180,16 @@ def changes(
     decision: Decision,
     *,
     relaxed: bool,
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """Return the labels and the annotations to change, without grants. Both are empty if nothing needs to change; the
-    value None removes a key.
-    """
+) -> Changes:
+    """Return what to change, without grants. Labels and annotations are empty if nothing needs to change."""
     if decision.enforcement is None:
-        wanted, notes = _released(namespace, owned) if settings.exempt else ({}, {})
+        wanted, notes = _released(namespace, owned) if settings.exempt else Changes({}, {})
     elif decision.enforcement is labels.Enforcement.DENY:
         wanted, notes = _denying(namespace, owned, settings, relaxed=relaxed)
     else:
         wanted, notes = _not_denying(namespace, owned, settings, decision.enforcement, decision.held_by)
-    return _difference(namespace.labels, wanted), _fitting(namespace, _difference(namespace.annotations, notes))
+    fitting_notes = _fitting(namespace, _difference(namespace.annotations, notes))
+    return Changes(_difference(namespace.labels, wanted), fitting_notes)
 
 
 def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dict[str, str | None]:
@@ -196,9 +202,7 @@ def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dic
     return notes if size <= namespace.room(*notes) else {key: value for key, value in notes.items() if value is None}
 
 
-def _denying(
-    namespace: snapshot.Namespace, owned: ownership.Owned, settings: Settings, *, relaxed: bool
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
+def _denying(namespace: snapshot.Namespace, owned: ownership.Owned, settings: Settings, *, relaxed: bool) -> Changes:
     target = settings.target
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: labels.Enforcement.DENY.value}
     notes: dict[str, str | None] = {labels.HELD_BY: None}
@@ -225,7 +229,7 @@ def _denying(
             notes[labels.BORN_WITH] = None  # the ledger has the same
         if before is not None:
             notes[labels.LEVEL_BEFORE] = before  # for people to read; only the ledger's record counts
-    return wanted, notes
+    return Changes(wanted, notes)
 
 
 def _not_denying(
@@ -234,25 +238,23 @@ def _not_denying(
     settings: Settings,
     enforcement: labels.Enforcement,
     held_by: str,
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
+) -> Changes:
     if settings.pod_security is None:
-        return {labels.ENFORCEMENT: enforcement.value}, {}
+        return Changes({labels.ENFORCEMENT: enforcement.value}, {})
     wanted: dict[str, str | None] = {labels.ENFORCEMENT: enforcement.value, labels.GUARD: None}
     wanted |= _audit_and_warn(namespace, owned, settings.pod_security)
     wanted |= _level_before(namespace, owned) | _version_before(owned)
     removed_notes = dict.fromkeys((labels.LEVEL_BEFORE, labels.BORN_WITH))
-    return wanted, {labels.HELD_BY: held_by or None, **removed_notes}
+    return Changes(wanted, {labels.HELD_BY: held_by or None, **removed_notes})
 
 
-def _released(
-    namespace: snapshot.Namespace, owned: ownership.Owned
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
+def _released(namespace: snapshot.Namespace, owned: ownership.Owned) -> Changes:
     if not any(key in namespace.labels for key in _OURS):
-        return {}, {}
+        return Changes({}, {})
     psa_labels = (labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
     wanted: dict[str, str | None] = {key: None for key in psa_labels if key in owned.labels}
     wanted |= dict.fromkeys(_OURS) | _level_before(namespace, owned) | _version_before(owned)
-    return wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH))
+    return Changes(wanted, dict.fromkeys((labels.HELD_BY, labels.LEVEL_BEFORE, labels.BORN_WITH)))
 
 
 def _level_before(namespace: snapshot.Namespace, owned: ownership.Owned) -> dict[str, str | None]:

@@ -62,6 +62,15 @@ _VERDICT_REASONS: Final = {
     labels.Verdict.STATIC: Reason.STATIC,
     labels.Verdict.COVERED: Reason.COVERED,
 }
+_ACTION_REASONS: Final = {
+    effects.Action.ENFORCE: Reason.ENFORCED,
+    effects.Action.HOLD: Reason.HELD,
+    effects.Action.AUDIT: Reason.AUDITED,
+    effects.Action.RELAX: Reason.RELAXED,
+    effects.Action.RESTORE: Reason.RESTORED,
+    effects.Action.REPAIR: Reason.REPAIRED,
+    effects.Action.RELEASE: Reason.RELEASED,
+}
 
 
 def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
@@ -166,10 +175,10 @@ def namespace_events(
     write: effects.WriteNamespace, standings: Sequence[validity.Standing]
 ) -> tuple[effects.EmitEvent, ...]:
     """Return the Event on a namespace for a write that changes its state."""
-    reason_and_text = _namespace_text(write, standings)
-    if reason_and_text is None:
+    text = _namespace_text(write, standings)
+    if text is None:
         return ()
-    reason, text, normal = reason_and_text
+    reason, normal = _ACTION_REASONS[write.action], write.action is not effects.Action.REPAIR
     key = f"{write.action} {write.namespace.resource_version}"
     return (_event(write.namespace.reference, reason, text, key, normal=normal),)
 
@@ -180,9 +189,7 @@ def contested_event(namespace: snapshot.Namespace, record: snapshot.Record, keys
     return _event(namespace.reference, Reason.CONTESTED, contest.described(namespace, keys), key, normal=False)
 
 
-def _namespace_text(
-    write: effects.WriteNamespace, standings: Sequence[validity.Standing]
-) -> tuple[str, str, bool] | None:
+def _namespace_text(write: effects.WriteNamespace, standings: Sequence[validity.Standing]) -> str | None:
     level = write.labels.get(labels.PSA_ENFORCE) or write.namespace.labels.get(labels.PSA_ENFORCE, "none")
     active = ", ".join(s.exception.metadata.name for s in standings if s.in_force)
     ended = ", ".join(
@@ -190,25 +197,21 @@ def _namespace_text(
     )
     match write.action:
         case effects.Action.ENFORCE:
-            return Reason.ENFORCED, f"level {level} enforced; host namespaces need an exception from now on", True
+            return f"level {level} enforced; host namespaces need an exception from now on"
         case effects.Action.HOLD if labels.ENFORCEMENT in write.labels:
             held_by = write.annotations.get(labels.HELD_BY) or ""
-            return Reason.HELD, f"not enforced yet, it would refuse what lives here; {held_by}", True
+            return f"not enforced yet, it would refuse what lives here; {held_by}"
         case effects.Action.AUDIT:
-            return Reason.AUDITED, "judged and shown only, nothing is refused", True
+            return "judged and shown only, nothing is refused"
         case effects.Action.RELAX:
-            return (
-                Reason.RELAXED,
-                f"level {level} while an exception is in force ({active}); others are held to the guard",
-                True,
-            )
+            return f"level {level} while an exception is in force ({active}); others are held to the guard"
         case effects.Action.RESTORE:
             why = f"exception ended: {ended}" if ended else "no grant stands"
-            return Reason.RESTORED, f"level {level} restored, {why}", True
+            return f"level {level} restored, {why}"
         case effects.Action.REPAIR if write.labels:
-            return Reason.REPAIRED, f"labels put back: {', '.join(sorted(write.labels))}", False
+            return f"labels put back: {', '.join(sorted(write.labels))}"
         case effects.Action.RELEASE:
-            return Reason.RELEASED, "no longer governed", True
+            return "no longer governed"
     return None
 
 

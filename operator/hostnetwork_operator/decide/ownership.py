@@ -7,7 +7,7 @@ value.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hostnetwork_operator.api import labels, ledger
@@ -27,7 +27,7 @@ class Owned:
 
     record: ledger.NamespaceRecord
     labels: frozenset[str]
-    stored: bool = False
+    stored: bool = field(default=False, kw_only=True)
 
 
 def owned(seen: snapshot.NamespaceSnapshot) -> Owned:

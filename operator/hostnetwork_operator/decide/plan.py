@@ -67,9 +67,9 @@ class NamespacePlan:
     """
 
     namespace: snapshot.Namespace
-    exempt: bool
+    exempt: bool = field(kw_only=True)
     enforcement: labels.Enforcement | None
-    relaxed: bool
+    relaxed: bool = field(kw_only=True)
     verdicts: tuple[coverage.PodVerdict, ...]
     standings: tuple[validity.Standing, ...]
     owned: ownership.Owned
@@ -80,7 +80,7 @@ class NamespacePlan:
     needs: tuple[Need, ...] = ()
     record: snapshot.Record = field(default_factory=snapshot.Record)
     next_check: datetime.datetime | None = None
-    partial: bool = False
+    partial: bool = field(default=False, kw_only=True)
     contested: datetime.datetime | None = None
     refused: tuple[refusals.Refusal, ...] | None = ()
     plain: tuple[coverage.PodVerdict, ...] = ()
@@ -126,14 +126,14 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     )
     plan = NamespacePlan(
         namespace,
-        settings.exempt,
         decision.enforcement,
-        relaxed,
         verdicts,
         standings,
         owned,
         len(seen.unreadable_pods),
         namespace_findings,
+        exempt=settings.exempt,
+        relaxed=relaxed,
         record=seen.record,
         contested=contest.ends(seen.record, now),
         refused=refusals.find(seen, standings, now, exempt=settings.exempt),

@@ -9,7 +9,7 @@ labels under other prefixes; rule-selectors warns a user who writes a rule that 
 import datetime
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.api import labels, ledger, policy
 from hostnetwork_operator.decide import level, snapshot
@@ -33,7 +33,16 @@ def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
     return _stricter(by_proved, by_present)
 
 
-def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Mapping[str, str], str]:
+class ChosenLabels(NamedTuple):
+    """The labels that rules select by, as the ledger keeps them, and the identity of namespace-labels that they were
+    read under.
+    """
+
+    chosen: Mapping[str, str]
+    under: str
+
+
+def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> ChosenLabels:
     """Return the labels that the ledger is to keep, and the identity of namespace-labels that they were read under.
 
     A label that nothing proves is not kept. A holder of setlevel must remove such a label, so that the labels are those
@@ -43,10 +52,10 @@ def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[Ma
     identity = guard.identity if guard is not None and guard.since is not None else ""
     claimed, proved, under = present(seen.namespace), _proved(seen), _under(seen)
     if identity and under == identity:
-        return kept(claimed), identity
+        return ChosenLabels(kept(claimed), identity)
     if guard is not None and guard.counts(now) and proved == claimed:
-        return kept(claimed), identity
-    return proved if under else {}, under
+        return ChosenLabels(kept(claimed), identity)
+    return ChosenLabels(proved if under else {}, under)
 
 
 def kept(chosen: Mapping[str, str]) -> Mapping[str, str]:

@@ -51,11 +51,11 @@ class Pod:
     host_namespaces: frozenset[names.HostNamespace]
     images: frozenset[str] = frozenset()
     capabilities: frozenset[str] = frozenset()
-    privileged: bool = False
+    privileged: bool = field(default=False, kw_only=True)
     host_paths: frozenset[grant.HostPathAccess] = frozenset()
-    host_ports: bool = False
-    mirror: bool = False
-    deleting: bool = False
+    host_ports: bool = field(default=False, kw_only=True)
+    mirror: bool = field(default=False, kw_only=True)
+    deleting: bool = field(default=False, kw_only=True)
     to_be_gone: datetime.datetime | None = None  # the end of its grace period, once it is being deleted
     node: str = ""
     owner: Reference | None = None
@@ -105,7 +105,7 @@ class Namespace:
     resource_version: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    terminating: bool = False
+    terminating: bool = field(default=False, kw_only=True)
 
     @property
     def reference(self) -> Reference:
@@ -246,7 +246,7 @@ class Living:
 class Account:
     """Whether a service account existed when the operator `asked` for it; None if that could not be told."""
 
-    exists: bool | None
+    exists: bool | None = field(kw_only=True)
     asked: datetime.datetime
 
 
@@ -301,7 +301,7 @@ class Record:
     uncounted: frozenset[str] = frozenset()
     reverts: tuple[datetime.datetime, ...] = ()
     written: datetime.datetime | None = None
-    enforced: bool = False
+    enforced: bool = field(default=False, kw_only=True)
     conflicts: int = 0
 
 
@@ -366,12 +366,13 @@ class NamespaceSnapshot:
     unreadable_pods: tuple[UnreadablePod, ...] = ()
     unreadable_exceptions: tuple[UnreadableException, ...] = ()
     # False: the API server has not served this kind for a while, so only the ledger has the exceptions.
-    exceptions_served: bool = True
+    exceptions_served: bool = field(default=True, kw_only=True)
     gate: GateAnswer | None = None
     every_pod_listed: datetime.datetime | None = (
         None  # when all pods were last listed, also those that no watch reports
     )
-    ordinary_pods: bool | None = None  # whether the last list of all pods had ordinary pods; None: not listed yet
+    # Whether the last list of all pods had ordinary pods; None: not listed yet.
+    ordinary_pods: bool | None = field(default=None, kw_only=True)
     # The `release` of each ordinary pod, without repetition; empty if there are too many to keep.
     ordinary_releases: frozenset[frozenset[str]] = frozenset()
     # The pods without host namespaces that need an exception, of the service accounts in `plain_accounts`, as of the
@@ -379,7 +380,7 @@ class NamespaceSnapshot:
     plain_pods: tuple[Pod, ...] = ()
     plain_accounts: frozenset[str] = frozenset()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by name: those that the operator asked for
-    clock_trusted: bool = True
+    clock_trusted: bool = field(default=True, kw_only=True)
     record: Record = field(default_factory=Record)
     ledger: LedgerView = field(default_factory=LedgerView)
     kubernetes: MinorVersion | None = None  # the version of the cluster; None before the operator has asked for it

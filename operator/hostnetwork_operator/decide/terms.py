@@ -24,7 +24,7 @@ def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespa
         privileged=spec.privileged,
         level=spec.pod_security_level,
         capabilities=tuple(spec.capabilities),
-        host_paths=tuple(grant.HostPathAccess(path.path, path.read_only) for path in spec.host_paths),
+        host_paths=tuple(grant.HostPathAccess(path.path, read_only=path.read_only) for path in spec.host_paths),
         images=spec.images,
         host_ports=spec.host_ports,
     ).encode()

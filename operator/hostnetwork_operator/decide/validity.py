@@ -7,7 +7,7 @@ exception. This module checks what needs the policy or the time.
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, fields, grant, image, policy
@@ -29,9 +29,9 @@ class Standing:
     exception: exception.HostNetworkException
     reason: conditions.Ready
     why: str
-    spares: bool = False
-    waiting: bool = False
-    readable: bool = True
+    spares: bool = field(default=False, kw_only=True)
+    waiting: bool = field(default=False, kw_only=True)
+    readable: bool = field(default=True, kw_only=True)
 
     @property
     def in_force(self) -> bool:
@@ -58,21 +58,22 @@ def stand(
         # Only a holder of the verb approve can delete an exception. A tenant's finalizer does not undo the deletion.
         return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
     if ruling.standing is standing.REFUSED:
-        return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares)
+        return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares=spares)
     if ruling.standing is standing.UNKNOWN:
-        return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares)
+        return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares=spares)
     until = grant.format_time(subject.spec.until)
     if now >= subject.spec.until:
         return Standing(subject, conditions.Ready.EXPIRED, f"it ended {until}; from then nothing is admitted under it")
     if rules is not None and (mistake := _mistake(subject, rules)):
-        return Standing(subject, conditions.Ready.INVALID, mistake, spares)
+        return Standing(subject, conditions.Ready.INVALID, mistake, spares=spares)
     if ruling.standing is standing.WAITING:
         why = "the ledger does not have its approval yet; nothing is granted before that"
-        return Standing(subject, conditions.Ready.NOT_RECORDED, why, spares, waiting=True)
+        return Standing(subject, conditions.Ready.NOT_RECORDED, why, spares=spares, waiting=True)
     lasts = f"until {until}" if subject.spec.expiry else "without expiry"
     if ruling.standing is standing.UNPROVEN:
-        return Standing(subject, conditions.Ready.APPROVAL_UNPROVEN, f"still in force {lasts}: {ruling.why}", spares)
-    return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}", spares)
+        unproven = f"still in force {lasts}: {ruling.why}"
+        return Standing(subject, conditions.Ready.APPROVAL_UNPROVEN, unproven, spares=spares)
+    return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}", spares=spares)
 
 
 def standings(

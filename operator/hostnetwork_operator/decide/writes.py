@@ -7,8 +7,8 @@ valid only for the version that was judged. So a tenant who patches without paus
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import contest, effects, grants, level, messages, ownership, snapshot, terms, validity
@@ -23,7 +23,7 @@ class Next:
     """The next write, if any. `more`: the write is only a part of the difference; the rest is planned after it."""
 
     write: effects.WriteNamespace | None = None
-    more: bool = False
+    more: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,16 @@ def takes(write: effects.WriteNamespace) -> bool:
     return write.action in {effects.Action.REVOKE, effects.Action.RESTORE}
 
 
+class _GrantChanges(NamedTuple):
+    """The grants to revoke or shorten, and the grants to write, by annotation key."""
+
+    taken: dict[str, str | None]
+    given: dict[str, str | None]
+
+
 def _grants(
     namespace: snapshot.Namespace, decision: level.Decision, standings: Sequence[validity.Standing]
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """Return the grants to revoke or shorten, and the grants to write, by annotation key."""
+) -> _GrantChanges:
     present, wanted = namespace.grants, dict[str, str]()
     if decision.enforcement is not None:
         for standing in standings:
@@ -101,7 +107,7 @@ def _grants(
         key, old, new = labels.GRANT_PREFIX + name, present.get(name), wanted.get(name)
         if old != new:
             (taken if new is None or terms.shorter(old, new) else given)[key] = new
-    return taken, given
+    return _GrantChanges(taken, given)
 
 
 def _proven(standing: validity.Standing) -> bool:

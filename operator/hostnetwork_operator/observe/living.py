@@ -10,8 +10,8 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import parse
@@ -48,7 +48,7 @@ class Workload:
 
     uid: str
     owner: str  # uid of its controller, or ''
-    ended: bool
+    ended: bool = field(kw_only=True)
     living: snapshot.Living
 
 
@@ -115,6 +115,21 @@ def weight(found: snapshot.Living) -> int:
     return len(json.dumps(found.body))
 
 
+class _Candidate(NamedTuple):
+    """A pod of a page that the gate may ask about."""
+
+    created: str
+    body: Body
+    workload: Workload | None
+
+
+class _Chosen(NamedTuple):
+    """A pod that the gate asks about, unless a later page has another that it should ask about."""
+
+    created: str
+    living: snapshot.Living
+
+
 class Pods:
     """The pods of a namespace that the gate asks about, chosen page by page.
 
@@ -125,13 +140,13 @@ class Pods:
 
     def __init__(self, workloads: Mapping[str, Workload]) -> None:
         self._workloads = workloads
-        self._kept: dict[str, tuple[str, snapshot.Living]] = {}  # by key: when the pod was created, and the pod
+        self._kept: dict[str, _Chosen] = {}
         self._unread: list[snapshot.Living] = []
         self.weight = 0
 
     def page(self, bodies: Iterable[Body]) -> None:
         """Add the pods of one page that run or will run."""
-        chosen: dict[str, tuple[str, Body, Workload | None]] = {}
+        chosen: dict[str, _Candidate] = {}
         for body in bodies:
             with self._setting_aside(body):
                 if not parse.runs_or_will(body):
@@ -139,18 +154,18 @@ class Pods:
                 top, created = self._top(body), str(body["metadata"]["creationTimestamp"])
                 key = top.uid if top is not None else _likeness(body)
                 before = chosen.get(key) or self._kept.get(key)
-                if before is None or _rather(created, before[0], of_workload=top is not None):
-                    chosen[key] = created, body, top
-        for key, (created, body, top) in chosen.items():
-            with self._setting_aside(body):
-                self._keep(key, created, _pod(body, top, key))
+                if before is None or _rather(created, before.created, of_workload=top is not None):
+                    chosen[key] = _Candidate(created, body, top)
+        for key, candidate in chosen.items():
+            with self._setting_aside(candidate.body):
+                self._keep(key, _Chosen(candidate.created, _pod(candidate.body, candidate.workload, key)))
 
     def living(self) -> list[snapshot.Living]:
-        return [*(pod for _, pod in self._kept.values()), *self._unread]
+        return [*(chosen.living for chosen in self._kept.values()), *self._unread]
 
-    def _keep(self, key: str, made: str, found: snapshot.Living) -> None:
-        self.weight += weight(found) - (weight(self._kept[key][1]) if key in self._kept else 0)
-        self._kept[key] = made, found
+    def _keep(self, key: str, chosen: _Chosen) -> None:
+        self.weight += weight(chosen.living) - (weight(self._kept[key].living) if key in self._kept else 0)
+        self._kept[key] = chosen
 
     @contextlib.contextmanager
     def _setting_aside(self, body: Body) -> Iterator[None]:

@@ -8,7 +8,7 @@ without host namespaces may cover them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import coverage, snapshot
@@ -51,17 +51,24 @@ class OrdinaryPodSummary:
         self.releases = frozenset() if self._full else self.releases | {release}
 
 
+class _ListedNamespace(NamedTuple):
+    """The answer for a namespace with this uid, and the resource version of the list that the answer is from."""
+
+    uid: str
+    version: int
+    summary: OrdinaryPodSummary
+
+
 class OrdinaryPods:
     """The answers by name and uid of the namespace. So an answer never counts for a later namespace of that name."""
 
     def __init__(self) -> None:
-        # By name of the namespace: its uid, the resource version of the list, and the answer.
-        self._found: dict[str, tuple[str, int, OrdinaryPodSummary]] = {}
+        self._found: dict[str, _ListedNamespace] = {}
 
     def live_in(self, name: str, uid: str) -> OrdinaryPodSummary | None:
         """Return the answer for a namespace; None if its pods were not listed since the namespace was created."""
         entry = self._found.get(name)
-        return entry[2] if entry and entry[0] == uid else None
+        return entry.summary if entry and entry.uid == uid else None
 
     def listed(self, name: str, uid: str, version: int, answer: OrdinaryPodSummary) -> bool:
         """Store the answer of a complete list. Return whether the answer has changed.
@@ -69,9 +76,9 @@ class OrdinaryPods:
         The answer of an older list than the last is ignored.
         """
         before = self.live_in(name, uid)
-        if before is not None and self._found[name][1] > version:
+        if before is not None and self._found[name].version > version:
             return False
-        self._found[name] = (uid, version, answer)
+        self._found[name] = _ListedNamespace(uid, version, answer)
         return before != answer
 
     def forget(self, name: str) -> None:

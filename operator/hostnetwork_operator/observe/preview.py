@@ -8,7 +8,7 @@ level forbids.
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from hostnetwork_operator import bodies
 from hostnetwork_operator.api import labels
@@ -82,11 +82,12 @@ async def look(
         if why := await _speechless(asker, level, inquiry.version):
             return _failed(target, clock, inquiry, why)
     for question in unknown:
-        reason, answered = await _reason(asker, question)
-        (answers if answered else unanswered)[question.key] = reason
+        reason = await _reason(asker, question)
+        (answers if reason.known else unanswered)[question.key] = reason.text
     all_answers = {**answers, **unanswered}
-    holders, (blocking, basis) = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
-    return snapshot.GateAnswer(target, clock.now(), holders, "", inquiry.excepted, answers, blocking, basis)
+    holders, blocking = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
+    excepted = inquiry.excepted
+    return snapshot.GateAnswer(target, clock.now(), holders, "", excepted, answers, blocking.holding, blocking.basis)
 
 
 def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:
@@ -153,20 +154,25 @@ async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
     return ""
 
 
-async def _reason(asker: Asker, question: gate.Question) -> tuple[str, bool]:
-    """Return why Pod Security Admission forbids the pod, '' if it allows the pod, and True.
+class _PreviewReason(NamedTuple):
+    """Why Pod Security Admission forbids a pod, '' if it allows the pod. If that is not `known`, why it is not."""
 
-    If that is not known, return why it is not known, and False.
-    """
+    text: str
+    known: bool = True
+
+
+async def _reason(asker: Asker, question: gate.Question) -> _PreviewReason:
     answer = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
     if answer.refused:
-        return f"not known, because the question is refused: {explained(answer.refused)}", False
+        return _PreviewReason(f"not known, because the question is refused: {explained(answer.refused)}", known=False)
     verdict = _verdict(answer.warnings)
     if verdict is not None:
-        return verdict["why"], True
+        return _PreviewReason(verdict["why"])
     if sum(len(text) for text in answer.warnings) > _MOST_ELSE:
-        return "not known, because the API server has too much else to say about such a pod", False
-    return "", True
+        return _PreviewReason(
+            "not known, because the API server has too much else to say about such a pod", known=False
+        )
+    return _PreviewReason("")
 
 
 def explained(refusal: str) -> str:

@@ -8,7 +8,7 @@ decides nothing.
 import datetime
 import enum
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator import bodies
 from hostnetwork_operator.api import meta
@@ -91,28 +91,36 @@ def shortage(body: Body, claim: snapshot.Reference, now: datetime.datetime) -> s
     pod = parse.pod({"metadata": pod_metadata, "spec": spec})
     if isinstance(pod, snapshot.UnreadablePod) or not pod.host_namespaces:
         return NoShortage.NOTHING
-    present, wanted = _counted(claim.kind, body["spec"], body.get("status") or {})
-    if present >= wanted:
+    pods = _counted(claim.kind, body["spec"], body.get("status") or {})
+    if pods.present >= pods.wanted:
         return NoShortage.ENOUGH
-    return snapshot.Shortage(claim, _top(body, claim), pod, present, wanted, now)
+    return snapshot.Shortage(claim, _top(body, claim), pod, pods.present, pods.wanted, now)
 
 
-def _counted(kind: str, spec: Body, status: Body) -> tuple[int, int]:
+class _Replicas(NamedTuple):
+    """How many pods a workload has, and how many it wants."""
+
+    present: int
+    wanted: int
+
+
+def _counted(kind: str, spec: Body, status: Body) -> _Replicas:
     """Return how many pods a workload has, and how many it wants."""
     if kind == "DaemonSet":
-        return int(status.get("currentNumberScheduled") or 0), int(status.get("desiredNumberScheduled") or 0)
+        present, wanted = status.get("currentNumberScheduled"), status.get("desiredNumberScheduled")
+        return _Replicas(int(present or 0), int(wanted or 0))
     if kind != "Job":
         replicas = spec.get("replicas")
-        return int(status.get("replicas") or 0), 1 if replicas is None else int(replicas)
+        return _Replicas(int(status.get("replicas") or 0), 1 if replicas is None else int(replicas))
     if spec.get("suspend") or any(
         condition.get("type") in _ENDED and condition.get("status") == "True"
         for condition in status.get("conditions") or ()
     ):
-        return 0, 0
+        return _Replicas(0, 0)
     wanted = 1 if spec.get("parallelism") is None else int(spec["parallelism"])
     if spec.get("completions") is not None:
         wanted = min(wanted, int(spec["completions"]) - int(status.get("succeeded") or 0))
-    return int(status.get("active") or 0), wanted
+    return _Replicas(int(status.get("active") or 0), wanted)
 
 
 def _top(body: Body, claim: snapshot.Reference) -> snapshot.Reference:

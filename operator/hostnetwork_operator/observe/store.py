@@ -14,11 +14,12 @@ import collections
 import datetime
 import enum
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator.api import exception, ledger, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
 from hostnetwork_operator.observe import ordinary, parse, unread
+from hostnetwork_operator.observe.unread import Key
 
 Body = Mapping[str, Any]
 
@@ -38,7 +39,6 @@ class Kind(enum.Enum):
     POLICY_REPORT = report.POLICY_REPORT.plural
 
 
-Key = tuple[str, str]  # namespace, name
 # How many removed objects are remembered: enough for every object that an answer under way may still contain.
 _REMEMBERED: Final = 4096
 # In the order of preference: the operator writes the first kind that the API server serves.
@@ -57,12 +57,27 @@ _Parsed = (
 )
 
 
+class _StoredObject(NamedTuple):
+    """A stored object, with its resource version and its uid."""
+
+    version: int
+    uid: str
+    parsed: _Parsed
+
+
+class _GoodPolicy(NamedTuple):
+    """A version of the policy that could be read."""
+
+    spec: policy.PolicySpec
+    created: datetime.datetime
+
+
 class Store:
     """Objects by kind, namespace and name."""
 
     def __init__(self, moment: Callable[[], datetime.datetime] = lambda: snapshot.FOREVER) -> None:
         self._moment = moment  # the API server's time, from which the current state of an admission policy counts
-        self._objects: dict[Kind, dict[Key, tuple[int, str, _Parsed]]] = {kind: {} for kind in Kind}
+        self._objects: dict[Kind, dict[Key, _StoredObject]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
             kind: {} for kind in (Kind.POD, Kind.EXCEPTION, *REPORTS)
         }
@@ -73,7 +88,7 @@ class Store:
         self._policy_listed = False
         self._served: dict[Kind, bool] = {}  # kinds of reports only; an absent kind: not known yet
         self._exceptions_served = True
-        self._last_good: tuple[policy.PolicySpec, datetime.datetime] | None = None
+        self._last_good: _GoodPolicy | None = None
         self._guards: dict[str, snapshot.Guard] | None = None
         self._admission_unlisted: set[Kind] = set()
         self._guard_records: dict[str, ledger.GuardRecord] = {}
@@ -88,21 +103,22 @@ class Store:
         meta = body["metadata"]
         if meta["uid"] in self._removed:
             return False
-        key, version = (meta.get("namespace", ""), meta["name"]), int(meta["resourceVersion"])
+        key, version = _key(meta), int(meta["resourceVersion"])
         present = self._objects[kind].get(key)
-        if present is not None and present[0] >= version:
+        if present is not None and present.version >= version:
             return False
         try:
             parsed = _parse(kind, body)
         except Exception as error:  # whatever is wrong with this object, the other objects must still be read
             return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
-        self._keep(kind, key, (version, meta["uid"], parsed))
+        self._keep(kind, key, _StoredObject(version, meta["uid"], parsed))
         if present is not None:
-            self._unwatched.discard(present[1])
+            self._unwatched.discard(present.uid)
         if kind is Kind.POD and not parse.watched(body):
             self._unwatched.add(meta["uid"])
-        if isinstance(parsed, snapshot.PolicyObject) and parsed.spec is not None and key[1] == policy.NAME:
-            self._last_good = parsed.spec, parsed.created  # after a broken version, the last good spec stays in effect
+        if isinstance(parsed, snapshot.PolicyObject) and parsed.spec is not None and key.name == policy.NAME:
+            # After a broken version, the last good spec stays in effect.
+            self._last_good = _GoodPolicy(parsed.spec, parsed.created)
         self._touch_guards(kind)
         return True
 
@@ -112,38 +128,38 @@ class Store:
         A pod, an exception and a policy become unreadable. For other kinds, the last version that was read stays.
         """
         stored = _STORED.get(kind, kind)
-        key, version = (meta.get("namespace", ""), meta["name"]), int(meta["resourceVersion"])
+        key, version = _key(meta), int(meta["resourceVersion"])
         present = self._objects[stored].get(key)
-        if meta["uid"] in self._removed or (present is not None and present[0] >= version):
+        if meta["uid"] in self._removed or (present is not None and present.version >= version):
             return False
         self.unread.add(stored.value, key, why)
         parsed = _unreadable(stored, meta, why)
-        if parsed is None or (present is not None and present[1:] == (meta["uid"], parsed)):
+        if parsed is None or (present is not None and present.uid == meta["uid"] and present.parsed == parsed):
             return False
         if kind is not Kind.EVERY_POD:
             self._unwatched.discard(meta["uid"])
-        elif present is None or present[1] != meta["uid"]:
+        elif present is None or present.uid != meta["uid"]:
             self._unwatched.add(meta["uid"])
         # Stored as if it were one version older, so that the same version counts as newer once it can be read.
-        self._keep(stored, key, (version - 1, meta["uid"], parsed))
+        self._keep(stored, key, _StoredObject(version - 1, meta["uid"], parsed))
         return True
 
     def misunderstood(self, found: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
         """Replace an object that was read, but cannot be used for a decision. This lasts until the object changes."""
         kind = Kind.POD if isinstance(found, snapshot.UnreadablePod) else Kind.EXCEPTION
-        key = (found.namespace, found.name)
+        key = Key(found.namespace, found.name)
         present = self._objects[kind].get(key)
-        if present is not None and present[1] == found.uid:
-            self._keep(kind, key, (present[0], found.uid, found))
+        if present is not None and present.uid == found.uid:
+            self._keep(kind, key, _StoredObject(present.version, found.uid, found))
 
-    def _keep(self, kind: Kind, key: Key, entry: tuple[int, str, _Parsed]) -> None:
-        parsed, before = entry[2], self._objects[kind].get(key)
-        if kind is Kind.POLICY and key[1] == policy.NAME and before is not None and before[1] != entry[1]:
+    def _keep(self, kind: Kind, key: Key, entry: _StoredObject) -> None:
+        before = self._objects[kind].get(key)
+        if kind is Kind.POLICY and key.name == policy.NAME and before is not None and before.uid != entry.uid:
             self._last_good = None  # an earlier object of this name said so, and no watch reported its deletion
         self._objects[kind][key] = entry
         if kind in self._by_namespace:
-            self._by_namespace[kind].setdefault(key[0], {})[key[1]] = parsed
-        if why := _why_unreadable(parsed):
+            self._by_namespace[kind].setdefault(key.namespace, {})[key.name] = entry.parsed
+        if why := _why_unreadable(entry.parsed):
             self.unread.add(kind.value, key, why)
         else:
             self.unread.discard(kind.value, key)
@@ -154,35 +170,35 @@ class Store:
         self._removed[meta["uid"]] = None
         if len(self._removed) > _REMEMBERED:
             self._removed.popitem(last=False)
-        key = (meta.get("namespace", ""), meta["name"])
+        key = _key(meta)
         present = self._objects[kind].get(key)
-        if present is None or present[1] == meta["uid"]:
+        if present is None or present.uid == meta["uid"]:
             self.unread.discard(kind.value, key)
-        if present is None or present[1] != meta["uid"]:
+        if present is None or present.uid != meta["uid"]:
             return
         del self._objects[kind][key]
         self._unwatched.discard(meta["uid"])
         if kind is Kind.NAMESPACE:
-            self._listed.pop(key[1], None)
-            self._ordinary.forget(key[1])
+            self._listed.pop(key.name, None)
+            self._ordinary.forget(key.name)
         if kind in self._by_namespace:
-            names = self._by_namespace[kind][key[0]]
-            del names[key[1]]
+            names = self._by_namespace[kind][key.namespace]
+            del names[key.name]
             if not names:
-                del self._by_namespace[kind][key[0]]
-        if kind is Kind.POLICY and key[1] == policy.NAME:
+                del self._by_namespace[kind][key.namespace]
+        if kind is Kind.POLICY and key.name == policy.NAME:
             self._last_good = None
         self._touch_guards(kind)
 
     def removed(self, kind: Kind, namespace: str, name: str) -> None:
         """Remove the object of this name, whatever its uid is."""
-        present = self._objects[kind].get((namespace, name))
+        present = self._objects[kind].get(Key(namespace, name))
         if present is not None:
-            self.remove(kind, {"metadata": {"namespace": namespace, "name": name, "uid": present[1]}})
+            self.remove(kind, {"metadata": {"namespace": namespace, "name": name, "uid": present.uid}})
 
     def uids(self, kind: Kind) -> list[str]:
         """Return the uids of all objects of a kind."""
-        return [uid for _, uid, _ in self._objects[kind].values()]
+        return [entry.uid for entry in self._objects[kind].values()]
 
     def listing(self, kind: Kind, namespace: str | None = None) -> "Listing":
         """Return an empty list of a kind, of all namespaces or of one, to be filled page by page."""
@@ -196,13 +212,13 @@ class Store:
         """
         touched = set()
         stored = _STORED.get(kind, kind)
-        for key, (version, uid, _) in list(self._objects[stored].items()):
-            if key in listed or version > listed_version or namespace not in {None, key[0]}:
+        for key, entry in list(self._objects[stored].items()):
+            if key in listed or entry.version > listed_version or namespace not in {None, key.namespace}:
                 continue
-            if kind is Kind.POD and uid in self._unwatched:
+            if kind is Kind.POD and entry.uid in self._unwatched:
                 continue  # a list of the pods with hostNetwork never has this pod
-            self.remove(stored, {"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
-            touched.add(key[1] if kind is Kind.NAMESPACE else key[0])
+            self.remove(stored, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": entry.uid}})
+            touched.add(key.name if kind is Kind.NAMESPACE else key.namespace)
         if namespace is None:
             self.unread.keep(stored.value, listed | self._objects[stored].keys())
         if kind is Kind.POLICY:
@@ -248,8 +264,8 @@ class Store:
         )
 
     def _uid(self, namespace: str) -> str:
-        entry = self._objects[Kind.NAMESPACE].get(("", namespace))
-        return entry[1] if entry else ""
+        entry = self._objects[Kind.NAMESPACE].get(Key("", namespace))
+        return entry.uid if entry else ""
 
     def admission_unlisted(self, kind: Kind) -> None:
         """Mark the objects of this kind as not listed, because listing them has failed.
@@ -272,7 +288,7 @@ class Store:
         self._last_good, self._policy_listed = None, True
         return self.policy_state() != before
 
-    def exceptions_are_served(self, served: bool) -> bool:
+    def exceptions_are_served(self, *, served: bool) -> bool:
         """Store whether the API server serves the kind of exceptions. Return whether that is news."""
         changed, self._exceptions_served = served is not self._exceptions_served, served
         return changed
@@ -306,16 +322,16 @@ class Store:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def namespaces(self) -> list[str]:
-        return sorted(name for _, name in self._objects[Kind.NAMESPACE])
+        return sorted(key.name for key in self._objects[Kind.NAMESPACE])
 
     def namespace(self, name: str) -> snapshot.Namespace | None:
         """Return the namespace of this name; None if there is none."""
-        entry = self._objects[Kind.NAMESPACE].get(("", name))
-        return entry[2] if entry is not None and isinstance(entry[2], snapshot.Namespace) else None
+        entry = self._objects[Kind.NAMESPACE].get(Key("", name))
+        return entry.parsed if entry is not None and isinstance(entry.parsed, snapshot.Namespace) else None
 
     def incarnation(self, uid: str) -> snapshot.Namespace | None:
         """Return the namespace with this uid; None if there is none."""
-        matching = (parsed for _, stored_uid, parsed in self._objects[Kind.NAMESPACE].values() if stored_uid == uid)
+        matching = (entry.parsed for entry in self._objects[Kind.NAMESPACE].values() if entry.uid == uid)
         namespace = next(matching, None)
         return namespace if isinstance(namespace, snapshot.Namespace) else None
 
@@ -324,15 +340,15 @@ class Store:
         if not self._policy_listed:
             return snapshot.PolicyState(snapshot.Known.UNKNOWN)
         if self._last_good is not None:
-            return snapshot.PolicyState(snapshot.Known.PRESENT, *self._last_good)
+            return snapshot.PolicyState(snapshot.Known.PRESENT, self._last_good.spec, self._last_good.created)
         # If a policy exists of which no version could be read, what it demands is not known.
         existence = snapshot.Known.UNKNOWN if self.policy_object() else snapshot.Known.ABSENT
         return snapshot.PolicyState(existence)
 
     def policy_object(self) -> snapshot.PolicyObject | None:
         """Return the policy named `default` as the store has it; None if there is none."""
-        entry = self._objects[Kind.POLICY].get(("", policy.NAME))
-        return entry[2] if entry and isinstance(entry[2], snapshot.PolicyObject) else None
+        entry = self._objects[Kind.POLICY].get(Key("", policy.NAME))
+        return entry.parsed if entry and isinstance(entry.parsed, snapshot.PolicyObject) else None
 
     def report_kind(self) -> report.ReportKind | None:
         """Return which kind of reports the operator writes; None while that is not known.
@@ -347,8 +363,8 @@ class Store:
     def guards(self) -> dict[str, snapshot.Guard]:
         """Return the operator's admission policies in their current state, by name."""
         if self._guards is None:
-            policies = [o for _, _, o in self._objects[Kind.ADMISSION_POLICY].values()]
-            bindings = [o for _, _, o in self._objects[Kind.ADMISSION_BINDING].values()]
+            policies = [entry.parsed for entry in self._objects[Kind.ADMISSION_POLICY].values()]
+            bindings = [entry.parsed for entry in self._objects[Kind.ADMISSION_BINDING].values()]
             self._guards = guards.judge(
                 (p for p in policies if isinstance(p, guards.AdmissionPolicy)),
                 (b for b in bindings if isinstance(b, guards.Binding)),
@@ -439,7 +455,7 @@ class Listing:
                     answer.take(body)
                 continue
             meta = body["metadata"]
-            self._seen.add((meta.get("namespace", ""), meta["name"]))
+            self._seen.add(_key(meta))
             if self._kept.put(_STORED.get(self._kind, self._kind), body):
                 self._touched.add(_namespace_of(self._kind, meta))
 
@@ -448,7 +464,7 @@ class Listing:
         if self._kind is Kind.NAMESPACE:
             self.page([{"metadata": meta}])
             return
-        self._seen.add((meta.get("namespace", ""), meta["name"]))
+        self._seen.add(_key(meta))
         if self._kept.set_aside(self._kind, meta, why):
             self._touched.add(_namespace_of(self._kind, meta))
 
@@ -497,6 +513,10 @@ def _why_unreadable(parsed: _Parsed) -> str:
         case snapshot.PolicyObject():
             return parsed.mistake
     return ""
+
+
+def _key(meta: Mapping[str, Any]) -> Key:
+    return Key(meta.get("namespace", ""), meta["name"])
 
 
 def _namespace_of(kind: Kind, meta: Mapping[str, Any]) -> str:

@@ -7,10 +7,16 @@ until a complete list of their kind has been read.
 import collections
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-Key = tuple[str, str]  # namespace, name
 _LOGGED_CHARACTERS: Final = 500
+
+
+class Key(NamedTuple):
+    """The key of an object among the objects of its kind. `namespace` is '' for a cluster-scoped object."""
+
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_a_running_pod_does_not_become_one(attacked: World, relaxed: str) -> Non
     for subresource in ("", "/status", "/resize", "/ephemeralcontainers"):
         for field in HOSTS:
             seen = attacked.admin.get(path).expect(200).body
-            for way, answer in writes(attacker, path + subresource, seen, ("spec", field), True):
+            for way, answer in writes(attacker, path + subresource, seen, ("spec", field), value=True):
                 if answer.status != 200:
                     assert answer.status in {403, 404, 409, 415, 422, 500}, f"{way}: {answer.message}"
             assert host_pods(attacked, relaxed) == []
@@ -135,7 +135,7 @@ def test_no_workload_is_turned_into_one(attacked: World, relaxed: str, kind: str
     attacked.until("its ordinary pod runs", running)
     for field in HOSTS:
         at = ("spec", "template", "spec", field)
-        for _, answer in writes(attacker, path, attacked.admin.get(path).body, at, True):
+        for _, answer in writes(attacker, path, attacked.admin.get(path).body, at, value=True):
             assert answer.status in {200, 409}, answer.message
     if kind in {"ReplicaSet", "ReplicationController"}:  # these replace no pod by themselves
         attacker.delete(f"{attacked.pods(relaxed)}?labelSelector=app%3D{name}").expect(200)

@@ -170,7 +170,7 @@ async def test_a_job_whose_deletion_was_not_answered_counts_as_deleted(
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
     server.terminating, server.after = terminating, once(JOB)
-    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, True)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, job=True)
     assert server.writes() == [f"DELETE {JOB}", f"DELETE {POD}"]
 
 
@@ -220,7 +220,7 @@ async def test_a_job_whose_deletion_took_long_leaves_a_pod_that_is_looked_at_aga
         return True
 
     server.after = slow
-    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, True)
+    assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, job=True)
     assert server.writes() == [f"DELETE {JOB}"]
 
 

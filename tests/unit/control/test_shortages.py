@@ -84,13 +84,13 @@ async def test_a_namespace_has_a_budget_of_reads(kept: shortages.Shortages, mome
     for number in range(20):
         kept.claim(claim(f"agent-{number}"))
     read = 0
-    while (one := kept.next(NAMESPACE))[0] is not None:
-        kept.drop(one[0])
+    while (one := kept.next(NAMESPACE)).claim is not None:
+        kept.drop(one.claim)
         read += 1
     assert read == 10
     assert one[1] == pytest.approx(0.5)
     moment.seconds += 0.5
-    assert kept.next(NAMESPACE)[0] is not None
+    assert kept.next(NAMESPACE).claim is not None
 
 
 async def test_a_flood_takes_turns_with_other_namespaces(kept: shortages.Shortages) -> None:
@@ -105,7 +105,7 @@ async def test_a_status_that_is_behind_is_read_again(kept: shortages.Shortages, 
     """A controller emits its Event before it writes how many pods there are. After some reads that is over."""
     kept.claim(claim())
     reads = 0
-    while kept.next(NAMESPACE)[1] < math.inf:
+    while kept.next(NAMESPACE).wait_seconds < math.inf:
         found, seconds = kept.next(NAMESPACE)
         if found is None:
             moment.seconds += seconds
@@ -122,7 +122,7 @@ async def test_what_lacks_pods_is_read_ever_more_seldom(kept: shortages.Shortage
     pauses = []
     for _ in range(11):
         kept.keep(shortage())
-        pauses.append(kept.next(NAMESPACE)[1])
+        pauses.append(kept.next(NAMESPACE).wait_seconds)
         moment.seconds += pauses[-1]
     assert pauses[:4] == [1, 2, 4, 8]
     assert pauses[-1] == 300
@@ -158,10 +158,10 @@ async def test_since_when_a_workload_is_covered_is_remembered(kept: shortages.Sh
     for seconds in (1, 2, 4, 8, 16, 27):
         moment.seconds += 5
         kept.keep(shortage(read=builders.at(seconds=seconds)))
-    assert kept.next(NAMESPACE)[1] == pytest.approx(32)
+    assert kept.next(NAMESPACE).wait_seconds == pytest.approx(32)
     moment.seconds += 40
     kept.keep(shortage(read=builders.at(seconds=59)))
-    assert kept.next(NAMESPACE)[1] == pytest.approx(1)
+    assert kept.next(NAMESPACE).wait_seconds == pytest.approx(1)
     kept.heed(plan_of(kept), [], NOW)
     assert [one.covered for one in kept.of(NAMESPACE)] == [None]
 
@@ -182,9 +182,9 @@ async def test_a_pod_that_comes_is_a_reason_to_read(kept: shortages.Shortages, m
         kept.heed(plan_of(kept), [], NOW)
     moment.seconds += 10
     kept.heed(plan_of(kept), [], NOW)
-    assert kept.next(NAMESPACE)[0] is None
+    assert kept.next(NAMESPACE).claim is None
     kept.heed(plan_of(kept, builders.pod(owner=claim(), service_account="other")), [], NOW)
-    assert kept.next(NAMESPACE)[0] == claim()
+    assert kept.next(NAMESPACE).claim == claim()
 
 
 async def test_a_namespace_that_is_gone_is_forgotten(kept: shortages.Shortages) -> None:
@@ -272,8 +272,8 @@ async def test_false_claims_of_a_few_namespaces_blind_no_other(kept: shortages.S
     """A37: claims that no read has confirmed give their places to namespaces that have fewer."""
     _full(kept)
     assert [kept.claim(claim(f"agent-{number}")) for number in range(10)] == [True] * 10
-    assert kept.next(NAMESPACE)[0] is not None
-    left = [int(kept.next(f"team-{team}")[0] is not None) for team in range(32)]
+    assert kept.next(NAMESPACE).claim is not None
+    left = [int(kept.next(f"team-{team}").claim is not None) for team in range(32)]
     assert left == [1] * 32
     assert kept.dropped == 10
 
@@ -317,13 +317,13 @@ async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment)
     kept.hears("gone")
     kept.claim(claim())
     kept.claim(claim("read", "idle"))
-    kept.drop(kept.next("idle")[0] or claim())
+    kept.drop(kept.next("idle").claim or claim())
     kept.sweep()
     assert kept.namespaces == 3
     moment.seconds += 60
     kept.sweep()
     assert kept.namespaces == 1
-    assert kept.next(NAMESPACE)[0] == claim()
+    assert kept.next(NAMESPACE).claim == claim()
 
 
 async def test_a_namespace_that_is_gone_leaves_no_moment_in_the_queue(kept: shortages.Shortages) -> None:

@@ -619,7 +619,8 @@ def test_a_note_that_a_tenant_wrote_is_put_right() -> None:
     home = denied(annotations={labels.LEVEL_BEFORE: "privileged"})
     mine = owned(home, namespace=ledger.NamespaceRecord(enforced=True, before="restricted"))
     decision = level.Decision(Enforcement.DENY)
-    assert level.changes(home, mine, settings(home), decision, relaxed=False)[1] == {labels.LEVEL_BEFORE: "restricted"}
+    changed = level.changes(home, mine, settings(home), decision, relaxed=False)
+    assert changed.annotations == {labels.LEVEL_BEFORE: "restricted"}
     back, _ = level.changes(home, mine, settings(home, mode="Release"), level.Decision(None), relaxed=False)
     assert labels.PSA_ENFORCE not in back  # somebody else's: this ledger does not have baseline as the operator's
 

@@ -64,7 +64,7 @@ def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> 
     home = denied(labels={KEPT: "storage", **many})
     first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.LedgerView(state=ledger.State.SEEDING))
     assert selection.settings(first).mode is STRICT
-    assert selection.record(first, NOW)[0] == {}
+    assert selection.record(first, NOW).chosen == {}
 
 
 def test_a_label_that_is_set_under_the_policy_counts_once_it_is_recorded() -> None:

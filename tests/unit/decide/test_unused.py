@@ -24,7 +24,7 @@ from tests.unit.builders import (
     statuses,
 )
 
-YES, NO, UNKNOWN = (snapshot.Account(exists, NOW) for exists in (True, False, None))
+YES, NO, UNKNOWN = (snapshot.Account(NOW, exists=exists) for exists in (True, False, None))
 MISSING = {"netdebug": NO}
 
 
@@ -223,5 +223,5 @@ def test_pods_without_host_namespaces_are_not_named_as_pods_that_share_them() ->
     subject = hne(service_account_name="typo", host_namespaces=("Network",))
     plain = coverage.PodVerdict(pod("sensor", host_namespaces=frozenset()), labels.Verdict.UNCOVERED, "")
     standing = validity.Standing(subject, conditions.Ready.ACTIVE, "")
-    said = unused.why(standing, [plain], snapshot.Account(False, NOW)).sentence
+    said = unused.why(standing, [plain], snapshot.Account(NOW, exists=False)).sentence
     assert "share host namespaces run as" not in said

@@ -118,7 +118,7 @@ def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[st
     ]
     other = {"name": "w", "emptyDir": {}}
     found = read(*containers, volumes=[other, {"name": "v", "hostPath": {"path": "/var/lib", "type": ""}}])
-    assert {grant.HostPathAccess("/var/lib", read_only)} == found.host_paths
+    assert {grant.HostPathAccess("/var/lib", read_only=read_only)} == found.host_paths
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket", "", "Directory", "File", None])

@@ -38,9 +38,9 @@ class Case:
     pods: Sequence[snapshot.Pod]
     settings: policy.Exceptions | None
     kubernetes: snapshot.MinorVersion | None
-    ordinary: bool | None
+    ordinary: bool | None = field(kw_only=True)
     releases: frozenset[frozenset[str]]
-    exempt: bool
+    exempt: bool = field(kw_only=True)
     now: datetime.datetime
 
     @property
