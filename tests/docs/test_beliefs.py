@@ -129,6 +129,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     # -- what stands is compared with what is wanted
     "what stands is compared with what is wanted; what differs is written": (
         "decide.level:changes",
+        "decide.level:_fitting",
         "decide.level:level_of",
         "decide.level:_denying",
         "decide.level:_released",

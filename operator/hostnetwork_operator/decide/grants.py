@@ -64,7 +64,9 @@ def withhold(
         if result.in_force and needs_guard and not recorded and not terms.stands(result.exception, seen.namespace):
             result = _unrecorded(result, seen)
         results.append(result)
-    results = _within_limits(seen.namespace, results)
+    # `held-by` is cut to make room for grants. During a contest grants are written alone, so `held-by` stays.
+    cut = () if contest.ends(seen.record, now) is not None else (labels.HELD_BY,)
+    results = _within_limits(seen.namespace, results, cut)
     relaxed = needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in results)
     return Grants(tuple(results), relaxed)
 
@@ -158,8 +160,11 @@ def _rests_on(settings: level.Settings, *, needs_guard: bool) -> tuple[str, ...]
     return _WHAT_GRANTING_RESTS_ON if settings.target is labels.Level.PRIVILEGED else ()
 
 
-def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.Standing]) -> list[validity.Standing]:
+def _within_limits(
+    namespace: snapshot.Namespace, standings: Sequence[validity.Standing], cut: Sequence[str]
+) -> list[validity.Standing]:
     """Return the standings, changed for each exception whose grant exceeds the limits of a namespace: it is withheld.
+    The annotations `cut` need no room.
 
     Existing grants are counted first, also those that are kept for an exception that is not in force just now, for
     instance because its changed spec waits for a record.
@@ -174,7 +179,7 @@ def _within_limits(namespace: snapshot.Namespace, standings: Sequence[validity.S
         ),
     )
     size, count, withheld = 0, 0, dict[str, validity.Standing]()
-    room = min(grant.MAX_BYTES, namespace.room(*(labels.GRANT_PREFIX + name for name in present)))
+    room = min(grant.MAX_BYTES, namespace.room(*(labels.GRANT_PREFIX + name for name in present), *cut))
     for standing in order:
         name = standing.exception.metadata.name
         try:

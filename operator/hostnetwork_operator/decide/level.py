@@ -16,6 +16,7 @@ from hostnetwork_operator.decide import ownership, snapshot
 # How often a Held namespace is checked again (docs/explanation/architecture.md#the-gate).
 GATE_AGAIN: Final = datetime.timedelta(seconds=60)
 _HELD_BY_LIMIT: Final = 1000  # characters; people read the annotation in a terminal (kubectl describe namespace)
+_HELD_SINCE_BYTES: Final = len("since 2026-11-22T16:00:00Z: ")  # the annotation begins with that
 _VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
 _OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
 
@@ -180,26 +181,51 @@ def changes(
     decision: Decision,
     *,
     relaxed: bool,
+    grants: Mapping[str, str | None] | None = None,
 ) -> Changes:
-    """Return what to change, without grants. Labels and annotations are empty if nothing needs to change."""
+    """Return what to change, without grants. Labels and annotations are empty if nothing needs to change. `grants` are
+    the grants that the same write changes, by annotation key.
+    """
     if decision.enforcement is None:
         wanted, notes = _released(namespace, owned) if settings.exempt else Changes({}, {})
     elif decision.enforcement is labels.Enforcement.DENY:
         wanted, notes = _denying(namespace, owned, settings, relaxed=relaxed)
     else:
         wanted, notes = _not_denying(namespace, owned, settings, decision.enforcement, decision.held_by)
-    fitting_notes = _fitting(namespace, _difference(namespace.annotations, notes))
-    return Changes(_difference(namespace.labels, wanted), fitting_notes)
+    notes = _fitting(namespace, notes, grants or {})
+    return Changes(_difference(namespace.labels, wanted), _difference(namespace.annotations, notes))
 
 
-def _fitting(namespace: snapshot.Namespace, notes: dict[str, str | None]) -> dict[str, str | None]:
-    """Return the changes of annotations or, if there is no room for them, only the removals.
+def _fitting(
+    namespace: snapshot.Namespace, notes: Mapping[str, str | None], grants: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """Return the annotations that fit beside the grants and the annotations of others. `held-by` is cut; any other
+    annotation without room stays as it is.
 
-    A tenant may fill the annotations of his Namespace to the last byte. Enforcement must not fail for want of room for
-    an annotation.
+    A tenant may fill the annotations of his Namespace to the last byte, and the API server refuses the whole patch
+    then. Enforcement must not fail for want of room for an annotation.
     """
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in notes.items() if value is not None)
-    return notes if size <= namespace.room(*notes) else {key: value for key, value in notes.items() if value is None}
+    room = namespace.room(*notes, *grants) - _bytes(grants)
+    fitting: dict[str, str | None] = {}
+    for key, text in sorted(notes.items(), key=lambda note: note[0] == labels.HELD_BY):  # held-by gets what is left
+        if text is not None and key == labels.HELD_BY:
+            fitting[key] = _cut(text, room - len(key))
+        else:
+            fitting[key] = text if _bytes({key: text}) <= room else namespace.annotations.get(key)
+        room -= _bytes({key: fitting[key]})
+    return fitting
+
+
+def _bytes(annotations: Mapping[str, str | None]) -> int:
+    return sum(len(key.encode()) + len(text.encode()) for key, text in annotations.items() if text is not None)
+
+
+def _cut(text: str, size: int) -> str | None:
+    """Return as much of a text as fits into `size` bytes; None if less than the moment at its beginning fits."""
+    encoded = text.encode()
+    if len(encoded) <= size:
+        return text
+    return encoded[:size].decode(errors="ignore") if size >= _HELD_SINCE_BYTES else None
 
 
 def _denying(namespace: snapshot.Namespace, owned: ownership.Owned, settings: Settings, *, relaxed: bool) -> Changes:

@@ -60,7 +60,7 @@ def following(
     """
     namespace = seen.namespace
     taken, given = _grants(namespace, decision, standings)
-    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed)
+    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed, grants=taken | given)
     difference = _Difference(changed, notes, taken, given)
     if contest.ends(seen.record, now) is not None:
         return _contested(seen, owned, difference, decision, standings, now)

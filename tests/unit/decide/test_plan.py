@@ -626,6 +626,48 @@ def test_annotations_of_others_leave_less_room() -> None:
     assert f"here {size - 1} bytes beside the annotations of others" in made.standings[0].why
 
 
+def annotation_bytes(home: snapshot.Namespace) -> int:
+    return sum(len(key.encode()) + len(text.encode()) for key, text in home.annotations.items())
+
+
+@pytest.mark.parametrize("blocked", [False, True], ids=["clean", "held"])
+@pytest.mark.parametrize("spare", [-1, 0, 1, 27, 50, 51, 100, 900, 2000])
+def test_every_write_fits_into_the_annotations_of_a_namespace(spare: int, *, blocked: bool) -> None:
+    """Enforcement goes on, or is Held, however little room a tenant leaves: each write stays within 256 KiB. `spare` is
+    the room beside the grant.
+    """
+    size = len(key("net")) + len(line(hne()))
+    others = {"a": "x" * (labels.ANNOTATION_BYTES - size - spare - 1)}
+    made = seen(hne(), namespace=namespace(annotations=others), policy=governed(rollout="Gated"))
+    holders = tuple(f"Deployment wéb-{number}: host namespaces" for number in range(40)) if blocked else ()
+    for _ in range(4):
+        made, found = cluster.answered(made, NOW, holders)
+        made = cluster.carry_out(made, found)
+        assert annotation_bytes(made.namespace) <= labels.ANNOTATION_BYTES
+    made, found = cluster.answered(made, NOW, holders)
+    assert cluster.doing(found) == []
+    assert made.namespace.labels[labels.ENFORCEMENT] == ("Held" if blocked else "Deny")
+    assert (reasons(found), key("net") in made.namespace.annotations) == (
+        {"net": "Active" if spare >= 0 else "GrantTooLarge"},
+        spare >= 0,
+    )
+
+
+def test_held_by_makes_room_for_a_grant() -> None:
+    """The annotation that says what blocks enforcement is cut, and the grant is written whole."""
+    holders = tuple(f"Deployment web-{number}: hostNetwork" for number in range(20))
+    notes = {labels.HELD_BY: "since 2026-11-22T11:00:00Z: " + "; ".join(holders)}
+    others = {"a": "x" * (labels.ANNOTATION_BYTES - 1 - sum(len(key + text) for key, text in notes.items()))}
+    full = held(hne(), namespace=namespace(labels=HELD, annotations={**notes, **others}))
+    assert annotation_bytes(full.namespace) == labels.ANNOTATION_BYTES
+    full = replace(full, gate=replace(HOLDING, holders=holders, excepted=gate.names(gate.excepted(full, NOW))))
+    made = planned(full)
+    write, size = only(made), len(key("net")) + len(line(hne()))
+    assert (write.annotations[key("net")], reasons(made)) == (line(hne()), {"net": "Active"})
+    assert write.annotations[labels.HELD_BY] == notes[labels.HELD_BY][:-size]
+    assert annotation_bytes(cluster.carry_out(full, made).namespace) == labels.ANNOTATION_BYTES
+
+
 def test_what_is_granted_already_keeps_its_place() -> None:
     """An older exception that comes later does not push out one that pods rest on."""
     many = [hne(f"e{n:02}") for n in range(64)]
