@@ -183,6 +183,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.summary:ledger_event",
         "decide.summary:policy_event",
         "decide.summary:policy_status",
+        "decide.summary:_reported_missing",
         "decide.summary:_with",
         "decide.summary:_workloads",
         "observe.cluster:read",

@@ -84,8 +84,14 @@ def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
 def with_guards(
     status: policy.PolicyStatus, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> policy.PolicyStatus:
-    """Return `status` with the condition that says whether the admission policies are in place."""
+    """Return `status` with the condition that says whether the admission policies are in place.
+
+    A policy that is missing is reported once, until all are in place again. The condition remembers that across a
+    restart, so it keeps its reason while the policies are being changed.
+    """
     reason, message = _guarded(guards, now)
+    if reason is Guarded.CHANGING and _reported_missing(status):
+        reason = Guarded.GUARD_MISSING
     words: dict[Guarded, conditions.Word] = {Guarded.INTACT: "True", Guarded.CHANGING: "Unknown"}
     guarded = conditions.ConditionType.GUARDED
     return _with(status, conditions.Observation(guarded, words.get(reason, "False"), reason, message), now)
@@ -166,14 +172,19 @@ def clock_event(seen: snapshot.PolicyObject, state: ClockSynchronized) -> effect
 def guards_event(
     seen: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> effects.EmitEvent | None:
-    """Return the Event if an admission policy is missing now, or if all are in place again. The beginning of a change
-    that may be half of an upgrade has no Event.
+    """Return the Event if an admission policy is missing now, or if all are in place again after one was missing. A
+    change that may be an upgrade has no Event, neither at its beginning nor at its end.
     """
     reason, message = _guarded(guards, now)
     before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
-    if reason == (before.reason if before else Guarded.INTACT) or reason is Guarded.CHANGING:
+    if reason is Guarded.CHANGING or (reason is Guarded.GUARD_MISSING) == _reported_missing(seen.status):
         return None
     return _transition(seen, before, reason, message, normal=reason is Guarded.INTACT)
+
+
+def _reported_missing(status: policy.PolicyStatus) -> bool:
+    guarded = conditions.find(status.conditions, conditions.ConditionType.GUARDED)
+    return guarded is not None and guarded.reason == Guarded.GUARD_MISSING
 
 
 def _transition(

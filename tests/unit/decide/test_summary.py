@@ -1,6 +1,7 @@
 """What the policy's status says."""
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +127,34 @@ def test_half_an_upgrade_is_no_alarm_until_it_takes_too_long() -> None:
     assert said(changing, lacking("b"))[0][:2] == ("False", "GuardMissing")
     late, event = said(changing, now=at(seconds=40))
     assert (late[:2], event) == (("False", "GuardMissing"), ("Warning", "PolicyGuardMissing"))
+
+
+def after(*steps: Iterable[snapshot.Guard], before: policy.PolicyStatus | None = None) -> policy.PolicyStatus:
+    """The status after the admission policies were found so, one step after the other."""
+    status = before or summary.policy_status(stored(), [], NOW)
+    for found in steps:
+        status = summary.with_guards(status, list({**builders.guards(), **{g.name: g for g in found}}.values()), NOW)
+    return status
+
+
+def test_the_end_of_an_upgrade_is_no_news() -> None:
+    """No Event says that the policies are in place again if none said that one was missing."""
+    changing = lacking(excused=at(seconds=40))
+    upgraded = after([changing])
+    assert said(before=upgraded) == (("True", "Intact", "every admission policy that denies is in place"), None)
+    assert said(before=after([changing], []))[1] is None
+    assert said(lacking(), before=after([changing], []))[1] == ("Warning", "PolicyGuardMissing")
+
+
+def test_a_return_by_way_of_an_upgrade_is_told() -> None:
+    """The condition still says what was reported, so a restart in between loses nothing; nothing is reported twice."""
+    changing = lacking(excused=at(seconds=40))
+    between = after([lacking()], [changing])
+    told, event = said(changing, before=between)
+    assert (told[:2], event) == (("False", "GuardMissing"), None)
+    assert "nothing new is granted meanwhile" in told[2]
+    assert said(lacking(), before=between)[1] is None
+    assert said(before=between)[1] == ("Normal", "PolicyIntact")
 
 
 def test_missing_policies_are_told_once_and_so_is_their_return() -> None:
