@@ -120,6 +120,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     namespace_findings = tuple(
         finding
         for standing in standings
+        if standing.readable  # the ledger has only the terms
         for finding in findings.find(
             standing, by_exception.get(standing.exception.metadata.uid, ()), seen, now, exempt=settings.exempt
         )

@@ -119,6 +119,7 @@ def silent(
         standing
         for standing in standings
         if standing.in_force
+        and standing.readable  # the operator writes no status of an exception that it cannot read
         and now >= due(standing)
         and (watched(standing) or (listed is not None and listed >= due(standing)))
         and not led.get(standing.exception.metadata.uid)

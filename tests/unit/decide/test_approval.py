@@ -11,6 +11,7 @@ from tests.unit.builders import (
     IDENTITY,
     NOW,
     UID,
+    accounts,
     approved,
     at,
     denied,
@@ -18,6 +19,7 @@ from tests.unit.builders import (
     guards,
     hne,
     namespace,
+    planned,
     recorded,
     seen,
 )
@@ -382,3 +384,15 @@ def test_of_an_exception_that_cannot_be_read_nothing_is_recorded() -> None:
         guards=writers(at(hours=-2), "another"),
     )
     assert approval.rulings(made, NOW) == {"uid-of-net": approval.Ruling(Standing.APPROVED)}
+
+
+def test_of_an_exception_that_cannot_be_read_nothing_is_found() -> None:
+    """The ledger has neither its owner nor its contact, and no service account is asked for on its account."""
+    subject = hne(type="Infrastructure", images=None, privileged=True, service_account_name="default")
+    known = {"ledger": recorded(denied(subject), subject), "namespace": denied(subject), "accounts": {}}
+    readable = planned(seen(subject, **known))
+    assert {finding.rule.id for finding in readable.findings} >= {"ContactMissing", "DefaultServiceAccount"}
+    assert accounts(readable) == ("default",)
+    made = planned(seen(unreadable_exceptions=(unreadable(),), **known))
+    assert [(one.reason.value, one.readable) for one in made.standings] == [("Active", False)]
+    assert (made.findings, accounts(made)) == ((), ())
