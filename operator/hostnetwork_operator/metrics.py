@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 import hostnetwork_operator
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, level, plan, refusals, snapshot, status
+from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
 from hostnetwork_operator.observe import ledger
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -220,7 +220,7 @@ class StateCollector(Collector):
             "namespace",
         )
         for name, namespace_plan in plans:
-            count = refusals.count(namespace_plan.refused)
+            count = namespace_plan.refused_count
             if namespace_plan.enforcement is labels.Enforcement.DENY and count is not None:
                 gauge.add_metric([name], count)
         return gauge

@@ -95,7 +95,6 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "which workloads lack pods: who writes a false status of his own workload is told what is true, that its pods would"
     " be refused (A37)": (
-        "decide.refusals:find",
         "observe.refused:_counted",
         "observe.refused:shortage",
     ),

@@ -59,6 +59,7 @@ class Operator:
             lambda namespace: self.memories.of(namespace).answers,
             self.shortages.of,
             patience,
+            self.shortages.complete,
         )
         self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, namespace_schedule)
         self.pod_counts = pod_count.PodCounter(api, server_clock, self.store, self.plans, namespace_schedule)

@@ -9,7 +9,7 @@ from typing import Final
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.act import gateway, outbox, policies
 from hostnetwork_operator.control import bookkeeping, loops, schedule
-from hostnetwork_operator.decide import plan, refusals, summary
+from hostnetwork_operator.decide import plan, summary
 from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
@@ -103,5 +103,5 @@ def counted(made: plan.NamespacePlan) -> object:
         made.relaxed,
         made.contested is None,
         [verdict.verdict for verdict in made.verdicts],
-        refusals.count(made.refused),
+        made.refused_count,
     )

@@ -54,6 +54,7 @@ class Refused:
         self._due = asyncio.Event()
         self._full = 0.0
         self._logged = 0
+        self._complete = True  # whether the last list of Events was read to its end
 
     def relist(self) -> None:
         """Have the Events listed: a watch of Events has started, or has lost a line."""
@@ -91,14 +92,8 @@ class Refused:
                 await self._due.wait()
             self._due.clear()
             try:
-                page_count = 0
-                async for event_page in live.pages(self._api, refused.EVENTS_PATH):
-                    for body in event_page.items:
-                        self._intake.claimed(body)
-                    page_count += 1
-                    if page_count == _MOST_PAGES:
-                        break
-                if self._shortages.listed():
+                only = await self._list_once()
+                if self._shortages.listed(only):
                     self._schedule.wake_all()
             except gateway.ApiError as error:
                 remedy = "; kubectl apply -k manifests/base gives the operator's rights" if error.status == 403 else ""
@@ -108,6 +103,30 @@ class Refused:
                 _log.exception("refusals-crashed")
                 self._due.set()
             await loops.sleep(_LIST_PAUSE_SECONDS)
+
+    async def _list_once(self) -> frozenset[str] | None:
+        """Make a claim of every Event. Return None, or the namespaces whose Events were all listed if the list is too
+        long to be read to its end.
+        """
+        namespaces: dict[str, None] = {}
+        page_count = 0
+        async for event_page in live.pages(self._api, refused.EVENTS_PATH):
+            if page_count == _MOST_PAGES:
+                # The API server lists namespace by namespace: the last one may have more Events.
+                complete = frozenset([*namespaces][:-1])
+                if self._complete:
+                    last = next(reversed(namespaces), "")
+                    logs.log(_log, logging.WARNING, "refusals-list-incomplete", pages=_MOST_PAGES, last_namespace=last)
+                self._complete = False
+                return complete
+            page_count += 1
+            for body in event_page.items:
+                self._intake.claimed(body)
+                namespaces[str((body.get("metadata") or {}).get("namespace"))] = None
+        if not self._complete:
+            logs.log(_log, logging.INFO, "refusals-list-complete", pages=page_count)
+        self._complete = True
+        return None
 
     async def _log_dropped(self) -> None:
         while True:

@@ -74,6 +74,9 @@ class Shortages:
         self._places = 0
         # The namespaces whose first claims must still be read. None until the Events have been listed once.
         self._awaited: set[str] | None = None
+        # The namespaces whose Events the last list had in full. None if it had all, so that all namespaces are among
+        # them.
+        self._listed: frozenset[str] | None = frozenset()
 
     @property
     def namespaces(self) -> int:
@@ -85,14 +88,20 @@ class Shortages:
         """Return whether the shortages of every namespace are known."""
         return self._awaited is not None and not self._awaited
 
-    def listed(self) -> bool:
-        """Note that every Event that exists is now a claim. From now on, the shortages of a namespace are known when
-        its claims have been read. Return whether this is the first call.
+    def listed(self, only: frozenset[str] | None = None) -> bool:
+        """Note that every Event that exists is now a claim; with `only`, every Event of these namespaces. From now on,
+        the shortages of a namespace are known when its claims have been read. Return whether that changes what is
+        known.
         """
-        if self._awaited is not None:
-            return False
-        self._awaited = {name for name, namespace_state in self._kept.items() if namespace_state.unread}
-        return True
+        changed = self._awaited is None or only != self._listed
+        self._listed = only
+        if self._awaited is None:
+            self._awaited = {name for name, namespace_state in self._kept.items() if namespace_state.unread}
+        return changed
+
+    def complete(self, namespace: str) -> bool:
+        """Return whether every Event of a namespace was listed, so that no more of its workloads lack pods."""
+        return self._listed is None or namespace in self._listed
 
     def waited(self) -> None:
         """Treat the shortages of every namespace as known, even if something could not be listed or read."""

@@ -62,7 +62,8 @@ class NamespacePlan:
 
     `record` is what the operator is to remember about the namespace before it carries out any effect (decide/contest).
     `next_check` is the earliest moment at which the plan could differ although nothing has changed. `contested` is the
-    end of a contest that is going on. `refused` are the workloads that lack pods, None while these are not known.
+    end of a contest that is going on. `refused` are the workloads that lack pods, None while these are not known;
+    there may be more if they are not `refused_complete`.
     `plain` says which exceptions cover pods without host namespaces: these pods are counted and have no verdict.
     """
 
@@ -83,12 +84,18 @@ class NamespacePlan:
     partial: bool = field(default=False, kw_only=True)
     contested: datetime.datetime | None = None
     refused: tuple[refusals.Refusal, ...] | None = ()
+    refused_complete: bool = True
     plain: tuple[coverage.PodVerdict, ...] = ()
 
     @property
     def writes(self) -> tuple[effects.WriteNamespace, ...]:
         """The writes of the Namespace object: at most one."""
         return tuple(effect for effect in self.urgent if isinstance(effect, effects.WriteNamespace))
+
+    @property
+    def refused_count(self) -> int | None:
+        """How many workloads are refused; None if that is not known."""
+        return refusals.count(self.refused, complete=self.refused_complete)
 
     @property
     def effects(self) -> tuple[Effect, ...]:
@@ -138,6 +145,7 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         record=seen.record,
         contested=contest.ends(seen.record, now),
         refused=refusals.find(seen, standings, now, exempt=settings.exempt),
+        refused_complete=refusals.complete(seen, now, exempt=settings.exempt),
         plain=plain,
     )
     if namespace.terminating:

@@ -52,10 +52,7 @@ def find(
 
     Return None if it is not known which workloads lack pods, or whether anything refuses their pods.
     """
-    namespace = seen.namespace
-    if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
-        return ()
-    refuses = _refuses(seen, now)
+    refuses = _refuses(seen, now, exempt=exempt)
     if refuses is False:
         return ()
     if refuses is None or seen.shortages is None:
@@ -64,13 +61,21 @@ def find(
     return tuple(judged for shortage in ordered if (judged := _judged(shortage, standings, now)) is not None)
 
 
-def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> bool | None:
+def complete(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool:
+    """Return whether `find` finds every workload that lacks pods: not if Events were not listed that may name more."""
+    return seen.shortages_complete or _refuses(seen, now, exempt=exempt) is False
+
+
+def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool | None:
     """Return whether the API server refuses uncovered pods with host namespaces; None if that cannot be told.
 
     Every level but privileged refuses all such pods. At privileged, only our admission policy refuses them, if it is in
     force. A policy that was applied a moment ago, or that may be half of an upgrade, is in force or will be.
     """
-    enforced = seen.namespace.labels.get(labels.PSA_ENFORCE)
+    namespace = seen.namespace
+    if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
+        return False
+    enforced = namespace.labels.get(labels.PSA_ENFORCE)
     if level.strictness(enforced, absent=labels.Level.PRIVILEGED) > labels.Level.PRIVILEGED.strictness:
         return True
     guard = seen.guards.get(labels.POLICY_HOST_NAMESPACES)
@@ -92,11 +97,13 @@ def _judged(one: snapshot.Shortage, standings: Sequence[validity.Standing], now:
         return None
 
 
-def count(found: Sequence[Refusal] | None) -> int | None:
+def count(found: Sequence[Refusal] | None, *, complete: bool = True) -> int | None:
     """Return how many workloads are refused; None if that is not known. A Deployment counts as one workload, however
     many of its ReplicaSets are refused.
     """
-    return None if found is None else len({refusal.shortage.top.uid for refusal in found if refusal.refused})
+    if found is None or not complete:
+        return None
+    return len({refusal.shortage.top.uid for refusal in found if refusal.refused})
 
 
 def _text(verdict: coverage.PodVerdict) -> str:

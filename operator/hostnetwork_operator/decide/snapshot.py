@@ -392,5 +392,6 @@ class NamespaceSnapshot:
     # no controller, None if the object does not exist.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
     shortages: tuple[Shortage, ...] | None = ()  # None: not known yet, because the operator has just started
+    shortages_complete: bool = True  # False: more workloads may lack pods, because not all Events were listed
     # How long a controller may take to create pods after an exception covers them.
     patience: datetime.timedelta = PATIENCE

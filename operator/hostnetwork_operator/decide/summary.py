@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, ledger, policy
 from hostnetwork_operator.api.conditions import ClockSynchronized, Contested, Guarded, LedgerIntact, PolicyReady
-from hostnetwork_operator.decide import effects, messages, plan, refusals, snapshot
+from hostnetwork_operator.decide import effects, messages, plan, snapshot
 
 # The sentences leave out the measured seconds, which change all the time:
 # hostnetwork_operator_clock_{skew,spread}_seconds have them.
@@ -57,8 +57,12 @@ def policy_status(
 
 
 def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]) -> policy.WorkloadCounts | None:
-    """Return how many workloads are refused. While that is not known for some namespace, return the present count."""
-    counts = [refusals.count(namespace_plan.refused) for namespace_plan in plans]
+    """Return how many workloads are refused; None if there may be more. While that is not known for some namespace,
+    because the operator has just started, return the present count.
+    """
+    if not all(namespace_plan.refused_complete for namespace_plan in plans if namespace_plan.refused is not None):
+        return None
+    counts = [namespace_plan.refused_count for namespace_plan in plans]
     known_counts = [count for count in counts if count is not None]
     return (
         policy.WorkloadCounts(refused=sum(known_counts)) if len(known_counts) == len(counts) else seen.status.workloads

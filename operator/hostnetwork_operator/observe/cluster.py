@@ -47,7 +47,8 @@ class Cluster:
     """The cluster as this process knows it.
 
     `ledger` returns what the ledger says about a namespace. `trusted` returns whether the API server's time is certain
-    enough to delete pods by. `shortages` returns which workloads lack pods; None while that is not known.
+    enough to delete pods by. `shortages` returns which workloads lack pods; None while that is not known. `complete`
+    returns whether these are all.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Cluster:
         answers: Callable[[snapshot.Namespace], Answers] = lambda _: Answers(),
         shortages: Callable[[str], Sequence[snapshot.Shortage] | None] = lambda _: None,
         patience: datetime.timedelta = snapshot.PATIENCE,
+        complete: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.store = kept
         self._ledger = ledger
@@ -65,6 +67,7 @@ class Cluster:
         self._answers = answers
         self._shortages = shortages
         self._patience = patience
+        self._complete = complete
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
         """Return everything that the plan for a namespace depends on; None if no namespace has that name."""
@@ -81,6 +84,7 @@ class Cluster:
             accounts=dict(answers.accounts),
             record=answers.record,
             shortages=None if shortages is None else tuple(shortages),
+            shortages_complete=self._complete(name),
             patience=self._patience,
         )
 

@@ -16,16 +16,19 @@ from tests.unit.builders import NAMESPACE, denied, planned, seen, shortage
 from tests.unit.control.test_session import namespace
 from tests.unit.observe.test_refused import event, workload
 
+FIRST_PAGE = f"{events.EVENTS_PATH}&limit=100"
+
 
 class Api:
-    """Lists these Events, or fails; `breaks`: the first list, as nobody foresaw. A workload is read once `reads` is
-    set.
+    """Lists these Events, each on a page of its own, or fails; `breaks`: the first list, as nobody foresaw. A workload
+    is read once `reads` is set.
     """
 
     def __init__(self, *listed: dict[str, Any], fails: bool = False, breaks: bool = False) -> None:
         self.listed, self.fails, self.breaks = listed, fails, breaks
         self.reads = asyncio.Event()
         self.asked: list[str] = []
+        self.relist: Callable[[], None] = lambda: None
 
     async def get(self, path: str, **_: Any) -> Any:
         self.asked.append(path)
@@ -38,7 +41,10 @@ class Api:
             raise ValueError("an answer that nobody foresaw")
         if self.fails:
             raise gateway.ApiError("GET", path, 403, "Forbidden", "no right")
-        return bodies.Answer({"metadata": {"resourceVersion": "1"}, "items": list(self.listed)})
+        position = int(path.partition("continue=")[2] or 0)
+        following = {"continue": str(position + 1)} if position + 1 < len(self.listed) else {}
+        items = list(self.listed[position : position + 1])
+        return bodies.Answer({"metadata": {"resourceVersion": "1", **following}, "items": items})
 
 
 @contextlib.asynccontextmanager
@@ -52,6 +58,7 @@ async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator
         core.api, core.clock, core.intake, core.shortages, core.plans, core.schedule, ready, wait_seconds
     )
     reading.relist()
+    api.relist = reading.relist
     keeping = asyncio.create_task(loops.Loops().run(reading.loops()))
     try:
         yield core
@@ -108,6 +115,45 @@ async def test_after_a_while_what_is_not_read_counts_as_nothing(api: Api) -> Non
         await until(lambda: core.shortages.known)
         await planned_again(core)
         assert core.shortages.of(NAMESPACE) == ()
+
+
+async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The namespaces before the last one that was read are; no count says more. It is logged once per change."""
+    monkeypatch.setattr(refused, "_MOST_PAGES", 3)
+    monkeypatch.setattr(refused, "_LIST_PAUSE_SECONDS", 0.01)
+    names = ("a", "b", "b", "b", "z")
+    api = Api(*(event(metadata={"name": "agent.1", "namespace": name}, namespace=name) for name in names))
+    api.reads.set()
+
+    def logged() -> list[str]:
+        return [one.getMessage() for one in caplog.records if one.getMessage().startswith("refusals-list")]
+
+    async def listed(core: operator.Operator) -> list[bool]:
+        for _ in range(2):  # the second list begins when the first is through
+            lists = api.asked.count(FIRST_PAGE)
+            api.relist()
+            await until(lambda lists=lists: api.asked.count(FIRST_PAGE) > lists)
+        return [core.shortages.complete(name) for name in ("a", "b", "z", NAMESPACE)]
+
+    with caplog.at_level("INFO"):
+        async with started(api) as core:
+            await until(lambda: core.shortages.of("a") is not None)
+            assert await listed(core) == [True, False, False, False]
+            assert logged() == ["refusals-list-incomplete"]
+            api.listed = api.listed[:3]
+            assert await listed(core) == [True, True, True, True]
+            assert logged() == ["refusals-list-incomplete", "refusals-list-complete"]
+
+
+async def test_without_a_list_no_count_is_complete() -> None:
+    """After the deadline the reports go on, and no zero is counted that nobody has seen."""
+    async with started(Api(fails=True), 0.2) as core:
+        await until(lambda: core.shortages.known)
+        found = core.cluster.snapshot(NAMESPACE)
+        assert found is not None
+        assert (found.shortages, found.shortages_complete) == ((), False)
 
 
 async def test_the_metric_leaves_out_what_is_not_known() -> None:

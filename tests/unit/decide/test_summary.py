@@ -54,6 +54,20 @@ def test_refused_workloads_are_counted_where_they_are_known() -> None:
     assert found == [policy.WorkloadCounts(refused=count) for count in (4, 7, 0)]
 
 
+def test_refused_workloads_are_not_counted_where_there_may_be_more() -> None:
+    """No number is shown, not even an old one; where nothing is refused, no list is needed."""
+    counted = planned(seen(namespace=denied(), shortages=(shortage(),)))
+    more = planned(seen(namespace=denied(), shortages=(shortage(),), shortages_complete=False))
+    off = planned(seen(namespace=namespace(), policy=governed(mode="Audit"), shortages_complete=False))
+    assert [made.refused_count for made in (counted, more, off)] == [1, None, 0]
+    assert [refusal.refused for refusal in more.refused or ()] == [True]  # what is known is still told
+    stands = policy.PolicyStatus(workloads=policy.WorkloadCounts(refused=7))
+    found = [
+        summary.policy_status(stored(status=stands), made, NOW).workloads for made in ([counted, more], [counted, off])
+    ]
+    assert found == [None, policy.WorkloadCounts(refused=1)]
+
+
 def test_a_policy_that_is_acted_on_is_accepted() -> None:
     """With its generation and mode."""
     made = summary.policy_status(stored(), [], NOW)
