@@ -41,7 +41,14 @@ async def emit(api: gateway.Gateway, effect: effects.EmitEvent, now: datetime.da
     name_parts: list[str] = []
     for next_part in ("message", "uid", ""):
         name = name_of(effect, *name_parts)
-        if await _create(api, path, {**body, "metadata": {**body["metadata"], "name": name}}):
+        try:
+            await api.create(path, {**body, "metadata": {**body["metadata"], "name": name}})
+        except gateway.ApiError as error:
+            if error.namespace_ends or error.status == 404:
+                return False  # no attempt will succeed: the namespace is being deleted, or no longer exists
+            if error.reason != "AlreadyExists":
+                raise
+        else:
             return True
         existing = await _read(api, f"{path}/{name}") if next_part else None
         if existing is None:
@@ -78,17 +85,6 @@ def _body(effect: effects.EmitEvent, now: datetime.datetime) -> dict[str, Any]:
     }
 
 
-async def _create(api: gateway.Gateway, path: str, body: gateway.Body) -> bool:
-    """Create the Event. Return False if the name is taken, or if the namespace is being deleted."""
-    try:
-        await api.create(path, body)
-    except gateway.ApiError as error:
-        if error.reason == "AlreadyExists" or (error.status in {403, 404} and _namespace_ends(error)):
-            return False
-        raise
-    return True
-
-
 async def _read(api: gateway.Gateway, path: str) -> Mapping[str, Any] | None:
     """Return the Event, None if it no longer exists or may not be read (rules of an older release)."""
     try:
@@ -105,7 +101,3 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         [event["involvedObject"].get("uid"), event.get("reason"), event.get("message")] for event in (one, other)
     ]
     return contents[0] == contents[1]
-
-
-def _namespace_ends(error: gateway.ApiError) -> bool:
-    return error.status == 404 or "being terminated" in error.message

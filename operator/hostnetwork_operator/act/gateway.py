@@ -40,6 +40,7 @@ _OUTCOMES: Final = {
     422: Outcome.INVALID,
     429: Outcome.THROTTLED,
 }
+_NAMESPACE_TERMINATING: Final = "NamespaceTerminating"  # k8s.io/api/core/v1, NamespaceTerminatingCause
 STALE: Final = "Stale"  # the reason of an ApiError after a deadline: the process was stopped, or the API server slow
 
 
@@ -58,6 +59,7 @@ class ApiError(Exception):
         self.message = message
         self.sent = sent
         self.lost = False
+        self.causes: frozenset[str] = frozenset()  # the reasons of the causes that the API server names
 
     @property
     def passing(self) -> bool:
@@ -75,6 +77,11 @@ class ApiError(Exception):
     def gone(self) -> bool:
         """Return whether there is no such object. A kind that is not served is also a 404, but without a Status."""
         return self.status == 404 and self.reason == "NotFound"
+
+    @property
+    def namespace_ends(self) -> bool:
+        """Return whether the API server refuses to create anything in the namespace, because it is being deleted."""
+        return self.status == 403 and _NAMESPACE_TERMINATING in self.causes
 
     @property
     def outcome(self) -> Outcome:
@@ -324,17 +331,19 @@ def _error(method: str, path: str, status: int, data: bytes) -> ApiError:
     except bodies.DecodeError:
         return ApiError(method, path, status, "", data[:200].decode(errors="replace"))
     reason, message = (text if isinstance(text := body.get(key), str) else "" for key in ("reason", "message"))
-    if status == 422 and _of_another(body):
+    causes = _causes(body)
+    # A patch that names a uid has met another object with the same name.
+    if status == 422 and "metadata.uid" in [cause.get("field") for cause in causes]:
         status, reason = 404, "NotFound"
-    return ApiError(method, path, status, reason, message)
+    error = ApiError(method, path, status, reason, message)
+    error.causes = frozenset(str(cause.get("reason")) for cause in causes)
+    return error
 
 
-def _of_another(body: Body) -> bool:
-    """Return whether a patch that names a uid has met another object with the same name."""
+def _causes(body: Body) -> list[Body]:
     details = body.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
-    field_names = [cause.get("field") for cause in causes or () if isinstance(cause, Mapping)]
-    return "metadata.uid" in field_names
+    return [cause for cause in causes if isinstance(cause, Mapping)] if isinstance(causes, list) else []
 
 
 def _warning(header: str) -> str:

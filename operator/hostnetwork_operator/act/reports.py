@@ -59,7 +59,7 @@ def _missing(error: gateway.ApiError, kept: store.Store, kind: store.Kind, meta:
     if kind_terminating or (error.status == 404 and not error.reason):  # no such path
         kept.serves_not(kind)
         return Outcome.UNSERVED
-    if error.status in {404, 409} or (error.status == 403 and "being terminated" in error.message):
+    if error.status in {404, 409} or error.namespace_ends:
         kept.remove(kind, {"metadata": meta})
         return Outcome.GONE
     raise error

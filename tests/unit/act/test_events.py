@@ -1,0 +1,47 @@
+"""What an Event costs that can never be stored."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from hostnetwork_operator.act import events, gateway
+from hostnetwork_operator.decide import effects, snapshot
+from tests.unit import serving
+from tests.unit.builders import NAMESPACE, NOW
+
+EVENT = effects.EmitEvent(snapshot.Reference("Pod", NAMESPACE, "capture", "uid-1"), "Warning", "Reason", "text", "key")
+MESSAGE = f"unable to create new content in namespace {NAMESPACE} because it is being terminated"
+CAUSE = {"reason": "NamespaceTerminating", "message": MESSAGE, "field": "metadata.namespace"}
+TERMINATING = {"reason": "Forbidden", "message": MESSAGE, "details": {"causes": [CAUSE]}}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(403, TERMINATING), (404, {"reason": "NotFound", "message": f'namespaces "{NAMESPACE}" not found'})],
+    ids=["terminating", "removed"],
+)
+async def test_an_event_in_a_namespace_that_ends_costs_one_request(status: int, answer: dict[str, Any]) -> None:
+    """The namespace never takes it, so nothing is tried again, and nothing is read."""
+    asked: list[str] = []
+
+    async def ends(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        return web.json_response(answer, status=status)
+
+    async with serving.gateway_to(ends) as api:
+        assert not await events.emit(api, EVENT, NOW)
+    assert asked == ["POST"]
+
+
+@pytest.mark.parametrize("details", [None, {"causes": [{"reason": "FieldValueInvalid"}]}, {"causes": "odd"}, "odd"])
+async def test_a_refusal_that_only_speaks_of_an_end_is_an_error(details: Any) -> None:
+    """The text of a webhook can say anything; such an Event waits and is tried again."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"reason": "Forbidden", "message": MESSAGE, "details": details}, status=403)
+
+    async with serving.gateway_to(refuse) as api:
+        with pytest.raises(gateway.ApiError) as failed:
+            await events.emit(api, EVENT, NOW)
+    assert (failed.value.status, failed.value.namespace_ends) == (403, False)
