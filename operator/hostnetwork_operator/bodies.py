@@ -60,11 +60,10 @@ def decode(data: bytes) -> dict[str, Any]:
     return _load(cut(data))
 
 
-def checked(data: bytes) -> bytes:
-    """Return the JSON text of the object that `decode` returns, for a decoder of a library. Raise DecodeError."""
+def checked(data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Return the object that `decode` returns, and its JSON text for a decoder of a library. Raise DecodeError."""
     short = cut(data)
-    _load(short)
-    return short
+    return short, _load(short)
 
 
 def cut(data: bytes) -> bytes:

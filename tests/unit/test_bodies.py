@@ -44,7 +44,7 @@ def test_a_nest_is_cut_out() -> None:
     """An object whose managedFields are nested 9,990 deep is decoded like any other."""
     data = b'{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b'}],"name":"a"}}'
     assert bodies.decode(data) == {"metadata": {"managedFields": [], "name": "a"}}
-    assert bodies.checked(data) == b'{"metadata":{"managedFields":[],"name":"a"}}'
+    assert bodies.checked(data)[0] == b'{"metadata":{"managedFields":[],"name":"a"}}'
 
 
 def test_bytes_that_are_no_text_are_cut_out() -> None:

@@ -26,10 +26,15 @@ _log = logging.getLogger(__name__)
 # Tokens are rotated, and a fresh login clears a 401 that was transient.
 _LOGIN_AGAIN: Final = datetime.timedelta(minutes=10)
 Kind = store.Kind | refused.Watched
+_TYPES: Final = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
+# What kopf expects to be text or absent, in an object and in its metadata.
+_OBJECT_TEXTS: Final = ("apiVersion", "kind")
+_METADATA_TEXTS: Final = ("uid", "name", "namespace", "resourceVersion", "creationTimestamp")
 _LISTED: Final[Mapping[str, Kind]] = {kind.value: kind for kind in (*store.Kind, *refused.Watched)}
 Missed = Callable[[Kind, str], None]  # called with the kind of a line that could not be decoded, and why
 Hears = Callable[[str], bool]  # whether one more Event of this namespace is passed on to kopf
-Passes = Callable[[bytes], bool]  # whether this line is passed on to kopf
+Line = Mapping[str, Any]  # a decoded line of a watch
+Passes = Callable[[Line], bool]  # whether this line is passed on to kopf
 Listed = Callable[[Kind], None]  # called when a watch of this kind starts; what happened before must be listed
 
 
@@ -192,9 +197,10 @@ def open_http(
 
 
 class Lines:
-    """The content of an answer. `iter_chunked` gives whole lines that can be decoded; all else is the stream's own.
+    """The content of an answer. `iter_chunked` gives whole lines that kopf understands, `read` gives an answer that is
+    not too long; all else is the stream's own.
 
-    At most one line is in memory at a time, and no line that is longer than bodies.BYTES.
+    At most one line is in memory at a time, and no line or answer that is longer than bodies.BYTES.
     """
 
     def __init__(
@@ -212,33 +218,68 @@ class Lines:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    async def read(self, size: int = -1) -> bytes:
+        """Return the whole answer, as aiohttp reads it. Raise bodies.DecodeError if it is too long."""
+        if size >= 0:
+            return await self._stream.read(size)
+        answer = bytearray()
+        async for data in self._stream.iter_any():
+            answer += data
+            if len(answer) > bodies.BYTES:
+                raise bodies.DecodeError(f"longer than {bodies.BYTES} bytes")
+        return bytes(answer)
+
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        pieces: list[bytes] = []
+        begun = bytearray()  # a bytearray, because a list of pieces of one byte takes fifty times the memory
         length = 0
         async for data in self._stream.iter_chunked(size):
             self._alive()
             *line_ends, rest = data.split(b"\n")
             for line_end in line_ends:
-                if line := self._checked([*pieces, line_end], length + len(line_end)):
+                if line := self._checked(bytes(begun) + line_end, length + len(line_end)):
                     yield line + b"\n"
-                pieces, length = [], 0
+                begun.clear()
+                length = 0
             length += len(rest)
-            pieces = [*pieces, rest] if length <= bodies.BYTES else []
+            if length <= bodies.BYTES:
+                begun += rest
+            else:
+                begun.clear()
         # What remains has no line end: the connection broke, and kopf requests that line again.
+        if length > bodies.BYTES:
+            self._missed(f"longer than {bodies.BYTES} bytes")
 
-    def _checked(self, pieces: list[bytes], length: int) -> bytes:
-        """Return the line without managedFields. Return b'' for an empty line, for a line that cannot be decoded, and
-        for a line that `passes` rejects.
+    def _checked(self, data: bytes, length: int) -> bytes:
+        """Return the line without managedFields. Return b'' for an empty line, for a line that cannot be decoded or is
+        not of a watch, and for a line that `passes` rejects.
         """
         if length > bodies.BYTES:
             self._missed(f"longer than {bodies.BYTES} bytes")
         elif length:
             try:
-                line = bodies.checked(b"".join(pieces))
-                return line if self._passes is None or self._passes(line) else b""
+                line, body = bodies.checked(data)
+                _check_form(body)
+                return line if self._passes is None or self._passes(body) else b""
             except bodies.DecodeError as error:
                 self._missed(error.why)
         return b""
+
+
+def _check_form(body: Line) -> None:
+    """Raise bodies.NoJsonError for a line that an API server does not send: kopf would end with a KeyError or TypeError
+    of its own.
+    """
+    kind, subject = body.get("type"), body.get("object")
+    if not isinstance(kind, str) or kind not in _TYPES or not isinstance(subject, Mapping):
+        raise bodies.NoJsonError("no line of a watch")
+    if kind == "ERROR" and not isinstance(subject.get("code"), int):
+        raise bodies.NoJsonError("an error without a code")
+    metadata = subject.get("metadata", {} if kind == "ERROR" else None)
+    if not isinstance(metadata, Mapping):
+        raise bodies.NoJsonError("an object without metadata")
+    texts = [subject.get(key) for key in _OBJECT_TEXTS] + [metadata.get(key) for key in _METADATA_TEXTS]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise bodies.NoJsonError("metadata of an unknown form")
 
 
 class Budgeted:
@@ -253,9 +294,8 @@ class Budgeted:
         self._hears = hears
         self._passed: set[str] = set()  # uids of the Events that kopf knows
 
-    def passes(self, line: bytes) -> bool:
-        body = bodies.decode(line)
-        metadata = (body.get("object") or {}).get("metadata") or {}
+    def passes(self, body: Line) -> bool:
+        metadata = body["object"].get("metadata") or {}
         uid = str(metadata.get("uid") or "")
         if body.get("type") == "DELETED":
             was_passed = uid in self._passed

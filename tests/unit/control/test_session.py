@@ -7,6 +7,7 @@ import datetime
 import json
 import ssl
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -219,9 +220,93 @@ async def test_the_deletion_of_an_event_costs_no_budget() -> None:
         ("DELETED", "quiet", "2"),
         ("DELETED", "gone", "3"),
     ]
-    passed = [budgeted.passes(json.dumps(about(*one)).encode()) for one in (*sent, *deleted)]
+    passed = [budgeted.passes(about(*one)) for one in (*sent, *deleted)]
     assert passed == [False, True, True, False, True, False, False]
     assert asked == ["noisy", "quiet", "quiet"]
+
+
+ODD = {
+    "a list": b"[]",
+    "broken UTF-8": b'{"type":"ADDED","object":{"metadata":{"name":"\xff"}}}',
+    "half a line": b'{"type":"ADDED","obj',
+    "a carriage return": b"\r",
+    "no type": b'{"object":{"metadata":{}}}',
+    "another type": b'{"type":"SYNC","object":{"metadata":{}}}',
+    "a type that is no text": b'{"type":[],"object":{"metadata":{}}}',
+    "no object": b'{"type":"ADDED"}',
+    "an object that is none": b'{"type":"ADDED","object":"x"}',
+    "no metadata": b'{"type":"ADDED","object":{}}',
+    "metadata that is none": b'{"type":"ADDED","object":{"metadata":"x"}}',
+    "metadata that is null": b'{"type":"DELETED","object":{"metadata":null}}',
+    "a uid that is none": b'{"type":"ADDED","object":{"metadata":{"uid":["x"]}}}',
+    "a name that is none": b'{"type":"ADDED","object":{"metadata":{"name":7}}}',
+    "a kind that is none": b'{"type":"ADDED","object":{"kind":{},"metadata":{}}}',
+    "an error without a code": b'{"type":"ERROR","object":{"message":"x"}}',
+    "an error with odd metadata": b'{"type":"ERROR","object":{"code":410,"metadata":[]}}',
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_a_line_that_no_api_server_sends_is_missed(missed: Missed, odd: str) -> None:
+    """It counts, kopf never sees it, and the lines after it pass: of Events, and of any other kind."""
+    good = json.dumps(about("ADDED", "quiet", "2")).encode()
+    for passes in (None, session.Budgeted(lambda _: True).passes):
+        stream: Any = _Stream(ODD[odd] + b"\n" + good + b"\n")
+        lines = session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why), passes)
+        assert [line async for line in lines.iter_chunked(1)] == [good + b"\n"]
+    assert len(missed) == 2
+
+
+async def test_kopf_watches_on_after_a_line_of_another_form(server: Server) -> None:
+    """None of them ends it: only the first list of the kind was asked for."""
+    async with Watch(server) as watch:
+        for odd in ODD.values():
+            server.lines.put_nowait(odd + b"\n")
+        server.lines.put_nowait(line("a", 2) + b"\n")
+        await until(lambda: watch.core.store.namespaces() == ["a"])
+    assert watch.core.store.unread.lines("namespaces") == len(ODD)
+    assert watch.listed.count(store.Kind.NAMESPACE) == 1
+
+
+class _Pieces:
+    """Content without end, in pieces, until `most` bytes were taken; `end` follows."""
+
+    def __init__(self, piece: bytes, most: int, end: bytes = b"") -> None:
+        self._piece, self._most, self._end = piece, most, end
+        self.taken = 0
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        while self.taken < self._most:
+            self.taken += len(self._piece)
+            yield self._piece
+        yield self._end
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        return self.iter_chunked(0)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["breaks off", "ends"])
+async def test_a_line_beyond_the_bound_counts_once_and_takes_no_memory(
+    missed: Missed, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    """Also where it comes byte by byte, and where its connection ends before it does."""
+    monkeypatch.setattr(bodies, "BYTES", 2**15)
+    stream: Any = _Pieces(b"x", 2**16, end)
+    lines = session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why))
+    tracemalloc.start()
+    assert [line async for line in lines.iter_chunked(1)] == []
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * bodies.BYTES
+    assert missed == [(store.Kind.NAMESPACE, f"longer than {bodies.BYTES} bytes")]
+
+
+async def test_an_answer_beyond_the_bound_is_not_read(missed: Missed) -> None:
+    """A proxy can answer anything; the rest stays where it is."""
+    stream: Any = _Pieces(b"x" * 2**20, 2 * bodies.BYTES)
+    with pytest.raises(bodies.DecodeError, match="longer than"):
+        await session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why)).read()
+    assert stream.taken <= bodies.BYTES + 2**20
 
 
 async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
