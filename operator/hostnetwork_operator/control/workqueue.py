@@ -129,6 +129,7 @@ class WorkQueue:
             if name is not None:
                 self._queued.discard(name)
                 self._working.add(name)
+                self._idle.clear()  # the queue may have been idle while the name rested
                 return name
             if self._deferred:
                 rests = min(map(self._rest_of, self._deferred))

@@ -326,6 +326,25 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
     assert await empty(queue)
 
 
+@pytest.mark.parametrize("asks", ["deferred", "later", "again"])
+async def test_a_queue_is_not_idle_while_a_name_is_worked_on_after_its_rest(asks: str) -> None:
+    """It was idle while the name rested; whoever waits then waits for the work."""
+    queue = WorkQueue()
+    queue.add("crowded")
+    assert await queue.take() == "crowded"
+    queue.rest("crowded", 0.01)
+    {"deferred": queue.defer, "later": lambda name: queue.add_after(name, 0.01), "again": queue.add}[asks]("crowded")
+    queue.done("crowded")
+    assert queue.idle
+    assert await queue.take() == "crowded"
+    assert not queue.idle
+    idle = asyncio.ensure_future(queue.until_idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    queue.done("crowded")
+    await asyncio.wait_for(idle, 10)
+
+
 async def test_a_rest_is_for_one_name_and_ends() -> None:
     """A name that nobody asks for meanwhile is taken at once afterwards."""
     queue = WorkQueue()
