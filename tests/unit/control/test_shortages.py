@@ -128,6 +128,40 @@ async def test_what_lacks_pods_is_read_ever_more_seldom(kept: shortages.Shortage
     assert pauses[-1] == 300
 
 
+async def test_a_read_that_fails_is_tried_again_ever_more_seldom(kept: shortages.Shortages) -> None:
+    """After two seconds, four, up to five minutes. Neither pause lengthens the other."""
+    kept.claim(claim())
+    for _ in range(11):
+        kept.keep(shortage())
+    failing = []
+    for _ in range(9):
+        kept.later(claim())
+        failing.append(kept.next(NAMESPACE)[1])
+    assert failing[:4] == [2, 4, 8, 16]
+    assert failing[-1] == 300
+    kept.drop(claim())
+    kept.claim(claim())
+    kept.keep(shortage())
+    for _ in range(9):
+        kept.later(claim())
+    kept.keep(shortage())
+    assert kept.next(NAMESPACE)[1] == 2
+    kept.later(claim())
+    assert kept.next(NAMESPACE)[1] == 2
+
+
+async def test_what_changes_is_read_again_soon(kept: shortages.Shortages) -> None:
+    """One of its pods has come, or its template has changed; a version alone is no change."""
+    kept.claim(claim())
+    for _ in range(9):
+        kept.keep(shortage())
+    kept.keep(shortage(pod=builders.pod(resource_version="8")))
+    assert kept.next(NAMESPACE)[1] == 300
+    for changed in (shortage(present=1), shortage(present=1, wanted=3), shortage(pod=builders.pod(privileged=True))):
+        kept.keep(changed)
+        assert kept.next(NAMESPACE)[1] == 1
+
+
 async def test_a_workload_that_has_its_pods_is_forgotten(kept: shortages.Shortages) -> None:
     """It counts no longer with the first read that says so."""
     kept.claim(claim())
