@@ -184,8 +184,8 @@ class _Thread:
         accepting.cancel()
         await asyncio.wait({accepting})
         self._socket.close()
-        for connecting in self._connections.values():
-            _abort(connecting)
+        for connection, connecting in self._connections.items():
+            _abort(connection, connecting)
         await runner.cleanup()
 
     async def _accept(self, server: Any) -> None:
@@ -199,8 +199,8 @@ class _Thread:
             self._connections = {
                 connection: task for connection, task in self._connections.items() if connection.fileno() != -1
             }
-            for connecting in list(self._connections.values())[: 1 - _MOST_CONNECTIONS]:
-                _abort(connecting)
+            for connection, connecting in list(self._connections.items())[: 1 - _MOST_CONNECTIONS]:
+                _abort(connection, connecting)
             self._connections[accepted] = asyncio.create_task(self._connect(server, accepted))
             # A task must have begun before its connection is the oldest: only then does cancelling it close the socket.
             await asyncio.sleep(0)
@@ -254,8 +254,13 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], http_exceptions.HttpProcessingError))
 
 
-def _abort(connecting: asyncio.Task[asyncio.BaseTransport | None]) -> None:
-    """Abort a connection immediately: `close` would wait for a client that does not read."""
+def _abort(connection: socket.socket, connecting: asyncio.Task[asyncio.BaseTransport | None]) -> None:
+    """Abort a connection immediately: `close` would wait for a client that does not read.
+
+    A connection that has ended is left alone: asyncio's transport has no event loop any more, and its `abort` may fail.
+    """
+    if connection.fileno() == -1:
+        return
     if not connecting.done():
         connecting.cancel()
     elif not connecting.cancelled() and not connecting.exception():

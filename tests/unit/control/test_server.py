@@ -330,3 +330,50 @@ async def test_a_pair_that_cannot_be_loaded_is_an_error(tmp_path: pathlib.Path) 
     (tmp_path / "tls.key").write_bytes(pem)
     with pytest.raises(ssl.SSLError):
         certificate.Pair(tmp_path)
+
+
+class _Protocol(asyncio.Protocol):
+    """Sends more than the client reads at first, and closes the connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=2**30)
+        transport.write(b"x" * 2**22)
+        transport.close()
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["after its end", "twice"])
+async def test_a_connection_is_aborted_at_any_time(ended: bool) -> None:
+    """asyncio fails with an AttributeError for a transport that has sent what it had and has closed."""
+    loop = asyncio.get_running_loop()
+    client, accepted = socket.socketpair()
+    client.setblocking(False)
+
+    async def connect() -> asyncio.BaseTransport:
+        transport, _ = await loop.connect_accepted_socket(_Protocol, accepted)
+        return transport
+
+    connecting: asyncio.Task[asyncio.BaseTransport | None] = asyncio.create_task(connect())
+    await connecting
+    if not ended:
+        server._abort(accepted, connecting)
+        server._abort(accepted, connecting)
+    while await loop.sock_recv(client, 2**20):
+        pass
+    async with asyncio.timeout(10):
+        while accepted.fileno() != -1:
+            await asyncio.sleep(0)
+    server._abort(accepted, connecting)
+    client.close()
+
+
+async def test_a_connection_without_a_transport_is_aborted() -> None:
+    """Its task is cancelled, however often that is asked for."""
+    client, accepted = socket.socketpair()
+    connecting: asyncio.Task[asyncio.BaseTransport | None] = asyncio.create_task(asyncio.sleep(3600, None))
+    for _ in range(3):
+        server._abort(accepted, connecting)
+        await asyncio.sleep(0)
+    assert connecting.cancelled()
+    client.close()
+    accepted.close()
