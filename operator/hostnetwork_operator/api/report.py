@@ -160,4 +160,4 @@ def _cut(text: str) -> str:
     data = text.encode()
     if len(data) <= _TEXT_BYTES:
         return text
-    return f"{data[:_TEXT_BYTES].decode(errors='ignore')}… (cut here, it has {len(data)} bytes)"
+    return f"{data[:_TEXT_BYTES].decode(errors='ignore')}… (cut here; the full text has {len(data)} bytes)"

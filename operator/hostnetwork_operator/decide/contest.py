@@ -167,19 +167,19 @@ def moments(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[da
 def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:
     """Return the sentence for exceptions that are not granted during a contest."""
     return (
-        f"namespace {namespace.name} is contested: what the operator writes there was undone twice within"
-        f" {_minutes()} minutes, so it gives nothing there until {_minutes()} minutes after the last time; find who"
-        f" else writes its labels (kubectl get namespace {namespace.name} -o yaml --show-managed-fields) and stop that"
+        f"namespace {namespace.name} is contested: another client undid writes of the operator there twice within"
+        f" {_minutes()} minutes, so the operator grants nothing there until {_minutes()} minutes after the last time;"
+        f" find the client (kubectl get namespace {namespace.name} -o yaml --show-managed-fields) and stop its writes"
     )
 
 
 def described(namespace: snapshot.Namespace, keys: Iterable[str]) -> str:
     """Return the sentence for the namespace: what was undone, and what to do."""
     return (
-        f"contested: somebody has undone what the operator writes here, twice within {_minutes()} minutes:"
-        f" {', '.join(keys)}; until {_minutes()} minutes after the last time only grants that end are taken and levels"
-        f" lifted for them put back; find who writes these labels (the audit log, or kubectl get namespace"
-        f" {namespace.name} -o yaml --show-managed-fields) and stop that"
+        f"contested: another client undid writes of the operator here twice within {_minutes()} minutes:"
+        f" {', '.join(keys)}; until {_minutes()} minutes after the last time the operator only revokes grants that end"
+        f" and restores the levels that were lifted for these grants; find the client (the audit log, or kubectl get"
+        f" namespace {namespace.name} -o yaml --show-managed-fields) and stop its writes"
     )
 
 

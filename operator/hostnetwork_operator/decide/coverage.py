@@ -7,7 +7,7 @@ docs/explanation/architecture.md#the-promise.
 
 import contextlib
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,7 +85,7 @@ def covers(standing: validity.Standing, pod: snapshot.Pod) -> Coverage:
     for condition, why_not in _conditions(standing, pod):
         if why_not:
             return Coverage(name, condition, why_not)
-    return Coverage(name, None, f"covered by exception {name!r}")
+    return Coverage(name, None, f"exception {name!r} covers the pod")
 
 
 def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tuple[Criterion, str]]:
@@ -100,23 +100,28 @@ def _conditions(standing: validity.Standing, pod: snapshot.Pod) -> Iterator[tupl
     yield Criterion.CAPABILITIES, _capabilities(spec, pod)
     yield (
         Criterion.PRIVILEGED,
-        "the pod is privileged, which it does not name" if pod.privileged > spec.privileged else "",
+        "the pod is privileged, and the exception does not allow privileged containers"
+        if pod.privileged > spec.privileged
+        else "",
     )
     yield Criterion.HOST_PATHS, _host_paths(spec, pod)
     yield Criterion.HOST_PORTS, _host_ports(spec, pod)
     yield Criterion.CREATED_BEFORE_EXPIRY, _created(spec, pod)
-    yield Criterion.IN_FORCE, "" if standing.in_force else standing.why or f"it is {standing.reason.value}"
+    yield Criterion.IN_FORCE, "" if standing.in_force else standing.why or f"the exception is {standing.reason.value}"
 
 
 def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: bool) -> PodVerdict:
     """Return the verdict on a pod. `standings` are those of all exceptions of its namespace."""
     if pod.mirror:
-        return PodVerdict(pod, labels.Verdict.STATIC, f"a static pod of node {pod.node}: the API cannot hold it")
+        why = f"the pod is a static pod of node {pod.node}; the API server cannot restrict static pods"
+        return PodVerdict(pod, labels.Verdict.STATIC, why)
     coverages = [(standing, covers(standing, pod)) for standing in standings]
     covering = [standing.exception for standing, coverage in coverages if coverage.covers]
     if covering:
         longest = max(covering, key=lambda e: (e.spec.until, e.metadata.name))
-        return PodVerdict(pod, labels.Verdict.COVERED, f"covered by exception {longest.metadata.name!r}", (longest,))
+        return PodVerdict(
+            pod, labels.Verdict.COVERED, f"exception {longest.metadata.name!r} covers the pod", (longest,)
+        )
     fitting = [standing for standing, coverage in coverages if coverage.failed is Criterion.IN_FORCE]
     expired = [standing.exception for standing in fitting if standing.expired]
     # The reason why an exception is withheld may end, and a deleted pod does not come back.
@@ -126,8 +131,8 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
         return PodVerdict(pod, labels.Verdict.EXEMPT, f"namespace {pod.namespace!r} is exempt; {why}")
     if expired and not spared:
         ordered = tuple(sorted(expired, key=lambda e: e.metadata.name))
-        names = ", ".join(f"{e.metadata.name!r} ended {grant.format_time(e.spec.until)}" for e in ordered)
-        return PodVerdict(pod, labels.Verdict.EXPIRED, f"exception {names}", ordered)
+        ends = (f"exception {e.metadata.name!r} ended at {grant.format_time(e.spec.until)}" for e in ordered)
+        return PodVerdict(pod, labels.Verdict.EXPIRED, ", ".join(ends), ordered)
     return PodVerdict(pod, labels.Verdict.UNCOVERED, why)
 
 
@@ -164,6 +169,12 @@ def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdic
     return counts
 
 
+def used(host_namespaces: Iterable[str]) -> str:
+    """Return the words for the use of these host namespaces, of which there is at least one."""
+    names = sorted(host_namespaces)
+    return f"host namespace{'s' * (len(names) > 1)} {', '.join(names)}"
+
+
 def within(path: str, prefix: str) -> bool:
     """Return whether `path` is `prefix` or below it, by path segment. One trailing slash on either does not matter."""
     return _closed(path).startswith(_closed(prefix))
@@ -178,24 +189,26 @@ def _explain(coverages: Sequence[Coverage]) -> str:
     order = list(Criterion)
     failures = [(order.index(c.failed), c) for c in coverages if c.failed and c.failed is not Criterion.NAMESPACE]
     if not failures:
-        return "no exception in its namespace"
+        return "the namespace has no HostNetworkException"
     nearest = min(failures, key=lambda pair: (-pair[0], pair[1].exception))[1]
-    return f"exception {nearest.exception!r} does not cover it: {nearest.why}"
+    if nearest.failed is Condition.IN_FORCE:
+        return f"no exception covers the pod. Closest: {nearest.exception!r}, which is not in force: {nearest.why}"
+    return f"no exception covers the pod. Closest: {nearest.exception!r} ({nearest.why})"
 
 
 def _namespace(subject: exception.HostNetworkException, pod: snapshot.Pod) -> str:
-    return "" if subject.metadata.namespace == pod.namespace else f"it is for namespace {subject.metadata.namespace!r}"
+    return "" if subject.metadata.namespace == pod.namespace else f"for namespace {subject.metadata.namespace!r}"
 
 
 def _service_account(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     if spec.service_account == pod.service_account:
         return ""
-    return f"it is for service account {spec.service_account!r}, the pod runs as {pod.service_account!r}"
+    return f"for service account {spec.service_account!r}; this pod runs as {pod.service_account!r}"
 
 
 def _host_namespaces(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     if not pod.host_namespaces and spec.host_namespaces:
-        return "it is for pods that share host namespaces, the pod shares none"
+        return "the exception is for pods with host namespaces, and the pod has none"
     return _beyond("host namespaces", pod.host_namespaces - set(spec.host_namespaces))
 
 
@@ -222,13 +235,13 @@ def _host_paths(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
 def _host_ports(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     if pod.host_namespaces or spec.host_ports or not pod.host_ports:
         return ""  # of a pod with host namespaces the guard judges the ports: Network brings all ports of the node
-    return "the pod takes ports of its node, which it does not name"
+    return "the pod uses host ports, and the exception does not allow host ports"
 
 
 def _created(spec: exception.ExceptionSpec, pod: snapshot.Pod) -> str:
     if pod.created < spec.until:
         return ""
-    return f"it ended {grant.format_time(spec.until)}, before the pod was created"
+    return f"the exception ended at {grant.format_time(spec.until)}, before the pod was created"
 
 
 def _beyond(what: str, items: frozenset[str] | set[str]) -> str:
@@ -236,4 +249,4 @@ def _beyond(what: str, items: frozenset[str] | set[str]) -> str:
         return ""
     ordered = sorted(items)
     more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
-    return f"the pod uses {what} that it does not name: {', '.join(ordered[:3])}{more}"
+    return f"the pod uses {what} that the exception does not list: {', '.join(ordered[:3])}{more}"

@@ -80,15 +80,16 @@ def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
 
 
 def verdict_text(verdict: coverage.PodVerdict) -> str:
-    """Return which host namespaces a pod shares, the reason of its verdict, and what to do: text that follows `a pod`
-    or the name of the pod.
+    """Return which host namespaces a pod uses, the reason of its verdict, and what to do: text that follows `a pod` or
+    the name of the pod.
     """
     pod = verdict.pod
-    text = f"shares {', '.join(sorted(pod.host_namespaces))} of its node: {verdict.why}"
+    text = f"uses {coverage.used(pod.host_namespaces)}, and {verdict.why}"
     if verdict.verdict is labels.Verdict.UNCOVERED:
+        fields = ", ".join(f"host{name}" for name in sorted(pod.host_namespaces))
         text += (
-            f"; remove it from the pod, or ask for a HostNetworkException for service account"
-            f" {pod.service_account!r} (kubectl explain hne.spec)"
+            f". Remove {fields}, or request a HostNetworkException for service account {pod.service_account!r}"
+            " (kubectl explain hne.spec)"
         )
     return text
 
@@ -103,12 +104,12 @@ def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...
     on_pod = _event(pod.reference, reason, text, key, normal=normal)
     if pod.owner is None or pod.mirror:  # the owner of a mirror pod is its Node
         return (on_pod,)
-    return on_pod, _event(pod.owner, reason, f"a pod of it {text}", key, normal=normal)
+    return on_pod, _event(pod.owner, reason, f"a pod of this workload {text}", key, normal=normal)
 
 
 def deletion_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
     """Return the Events on the exceptions of a pod when the pod is deleted at the end of its diagnostic exceptions."""
-    text = f"pod {verdict.pod.name} deleted: {verdict.why}"
+    text = f"the operator deleted pod {verdict.pod.name}: {verdict.why}"
     return tuple(_event(reference(e), Reason.DELETED, text, verdict.pod.uid) for e in verdict.exceptions)
 
 
@@ -117,7 +118,9 @@ def job_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
     job = verdict.pod.owner
     if job is None:
         return ()
-    text = f"Job {job.name} deleted, which makes such pods as {verdict.pod.name}: {verdict.why}"
+    text = (
+        f"the operator deleted Job {job.name}, which would create pods such as {verdict.pod.name} again: {verdict.why}"
+    )
     subjects = (job, *(reference(e) for e in verdict.exceptions))
     return tuple(_event(subject, Reason.JOB_DELETED, text, job.uid) for subject in subjects)
 
@@ -128,8 +131,8 @@ def owner_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
     if owner is None:
         return ()
     text = (
-        f"a pod of it was deleted, {verdict.why}; no exception covers its next one: take the host namespaces out of its"
-        " template, delete it, or write a new exception"
+        f"the operator deleted a pod of this workload: {verdict.why}. No exception covers the next pod: remove the host"
+        " namespaces from the pod template, delete the workload, or write a new exception"
     )
     key = " ".join(e.metadata.uid for e in verdict.exceptions)
     return (_event(owner, Reason.OWNER_LEFT, text, key, normal=False),)
@@ -190,28 +193,30 @@ def contested_event(namespace: snapshot.Namespace, record: snapshot.Record, keys
 
 
 def _namespace_text(write: effects.WriteNamespace, standings: Sequence[validity.Standing]) -> str | None:
-    level = write.labels.get(labels.PSA_ENFORCE) or write.namespace.labels.get(labels.PSA_ENFORCE, "none")
+    level = {**write.namespace.labels, **write.labels}.get(labels.PSA_ENFORCE) or "none"
     active = ", ".join(s.exception.metadata.name for s in standings if s.in_force)
     ended = ", ".join(
         key.removeprefix(labels.GRANT_PREFIX) for key in write.annotations if key.startswith(labels.GRANT_PREFIX)
     )
     match write.action:
         case effects.Action.ENFORCE:
-            return f"level {level} enforced; host namespaces need an exception from now on"
+            return f"level {level} is enforced; from now on host namespaces need an exception"
         case effects.Action.HOLD if labels.ENFORCEMENT in write.labels:
-            held_by = write.annotations.get(labels.HELD_BY) or ""
-            return f"not enforced yet, it would refuse what lives here; {held_by}"
+            held_by = write.annotations.get(labels.HELD_BY)
+            blocked = f"; what blocks enforcement, {held_by}" if held_by else ""
+            return f"enforcement is Held, and nothing is refused yet{blocked}"
         case effects.Action.AUDIT:
-            return "judged and shown only, nothing is refused"
+            return "audit only: nothing is refused"
         case effects.Action.RELAX:
-            return f"level {level} while an exception is in force ({active}); others are held to the guard"
+            return f"the level is {level} while an exception is in force ({active}); all other pods must meet the guard"
         case effects.Action.RESTORE:
-            why = f"exception ended: {ended}" if ended else "no grant stands"
-            return f"level {level} restored, {why}"
+            why = f"grants that ended or were revoked: {ended}" if ended else "no exception is granted"
+            return f"the operator restored level {level}; {why}"
         case effects.Action.REPAIR if write.labels:
-            return f"labels put back: {', '.join(sorted(write.labels))}"
+            return f"the operator corrected labels: {', '.join(sorted(write.labels))}"
         case effects.Action.RELEASE:
-            return "no longer governed"
+            text = "the namespace is exempt or the mode is Release; the operator no longer governs the namespace"
+            return text
     return None
 
 

@@ -110,10 +110,9 @@ def _text(verdict: coverage.PodVerdict) -> str:
     """Return why the pods of a workload are refused, and which exception to ask for."""
     pod = verdict.pod
     return (
-        f"the API server refuses pods of this workload: a pod shares {', '.join(sorted(pod.host_namespaces))} of its"
-        f" node, and no exception in force covers the pod ({_cut(verdict.why, _MOST_WHY)}); remove the host"
-        f" namespaces from the pod template, or ask a user who has the verb approve for a HostNetworkException in this"
-        f" namespace with {asked_for(pod)}"
+        f"the API server refuses pods of this workload: a pod uses {coverage.used(pod.host_namespaces)}, and"
+        f" {_cut(verdict.why, _MOST_WHY)}. Remove the host namespaces from the pod template, or ask a user with the"
+        f" verb approve for a HostNetworkException in this namespace with {asked_for(pod)}"
     )
 
 
@@ -169,8 +168,9 @@ def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | 
     longest = _LONGEST_WAIT.get(lacking.workload.kind, "17 minutes")
     message = (
         f"exception {names} covers the pods of {lacking.workload.kind} {lacking.workload.name}, and {lacking.present}"
-        f" of {lacking.wanted} exist; its controller waits longer after every refusal, up to {longest}; to have pods"
-        f" created now: {_try_again(lacking)}; if pods are refused after that, the Event FailedCreate says why"
+        f" of {lacking.wanted} pods exist; the controller of the pods waits longer after every refusal, up to"
+        f" {longest}; to have pods created now: {_try_again(lacking)}; if the API server refuses pods after that, the"
+        " Event FailedCreate says why"
     )
     key = " ".join([lacking.workload.uid, *(e.metadata.uid for e in one.verdict.exceptions)])
     return _event(one, messages.Reason.WAITING, message, key)

@@ -144,7 +144,7 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
         return _entry(result, text, {"exceptions": report.names(covering)})
     counts = Counter(pod_verdict.verdict for pod_verdict in judged)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    text = f"pods with host namespaces: {counted}; {worst.pod.name} {messages.verdict_text(worst)}"
+    text = f"pods with host namespaces: {counted}; pod {worst.pod.name} {messages.verdict_text(worst)}"
     same_verdict = [pod_verdict.pod.name for pod_verdict in judged if pod_verdict.verdict is worst.verdict]
     return _entry(
         result,
@@ -158,7 +158,7 @@ def _refused_entry(one: refusals.Refusal) -> report.Entry:
 
 
 def _unreadable_entry(pod: snapshot.UnreadablePod) -> report.Entry:
-    text = f"{pod.name} could not be read, so it is not known whether an exception covers it: {pod.why}"
+    text = f"the operator cannot read pod {pod.name}, and does not know whether an exception covers the pod: {pod.why}"
     properties = {"verdict": labels.Verdict.UNKNOWN.value, "pods": "1", "names": pod.name}
     return _entry(report.Result.ERROR, text, properties)
 

@@ -318,7 +318,7 @@ def test_a_level_of_others_that_is_looser_than_the_target_is_not_loosened() -> N
 def test_what_is_said_names_the_labels_and_how_to_find_who_writes_them() -> None:
     """Not who has them: managedFields say what a tenant likes."""
     text = contest.described(denied(), [labels.PSA_ENFORCE])
-    assert text.startswith("contested: somebody has undone what the operator writes here")
+    assert text.startswith("contested: another client undid writes of the operator here")
     assert labels.PSA_ENFORCE in text
     assert "kubectl get namespace payments -o yaml --show-managed-fields" in text
 

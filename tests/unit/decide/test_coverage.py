@@ -26,49 +26,54 @@ def test_an_exception_covers_the_pod_that_it_names() -> None:
     """All ten conditions hold, so nothing failed."""
     found = coverage.covers(standing(), pod())
     assert found.covers
-    assert (found.failed, found.why) == (None, "covered by exception 'net'")
+    assert (found.failed, found.why) == (None, "exception 'net' covers the pod")
 
 
 # Each row breaks one condition and no other; the pods fail none that comes before.
 ONE_AT_A_TIME: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
-    (Condition.NAMESPACE, {}, {"namespace": "other"}, "it is for namespace 'payments'"),
+    (Condition.NAMESPACE, {}, {"namespace": "other"}, "for namespace 'payments'"),
     (
         Condition.SERVICE_ACCOUNT,
         {},
         {"service_account": "default"},
-        "for service account 'netdebug', the pod runs as 'default'",
+        "for service account 'netdebug'; this pod runs as 'default'",
     ),
     (
         Condition.HOST_NAMESPACES,
         {},
         {"host_namespaces": frozenset({NETWORK, PID})},
-        "host namespaces that it does not name: PID",
+        "host namespaces that the exception does not list: PID",
     ),
-    (Condition.IMAGES, {}, {"images": frozenset({IMAGE, "evil:1"})}, "images that it does not name: evil:1"),
+    (Condition.IMAGES, {}, {"images": frozenset({IMAGE, "evil:1"})}, "images that the exception does not list: evil:1"),
     (
         Condition.CAPABILITIES,
         {},
         {"capabilities": frozenset({"NET_ADMIN"})},
-        "capabilities that it does not name: NET_ADMIN",
+        "capabilities that the exception does not list: NET_ADMIN",
     ),
-    (Condition.PRIVILEGED, {}, {"privileged": True}, "the pod is privileged, which it does not name"),
+    (
+        Condition.PRIVILEGED,
+        {},
+        {"privileged": True},
+        "the pod is privileged, and the exception does not allow privileged containers",
+    ),
     (
         Condition.HOST_PATHS,
         {},
         {"host_paths": frozenset({host_path("/proc")})},
-        "host paths that it does not name: /proc (read)",
+        "host paths that the exception does not list: /proc (read)",
     ),
     (
         Condition.HOST_PORTS,
         {"type": "Application", "host_namespaces": ()},
         {"host_namespaces": frozenset(), "host_ports": True},
-        "takes ports of its node",
+        "uses host ports",
     ),
     (
         Condition.CREATED_BEFORE_EXPIRY,
         {"expiry": at(minutes=-59)},
         {},
-        "it ended 2026-11-22T11:01:00Z, before the pod was created",
+        "the exception ended at 2026-11-22T11:01:00Z, before the pod was created",
     ),
     (Condition.IN_FORCE, {"reason": conditions.Ready.GUARD_MISSING}, {}, "withheld: GuardMissing"),
 ]
@@ -266,21 +271,21 @@ def test_a_pod_without_any_exception_says_so() -> None:
         found.verdict,
         found.why,
         found.exceptions,
-    ) == (labels.Verdict.UNCOVERED, "no exception in its namespace", ())
+    ) == (labels.Verdict.UNCOVERED, "the namespace has no HostNetworkException", ())
 
 
 def test_an_uncovered_pod_is_told_what_the_nearest_exception_lacks() -> None:
     """The one that fails latest in the order is the nearest."""
     far = standing("far", service_account_name="other")
     near = standing("near", images=("other:1",))
-    assert "exception 'near' does not cover it: the pod uses images" in judge(pod(), far, near).why
+    assert "Closest: 'near' (the pod uses images" in judge(pod(), far, near).why
 
 
 def test_expired_means_everything_but_the_time() -> None:
     """Some exception covers the pod in everything but that its expiry has passed."""
     found = judge(pod(), standing(**EXPIRED))
     assert labels.Verdict.EXPIRED is found.verdict
-    assert found.why == "exception 'net' ended 2026-11-22T12:00:00Z"
+    assert found.why == "exception 'net' ended at 2026-11-22T12:00:00Z"
 
 
 @pytest.mark.parametrize("expiry", [at(minutes=-59), at(minutes=-60), at(days=-1)])
@@ -312,7 +317,7 @@ def test_an_exception_that_is_withheld_spares_the_pods_of_one_that_has_expired(r
     """What withholds it may pass, and a deleted pod does not come back. The verdict says which one it is."""
     found = judge(pod(), standing("over", **EXPIRED), replace(standing("on", reason=reason), spares=True))
     assert (found.verdict, found.exceptions) == (labels.Verdict.UNCOVERED, ())
-    assert found.why.startswith("exception 'on' does not cover it")
+    assert found.why.startswith("no exception covers the pod. Closest: 'on', which is not in force: ")
 
 
 @pytest.mark.parametrize(

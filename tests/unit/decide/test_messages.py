@@ -29,22 +29,21 @@ def test_each_verdict_has_a_reason(kind: labels.Verdict, reason: str, type_: str
     """On the pod, with what it shares and why it stands so."""
     (event,) = messages.verdict_events(verdict(kind))
     assert (pod().reference, reason, type_) == (event.regarding, event.reason, event.type)
-    assert event.message.startswith("shares Network of its node: so it is")
+    assert event.message.startswith("uses host namespace Network, and so it is")
 
 
 def test_the_owner_is_told_too() -> None:
     """Where its owner looks."""
     on_pod, on_owner = messages.verdict_events(verdict(labels.Verdict.UNCOVERED, owner=OWNER))
     assert (pod().reference, OWNER) == (on_pod.regarding, on_owner.regarding)
-    assert "a pod of it shares" in on_owner.message
+    assert "a pod of this workload uses" in on_owner.message
 
 
 def test_an_uncovered_pod_is_told_the_way_out() -> None:
     """Remove it, or ask for an exception for that service account."""
     (event,) = messages.verdict_events(verdict(labels.Verdict.UNCOVERED))
-    assert (
-        "or ask for a HostNetworkException for service account 'netdebug' (kubectl explain hne.spec)" in event.message
-    )
+    remedy = ". Remove hostNetwork, or request a HostNetworkException for service account 'netdebug' (kubectl explain "
+    assert event.message.endswith(f"{remedy}hne.spec)")
 
 
 def test_the_key_says_the_verdict_and_the_exceptions() -> None:
@@ -59,7 +58,7 @@ def test_a_deletion_is_told_on_every_exception() -> None:
     """Once a pod."""
     events = messages.deletion_events(verdict(labels.Verdict.EXPIRED, hne("a"), hne("b")))
     assert [event.regarding.name for event in events] == ["a", "b"]
-    assert {("ExpiredPodDeleted", "pod capture deleted: so it is", "uid-of-capture")} == {
+    assert {("ExpiredPodDeleted", "the operator deleted pod capture: so it is", "uid-of-capture")} == {
         (event.reason, event.message, event.key) for event in events
     }
 
@@ -120,10 +119,10 @@ def test_a_write_is_told_where_it_changes_how_the_namespace_stands(action: str, 
 def test_relaxing_and_restoring_name_the_level_and_the_exceptions() -> None:
     """What is lifted for whom, and what has ended."""
     (relax,) = writes(planned(seen(hne("a"), hne("b"))))
-    assert (
-        relax.told[0].message == "level privileged while an exception is in force (a, b); others are held to the guard"
-    )
+    text = "the level is privileged while an exception is in force (a, b); all other pods must meet the guard"
+    assert relax.told[0].message == text
     write = effects.WriteNamespace(
         namespace(), effects.Action.RESTORE, {labels.PSA_ENFORCE: "baseline"}, {labels.GRANT_PREFIX + "a": None}
     )
-    assert messages.namespace_events(write, ())[0].message == "level baseline restored, exception ended: a"
+    text = "the operator restored level baseline; grants that ended or were revoked: a"
+    assert messages.namespace_events(write, ())[0].message == text

@@ -31,7 +31,7 @@ def test_an_uncovered_workload_is_refused() -> None:
     assert refusals.count(made.refused) == 1
     (event,) = emitted(made)
     assert (event.reason, event.type, event.regarding.name) == ("HostNamespacesRefused", "Warning", "agent")
-    assert "no exception in its namespace" in event.message
+    assert "the namespace has no HostNetworkException" in event.message
     draft = (
         "serviceAccountName: netdebug, hostNamespaces: [Network], privileged: true, capabilities: [SYS_TIME],"
         f' hostPaths: [{{path: /proc, readOnly: true}}], images: ["{IMAGE}"]'
@@ -42,10 +42,7 @@ def test_an_uncovered_workload_is_refused() -> None:
 def test_the_nearest_exception_and_what_it_lacks_are_named() -> None:
     """As coverage explains it for a pod."""
     (event,) = emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),)))
-    assert (
-        "exception 'net' does not cover it: the pod uses host namespaces that it does not name: Network"
-        in event.message
-    )
+    assert "Closest: 'net' (the pod uses host namespaces that the exception does not list: Network)" in event.message
 
 
 @pytest.mark.parametrize("enforcement", ["Audit", "Held", None])
@@ -143,7 +140,12 @@ def test_a_long_template_leaves_room_for_all_parts() -> None:
     images = frozenset(f"registry.example.com/{'i' * 200}:{number}" for number in range(50))
     paths = frozenset(builders.host_path(f"/{'p' * 200}/{number}") for number in range(50))
     (event,) = emitted(of(shortages=(shortage(pod=pod(images=images, host_paths=paths)),)))
-    for text in ("shares Network", "serviceAccountName: netdebug", "hostPaths: [{path: /", 'images: ["registry'):
+    for text in (
+        "host namespace Network",
+        "serviceAccountName: netdebug",
+        "hostPaths: [{path: /",
+        'images: ["registry',
+    ):
         assert text in event.message[:1024]
 
 

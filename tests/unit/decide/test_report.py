@@ -134,8 +134,10 @@ def test_an_uncovered_pod_fails_for_all() -> None:
     (one,) = written(made(*pods, hne())).values()
     entry = verdict(one)
     assert entry.result is words.Result.FAIL
-    assert entry.message.startswith("pods with host namespaces: 2 Covered, 1 Uncovered; c shares Network of its node: ")
-    assert "ask for a HostNetworkException for service account 'other'" in entry.message
+    assert entry.message.startswith(
+        "pods with host namespaces: 2 Covered, 1 Uncovered; pod c uses host namespace Network, and "
+    )
+    assert "request a HostNetworkException for service account 'other'" in entry.message
     assert entry.properties == {"verdict": "Uncovered", "pods": "1", "names": "c"}
 
 
@@ -225,7 +227,7 @@ def test_a_message_that_is_cut_says_so() -> None:
     (one,) = written(made(subject, hne())).values()
     text = one.body(OPEN)["results"][0]["message"]
     full = verdict(one).message
-    assert text.endswith(f"… (cut here, it has {len(full.encode())} bytes)")
+    assert text.endswith(f"… (cut here; the full text has {len(full.encode())} bytes)")
     assert len(text.encode()) < 1_100
     assert full.startswith(text.split("…")[0])
 
