@@ -64,7 +64,6 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:release",
     ),
     "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
-    "who answers for an exception: text of an approved spec": ("decide.rules.contact_missing:_judge",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
     ),

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hostnetwork_operator.api import conditions, exception, grant, labels, plaintext
+from hostnetwork_operator.api import conditions, exception, grant, labels
 from hostnetwork_operator.api.conditions import CleanedUp, Expiring, InUse, ReviewDue
 from hostnetwork_operator.api.report import Result
 from hostnetwork_operator.decide import coverage, findings, rules, snapshot, unused, validity
+from hostnetwork_operator.decide.rules import mixed_namespace
 
 # Pods named in a status, and pods that get an Event about the end of their exception. `covered_pods` counts all.
 SAMPLE: Final = 10
@@ -92,7 +93,7 @@ def told(finding: findings.Finding, subject: exception.HostNetworkException) -> 
     """
     if finding.rule is rules.MIXED_NAMESPACE:  # the message of InUse has this finding beside any reason
         shown = conditions.find(subject.status.conditions, conditions.ConditionType.IN_USE)
-        return shown is not None and plaintext.of(finding.sentence) in shown.message
+        return shown is not None and mixed_namespace.FOUND in shown.message
     if finding.rule not in _SHOWN:
         return subject.status.observed_generation == subject.metadata.generation
     kind, reason = _SHOWN[finding.rule]
@@ -120,9 +121,9 @@ def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> 
     types, observe = conditions.ConditionType, conditions.Observation
     observed: list[conditions.Observation] = []
     if standing.expired:
-        observed.append(observe(types.EXPIRING, "False", Expiring.ENDED, "it has ended"))
+        observed.append(observe(types.EXPIRING, "False", Expiring.ENDED, "the exception has ended"))
         if conditions.find(standing.exception.status.conditions, types.REVIEW_DUE) is not None:
-            observed.append(observe(types.REVIEW_DUE, "False", ReviewDue.ENDED, "it has ended"))
+            observed.append(observe(types.REVIEW_DUE, "False", ReviewDue.ENDED, "the exception has ended"))
     for finding in found:
         if finding.result is Result.ERROR:
             continue
@@ -158,8 +159,8 @@ def _used(
             return InUse.UNUSED, f"{_sentence(long_unused)}{more}"
         if why is not None:
             return why.reason, why.sentence
-        return InUse.NO_PODS, "no pod is covered by it"
-    text = f"{len(covered)} pod{'s' * (len(covered) > 1)} covered by it"
+        return InUse.NO_PODS, "the exception covers no pod"
+    text = f"the exception covers {len(covered)} pod{'s' * (len(covered) > 1)}"
     if wide := warning.get(rules.TOO_WIDE):
         return InUse.TOO_WIDE, f"{text}; {_sentence(wide)}"
     return InUse.PODS_COVERED, text
@@ -171,7 +172,7 @@ def _held(observed: conditions.Observation, remaining: Sequence[snapshot.Pod]) -
         return observed
     names = ", ".join([pod.name for pod in remaining if not pod.deleting][:SAMPLE])
     text = (
-        f"pods remain, and nothing is deleted while clocks differ by more than 5 s: {names}; see the condition"
+        f"pods remain, and the operator deletes no pod while clocks differ by more than 5 s: {names}; see the condition"
         " ClockSynchronized of the HostNetworkExceptionPolicy"
     )
     return replace(observed, reason=CleanedUp.CLOCK_UNSURE, message=text)
@@ -195,7 +196,7 @@ def _remaining(
 ) -> tuple[CleanedUp, str]:
     """Return the reason and the message of the condition CleanedUp."""
     if not remaining:
-        return CleanedUp.NO_PODS, "no pod of it is left"
+        return CleanedUp.NO_PODS, "no pod of the exception is left"
     names = ", ".join(pod.name for pod in remaining[:SAMPLE])
     overdue = [(pod.to_be_gone, pod) for pod in remaining if pod.to_be_gone and now >= pod.to_be_gone + OVERDUE]
     if overdue:
@@ -203,13 +204,17 @@ def _remaining(
             f"{pod.name} since {grant.format_time(since)}" + (f" on node {pod.node}" if pod.node else "")
             for since, pod in overdue[:SAMPLE]
         )
-        remedy = "ask their nodes (kubectl get node) and look for finalizers; the operator forces nothing"
-        return CleanedUp.DELETION_PENDING, f"pods were deleted and do not go: {shown}; {remedy}"
+        remedy = "check the nodes (kubectl get node) and the finalizers of the pods; the operator forces no deletion"
+        return CleanedUp.DELETION_PENDING, f"pods are still terminating after the grace period: {shown}; {remedy}"
     if not subject.spec.host_namespaces:
-        text = f"pods remain, and none of them can be created anew: {names}; delete them or write a new exception"
+        text = (
+            f"pods remain, and none of the pods can be created again: {names}; delete the pods or write a new exception"
+        )
         return CleanedUp.REPORTED, text
     if not subject.spec.deletes:
-        return CleanedUp.REPORTED, f"pods remain, and are flagged only: {names}; delete them or write a new exception"
+        text = f"pods remain, and the operator only flags the pods: {names}; delete the pods or write a new exception"
+        return CleanedUp.REPORTED, text
     if enforcement not in {labels.Enforcement.DENY, labels.Enforcement.HELD}:
-        return CleanedUp.NOT_ENFORCED, f"pods remain, and nothing is deleted where nothing is enforced: {names}"
-    return CleanedUp.DELETING, f"pods are being deleted: {names}"
+        text = f"pods remain, and the operator deletes pods only where enforcement is Deny or Held: {names}"
+        return CleanedUp.NOT_ENFORCED, text
+    return CleanedUp.DELETING, f"the operator is deleting pods: {names}"

@@ -8,14 +8,14 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if case.spec.contact is None:
-        return rule.Judgement(Result.WARN, f"it does not say how its owner {case.spec.owner!r} is reached")
-    return rule.Judgement(Result.PASS, "it says how its owner is reached")
+        return rule.Judgement(Result.WARN, "spec.contact is not set")
+    return rule.Judgement(Result.PASS, "spec.contact is set")
 
 
 RULE: Final = rule.Rule(
     "ContactMissing",
     Severity.LOW,
-    "ours: nobody can be asked when it matters",
-    "say how the owner is reached: " + rule.PATCH + '\'{"spec":{"contact":"team@example.com"}}\'',
+    "ours: in an incident somebody must reach the owner",
+    "set spec.contact: " + rule.PATCH + '\'{"spec":{"contact":"team@example.com"}}\'',
     _judge,
 )

@@ -9,22 +9,23 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if case.spec.expiry is None:
-        return rule.Judgement(Result.PASS, "it has no expiry")
+        return rule.Judgement(Result.PASS, "the exception has no expiry")
     if case.settings is None:
         return rule.POLICY_UNKNOWN
     before = case.settings.warn_before
     # People look at an agent with an expiry as seldom as at an application, and the policy has no setting for agents.
     diagnostic = case.spec.type is exception.ExceptionType.DIAGNOSTIC
     moment = case.spec.until - (before.diagnostic if diagnostic else before.application)
-    sentence = f"it ends {grant.format_time(case.spec.until)}"
+    sentence = f"the exception ends at {grant.format_time(case.spec.until)}"
     return rule.Judgement(Result.WARN if case.now >= moment else Result.PASS, sentence, (moment,))
 
 
 RULE: Final = rule.Rule(
     "Expiring",
     Severity.MEDIUM,
-    "ours: at the end its pods are deleted or left without cover",
-    "if it is still needed, move its expiry before it ends, or write a new exception where maxDuration is reached: "
+    "ours: at the end the pods are deleted or no longer covered",
+    "if the exception is still needed, set a later spec.expiry before the end, or write a new exception if"
+    " exceptions.maxDuration is reached: "
     + rule.PATCH
     + r'"{\"spec\":{\"expiry\":\"$(date -u -d +4hours +%FT%TZ)\"}}"',
     _judge,

@@ -5,7 +5,10 @@ from typing import Final
 from hostnetwork_operator.api.report import Result, Severity
 from hostnetwork_operator.decide.rules import rule
 
-ALONE: Final = "no ordinary pod was in its namespace when all pods were last listed"
+ALONE: Final = "no ordinary pod was in the namespace when the operator last listed all pods"
+# The first words of the warning. `status` finds a warning in a condition by these words, so a new wording of the rest
+# does not emit the Event a second time.
+FOUND: Final = "ordinary pods run in "
 
 
 def _judge(case: rule.Case) -> rule.Judgement | None:
@@ -13,20 +16,20 @@ def _judge(case: rule.Case) -> rule.Judgement | None:
         return None  # such a namespace is mixed on purpose, for example kube-system
     # The sentences have no name, no number and no time: pods come and go, and the sentence must not change with them.
     if case.ordinary is None:
-        sentence = "its namespace has not been looked through for ordinary pods since it was made"
+        sentence = "the operator has not listed all pods since the namespace was created"
         return rule.Judgement(Result.SKIP, sentence)
     if not case.ordinary:
         return rule.Judgement(Result.PASS, ALONE)
     if not case.pods and case.now < (settled := case.last_used + rule.SETTLED):
-        sentence = "ordinary pods run in its namespace; whether they are of its release is known once it covers pods"
+        sentence = f"{FOUND}the namespace; their release is compared once the exception covers pods"
         return rule.Judgement(Result.SKIP, sentence, (settled,))
     # The release is a claim: a tenant who forges the labels turns a warning into this note, and gains nothing.
     shared = _shared_release(case)
     if shared:
-        sentence = f"the ordinary pods in its namespace are of the same release by their labels ({', '.join(shared)})"
-        return rule.Judgement(Result.PASS, f"{sentence}: whoever may create pods there can use {case.account} too")
-    sentence = "ordinary pods run in its namespace: whoever may create pods there can use"
-    return rule.Judgement(Result.WARN, f"{sentence} {case.account} and with it what is excepted")
+        sentence = f"the ordinary pods in the namespace are of the same release by their labels ({', '.join(shared)})"
+        return rule.Judgement(Result.PASS, f"{sentence}: a user who may create pods there can use {case.account} too")
+    sentence = f"{FOUND}the namespace of the exception: a user who may create pods there can use {case.account}"
+    return rule.Judgement(Result.WARN, f"{sentence}, and with the account everything that the exception allows")
 
 
 def _shared_release(case: rule.Case) -> list[str]:
@@ -42,8 +45,8 @@ def _shared_release(case: rule.Case) -> list[str]:
 RULE: Final = rule.Rule(
     "MixedNamespace",
     Severity.MEDIUM,
-    "ours: image and service account are no boundary to whoever may create pods in a namespace, measured",
-    "move what is excepted into a namespace of its own and write the exception anew there, or move the ordinary pods:"
+    "ours, measured: image and service account do not restrict a user who may create pods in the namespace",
+    "move the covered pods to a namespace of their own and write a new exception there, or move the ordinary pods:"
     " kubectl get pods -n <namespace> -o custom-columns=POD:.metadata.name,SERVICEACCOUNT:.spec.serviceAccountName"
     ",HOSTNETWORK:.spec.hostNetwork",
     _judge,

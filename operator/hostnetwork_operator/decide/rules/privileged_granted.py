@@ -8,15 +8,17 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if case.spec.privileged:
-        return rule.Judgement(Result.WARN, "it lets containers be privileged, which is root on the node")
-    return rule.Judgement(Result.PASS, "it lets no container be privileged")
+        return rule.Judgement(
+            Result.WARN, "the exception allows privileged containers, and a privileged container is root on the node"
+        )
+    return rule.Judgement(Result.PASS, "the exception allows no privileged container")
 
 
 RULE: Final = rule.Rule(
     "PrivilegedGranted",
     Severity.HIGH,
     "CIS Kubernetes Benchmark 5.2.2; Kubescape C-0057, base score 8",
-    "if the pods can do with capabilities and hostPaths, write a new exception that names those instead, then delete"
-    " this one: kubectl delete hne <name> -n <namespace>",
+    "if capabilities and hostPaths are enough for the pods, write a new exception that lists those instead, then delete"
+    " this exception: kubectl delete hne <name> -n <namespace>",
     _judge,
 )

@@ -20,29 +20,30 @@ def _judge(case: rule.Case) -> rule.Judgement | None:
     since = max(case.created, reviewed or case.created)
     due = since + every
     moments = (due, *([review.time] if review.time else []))
-    text = f"it was {'made' if since == case.created else 'last reviewed'} {grant.format_time(since)}"
+    text = f"the exception was {'created' if since == case.created else 'last reviewed'} at {grant.format_time(since)}"
     if case.now >= due:
-        return rule.Judgement(Result.WARN, f"{text}; every {fields.format_duration(every)} a review is due", moments)
+        return rule.Judgement(Result.WARN, f"{text}; a review is due every {fields.format_duration(every)}", moments)
     if not case.settings.review_on_upgrade or case.kubernetes is None:
         return rule.Judgement(Result.PASS, text, moments)
     if review.kubernetes_version is None:
-        text = "it does not say for which version of Kubernetes it was reviewed, so whether an upgrade came since is"
-        return rule.Judgement(Result.SKIP, f"{text} not known; {_version_said(case.kubernetes)}", moments)
+        text = "spec.review.kubernetesVersion is not set, so a review for an older Kubernetes cannot be recognized"
+        return rule.Judgement(Result.SKIP, f"{text}; {_version_said(case.kubernetes)}", moments)
     if case.kubernetes > snapshot.MinorVersion.parse(review.kubernetes_version):
-        text = f"it was reviewed for Kubernetes {review.kubernetes_version}, the cluster is at {case.kubernetes}"
+        reviewed_for = f"the exception was reviewed for Kubernetes {review.kubernetes_version}"
+        text = f"{reviewed_for}, and the cluster runs Kubernetes {case.kubernetes}"
         return rule.Judgement(Result.WARN, text, moments)
     return rule.Judgement(Result.PASS, text, moments)
 
 
 def _version_said(kubernetes: snapshot.MinorVersion) -> str:
-    return f'set spec.review.kubernetesVersion, to "{kubernetes}" if it was reviewed for this one'
+    return f'if the exception was reviewed for this Kubernetes, set spec.review.kubernetesVersion to "{kubernetes}"'
 
 
 RULE: Final = rule.Rule(
     "ReviewDue",
     Severity.MEDIUM,
     "NIST SP 800-53 CM-7(1), periodic review; severity ours",
-    "see whether it is still needed as it is, then say so: "
+    "check whether the pods still need the whole exception, then record the review: "
     + rule.PATCH
     + r'"{\"spec\":{\"review\":{\"time\":\"$(date -u +%FT%TZ)\",\"kubernetesVersion\":\"<version>\"}}}"',
     _judge,

@@ -73,7 +73,9 @@ class Judgement:
     moments: tuple[datetime.datetime, ...] = ()
 
 
-POLICY_UNKNOWN: Final = Judgement(Result.ERROR, "the policy cannot be read, so its settings are not known")
+POLICY_UNKNOWN: Final = Judgement(
+    Result.ERROR, "the operator cannot read the HostNetworkExceptionPolicy, and does not know its settings"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,17 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if not case.pods:
-        return rule.Judgement(Result.SKIP, "no pod is covered by it")
+        return rule.Judgement(Result.SKIP, "the exception covers no pod")
     settled = min(pod.created for pod in case.pods) + rule.SETTLED
     if case.now < settled:
-        return rule.Judgement(Result.SKIP, "its pods are younger than ten minutes", (settled,))
+        return rule.Judgement(Result.SKIP, "the covered pods are younger than ten minutes", (settled,))
     excess = _excess(case.spec, case.pods)
     if not excess:
-        return rule.Judgement(Result.PASS, "its pods use all that it names")
+        return rule.Judgement(Result.PASS, "the covered pods use everything that the exception allows")
     more = f" and {len(excess) - rule.NAMED} more" if len(excess) > rule.NAMED else ""
-    return rule.Judgement(Result.WARN, f"it names what no pod of it uses: {', '.join(excess[: rule.NAMED])}{more}")
+    return rule.Judgement(
+        Result.WARN, f"the exception allows more than the covered pods use: {', '.join(excess[: rule.NAMED])}{more}"
+    )
 
 
 def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list[str]:
@@ -38,7 +40,7 @@ def _excess(spec: exception.ExceptionSpec, pods: Sequence[snapshot.Pod]) -> list
         if not below:
             excess.append(f"host path {path.path}")
         elif not path.read_only and all(mount.read_only for mount in below):
-            excess.append(f"writing to {path.path}")
+            excess.append(f"write access to {path.path}")
     excess += [f"image {name}" for name in image.unused(spec.images or (), (i for pod in pods for i in pod.images))]
     return excess
 
@@ -47,7 +49,7 @@ RULE: Final = rule.Rule(
     "TooWide",
     Severity.MEDIUM,
     "NIST SP 800-53 AC-6, least privilege; severity ours",
-    "write a new exception that names only what is used, then delete this one: kubectl get hne <name> -n <namespace>"
-    " -o yaml",
+    "write a new exception that allows only what the pods use, then delete this exception: kubectl get hne <name>"
+    " -n <namespace> -o yaml",
     _judge,
 )

@@ -19,7 +19,7 @@ def test_ordinary_pods_beside_an_exception(ordinary: bool | None, result: str) -
     (found,) = _mixed(planned(seen(hne(), ordinary_pods=ordinary)))
     assert found.result.value == result
     assert found.moments == ()
-    assert ("has not been looked through" in found.sentence) is (ordinary is None)
+    assert ("has not listed all pods since" in found.sentence) is (ordinary is None)
     assert _mixed(planned(seen(hne(), pod(), ordinary_pods=ordinary)))[0].sentence == found.sentence
 
 
@@ -57,8 +57,9 @@ def test_a_note_is_shown_and_not_told() -> None:
     """In the message of InUse, as long as it stays so; no Event, no warning, no second write."""
     beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=metallb"})})}
     first = planned(seen(hne(), SPEAKER, **beside))
-    assert "1 pod covered by it; the ordinary pods in its namespace are of the same release" in judged.in_use_message(
-        first
+    assert (
+        "the exception covers 1 pod; the ordinary pods in the namespace are of the same release"
+        in judged.in_use_message(first)
     )
     assert "MixedNamespace" not in judged.events(first)
     assert statuses(planned(seen(hne(status=statuses(first)["net"]), SPEAKER, **beside))) == {}
@@ -99,6 +100,20 @@ def test_in_use_says_that_ordinary_pods_are_there(pods: tuple[snapshot.Pod, ...]
     back = planned(seen(shown, *pods))
     assert statuses(back)["net"] == alone
     assert judged.events(back) == {}
+
+
+def test_another_wording_emits_no_second_event() -> None:
+    """After an upgrade that words the warning otherwise, the message of InUse is written once, and no Event follows."""
+    status = statuses(planned(seen(hne(), pod(), ordinary_pods=True)))["net"]
+    old = tuple(
+        condition.model_copy(update={"message": "1 pod covered by it; ordinary pods run in its namespace: whoever may"})
+        if condition.type == "InUse"
+        else condition
+        for condition in status.conditions
+    )
+    made = planned(seen(hne(status=status.model_copy(update={"conditions": old})), pod(), ordinary_pods=True))
+    assert "MixedNamespace" not in judged.events(made)
+    assert statuses(made)["net"] == status
 
 
 def test_that_ordinary_pods_are_there_is_told_once_beside_another_reason() -> None:

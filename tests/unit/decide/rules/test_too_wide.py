@@ -25,7 +25,7 @@ EXAMPLE = judged.example(hne(capabilities=("NET_ADMIN", "SYS_TIME")), pod(capabi
         (
             {"host_paths": ({"path": "/", "read_only": False},)},
             {"host_paths": frozenset({host_path("/etc")})},
-            "writing to /",
+            "write access to /",
         ),
         ({"images": (IMAGE, PINNED)}, {}, f"image {PINNED}"),
     ],
@@ -34,7 +34,7 @@ def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any
     """Each thing that an exception names; not while its pods are young, and not without pods."""
     subject = hne(**named)
     (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is rules.TOO_WIDE]
-    assert ("warn", f"it names what no pod of it uses: {excess}") == (wide.result, wide.sentence)
+    assert ("warn", f"the exception allows more than the covered pods use: {excess}") == (wide.result, wide.sentence)
     assert judged.result_of(rules.TOO_WIDE, subject, pod(**used, created=at(minutes=-9))) == "skip"
     assert judged.result_of(rules.TOO_WIDE, subject) == "skip"
 
