@@ -297,7 +297,7 @@ def test_without_an_order_only_an_approver_helps() -> None:
         syncer.until("it is NotApproved", lambda: syncer.ready() == "NotApproved")
         conditions = syncer.api.get(AGENT).body["status"]["conditions"]
         (message,) = [one["message"] for one in conditions if one["type"] == "Ready"]
-        assert "it was created before" in message or "less than 5 s after" in message
+        assert "the exception was created before" in message or "less than 5 s after" in message
         assert syncer.sync(bodies) == 0
         later = time.monotonic() + 5
         while time.monotonic() < later:

@@ -109,7 +109,7 @@ def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
     assert "hostnetwork-operator" in refused.message
     world.admin.apply(path, applied, "gitops", force=True).expect(200)
     world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
-    assert "was not set by the operator" in world.condition(name)["message"]
+    assert "another client set the label" in world.condition(name)["message"]
     assert (world.labels(name), world.grants(name)) == ({**before, f"{LABEL}/guard": "baseline"}, {})
     world.admin.apply(path, {**applied, "metadata": {"name": name}}, "gitops").expect(200)
     world.until("it is in force", lambda: world.ready(name) == "Active")
@@ -177,7 +177,7 @@ def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.
     operator.apply(world.cluster, "-f", _manifest(tmp_path, name, **{PSA: "restricted"}))
     world.exception(name).expect(201)
     world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
-    assert "was not set by the operator" in world.condition(name)["message"]
+    assert "another client set the label" in world.condition(name)["message"]
     assert world.labels(name)[PSA] == "restricted"
     operator.apply(world.cluster, "-f", _manifest(tmp_path, name))
     world.until("what he let go is written", lambda: world.labels(name).get(PSA) in {"baseline", "privileged"})

@@ -87,7 +87,10 @@ def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
     world.until("it is expiring", lambda: world.condition(name, kind="Expiring")["status"] == "True")
     told = [(kind, subject) for kind, subject, reason in world.events(name) if reason == "Expiring"]
     assert told == [("HostNetworkException", "capture"), ("Pod", "capture")]
-    assert "move its expiry before it ends" in world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
+    assert (
+        "set a later spec.expiry before the end"
+        in world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
+    )
     assert world.ready(name) == "Active"
 
 
@@ -180,13 +183,13 @@ def test_describe_explains_itself(world: World) -> None:
     assert "team-sre" in listed
     described = world.cluster.kubectl("describe", "hne", "capture", "-n", name).stdout
     assert "in force until" in described
-    assert "1 pod covered by it" in described
+    assert "the exception covers 1 pod" in described
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Uncovered")
     pod = world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
     assert "HostNamespacesUncovered" in pod
-    assert "exception 'typo' does not cover it" in pod
-    assert "it is for service account 'nobody'" in pod
+    assert "no exception covers the pod. Closest: 'typo'" in pod
+    assert "for service account 'nobody'" in pod
     namespace = world.cluster.kubectl("describe", "ns", name).stdout
     assert "hostnetwork-operator.github.io/enforcement=Deny" in namespace
 

@@ -29,7 +29,7 @@ def test_a_stricter_level_that_somebody_set_stays(world: World) -> None:
     world.exception(name).expect(201)
     world.until("the exception is judged", lambda: world.ready(name) == "LevelOwnedByOther")
     assert world.labels(name)[PSA] == "restricted"
-    assert "was not set by the operator" in world.condition(name)["message"]
+    assert "another client set the label" in world.condition(name)["message"]
     assert world.grants(name) == {}
 
 

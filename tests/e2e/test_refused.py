@@ -86,7 +86,7 @@ def test_a_refused_workload_gets_an_event_with_the_remedy(world: World, kind: st
     about = event["involvedObject"]
     assert (about["kind"], about["name"], about["uid"]) == (kind, "agent", subject["metadata"]["uid"])
     assert about["apiVersion"] == subject["apiVersion"]
-    for text in ("Network", "no exception in its namespace", "serviceAccountName: default", IMAGE):
+    for text in ("Network", "the namespace has no HostNetworkException", "serviceAccountName: default", IMAGE):
         assert text in event["message"]
     described = world.cluster.kubectl("describe", kind.lower(), "agent", "-n", namespace).stdout
     assert REFUSED in described
@@ -102,7 +102,7 @@ def test_the_event_names_the_nearest_exception_and_what_it_lacks(world: World) -
     world.until("in force", lambda: world.ready(namespace, "nearly") == "Active")
     create(world, namespace)
     world.until("the Event", lambda: emitted(world, namespace))
-    assert "'nearly' does not cover it: the pod uses images" in emitted(world, namespace)[0]["message"]
+    assert "Closest: 'nearly' (the pod uses images" in emitted(world, namespace)[0]["message"]
 
 
 def test_an_exception_ends_the_refusal(world: World) -> None:

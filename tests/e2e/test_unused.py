@@ -23,7 +23,7 @@ def test_a_service_account_that_does_not_exist_is_named(world: World) -> None:
     world.exception(name, "ordinary").expect(201)
     world.until("it says so", lambda: _reason(world, name) == "ServiceAccountMissing", deadline_seconds=MINUTE)
     message = world.condition(name, kind="InUse")["message"]
-    assert message.startswith(f"service account 'netdebug' does not exist in namespace '{name}'; create it (kubectl ")
+    assert message.startswith(f"service account 'netdebug' does not exist in namespace '{name}'; create the account (")
     world.until("an account", lambda: _reason(world, name, "ordinary") == "NoHostPods", deadline_seconds=MINUTE)
     before = world.metadata(name)["resourceVersion"], world.status(name)
     world.holds_until(
@@ -47,7 +47,7 @@ def test_images_that_no_pod_has_are_named(unattended: World) -> None:
     unattended.operator.start()
     unattended.until("it says so", lambda: _reason(unattended, name) == "ImagesDiffer", deadline_seconds=MINUTE)
     message = unattended.condition(name, kind="InUse")["message"]
-    assert f"images that it does not name: {other}, and it lists {IMAGE}; write a new exception" in message
+    assert f"images that the exception does not list: {other}, and the exception lists {IMAGE}; write a new" in message
 
 
 def test_without_the_right_to_get_accounts_none_is_said_to_be_missing(unattended: World) -> None:
@@ -73,6 +73,6 @@ def test_a_pod_with_host_pid_alone_is_found_in_the_first_minutes(world: World) -
     name = world.namespace()
     world.exception(name, hostNamespaces=["PID"]).expect(201)
     world.until("it says so", lambda: _reason(world, name) == "NoHostPods", deadline_seconds=MINUTE)
-    assert "when all pods were last listed" in world.condition(name, kind="InUse")["message"]
+    assert "in the last list of all pods" in world.condition(name, kind="InUse")["message"]
     world.until("it is admitted", lambda: world.pod(name, hostNetwork=False, hostPID=True).status in {201, 409})
     world.until("it is covered", lambda: _reason(world, name) == "PodsCovered", deadline_seconds=2 * MINUTE)

@@ -157,7 +157,7 @@ def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
     for name in (mixed, own):
         often.granted_pod(name)
     _plain(often, mixed, "web")
-    text = "1 pod covered by it; ordinary pods run in its namespace: whoever may create pods there"
+    text = "the exception covers 1 pod; ordinary pods run in the namespace of the exception: a user who may create pods"
     often.until("it is shown", lambda: often.condition(mixed, kind="InUse")["message"].startswith(text))
     finding = f'finding="MixedNamespace",name="capture",namespace="{mixed}"'
     often.until("it is counted", lambda: finding in often.operator.metrics())
@@ -168,12 +168,12 @@ def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
     _plain(often, mixed, "web-2", "web-3")
     _listed_again(often)
     assert {e["objectRef"].get("namespace") for e in often.writes()[before:]}.isdisjoint({mixed, own})
-    assert often.condition(own, kind="InUse")["message"] == "1 pod covered by it"
+    assert often.condition(own, kind="InUse")["message"] == "the exception covers 1 pod"
     assert f'finding="MixedNamespace",name="capture",namespace="{own}"' not in often.operator.metrics()
 
     for name in ("web", "web-2", "web-3"):
         often.admin.delete(f"{often.pods(mixed)}/{name}", {"gracePeriodSeconds": 0}).expect(200)
-    often.until("it is alone", lambda: often.condition(mixed, kind="InUse")["message"] == "1 pod covered by it")
+    often.until("it is alone", lambda: often.condition(mixed, kind="InUse")["message"] == "the exception covers 1 pod")
     told = [subject for _, subject, reason in (*often.events(mixed), *often.events(own)) if reason == "MixedNamespace"]
     assert told == ["capture"]
 
@@ -193,7 +193,7 @@ def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: W
             often.until("it is in force", lambda: often.ready(name) == "Active")
             _listed_again(often)
         often.admin.post(f"{apps}/{kind}", body).expect(201)
-    text = "covered by it; the ordinary pods in its namespace are of the same release by their labels (app=metallb): "
+    text = "1 pod; the ordinary pods in the namespace are of the same release by their labels (app=metallb): "
     often.until("it is noted", lambda: text in often.condition(name, kind="InUse").get("message", ""), 60)
     finding = f'finding="MixedNamespace",name="capture",namespace="{name}"'
     assert finding not in often.operator.metrics()
@@ -201,7 +201,7 @@ def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: W
 
     _plain(often, name, "web")
     often.until("it is counted", lambda: finding in often.operator.metrics())
-    shown = "; ordinary pods run in its namespace: whoever may create pods there"
+    shown = "; ordinary pods run in the namespace of the exception: a user who may create pods there"
     often.until("it is shown", lambda: shown in often.condition(name, kind="InUse")["message"])
     often.until("it is told", lambda: "MixedNamespace" in [reason for _, _, reason in often.events(name)])
 
@@ -211,10 +211,10 @@ def test_ordinary_pods_in_a_namespace_that_was_not_looked_through_are_not_known(
     name = unattended.namespace()
     _plain(unattended, name, "web")
     unattended.granted_pod(name)
-    assert unattended.condition(name, kind="InUse")["message"] == "1 pod covered by it"
+    assert unattended.condition(name, kind="InUse")["message"] == "the exception covers 1 pod"
     unattended.operator.stop()
     unattended.operator.start()
-    message = "1 pod covered by it; ordinary pods run in its namespace"
+    message = "the exception covers 1 pod; ordinary pods run in the namespace of the exception"
     unattended.until("it is shown", lambda: unattended.condition(name, kind="InUse")["message"].startswith(message))
 
 

@@ -69,7 +69,10 @@ def test_the_operator_ends_where_a_crd_is_of_another_release() -> None:
         )
         line = _refused(running)
         assert f"CRD {policy.PLURAL}.{LABEL} must have every field of operator " in line
-        assert "got one without status.pods, status.pods.covered, status.pods.expired and 2 more; kubectl app" in line
+        assert (
+            "got a CRD without status.pods, status.pods.covered, status.pods.expired and 2 more; run kubectl app"
+            in line
+        )
 
         operator.install(running)
         running.wait("it is published", lambda: "pods" in _published(running, policy.KIND))

@@ -117,7 +117,7 @@ class Bookkeeper:
         try:
             bodies = await live.ledger(self._api)
         except gateway.ApiError as error:
-            self.copy.trouble = f"the ledger cannot be read: {error.message or error.reason}"
+            self.copy.trouble = f"the operator cannot read the ledger: {error.message or error.reason}"
             logs.log(_log, logging.ERROR, "ledger-unreadable", error=str(error))
             return error.status in {403, 404}
         self.copy.load(bodies, policy.status.ledger if policy is not None else None)
@@ -311,7 +311,7 @@ class Bookkeeper:
         else:
             _log.error("ledger-crashed", exc_info=error)
         if not self.copy.trouble:
-            self.copy.trouble = f"the ledger cannot be written: {reason}"
+            self.copy.trouble = f"the operator cannot write the ledger: {reason}"
             self._wake_all()
 
 

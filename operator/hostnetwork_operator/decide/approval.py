@@ -22,14 +22,14 @@ from typing import Final
 from hostnetwork_operator.api import exception, grant, labels, ledger
 from hostnetwork_operator.decide import effects, snapshot, terms
 
-_REMEDY: Final = "a user with the verb approve must change its spec, for instance review.time"
+_REMEDY: Final = "a user with the verb approve must change the spec of the exception, for example spec.review.time"
 # For so long a namespace may have been deleted and created again before the operator knows: watches of different kinds
 # have no common order.
 _YOUNG: Final = datetime.timedelta(minutes=5)
 # How many exceptions of a namespace are judged: a plan must not take seconds, during which other namespaces wait.
 MOST: Final = 500
 _LONG_AGO: Final = datetime.timedelta(days=1)  # the pods of an exception that ended so long ago no longer exist
-_LOST: Final = f"the ledger was lost, so nothing proves that it was approved; {_REMEDY}"
+_LOST: Final = f"the ledger was lost, so nothing proves that the exception was approved; {_REMEDY}"
 
 
 class ApprovalState(enum.Enum):
@@ -68,7 +68,7 @@ def rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapsh
 def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ruling:
     if subject.metadata.deletion_timestamp is not None:
         # The API server raises the generation when an exception is deleted. That is no approval.
-        return Ruling(ApprovalState.REFUSED, "it is being deleted")
+        return Ruling(ApprovalState.REFUSED, "the exception is being deleted")
     record = seen.ledger.exceptions.get(subject.metadata.uid)
     if seen.ledger.state is ledger.State.UNREADABLE:
         return _without_ledger(subject, seen)
@@ -79,7 +79,7 @@ def _rule(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnaps
             # The record was made before this process knew that the namespace had been created again. An exception that
             # was created in the same second as the namespace may belong to either incarnation.
             return _first(subject, seen, now)
-        why = f"it was approved in an earlier namespace {seen.namespace.name!r}; {_REMEDY}"
+        why = f"the exception was approved before the present namespace {seen.namespace.name!r} was created; {_REMEDY}"
         return _refused(subject, seen, now, why)
     if record.generation != subject.metadata.generation:
         return _changed(subject, seen, now, record)
@@ -147,7 +147,7 @@ def recalled(seen: snapshot.NamespaceSnapshot) -> tuple[exception.HostNetworkExc
 def writers_of(seen: snapshot.NamespaceSnapshot) -> snapshot.Guard:
     """Return the guard exception-writers; a guard that is not in place if the policy was not read yet."""
     name = labels.POLICY_EXCEPTION_WRITERS
-    return seen.guards.get(name, snapshot.Guard(name, None, "not read yet"))
+    return seen.guards.get(name, snapshot.Guard(name, None, "the operator has not read the admission policies yet"))
 
 
 def _known(
@@ -182,7 +182,10 @@ def _changed(
     if same_policy and subject.metadata.generation > record.generation:
         wanted = terms.record_of(subject, seen.namespace, approved=True, under=writers.identity)
         return Ruling(ApprovalState.WAITING, record=_record(subject, wanted, guard=writers.identity))
-    why = f"its spec was changed while {writers.name} was not in place, or within 5 s of a change of it; {_REMEDY}"
+    why = (
+        f"the spec of the exception was changed while the admission policy {writers.name} was not in place, or within"
+        f" 5 s of a change of that policy; {_REMEDY}"
+    )
     return _refused(subject, seen, now, why)
 
 
@@ -214,7 +217,7 @@ def _without_ledger(subject: exception.HostNetworkException, seen: snapshot.Name
     """
     if _created_under(subject, seen, writers_of(seen)):
         return Ruling(ApprovalState.WAITING)
-    why = f"the ledger cannot be read, so it is not known who approved it: {seen.ledger.trouble}"
+    why = f"the operator does not know whether the exception was approved: {seen.ledger.trouble}"
     if _stays(subject, seen.namespace):
         return Ruling(ApprovalState.UNPROVEN, why)
     return Ruling(ApprovalState.UNKNOWN, why)
@@ -267,15 +270,16 @@ def _stays(subject: exception.HostNetworkException, namespace: snapshot.Namespac
 def _why_refused(subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot) -> str:
     writers, created = writers_of(seen), subject.metadata.creation_timestamp
     if created < seen.namespace.created:
-        return f"it was created in an earlier namespace {seen.namespace.name!r}; {_REMEDY}"
+        return f"the exception was created before the present namespace {seen.namespace.name!r}; {_REMEDY}"
+    policy = f"the admission policy {writers.name}"
     if writers.since is None:
-        return f"nothing proves that it was approved, and {writers.name} is not in place now; {_REMEDY}"
+        return f"nothing proves that the exception was approved, and {policy} is not in place now; {_REMEDY}"
     if created < writers.since:
         since = grant.format_time(writers.since)
-        return f"it was created before {writers.name} was in place or last changed ({since}); {_REMEDY}"
+        return f"the exception was created before {policy} was installed or last changed ({since}); {_REMEDY}"
     if writers.settled is not None and created < writers.settled:
-        return f"it was created less than 5 s after {writers.name} was in place or last changed; {_REMEDY}"
-    return f"its spec was written while {writers.name} was not in place; {_REMEDY}"
+        return f"the exception was created less than 5 s after {policy} was installed or last changed; {_REMEDY}"
+    return f"the spec of the exception was written while {policy} was not in place; {_REMEDY}"
 
 
 def _record(

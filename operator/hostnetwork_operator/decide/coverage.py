@@ -191,7 +191,7 @@ def _explain(coverages: Sequence[Coverage]) -> str:
     if not failures:
         return "the namespace has no HostNetworkException"
     nearest = min(failures, key=lambda pair: (-pair[0], pair[1].exception))[1]
-    if nearest.failed is Condition.IN_FORCE:
+    if nearest.failed is Criterion.IN_FORCE:
         return f"no exception covers the pod. Closest: {nearest.exception!r}, which is not in force: {nearest.why}"
     return f"no exception covers the pod. Closest: {nearest.exception!r} ({nearest.why})"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from hostnetwork_operator.api import crd, exception, labels, policy
 
 PLURALS: Final = {exception.KIND: exception.PLURAL, policy.KIND: policy.PLURAL}
-_APPLY: Final = "kubectl apply --server-side -f crds/ of the release of this operator"
+_APPLY: Final = "run kubectl apply --server-side -f crds/ of the release of this operator"
 _NAMED: Final = 3  # fields that a message names
 
 
@@ -40,7 +40,7 @@ def trouble(served: Served, release: str) -> str:
         if missing:
             more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             return (
-                f"CRD {plural}.{labels.GROUP} must have every field of operator {release}, got one without"
+                f"CRD {plural}.{labels.GROUP} must have every field of operator {release}, got a CRD without"
                 f" {', '.join(missing[:_NAMED])}{more}; {_APPLY}"
             )
     return ""

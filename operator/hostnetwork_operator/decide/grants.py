@@ -59,7 +59,7 @@ def withhold(
             result = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
         if result.in_force and not seen.exceptions_served and not terms.stands(result.exception, seen.namespace):
             # The exception may have been deleted before its kind was removed. The ledger drops its record later.
-            why = "the API server does not serve its kind; nothing is granted by the ledger alone"
+            why = "the API server does not serve HostNetworkExceptions; the operator grants nothing by the ledger alone"
             result = replace(result, reason=conditions.Ready.NOT_APPROVED, why=why)
         if result.in_force and needs_guard and not recorded and not terms.stands(result.exception, seen.namespace):
             result = _unrecorded(result, seen)
@@ -78,9 +78,9 @@ def keeps(standing: validity.Standing, namespace: snapshot.Namespace) -> bool:
 
 def _unrecorded(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> validity.Standing:
     trouble = seen.ledger.trouble
-    why = "the ledger does not have its namespace yet; no level is lifted before that"
+    why = "the ledger does not have the namespace yet; until then the operator lifts no level there"
     if trouble:
-        why = f"its namespace cannot be recorded in the ledger, so no level is lifted there: {trouble}"
+        why = f"the operator lifts no level in the namespace, because the namespace cannot be recorded: {trouble}"
     return replace(standing, reason=conditions.Ready.NOT_RECORDED, why=why, waiting=not trouble)
 
 
@@ -100,9 +100,10 @@ def _withheld(
     if needs_guard and level.lifting_is_barred(namespace, owned):
         value = namespace.labels[labels.PSA_ENFORCE]
         why = (
-            f"label {labels.PSA_ENFORCE}={value} was not set by the operator, so its level is not lifted; find who"
-            f" writes it (kubectl get namespace {namespace.name} -o yaml --show-managed-fields), stop that, and remove"
-            f" the label (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-): the operator writes it again"
+            f"the operator does not lift the level, because another client set the label {labels.PSA_ENFORCE}={value};"
+            f" find the client (kubectl get namespace {namespace.name} -o yaml --show-managed-fields), stop its writes,"
+            f" and remove the label (kubectl label namespace {namespace.name} {labels.PSA_ENFORCE}-): the operator then"
+            " sets the label"
         )
         return replace(standing, reason=conditions.Ready.LEVEL_OWNED_BY_OTHER, why=why)
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
@@ -116,14 +117,17 @@ def _withheld(
             # these grants stay, and a metric reports that.
             missing = None
         if missing is not None:
-            why = missing.why_not or f"{missing.name} is not in force yet: it counts 5 s after its last change"
+            why = missing.why_not or (
+                f"the admission policy {missing.name} is not in force yet: a policy counts from 5 s after its last"
+                " change"
+            )
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
     contested = contest.ends(seen.record, now) is not None
     agreed = needs_guard and contest.agrees(seen)
     if contested and not agreed and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
         return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if settings.pod_security is None and not granted:
-        why = "there is no valid HostNetworkExceptionPolicy named default; nothing new is granted until there is one"
+        why = "no valid HostNetworkExceptionPolicy named default exists; until then the operator grants nothing new"
         return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     return standing
 
@@ -191,9 +195,9 @@ def _within_limits(
         length = len(labels.GRANT_PREFIX) + len(name) + len(line.encode())
         if standing.in_force and (count + 1 > grant.MAX_GRANTS or size + length > room):
             why = (
-                f"a namespace holds at most {grant.MAX_GRANTS} grants and {grant.MAX_BYTES // 1024} KiB of them, here"
-                f" {max(0, room)} bytes beside the annotations of others; remove what is not needed, or use another"
-                " namespace"
+                f"a namespace can have at most {grant.MAX_GRANTS} grants, of {grant.MAX_BYTES // 1024} KiB in total,"
+                f" and the other annotations of this namespace leave room for {max(0, room)} bytes; delete exceptions"
+                " and annotations that are not needed, or use another namespace"
             )
             withheld[name] = replace(standing, reason=conditions.Ready.GRANT_TOO_LARGE, why=why)
             continue

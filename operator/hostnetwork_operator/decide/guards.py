@@ -18,9 +18,9 @@ Release = Mapping[str, fingerprint.Shipped]
 # How much time may pass between applying the files of a release and starting the operator of that release
 # (docs/explanation/architecture.md#when-an-admission-policy-is-missing).
 _UPGRADE: Final = datetime.timedelta(seconds=60)
-_APPLY: Final = "kubectl apply -k manifests/admission"
+_APPLY: Final = "run kubectl apply -k manifests/admission"
 # `kubectl apply` leaves what somebody has added: a match condition, a key of a selector (measured).
-_REPLACE: Final = "kubectl replace --save-config -k manifests/admission"
+_REPLACE: Final = "run kubectl replace --save-config -k manifests/admission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,20 @@ def _judge(
     if policy is None or policy.deleting:
         return snapshot.Guard(name, None, f"{subject} is missing; {_APPLY}")
     if not policy.fails_closed:
-        return snapshot.Guard(name, None, f"{subject} has not failurePolicy: Fail; {_APPLY}")
+        return snapshot.Guard(name, None, f"{subject} must have failurePolicy: Fail; {_APPLY}")
     if policy.selects not in {release.selects for release in shipped}:
-        return snapshot.Guard(name, None, f"matchConstraints of {subject} are not ours; {_REPLACE}")
+        return snapshot.Guard(name, None, f"matchConstraints of {subject} differ from the shipped policy; {_REPLACE}")
     if not denying:
-        return snapshot.Guard(name, None, f"{subject} has no binding with Deny; {_APPLY}")
+        return snapshot.Guard(name, None, f"{subject} has no binding with validationActions Deny; {_APPLY}")
     if not matching:
         named = ", ".join(repr(binding.name) for binding in denying)
-        return snapshot.Guard(name, None, f"{subject} is bound by {named} to other requests than ours; {_REPLACE}")
+        why_not = f"{subject} is bound by {named} to other requests than in the shipped binding; {_REPLACE}"
+        return snapshot.Guard(name, None, why_not)
     present = _since(policy, matching[0], known, now)
     if policy.says not in {release.says for release in shipped}:
         why_not = (
-            f"expressions of {subject} are not those of this release of the operator nor of the one before; {_REPLACE}"
-            " of the release that the operator has"
+            f"expressions of {subject} differ from those of this release and of the release before; {_REPLACE}"
+            " from the files of the operator's release"
         )
         return snapshot.Guard(name, None, why_not, present.since + _UPGRADE, present.identity)
     return snapshot.Guard(name, present.since, identity=present.identity)
@@ -150,4 +151,7 @@ def first_missing(
 
 def _named(guards: Iterable[snapshot.Guard], names: Iterable[str]) -> list[snapshot.Guard]:
     by_name = {guard.name: guard for guard in guards}
-    return [by_name.get(name, snapshot.Guard(name, None, "admission policies were not read yet")) for name in names]
+    return [
+        by_name.get(name, snapshot.Guard(name, None, "the operator has not read the admission policies yet"))
+        for name in names
+    ]

@@ -215,8 +215,7 @@ def _namespace_text(write: effects.WriteNamespace, standings: Sequence[validity.
         case effects.Action.REPAIR if write.labels:
             return f"the operator corrected labels: {', '.join(sorted(write.labels))}"
         case effects.Action.RELEASE:
-            text = "the namespace is exempt or the mode is Release; the operator no longer governs the namespace"
-            return text
+            return "the namespace is exempt or the mode is Release; the operator no longer governs the namespace"
     return None
 
 

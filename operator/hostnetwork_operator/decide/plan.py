@@ -111,9 +111,9 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
     """Return the plan for one namespace at `now`, which is the API server's time."""
     namespace = seen.namespace
     if namespace.terminating:
-        seen = approval.ending(seen, "it goes with its namespace")
+        seen = approval.ending(seen, "the exception is deleted with its namespace")
     elif not seen.exceptions_served:
-        seen = approval.ending(seen, "the API server does not serve its kind")
+        seen = approval.ending(seen, "the API server does not serve HostNetworkExceptions")
     settings = selection.settings(seen)
     rulings = approval.rulings(seen, now)
     standings = validity.standings(seen, rulings, now)

@@ -12,15 +12,16 @@ from hostnetwork_operator.decide import effects, messages, plan, snapshot
 # The sentences leave out the measured seconds, which change all the time:
 # hostnetwork_operator_clock_{skew,spread}_seconds have them.
 _CLOCK: Final = {
-    ClockSynchronized.AGREES: "the operator's clock and those of the API servers differ by 5 s at most",
-    ClockSynchronized.SKEWED: "the operator's clock and the API server's differ by more than 5 s; nothing is deleted"
-    " until they agree, levels are put back by the API server's clock; set the clock of the operator's node",
-    ClockSynchronized.SPREAD: "API servers contradict each other about the time by more than 5 s, or one was set;"
-    " nothing is deleted until they agree again; set the clocks of their nodes",
+    ClockSynchronized.AGREES: "the clocks of the operator and the API servers differ by at most 5 s",
+    ClockSynchronized.SKEWED: "the clocks of the operator and the API server differ by more than 5 s; until the clocks"
+    " agree, the operator deletes nothing, and restores levels by the API server's clock; set the clock of the"
+    " operator's node",
+    ClockSynchronized.SPREAD: "the clocks of API servers differ by more than 5 s, or a clock was set; until the clocks"
+    " agree, the operator deletes nothing; set the clocks of the API servers' nodes",
 }
 _LISTED: Final = 15  # exceptions that one Event names; kubectl get hne -A has all
 _RIGHTS: Final = (
-    "the operator needs Role hostnetwork-operator-ledger in hostnetwork-system (kubectl apply -k manifests/rbac)"
+    "the operator needs the Role hostnetwork-operator-ledger in hostnetwork-system (kubectl apply -k manifests/rbac)"
 )
 _NAMED: Final = 10  # contested namespaces that the condition names; hostnetwork_contested_namespaces counts all
 
@@ -146,13 +147,15 @@ def begun_event(
     counts = found.counts
     if found.state is ledger.State.LOST:
         message = (
-            f"the ledger was lost, wholly or in part; approved exceptions: {counts.exceptions};"
+            f"the ledger was lost, completely or in part; approved exceptions: {counts.exceptions};"
             f" ApprovalUnproven: {counts.unproven}; NotApproved: {_named(refused)};"
             f" namespaces whose level before enforcement is not known: {counts.levels_unknown}"
         )
         return effects.EmitEvent(subject, "Warning", messages.PolicyReason.LEDGER_LOST, message, counts.id)
     if found.state is ledger.State.SEEDING and refused:
-        message = f"the ledger was begun; approved exceptions: {counts.exceptions}; NotApproved: {_named(refused)}"
+        message = (
+            f"the operator began a new ledger; approved exceptions: {counts.exceptions}; NotApproved: {_named(refused)}"
+        )
         return effects.EmitEvent(subject, "Warning", messages.PolicyReason.LEDGER_SEEDED, message, counts.id)
     return None
 
@@ -162,7 +165,7 @@ def _named(refused: Sequence[str]) -> str:
     if not refused:
         return "none"
     shown = ", ".join(refused[:_LISTED]) + (f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else "")
-    return f"{shown} (a user with the verb approve must change the spec of each exception that is to count)"
+    return f"{shown} (a user with the verb approve must change the spec of each exception that is still needed)"
 
 
 def clock_event(seen: snapshot.PolicyObject, state: ClockSynchronized) -> effects.EmitEvent | None:
@@ -209,53 +212,64 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
     missing_guards = sorted((guard for guard in guards if guard.since is None), key=lambda guard: guard.name)
     reasons = "; ".join(guard.why_not for guard in missing_guards)
     if not missing_guards:
-        return Guarded.INTACT, "every admission policy that denies is in place"
+        return Guarded.INTACT, "all admission policies that deny are in place"
     if any(guard.missing(now) for guard in missing_guards):
         return Guarded.GUARD_MISSING, reasons
     if all(guard.excused == snapshot.FOREVER for guard in missing_guards):
-        return Guarded.CHANGING, f"{missing_guards[0].why_not}; nothing new is granted until they can be"
-    return (
-        Guarded.CHANGING,
-        f"{reasons}; taken for an upgrade for 60 s after the change, nothing new is granted meanwhile",
+        return Guarded.CHANGING, f"{missing_guards[0].why_not}; the operator grants nothing new until a list succeeds"
+    return Guarded.CHANGING, (
+        f"{reasons}; for 60 s after the change the operator treats the change as an upgrade and grants nothing new"
     )
 
 
 def _ledger(found: snapshot.LedgerSummary) -> tuple[LedgerIntact, str]:
     counts = found.counts
     if found.state is ledger.State.UNREADABLE:
-        return LedgerIntact.UNREADABLE, f"{found.trouble}; nothing new is granted, and Diagnostic grants end; {_RIGHTS}"
+        return (
+            LedgerIntact.UNREADABLE,
+            f"{found.trouble}; the operator grants nothing new and ends Diagnostic grants; {_RIGHTS}",
+        )
     if found.trouble:
-        return LedgerIntact.UNWRITABLE, f"{found.trouble}; nothing new is granted; {_RIGHTS}"
+        return LedgerIntact.UNWRITABLE, f"{found.trouble}; the operator grants nothing new; {_RIGHTS}"
     if found.state is ledger.State.LOST:
         return (
             LedgerIntact.LOST,
-            "a ConfigMap of the ledger is gone or damaged; what can be proved again is being recorded",
+            "a ConfigMap of the ledger is missing or damaged; the operator records again what can be proved",
         )
     if counts.unproven:
         return LedgerIntact.UNPROVEN, (
-            f"the grants of {counts.unproven} exceptions stay although nothing proves their approval, because the"
-            " ledger was lost; a user with the verb approve must change the spec of each"
+            f"the grants of {counts.unproven} exceptions stay, although nothing proves their approval because the"
+            " ledger was lost; a user with the verb approve must change the spec of each of these exceptions"
             " (kubectl get hne -A, READY ApprovalUnproven)"
         )
     if counts.levels_unknown:
         return LedgerIntact.RECORDED, (
-            f"the ledger has everything that was recorded; namespaces whose level before enforcement is not known:"
-            f" {counts.levels_unknown}; there Audit and Release leave the level as it is (docs/howto/uninstall.md)"
+            f"the ledger has every record; namespaces whose level before enforcement is not known:"
+            f" {counts.levels_unknown}; the modes Audit and Release leave the level of these namespaces unchanged"
+            " (docs/howto/uninstall.md)"
         )
-    return LedgerIntact.RECORDED, "the ledger has everything that was recorded"
+    return LedgerIntact.RECORDED, "the ledger has every record"
 
 
 def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
     condition_type, observation = conditions.ConditionType.CONTESTED, conditions.Observation
     names = sorted(namespace_plan.namespace.name for namespace_plan in plans if namespace_plan.contested is not None)
     if not names:
-        return observation(condition_type, "False", Contested.UNCONTESTED, "nobody undoes what the operator writes")
+        return observation(
+            condition_type, "False", Contested.UNCONTESTED, "no other client undoes writes of the operator"
+        )
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    message = f"somebody undoes what the operator writes on {shown}; their Events {messages.Reason.CONTESTED} say what"
+    message = (
+        f"another client undoes writes of the operator on namespaces: {shown}; the Events"
+        f" {messages.Reason.CONTESTED} of these namespaces name the labels"
+    )
     return observation(condition_type, "True", Contested.LABELS_REVERTED, message)
 
 
 def _accepted(seen: snapshot.PolicyObject) -> tuple[PolicyReady, str]:
     if seen.spec is None:
-        return PolicyReady.BROKEN, f"not acted on, the last good one holds: {seen.mistake}; correct it"
-    return PolicyReady.ACCEPTED, f"acted on; mode {seen.spec.mode}"
+        return PolicyReady.BROKEN, (
+            f"the operator cannot act on this policy: {seen.mistake}; correct the policy; until then the last valid"
+            " policy that the operator has read stays in effect"
+        )
+    return PolicyReady.ACCEPTED, f"the operator acts on this policy in mode {seen.spec.mode}"

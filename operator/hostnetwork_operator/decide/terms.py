@@ -9,7 +9,7 @@ from hostnetwork_operator.api import exception, grant, ledger, meta
 from hostnetwork_operator.decide import snapshot
 
 # The model requires an owner and a reason, and the ledger keeps neither.
-_UNREADABLE = "the exception object cannot be read, the operator's ledger has its terms"
+_UNREADABLE = "the operator cannot read the exception object, and uses the terms in the ledger"
 
 
 def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:

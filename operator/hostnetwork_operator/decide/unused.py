@@ -147,10 +147,9 @@ def why(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict], ac
     coverages = [(coverage.covers(standing, verdict.pod), verdict) for verdict in its_verdicts]
     others = sorted({e.metadata.name for result, v in coverages if result.covers for e in v.exceptions})
     if others:
-        text = f"its pods are covered by exception {others[0]!r}, which lasts as long or longer"
-        return Why(
-            InUse.COVERED_BY_ANOTHER, f"{text}; delete this one if nothing else needs it: {_delete(standing.exception)}"
-        )
+        text = f"exception {others[0]!r} covers the pods, and lasts as long or longer"
+        remedy = f"delete this exception if no other pod needs the exception: {_delete(standing.exception)}"
+        return Why(InUse.COVERED_BY_ANOTHER, f"{text}; {remedy}")
     return _differs(standing.exception, [result for result, _ in coverages])
 
 
@@ -158,24 +157,21 @@ def _account_missing(subject: exception.HostNetworkException, verdicts: Sequence
     account, namespace = subject.spec.service_account, subject.metadata.namespace
     text = f"service account {account!r} does not exist in namespace {namespace!r}{_others(verdicts)}"
     create = f"kubectl create serviceaccount {account} -n {namespace}"
-    return Why(
-        InUse.SERVICE_ACCOUNT_MISSING,
-        f"{text}; create it ({create}), or write a new exception for the account of the pods",
-    )
+    remedy = f"create the account ({create}), or write a new exception for the service account of the pods"
+    return Why(InUse.SERVICE_ACCOUNT_MISSING, f"{text}; {remedy}")
 
 
 def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict]) -> Why:
     subject = standing.exception
     spec, namespace = subject.spec, subject.metadata.namespace
-    shared = ", ".join(sorted(spec.host_namespaces))
-    uses = f"shares {shared} of its node" if shared else "uses anything of its node that an exception can name"
-    listed = "" if watched(standing) else " when all pods were last listed"
+    uses = coverage.used(spec.host_namespaces) if spec.host_namespaces else "anything that an exception can allow"
+    listed = "" if watched(standing) else " in the last list of all pods"
     account = f"service account {spec.service_account!r}"
-    text = f"no pod of {account} {uses}{listed}{_others(verdicts)}"
+    text = f"no pod of {account} uses {uses}{listed}{_others(verdicts)}"
     return Why(
         InUse.NO_HOST_PODS,
-        f"{text}; if its pods are refused, the Events of their workload say what the exception lacks (kubectl get"
-        f" events -n {namespace}); if nothing needs it, delete it: {_delete(subject)}",
+        f"{text}; if the API server refuses the pods, the Events of the workload say what the exception lacks (kubectl"
+        f" get events -n {namespace}); if no pod needs the exception, delete the exception: {_delete(subject)}",
     )
 
 
@@ -185,18 +181,20 @@ def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.C
     """
     order = list(coverage.Criterion)
     nearest = min(found, key=lambda one: (-order.index(one.failed or order[-1]), one.why))
-    text = f"no pod of service account {subject.spec.service_account!r} is covered: {nearest.why}"
-    remedy = "write a new exception that names what the pods use, or change the pods"
+    text = f"the exception covers no pod of service account {subject.spec.service_account!r}: {nearest.why}"
+    remedy = "write a new exception that lists what the pods use, or change the pods"
     if nearest.failed is not coverage.Criterion.IMAGES:
         return Why(InUse.PODS_DIFFER, f"{text}; {remedy}")
-    return Why(InUse.IMAGES_DIFFER, f"{text}, and it lists {_some(sorted(subject.spec.images or ()))}; {remedy}")
+    return Why(
+        InUse.IMAGES_DIFFER, f"{text}, and the exception lists {_some(sorted(subject.spec.images or ()))}; {remedy}"
+    )
 
 
 def _others(verdicts: Sequence[coverage.PodVerdict]) -> str:
     """Return which service accounts the host-namespace pods of the namespace run as: the name may be mistyped."""
     shown = [verdict.pod for verdict in verdicts if verdict.pod.host_namespaces and not verdict.pod.mirror]
     accounts = sorted({pod.service_account for pod in shown})
-    return f", and the pods there that share host namespaces run as {_some(accounts)}" if accounts else ""
+    return f", and the pods in the namespace that use host namespaces run as {_some(accounts)}" if accounts else ""
 
 
 def _some(names: Sequence[str]) -> str:

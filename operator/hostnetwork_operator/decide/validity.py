@@ -56,24 +56,26 @@ def stand(
     spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
         # Only a holder of the verb approve can delete an exception. A tenant's finalizer does not undo the deletion.
-        return Standing(subject, conditions.Ready.INVALID, "it is being deleted")
+        return Standing(subject, conditions.Ready.INVALID, "the exception is being deleted")
     if ruling.standing is standing.REFUSED:
         return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares=spares)
     if ruling.standing is standing.UNKNOWN:
         return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares=spares)
     until = grant.format_time(subject.spec.until)
     if now >= subject.spec.until:
-        return Standing(subject, conditions.Ready.EXPIRED, f"it ended {until}; from then nothing is admitted under it")
+        why = f"the exception ended at {until}; the API server admits no pod under an exception that has ended"
+        return Standing(subject, conditions.Ready.EXPIRED, why)
     if rules is not None and (mistake := _mistake(subject, rules)):
         return Standing(subject, conditions.Ready.INVALID, mistake, spares=spares)
     if ruling.standing is standing.WAITING:
-        why = "the ledger does not have its approval yet; nothing is granted before that"
+        why = "the ledger does not have the approval yet; until then the operator does not grant the exception"
         return Standing(subject, conditions.Ready.NOT_RECORDED, why, spares=spares, waiting=True)
-    lasts = f"until {until}" if subject.spec.expiry else "without expiry"
+    lasts = f"in force until {until}" if subject.spec.expiry else "in force without expiry"
     if ruling.standing is standing.UNPROVEN:
-        unproven = f"still in force {lasts}: {ruling.why}"
-        return Standing(subject, conditions.Ready.APPROVAL_UNPROVEN, unproven, spares=spares)
-    return Standing(subject, conditions.Ready.ACTIVE, f"in force {lasts}", spares=spares)
+        return Standing(
+            subject, conditions.Ready.APPROVAL_UNPROVEN, f"the exception is still {lasts}: {ruling.why}", spares=spares
+        )
+    return Standing(subject, conditions.Ready.ACTIVE, f"the exception is {lasts}", spares=spares)
 
 
 def standings(
@@ -102,9 +104,9 @@ def _beyond(
     cover is deleted.
     """
     why = (
-        f"namespace {seen.namespace.name} has {len(seen.exceptions)} exceptions, and {approval.MOST} of a namespace are"
-        " judged: those that are granted, then the oldest; delete those that have ended"
-        f" (kubectl get hne -n {seen.namespace.name}), or use another namespace"
+        f"namespace {seen.namespace.name} has {len(seen.exceptions)} exceptions, and the operator evaluates"
+        f" {approval.MOST} per namespace: first the granted exceptions, then the oldest; delete exceptions that have"
+        f" ended (kubectl get hne -n {seen.namespace.name}), or use another namespace"
     )
     return Standing(subject, conditions.Ready.TOO_MANY, why, spares=now < subject.spec.until)
 
@@ -123,9 +125,9 @@ def _in_trouble(standing: Standing, seen: snapshot.NamespaceSnapshot) -> Standin
         return standing
     stays = standing.exception.spec.type is not exception.ExceptionType.DIAGNOSTIC
     if stays and standing.exception.metadata.name in seen.namespace.grants:
-        why = f"its grant stays although its approval cannot be recorded: {trouble}"
+        why = f"the grant of the exception stays, although the approval cannot be recorded: {trouble}"
         return replace(standing, reason=conditions.Ready.APPROVAL_UNPROVEN, why=why, waiting=False)
-    why = f"its approval cannot be recorded, so it is not granted: {trouble}"
+    why = f"the exception is not granted, because the approval cannot be recorded: {trouble}"
     return replace(standing, why=why, waiting=False)
 
 
@@ -139,14 +141,15 @@ def _mistake(subject: exception.HostNetworkException, rules: policy.Exceptions) 
     if limit is not None and spec.until > created + limit:
         latest = grant.format_time(created + limit)
         return (
-            f"expiry must be no later than {latest} ({fields.format_duration(limit)} after creation) for type"
-            f" {spec.type}, got {grant.format_time(spec.until)}; shorten it or raise exceptions.maxDuration"
+            f"spec.expiry must be no later than {latest} ({fields.format_duration(limit)} after creation) for type"
+            f" {spec.type}, got {grant.format_time(spec.until)}; set an earlier expiry, or raise exceptions.maxDuration"
+            " of the HostNetworkExceptionPolicy"
         )
     if rules.image_digests is policy.ImageDigests.REQUIRE:
         unpinned = image.unpinned(spec.images or ("any image",))
         if unpinned:
             return (
-                f"images must be pinned by digest (exceptions.imageDigests: Require), got {unpinned[0]}; write a new"
-                " exception with images such as registry.example.com/netshoot@sha256:…"
+                f"spec.images must be pinned by digest (exceptions.imageDigests: Require), got {unpinned[0]}; write a"
+                " new exception with images such as registry.example.com/netshoot@sha256:…"
             )
     return ""

@@ -47,7 +47,7 @@ class Ledger:
         self.damaged: set[str] = set()  # data keys whose text cannot be decoded
         self.omitted: set[str] = set()  # data keys of records for which no ConfigMap had room
         self.state = ledger.State.UNREADABLE
-        self.trouble = "the ledger was not read yet"
+        self.trouble = "the operator has not read the ledger yet"
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Ledger:
         self.trouble = ""
         self.state = self._judged(known)
         if self.state is ledger.State.UNREADABLE:
-            self.trouble = "the ledger was written by a newer release; install that release again"
+            self.trouble = "a newer release of the operator wrote the ledger; install that release again"
         if self.index is None:
             self._records[ledger.INDEX] = ledger.Index(id=uuid.uuid4().hex, format=ledger.FORMAT)
 

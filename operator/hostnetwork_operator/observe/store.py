@@ -373,7 +373,7 @@ class Store:
                 self._moment(),
             )
             if self._admission_unlisted:
-                why = "the admission policies of the cluster could not be listed"
+                why = "the operator could not list the admission policies of the cluster"
                 self._guards = {name: snapshot.Guard(name, None, why, snapshot.FOREVER) for name in self._guards}
             self._guard_records |= {
                 name: record for name, guard in self._guards.items() if (record := guards.record(guard)) is not None

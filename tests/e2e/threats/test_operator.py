@@ -740,5 +740,5 @@ def test_an_event_that_somebody_stored_first_keeps_none_of_the_operator_back(att
         return [event["message"] for event in ours]
 
     attacked.until("it is told", told)
-    assert told()[0].startswith("pod capture deleted: ")
+    assert told()[0].startswith("the operator deleted pod capture: ")
     assert attacked.admin.get(f"{path}/{events.name_of(expected)}").body["message"] == "nothing to see here"

@@ -272,7 +272,7 @@ async def test_where_nothing_can_be_stored_that_is_said(books: Books) -> None:
     books.server.before = refuse
     books.submit()
     assert await books.until_woken() == ["*"]
-    assert books.keeper.copy.trouble == "the ledger cannot be written: configmaps is forbidden"
+    assert books.keeper.copy.trouble == "the operator cannot write the ledger: configmaps is forbidden"
     assert books.keeper.idle
     books.server.before = lambda method, path: None
     async with asyncio.timeout(20):
@@ -366,4 +366,4 @@ async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: i
     books.server.before = fail
     assert known is await books.keeper.load()
     assert books.keeper.copy.state is ledger.State.UNREADABLE
-    assert books.keeper.copy.trouble == "the ledger cannot be read: no"
+    assert books.keeper.copy.trouble == "the operator cannot read the ledger: no"

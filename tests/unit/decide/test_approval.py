@@ -84,14 +84,16 @@ def test_what_is_older_than_its_namespace_is_not_approved() -> None:
     """It was written into an earlier namespace of that name, or came with a restored etcd."""
     found = rule(hne(), ledger=NOTHING, namespace=denied(created=at(minutes=-30)))
     assert found.standing is Standing.REFUSED
-    assert found.why.startswith("it was created in an earlier namespace 'payments'; a user with the verb approve must")
+    assert found.why.startswith(
+        "the exception was created before the present namespace 'payments'; a user with the verb"
+    )
 
 
 @pytest.mark.parametrize(
     ("since", "why"),
     [
-        (at(hours=-1), "it was created less than 5 s after exception-writers"),
-        (at(minutes=-30), "was in place or last changed (2026-11-22T11:30:00Z)"),
+        (at(hours=-1), "the exception was created less than 5 s after the admission policy exception-writers"),
+        (at(minutes=-30), "was installed or last changed (2026-11-22T11:30:00Z)"),
         (None, "is not in place now"),
     ],
 )
@@ -99,7 +101,9 @@ def test_a_refusal_says_what_is_missing_and_what_to_do(since: Any, why: str) -> 
     """The sentence names the moment, and the remedy."""
     found = rule(hne(), ledger=NOTHING, guards=writers(since)).why
     assert why in found
-    assert found.endswith("a user with the verb approve must change its spec, for instance review.time")
+    assert found.endswith(
+        "a user with the verb approve must change the spec of the exception, for example spec.review.time"
+    )
 
 
 # -- what the ledger proves -----------------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ def test_a_change_under_another_policy_is_not_approved(guard: dict[str, snapshot
     """Nobody knows whether it was made while there was none."""
     found = rule(changed(), ledger=recorded(denied(), hne()), guards=guard)
     assert found.standing is Standing.REFUSED
-    assert "its spec was changed while exception-writers" in found.why
+    assert "the spec of the exception was changed while the admission policy exception-writers" in found.why
 
 
 def test_a_record_of_no_policy_proves_no_change() -> None:
@@ -174,7 +178,7 @@ def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> Non
     for subject in (hne(), changed()):
         found = rule(subject, ledger=known)
         assert found.standing is Standing.REFUSED
-        assert "it was approved in an earlier namespace 'payments'" in found.why
+        assert "the exception was approved before the present namespace 'payments' was created" in found.why
         assert (record(found).namespace_uid, record(found).approved) == (UID, False)
     again = recorded(denied(), exceptions={"uid-of-net": record(rule(hne(), ledger=known))})
     assert Standing.WAITING is rule(changed(), ledger=again).standing
@@ -204,7 +208,7 @@ def test_a_deletion_approves_nothing(approval_of: bool) -> None:
     """It raises the generation; a finalizer of a tenant keeps the object. The ledger keeps what it has."""
     going = hne(metadata={"generation": 2, "deletion_timestamp": NOW})
     known = recorded(denied(), exceptions={"uid-of-net": approved(hne(), approved=approval_of)})
-    assert rule(going, ledger=known) == approval.Ruling(Standing.REFUSED, "it is being deleted")
+    assert rule(going, ledger=known) == approval.Ruling(Standing.REFUSED, "the exception is being deleted")
 
 
 # -- what a tenant can write proves nothing -------------------------------------------------------------------------

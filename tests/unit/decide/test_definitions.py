@@ -32,7 +32,7 @@ def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
     plurals = {labels.VERSION: frozenset([policy.PLURAL]), "v1beta9": frozenset([exception.PLURAL])}
     assert definitions.trouble(definitions.Served(plurals, _schemas()), "0.1") == (
         "CRD hostnetworkexceptions.hostnetwork-operator.github.io must serve version v1alpha1 for operator 0.1, got"
-        " v1beta9; kubectl apply --server-side -f crds/ of the release of this operator, or run the release of the"
+        " v1beta9; run kubectl apply --server-side -f crds/ of the release of this operator, or run the release of the"
         " operator that these CRDs belong to"
     )
 
@@ -45,7 +45,7 @@ def test_fields_that_a_definition_lacks_are_named() -> None:
     del top["spec"]["properties"]["hostPaths"]["items"]["properties"]["readOnly"]
     found = definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1")
     assert "without spec.hostPaths.readOnly, status.conditions, status.conditions.lastTransitionTime and " in found
-    assert " more; kubectl apply --server-side -f crds/ of the release of this operator" in found
+    assert " more; run kubectl apply --server-side -f crds/ of the release of this operator" in found
 
 
 def test_fields_that_are_not_ours_are_no_trouble() -> None:

@@ -10,9 +10,9 @@ from tests.unit import builders
 from tests.unit.builders import NOW, at
 
 NAME = labels.POLICY_HOST_NAMESPACES
-APPLY = "kubectl apply -k manifests/admission"
-REPLACE = "kubectl replace --save-config -k manifests/admission"
-OTHER = f"to other requests than ours; {REPLACE}"
+APPLY = "run kubectl apply -k manifests/admission"
+REPLACE = "run kubectl replace --save-config -k manifests/admission"
+OTHER = f"to other requests than in the shipped binding; {REPLACE}"
 THIS = {NAME: fingerprint.Shipped("requests", "words", "bound")}
 BEFORE = {NAME: fingerprint.Shipped("requests before", "words before", "bound before")}
 
@@ -125,13 +125,13 @@ def test_a_policy_that_no_release_is_known_to_ship_does_not_count() -> None:
         ((), f"is missing; {APPLY}"),
         ((binding(),), f"is missing; {APPLY}"),
         ((rule(deleting=True), binding()), f"is missing; {APPLY}"),
-        ((rule(fails_closed=False), binding()), f"has not failurePolicy: Fail; {APPLY}"),
-        ((rule(fails_closed=False, says="x"), binding()), f"has not failurePolicy: Fail; {APPLY}"),
-        ((rule(),), f"has no binding with Deny; {APPLY}"),
-        ((rule(), binding(denies=False)), f"has no binding with Deny; {APPLY}"),
-        ((rule(), binding(deleting=True)), f"has no binding with Deny; {APPLY}"),
-        ((rule(), binding(policy="another")), f"has no binding with Deny; {APPLY}"),
-        ((rule(says="x"), binding(denies=False)), f"has no binding with Deny; {APPLY}"),
+        ((rule(fails_closed=False), binding()), f"must have failurePolicy: Fail; {APPLY}"),
+        ((rule(fails_closed=False, says="x"), binding()), f"must have failurePolicy: Fail; {APPLY}"),
+        ((rule(),), f"has no binding with validationActions Deny; {APPLY}"),
+        ((rule(), binding(denies=False)), f"has no binding with validationActions Deny; {APPLY}"),
+        ((rule(), binding(deleting=True)), f"has no binding with validationActions Deny; {APPLY}"),
+        ((rule(), binding(policy="another")), f"has no binding with validationActions Deny; {APPLY}"),
+        ((rule(says="x"), binding(denies=False)), f"has no binding with validationActions Deny; {APPLY}"),
         (
             (rule(), binding(bound="x"), binding(name="a", bound="y")),
             f"is bound by 'a', 'b' {OTHER}",
@@ -156,14 +156,17 @@ def test_other_match_constraints_are_missing_at_once() -> None:
     """Whether they are narrower is not guessed."""
     guard = judged(rule(selects="x", says="x", created=NOW), binding())
     assert (guard.since, guard.missing(NOW)) == (None, True)
-    assert f"matchConstraints of ValidatingAdmissionPolicy {NAME!r} are not ours; {REPLACE}" == guard.why_not
+    assert (
+        f"matchConstraints of ValidatingAdmissionPolicy {NAME!r} differ from the shipped policy; {REPLACE}"
+        == guard.why_not
+    )
 
 
 def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
     """Until then they may be half of an upgrade: nothing new rests on them, what stands stays."""
     guard = judged(rule(says="x", created=NOW), binding())
     assert (guard.since, guard.excused) == (None, at(seconds=60))
-    assert f"expressions of ValidatingAdmissionPolicy {NAME!r} are not those" in guard.why_not
+    assert f"expressions of ValidatingAdmissionPolicy {NAME!r} differ from those" in guard.why_not
     assert [guard.missing(now) for now in (NOW, at(seconds=59), at(seconds=60))] == [False, False, True]
     assert not [now for now in (NOW, at(seconds=59), at(seconds=60)) if guard.counts(now)]
 
@@ -200,4 +203,4 @@ def test_a_guard_that_was_never_read_is_missing() -> None:
     for first in (guards.first_uncounted, guards.first_missing):
         found = first([], labels.POLICIES, NOW)
         assert found is not None
-        assert found.why_not == "admission policies were not read yet"
+        assert found.why_not == "the operator has not read the admission policies yet"

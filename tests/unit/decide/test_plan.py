@@ -552,9 +552,10 @@ def test_where_somebody_else_set_the_level_nothing_is_relaxed(present: str) -> N
     made = planned(seen(pod(), hne(), namespace=home, ledger=recorded(home, hne(), theirs=(labels.PSA_ENFORCE,))))
     assert (reasons(made), writes(made), made.relaxed) == ({"net": "LevelOwnedByOther"}, [], False)
     assert made.standings[0].why == (
-        f"label pod-security.kubernetes.io/enforce={present} was not set by the operator, so its level is not lifted;"
-        " find who writes it (kubectl get namespace payments -o yaml --show-managed-fields), stop that, and remove the"
-        " label (kubectl label namespace payments pod-security.kubernetes.io/enforce-): the operator writes it again"
+        "the operator does not lift the level, because another client set the label"
+        f" pod-security.kubernetes.io/enforce={present}; find the client (kubectl get namespace payments -o yaml"
+        " --show-managed-fields), stop its writes, and remove the label (kubectl label namespace payments"
+        " pod-security.kubernetes.io/enforce-): the operator then sets the label"
     )
 
 
@@ -587,7 +588,7 @@ def test_the_65th_grant_is_too_many() -> None:
     made = planned(seen(*many))
     assert {name: reason for name, reason in reasons(made).items() if reason != "Active"} == {"e64": "GrantTooLarge"}
     assert len(granted(made)) == 64
-    assert "at most 64 grants and 128 KiB" in made.standings[-1].why
+    assert "at most 64 grants, of 128 KiB in total" in made.standings[-1].why
 
 
 def test_the_501st_exception_is_not_judged() -> None:
@@ -601,7 +602,7 @@ def test_the_501st_exception_is_not_judged() -> None:
     beyond = {name for name, reason in found.items() if reason == "TooMany"}
     assert beyond == {"old000", "old001", "old002", "e499"}
     why = next(one.why for one in made.standings if one.exception.metadata.name == "e499")
-    assert why.startswith("namespace payments has 504 exceptions, and 500 of a namespace are judged")
+    assert why.startswith("namespace payments has 504 exceptions, and the operator evaluates 500 per namespace")
     assert key("e499") not in {name for write in writes(made) for name in write.annotations}
 
 
@@ -623,7 +624,7 @@ def test_annotations_of_others_leave_less_room() -> None:
         others = {"a": "x" * (labels.ANNOTATION_BYTES - free - 1 - sum(len(k + v) for k, v in ADOPTED.items()))}
         made = planned(seen(hne(), namespace=namespace(labels=DENIED, annotations={**ADOPTED, **others})))
         assert reasons(made) == {"net": reason}
-    assert f"here {size - 1} bytes beside the annotations of others" in made.standings[0].why
+    assert f"the other annotations of this namespace leave room for {size - 1} bytes" in made.standings[0].why
 
 
 def annotation_bytes(home: snapshot.Namespace) -> int:
@@ -1106,7 +1107,7 @@ def test_a_delete_that_waits_for_the_clocks_is_said() -> None:
     found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
     assert found is not None
     assert (found.status, found.reason) == ("False", "ClockUnsure")
-    assert "nothing is deleted while clocks differ by more than 5 s: capture;" in found.message
+    assert "the operator deletes no pod while clocks differ by more than 5 s: capture;" in found.message
     many = [pod(name=f"capture-{number:03}", uid=f"uid-{number}") for number in range(200)]
     made = statuses(planned(seen(*many, hne(expiry=NOW), clock_trusted=False)))["net"]
     found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)

@@ -75,7 +75,7 @@ def test_a_policy_that_is_acted_on_is_accepted() -> None:
     assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
     assert (
         ready.status, ready.reason, ready.message, made.observed_generation,
-    ) == ("True", "Accepted", "acted on; mode Enforce", 3)  # fmt: skip
+    ) == ("True", "Accepted", "the operator acts on this policy in mode Enforce", 3)  # fmt: skip
 
 
 def test_a_broken_policy_says_what_is_wrong_and_that_the_last_good_one_holds() -> None:
@@ -84,8 +84,9 @@ def test_a_broken_policy_says_what_is_wrong_and_that_the_last_good_one_holds() -
     contested, ready = made.conditions
     assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
     assert (ready.status, ready.reason) == ("False", "Broken")
-    assert (
-        ready.message == "not acted on, the last good one holds: mode: Input should be 'Enforce' or 'Audit'; correct it"
+    assert ready.message == (
+        "the operator cannot act on this policy: mode: Input should be 'Enforce' or 'Audit'; correct the policy; until"
+        " then the last valid policy that the operator has read stays in effect"
     )
 
 
@@ -122,7 +123,7 @@ def lacking(name: str = "a", **fields: Any) -> snapshot.Guard:
 
 def test_policies_that_are_in_place_are_no_news() -> None:
     """The condition says so, no Event does."""
-    assert said() == (("True", "Intact", "every admission policy that denies is in place"), None)
+    assert said() == (("True", "Intact", "all admission policies that deny are in place"), None)
 
 
 def test_policies_that_are_missing_are_named_with_the_remedy() -> None:
@@ -137,7 +138,7 @@ def test_half_an_upgrade_is_no_alarm_until_it_takes_too_long() -> None:
     changing = lacking(excused=at(seconds=40))
     told, event = said(changing)
     assert (told[:2], event) == (("Unknown", "Changing"), None)
-    assert "nothing new is granted meanwhile" in told[2]
+    assert "and grants nothing new" in told[2]
     assert said(changing, lacking("b"))[0][:2] == ("False", "GuardMissing")
     late, event = said(changing, now=at(seconds=40))
     assert (late[:2], event) == (("False", "GuardMissing"), ("Warning", "PolicyGuardMissing"))
@@ -213,8 +214,8 @@ def test_contested_namespaces_are_named() -> None:
     )
     assert found is not None
     assert (found.status, found.reason) == ("True", "LabelsReverted")
-    assert "on ns-00, ns-01, ns-02," in found.message
-    assert "ns-09 and 2 more; their Events NamespaceContested say what" in found.message
+    assert "on namespaces: ns-00, ns-01, ns-02," in found.message
+    assert "ns-09 and 2 more; the Events NamespaceContested of these namespaces name the labels" in found.message
 
 
 @pytest.mark.parametrize("state", [conditions.ClockSynchronized.SKEWED, conditions.ClockSynchronized.SPREAD])
@@ -224,7 +225,7 @@ def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: condi
     found = conditions.find(first.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
     assert found is not None
     assert (found.status, found.reason) == ("False", state.value)
-    assert "nothing is deleted" in found.message
+    assert "the operator deletes nothing" in found.message
     event = summary.clock_event(stored(), state)
     assert event is not None
     assert (event.type, event.reason) == ("Warning", f"Policy{state}")
@@ -255,13 +256,13 @@ def test_a_first_start_names_what_nobody_approved() -> None:
     told = begun(ledger.State.SEEDING, unapproved(), exceptions=2)
     assert told is not None
     assert told[:2] == ("Warning", "PolicyLedgerSeeded")
-    assert told[2].startswith(f"the ledger was begun; approved exceptions: 2; NotApproved: {NAMESPACE}/")
+    assert told[2].startswith(f"the operator began a new ledger; approved exceptions: 2; NotApproved: {NAMESPACE}/")
 
 
 def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> None:
     """Also which levels nobody knows any more: Release leaves them."""
     cost = (
-        "the ledger was lost, wholly or in part; approved exceptions: 2; ApprovalUnproven: 1;"
+        "the ledger was lost, completely or in part; approved exceptions: 2; ApprovalUnproven: 1;"
         " NotApproved: none; namespaces whose level before enforcement is not known: 3"
     )
     told = begun(ledger.State.LOST, exceptions=2, unproven=1, levels_unknown=3)
@@ -270,7 +271,7 @@ def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> Non
 
 def test_levels_that_nobody_knows_are_in_the_condition() -> None:
     """It stays True: everything that can be recorded is, and nothing is withheld."""
-    for unknown, words in ((0, "recorded"), (3, "namespaces whose level before enforcement is not known: 3;")):
+    for unknown, words in ((0, "every record"), (3, "namespaces whose level before enforcement is not known: 3;")):
         counts = policy.LedgerCounts(id="l", levels_unknown=unknown)
         found = snapshot.LedgerSummary(ledger.State.INTACT, "", counts)
         made = summary.with_ledger(summary.policy_status(stored(), [], NOW), found, NOW)

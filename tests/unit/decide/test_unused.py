@@ -49,9 +49,9 @@ def test_a_service_account_that_does_not_exist_is_named() -> None:
         "False",
         "ServiceAccountMissing",
         (
-            "service account 'netdebug' does not exist in namespace 'payments', and the pods there that share host"
-            " namespaces run as netdebgu; create it (kubectl create serviceaccount netdebug -n payments), or write a"
-            " new exception for the account of the pods"
+            "service account 'netdebug' does not exist in namespace 'payments', and the pods in the namespace that use"
+            " host namespaces run as netdebgu; create the account (kubectl create serviceaccount netdebug -n payments),"
+            " or write a new exception for the service account of the pods"
         ),
     )
 
@@ -63,9 +63,9 @@ def test_an_account_without_host_namespace_pods_is_named(account: snapshot.Accou
         "False",
         "NoHostPods",
         (
-            "no pod of service account 'netdebug' shares Network of its node; if its pods are refused, the Events of"
-            " their workload say what the exception lacks (kubectl get events -n payments); if nothing needs it, delete"
-            " it: kubectl delete hne net -n payments"
+            "no pod of service account 'netdebug' uses host namespace Network; if the API server refuses the pods, the"
+            " Events of the workload say what the exception lacks (kubectl get events -n payments); if no pod needs the"
+            " exception, delete the exception: kubectl delete hne net -n payments"
         ),
     )
 
@@ -76,8 +76,9 @@ def test_images_that_no_pod_has_are_named() -> None:
         "False",
         "ImagesDiffer",
         (
-            "no pod of service account 'netdebug' is covered: the pod uses images that it does not name: other:1, and"
-            f" it lists {IMAGE}; write a new exception that names what the pods use, or change the pods"
+            "the exception covers no pod of service account 'netdebug': the pod uses images that the exception does not"
+            f" list: other:1, and the exception lists {IMAGE}; write a new exception that lists what the pods use, or"
+            " change the pods"
         ),
     )
 
@@ -87,7 +88,7 @@ def test_what_the_nearest_pod_lacks_is_named() -> None:
     pods = (pod("a", images=frozenset({"other:1"})), pod("b", capabilities=frozenset({"SYS_ADMIN"})))
     (_, word, text) = in_use(planned(seen(hne(), *pods)))
     assert word == "PodsDiffer"
-    assert "is covered: the pod uses capabilities that it does not name: SYS_ADMIN; write a new exception" in text
+    assert "'netdebug': the pod uses capabilities that the exception does not list: SYS_ADMIN; write a new" in text
 
 
 def test_pods_that_another_exception_covers_are_named() -> None:
@@ -95,7 +96,9 @@ def test_pods_that_another_exception_covers_are_named() -> None:
     longer = hne("longer", expiry=at(hours=2))
     made = planned(seen(hne(), longer, pod()))
     assert in_use(made)[1] == "CoveredByAnother"
-    assert "covered by exception 'longer', which lasts as long or longer; delete this one if" in in_use(made)[2]
+    assert (
+        "exception 'longer' covers the pods, and lasts as long or longer; delete this exception if" in in_use(made)[2]
+    )
     assert in_use(made, "longer")[1] == "PodsCovered"
 
 
@@ -110,8 +113,8 @@ def test_unused_for_long_stays_the_reason_and_says_why() -> None:
     subject = hne(type="Infrastructure", expiry=None, ticket=None, **old)
     (_, word, text) = in_use(planned(seen(subject, accounts=MISSING)))
     assert word == "Unused"
-    assert "no pod is covered by it since" in text
-    assert text.endswith("or write a new exception for the account of the pods")
+    assert "the exception has covered no pod since" in text
+    assert text.endswith("or write a new exception for the service account of the pods")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_unused_for_long_stays_the_reason_and_says_why() -> None:
 def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any], fields: dict[str, Any]) -> None:
     """InUse has no reason of its own then, and nothing is asked for."""
     made = planned(seen(hne(**spec), accounts={}, **fields))
-    assert in_use(made) == ("False", "NoPods", "no pod is covered by it")
+    assert in_use(made) == ("False", "NoPods", "the exception covers no pod")
     assert accounts(made) == ()
 
 
@@ -209,7 +212,7 @@ def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:
     assert in_use(listed(-11, **spec))[1] == "NoPods"
     (_, word, text) = in_use(listed(-10, **spec))
     assert word == "NoHostPods"
-    assert "shares PID of its node when all pods were last listed; if its pods" in text
+    assert "uses host namespace PID in the last list of all pods; if the API server" in text
 
 
 def test_exempt_namespaces_say_it_too() -> None:

@@ -26,12 +26,16 @@ def stand(
 def test_an_exception_in_order_is_active() -> None:
     """And says until when."""
     found = stand(hne())
-    assert (found.reason, found.why, found.in_force) == (Ready.ACTIVE, "in force until 2026-11-22T13:00:00Z", True)
+    assert (found.reason, found.why, found.in_force) == (
+        Ready.ACTIVE,
+        "the exception is in force until 2026-11-22T13:00:00Z",
+        True,
+    )
 
 
 def test_permanent_infrastructure_is_active_without_end() -> None:
     """Infrastructure needs no expiry."""
-    assert stand(hne(type="Infrastructure")).why == "in force without expiry"
+    assert stand(hne(type="Infrastructure")).why == "the exception is in force without expiry"
 
 
 @pytest.mark.parametrize(("seconds", "reason"), [(-1, Ready.ACTIVE), (0, Ready.EXPIRED), (1, Ready.EXPIRED)])
@@ -73,8 +77,9 @@ def test_an_exception_that_lasts_too_long_is_told_how_long_it_may() -> None:
     """Rule, got and remedy are in the sentence."""
     rules = policy.Exceptions.model_validate({"maxDuration": {"Diagnostic": "1h30m"}})
     expected = (
-        "expiry must be no later than 2026-11-22T12:30:00Z (1h30m after creation) for type Diagnostic, got"
-        " 2026-11-22T13:00:00Z; shorten it or raise exceptions.maxDuration"
+        "spec.expiry must be no later than 2026-11-22T12:30:00Z (1h30m after creation) for type Diagnostic, got"
+        " 2026-11-22T13:00:00Z; set an earlier expiry, or raise exceptions.maxDuration of the"
+        " HostNetworkExceptionPolicy"
     )
     assert expected == stand(hne(), rules=rules).why
 
@@ -132,7 +137,7 @@ def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() 
         hne(type="Infrastructure"), ruling=approval.Ruling(approval.ApprovalState.UNPROVEN, "the ledger was lost")
     )
     assert (found.reason, found.in_force) == (Ready.APPROVAL_UNPROVEN, True)
-    assert found.why == "still in force without expiry: the ledger was lost"
+    assert found.why == "the exception is still in force without expiry: the ledger was lost"
 
 
 def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares() -> None:
