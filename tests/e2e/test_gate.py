@@ -199,7 +199,7 @@ def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: Wor
         _adopt(adopting, name)
         adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
         said = _held_by(adopting, name)
-        assert "namespace 'hostnetwork-preview-baseline' does not warn of level baseline; apply manifests/base" in said
+        assert "namespace 'hostnetwork-preview-baseline' does not warn at level baseline; run kubectl apply" in said
     finally:
         adopting.admin.patch(preview, {"metadata": {"labels": {label: "baseline"}}}).expect(200)
     adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
@@ -342,9 +342,10 @@ def test_where_admission_rewrites_images_both_forms_are_asked_for(adopting: Worl
     _adopt(adopting, name)
     adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
     assert _held_by(adopting, name).split(": ", 1)[1] == (
-        "DaemonSet agent: host namespaces (hostNetwork=true) (level baseline), and exception 'digest' does not cover"
-        f" it: the pod uses images that it does not name: {IMAGE}. Its template and its running pods have different"
-        f" images, as where admission rewrites images; write an exception that lists all of these: {image}, {IMAGE}"
+        "DaemonSet agent: host namespaces (hostNetwork=true) (level baseline), and no exception covers the pod."
+        f" Closest: 'digest' (the pod uses images that the exception does not list: {IMAGE}). The pod template and the"
+        " running pods have different images, for example because admission rewrites images; write an exception that"
+        f" lists all of these images: {image}, {IMAGE}"
     )
     adopting.exception(name, "both", type="Application", images=[image, IMAGE]).expect(201)
     adopting.until("it is enforced", lambda: adopting.enforced(name))
@@ -384,12 +385,10 @@ def test_another_policy_about_pods_is_named_with_the_remedy(adopting: World) -> 
     _adopt(adopting, name)
     adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
     said = _held_by(adopting, name)
-    assert (
-        "namespace 'hostnetwork-preview-baseline' cannot be asked: ValidatingAdmissionPolicy 'require-team-label'"
-        in said
-    )
+    refused = "a dry run in namespace 'hostnetwork-preview-baseline': ValidatingAdmissionPolicy 'require-team-label'"
+    assert f"the API server refused {refused}" in said
     both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
-    assert f"except the namespaces {both} from that policy; got: " in said
+    assert f"exclude the namespaces {both} from that policy; got: " in said
     assert "every pod needs the label team" in said
     excepted = markdown.files(markdown.ROOT / "docs" / "howto" / "install.md")["require-team-label.yaml"]
     binding = yaml.safe_load(excepted)
@@ -427,7 +426,7 @@ def test_a_webhook_that_does_not_answer_is_named_with_the_remedy(adopting: World
     _adopt(adopting, name)
     adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
     both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
-    remedy = f'webhook "pods.example.com" refuses such a pod; except the namespaces {both} from that policy; got: '
+    remedy = f'webhook "pods.example.com" refuses the dry run; exclude the namespaces {both} from that policy; got: '
     assert remedy in _held_by(adopting, name)
     adopting.admin.delete(webhook).expect(200)
     adopting.until("it is enforced", lambda: adopting.enforced(name), _AGAIN_SECONDS)
@@ -440,7 +439,7 @@ def test_what_an_exception_without_host_namespaces_covers_does_not_hold(adopting
     _adopt(adopting, name)
     adopting.until("it is Held", lambda: _enforcement(adopting, name) == "Held")
     adopting.exception(name, "sensor", **{**plain.AGENT, "hostPorts": False}).expect(201)
-    lacks = "exception 'sensor' does not cover it: the pod takes ports of its node, which it does not name"
+    lacks = "Closest: 'sensor' (the pod uses host ports, and the exception does not allow host ports)"
     adopting.until("it says what is lacking", lambda: lacks in _held_by(adopting, name), _AGAIN_SECONDS)
     adopting.exception(name, "complete", **plain.AGENT).expect(201)
     adopting.until("it goes on", lambda: _enforcement(adopting, name) == "Deny", _AGAIN_SECONDS)

@@ -131,7 +131,7 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
         try:
             question = _asked(subject, settings.target, standings, subjects)
         except Exception as error:  # whatever is wrong with one object, the others are asked about
-            question = f"cannot be understood: {type(error).__name__}: {error}"
+            question = f"the operator cannot interpret the object: {type(error).__name__}: {error}"
         if isinstance(question, Question):
             questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=subject.holder))
         elif question:
@@ -224,7 +224,7 @@ def _asked(
     """
     pod, body = one.living.pod, one.living.body
     if isinstance(pod, snapshot.UnreadablePod):
-        return f"cannot be understood: {pod.why}"
+        return f"the operator cannot interpret the object: {pod.why}"
     if one.covering:
         return "" if target is labels.Level.PRIVILEGED else _covered(one, pod, target) or ""
     if target is not labels.Level.PRIVILEGED:
@@ -262,9 +262,7 @@ def _covered(one: _Subject, pod: snapshot.Pod, target: labels.Level) -> Question
         network=labels.HostNamespace.NETWORK in pod.host_namespaces,
         ports=not pod.host_namespaces,
     )
-    lacks = (
-        f"exception {least_strict.metadata.name!r} asks for podSecurityLevel {asked_level} of the pods that it covers"
-    )
+    lacks = f"exception {least_strict.metadata.name!r} requires podSecurityLevel {asked_level} of covered pods"
     return Question(one.name, asked_level, body, covered=True, lacks=lacks)
 
 
@@ -287,6 +285,6 @@ def _lacks(
         return why
     more = f" and {len(images) - _MOST_IMAGES} more" if len(images) > _MOST_IMAGES else ""
     return (
-        f"{why}. Its template and its running pods have different images, as where admission rewrites images; write an"
-        f" exception that lists all of these: {', '.join(images[:_MOST_IMAGES])}{more}"
+        f"{why}. The pod template and the running pods have different images, for example because admission rewrites"
+        f" images; write an exception that lists all of these images: {', '.join(images[:_MOST_IMAGES])}{more}"
     )

@@ -85,7 +85,10 @@ def decide(
     if _once_on(seen) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
     if (until := _restored_until(seen, now)) is not None:
-        why = f"it came into being Held, as a restored backup does; it is looked at from {grant.format_time(until)} on"
+        why = (
+            "the namespace was created with enforcement Held, as a restored backup is; the operator checks the"
+            f" namespace from {grant.format_time(until)}"
+        )
         return Decision(labels.Enforcement.HELD, held_by=why, again=until)
     answer = seen.gate
     if answer is None or (answer.level, answer.excepted) != (settings.target, excepted):
@@ -383,7 +386,7 @@ def _held(seen: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: da
     since = held_since(seen, now).replace(microsecond=0)
     holders = answer.holders
     if answer.failed:
-        holders = (f"not known whether level {answer.level} would refuse something: {answer.failed}",)
+        holders = (f"the operator does not know what level {answer.level} would refuse: {answer.failed}",)
     text = plaintext.of(f"since {grant.format_time(since)}: " + "; ".join(holders))
     again = answer.asked + GATE_AGAIN
     return Decision(labels.Enforcement.HELD, held_by=text[:_HELD_BY_LIMIT], again=again, since=since)

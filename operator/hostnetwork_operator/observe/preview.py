@@ -70,11 +70,11 @@ async def look(
         all_living = [item async for item in _living(asker, seen.namespace.name)]
     except _TooMuchError:
         nothing = gate.inquire(seen, (), clock.now())
-        return _failed(target, clock, nothing, "what lives there is too large to be asked about")
+        return _failed(target, clock, nothing, "the objects in the namespace are too large to check")
     inquiry = gate.inquire(seen, all_living, clock.now())
     questions = {question.key: question for question in inquiry.questions}
     if len(questions) > MOST_QUESTIONS:
-        return _failed(target, clock, inquiry, f"more than {MOST_QUESTIONS} different pods live there")
+        return _failed(target, clock, inquiry, f"the namespace has more than {MOST_QUESTIONS} different pods")
     answers = {key: reason for key, reason in (seen.gate.known if seen.gate else {}).items() if key in questions}
     unknown = [question for key, question in questions.items() if key not in answers]
     unanswered: dict[str, str] = {}  # these questions are asked again in the next gate check
@@ -142,14 +142,14 @@ async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:
     preview = _PREVIEW[asked]
     answer = await asker.preview(f"/api/v1/namespaces/{preview}/pods", _FORBIDDEN)
     if answer.refused:
-        return f"namespace {preview!r} cannot be asked: {explained(answer.refused)}"
+        return f"the API server refused a dry run in namespace {preview!r}: {explained(answer.refused)}"
     verdict = _verdict(answer.warnings)
     if verdict is None or verdict["level"] != asked:
-        return f"namespace {preview!r} does not warn of level {asked}; apply manifests/base again"
+        return f"namespace {preview!r} does not warn at level {asked}; run kubectl apply -k manifests/base"
     if verdict["version"] != version:
         return (
-            f"namespace {preview!r} warns by version {verdict['version']}, the policy says {version}; set its label"
-            f" {labels.PSA_WARN}-version to {version}"
+            f"namespace {preview!r} warns by version {verdict['version']}, and the policy has version {version}; set"
+            f" the label {labels.PSA_WARN}-version of the namespace to {version}"
         )
     return ""
 
@@ -164,14 +164,14 @@ class _PreviewReason(NamedTuple):
 async def _reason(asker: Asker, question: gate.Question) -> _PreviewReason:
     answer = await asker.preview(f"/api/v1/namespaces/{_PREVIEW[question.level]}/pods", question.body)
     if answer.refused:
-        return _PreviewReason(f"not known, because the question is refused: {explained(answer.refused)}", known=False)
+        return _PreviewReason(
+            f"not known, because the API server refused the dry run: {explained(answer.refused)}", known=False
+        )
     verdict = _verdict(answer.warnings)
     if verdict is not None:
         return _PreviewReason(verdict["why"])
     if sum(len(text) for text in answer.warnings) > _MOST_ELSE:
-        return _PreviewReason(
-            "not known, because the API server has too much else to say about such a pod", known=False
-        )
+        return _PreviewReason("not known, because the API server answered with too many other warnings", known=False)
     return _PreviewReason("")
 
 
@@ -184,7 +184,7 @@ def explained(refusal: str) -> str:
     if policy is None or policy[:-1].endswith(labels.GROUP):  # up to the quotation mark: a policy of the operator
         return refusal
     namespaces = " and ".join(labels.PREVIEW_NAMESPACES)
-    return f"{policy} refuses such a pod; except the namespaces {namespaces} from that policy; got: {refusal}"
+    return f"{policy} refuses the dry run; exclude the namespaces {namespaces} from that policy; got: {refusal}"
 
 
 def _verdict(warnings: tuple[str, ...]) -> re.Match[str] | None:

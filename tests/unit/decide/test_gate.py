@@ -142,9 +142,9 @@ def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhe
     assert question.body["spec"]["hostNetwork"] is True
     process = "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)"
     said = f"host namespaces (hostNetwork=true), {process}"
-    lacks = "and exception 'net' asks for podSecurityLevel baseline of the pods that it covers"
+    lacks = "and exception 'net' requires podSecurityLevel baseline of covered pods"
     assert gate.holders(found, {question.key: said}) == (f"Deployment web: {process} (level baseline), {lacks}",)
-    refused = "not known, because the question is refused: x"
+    refused = "not known, because the API server refused the dry run: x"
     unanswered = {question.key: refused}
     assert gate.holders(found, unanswered, unanswered) == (f"Deployment web: {refused} (level baseline)",)
 
@@ -199,10 +199,10 @@ def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     image = "registry.example.com/other:1"
     (lacking,) = said_of(living(pod(images=frozenset({image})), body))
-    why = f"exception 'net' does not cover it: the pod uses images that it does not name: {image}"
+    why = f"no exception covers the pod. Closest: 'net' (the pod uses images that the exception does not list: {image})"
     assert lacking == f"Deployment web: {HOLDS} (level baseline), and {why}"
     (ended,) = said_of(living(pod(), body), expiry=NOW)
-    assert ended == f"Deployment web: {HOLDS} (level baseline), and exception 'net' ended {NOW:%Y-%m-%dT%H:%M:%SZ}"
+    assert ended == f"Deployment web: {HOLDS} (level baseline), and exception 'net' ended at {NOW:%Y-%m-%dT%H:%M:%SZ}"
     assert said_of(living()) == [f"Deployment web: {HOLDS} (level baseline)"]
     made = seen(namespace=namespace(), policy=governed(rollout="Gated"))
     (question,) = gate.inquire(made, [living(pod(), body)], NOW).questions
@@ -216,8 +216,8 @@ def test_where_admission_rewrites_images_both_forms_are_named() -> None:
     template, running = living(pod(), body), living(pod(images=frozenset({digest})), {**body, "metadata": {}})
     for listed, lacking in ((digest, IMAGE), (IMAGE, digest)):
         (said,) = said_of(template, running, images=(listed,))
-        assert f"exception 'net' does not cover it: the pod uses images that it does not name: {lacking}. " in said
-        assert said.endswith(f"write an exception that lists all of these: {digest}, {IMAGE}")
+        assert f"Closest: 'net' (the pod uses images that the exception does not list: {lacking}). " in said
+        assert said.endswith(f"write an exception that lists all of these images: {digest}, {IMAGE}")
     (other,) = said_of(template, replace(running, identity="uid-of-other"), images=(digest,))
     assert "lists all of these" not in other
     host = replace(running, pod=pod(images=frozenset({digest}), privileged=True))
@@ -232,7 +232,7 @@ def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() ->
     assert found.questions == ()
     ((subject, why, _),) = found.holding
     assert subject == "Pod x"
-    assert "it is for service account 'netdebug', the pod runs as 'other'" in why
+    assert "for service account 'netdebug'; this pod runs as 'other'" in why
     assert gate.holders(found, {}) == (f"Pod x: {why}",)
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_understood_holds() -> None:
     """Cannot tell is not clean."""
     found = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
     ((subject, why, _),) = found.holding
-    assert (subject, why) == ("Deployment web", "cannot be understood: KeyError: 'image'")
+    assert (subject, why) == ("Deployment web", "the operator cannot interpret the object: KeyError: 'image'")
 
 
 def test_the_holders_are_named_once_and_in_order() -> None:
@@ -322,7 +322,7 @@ def test_what_such_an_exception_lacks_is_said_of_pods_of_its_account() -> None:
     """Of any other pod without host namespaces an exception is no near miss."""
     spec = {**FOR_PLAIN, "host_ports": False}
     (question,) = inquire(living(SENSOR, AGENT), **spec).questions
-    assert "exception 'net' does not cover it: the pod takes ports of its node" in question.lacks
+    assert "Closest: 'net' (the pod uses host ports" in question.lacks
     (other,) = inquire(living(replace(SENSOR, service_account="web"), AGENT), **spec).questions
     assert other.lacks == ""
     (beside,) = inquire(living(SENSOR, AGENT)).questions  # an exception for host-namespace pods

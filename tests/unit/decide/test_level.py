@@ -232,7 +232,7 @@ def test_a_gate_that_did_not_answer_holds() -> None:
     """Cannot tell is not clean."""
     found = decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW, failed="timeout"), rollout="Gated")
     assert Enforcement.HELD is found.enforcement
-    assert "not known whether level baseline would refuse something: timeout" in found.held_by
+    assert "the operator does not know what level baseline would refuse: timeout" in found.held_by
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_namespace_that_comes_into_being_held_is_left_alone(minutes: int, spec
         assert Level.BASELINE is found.ask or Enforcement.DENY is found.enforcement
         return
     assert (found.enforcement, found.ask, found.since) == (Enforcement.HELD, None, None)
-    assert found.held_by.endswith(f"it is looked at from {until} on")
+    assert found.held_by.endswith(f"the operator checks the namespace from {until}")
     assert found.again is not None
     assert f"{found.again:%Y-%m-%dT%H:%M:%SZ}" == until
     ours = replace(made, ledger=recorded(home, namespace=written(home, held=at(minutes=-1))))  # the operator's own
@@ -287,7 +287,7 @@ def test_where_the_target_is_privileged_there_is_a_gate_too() -> None:
     """PSA refuses nothing there, host-namespaces does."""
     kept = {"rollout": "Gated", "pod_security": {"enforce": "privileged"}}
     assert Level.PRIVILEGED is decide(namespace(), **kept).ask
-    gate = snapshot.GateAnswer(Level.PRIVILEGED, NOW, ("Pod web: no exception in its namespace",))
+    gate = snapshot.GateAnswer(Level.PRIVILEGED, NOW, ("Pod web: the namespace has no HostNetworkException",))
     assert Enforcement.HELD is decide(namespace(), gate=gate, **kept).enforcement
     assert Enforcement.DENY is decide(namespace(), gate=replace(gate, holders=()), **kept).enforcement
 

@@ -86,10 +86,10 @@ def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
 def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: str, policy: str) -> None:
     """Before what it says itself, which may be long."""
     both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
-    remedy = f"{policy} refuses such a pod; except the namespaces {both} from that policy; got: {refusal}"
+    remedy = f"{policy} refuses the dry run; exclude the namespaces {both} from that policy; got: {refusal}"
     assert preview.explained(refusal) == remedy
     (said,) = look(bodies.Answer(None, refused=refusal)).holders
-    assert said == f"Pod web: not known, because the question is refused: {remedy} (level baseline)"
+    assert said == f"Pod web: not known, because the API server refused the dry run: {remedy} (level baseline)"
 
 
 @pytest.mark.parametrize(
