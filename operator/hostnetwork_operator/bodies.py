@@ -91,7 +91,7 @@ def _end_of_array(data: bytes, start: int) -> int:
     for _ in range(_BRACKETS):
         match = _TO_BRACKET.match(data, start)
         if match is None:
-            raise DecodeError("no end of managedFields")
+            raise DecodeError("managedFields without an end")
         start = match.end()
         opened += 1 if data[start - 1] == _OPENING else -1
         if opened == 0:
@@ -105,7 +105,7 @@ def _load(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode())
     except UnicodeDecodeError as error:
-        raise DecodeError(f"no UTF-8 at byte {error.start}") from None
+        raise DecodeError(f"invalid UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise NoJsonError(f"no JSON at character {error.pos}") from None
     except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits

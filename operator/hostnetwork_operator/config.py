@@ -17,25 +17,27 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    address: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz are served.")  # noqa: S104 - a pod's
+    address: str = Field("0.0.0.0", description="The address at which /metrics, /healthz and /readyz are served.")  # noqa: S104 - a pod's
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="The port of /metrics.")
     probe_port: Annotated[int, Field(ge=0, le=65535)] = Field(8081, description="The port of /healthz and /readyz.")
     metrics_cert_dir: str = Field(
-        "", description="A directory with tls.crt and tls.key, with which /metrics is served over TLS; absent: without."
+        "", description="A directory with tls.crt and tls.key, to serve /metrics over TLS; absent: plain HTTP."
     )
     metrics_auth: Literal["None", "TokenReview"] = Field(
-        "None", description="Whether the API server says who may read /metrics; TokenReview needs metrics_cert_dir."
+        "None", description="Whether the API server decides who may read /metrics; TokenReview needs metrics_cert_dir."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        8, description="Namespaces that are worked on at the same time."
+        8, description="How many namespaces are reconciled at the same time."
     )
     resync_seconds: Annotated[float, Field(ge=1)] = Field(300, description="How often everything is listed again.")
     full_resync_seconds: Annotated[float, Field(ge=1)] = Field(
         3600,
-        description="How often all pods are listed: for those that no field selector selects, and for ordinary ones.",
+        description="How often all pods are listed, to find pods that no field selector selects, and ordinary pods.",
     )
-    exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(30, description="The same for exceptions.")
+    exceptions_resync_seconds: Annotated[float, Field(ge=1)] = Field(
+        30, description="How often exceptions are listed again."
+    )
     controller_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
         60, description="How long a controller may take to create pods after an exception covers them."
     )

@@ -32,41 +32,44 @@ class Metrics:
         self._standing: StateCollector | None = None
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",
-            "Host-namespace pods that got this verdict label, once for each time it was written.",
+            "Writes of the verdict label of host-namespace pods, by verdict.",
             "verdict",
         )
         self.deleted_pods = self._counter(
             "hostnetwork_deleted_pods",
-            "Pods of expired diagnostic exceptions: deleted, gone already, spared after a second look, or an error.",
+            "Pods of expired Diagnostic exceptions: deleted, already removed, spared by a second check, or failed.",
             "outcome",
         )
         self.namespace_writes = self._counter(
             "hostnetwork_namespace_writes", "Writes of a namespace's labels and grants.", "action", "outcome"
         )
         self.effects = self._counter(
-            "hostnetwork_operator_effects", "Effects carried out: steps of a plan.", "effect", "outcome"
+            "hostnetwork_operator_effects", "Effects (steps of a plan) that were carried out.", "effect", "outcome"
         )
         self.requests = self._counter(
             "hostnetwork_operator_api_requests",
-            "Requests to the API server; code 0 means no answer, or none to that request.",
+            "Requests to the API server; code 0 means no answer, or an answer that does not fit the request.",
             "method",
             "code",
         )
         self.reconcile = prometheus_client.Histogram(
             "hostnetwork_operator_reconcile_duration_seconds",
-            "Time from taking a namespace off the queue to its effects being carried out.",
+            "Time from taking a namespace off the queue until its effects are carried out.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self.resync = prometheus_client.Gauge(
             "hostnetwork_operator_last_resync_timestamp_seconds",
-            "When a kind was last listed completely, Unix time.",
+            "Unix time at which a kind was last listed completely.",
             ["kind"],
             registry=self.registry,
         )
         self.registry.register(_Log())
         build = prometheus_client.Gauge(
-            "hostnetwork_operator_build_info", "Always 1; the version is a label.", ["version"], registry=self.registry
+            "hostnetwork_operator_build_info",
+            "Always 1; the label has the version.",
+            ["version"],
+            registry=self.registry,
         )
         build.labels(hostnetwork_operator.__version__).set(1)
         prometheus_client.ProcessCollector(registry=self.registry)
@@ -99,7 +102,7 @@ class _Log(Collector):
     """The metric about the operator's own log."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        name, text = "hostnetwork_operator_log_lines_dropped", "Lines of the log that could not be written to stdout."
+        name, text = "hostnetwork_operator_log_lines_dropped", "Log lines that could not be written to stdout."
         yield CounterMetricFamily(name, text, value=logs.dropped())
 
 
@@ -155,12 +158,14 @@ class StateCollector(Collector):
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
         yield self._refused(plans)
-        contested = _gauge("hostnetwork_contested_namespaces", "Namespaces where the operator's writes are undone.")
+        contested = _gauge(
+            "hostnetwork_contested_namespaces", "Namespaces in which another client undoes the operator's writes."
+        )
         contested.add_metric([], sum(namespace_plan.contested is not None for _, namespace_plan in plans))
         yield contested
         intact = _gauge(
             "hostnetwork_admission_policy_intact",
-            "1 if the policy is there as shipped, fails closed and is bound to deny; in an upgrade 0 for a moment.",
+            "1 if the policy exists as shipped, fails closed and is bound to deny; 0 for a moment in an upgrade.",
             "policy",
         )
         for name, guard in sorted(state.guards.items()):
@@ -169,20 +174,21 @@ class StateCollector(Collector):
         yield from self._recorded(state)
         unread = _gauge(
             "hostnetwork_operator_unreadable_objects",
-            "Objects of the API that cannot be decoded or understood, and watch lines since the last list of the kind.",
+            "API objects that cannot be decoded or interpreted, and such watch lines since the last list of the kind.",
             "kind",
         )
         for kind, count in sorted(state.unread.items()):
             unread.add_metric([kind], count)
         yield unread
         skew = _gauge(
-            "hostnetwork_operator_clock_skew_seconds", "How far the operator's clock is ahead of the API server's."
+            "hostnetwork_operator_clock_skew_seconds",
+            "Seconds by which the operator's clock is ahead of the API server's clock.",
         )
         skew.add_metric([], state.skew_seconds)
         yield skew
         spread = _gauge(
             "hostnetwork_operator_clock_spread_seconds",
-            "By how much answers of API servers contradict each other about the time.",
+            "Seconds by which the clocks of API servers differ, by their answers.",
         )
         spread.add_metric([], state.spread_seconds)
         yield spread
@@ -190,7 +196,7 @@ class StateCollector(Collector):
     def _recorded(self, seen: _Seen) -> Iterable[GaugeMetricFamily]:
         intact = _gauge(
             "hostnetwork_ledger_intact",
-            "1 if the ledger has all that was recorded and can be written, and no grant stays without proof.",
+            "1 if the ledger has every record and can be written, and no grant stays without proof.",
         )
         summary = seen.ledger
         intact.add_metric([], float(summary.intact))
@@ -202,7 +208,7 @@ class StateCollector(Collector):
         )
         for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):
             records.add_metric([kind], getattr(summary.counts, kind))
-        size = _gauge("hostnetwork_ledger_bytes", "What the ledger holds in its ConfigMaps.")
+        size = _gauge("hostnetwork_ledger_bytes", "Size of the data in the ConfigMaps of the ledger.")
         size.add_metric([], seen.ledger_bytes)
         return intact, records, size
 
@@ -216,7 +222,7 @@ class StateCollector(Collector):
     def _refused(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
         gauge = _gauge(
             "hostnetwork_refused_workloads",
-            "Workloads in an enforced namespace that lack pods, which no exception in force covers.",
+            "Workloads in an enforced namespace that lack pods, and whose pods no exception in force covers.",
             "namespace",
         )
         for name, namespace_plan in plans:
@@ -229,11 +235,11 @@ class StateCollector(Collector):
         ready = _gauge("hostnetwork_exceptions", "Exceptions by the reason of their Ready condition.", "type", "ready")
         expirations = _gauge(
             "hostnetwork_exception_expiration_timestamp_seconds",
-            "When an exception ends, Unix time; absent for one without expiry.",
+            "Unix time at which an exception ends; absent for an exception without expiry.",
             "namespace",
             "name",
         )
-        covered = _gauge("hostnetwork_exception_covered_pods", "Pods covered by an exception.", "namespace", "name")
+        covered = _gauge("hostnetwork_exception_covered_pods", "Pods that an exception covers.", "namespace", "name")
         findings = _gauge(
             "hostnetwork_exception_findings",
             "1 for each finding that warns about an exception.",

@@ -88,7 +88,7 @@ def test_the_page_is_for_who_may_get_it(secured: World) -> None:
         assert (status, "hostnetwork_operator_build_info" in body) == (200, True), body
     status, body = ask(secured, token_of(secured, "stranger"))
     stranger = 'user "system:serviceaccount:hostnetwork-system:stranger"'
-    remedy = f"must be allowed to get /metrics, and is not; bind the ClusterRole {access.READER} to it"
+    remedy = f"must be allowed to get /metrics, and is not; bind ClusterRole {access.READER} to this user"
     assert (status, body) == (403, f"{stranger} {remedy}\n")
     head, payload, signature = shown.stdout.split(".")
     forged = f"{head}.{payload}.{signature[::-1]}"

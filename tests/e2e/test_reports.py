@@ -386,7 +386,7 @@ def test_without_the_rights_everything_else_goes_on(reporting: World) -> None:
         resynced(reporting)
         assert written(reporting, namespace) == []
         said = log.read_text()[before:]
-        assert "kubectl apply -k manifests/base gives the operator's rights" in said
+        assert "run kubectl apply -k manifests/base to grant the operator's rights" in said
         assert "reconcile-failed" not in said
     finally:
         # Only the right to ask for owners is missing still: the ReplicaSet is what is known.

@@ -42,8 +42,8 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "config"
     path.write_text("clusters: [ {name")
     line = one_line(started(tmp_path, KUBECONFIG=str(path)))
-    assert line.startswith(f"hostnetwork-operator: kubeconfig '{path}' must be a valid one, got ParserError: while ")
-    assert line.endswith("; correct it, or set KUBECONFIG to another one")
+    assert line.startswith(f"hostnetwork-operator: kubeconfig '{path}' must be valid, got ParserError: while ")
+    assert line.endswith("; correct the file, or set KUBECONFIG to another file")
 
 
 def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:

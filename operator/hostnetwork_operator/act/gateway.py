@@ -213,7 +213,7 @@ class Gateway:
     def _check(self, method: str, path: str, deadline: float) -> None:
         """Raise ApiError if the deadline has passed."""
         if self._clock.monotonic() > deadline:
-            raise ApiError(method, path, 0, STALE, "what this was decided by is too old by now", sent=False)
+            raise ApiError(method, path, 0, STALE, "the data behind this write is too old", sent=False)
 
     async def _as_oneself(
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float

@@ -88,13 +88,13 @@ async def _load_kubeconfig(configuration: client.Configuration, no_account: str)
         await config.load_kube_config(paths, client_configuration=configuration)
     except Exception as error:  # the library fails in as many ways as a file can be wrong
         raise IdentityError(
-            f"kubeconfig {paths!r} must be a valid one, got {type(error).__name__}: {_line(error)}; correct it, or set"
-            " KUBECONFIG to another one"
+            f"kubeconfig {paths!r} must be valid, got {type(error).__name__}: {_line(error)}; correct the file, or set"
+            " KUBECONFIG to another file"
         ) from error
     if "://" not in configuration.host:
         raise IdentityError(
             f"kubeconfig {paths!r} must name a server such as https://192.0.2.1:6443, got {configuration.host!r};"
-            " correct it, or set KUBECONFIG to another one"
+            " correct the file, or set KUBECONFIG to another file"
         )
 
 

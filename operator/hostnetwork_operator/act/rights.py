@@ -33,7 +33,7 @@ class Rights:
         self._missing[right] = now - self._logged.get(right, -_AGAIN_SECONDS) >= _AGAIN_SECONDS
         if self._missing[right]:
             self._logged[right] = now
-            error = f"{message}; kubectl apply -k manifests/base gives the operator's rights"
+            error = f"{message}; run kubectl apply -k manifests/base to grant the operator's rights"
             logs.log(_log, logging.WARNING, "right-missing", verb=right.verb, kind=right.kind, error=error)
 
     def granted(self, method: str, path: str) -> None:

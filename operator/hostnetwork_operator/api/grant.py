@@ -77,19 +77,21 @@ class Grant:
     def encode(self) -> str:
         """Return the grant line. Raise GrantError if a value has a separator, a control or a direction character."""
         if self.host_ports and self.host_namespaces:
-            raise GrantError("host ports: a grant with host namespaces cannot name them; they come with Network")
+            raise GrantError(
+                "hostPorts: a grant with host namespaces cannot have hostPorts; Network includes all ports of the node"
+            )
         paths = [_absolute(("ro:" if path.read_only else "rw:") + path.path) for path in self.host_paths]
         return "|".join(
             (
                 _word("namespace uid", self.namespace_uid),
                 _word("type", self.type),
                 format_time(self.until),
-                _word("service account", self.service_account),
-                _words("host namespaces", [name.value for name in self.host_namespaces]),
+                _word("serviceAccountName", self.service_account),
+                _words("hostNamespaces", [name.value for name in self.host_namespaces]),
                 _truth(self.privileged),
                 self.level.value,
                 _words("capabilities", self.capabilities),
-                _words("host paths", paths),
+                _words("hostPaths", paths),
                 "*" if self.images is None else _words("images", self.images),
                 *(() if self.host_namespaces else (_V2, _truth(self.host_ports))),
             )
@@ -135,7 +137,7 @@ def parse_time(text: str) -> datetime.datetime:
     try:
         return datetime.datetime.strptime(text, TIME_FORMAT).replace(tzinfo=datetime.UTC)
     except ValueError as error:
-        raise GrantError(f"no such time: {text!r}") from error
+        raise GrantError(f"time must exist in the calendar, got {text!r}") from error
 
 
 def _truth(value: bool) -> str:  # noqa: FBT001 - what it converts
@@ -145,7 +147,7 @@ def _truth(value: bool) -> str:  # noqa: FBT001 - what it converts
 def _word(field: str, value: str) -> str:
     hostile = any(character == "|" or unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in value)
     if not value or value in {"-", "*"} or hostile:
-        raise GrantError(f"{field}: {value!r} is empty or holds a separator, a space or a control character")
+        raise GrantError(f"{field}: {value!r} is empty or contains a separator, a space or a control character")
     return value
 
 

@@ -135,7 +135,7 @@ def decode(key: str, text: str) -> Record:
     for prefix, model in _MODELS.items():
         if key.startswith(prefix):
             return model.model_validate_json(text)
-    raise ValueError(f"{key!r} is no key of the ledger")
+    raise ValueError(f"{key!r} is not a key of the ledger")
 
 
 _MODELS: Final[Mapping[str, type[Record]]] = {

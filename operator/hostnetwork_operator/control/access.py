@@ -48,13 +48,13 @@ class ErrorResponse:
 Review = Callable[[str], Awaitable[ErrorResponse | None]]  # reviews a token; None means that its user may read the page
 _NO_TOKEN: Final = ErrorResponse(
     401,
-    f"a bearer token of at most {LONGEST_TOKEN} characters is needed, got none; send the header Authorization: Bearer"
-    f" <token> with the token of a ServiceAccount that is bound to the ClusterRole {READER}",
+    f"the request must have a bearer token of at most {LONGEST_TOKEN} characters, got none; send the header"
+    f" Authorization: Bearer <token> with the token of a ServiceAccount that is bound to the ClusterRole {READER}",
     {"WWW-Authenticate": "Bearer"},
 )
 _INVALID: Final = ErrorResponse(
     401,
-    "the bearer token must be valid at the API server, got one that is not; send a token that has not expired",
+    "the API server must accept the bearer token, and does not; send a token that has not expired",
     {"WWW-Authenticate": "Bearer"},
 )
 _UNANSWERED: Final = ErrorResponse(
@@ -96,7 +96,7 @@ class Access:
             # A known token needs no budget, so a client that sends forged tokens cannot keep a known reader out.
             if digest not in self._allowed and (wait := self._wait(now)) > 0:
                 seconds = math.ceil(wait)
-                text = f"too many bearer tokens wait for a review; send this one again in {seconds} s"
+                text = f"too many bearer tokens wait for a review; send the token again in {seconds} s"
                 return ErrorResponse(429, text, {"Retry-After": str(seconds)})
             self._asking[digest] = asyncio.create_task(self._ask(match[1], digest))
         return await asyncio.shield(self._asking[digest])
@@ -167,5 +167,5 @@ async def _review(api: gateway.Gateway, token: str) -> ErrorResponse | None:
         return None
     user_name = json.dumps(user["username"])
     return ErrorResponse(
-        403, f"user {user_name} must be allowed to get /metrics, and is not; bind the ClusterRole {READER} to it"
+        403, f"user {user_name} must be allowed to get /metrics, and is not; bind ClusterRole {READER} to this user"
     )

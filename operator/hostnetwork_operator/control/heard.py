@@ -56,7 +56,7 @@ class Heard:
         now = self._monotonic()
         for kind, watch in self._watches.items():
             if watch.failing is not None and now - watch.failing > FAILING_SECONDS:
-                return f"{kind.value} not watched for {now - watch.failing:.0f} s: {watch.why}"
+                return f"the watch of {kind.value} has failed for {now - watch.failing:.0f} s: {watch.why}"
             if now - watch.heard > SILENT_SECONDS:
-                return f"nothing heard of {kind.value} for {now - watch.heard:.0f} s"
+                return f"the watch of {kind.value} has been silent for {now - watch.heard:.0f} s"
         return ""

@@ -102,5 +102,5 @@ class Loops:
             _log.exception("loop-ended", extra={"hno_fields": {"loop": loop.name}})
             raise LoopError(f"loop {loop.name} ended: {type(error).__name__}: {error}") from error
         if not loop.ends:
-            raise LoopError(f"loop {loop.name} ended by itself")
+            raise LoopError(f"loop {loop.name} ended unexpectedly")
         self._pulses.remove(pulse)

@@ -96,7 +96,8 @@ class Refused:
                 if self._shortages.listed(only):
                     self._schedule.wake_all()
             except gateway.ApiError as error:
-                remedy = "; kubectl apply -k manifests/base gives the operator's rights" if error.status == 403 else ""
+                rights = "; run kubectl apply -k manifests/base to grant the operator's rights"
+                remedy = rights if error.status == 403 else ""
                 logs.log(_log, logging.WARNING, "refusals-not-listed", error=f"{error}{remedy}")
                 self._due.set()
             except Exception:

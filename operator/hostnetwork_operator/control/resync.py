@@ -172,7 +172,8 @@ class Resync:
         now = asyncio.get_running_loop().time()
         for kind, last_listed in self._when.items():
             if now - last_listed > 3 * self._interval(kind) + _OUTAGE_SECONDS:
-                return f"{kind.value} not listed for {now - last_listed:.0f} s: {self.trouble.get(kind, 'no answer')}"
+                seconds = f"{now - last_listed:.0f} s"
+                return f"the last list of {kind.value} is {seconds} old: {self.trouble.get(kind, 'no answer')}"
         return ""
 
     @property
@@ -265,7 +266,7 @@ class Resync:
 
 def _explained(kind: store.Kind, error: gateway.ApiError) -> str:
     if error.status == 404:
-        return f"the API server does not serve {kind.value}; kubectl apply --server-side -f crds/"
+        return f"the API server does not serve {kind.value}; run kubectl apply --server-side -f crds/"
     if error.status == 403:
-        return f"{error.message}; kubectl apply -k manifests/base gives the operator's rights"
+        return f"{error.message}; run kubectl apply -k manifests/base to grant the operator's rights"
     return str(error)

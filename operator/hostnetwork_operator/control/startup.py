@@ -137,7 +137,7 @@ class _Process:
         """Return why the process does not do all of its work, or ''."""
         if self._ready.is_set():
             return self._watching.trouble or self.lists.missing
-        return next(iter(self.lists.trouble.values()), "not everything is listed and judged yet")
+        return next(iter(self.lists.trouble.values()), "the operator has not listed and evaluated everything yet")
 
     async def work(self) -> None:
         """List everything, then run every loop until cancelled. Raise StartError or LoopError."""

@@ -50,7 +50,7 @@ async def ask(api: gateway.Gateway) -> ServerVersion:
     raise VersionError(
         f"the version of Kubernetes must begin with a major and a minor version such as 1.36, got major"
         f" {major[:_QUOTED]!r}, minor {minor[:_QUOTED]!r} and gitVersion {git_version[:_QUOTED]!r}; run an API server"
-        " whose GET /version says its version"
+        " whose GET /version has the version"
     )
 
 

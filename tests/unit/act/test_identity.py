@@ -44,7 +44,7 @@ async def refused() -> str:
 def _names(path: pathlib.Path, text: str) -> None:
     assert text.startswith("kubeconfig '")
     assert f"{path}' must " in text
-    assert text.endswith("; correct it, or set KUBECONFIG to another one")
+    assert text.endswith("; correct the file, or set KUBECONFIG to another file")
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -12,7 +12,7 @@ from tests.unit import serving
 JOB = "/apis/batch/v1/namespaces/a/jobs/capture"
 USER = 'User "system:serviceaccount:hostnetwork-system:hostnetwork-operator"'
 REFUSAL = f'jobs.batch "capture" is forbidden: {USER} cannot get resource "jobs" in API group "batch" in the namespace'
-REMEDY = "; kubectl apply -k manifests/base gives the operator's rights"
+REMEDY = "; run kubectl apply -k manifests/base to grant the operator's rights"
 
 
 class Server:

@@ -236,8 +236,8 @@ async def test_an_unknown_token_is_401_and_a_user_without_the_right_403(
     refusal = await from_a_thread(review, "secret")
     assert refusal == access.ErrorResponse(
         403,
-        'user "a \\"reader\\"" must be allowed to get /metrics, and is not; bind the ClusterRole'
-        " hostnetwork-operator-metrics-reader to it",
+        'user "a \\"reader\\"" must be allowed to get /metrics, and is not; bind ClusterRole'
+        " hostnetwork-operator-metrics-reader to this user",
     )
     api_server.user = None
     api_server.asked.clear()

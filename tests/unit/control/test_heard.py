@@ -30,7 +30,7 @@ def test_a_watch_that_fails_is_forgiven_for_a_moment(watches: Watches) -> None:
     watches.noted.failed(store.Kind.POD, "no answer")
     assert watches.after(10) == ""
     watches.noted.failed(store.Kind.POD, "no answer")
-    assert watches.after(10) == "pods not watched for 20 s: no answer"
+    assert watches.after(10) == "the watch of pods has failed for 20 s: no answer"
     watches.noted.heard(store.Kind.POD)
     assert watches.after(10) == ""
 
@@ -39,7 +39,7 @@ def test_a_watch_that_is_silent_is_no_watch(watches: Watches) -> None:
     """The API server sends a bookmark each minute. Another kind that is heard of is no excuse."""
     assert watches.after(170) == ""
     watches.noted.heard(store.Kind.NAMESPACE)
-    assert watches.after(20) == "nothing heard of pods for 190 s"
+    assert watches.after(20) == "the watch of pods has been silent for 190 s"
 
 
 def test_what_is_not_watched_is_not_missed(watches: Watches) -> None:

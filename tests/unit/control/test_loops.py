@@ -30,7 +30,7 @@ async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
 
 async def test_a_loop_that_ends_by_itself_ends_all() -> None:
     """A loop that should never end has not done its work when it does."""
-    with pytest.raises(loops.LoopError, match="loop clock ended by itself"):
+    with pytest.raises(loops.LoopError, match="loop clock ended unexpectedly"):
         await asyncio.wait_for(loops.Loops().run([loops.Loop("clock", _ends)]), 10)
 
 

@@ -93,7 +93,7 @@ async def test_a_version_that_is_not_understood_is_refused_in_one_sentence(
         await versions.ask(api)
     assert str(raised.value) == (
         "the version of Kubernetes must begin with a major and a minor version such as 1.36, got major '', minor"
-        f" {text!r} and gitVersion {text!r}; run an API server whose GET /version says its version"
+        f" {text!r} and gitVersion {text!r}; run an API server whose GET /version has the version"
     )
 
 

@@ -51,7 +51,9 @@ class Place:
     def harm(self, how: Harm) -> None:
         self.seen = replace(self.seen, namespace=how(self.seen.namespace))
 
-    def war(self, how: Harm, seconds: int, now: datetime.datetime = NOW, every: int = 1) -> list[effects.WriteNamespace]:
+    def war(
+        self, how: Harm, seconds: int, now: datetime.datetime = NOW, every: int = 1
+    ) -> list[effects.WriteNamespace]:
         """Let another writer do the harm once in `every` seconds. Return what the operator wrote meanwhile."""
         before = len(self.writes)
         for second in range(1, seconds + 1, every):

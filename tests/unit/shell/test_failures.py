@@ -306,7 +306,7 @@ async def test_a_right_that_stays_missing_is_no_reason_for_a_restart(
         for _ in range(8):
             await lists._list(store.Kind.ADMISSION_POLICY)
             await asyncio.sleep(0.1)
-        assert "gives the operator's rights" in lists.missing
+        assert "to grant the operator's rights" in lists.missing
         assert "validatingadmissionpolicies" not in lists.stale()
 
 
