@@ -127,7 +127,7 @@ def _withheld(
     if contested and not agreed and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
         return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if settings.pod_security is None and not granted:
-        why = "no valid HostNetworkExceptionPolicy named default exists; until then the operator grants nothing new"
+        why = "the operator grants nothing new, because no valid HostNetworkExceptionPolicy named default exists"
         return replace(standing, reason=conditions.Ready.NO_POLICY, why=why)
     return standing
 

@@ -203,7 +203,7 @@ def _namespace_text(write: effects.WriteNamespace, standings: Sequence[validity.
             return f"level {level} is enforced; from now on host namespaces need an exception"
         case effects.Action.HOLD if labels.ENFORCEMENT in write.labels:
             held_by = write.annotations.get(labels.HELD_BY)
-            blocked = f"; what blocks enforcement, {held_by}" if held_by else ""
+            blocked = f"; blocked {held_by}" if held_by else ""
             return f"enforcement is Held, and nothing is refused yet{blocked}"
         case effects.Action.AUDIT:
             return "audit only: nothing is refused"

@@ -347,7 +347,7 @@ async def test_a_connection_is_aborted_at_any_time(ended: bool) -> None:
     """asyncio fails with an AttributeError for a transport that has sent what it had and has closed."""
     loop = asyncio.get_running_loop()
     client, accepted = socket.socketpair()
-    client.setblocking(False)
+    client.setblocking(False)  # noqa: FBT003 - the name of the parameter is not part of the API
 
     async def connect() -> asyncio.BaseTransport:
         transport, _ = await loop.connect_accepted_socket(_Protocol, accepted)

@@ -26,7 +26,7 @@ def test_a_finding_is_told_when_it_appears_and_not_again() -> None:
     assert {"Active", "Expiring", "ImageNotPinned", "ContactMissing"} == set(judged.events(first))
     event = judged.events(first)["ContactMissing"]
     assert (event.type, event.regarding.name) == ("Warning", "net")
-    assert "spec.contact is not set; set spec.contact: kubectl patch hne" in event.message
+    assert "spec.contact is not set: the exception does not say how to reach owner 'team-sre-network'; set spec.contact: kubectl" in event.message
     assert "kubectl patch hne net -n payments" in event.message
     again = seen(hne(expiry=at(minutes=20), status=statuses(first)["net"]), pod())
     assert judged.events(planned(again)) == {}

@@ -156,7 +156,7 @@ def test_the_end_of_an_upgrade_is_no_news() -> None:
     """No Event says that the policies are in place again if none said that one was missing."""
     changing = lacking(excused=at(seconds=40))
     upgraded = after([changing])
-    assert said(before=upgraded) == (("True", "Intact", "every admission policy that denies is in place"), None)
+    assert said(before=upgraded) == (("True", "Intact", "all admission policies that deny are in place"), None)
     assert said(before=after([changing], []))[1] is None
     assert said(lacking(), before=after([changing], []))[1] == ("Warning", "PolicyGuardMissing")
 
@@ -167,7 +167,7 @@ def test_a_return_by_way_of_an_upgrade_is_told() -> None:
     between = after([lacking()], [changing])
     told, event = said(changing, before=between)
     assert (told[:2], event) == (("False", "GuardMissing"), None)
-    assert "nothing new is granted meanwhile" in told[2]
+    assert told[2].endswith("and grants nothing new")
     assert said(lacking(), before=between)[1] is None
     assert said(before=between)[1] == ("Normal", "PolicyIntact")
 

@@ -8,7 +8,8 @@ from hostnetwork_operator.decide.rules import rule
 
 def _judge(case: rule.Case) -> rule.Judgement:
     if case.spec.contact is None:
-        return rule.Judgement(Result.WARN, "spec.contact is not set")
+        sentence = f"spec.contact is not set: the exception does not say how to reach owner {case.spec.owner!r}"
+        return rule.Judgement(Result.WARN, sentence)
     return rule.Judgement(Result.PASS, "spec.contact is set")
 
 
