@@ -29,7 +29,7 @@ class Metrics:
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # a second series per counter, which no user needs
         self.registry = prometheus_client.CollectorRegistry()
-        self._standing: StateCollector | None = None
+        self._collector: StateCollector | None = None
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",
             "Writes of the verdict label of host-namespace pods, by verdict.",
@@ -77,15 +77,15 @@ class Metrics:
     def count_request(self, method: str, code: int) -> None:
         self.requests.labels(method, str(code)).inc()
 
-    def stands(self, standing: "StateCollector") -> None:
+    def show(self, state: "StateCollector") -> None:
         """Add the gauges of the current state to the metrics."""
-        self._standing = standing
-        self.registry.register(standing)
+        self._collector = state
+        self.registry.register(state)
 
     def gather(self) -> None:
         """Record the current state for `text`. Call it only in the event loop that changes the state."""
-        if self._standing is not None:
-            self._standing.gather()
+        if self._collector is not None:
+            self._collector.gather()
 
     def text(self) -> bytes:
         """Return the metrics as text in the exposition format, from the state that `gather` recorded last.
@@ -107,7 +107,7 @@ class _Log(Collector):
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _GatheredState:
     """The state at one moment. A plan never changes; the mapping that has the plans does, so it is copied."""
 
     plans: list[tuple[str, plan.NamespacePlan]]
@@ -135,11 +135,11 @@ class StateCollector(Collector):
         self._guards = guards
         self._unread = unread
         self._clock = server_clock
-        self._seen: _Seen | None = None
+        self._state: _GatheredState | None = None
 
     def gather(self) -> None:
         """Record the current state."""
-        self._seen = _Seen(
+        self._state = _GatheredState(
             list(self._plans.items()),
             dict(self._guards()),
             dict(self._unread()),
@@ -150,7 +150,7 @@ class StateCollector(Collector):
         )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        state = self._seen
+        state = self._state
         if state is None:
             return
         plans = sorted(state.plans, key=operator.itemgetter(0))
@@ -193,12 +193,12 @@ class StateCollector(Collector):
         spread.add_metric([], state.spread_seconds)
         yield spread
 
-    def _recorded(self, seen: _Seen) -> Iterable[GaugeMetricFamily]:
+    def _recorded(self, state: _GatheredState) -> Iterable[GaugeMetricFamily]:
         intact = _gauge(
             "hostnetwork_ledger_intact",
             "1 if the ledger has every record and can be written, and no grant stays without proof.",
         )
-        summary = seen.ledger
+        summary = state.ledger
         intact.add_metric([], float(summary.intact))
         records = _gauge(
             "hostnetwork_ledger_records",
@@ -209,7 +209,7 @@ class StateCollector(Collector):
         for kind in ("exceptions", "namespaces", "unproven", "levels_unknown"):
             records.add_metric([kind], getattr(summary.counts, kind))
         size = _gauge("hostnetwork_ledger_bytes", "Size of the data in the ConfigMaps of the ledger.")
-        size.add_metric([], seen.ledger_bytes)
+        size.add_metric([], state.ledger_bytes)
         return intact, records, size
 
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:

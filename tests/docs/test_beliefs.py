@@ -28,9 +28,9 @@ CLAIMS = {
     "owner",
 }
 # What the operator itself has made: plans, effects and records of the ledger. They have parts of the same names.
-MADE = {"before", "decision", "difference", "effect", "following", "made", "namespace_plan", "owned", "part", "write"}
+MADE = {"before", "decision", "difference", "effect", "following", "namespace_plan", "owned", "part", "plan", "write"}
 # What an HTTP answer and an error of the gateway are like.
-ANSWERED = {"error", "outcome", "response"}
+ANSWERED = {"error", "response"}
 
 REASONS: dict[str, tuple[str, ...]] = {
     # -- what passes a claim on and decides nothing
@@ -53,7 +53,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.plan:_statuses",
         "decide.status:_looming",
         "decide.status:status_for",
-        "decide.status:told",
+        "decide.status:reported",
     ),
     "a finding (Unused, MixedNamespace) that is shown and decides nothing": ("decide.rules.rule:Case.last_used",),
     "why an exception covers nothing, in words: a static pod is nobody's": (
@@ -122,7 +122,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.selection:settings",
     ),
     "a write gives or takes by what it changes: what is taken for giving is written with the version that was judged": (
-        "decide.writes:_gives",
+        "decide.writes:_loosens",
     ),
     # -- what stands is compared with what is wanted
     "what stands is compared with what is wanted; what differs is written": (
@@ -146,7 +146,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "how often a write of the operator was undone; tightening never counts": (
         "decide.contest:_present",
         "decide.contest:_tightened",
-        "decide.contest:stands",
+        "decide.contest:planned",
     ),
     # -- what is believed under a condition
     "while the ledger is lost or unreadable, a label that a rule selects by, unless it loosens what stands": (
@@ -154,10 +154,10 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "a grant that stands keeps its place, or stays, only for an exception that is approved otherwise; who writes a"
     " grant while namespace-labels is away has it already": (
-        "decide.grants:_stands",
+        "decide.grants:_is_granted",
         "decide.grants:_withheld",
         "decide.grants:_within_limits",
-        "decide.terms:stands",
+        "decide.terms:is_granted",
         "decide.validity:_in_trouble",
     ),
     "believed only of a namespace that was created at least 5 s after namespace-labels, or by trustAtInstall": (

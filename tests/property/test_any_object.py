@@ -211,7 +211,7 @@ def _planned(found: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
             case effects.EmitEvent():
                 events.name_of(effect)
             case effects.WriteVerdict() | effects.DeletePod():
-                for told in effect.told:
+                for told in effect.events:
                     events.name_of(told)
     return made
 

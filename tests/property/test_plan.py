@@ -153,7 +153,7 @@ def test_only_expired_diagnostic_pods_are_ever_deleted(seen: snapshot.NamespaceS
         assert not made.exempt
         assert not seen.namespace.terminating
         assert seen.clock_trusted
-        assert snapshot.Known.UNKNOWN is not seen.policy.known
+        assert snapshot.Existence.UNKNOWN is not seen.policy.existence
         assert effect.pod.uid not in {pod.uid for pod in seen.unreadable_pods}
 
 

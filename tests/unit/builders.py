@@ -102,7 +102,7 @@ def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.
 def governed(**spec: Any) -> snapshot.PolicyState:
     """A policy: Enforce, at once, and kube-system exempt unless told."""
     given = {"mode": "Enforce", "rollout": "Immediate", "exempt_namespaces": ("kube-system",)}
-    return snapshot.PolicyState(snapshot.Known.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
+    return snapshot.PolicyState(snapshot.Existence.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
 
 
 def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> snapshot.Shortage:
@@ -120,8 +120,8 @@ def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> sna
     return snapshot.Shortage(**{**given, **fields})
 
 
-ABSENT = snapshot.PolicyState(snapshot.Known.ABSENT)
-UNKNOWN = snapshot.PolicyState(snapshot.Known.UNKNOWN)
+ABSENT = snapshot.PolicyState(snapshot.Existence.ABSENT)
+UNKNOWN = snapshot.PolicyState(snapshot.Existence.UNKNOWN)
 
 
 def guards(

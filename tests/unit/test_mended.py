@@ -233,7 +233,7 @@ def test_from_deny_to_audit_is_told_as_such() -> None:
     """And not as a repair of labels, although enforcement was on before."""
     (write,) = writes(planned(seen(namespace=denied(), policy=governed(mode="Audit"))))
     assert write.action == "audit"
-    assert [event.reason for event in write.told] == ["EnforcementAudit"]
+    assert [event.reason for event in write.events] == ["EnforcementAudit"]
 
 
 def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_namespace() -> None:

@@ -25,18 +25,18 @@ class EffectResult:
 class Application:
     """One plan while it is carried out.
 
-    `kept` gets every object as it is after the operator has written it. `record` gets what the ledger is to have. `box`
-    gets the Events about finished effects, and the Events that the API server refuses. After `deadline`, a monotonic
-    moment, the plan is too old for a write of its namespace. `pace` returns the seconds until an effect may be carried
-    out, where 0 means now. Once `stopping` returns True, no delete is begun.
+    `cache` gets every object as it is after the operator has written it. `record` gets what the ledger is to have.
+    `box` gets the Events about finished effects, and the Events that the API server refuses. After `deadline`, a
+    monotonic moment, the plan is too old for a write of its namespace. `pace` returns the seconds until an effect may
+    be carried out, where 0 means now. Once `stopping` returns True, no delete is begun.
     """
 
     def __init__(
         self,
         api: gateway.Gateway,
-        seen: snapshot.NamespaceSnapshot,
+        state: snapshot.NamespaceSnapshot,
         clock: live.Clock,
-        kept: store.Store,
+        cache: store.Store,
         record: Callable[[effects.RecordException | effects.RecordNamespace], None],
         box: outbox.Outbox,
         deadline: float,
@@ -44,9 +44,9 @@ class Application:
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
-        self._seen = seen
+        self._state = state
         self._clock = clock
-        self._kept = kept
+        self._cache = cache
         self._record = record
         self._outbox = box
         self._deadline = deadline
@@ -73,7 +73,7 @@ class Application:
             self.results.append(EffectResult(effect, left_out))
             return
         if isinstance(effect, effects.WriteVerdict | effects.WriteExceptionStatus):
-            for event in effect.told:
+            for event in effect.events:
                 await self._attempt(event)
         try:
             self.results.append(EffectResult(effect, await self._do(effect)))
@@ -102,27 +102,27 @@ class Application:
                 self._record(effect)
             case effects.WriteNamespace():
                 body = await namespaces.write(self._api, effect, self._deadline)
-                self._outbox.add(effect.told)
-                self._kept.put(store.Kind.NAMESPACE, body)
+                self._outbox.add(effect.events)
+                self._cache.put(store.Kind.NAMESPACE, body)
             case effects.WriteVerdict():
                 pod = await pods.write_verdict(self._api, effect)
                 if pod is None:
                     return Outcome.GONE
-                self._kept.put(store.Kind.POD, pod)
+                self._cache.put(store.Kind.POD, pod)
             case effects.WriteExceptionStatus():
-                self._kept.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
+                self._cache.put(store.Kind.EXCEPTION, await exceptions.write_status(self._api, effect))
             case effects.EmitEvent():
                 return Outcome.DONE if await self._outbox.emit(self._api, effect, self._clock) else Outcome.EXISTS
             case effects.DeletePod():
                 return await self._delete(effect)
             case effects.WriteReport():
-                return await reports.write(self._api, effect, self._kept)
+                return await reports.write(self._api, effect, self._cache)
             case effects.DeleteReport():
-                return await reports.delete(self._api, effect, self._kept)
+                return await reports.delete(self._api, effect, self._cache)
         return Outcome.DONE
 
     async def _delete(self, effect: effects.DeletePod) -> Outcome:
-        deleted = await pods.delete(self._api, effect, self._seen, self._clock)
+        deleted = await pods.delete(self._api, effect, self._state, self._clock)
         if deleted.outcome is Outcome.DELETED:
-            self._outbox.add((*effect.told, *(effect.told_of_job if deleted.job else effect.told_of_owner)))
+            self._outbox.add((*effect.events, *(effect.job_events if deleted.job else effect.owner_events)))
         return deleted.outcome

@@ -96,8 +96,8 @@ async def _read(api: gateway.Gateway, path: str) -> Mapping[str, Any] | None:
     return body
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     contents = [
-        [event["involvedObject"].get("uid"), event.get("reason"), event.get("message")] for event in (one, other)
+        [event["involvedObject"].get("uid"), event.get("reason"), event.get("message")] for event in (existing, wanted)
     ]
     return contents[0] == contents[1]

@@ -75,13 +75,13 @@ def _published(body: Body) -> str:
     return "" if complete else "no schemas"
 
 
-def _objects(found: object, *keys: str) -> bool:
-    """Return whether `found` is an array of objects that have texts under these keys."""
-    if not isinstance(found, list):
+def _objects(value: object, *keys: str) -> bool:
+    """Return whether `value` is an array of objects that have texts under these keys."""
+    if not isinstance(value, list):
         return False
-    return all(_texts(item, *keys) for item in found)
+    return all(_texts(item, *keys) for item in value)
 
 
-def _texts(found: object, *keys: str) -> bool:
-    """Return whether `found` is an object that has texts under these keys."""
-    return isinstance(found, dict) and all(isinstance(found.get(key), str) for key in keys)
+def _texts(value: object, *keys: str) -> bool:
+    """Return whether `value` is an object that has texts under these keys."""
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)

@@ -79,7 +79,7 @@ async def _load() -> client.Configuration:
 
 async def _load_kubeconfig(configuration: client.Configuration, no_account: str) -> None:
     paths = os.environ.get("KUBECONFIG") or _DEFAULT
-    if not _there(paths):
+    if not _any_exists(paths):
         raise IdentityError(
             f"the operator needs a service account or a kubeconfig, got no service account ({no_account}) and no"
             f" file {paths!r}; set KUBECONFIG to a kubeconfig that exists, or run the operator as manifests/base does"
@@ -98,7 +98,7 @@ async def _load_kubeconfig(configuration: client.Configuration, no_account: str)
         )
 
 
-def _there(paths: str) -> bool:
+def _any_exists(paths: str) -> bool:
     return any(pathlib.Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
 
 

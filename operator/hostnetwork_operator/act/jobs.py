@@ -14,16 +14,16 @@ from hostnetwork_operator.observe import live, parse
 _NOT_OURS: Final = frozenset({403, 404, 409})
 
 
-async def take(
+async def delete(
     api: gateway.Gateway,
     job: snapshot.Reference,
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     clock: live.Clock,
     deadline: float,
     *,
     lost: bool = False,
 ) -> bool:
-    """Return whether the Job was deleted; then the garbage collector deletes its pods. `seen` is the current state.
+    """Return whether the Job was deleted; then the garbage collector deletes its pods. `state` is the current state.
 
     The uid is the only precondition: the part of the template for which a Job is deleted cannot change. The DELETE is
     sent once and not repeated. Raise gateway.ApiError.
@@ -35,7 +35,7 @@ async def take(
         body = (await api.get(path)).body
         if lost and (body["metadata"]["uid"] != job.uid or body["metadata"].get("deletionTimestamp")):
             return True
-        if body["metadata"]["uid"] != job.uid or not plan.takes_job(seen, parse.job_as_pod(body), clock.now()):
+        if body["metadata"]["uid"] != job.uid or not plan.deletes_job(state, parse.job_as_pod(body), clock.now()):
             return False
         options = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
         await api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, deadline, repeat=False)

@@ -64,7 +64,7 @@ class _Attempts:
 
 
 async def delete(
-    api: gateway.Gateway, effect: effects.DeletePod, seen: snapshot.NamespaceSnapshot, clock: live.Clock
+    api: gateway.Gateway, effect: effects.DeletePod, state: snapshot.NamespaceSnapshot, clock: live.Clock
 ) -> Deleted:
     """Read the pod and the exceptions again, evaluate them again, delete the pod's Job, and delete the pod.
 
@@ -85,7 +85,7 @@ async def delete(
     for attempt in range(1, gateway.ATTEMPTS + 1):
         last = attempt == gateway.ATTEMPTS
         try:
-            return await _attempt(api, effect, seen, clock, attempts, last=last)
+            return await _attempt(api, effect, state, clock, attempts, last=last)
         except gateway.ApiError as error:
             # The gateway has already repeated a failed read. An attempt that was too late is also repeated if the
             # operator may have deleted something.
@@ -100,14 +100,14 @@ async def delete(
 async def _attempt(
     api: gateway.Gateway,
     effect: effects.DeletePod,
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     clock: live.Clock,
     attempts: _Attempts,
     *,
     last: bool,
 ) -> Deleted:
     latest_moment = clock.monotonic() + _LOOK_SECONDS
-    check_result = await _look_again(api, effect.pod, seen, clock, ours=attempts.ours)
+    check_result = await _look_again(api, effect.pod, state, clock, ours=attempts.ours)
     if isinstance(check_result, Outcome):
         return attempts.ended(check_result)
     deletion = check_result.deletion
@@ -115,7 +115,7 @@ async def _attempt(
     if deletion.job is not None and not attempts.job:
         try:
             current_snapshot, lost = check_result.snapshot, attempts.job_lost
-            attempts.job = await jobs.take(api, deletion.job, current_snapshot, clock, deadline, lost=lost)
+            attempts.job = await jobs.delete(api, deletion.job, current_snapshot, clock, deadline, lost=lost)
         except gateway.ApiError as error:
             attempts.job_lost |= error.method == "DELETE" and error.unanswered
             if error.method == "DELETE" and error.passing and not last:
@@ -142,17 +142,17 @@ class _Confirmed(NamedTuple):
 async def _look_again(
     api: gateway.Gateway,
     pod: snapshot.Reference,
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     clock: live.Clock,
     *,
     ours: bool,
 ) -> _Confirmed | Outcome:
     """Return the current state of the namespace and the deletion that is planned for it, or why nothing is deleted."""
     gone = Outcome.DELETED if ours else Outcome.GONE
-    if not seen.exceptions_served and await _exceptions_served(api):
+    if not state.exceptions_served and await _exceptions_served(api):
         return Outcome.SPARED  # the kind is served again: its exceptions will be listed, and evaluated
     try:
-        current_snapshot = await live.again(api, seen, pod)
+        current_snapshot = await live.again(api, state, pod)
     except gateway.ApiError as error:
         if error.gone:
             return gone

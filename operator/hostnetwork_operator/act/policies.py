@@ -11,10 +11,10 @@ from hostnetwork_operator.observe import live, store
 
 async def write_status(
     api: gateway.Gateway,
-    kept: store.Store,
+    cache: store.Store,
     plans: Sequence[plan.NamespacePlan],
     clock_state: conditions.ClockSynchronized,
-    recorded: snapshot.LedgerSummary,
+    ledger_summary: snapshot.LedgerSummary,
     box: outbox.Outbox,
     clock: live.Clock,
 ) -> Exception | None:
@@ -24,35 +24,35 @@ async def write_status(
     No later status contains the Events of this one. So an Event that the API server refuses waits in `box`. The status
     is written all the same. Return why an Event was refused.
     """
-    policy_object = kept.policy_object()
+    policy_object = cache.policy_object()
     if policy_object is None:
         return None
     now = clock.now()
-    guards = list(kept.guards().values())
+    guards = list(cache.guards().values())
     changes = (
         summary.policy_event(policy_object),
         summary.guards_event(policy_object, guards, now),
         summary.clock_event(policy_object, clock_state),
-        summary.ledger_event(policy_object, recorded),
+        summary.ledger_event(policy_object, ledger_summary),
     )
     box.add(event for event in changes if event is not None)
     refused = await box.emit_waiting(api, clock)
-    await _write(api, kept, policy_object, plans, guards, clock_state, recorded, now)
+    await _write(api, cache, policy_object, plans, guards, clock_state, ledger_summary, now)
     return refused
 
 
 async def _write(
     api: gateway.Gateway,
-    kept: store.Store,
+    cache: store.Store,
     present: snapshot.PolicyObject,
     plans: Sequence[plan.NamespacePlan],
-    found: Sequence[snapshot.Guard],
+    guards: Sequence[snapshot.Guard],
     clock_state: conditions.ClockSynchronized,
-    recorded: snapshot.LedgerSummary,
+    ledger_summary: snapshot.LedgerSummary,
     now: datetime.datetime,
 ) -> None:
-    status = summary.with_guards(summary.policy_status(present, plans, now), found, now)
-    status = summary.with_ledger(summary.with_clock(status, clock_state, now), recorded, now)
+    status = summary.with_guards(summary.policy_status(present, plans, now), guards, now)
+    status = summary.with_ledger(summary.with_clock(status, clock_state, now), ledger_summary, now)
     if status == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"
@@ -64,4 +64,4 @@ async def _write(
         if error.status in {404, 409}:
             return
         raise
-    kept.put(store.Kind.POLICY, answer.body)
+    cache.put(store.Kind.POLICY, answer.body)

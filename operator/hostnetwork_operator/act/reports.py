@@ -11,7 +11,7 @@ from hostnetwork_operator.observe import store
 _KINDS: Final = {written: kind for kind, written in store.REPORTS.items()}
 
 
-async def write(api: gateway.Gateway, effect: effects.WriteReport, kept: store.Store) -> Outcome:
+async def write(api: gateway.Gateway, effect: effects.WriteReport, cache: store.Store) -> Outcome:
     """Write a report. An existing report of that name without the operator's label is overwritten. Raise
     gateway.ApiError.
     """
@@ -21,12 +21,12 @@ async def write(api: gateway.Gateway, effect: effects.WriteReport, kept: store.S
         answer = await _store(api, path, body, effect.uid)
     except gateway.ApiError as error:
         meta = {"name": subject.name, "namespace": subject.namespace, "uid": effect.uid}
-        return _missing(error, kept, kind, meta)
-    kept.put(kind, answer.body)
+        return _missing(error, cache, kind, meta)
+    cache.put(kind, answer.body)
     return Outcome.DONE
 
 
-async def delete(api: gateway.Gateway, effect: effects.DeleteReport, kept: store.Store) -> Outcome:
+async def delete(api: gateway.Gateway, effect: effects.DeleteReport, cache: store.Store) -> Outcome:
     """Delete a report. Raise gateway.ApiError."""
     subject, kind = effect.subject, _KINDS[effect.kind]
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": subject.uid}}
@@ -34,8 +34,8 @@ async def delete(api: gateway.Gateway, effect: effects.DeleteReport, kept: store
     try:
         await api.delete(f"{effect.kind.path(subject.namespace)}/{subject.name}", options)
     except gateway.ApiError as error:
-        return _missing(error, kept, kind, meta)
-    kept.remove(kind, {"metadata": meta})
+        return _missing(error, cache, kind, meta)
+    cache.remove(kind, {"metadata": meta})
     return Outcome.DONE
 
 
@@ -52,14 +52,14 @@ async def _store(api: gateway.Gateway, path: str, body: gateway.Body, uid: str) 
     return await api.patch(f"{path}/{metadata['name']}", {**body, "metadata": {**metadata, **precondition}})
 
 
-def _missing(error: gateway.ApiError, kept: store.Store, kind: store.Kind, meta: dict[str, str]) -> Outcome:
+def _missing(error: gateway.ApiError, cache: store.Store, kind: store.Kind, meta: dict[str, str]) -> Outcome:
     """Return which is missing, the report or its kind, if the error says so. Otherwise raise the error."""
     # The CRD is being deleted: 405 before Kubernetes 1.36, since then 403.
     kind_terminating = error.status == 405 or (error.status == 403 and "definition is terminating" in error.message)
     if kind_terminating or (error.status == 404 and not error.reason):  # no such path
-        kept.serves_not(kind)
+        cache.serves_not(kind)
         return Outcome.UNSERVED
     if error.status in {404, 409} or error.namespace_ends:
-        kept.remove(kind, {"metadata": meta})
+        cache.remove(kind, {"metadata": meta})
         return Outcome.GONE
     raise error

@@ -58,8 +58,8 @@ def bound(spec: Spec) -> str:
     return _digest({**compared, "matchResources": _constraints(spec.get("matchResources"))})
 
 
-def _constraints(found: Spec | None) -> dict[str, Any]:
-    constraints = dict(found or {})
+def _constraints(match_constraints: Spec | None) -> dict[str, Any]:
+    constraints = dict(match_constraints or {})
     if constraints.get("matchPolicy") == "Equivalent":
         del constraints["matchPolicy"]
     for name in _RULES:

@@ -134,9 +134,9 @@ def digest(body: Body) -> str:
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
-def names(found: list[str]) -> str:
+def names(texts: list[str]) -> str:
     """Return a text with at most ten of the names, in order, and the number of the remaining names."""
-    in_order = sorted(found)
+    in_order = sorted(texts)
     more = f" and {len(in_order) - _NAMES} more" if len(in_order) > _NAMES else ""
     return ", ".join(in_order[:_NAMES]) + more
 

@@ -124,12 +124,12 @@ class Access:
         return refusal
 
 
-def _keep(kept: dict[bytes, Kept], digest: bytes, answer: Kept) -> None:
+def _keep(answers: dict[bytes, Kept], digest: bytes, answer: Kept) -> None:
     """Keep an answer as the newest. If there are too many answers, drop the oldest."""
-    kept.pop(digest, None)
-    kept[digest] = answer
-    if len(kept) > _MOST_KEPT:
-        del kept[next(iter(kept))]
+    answers.pop(digest, None)
+    answers[digest] = answer
+    if len(answers) > _MOST_KEPT:
+        del answers[next(iter(answers))]
 
 
 def reviewer(api: gateway.Gateway) -> Review:

@@ -47,7 +47,7 @@ class Bookkeeper:
     def __init__(
         self,
         api: gateway.Gateway,
-        kept: store.Store,
+        cache: store.Store,
         clock: live.Clock,
         wake: Callable[[str], None],
         wake_all: Callable[[], None],
@@ -55,11 +55,11 @@ class Bookkeeper:
     ) -> None:
         self.copy = copies.Ledger()
         self._api = api
-        self._store = kept
+        self._store = cache
         self._clock = clock
         self._wake = wake
         self._wake_all = wake_all
-        self._told = changed
+        self._on_change = changed
         self._pending: dict[str, _Submission] = {}
         self._storing: dict[str, _Submission] = {}
         self._gone: set[str] = set()
@@ -77,13 +77,13 @@ class Bookkeeper:
         if not self.copy.trouble:
             self._idle.clear()
 
-    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
+    def view(self, state: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
         """Return what the ledger has about a namespace and its exceptions, and which records wait to be stored."""
-        key = ledger.NAMESPACE + seen.namespace.uid
+        key = ledger.NAMESPACE + state.namespace.uid
         submitted = (self._storing.get(key), self._pending.get(key))
         effects_of_namespace = (submission.effect for submission in submitted if submission is not None)
         coming = tuple(effect.record for effect in effects_of_namespace if isinstance(effect, effects.RecordNamespace))
-        return replace(self.copy.view(seen), coming=coming)
+        return replace(self.copy.view(state), coming=coming)
 
     def forget(self, kind: store.Kind, uid: str) -> None:
         """Have the record of a removed object removed."""
@@ -224,7 +224,7 @@ class Bookkeeper:
         for name in sorted(names):
             self._wake(name)
         if names:
-            self._told()
+            self._on_change()
 
     async def _removable(self) -> set[str]:
         """Return the keys of removed objects whose records are no longer needed.
@@ -250,15 +250,15 @@ class Bookkeeper:
             namespace = self._store.incarnation(uid)
         return namespace is not None and namespace.terminating
 
-    async def _confirmed(self, taken: Mapping[str, _Submission]) -> dict[str, ledger.Record | None]:
+    async def _confirmed(self, batch: Mapping[str, _Submission]) -> dict[str, ledger.Record | None]:
         """Return the records that may be stored.
 
         A record that rests on an admission policy is made from what a watch reported, and watches are not ordered among
         each other: the policy may already have been absent when the object was changed. So the policy is read again,
         after the object was seen.
         """
-        in_place = await self._present() if any(submission.effect.guard for submission in taken.values()) else set()
-        effects_by_key = {key: submission.effect for key, submission in taken.items()}
+        in_place = await self._present() if any(submission.effect.guard for submission in batch.values()) else set()
+        effects_by_key = {key: submission.effect for key, submission in batch.items()}
         possible = {
             key: effect for key, effect in effects_by_key.items() if not effect.guard or effect.guard in in_place
         }
@@ -301,7 +301,7 @@ class Bookkeeper:
         namespace = parse.namespace(body)
         return (
             namespace.uid == effect.namespace.uid
-            and selection.kept(selection.present(namespace)) == effect.record.chosen
+            and selection.recordable(selection.present(namespace)) == effect.record.chosen
         )
 
     def _failed(self, error: Exception) -> None:

@@ -27,14 +27,14 @@ class GateChecks:
         self,
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
-        seen: cluster.Cluster,
+        observed_cluster: cluster.Cluster,
         memories: memory.Memories,
         when: schedule.Schedule,
     ) -> None:
         self.queue = workqueue.WorkQueue()
         self._api = api
         self._clock = server_clock
-        self._cluster = seen
+        self._cluster = observed_cluster
         self._memories = memories
         self._schedule = when
 
@@ -49,23 +49,23 @@ class GateChecks:
         namespace_plan = settled.plan
         if namespace_plan.asks(needs.AskGate):
             self.queue.add(namespace_plan.namespace.name)
-        elif namespace_plan.enforcement is not labels.Enforcement.HELD and not _is_begun(settled.seen, namespace_plan):
+        elif namespace_plan.enforcement is not labels.Enforcement.HELD and not _is_begun(settled.state, namespace_plan):
             self._memories.of(namespace_plan.namespace).forget_gate()
 
     async def _check(self, name: str) -> None:
         """Ask the gate about a namespace and remember the answer, if the plan still needs it."""
-        seen = self._cluster.snapshot(name)
-        if seen is None:
+        state = self._cluster.snapshot(name)
+        if state is None:
             return
-        needed = plan.plan_namespace(seen, self._clock.now()).asks(needs.AskGate)
+        needed = plan.plan_namespace(state, self._clock.now()).asks(needs.AskGate)
         if not needed:
             return
-        remembered = self._memories.of(seen.namespace)
+        remembered = self._memories.of(state.namespace)
         remembered.checking = True
         try:
-            answer = await preview.look(self._api, seen, needed[0].level, self._clock)
+            answer = await preview.look(self._api, state, needed[0].level, self._clock)
         except gateway.ApiError as error:
-            excepted = gate.names(gate.excepted(seen, self._clock.now()))
+            excepted = gate.names(gate.excepted(state, self._clock.now()))
             reason = preview.explained(error.message or error.reason)
             answer = snapshot.GateAnswer(needed[0].level, self._clock.now(), failed=reason, excepted=excepted)
         if remembered.checking:
@@ -74,9 +74,9 @@ class GateChecks:
         self._schedule.wake(name)
 
 
-def _is_begun(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> bool:
+def _is_begun(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> bool:
     """Return whether enforcement is decided but not yet written. The write waits for the ledger, and until the write
     the gate's answer counts. A second check would include pods and templates that were created after the first.
     """
     deny = labels.Enforcement.DENY
-    return made.enforcement is deny and seen.namespace.enforcement is not deny
+    return namespace_plan.enforcement is deny and state.namespace.enforcement is not deny

@@ -33,17 +33,17 @@ def registry(taking: intake.Intake) -> kopf.OperatorRegistry:
     return handler_registry
 
 
-def _watch_refusals(made: kopf.OperatorRegistry, taking: intake.Intake) -> None:
-    @kopf.on.event("", "v1", refused.Watched.EVENTS.value, id="watch-events", registry=made)
+def _watch_refusals(registry: kopf.OperatorRegistry, taking: intake.Intake) -> None:
+    @kopf.on.event("", "v1", refused.Watched.EVENTS.value, id="watch-events", registry=registry)
     async def emitted(event: kopf.RawEvent, **_: Any) -> None:
         if event["type"] != "DELETED":
             taking.claimed(event["object"])
 
 
 def _watch(
-    made: kopf.OperatorRegistry, taking: intake.Intake, kind: store.Kind, group: str, version: str, plural: str
+    registry: kopf.OperatorRegistry, taking: intake.Intake, kind: store.Kind, group: str, version: str, plural: str
 ) -> None:
-    @kopf.on.event(group, version, plural, id=f"watch-{plural}", registry=made)
+    @kopf.on.event(group, version, plural, id=f"watch-{plural}", registry=registry)
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
         taking.changed(kind, event["type"], event["object"])
 

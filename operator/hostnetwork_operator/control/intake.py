@@ -18,12 +18,12 @@ class Intake:
 
     def __init__(
         self,
-        kept: store.Store,
+        cache: store.Store,
         when: schedule.Schedule,
         books: bookkeeping.Bookkeeper,
         lacking: shortages.Shortages,
     ) -> None:
-        self._store = kept
+        self._store = cache
         self._schedule = when
         self._books = books
         self._shortages = lacking
@@ -74,9 +74,9 @@ class Intake:
         log_unread(self._store)
 
 
-def log_unread(kept: store.Store) -> None:
+def log_unread(cache: store.Store) -> None:
     """Log which objects can no longer be read, and which objects can be read again."""
-    for change in kept.unread.take_news():
+    for change in cache.unread.take_news():
         subject = f"{change.namespace}/{change.name}" if change.name else "a line of the watch"
         if change.why:
             logs.log(_log, logging.WARNING, "unreadable", kind=change.kind, object=subject, error=change.why)

@@ -42,33 +42,33 @@ class Memories:
     """
 
     def __init__(self, replaced: Callable[[str], None]) -> None:
-        self._kept: dict[str, NamespaceMemory] = {}
+        self._by_name: dict[str, NamespaceMemory] = {}
         self._replaced = replaced
 
     def of(self, namespace: snapshot.Namespace) -> NamespaceMemory:
         """Return the memory of this incarnation. The memory of another incarnation of the same name is forgotten."""
-        remembered = self._kept.get(namespace.name)
+        remembered = self._by_name.get(namespace.name)
         if remembered is not None and remembered.uid == namespace.uid:
             return remembered
         if remembered is not None:
             self._replaced(namespace.name)
-        new_memory = self._kept[namespace.name] = NamespaceMemory(namespace.uid)
+        new_memory = self._by_name[namespace.name] = NamespaceMemory(namespace.uid)
         return new_memory
 
     def forget_tops(self) -> None:
         """Have the top owners of pods looked up again: another Deployment can become the controller of a ReplicaSet."""
-        for remembered in self._kept.values():
+        for remembered in self._by_name.values():
             remembered.answers.tops.clear()
 
     def bound(self) -> None:
         """If there are too many Events in all namespaces together, drop Events of the namespace that has the most."""
-        boxes = [remembered.events for remembered in self._kept.values()]
+        boxes = [remembered.events for remembered in self._by_name.values()]
         while (excess := sum(map(len, boxes)) - MOST_EVENTS) > 0:
             max(boxes, key=len).drop(excess)
 
     def forget(self, name: str) -> None:
         """Forget a namespace that no longer exists."""
-        self._kept.pop(name, None)
+        self._by_name.pop(name, None)
 
     def __iter__(self) -> Iterator[NamespaceMemory]:
-        return iter(list(self._kept.values()))
+        return iter(list(self._by_name.values()))

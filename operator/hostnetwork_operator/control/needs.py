@@ -24,23 +24,23 @@ class Needs:
         self,
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
-        kept: store.Store,
+        cache: store.Store,
         when: schedule.Schedule,
     ) -> None:
         self._api = api
         self._clock = server_clock
-        self._store = kept
+        self._store = cache
         self._schedule = when
 
     async def read_exceptions(self, name: str, asked: Iterable[needs.ReadException]) -> None:
         """Read exceptions again from the API server, into the store. Raise gateway.ApiError."""
         await asyncio.gather(*(reread.an_exception(self._api, self._store, name, need.name) for need in asked))
 
-    async def list_stale(self, name: str, known: memory.NamespaceMemory) -> gateway.ApiError | None:
+    async def list_stale(self, name: str, namespace_memory: memory.NamespaceMemory) -> gateway.ApiError | None:
         """List the pods of a namespace if a list is due. Return the error if the pods could not be listed. The error is
         no reason to leave a level or a pod unchanged, so it is returned and not raised.
         """
-        if not known.stale:
+        if not namespace_memory.stale:
             return None
         try:
             await live.fill_pods(self._api, self._store, name, self._clock)
@@ -48,27 +48,29 @@ class Needs:
             return error
         finally:
             intake.log_unread(self._store)
-        known.stale = False
+        namespace_memory.stale = False
         return None
 
-    def list_is_due(self, made: plan.NamespacePlan) -> bool:
+    def list_is_due(self, namespace_plan: plan.NamespacePlan) -> bool:
         """Return whether the deferrable effects of a plan wait for a list of pods."""
-        return any(need.at <= self._clock.now() for need in made.asks(needs.ListPods))
+        return any(need.at <= self._clock.now() for need in namespace_plan.asks(needs.ListPods))
 
-    def list_next(self, name: str, known: memory.NamespaceMemory) -> None:
+    def list_next(self, name: str, namespace_memory: memory.NamespaceMemory) -> None:
         """Have the pods of a namespace listed, and the namespace evaluated with the list."""
-        known.stale = True
+        namespace_memory.stale = True
         self._schedule.wake(name)
 
-    async def find(self, made: plan.NamespacePlan, known: memory.NamespaceMemory) -> Exception | None:
+    async def find(
+        self, namespace_plan: plan.NamespacePlan, namespace_memory: memory.NamespaceMemory
+    ) -> Exception | None:
         """Find owners and service accounts. Return the error if an owner could not be found."""
-        failure = await self._find_owners(made, known.answers)
-        await self._find_accounts(made, known.answers)
+        failure = await self._find_owners(namespace_plan, namespace_memory.answers)
+        await self._find_accounts(namespace_plan, namespace_memory.answers)
         return failure
 
-    async def _find_owners(self, made: plan.NamespacePlan, answers: cluster.Answers) -> Exception | None:
-        name = made.namespace.name
-        for owner in (need.owner for need in made.asks(needs.FindOwner)):
+    async def _find_owners(self, namespace_plan: plan.NamespacePlan, answers: cluster.Answers) -> Exception | None:
+        name = namespace_plan.namespace.name
+        for owner in (need.owner for need in namespace_plan.asks(needs.FindOwner)):
             try:
                 top = await live.top_of(self._api, owner)
             except gateway.ApiError as error:
@@ -83,11 +85,13 @@ class Needs:
             self._schedule.wake(name)
         return None
 
-    async def _find_accounts(self, made: plan.NamespacePlan, answers: cluster.Answers) -> None:
-        account_names = [need.name for need in made.asks(needs.FindAccount)]
+    async def _find_accounts(self, namespace_plan: plan.NamespacePlan, answers: cluster.Answers) -> None:
+        account_names = [need.name for need in namespace_plan.asks(needs.FindAccount)]
         if not account_names:
             return
-        names_in_exceptions = {standing.exception.spec.service_account for standing in made.standings}
+        names_in_exceptions = {standing.exception.spec.service_account for standing in namespace_plan.standings}
         answered = {account: answer for account, answer in answers.accounts.items() if account in names_in_exceptions}
-        answers.accounts = answered | await accounts.ask(self._api, self._clock, made.namespace.name, account_names)
-        self._schedule.wake(made.namespace.name)
+        answers.accounts = answered | await accounts.ask(
+            self._api, self._clock, namespace_plan.namespace.name, account_names
+        )
+        self._schedule.wake(namespace_plan.namespace.name)

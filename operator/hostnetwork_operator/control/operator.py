@@ -59,7 +59,7 @@ class Operator:
             lambda namespace: self.memories.of(namespace).answers,
             self.shortages.of,
             patience,
-            self.shortages.complete,
+            self.shortages.listed_in_full,
         )
         self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, namespace_schedule)
         self.pod_counts = pod_count.PodCounter(api, server_clock, self.store, self.plans, namespace_schedule)
@@ -80,7 +80,7 @@ class Operator:
             self.shortages,
             self.plans,
         )
-        measures.stands(
+        measures.show(
             metrics.StateCollector(
                 self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy
             )

@@ -21,14 +21,14 @@ class PodCounter:
         self,
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
-        kept: store.Store,
+        cache: store.Store,
         plans: Mapping[str, plan.NamespacePlan],
         when: schedule.Schedule,
     ) -> None:
         self.queue = workqueue.WorkQueue()
         self._api = api
         self._clock = server_clock
-        self._store = kept
+        self._store = cache
         self._plans = plans
         self._schedule = when
 
@@ -36,10 +36,10 @@ class PodCounter:
         """List the pods of each namespace in the queue when the list is due, until cancelled."""
         await workers.work(self.queue, self._count, "count")
 
-    def heed(self, made: plan.NamespacePlan) -> None:
+    def heed(self, namespace_plan: plan.NamespacePlan) -> None:
         """Have the pods of a plan's namespace listed if the plan asks for a count."""
-        for need in made.asks(needs.CountPods):
-            self.queue.add_after(made.namespace.name, self._schedule.seconds_until(need.at))
+        for need in namespace_plan.asks(needs.CountPods):
+            self.queue.add_after(namespace_plan.namespace.name, self._schedule.seconds_until(need.at))
 
     async def _count(self, name: str) -> None:
         namespace_plan = self._plans.get(name)

@@ -24,14 +24,14 @@ class PolicyStatusWriter:
         self,
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
-        kept: store.Store,
+        cache: store.Store,
         plans: Mapping[str, plan.NamespacePlan],
         books: bookkeeping.Bookkeeper,
         when: schedule.Schedule,
     ) -> None:
         self._api = api
         self._clock = server_clock
-        self._store = kept
+        self._store = cache
         self._plans = plans
         self._books = books
         self._changed = when.policy_changed
@@ -95,13 +95,13 @@ class PolicyStatusWriter:
         return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
 
 
-def counted(made: plan.NamespacePlan) -> object:
+def counted(namespace_plan: plan.NamespacePlan) -> object:
     """Return what the policy's status counts of a plan."""
     return (
-        made.exempt,
-        made.enforcement,
-        made.relaxed,
-        made.contested is None,
-        [verdict.verdict for verdict in made.verdicts],
-        made.refused_count,
+        namespace_plan.exempt,
+        namespace_plan.enforcement,
+        namespace_plan.relaxed,
+        namespace_plan.contested is None,
+        [verdict.verdict for verdict in namespace_plan.verdicts],
+        namespace_plan.refused_count,
     )

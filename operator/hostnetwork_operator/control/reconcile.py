@@ -59,7 +59,7 @@ class Reconciler:
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
         measures: metrics.Metrics,
-        seen: cluster.Cluster,
+        observed_cluster: cluster.Cluster,
         memories: memory.Memories,
         when: schedule.Schedule,
         answers: answering.Needs,
@@ -72,7 +72,7 @@ class Reconciler:
         self._api = api
         self._clock = server_clock
         self._metrics = measures
-        self._cluster = seen
+        self._cluster = observed_cluster
         self._memories = memories
         self._schedule = when
         self._needs = answers
@@ -101,10 +101,10 @@ class Reconciler:
         if judged is None:
             self._forget(name)
             return
-        seen, namespace_plan = judged.settled.seen, judged.settled.plan
-        namespace_memory = self._memories.of(seen.namespace)
+        state, namespace_plan = judged.settled.state, judged.settled.plan
+        namespace_memory = self._memories.of(state.namespace)
         self._checks.heed(judged.settled)
-        application = self._application(seen, namespace_memory, judged.deadline)
+        application = self._application(state, namespace_memory, judged.deadline)
         await application.carry_out(namespace_plan.urgent)
         self._remember(namespace_memory, namespace_plan, application)
         if failure is None and self._needs.list_is_due(namespace_plan):
@@ -147,15 +147,15 @@ class Reconciler:
             logs.log(_log, logging.WARNING, "event-not-emitted", error=str(error))
 
     def _application(
-        self, seen: snapshot.NamespaceSnapshot, known: memory.NamespaceMemory, deadline: float
+        self, state: snapshot.NamespaceSnapshot, namespace_memory: memory.NamespaceMemory, deadline: float
     ) -> apply.Application:
         return apply.Application(
             self._api,
-            seen,
+            state,
             self._clock,
             self._cluster.store,
-            functools.partial(self._books.submit, namespace=seen.namespace.name),
-            known.events,
+            functools.partial(self._books.submit, namespace=state.namespace.name),
+            namespace_memory.events,
             deadline,
             self._pace.wait,
             lambda: self._schedule.queue.closed,
@@ -170,31 +170,31 @@ class Reconciler:
         already_read: set[needs.ReadException] = set()
         while True:
             start, cpu_start = self._clock.monotonic(), time.thread_time()
-            seen = self._cluster.snapshot(name)
-            if seen is None:
+            state = self._cluster.snapshot(name)
+            if state is None:
                 return None
             try:
-                settled = settle.settle(seen, self._clock.now())
+                settled = settle.settle(state, self._clock.now())
             except Exception as error:
-                if not self._set_aside(seen, error):
+                if not self._set_aside(state, error):
                     raise
                 continue
             self._count_reverts(settled)
             if (seconds := time.thread_time() - cpu_start) > _LONG_PLAN_SECONDS:
                 self._schedule.queue.rest(name, min(_REST * seconds, _LONGEST_REST_SECONDS))
             to_read = set(settled.plan.asks(needs.ReadException))
-            if already_read >= to_read or not seen.exceptions_served:
+            if already_read >= to_read or not state.exceptions_served:
                 return _Judged(settled, start + plan.FRESH_SECONDS)
             await self._needs.read_exceptions(name, to_read)
             already_read |= to_read
 
-    def _set_aside(self, seen: snapshot.NamespaceSnapshot, error: Exception) -> bool:
+    def _set_aside(self, state: snapshot.NamespaceSnapshot, error: Exception) -> bool:
         """Treat the objects that make planning fail as unreadable, until they change. Return False if leaving
         objects out would not help.
         """
-        culprits = isolate.culprits(seen, self._clock.now())
+        culprits = isolate.culprits(state, self._clock.now())
         if culprits:
-            _log.error("set-aside", exc_info=error, extra={"hno_fields": {"namespace": seen.namespace.name}})
+            _log.error("set-aside", exc_info=error, extra={"hno_fields": {"namespace": state.namespace.name}})
         for culprit in culprits:
             self._cluster.store.misunderstood(culprit)
         intake.log_unread(self._cluster.store)
@@ -204,55 +204,63 @@ class Reconciler:
         """Remember that another client has reverted what the operator wrote."""
         if not settled.reverted:
             return
-        namespace = settled.seen.namespace
+        namespace = settled.state.namespace
         logs.log(_log, logging.WARNING, "undone", namespace=namespace.name, keys=settled.reverted)
         namespace_memory = self._memories.of(namespace)
-        namespace_memory.answers.record = settled.seen.record
+        namespace_memory.answers.record = settled.state.record
         namespace_memory.events.add(settled.events)
 
     def _remember(
-        self, known: memory.NamespaceMemory, made: plan.NamespacePlan, application: apply.Application
+        self,
+        namespace_memory: memory.NamespaceMemory,
+        namespace_plan: plan.NamespacePlan,
+        application: apply.Application,
     ) -> None:
         """Remember the results of the urgent effects."""
-        record = made.record
+        record = namespace_plan.record
         for result in application.results:
             write, error = result.effect, result.error
             if not isinstance(write, effects.WriteNamespace):
                 continue
             if result.outcome is Outcome.DONE:
                 record = contest.written(record, write, self._clock.now())
-                self._schedule.wake(made.namespace.name)  # for the record in the ledger, and for the next step
+                self._schedule.wake(
+                    namespace_plan.namespace.name
+                )  # for the record in the ledger, and for the next step
             elif isinstance(error, gateway.ApiError) and error.status == 409:
                 record = contest.refused(record)
             elif error is not None:
                 record = contest.unsure(record, write)
-        known.answers.record = record
+        namespace_memory.answers.record = record
 
-    def _show(self, name: str, made: plan.NamespacePlan) -> None:
+    def _show(self, name: str, namespace_plan: plan.NamespacePlan) -> None:
         """Keep a plan for the metrics. Have the counts in the policy's status written if the plan changes them."""
-        previous_plan, self._plans[name] = self._plans.get(name), made
-        if previous_plan is None or policy_status.counted(previous_plan) != policy_status.counted(made):
+        previous_plan, self._plans[name] = self._plans.get(name), namespace_plan
+        if previous_plan is None or policy_status.counted(previous_plan) != policy_status.counted(namespace_plan):
             self._schedule.policy_changed.set()
 
     async def _come_back(
-        self, known: memory.NamespaceMemory, made: plan.NamespacePlan, application: apply.Application
+        self,
+        namespace_memory: memory.NamespaceMemory,
+        namespace_plan: plan.NamespacePlan,
+        application: apply.Application,
     ) -> None:
         """Schedule the next reconcile for everything that this reconcile leaves open."""
-        name = made.namespace.name
+        name = namespace_plan.namespace.name
         if application.paced_seconds:
             self._schedule.after(name, application.paced_seconds)
-        if known.events.pause_seconds:
+        if namespace_memory.events.pause_seconds:
             self._memories.bound()
-            self._schedule.after(name, known.events.pause_seconds)
-        if made.next_check is not None:
-            await self._schedule.at(name, made.next_check)
-        if not known.stale:
-            for need in made.asks(needs.ListPods):
+            self._schedule.after(name, namespace_memory.events.pause_seconds)
+        if namespace_plan.next_check is not None:
+            await self._schedule.at(name, namespace_plan.next_check)
+        if not namespace_memory.stale:
+            for need in namespace_plan.asks(needs.ListPods):
                 self._schedule.after(name, self._schedule.seconds_until(need.at))
-        self._counts.heed(made)
-        unwatched = {verdict.pod.uid for verdict in made.verdicts if not verdict.pod.watched}
+        self._counts.heed(namespace_plan)
+        unwatched = {verdict.pod.uid for verdict in namespace_plan.verdicts if not verdict.pod.watched}
         if _vanishing(application.results) & unwatched:
-            self._needs.list_next(name, known)  # no watch reports that these pods are removed
+            self._needs.list_next(name, namespace_memory)  # no watch reports that these pods are removed
         report_outcomes = {
             result.outcome for result in application.results if isinstance(result.effect, effects.WriteReport)
         }

@@ -73,7 +73,7 @@ class Refused:
         with loops.idle():
             await self._ready.wait()
             await asyncio.sleep(self._wait_seconds)
-        if not self._shortages.known:
+        if not self._shortages.complete:
             self._shortages.waited()
             self._schedule.wake_all()
 

@@ -8,19 +8,19 @@ from hostnetwork_operator.api import exception
 from hostnetwork_operator.observe import live, store
 
 
-async def an_exception(api: gateway.Gateway, kept: store.Store, namespace: str, name: str) -> Mapping[str, Any] | None:
+async def an_exception(api: gateway.Gateway, cache: store.Store, namespace: str, name: str) -> Mapping[str, Any] | None:
     """Return an exception, as `_read` does. Raise gateway.ApiError."""
     path = f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}/{name}"
-    return await _read(api, kept, path, store.Kind.EXCEPTION, namespace, name)
+    return await _read(api, cache, path, store.Kind.EXCEPTION, namespace, name)
 
 
-async def a_namespace(api: gateway.Gateway, kept: store.Store, name: str) -> Mapping[str, Any] | None:
+async def a_namespace(api: gateway.Gateway, cache: store.Store, name: str) -> Mapping[str, Any] | None:
     """Return a Namespace, as `_read` does. Raise gateway.ApiError."""
-    return await _read(api, kept, f"/api/v1/namespaces/{name}", store.Kind.NAMESPACE, "", name)
+    return await _read(api, cache, f"/api/v1/namespaces/{name}", store.Kind.NAMESPACE, "", name)
 
 
 async def _read(
-    api: gateway.Gateway, kept: store.Store, path: str, kind: store.Kind, namespace: str, name: str
+    api: gateway.Gateway, cache: store.Store, path: str, kind: store.Kind, namespace: str, name: str
 ) -> Mapping[str, Any] | None:
     """Return the object that was read, and put it into the store.
 
@@ -34,7 +34,7 @@ async def _read(
     except gateway.ApiError as error:
         if not error.gone:
             raise
-        kept.removed(kind, namespace, name)
+        cache.removed(kind, namespace, name)
         return None
-    kept.put(kind, body)
+    cache.put(kind, body)
     return body

@@ -39,7 +39,7 @@ class Resync:
         self,
         api: gateway.Gateway,
         server_clock: clock.ServerClock,
-        kept: store.Store,
+        cache: store.Store,
         books: bookkeeping.Bookkeeper,
         memories: memory.Memories,
         when: schedule.Schedule,
@@ -48,7 +48,7 @@ class Resync:
     ) -> None:
         self._api = api
         self._clock = server_clock
-        self._store = kept
+        self._store = cache
         self._books = books
         self._memories = memories
         self._schedule = when

@@ -19,11 +19,11 @@ _UNANSWERED_SECONDS: Final = 1.0  # the pause after the API server did not answe
 class Schedule:
     """The queue of namespaces. `policy_changed` is set when the policy's status may have to be written."""
 
-    def __init__(self, api: gateway.Gateway, kept: store.Store, server_clock: clock.ServerClock) -> None:
+    def __init__(self, api: gateway.Gateway, cache: store.Store, server_clock: clock.ServerClock) -> None:
         self.queue = workqueue.WorkQueue()
         self.policy_changed = asyncio.Event()
         self._api = api
-        self._store = kept
+        self._store = cache
         self._clock = server_clock
 
     def wake(self, name: str) -> None:

@@ -72,7 +72,7 @@ class Shortages:
         self.patience = patience
         self.dropped = 0  # Events without budget, and claims without a place
         self._monotonic = monotonic
-        self._kept: dict[str, _NamespaceShortages] = {}
+        self._by_namespace: dict[str, _NamespaceShortages] = {}
         self._places = 0
         # The namespaces whose first claims must still be read. None until the Events have been listed once.
         self._awaited: set[str] | None = None
@@ -83,10 +83,10 @@ class Shortages:
     @property
     def namespaces(self) -> int:
         """The number of namespaces that take memory."""
-        return len(self._kept)
+        return len(self._by_namespace)
 
     @property
-    def known(self) -> bool:
+    def complete(self) -> bool:
         """Return whether the shortages of every namespace are known."""
         return self._awaited is not None and not self._awaited
 
@@ -98,10 +98,10 @@ class Shortages:
         changed = self._awaited is None or only != self._listed
         self._listed = only
         if self._awaited is None:
-            self._awaited = {name for name, namespace_state in self._kept.items() if namespace_state.unread}
+            self._awaited = {name for name, namespace_state in self._by_namespace.items() if namespace_state.unread}
         return changed
 
-    def complete(self, namespace: str) -> bool:
+    def listed_in_full(self, namespace: str) -> bool:
         """Return whether every Event of a namespace was listed, so that no more of its workloads lack pods."""
         return self._listed is None or namespace in self._listed
 
@@ -113,14 +113,14 @@ class Shortages:
         """Count an Event of a namespace, and return whether the Event is passed on."""
         if not namespace:
             return True
-        namespace_state = self._kept.setdefault(namespace, _NamespaceShortages())
+        namespace_state = self._by_namespace.setdefault(namespace, _NamespaceShortages())
         wait_seconds, namespace_state.heard = _EVENTS.spend(namespace_state.heard, self._monotonic())
         self.dropped += wait_seconds > 0
         return wait_seconds <= 0
 
     def claim(self, claim: snapshot.Reference) -> bool:
         """Have the workload of a claim read soon. Return False if there is no place for another claim."""
-        namespace_state = self._kept.setdefault(claim.namespace, _NamespaceShortages())
+        namespace_state = self._by_namespace.setdefault(claim.namespace, _NamespaceShortages())
         if claim in namespace_state.places:
             return True  # the claim waits, or its workload is read at intervals
         if len(namespace_state.places) >= MOST_IN_NAMESPACE or (
@@ -138,7 +138,7 @@ class Shortages:
         """Make room for a namespace that has `places` places: drop the newest unread claim of the namespace that has
         most of them. Return False if that would only swap the roles of the two namespaces.
         """
-        fullest = max(self._kept.values(), key=lambda one: len(one.unread))
+        fullest = max(self._by_namespace.values(), key=lambda namespace_state: len(namespace_state.unread))
         if len(fullest.unread) <= places + 1:
             return False
         self.dropped += 1
@@ -149,7 +149,7 @@ class Shortages:
         """Return the shortages of a namespace as they were last read, None if they are not known yet."""
         if self._awaited is None or namespace in self._awaited:
             return None
-        namespace_state = self._kept.get(namespace)
+        namespace_state = self._by_namespace.get(namespace)
         return (
             tuple(place.shortage for place in namespace_state.places.values() if place.shortage is not None)
             if namespace_state
@@ -158,7 +158,7 @@ class Shortages:
 
     def next(self, namespace: str) -> NextRead:
         """Return the claim to be read now, and spend one read of the namespace's budget."""
-        namespace_state = self._kept.get(namespace)
+        namespace_state = self._by_namespace.get(namespace)
         if namespace_state is None or not namespace_state.places:
             return NextRead(None, math.inf)
         now = self._monotonic()
@@ -168,21 +168,21 @@ class Shortages:
         wait_seconds, namespace_state.full = _READS.spend(namespace_state.full, now)
         return NextRead(None, wait_seconds) if wait_seconds > 0 else NextRead(claim, 0.0)
 
-    def keep(self, found: snapshot.Shortage) -> None:
+    def keep(self, shortage: snapshot.Shortage) -> None:
         """Keep what a workload lacks, and have the workload read again: soon after a change, rarely without one."""
-        place = self._place(found.workload)
+        place = self._place(shortage.workload)
         if place is None:
             return
         previous, now = place.shortage, self._monotonic()
         if previous is not None:
-            found = replace(found, covered=previous.covered, emitted=previous.emitted)
-        same = previous is not None and _lacks(previous) == _lacks(found)
+            shortage = replace(shortage, covered=previous.covered, emitted=previous.emitted)
+        same = previous is not None and _lacks(previous) == _lacks(shortage)
         place.pause = min(2 * place.pause, _LONGEST_PAUSE_SECONDS) if same else _PAUSE_SECONDS
         place.failures = 0
-        place.shortage, place.last, place.due = found, now, now + place.pause
-        self._settle(found.workload)
-        if found.covered is not None:
-            seconds_left = (found.covered + self.patience - found.read).total_seconds()
+        place.shortage, place.last, place.due = shortage, now, now + place.pause
+        self._settle(shortage.workload)
+        if shortage.covered is not None:
+            seconds_left = (shortage.covered + self.patience - shortage.read).total_seconds()
             if seconds_left > 0:
                 place.due = min(place.due, now + seconds_left)
 
@@ -211,14 +211,14 @@ class Shortages:
 
     def drop(self, claim: snapshot.Reference) -> None:
         """Forget a claim, and what its workload lacked."""
-        namespace_state = self._kept.get(claim.namespace)
+        namespace_state = self._by_namespace.get(claim.namespace)
         if namespace_state is not None and namespace_state.places.pop(claim, None) is not None:
             self._places -= 1
             self._settle(claim)
 
     def _settle(self, claim: snapshot.Reference) -> None:
         """Note that a claim has been read, or no longer exists."""
-        namespace_state = self._kept[claim.namespace]
+        namespace_state = self._by_namespace[claim.namespace]
         namespace_state.unread.pop(claim, None)
         if not namespace_state.unread and self._awaited is not None:
             self._awaited.discard(claim.namespace)
@@ -226,7 +226,7 @@ class Shortages:
     def forget(self, namespace: str) -> None:
         """Forget a namespace that no longer exists."""
         self.queue.drop(namespace)
-        namespace_state = self._kept.pop(namespace, None)
+        namespace_state = self._by_namespace.pop(namespace, None)
         self._places -= len(namespace_state.places) if namespace_state is not None else 0
         if self._awaited is not None:
             self._awaited.discard(namespace)
@@ -234,14 +234,16 @@ class Shortages:
     def sweep(self) -> None:
         """Forget the namespaces for which nothing is kept but full budgets."""
         now = self._monotonic()
-        for name, namespace_state in list(self._kept.items()):
+        for name, namespace_state in list(self._by_namespace.items()):
             if not namespace_state.places and max(namespace_state.full, namespace_state.heard) <= now:
-                del self._kept[name]
+                del self._by_namespace[name]
 
-    def heed(self, made: plan.NamespacePlan, emitted: Iterable[effects.EmitEvent], now: datetime.datetime) -> None:
+    def heed(
+        self, namespace_plan: plan.NamespacePlan, emitted: Iterable[effects.EmitEvent], now: datetime.datetime
+    ) -> None:
         """Note what a plan has decided about the shortages. Have a workload read again if that decision has changed."""
         emitted_keys = {(event.regarding.uid, event.key) for event in emitted}
-        for refusal in made.refused or ():
+        for refusal in namespace_plan.refused or ():
             place = self._place(refusal.shortage.workload)
             if place is None or place.shortage is None:
                 continue
@@ -255,17 +257,17 @@ class Shortages:
             place.shortage = replace(place.shortage, covered=covered, emitted=latest_events)
             pods = sum(
                 verdict.pod.owner is not None and verdict.pod.owner.uid == refusal.shortage.workload.uid
-                for verdict in made.verdicts
+                for verdict in namespace_plan.verdicts
             )
             decision = _Shown(refusal.refused, pods)
             if place.shown is not None and place.shown != decision:
                 place.pause = _PAUSE_SECONDS / 2
                 place.due = min(place.due, max(self._monotonic(), place.last + _PAUSE_SECONDS))
-                self.queue.add(made.namespace.name)
+                self.queue.add(namespace_plan.namespace.name)
             place.shown = decision
 
     def _place(self, claim: snapshot.Reference) -> _Place | None:
-        namespace_state = self._kept.get(claim.namespace)
+        namespace_state = self._by_namespace.get(claim.namespace)
         return namespace_state.places.get(claim) if namespace_state is not None else None
 
 

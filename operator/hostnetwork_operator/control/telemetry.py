@@ -12,13 +12,13 @@ _log = logging.getLogger(__name__)
 
 
 def record(
-    measures: metrics.Metrics, made: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float
+    measures: metrics.Metrics, namespace_plan: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float
 ) -> None:
     """Count and log the results of a plan."""
     measures.reconcile.observe(seconds)
     for result in results:
         _count(measures, result)
-    _tell(made, results, seconds)
+    _tell(namespace_plan, results, seconds)
 
 
 def _count(measures: metrics.Metrics, result: apply.EffectResult) -> None:
@@ -32,7 +32,7 @@ def _count(measures: metrics.Metrics, result: apply.EffectResult) -> None:
         measures.detected_pods.labels(effect.verdict.value).inc()
 
 
-def _tell(made: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float) -> None:
+def _tell(namespace_plan: plan.NamespacePlan, results: Sequence[apply.EffectResult], seconds: float) -> None:
     """Write the canonical log line of a reconcile. A reconcile that did nothing is logged at DEBUG only."""
     failed = [result for result in results if result.error is not None]
     level = logging.WARNING if failed else logging.INFO if results else logging.DEBUG
@@ -40,15 +40,15 @@ def _tell(made: plan.NamespacePlan, results: Sequence[apply.EffectResult], secon
         _log,
         level,
         "reconcile",
-        namespace=made.namespace.name,
-        enforcement=made.enforcement,
-        relaxed=made.relaxed,
-        pods=len(made.verdicts),
-        exceptions=len(made.standings),
-        findings=[f"{finding.subject.name}:{finding.rule.id}" for finding in made.findings if finding.warns],
+        namespace=namespace_plan.namespace.name,
+        enforcement=namespace_plan.enforcement,
+        relaxed=namespace_plan.relaxed,
+        pods=len(namespace_plan.verdicts),
+        exceptions=len(namespace_plan.standings),
+        findings=[f"{finding.subject.name}:{finding.rule.id}" for finding in namespace_plan.findings if finding.warns],
         effects=_first(20, [f"{type(result.effect).__name__}:{result.outcome}" for result in results]),
         errors=_first(5, [str(result.error) for result in failed]),
-        next_check=made.next_check,
+        next_check=namespace_plan.next_check,
         seconds=round(seconds, 4),
     )
 

@@ -68,7 +68,7 @@ async def first(api: gateway.Gateway) -> ServerVersion:
     return version
 
 
-async def keep(api: gateway.Gateway, kept: store.Store, when: schedule.Schedule, seconds: float) -> None:
+async def keep(api: gateway.Gateway, cache: store.Store, when: schedule.Schedule, seconds: float) -> None:
     """Ask for the version every `seconds`, until cancelled. A version that cannot be understood changes nothing."""
     while True:
         await loops.sleep(seconds)
@@ -77,6 +77,6 @@ async def keep(api: gateway.Gateway, kept: store.Store, when: schedule.Schedule,
         except (gateway.ApiError, VersionError) as error:
             logs.log(_log, logging.WARNING, "version-unknown", error=str(error))
             continue
-        if kept.saw_kubernetes(version.minor):
+        if cache.saw_kubernetes(version.minor):
             logs.log(_log, logging.INFO, "upgraded", kubernetes=version.text)
             when.wake_all()

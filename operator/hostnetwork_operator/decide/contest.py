@@ -29,11 +29,11 @@ def ends(record: snapshot.Record, now: datetime.datetime) -> datetime.datetime |
     return last + WITHIN if last - before < WITHIN and now < last + WITHIN else None
 
 
-def undone(seen: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNamespace]) -> tuple[str, ...]:
+def undone(state: snapshot.NamespaceSnapshot, writes: Iterable[effects.WriteNamespace]) -> tuple[str, ...]:
     """Return the keys that these writes would write again because somebody has changed them. A key counts once after
     each write.
     """
-    record, namespace = seen.record, seen.namespace
+    record, namespace = state.record, state.namespace
     to_write = {key for write in writes for key in (*write.labels, *write.annotations)}
     undone_keys = (
         key
@@ -54,8 +54,8 @@ def _tightened(wrote: str | None, key: str, namespace: snapshot.Namespace) -> bo
     return key == labels.PSA_ENFORCE and stricter
 
 
-def stands(
-    seen: snapshot.NamespaceSnapshot,
+def planned(
+    state: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
     enforcement: labels.Enforcement | None,
     writes: Iterable[effects.WriteNamespace],
@@ -67,12 +67,12 @@ def stands(
 
     A label that somebody else has set stays, so it is not a revert, and its later removal is not a revert either.
     """
-    record = replace(seen.record, enforced=enforcement is labels.Enforcement.DENY)
+    record = replace(state.record, enforced=enforcement is labels.Enforcement.DENY)
     if contested or enforcement is None:
         return record
-    present = seen.namespace.labels
+    present = state.namespace.labels
     set_by_others = {key for key in ownership.PSA_LABELS if key in present and key not in owned.labels}
-    if level.level_of(seen.namespace) is labels.Level.PRIVILEGED:
+    if level.level_of(state.namespace) is labels.Level.PRIVILEGED:
         set_by_others.discard(labels.PSA_ENFORCE)
     changed_keys = {key for write in writes for key in write.labels}
     as_written = {key: text for key, text in present.items() if _ours(key) and key not in set_by_others | changed_keys}
@@ -116,38 +116,38 @@ def refused(record: snapshot.Record) -> snapshot.Record:
     return replace(record, conflicts=record.conflicts + 1)
 
 
-def takes(
-    seen: snapshot.NamespaceSnapshot, taken: Mapping[str, str | None], changed: Mapping[str, str | None]
+def revoked(
+    state: snapshot.NamespaceSnapshot, revoked_grants: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     """Return what the operator revokes in a contested namespace: grants that end, and a level that it lifted itself."""
-    taking = dict(taken)
-    lifted = level.level_of(seen.namespace) is labels.Level.PRIVILEGED
-    lifted = lifted and seen.record.wrote.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED
+    taking = dict(revoked_grants)
+    lifted = level.level_of(state.namespace) is labels.Level.PRIVILEGED
+    lifted = lifted and state.record.wrote.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED
     if lifted and labels.PSA_ENFORCE in changed:
         taking[labels.PSA_ENFORCE] = changed[labels.PSA_ENFORCE]
     return taking
 
 
-def agrees(seen: snapshot.NamespaceSnapshot) -> bool:
+def agrees(state: snapshot.NamespaceSnapshot) -> bool:
     """Return whether the other writer has lifted the level, as a grant needs it, and leaves enforcement on.
 
     Then a grant and its guard end the contest. Without them the namespace would stay at privileged with no guard.
     """
-    namespace, wrote = seen.namespace, seen.record.wrote.get(labels.PSA_ENFORCE)
+    namespace, wrote = state.namespace, state.record.wrote.get(labels.PSA_ENFORCE)
     lifted = level.level_of(namespace) is labels.Level.PRIVILEGED and wrote != labels.Level.PRIVILEGED
     return lifted and namespace.enforcement is labels.Enforcement.DENY
 
 
-def gives(
-    seen: snapshot.NamespaceSnapshot, given: Mapping[str, str | None], changed: Mapping[str, str | None]
+def granted(
+    state: snapshot.NamespaceSnapshot, new_grants: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     """Return what is granted in a contested namespace: grants that agree with the other writer, with their guard.
 
     The warn level that follows the guard is written too: after the contest, it would be one more write of a label.
     """
-    if not given or not agrees(seen) or labels.PSA_ENFORCE in changed:
+    if not new_grants or not agrees(state) or labels.PSA_ENFORCE in changed:
         return {}
-    return {**given, **{key: value for key, value in changed.items() if key in {labels.GUARD, labels.PSA_WARN}}}
+    return {**new_grants, **{key: value for key, value in changed.items() if key in {labels.GUARD, labels.PSA_WARN}}}
 
 
 def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:
@@ -156,12 +156,12 @@ def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: dateti
     return early and all(key in record.wrote and record.wrote[key] == value for key, value in taking.items())
 
 
-def moments(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[datetime.datetime]:
+def moments(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> list[datetime.datetime]:
     """Return the moments from which the operator may write more in a namespace that is contested now."""
-    until = ends(seen.record, now)
+    until = ends(state.record, now)
     if until is None:
         return []
-    return [until] if seen.record.written is None else [until, seen.record.written + PACE]
+    return [until] if state.record.written is None else [until, state.record.written + PACE]
 
 
 def why_nothing_is_granted(namespace: snapshot.Namespace) -> str:

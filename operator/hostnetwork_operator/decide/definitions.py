@@ -36,7 +36,7 @@ def trouble(served: Served, release: str) -> str:
                 f"CRD {plural}.{labels.GROUP} must serve version {labels.VERSION} for operator {release}, got"
                 f" {', '.join(served_versions)}; {_APPLY}, or run the release of the operator that these CRDs belong to"
             )
-        missing = sorted(_paths(_wanted(kind)) - _paths(served.schemas[kind])) if kind in served.schemas else []
+        missing = sorted(_paths(_shipped_schema(kind)) - _paths(served.schemas[kind])) if kind in served.schemas else []
         if missing:
             more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             return (
@@ -46,7 +46,7 @@ def trouble(served: Served, release: str) -> str:
     return ""
 
 
-def _wanted(kind: str) -> Mapping[str, Any]:
+def _shipped_schema(kind: str) -> Mapping[str, Any]:
     definition = crd.exceptions_crd() if kind == exception.KIND else crd.policies_crd()
     schema: Mapping[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema

@@ -11,7 +11,7 @@ from hostnetwork_operator.decide import coverage, effects, messages, snapshot, s
 
 
 def deletes(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     enforcement: labels.Enforcement | None,
     verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
@@ -19,7 +19,9 @@ def deletes(
     """Return a deletion for each pod that the operator is to delete, with the Job that the pod names as its owner."""
     # A policy that cannot be read may exempt this namespace, and an exception that cannot be read may cover the pod:
     # "cannot tell" is never a deletion.
-    trusted = seen.clock_trusted and seen.policy.known is not snapshot.Known.UNKNOWN and not validity.blind(seen)
+    trusted = (
+        state.clock_trusted and state.policy.existence is not snapshot.Existence.UNKNOWN and not validity.blind(state)
+    )
     pod_deletions = []
     for verdict in verdicts:
         if _deletable(verdict, enforcement, now, trusted=trusted):

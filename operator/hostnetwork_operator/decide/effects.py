@@ -81,7 +81,7 @@ class WriteNamespace:
     action: Action
     labels: Mapping[str, str | None]
     annotations: Mapping[str, str | None]
-    told: tuple[EmitEvent, ...] = ()  # emitted after the write
+    events: tuple[EmitEvent, ...] = ()  # emitted after the write
     versioned: bool = field(default=True, kw_only=True)
     claims: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,7 +92,7 @@ class WriteVerdict:
 
     pod: snapshot.Reference
     verdict: labels.Verdict | None
-    told: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
+    events: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class WriteExceptionStatus:
 
     subject: snapshot.Reference
     status: exception.ExceptionStatus
-    told: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
+    events: tuple[EmitEvent, ...] = ()  # emitted before the write, so that a crash between the two loses nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,10 @@ class DeletePod:
 
     pod: snapshot.Reference
     grace_seconds: int
-    told: tuple[EmitEvent, ...] = ()  # emitted after the deletion
+    events: tuple[EmitEvent, ...] = ()  # emitted after the deletion
     job: snapshot.Reference | None = None
-    told_of_job: tuple[EmitEvent, ...] = ()  # emitted if the Job was deleted with the pod
-    told_of_owner: tuple[EmitEvent, ...] = ()  # emitted after the deletion if the owner of the pod was not deleted
+    job_events: tuple[EmitEvent, ...] = ()  # emitted if the Job was deleted with the pod
+    owner_events: tuple[EmitEvent, ...] = ()  # emitted after the deletion if the owner of the pod was not deleted
 
 
 @dataclass(frozen=True, slots=True)

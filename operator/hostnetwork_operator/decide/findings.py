@@ -41,13 +41,13 @@ def settings_of(state: snapshot.PolicyState) -> policy.Exceptions | None:
     """Return the policy's settings for exceptions: the defaults if there is no policy, None if it is not known."""
     if state.spec is not None:
         return state.spec.exceptions
-    return policy.Exceptions() if state.known is snapshot.Known.ABSENT else None
+    return policy.Exceptions() if state.existence is snapshot.Existence.ABSENT else None
 
 
 def find(
     standing: validity.Standing,
     verdicts: Sequence[coverage.PodVerdict],
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     now: datetime.datetime,
     *,
     exempt: bool,
@@ -61,15 +61,15 @@ def find(
     case = rule.Case(
         subject,
         pods,
-        settings_of(seen.policy),
-        seen.kubernetes,
-        seen.ordinary_releases,
+        settings_of(state.policy),
+        state.kubernetes,
+        state.ordinary_releases,
         now,
-        ordinary=seen.ordinary_pods,
+        ordinary=state.ordinary_pods,
         exempt=exempt,
     )
     reference = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
-    version = str(seen.kubernetes) if seen.kubernetes else "1.36"
+    version = str(state.kubernetes) if state.kubernetes else "1.36"
     results = []
     for each_rule in rules.RULES:
         judgement = each_rule.judge(case)

@@ -85,20 +85,20 @@ class Inquiry:
     basis: str
 
 
-def excepted(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
+def excepted(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
     """Return the standings of the exceptions that would be in force if enforcement were on."""
-    return tuple(standing for standing in _would_be(seen, now) if standing.in_force)
+    return tuple(standing for standing in _would_be(state, now) if standing.in_force)
 
 
-def _would_be(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
+def _would_be(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> tuple[validity.Standing, ...]:
     """Return the standings that all exceptions would have if enforcement were on."""
-    settings = selection.settings(seen)
+    settings = selection.settings(state)
     enforced = level.Decision(labels.Enforcement.DENY)
-    standings = validity.standings(seen, approval.rulings(seen, now), now)
+    standings = validity.standings(state, approval.rulings(state, now), now)
     # Once enforcement is on, the ledger has the namespace, unless nothing can be recorded.
-    recorded = not seen.ledger.trouble
-    owned = ownership.owned(seen)
-    return grants.withhold(seen, owned, settings, enforced, standings, now, recorded=recorded).standings
+    recorded = not state.ledger.trouble
+    owned = ownership.owned(state)
+    return grants.withhold(state, owned, settings, enforced, standings, now, recorded=recorded).standings
 
 
 def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
@@ -106,19 +106,19 @@ def names(standings: Iterable[validity.Standing]) -> frozenset[str]:
     return frozenset(standing.exception.metadata.name for standing in standings)
 
 
-def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
+def inquire(state: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living], now: datetime.datetime) -> Inquiry:
     """Return what to ask about the objects that exist in a namespace. An object that was created or changed after
     enforcement was first wanted does not block it: a tenant has no veto (docs/explanation/architecture.md#the-gate).
 
     No source that a tenant cannot forge says when a template was changed. So the ledger keeps the first holders.
     """
-    settings = selection.settings(seen)
-    standings = _would_be(seen, now)
+    settings = selection.settings(state)
+    standings = _would_be(state, now)
     counted = names(standing for standing in standings if standing.in_force)
-    since = level.held_since(seen, now)
+    since = level.held_since(state, now)
     version = settings.pod_security.version if settings.pod_security is not None else ""
-    basis = _basis(settings.target, version, seen, counted)
-    first = _first(seen, basis)
+    basis = _basis(settings.target, version, state, counted)
+    first = _first(state, basis)
     questions: list[Question] = []
     holding: list[Blocker] = []
     subjects = [
@@ -133,57 +133,57 @@ def inquire(seen: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living],
         except Exception as error:  # whatever is wrong with one object, the others are asked about
             question = f"the operator cannot interpret the object: {type(error).__name__}: {error}"
         if isinstance(question, Question):
-            questions.append(replace(question, standards=f"{version} {seen.kubernetes}", holder=subject.holder))
+            questions.append(replace(question, standards=f"{version} {state.kubernetes}", holder=subject.holder))
         elif question:
             holding.append(Blocker(subject.name, question, subject.holder))
     return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
-def holders(inquiry: Inquiry, known: Mapping[str, str], unanswered: Container[str] = ()) -> tuple[str, ...]:
+def holders(inquiry: Inquiry, answers: Mapping[str, str], unanswered: Container[str] = ()) -> tuple[str, ...]:
     """Return what blocks enforcement, one sentence for each subject.
 
-    `known` has the answer to each question: '' if nothing is refused. For a question in `unanswered` it has the reason
-    why there is no answer, against which no exception helps.
+    `answers` has the answer to each question: '' if nothing is refused. For a question in `unanswered` it has the
+    reason why there is no answer, against which no exception helps.
     """
     reasons = {blocker.subject: blocker.reason for blocker in reversed(inquiry.holding)}
     for question in inquiry.questions:
-        if reason := known[question.key]:
+        if reason := answers[question.key]:
             reason = spared.answer(reason) if question.covered else reason
             lacks = f", and {question.lacks}" if question.lacks and question.key not in unanswered else ""
             reasons.setdefault(question.subject, f"{reason} (level {question.level}){lacks}")
     return tuple(f"{subject}: {reason}" for subject, reason in sorted(reasons.items()))
 
 
-def holding(inquiry: Inquiry, known: Mapping[str, str]) -> Holders:
+def holding(inquiry: Inquiry, answers: Mapping[str, str]) -> Holders:
     """Return what blocks enforcement, as the ledger keeps it; nothing if the holders are too many to keep."""
     block_ids = {blocker.holder for blocker in inquiry.holding}
-    block_ids |= {question.holder for question in inquiry.questions if known[question.key]}
+    block_ids |= {question.holder for question in inquiry.questions if answers[question.key]}
     return Holders(tuple(sorted(block_ids)), inquiry.basis) if len(block_ids) <= _MOST_HOLDING else Holders()
 
 
-def kept(
-    seen: snapshot.NamespaceSnapshot, known: ledger.NamespaceRecord, decision: level.Decision
+def holder_fields(
+    state: snapshot.NamespaceSnapshot, stored: ledger.NamespaceRecord, decision: level.Decision
 ) -> Mapping[str, Any]:
     """Return what the ledger is to have of the holders of a Held namespace: those of the first gate check, until the
     namespace is judged by another basis.
     """
     if decision.since is None:
         return {"holding": (), "basis": ""}
-    answer = seen.gate
-    if answer is None or answer.failed or (known.held is not None and known.basis == answer.basis):
-        return {"holding": known.holding, "basis": known.basis}
+    answer = state.gate
+    if answer is None or answer.failed or (stored.held is not None and stored.basis == answer.basis):
+        return {"holding": stored.holding, "basis": stored.basis}
     return {"holding": answer.holding, "basis": answer.basis}
 
 
-def _basis(target: labels.Level, version: str, seen: snapshot.NamespaceSnapshot, counted: Iterable[str]) -> str:
-    return _digest(f"{target} {version} {seen.kubernetes} {' '.join(sorted(counted))}")
+def _basis(target: labels.Level, version: str, state: snapshot.NamespaceSnapshot, counted: Iterable[str]) -> str:
+    return _digest(f"{target} {version} {state.kubernetes} {' '.join(sorted(counted))}")
 
 
-def _first(seen: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | None:
+def _first(state: snapshot.NamespaceSnapshot, basis: str) -> frozenset[str] | None:
     """Return what blocked enforcement when it was first Held, if judged by the same basis; None if that is not
     known.
     """
-    entry = seen.ledger.namespace
+    entry = state.ledger.namespace
     return frozenset(entry.holding) if entry is not None and entry.held is not None and entry.basis == basis else None
 
 
@@ -217,21 +217,21 @@ def _covering(
 
 
 def _asked(
-    one: _Subject, target: labels.Level, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
+    subject: _Subject, target: labels.Level, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
 ) -> Question | str:
     """Return the question about a subject or, if no question is needed, why the subject blocks enforcement; '' if it
     does not.
     """
-    pod, body = one.living.pod, one.living.body
+    pod, body = subject.living.pod, subject.living.body
     if isinstance(pod, snapshot.UnreadablePod):
         return f"the operator cannot interpret the object: {pod.why}"
-    if one.covering:
-        return "" if target is labels.Level.PRIVILEGED else _covered(one, pod, target) or ""
+    if subject.covering:
+        return "" if target is labels.Level.PRIVILEGED else _covered(subject, pod, target) or ""
     if target is not labels.Level.PRIVILEGED:
         may_help = [standing for standing in standings if _may_help(standing, pod, target)]
-        lacks = _lacks(one, pod, may_help, subjects) if may_help else ""
-        return Question(one.name, target, body, lacks=lacks)
-    return _lacks(one, pod, standings, subjects) if pod.host_namespaces else ""
+        lacks = _lacks(subject, pod, may_help, subjects) if may_help else ""
+        return Question(subject.name, target, body, lacks=lacks)
+    return _lacks(subject, pod, standings, subjects) if pod.host_namespaces else ""
 
 
 def _may_help(standing: validity.Standing, pod: snapshot.Pod, target: labels.Level) -> bool:
@@ -245,29 +245,29 @@ def _may_help(standing: validity.Standing, pod: snapshot.Pod, target: labels.Lev
     return for_plain_pods and coverage.relies_on_a_grant(pod, target)
 
 
-def _covered(one: _Subject, pod: snapshot.Pod, target: labels.Level) -> Question | None:
+def _covered(subject: _Subject, pod: snapshot.Pod, target: labels.Level) -> Question | None:
     """Return the question about a pod that an exception covers; None if the exception says privileged, so that nothing
     is left to ask.
     """
     # As in relaxed-namespace, the least strict of the covering exceptions counts. An exception for pods without host
     # namespaces makes nothing stricter.
-    least_strict = min((s.exception for s in one.covering), key=lambda e: e.spec.pod_security_level.strictness)
+    least_strict = min((s.exception for s in subject.covering), key=lambda e: e.spec.pod_security_level.strictness)
     asked_level = least_strict.spec.pod_security_level
     if not pod.host_namespaces:
         asked_level = min(asked_level, target, key=lambda each: each.strictness)
     if asked_level is labels.Level.PRIVILEGED:
         return None
     body = spared.rest(
-        one.living.body,
+        subject.living.body,
         network=labels.HostNamespace.NETWORK in pod.host_namespaces,
         ports=not pod.host_namespaces,
     )
     lacks = f"exception {least_strict.metadata.name!r} requires podSecurityLevel {asked_level} of covered pods"
-    return Question(one.name, asked_level, body, covered=True, lacks=lacks)
+    return Question(subject.name, asked_level, body, covered=True, lacks=lacks)
 
 
 def _lacks(
-    one: _Subject, pod: snapshot.Pod, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
+    subject: _Subject, pod: snapshot.Pod, standings: Sequence[validity.Standing], subjects: Sequence[_Subject]
 ) -> str:
     """Return why no exception covers the pod: what the nearest exception lacks.
 
@@ -277,7 +277,7 @@ def _lacks(
     differing = (
         other.living.pod.images ^ pod.images
         for other in subjects
-        if other.holder == one.holder and isinstance(other.living.pod, snapshot.Pod)
+        if other.holder == subject.holder and isinstance(other.living.pod, snapshot.Pod)
         if any(coverage.covers(standing, pod).failed is coverage.Criterion.IMAGES for standing in other.covering)
     )
     images = sorted(next(differing, ()))

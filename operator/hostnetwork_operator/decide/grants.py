@@ -36,7 +36,7 @@ class Grants(NamedTuple):
 
 
 def withhold(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
     settings: level.Settings,
     decision: level.Decision,
@@ -56,28 +56,28 @@ def withhold(
     for standing in standings:
         result = standing
         if standing.in_force:
-            result = _withheld(seen, owned, settings, standing, now, needs_guard=needs_guard)
-        if result.in_force and not seen.exceptions_served and not terms.stands(result.exception, seen.namespace):
+            result = _withheld(state, owned, settings, standing, now, needs_guard=needs_guard)
+        if result.in_force and not state.exceptions_served and not terms.is_granted(result.exception, state.namespace):
             # The exception may have been deleted before its kind was removed. The ledger drops its record later.
             why = "the API server does not serve HostNetworkExceptions; the operator grants nothing by the ledger alone"
             result = replace(result, reason=conditions.Ready.NOT_APPROVED, why=why)
-        if result.in_force and needs_guard and not recorded and not terms.stands(result.exception, seen.namespace):
-            result = _unrecorded(result, seen)
+        if result.in_force and needs_guard and not recorded and not terms.is_granted(result.exception, state.namespace):
+            result = _unrecorded(result, state)
         results.append(result)
     # `held-by` is cut to make room for grants. During a contest grants are written alone, so `held-by` stays.
-    cut = () if contest.ends(seen.record, now) is not None else (labels.HELD_BY,)
-    results = _within_limits(seen.namespace, results, cut)
-    relaxed = needs_guard and any(s.in_force or keeps(s, seen.namespace) for s in results)
+    cut = () if contest.ends(state.record, now) is not None else (labels.HELD_BY,)
+    results = _within_limits(state.namespace, results, cut)
+    relaxed = needs_guard and any(s.in_force or keeps(s, state.namespace) for s in results)
     return Grants(tuple(results), relaxed)
 
 
 def keeps(standing: validity.Standing, namespace: snapshot.Namespace) -> bool:
     """Return whether an exception that waits for its record has its grant already. That grant stays meanwhile."""
-    return standing.waiting and terms.stands(standing.exception, namespace)
+    return standing.waiting and terms.is_granted(standing.exception, namespace)
 
 
-def _unrecorded(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> validity.Standing:
-    trouble = seen.ledger.trouble
+def _unrecorded(standing: validity.Standing, state: snapshot.NamespaceSnapshot) -> validity.Standing:
+    trouble = state.ledger.trouble
     why = "the ledger does not have the namespace yet; until then the operator lifts no level there"
     if trouble:
         why = f"the operator lifts no level in the namespace, because the namespace cannot be recorded: {trouble}"
@@ -85,7 +85,7 @@ def _unrecorded(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -
 
 
 def _withheld(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
     settings: level.Settings,
     standing: validity.Standing,
@@ -93,10 +93,10 @@ def _withheld(
     *,
     needs_guard: bool,
 ) -> validity.Standing:
-    namespace, subject = seen.namespace, standing.exception
+    namespace, subject = state.namespace, standing.exception
     # If namespace-labels was missing for a moment, the grant may be a claim. A user who wrote a grant in that moment
     # has the grant already, and gains no more here.
-    granted = terms.stands(subject, namespace)
+    granted = terms.is_granted(subject, namespace)
     if needs_guard and level.lifting_is_barred(namespace, owned):
         value = namespace.labels[labels.PSA_ENFORCE]
         why = (
@@ -109,9 +109,9 @@ def _withheld(
     if decision_rests_on := _rests_on(settings, needs_guard=needs_guard):
         relaxed_for_it = granted and namespace.enforcement is labels.Enforcement.DENY
         if not relaxed_for_it:
-            missing = guards.first_uncounted(seen.guards.values(), decision_rests_on, now)
+            missing = guards.first_uncounted(state.guards.values(), decision_rests_on, now)
         elif subject.spec.type is exception.ExceptionType.DIAGNOSTIC:
-            missing = guards.first_missing(seen.guards.values(), decision_rests_on, now)
+            missing = guards.first_missing(state.guards.values(), decision_rests_on, now)
         else:
             # Revoking grants of the other types would stop network and ingress at the next restart of their pods. So
             # these grants stay, and a metric reports that.
@@ -122,9 +122,9 @@ def _withheld(
                 " change"
             )
             return replace(standing, reason=conditions.Ready.GUARD_MISSING, why=why)
-    contested = contest.ends(seen.record, now) is not None
-    agreed = needs_guard and contest.agrees(seen)
-    if contested and not agreed and not _stands(namespace, settings, subject, now, needs_guard=needs_guard):
+    contested = contest.ends(state.record, now) is not None
+    agreed = needs_guard and contest.agrees(state)
+    if contested and not agreed and not _is_granted(namespace, settings, subject, now, needs_guard=needs_guard):
         return replace(standing, reason=conditions.Ready.CONTESTED, why=contest.why_nothing_is_granted(namespace))
     if settings.pod_security is None and not granted:
         why = "the operator grants nothing new, because no valid HostNetworkExceptionPolicy named default exists"
@@ -132,7 +132,7 @@ def _withheld(
     return standing
 
 
-def _stands(
+def _is_granted(
     namespace: snapshot.Namespace,
     settings: level.Settings,
     subject: exception.HostNetworkException,
@@ -144,7 +144,7 @@ def _stands(
     other pods.
     """
     present = terms.decoded(namespace.grants.get(subject.metadata.name))
-    if present is None or not terms.stands(subject, namespace) or present.until <= now:
+    if present is None or not terms.is_granted(subject, namespace) or present.until <= now:
         return False  # during a contest no later end is written, so the end in the present line counts
     return not needs_guard or (
         namespace.enforcement is labels.Enforcement.DENY

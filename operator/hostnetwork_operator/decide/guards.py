@@ -55,14 +55,14 @@ def judge(
     policies: Iterable[AdmissionPolicy],
     bindings: Iterable[Binding],
     releases: Sequence[Release],
-    known: Mapping[str, ledger.GuardRecord],
+    records: Mapping[str, ledger.GuardRecord],
     now: datetime.datetime,
 ) -> dict[str, snapshot.Guard]:
     """Return a Guard for each policy of ours, by name.
 
     `releases` are the releases whose policies count. Each policy is judged by itself: in the middle of an upgrade there
-    are policies of both releases. `known` says which identity of a policy is in place since when. A policy whose
-    identity is not in `known`, and that was changed after its creation, counts from `now`.
+    are policies of both releases. `records` says which identity of a policy is in place since when. A policy whose
+    identity is not in `records`, and that was changed after its creation, counts from `now`.
     """
     present = {policy.name: policy for policy in policies}
     ordered = sorted(bindings, key=lambda binding: (binding.created, binding.name))
@@ -70,7 +70,7 @@ def judge(
     for name in labels.POLICIES:
         shipped = [release[name] for release in releases if name in release]
         of_this = [b for b in ordered if b.policy == name]
-        guards[name] = _judge(name, present.get(name), of_this, shipped, known.get(name), now)
+        guards[name] = _judge(name, present.get(name), of_this, shipped, records.get(name), now)
     return guards
 
 
@@ -85,7 +85,7 @@ def _judge(
     policy: AdmissionPolicy | None,
     bindings: list[Binding],
     shipped: Sequence[fingerprint.Shipped],
-    known: ledger.GuardRecord | None,
+    recorded: ledger.GuardRecord | None,
     now: datetime.datetime,
 ) -> snapshot.Guard:
     denying = [binding for binding in bindings if binding.denies and not binding.deleting]
@@ -103,7 +103,7 @@ def _judge(
         named = ", ".join(repr(binding.name) for binding in denying)
         why_not = f"{subject} is bound by {named} to other requests than in the shipped binding; {_REPLACE}"
         return snapshot.Guard(name, None, why_not)
-    present = _since(policy, matching[0], known, now)
+    present = _since(policy, matching[0], recorded, now)
     if policy.says not in {release.says for release in shipped}:
         why_not = (
             f"expressions of {subject} differ from those of this release and of the release before; {_REPLACE}"
@@ -114,7 +114,7 @@ def _judge(
 
 
 def _since(
-    policy: AdmissionPolicy, binding: Binding, known: ledger.GuardRecord | None, now: datetime.datetime
+    policy: AdmissionPolicy, binding: Binding, recorded: ledger.GuardRecord | None, now: datetime.datetime
 ) -> ledger.GuardRecord:
     """Return the identity of a policy and its binding, and the moment from which this identity counts.
 
@@ -123,8 +123,8 @@ def _since(
     """
     text = f"{policy.uid} {policy.generation} {binding.uid} {binding.generation}"
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
-    if known is not None and known.identity == identity:
-        return known
+    if recorded is not None and recorded.identity == identity:
+        return recorded
     if (policy.generation, binding.generation) == (1, 1):
         return ledger.GuardRecord(identity=identity, since=max(policy.created, binding.created))
     return ledger.GuardRecord(identity=identity, since=now)

@@ -68,46 +68,46 @@ def settings_for(namespace: snapshot.Namespace, state: snapshot.PolicyState) -> 
 
 
 def decide(
-    seen: snapshot.NamespaceSnapshot, settings: Settings, excepted: frozenset[str], now: datetime.datetime
+    state: snapshot.NamespaceSnapshot, settings: Settings, excepted: frozenset[str], now: datetime.datetime
 ) -> Decision:
     """Return whether enforcement is on. Once on, it stays on: nothing new that violates the level turns it off.
 
     `excepted` are the exceptions that would be in force if enforcement were on. The gate's answer is used only if it
     counted the same exceptions, because other exceptions may change the answer.
     """
-    namespace = seen.namespace
+    namespace = state.namespace
     if settings.exempt:
         return Decision(None)
     if settings.mode is None:
-        return Decision(labels.Enforcement.DENY if _once_on(seen) else namespace.enforcement)
+        return Decision(labels.Enforcement.DENY if _once_on(state) else namespace.enforcement)
     if settings.mode is policy.Mode.AUDIT:
         return Decision(labels.Enforcement.AUDIT)
-    if _once_on(seen) or settings.rollout is policy.Rollout.IMMEDIATE:
+    if _once_on(state) or settings.rollout is policy.Rollout.IMMEDIATE:
         return Decision(labels.Enforcement.DENY)
-    if (until := _restored_until(seen, now)) is not None:
+    if (until := _restored_until(state, now)) is not None:
         why = (
             "the namespace was created with enforcement Held, as a restored backup is; the operator checks the"
             f" namespace from {grant.format_time(until)}"
         )
         return Decision(labels.Enforcement.HELD, held_by=why, again=until)
-    answer = seen.gate
+    answer = state.gate
     if answer is None or (answer.level, answer.excepted) != (settings.target, excepted):
         return Decision(namespace.enforcement, ask=settings.target)
     if now >= answer.asked + GATE_AGAIN:
         return Decision(namespace.enforcement, ask=settings.target)
     if answer.clean:
         return Decision(labels.Enforcement.DENY)
-    return _held(seen, answer, now)
+    return _held(state, answer, now)
 
 
-def _restored_until(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime | None:
+def _restored_until(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime | None:
     """Return until when the operator leaves a namespace alone that was created with the label Held; None if it was not
     created so, or if that time is over.
 
     If the operator itself has set Held, the ledger has that. Only a holder of setlevel can create a Namespace with that
     label.
     """
-    namespace, recorded, spec = seen.namespace, seen.ledger.namespace, seen.policy.spec
+    namespace, recorded, spec = state.namespace, state.ledger.namespace, state.policy.spec
     if spec is None or namespace.enforcement is not labels.Enforcement.HELD:
         return None
     if recorded is not None and (recorded.held is not None or recorded.enforced):
@@ -116,18 +116,18 @@ def _restored_until(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) ->
     return until if now < until else None
 
 
-def _once_on(seen: snapshot.NamespaceSnapshot) -> bool:
+def _once_on(state: snapshot.NamespaceSnapshot) -> bool:
     """Return whether enforcement has been on. Here a claim counts too, because a claim can only make things stricter.
 
     If this process has just turned enforcement off, the ledger does not have that yet: its record changes next.
     """
-    namespace, wrote = seen.namespace, seen.record.wrote
+    namespace, wrote = state.namespace, state.record.wrote
     taken_off = labels.ENFORCEMENT in wrote and wrote[labels.ENFORCEMENT] != labels.Enforcement.DENY
     return (
         namespace.enforcement is labels.Enforcement.DENY
         or labels.LEVEL_BEFORE in namespace.annotations
-        or (seen.ledger.namespace is not None and seen.ledger.namespace.enforced and not taken_off)
-        or seen.record.enforced
+        or (state.ledger.namespace is not None and state.ledger.namespace.enforced and not taken_off)
+        or state.record.enforced
     )
 
 
@@ -319,7 +319,7 @@ def _version_before(owned: ownership.Owned) -> dict[str, str | None]:
 def _audit_and_warn(
     namespace: snapshot.Namespace,
     owned: ownership.Owned,
-    wanted: policy.PodSecurity,
+    pod_security: policy.PodSecurity,
     guard: labels.Level | None = None,
 ) -> dict[str, str | None]:
     """Return the labels of the modes audit and warn. In a relaxed namespace the warn level is that of the guard, so
@@ -329,9 +329,9 @@ def _audit_and_warn(
     Nobody reads the audit annotations at an apply, so the audit level stays as the policy wants it.
     """
     wanted_labels: dict[str, str | None] = {}
-    for label, level in ((labels.PSA_AUDIT, wanted.audit), (labels.PSA_WARN, guard or wanted.warn)):
+    for label, level in ((labels.PSA_AUDIT, pod_security.audit), (labels.PSA_WARN, guard or pod_security.warn)):
         wanted_labels |= _unless_theirs(namespace, owned, label, level.value)
-        wanted_labels |= _unless_theirs(namespace, owned, label + "-version", wanted.version)
+        wanted_labels |= _unless_theirs(namespace, owned, label + "-version", pod_security.version)
     return wanted_labels
 
 
@@ -358,19 +358,19 @@ def _standing_target(namespace: snapshot.Namespace) -> labels.Level:
     return level_of(namespace) or labels.Level.PRIVILEGED
 
 
-def held_since(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime:
+def held_since(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> datetime.datetime:
     """Return when enforcement was first wanted and Held. What was created later does not block enforcement: a tenant
     has no veto.
 
     The ledger has this moment. Before the ledger has it, the annotation counts. A tenant may have written the
     annotation, so a moment in the future counts as now.
     """
-    recorded = seen.ledger.namespace
+    recorded = state.ledger.namespace
     if recorded is not None and recorded.held is not None:
         return recorded.held
-    annotated = _noted(seen.namespace)
+    annotated = _noted(state.namespace)
     # A moment before the creation of this namespace comes from a backup of another namespace.
-    return min(annotated, now) if annotated is not None and annotated >= seen.namespace.created else now
+    return min(annotated, now) if annotated is not None and annotated >= state.namespace.created else now
 
 
 def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:
@@ -381,9 +381,9 @@ def _noted(namespace: snapshot.Namespace) -> datetime.datetime | None:
         return None
 
 
-def _held(seen: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
+def _held(state: snapshot.NamespaceSnapshot, answer: snapshot.GateAnswer, now: datetime.datetime) -> Decision:
     """Return the decision Held: by what, and since when. A later decision keeps that moment."""
-    since = held_since(seen, now).replace(microsecond=0)
+    since = held_since(state, now).replace(microsecond=0)
     holders = answer.holders
     if answer.failed:
         holders = (f"the operator does not know what level {answer.level} would refuse: {answer.failed}",)

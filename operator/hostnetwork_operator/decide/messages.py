@@ -151,15 +151,15 @@ def standing_events(standing: validity.Standing) -> tuple[effects.EmitEvent, ...
 
 def finding_events(
     subject: exception.HostNetworkException,
-    found: Sequence[findings.Finding],
+    exception_findings: Sequence[findings.Finding],
     verdicts: Sequence[coverage.PodVerdict],
 ) -> tuple[effects.EmitEvent, ...]:
     """Return the Events on an exception when a finding appears. If the exception ends soon, at most ten of its pods and
     their owners get the Event too.
     """
     emitted = []
-    for finding in found:
-        if not finding.warns or status.told(finding, subject):
+    for finding in exception_findings:
+        if not finding.warns or status.reported(finding, subject):
             continue
         text = f"{finding.sentence}; {finding.remedy}"
         emitted.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))

@@ -30,24 +30,24 @@ class Owned:
     stored: bool = field(default=False, kw_only=True)
 
 
-def owned(seen: snapshot.NamespaceSnapshot) -> Owned:
+def owned(state: snapshot.NamespaceSnapshot) -> Owned:
     """Return which labels the operator owns.
 
     The last write of this process counts more than the ledger: a level that was restored does not wait for its record,
     and a value that the operator once wrote may belong to somebody else now.
     """
-    record = seen.ledger.namespace or _adopted(seen)
-    present, wrote = seen.namespace.labels, seen.record.wrote
+    record = state.ledger.namespace or _adopted(state)
+    present, wrote = state.namespace.labels, state.record.wrote
     owned_labels = set()
     for label in PSA_LABELS & present.keys():
         our_values = (wrote[label],) if label in wrote else record.ours.get(label, ())
         if present[label] in our_values and (label, present[label]) != (labels.PSA_ENFORCE, labels.Level.PRIVILEGED):
             owned_labels.add(label)
-    return Owned(record, frozenset(owned_labels), stored=seen.ledger.namespace is not None)
+    return Owned(record, frozenset(owned_labels), stored=state.ledger.namespace is not None)
 
 
 def record(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     before: Owned,
     target: labels.Level,
     enforcement: labels.Enforcement | None,
@@ -60,7 +60,7 @@ def record(
     lifted, the record keeps the level that will be restored. `warn` is the warn level of the policy, None if the policy
     is not known.
     """
-    present = seen.namespace.labels
+    present = state.namespace.labels
     enforced = enforcement is labels.Enforcement.DENY
     ours: dict[str, tuple[str, ...]] = {}
     put_back = dict(zip(PUT_BACK, (before.record.before, before.record.version_before), strict=True))
@@ -102,19 +102,19 @@ def _in_turn(before: Owned, target: labels.Level, warn: labels.Level | None) -> 
     return guard | ({warn.value} if warn is not None else set(before.record.ours.get(labels.PSA_WARN, ())))
 
 
-def _adopted(seen: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:
+def _adopted(state: snapshot.NamespaceSnapshot) -> ledger.NamespaceRecord:
     """Return what can be proved of a namespace that the ledger does not have.
 
     The operator believes the labels and annotations under our names if namespace-labels was in force before the
     namespace was created, and is the same since: then only label-at-birth, the operator or a holder of setlevel can
     have written them. trustAtInstall vouches for the namespaces of the installation as it does for their exceptions.
     """
-    namespace = seen.namespace
+    namespace = state.namespace
     if namespace.enforcement is not labels.Enforcement.DENY:
         return ledger.NamespaceRecord()
-    guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
+    guard = state.guards.get(labels.POLICY_NAMESPACE_LABELS)
     under_guard = guard is not None and guard.settled is not None and namespace.created >= guard.settled
-    if not under_guard and not seen.policy.trusts(namespace.created):
+    if not under_guard and not state.policy.trusts(namespace.created):
         return ledger.NamespaceRecord(enforced=True)
     present, version = (namespace.labels.get(label, "") for label in (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]))
     born = namespace.annotations.get(labels.BORN_WITH)

@@ -107,29 +107,29 @@ class NamespacePlan:
         return tuple(need for need in self.needs if isinstance(need, kind))
 
 
-def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
+def plan_namespace(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
     """Return the plan for one namespace at `now`, which is the API server's time."""
-    namespace = seen.namespace
+    namespace = state.namespace
     if namespace.terminating:
-        seen = approval.ending(seen, "the exception is deleted with its namespace")
-    elif not seen.exceptions_served:
-        seen = approval.ending(seen, "the API server does not serve HostNetworkExceptions")
-    settings = selection.settings(seen)
-    rulings = approval.rulings(seen, now)
-    standings = validity.standings(seen, rulings, now)
-    owned = ownership.owned(seen)
-    decision = level.decide(seen, settings, gate.names(gate.excepted(seen, now)), now)
-    recorded = seen.ledger.namespace is not None and seen.ledger.namespace.enforced
-    standings, relaxed = grants.withhold(seen, owned, settings, decision, standings, now, recorded=recorded)
-    verdicts = _verdicts(seen, standings, exempt=settings.exempt)
-    plain = coverage.plain(seen.plain_pods, standings, settings.target)
+        state = approval.ending(state, "the exception is deleted with its namespace")
+    elif not state.exceptions_served:
+        state = approval.ending(state, "the API server does not serve HostNetworkExceptions")
+    settings = selection.settings(state)
+    rulings = approval.rulings(state, now)
+    standings = validity.standings(state, rulings, now)
+    owned = ownership.owned(state)
+    decision = level.decide(state, settings, gate.names(gate.excepted(state, now)), now)
+    recorded = state.ledger.namespace is not None and state.ledger.namespace.enforced
+    standings, relaxed = grants.withhold(state, owned, settings, decision, standings, now, recorded=recorded)
+    verdicts = _verdicts(state, standings, exempt=settings.exempt)
+    plain = coverage.plain(state.plain_pods, standings, settings.target)
     by_exception = coverage.by_exception((*verdicts, *plain))
     namespace_findings = tuple(
         finding
         for standing in standings
         if standing.readable  # the ledger has only the terms
         for finding in findings.find(
-            standing, by_exception.get(standing.exception.metadata.uid, ()), seen, now, exempt=settings.exempt
+            standing, by_exception.get(standing.exception.metadata.uid, ()), state, now, exempt=settings.exempt
         )
     )
     plan = NamespacePlan(
@@ -138,120 +138,120 @@ def plan_namespace(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> 
         verdicts,
         standings,
         owned,
-        len(seen.unreadable_pods),
+        len(state.unreadable_pods),
         namespace_findings,
         exempt=settings.exempt,
         relaxed=relaxed,
-        record=seen.record,
-        contested=contest.ends(seen.record, now),
-        refused=refusals.find(seen, standings, now, exempt=settings.exempt),
-        refused_complete=refusals.complete(seen, now, exempt=settings.exempt),
+        record=state.record,
+        contested=contest.ends(state.record, now),
+        refused=refusals.find(state, standings, now, exempt=settings.exempt),
+        refused_complete=refusals.complete(state, now, exempt=settings.exempt),
         plain=plain,
     )
     if namespace.terminating:
-        return _ending(plan, seen, decision, now)
+        return _ending(plan, state, decision, now)
     approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
-    return _with_effects(plan, seen, settings, decision, approvals, now)
+    return _with_effects(plan, state, settings, decision, approvals, now)
 
 
 def _ending(
-    made: NamespacePlan, seen: snapshot.NamespaceSnapshot, decision: level.Decision, now: datetime.datetime
+    plan: NamespacePlan, state: snapshot.NamespaceSnapshot, decision: level.Decision, now: datetime.datetime
 ) -> NamespacePlan:
     """Return the plan for a namespace that is being deleted. Only its pods matter: the user who deleted the namespace
     may have given them a grace period of years.
     """
-    deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
-    flags = _flags(_sure(made), exempt=made.exempt, gone={effect.pod.uid for effect in deletes})
+    deletes = deletion.deletes(state, decision.enforcement, plan.verdicts, now)
+    flags = _flags(_sure(plan), exempt=plan.exempt, gone={effect.pod.uid for effect in deletes})
     return replace(
-        made,
+        plan,
         urgent=tuple(deletes),
         deferrable=tuple(flags),
-        needs=_lists(seen, made, flags, now),
-        record=_remembered(seen, made, ()),
-        next_check=_next_check(seen, made, decision, now),
+        needs=_lists(state, plan, flags, now),
+        record=_remembered(state, plan, ()),
+        next_check=_next_check(state, plan, decision, now),
     )
 
 
 def _with_effects(
-    made: NamespacePlan,
-    seen: snapshot.NamespaceSnapshot,
+    plan: NamespacePlan,
+    state: snapshot.NamespaceSnapshot,
     settings: level.Settings,
     decision: level.Decision,
     approvals: tuple[Effect, ...],
     now: datetime.datetime,
 ) -> NamespacePlan:
-    deletes = deletion.deletes(seen, decision.enforcement, made.verdicts, now)
+    deletes = deletion.deletes(state, decision.enforcement, plan.verdicts, now)
     deleted_uids = {effect.pod.uid for effect in deletes}
     following = writes.Next()
     if decision.ask is None:
-        following = writes.following(seen, made.owned, settings, decision, made.standings, now, relaxed=made.relaxed)
-    adopted = _namespace_record(made, seen, settings, decision, following, now)
+        following = writes.following(state, plan.owned, settings, decision, plan.standings, now, relaxed=plan.relaxed)
+    adopted = _namespace_record(plan, state, settings, decision, following, now)
     write = following.write
-    if write is not None and adopted and not seen.ledger.trouble and not writes.takes(write):
+    if write is not None and adopted and not state.ledger.trouble and not writes.revokes(write):
         # The process may end after the write. By then the ledger must have the level before, and which labels are ours.
         write = None
-    waiting = any(standing.waiting for standing in made.standings)
+    waiting = any(standing.waiting for standing in plan.standings)
     written = (write,) if write is not None else ()
-    made = replace(
-        made,
+    plan = replace(
+        plan,
         urgent=(*approvals, *adopted, *written, *deletes),
-        needs=_reread(write, made),
+        needs=_reread(write, plan),
         partial=decision.ask is not None or following.more or write is not following.write or waiting,
-        next_check=_next_check(seen, made, decision, now),
+        next_check=_next_check(state, plan, decision, now),
     )
-    if made.partial:
+    if plan.partial:
         asked = () if decision.ask is None or waiting else (needs.AskGate(decision.ask),)
-        flags = _flags(_sure(made), exempt=settings.exempt, gone=deleted_uids)
-        return replace(made, deferrable=tuple(flags), needs=(*made.needs, *asked))
-    reasons = unused.reasons(seen, made.standings, (*made.verdicts, *made.plain), now)
-    flags = _flags(made.verdicts, exempt=settings.exempt, gone=deleted_uids)
+        flags = _flags(_sure(plan), exempt=settings.exempt, gone=deleted_uids)
+        return replace(plan, deferrable=tuple(flags), needs=(*plan.needs, *asked))
+    reasons = unused.reasons(state, plan.standings, (*plan.verdicts, *plan.plain), now)
+    flags = _flags(plan.verdicts, exempt=settings.exempt, gone=deleted_uids)
     return replace(
-        made,
+        plan,
         deferrable=(
             *flags,
-            *_statuses(seen, made, decision, reasons.why, now),
-            *report.changes(seen, made.verdicts, made.findings, made.refused, exempt=settings.exempt),
-            *refusals.events(made.refused, seen.patience, now),
+            *_statuses(state, plan, decision, reasons.why, now),
+            *report.changes(state, plan.verdicts, plan.findings, plan.refused, exempt=settings.exempt),
+            *refusals.events(plan.refused, state.patience, now),
         ),
         needs=(
-            *made.needs,
-            *_lists(seen, made, flags, now),
-            *_counts(seen, made),
-            *(map(needs.FindOwner, report.unknown_owners(seen)) if seen.report_kind and not settings.exempt else ()),
+            *plan.needs,
+            *_lists(state, plan, flags, now),
+            *_counts(state, plan),
+            *(map(needs.FindOwner, report.unknown_owners(state)) if state.report_kind and not settings.exempt else ()),
             *map(needs.FindAccount, reasons.ask),
         ),
-        record=_remembered(seen, made, written),
-        next_check=min((moment for moment in (made.next_check, *reasons.moments) if moment is not None), default=None),
+        record=_remembered(state, plan, written),
+        next_check=min((moment for moment in (plan.next_check, *reasons.moments) if moment is not None), default=None),
     )
 
 
-def unchanged(made: NamespacePlan) -> NamespacePlan:
+def unchanged(plan: NamespacePlan) -> NamespacePlan:
     """Return the plan with the state of a namespace whose write failed: the state before that write."""
-    namespace = made.namespace
+    namespace = plan.namespace
     relaxed = labels.GUARD in namespace.labels and level.level_of(namespace) is labels.Level.PRIVILEGED
-    return replace(made, enforcement=namespace.enforcement, relaxed=relaxed)
+    return replace(plan, enforcement=namespace.enforcement, relaxed=relaxed)
 
 
-def takes_job(
-    seen: snapshot.NamespaceSnapshot, template: snapshot.Pod | snapshot.UnreadablePod, now: datetime.datetime
+def deletes_job(
+    state: snapshot.NamespaceSnapshot, template: snapshot.Pod | snapshot.UnreadablePod, now: datetime.datetime
 ) -> bool:
     """Return whether a Job is deleted with its expired pod: if the pods that the Job creates would be deleted too."""
     if isinstance(template, snapshot.UnreadablePod) or not template.host_namespaces:
         return False
-    plan = plan_namespace(replace(seen, pods=(template,)), now)
+    plan = plan_namespace(replace(state, pods=(template,)), now)
     return any(isinstance(effect, effects.DeletePod) for effect in plan.effects)
 
 
 def _verdicts(
-    seen: snapshot.NamespaceSnapshot, standings: Sequence[validity.Standing], *, exempt: bool
+    state: snapshot.NamespaceSnapshot, standings: Sequence[validity.Standing], *, exempt: bool
 ) -> tuple[coverage.PodVerdict, ...]:
-    ordered = sorted(seen.pods, key=lambda pod: (pod.name, pod.uid))
+    ordered = sorted(state.pods, key=lambda pod: (pod.name, pod.uid))
     return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
 
 
 def _namespace_record(
-    made: NamespacePlan,
-    seen: snapshot.NamespaceSnapshot,
+    plan: NamespacePlan,
+    state: snapshot.NamespaceSnapshot,
     settings: level.Settings,
     decision: level.Decision,
     following: writes.Next,
@@ -260,54 +260,54 @@ def _namespace_record(
     """Return the effect that records the namespace in the ledger; none if the ledger has that record and is not about
     to store another.
     """
-    if decision.ask is not None or seen.ledger.state is ledger.State.UNREADABLE:
+    if decision.ask is not None or state.ledger.state is ledger.State.UNREADABLE:
         return []
-    stored = seen.ledger.namespace or ledger.NamespaceRecord()
+    stored = state.ledger.namespace or ledger.NamespaceRecord()
     changed_labels = following.write.labels if following.write is not None else {}
-    chosen, under = selection.record(seen, now)
+    chosen, under = selection.record(state, now)
     if decision.enforcement is None and not chosen:
         under = ""  # a namespace that is not governed needs no record
     warn = settings.pod_security.warn if settings.pod_security is not None else None
-    wanted = ownership.record(seen, made.owned, settings.target, decision.enforcement, changed_labels, warn)
-    held_fields = {"held": decision.since, **gate.kept(seen, stored, decision)}
+    wanted = ownership.record(state, plan.owned, settings.target, decision.enforcement, changed_labels, warn)
+    held_fields = {"held": decision.since, **gate.holder_fields(state, stored, decision)}
     wanted = wanted.model_copy(update={**held_fields, "chosen": chosen, "under": under})
     new_record = None if wanted == ledger.NamespaceRecord() else wanted
-    if new_record == seen.ledger.namespace and all(record == new_record for record in seen.ledger.coming):
+    if new_record == state.ledger.namespace and all(record == new_record for record in state.ledger.coming):
         return []
     guard = under if (dict(chosen), under) != (dict(stored.chosen), stored.under) else ""
-    return [effects.RecordNamespace(seen.namespace, new_record, guard)]
+    return [effects.RecordNamespace(state.namespace, new_record, guard)]
 
 
 def _remembered(
-    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, planned: Sequence[effects.WriteNamespace]
+    state: snapshot.NamespaceSnapshot, plan: NamespacePlan, planned: Sequence[effects.WriteNamespace]
 ) -> snapshot.Record:
     """Return what the operator is to remember about the namespace. It remembers nothing of a partial plan: what a
     partial plan leaves alone may be wrong.
     """
-    return contest.stands(seen, made.owned, made.enforcement, planned, contested=made.contested is not None)
+    return contest.planned(state, plan.owned, plan.enforcement, planned, contested=plan.contested is not None)
 
 
-def _reread(write: effects.WriteNamespace | None, made: NamespacePlan) -> tuple[Need, ...]:
+def _reread(write: effects.WriteNamespace | None, plan: NamespacePlan) -> tuple[Need, ...]:
     """Return the exceptions to read again: those whose grants a write revokes for every version of the namespace."""
     if write is None or write.versioned:
         return ()
     prefix = labels.GRANT_PREFIX
-    unreadable = {standing.exception.metadata.name for standing in made.standings if not standing.readable}
+    unreadable = {standing.exception.metadata.name for standing in plan.standings if not standing.readable}
     names = (key.removeprefix(prefix) for key in write.annotations if key.startswith(prefix))
     return tuple(needs.ReadException(name) for name in sorted(names) if name not in unreadable)
 
 
-def _sure(made: NamespacePlan) -> list[coverage.PodVerdict]:
+def _sure(plan: NamespacePlan) -> list[coverage.PodVerdict]:
     """Return the verdicts that no answer of the gate or the ledger changes.
 
     Once enforcement is on in a namespace, fewer exceptions may be in force than before, never more: a pod that is
     uncovered now is uncovered then. A pod that fits an exception which waits for its record will be covered.
     """
-    waiting = [standing for standing in made.standings if standing.waiting]
+    waiting = [standing for standing in plan.standings if standing.waiting]
     in_force = coverage.Criterion.IN_FORCE
     return [
         verdict
-        for verdict in made.verdicts
+        for verdict in plan.verdicts
         if verdict.verdict is not labels.Verdict.COVERED
         and not any(coverage.covers(standing, verdict.pod).failed is in_force for standing in waiting)
     ]
@@ -334,7 +334,7 @@ def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[s
 
 
 def _statuses(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     judged: NamespacePlan,
     decision: level.Decision,
     why: Mapping[str, unused.Why | None],
@@ -355,14 +355,14 @@ def _statuses(
             continue  # the operator asks for its service account first; the plan after that has a reason
         wanted = status.status_for(
             standing,
-            seen.namespace,
+            state.namespace,
             verdicts,
             decision.enforcement,
             now,
             its_findings,
             why.get(uid),
-            clock_trusted=seen.clock_trusted,
-            counted=not unused.unlisted(standing, seen),
+            clock_trusted=state.clock_trusted,
+            counted=not unused.unlisted(standing, state),
         )
         if wanted == subject.status:
             continue
@@ -374,32 +374,32 @@ def _statuses(
 
 
 def _next_check(
-    seen: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
+    state: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
 ) -> datetime.datetime | None:
     moments = [s.exception.spec.until for s in judged.standings if s.exception.spec.expiry is not None]
     moments += [moment for finding in judged.findings for moment in finding.moments]
-    moments += [guard.settled for guard in seen.guards.values() if guard.settled is not None]
-    moments += [guard.excused for guard in seen.guards.values() if guard.excused is not None]
+    moments += [guard.settled for guard in state.guards.values() if guard.settled is not None]
+    moments += [guard.excused for guard in state.guards.values() if guard.excused is not None]
     moments += [decision.again] if decision.again is not None else []
-    moments += contest.moments(seen, now)
-    if judged.contested is not None and seen.gate is not None:  # what the gate allowed is not written during a contest
-        moments.append(seen.gate.asked + level.GATE_AGAIN)
+    moments += contest.moments(state, now)
+    if judged.contested is not None and state.gate is not None:  # what the gate allowed is not written during a contest
+        moments.append(state.gate.asked + level.GATE_AGAIN)
     ends_of_grace = [verdict.pod.to_be_gone for verdict in judged.verdicts if verdict.verdict is labels.Verdict.EXPIRED]
     moments += [moment + status.OVERDUE for moment in ends_of_grace if moment is not None]
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _counts(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> tuple[Need, ...]:
+def _counts(state: snapshot.NamespaceSnapshot, plan: NamespacePlan) -> tuple[Need, ...]:
     """Return the earliest moment at which a list of every pod could show that an exception covers other pods, if there
     is such a moment.
     """
-    listed = seen.every_pod_listed
+    listed = state.every_pod_listed
     if listed is None:
         return ()
-    by_exception = coverage.by_exception((*made.verdicts, *made.plain))
+    by_exception = coverage.by_exception((*plan.verdicts, *plan.plain))
     moments = []
-    for standing in made.standings:
-        if unused.unlisted(standing, seen):
+    for standing in plan.standings:
+        if unused.unlisted(standing, state):
             moments.append(listed + LOOK_AGAIN)
         if standing.in_force:
             moments += unused.lists(standing, listed, covers=bool(by_exception.get(standing.exception.metadata.uid)))
@@ -407,20 +407,20 @@ def _counts(seen: snapshot.NamespaceSnapshot, made: NamespacePlan) -> tuple[Need
 
 
 def _lists(
-    seen: snapshot.NamespaceSnapshot, made: NamespacePlan, flags: Sequence[Effect], now: datetime.datetime
+    state: snapshot.NamespaceSnapshot, plan: NamespacePlan, flags: Sequence[Effect], now: datetime.datetime
 ) -> tuple[Need, ...]:
     """Return the earliest moment that requires a list of every pod and that no list has covered yet, if there is such a
     moment.
     """
-    listed = now if seen.every_pod_listed is None else seen.every_pod_listed
+    listed = now if state.every_pod_listed is None else state.every_pod_listed
     moments = []
-    for standing in made.standings:
+    for standing in plan.standings:
         spec = standing.exception.spec
         if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
             moments.append(spec.until)  # its pods may have been created since the last list, and no watch reports them
         if standing.expired and spec.deletes:
             moments.append(spec.until + LOOK_AGAIN)
-    unwatched = [pod for pod in seen.pods if not pod.watched]
+    unwatched = [pod for pod in state.pods if not pod.watched]
     for pod in unwatched:
         if pod.to_be_gone is not None:  # no watch will report that the pod is removed
             removed = pod.to_be_gone + _GONE

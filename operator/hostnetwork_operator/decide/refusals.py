@@ -42,7 +42,7 @@ class Refusal:
 
 
 def find(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     standings: Sequence[validity.Standing],
     now: datetime.datetime,
     *,
@@ -52,58 +52,60 @@ def find(
 
     Return None if it is not known which workloads lack pods, or whether anything refuses their pods.
     """
-    refuses = _refuses(seen, now, exempt=exempt)
+    refuses = _refuses(state, now, exempt=exempt)
     if refuses is False:
         return ()
-    if refuses is None or seen.shortages is None:
+    if refuses is None or state.shortages is None:
         return None
-    ordered = sorted(seen.shortages, key=lambda one: (one.workload.kind, one.workload.name, one.workload.uid))
+    ordered = sorted(state.shortages, key=lambda item: (item.workload.kind, item.workload.name, item.workload.uid))
     return tuple(judged for shortage in ordered if (judged := _judged(shortage, standings, now)) is not None)
 
 
-def complete(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool:
+def complete(state: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool:
     """Return whether `find` finds every workload that lacks pods: not if Events were not listed that may name more."""
-    return seen.shortages_complete or _refuses(seen, now, exempt=exempt) is False
+    return state.shortages_complete or _refuses(state, now, exempt=exempt) is False
 
 
-def _refuses(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool | None:
+def _refuses(state: snapshot.NamespaceSnapshot, now: datetime.datetime, *, exempt: bool) -> bool | None:
     """Return whether the API server refuses uncovered pods with host namespaces; None if that cannot be told.
 
     Every level but privileged refuses all such pods. At privileged, only our admission policy refuses them, if it is in
     force. A policy that was applied a moment ago, or that may be half of an upgrade, is in force or will be.
     """
-    namespace = seen.namespace
+    namespace = state.namespace
     if exempt or namespace.terminating or namespace.enforcement is not labels.Enforcement.DENY:
         return False
     enforced = namespace.labels.get(labels.PSA_ENFORCE)
     if level.strictness(enforced, absent=labels.Level.PRIVILEGED) > labels.Level.PRIVILEGED.strictness:
         return True
-    guard = seen.guards.get(labels.POLICY_HOST_NAMESPACES)
+    guard = state.guards.get(labels.POLICY_HOST_NAMESPACES)
     if guard is None or guard.missing(now):
         return False
     return True if guard.counts(now) else None
 
 
-def _judged(one: snapshot.Shortage, standings: Sequence[validity.Standing], now: datetime.datetime) -> Refusal | None:
+def _judged(
+    shortage: snapshot.Shortage, standings: Sequence[validity.Standing], now: datetime.datetime
+) -> Refusal | None:
     """Return the refusal of a workload; None if the workload cannot be judged. A refusal is only shown, and the levels
     of the namespace must not wait for it.
     """
     # The next pod would be created now, whatever the age of the workload.
-    pod = replace(one.pod, created=now)
+    pod = replace(shortage.pod, created=now)
     try:
         verdict = coverage.judge(pod, standings, exempt=False)
-        return Refusal(one, verdict, _text(verdict))
+        return Refusal(shortage, verdict, _text(verdict))
     except Exception:
         return None
 
 
-def count(found: Sequence[Refusal] | None, *, complete: bool = True) -> int | None:
+def count(refused: Sequence[Refusal] | None, *, complete: bool = True) -> int | None:
     """Return how many workloads are refused; None if that is not known. A Deployment counts as one workload, however
     many of its ReplicaSets are refused.
     """
-    if found is None or not complete:
+    if refused is None or not complete:
         return None
-    return len({refusal.shortage.top.uid for refusal in found if refusal.refused})
+    return len({refusal.shortage.top.uid for refusal in refused if refusal.refused})
 
 
 def _text(verdict: coverage.PodVerdict) -> str:
@@ -132,14 +134,14 @@ def asked_for(pod: snapshot.Pod) -> str:
 
 
 def events(
-    found: Sequence[Refusal] | None, patience: datetime.timedelta, now: datetime.datetime
+    refused: Sequence[Refusal] | None, patience: datetime.timedelta, now: datetime.datetime
 ) -> tuple[effects.EmitEvent, ...]:
     """Return the Events that are due: one for each workload and cause.
 
     `patience` is how long a controller may take to create pods after an exception covers them.
     """
     events_by_key: dict[tuple[str, str], effects.EmitEvent] = {}
-    for refusal in found or ():
+    for refusal in refused or ():
         if now - refusal.shortage.read > _FRESH:
             continue
         event = (
@@ -155,16 +157,16 @@ def events(
     return tuple(events_by_key.values())
 
 
-def _event(one: Refusal, reason: str, message: str, key: str) -> effects.EmitEvent:
-    return effects.EmitEvent(one.shortage.top, "Warning", reason, message, key)
+def _event(refusal: Refusal, reason: str, message: str, key: str) -> effects.EmitEvent:
+    return effects.EmitEvent(refusal.shortage.top, "Warning", reason, message, key)
 
 
-def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | None:
+def _waiting(refusal: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | None:
     """Return the Event about a controller that has created no pods since an exception covers them; None if not due."""
-    lacking = one.shortage
+    lacking = refusal.shortage
     if lacking.covered is None or lacking.read - lacking.covered < patience:
         return None
-    names = ", ".join(repr(e.metadata.name) for e in one.verdict.exceptions)
+    names = ", ".join(repr(e.metadata.name) for e in refusal.verdict.exceptions)
     longest = _LONGEST_WAIT.get(lacking.workload.kind, "17 minutes")
     message = (
         f"exception {names} covers the pods of {lacking.workload.kind} {lacking.workload.name}, and {lacking.present}"
@@ -172,8 +174,8 @@ def _waiting(one: Refusal, patience: datetime.timedelta) -> effects.EmitEvent | 
         f" {longest}; to have pods created now: {_try_again(lacking)}; if the API server refuses pods after that, the"
         " Event FailedCreate says why"
     )
-    key = " ".join([lacking.workload.uid, *(e.metadata.uid for e in one.verdict.exceptions)])
-    return _event(one, messages.Reason.WAITING, message, key)
+    key = " ".join([lacking.workload.uid, *(e.metadata.uid for e in refusal.verdict.exceptions)])
+    return _event(refusal, messages.Reason.WAITING, message, key)
 
 
 def _try_again(lacking: snapshot.Shortage) -> str:

@@ -34,26 +34,26 @@ _FINDINGS_CATEGORY: Final = "HostNetworkException"
 _POD: Final = "Pod"
 
 
-def unknown_owners(seen: snapshot.NamespaceSnapshot) -> tuple[snapshot.Reference, ...]:
+def unknown_owners(state: snapshot.NamespaceSnapshot) -> tuple[snapshot.Reference, ...]:
     """Return the owners of pods whose own controller the operator must ask for before it can report anything."""
-    owners = {owner for pod in seen.pods if (owner := _between(pod)) is not None and owner not in seen.tops}
+    owners = {owner for pod in state.pods if (owner := _between(pod)) is not None and owner not in state.tops}
     return tuple(sorted(owners, key=lambda owner: (owner.name, owner.uid)))
 
 
 def reports(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
-    found: Sequence[Finding],
+    exception_findings: Sequence[Finding],
     refused: Sequence[refusals.Refusal] = (),
 ) -> tuple[report.Report, ...]:
-    """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `seen`."""
+    """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `state`."""
     verdicts_by_top: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
     for verdict in verdicts:
-        top = _top(verdict.pod, seen.tops)
+        top = _top(verdict.pod, state.tops)
         verdicts_by_top.setdefault(top.uid, []).append((top, verdict))
     all_reports = []
     findings_by_uid: dict[str, list[Finding]] = {}
-    for finding in found:
+    for finding in exception_findings:
         findings_by_uid.setdefault(finding.subject.uid, []).append(finding)
     refusals_by_top = {refusal.shortage.top.uid: refusal for refusal in reversed(refused) if refusal.refused}
     for uid, group in verdicts_by_top.items():
@@ -62,21 +62,23 @@ def reports(
         judged = [verdict for _, verdict in group]
         refused_entries = [_refused_entry(refusals_by_top.pop(uid))] if uid in refusals_by_top else []
         entries = (_verdict_entry(judged), *refused_entries, *_finding_entries(judged, findings_by_uid))
-        all_reports.append(report.Report(seen.namespace.name, _owner(owner), entries))
+        all_reports.append(report.Report(state.namespace.name, _owner(owner), entries))
     all_reports += [
-        report.Report(seen.namespace.name, _owner(refusal.shortage.top), (_refused_entry(refusal),))
+        report.Report(state.namespace.name, _owner(refusal.shortage.top), (_refused_entry(refusal),))
         for refusal in refusals_by_top.values()
     ]
-    for pod in seen.unreadable_pods:
+    for pod in state.unreadable_pods:
         owner = snapshot.Reference(_POD, pod.namespace, pod.name, pod.uid)
-        all_reports.append(report.Report(seen.namespace.name, _owner(owner), (_unreadable_entry(pod),)))
-    return tuple(sorted(all_reports, key=lambda one: (one.owner.kind, one.owner.name, one.name)))
+        all_reports.append(report.Report(state.namespace.name, _owner(owner), (_unreadable_entry(pod),)))
+    return tuple(
+        sorted(all_reports, key=lambda new_report: (new_report.owner.kind, new_report.owner.name, new_report.name))
+    )
 
 
 def changes(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
-    found: Sequence[Finding],
+    exception_findings: Sequence[Finding],
     refused: Sequence[refusals.Refusal] | None = (),
     *,
     exempt: bool,
@@ -87,18 +89,18 @@ def changes(
     workloads are refused, existing reports stay as they are: otherwise every start of the operator would remove the
     entry about a refused workload and write it again.
     """
-    kind = seen.report_kind
-    if kind is None or (not exempt and unknown_owners(seen)):
+    kind = state.report_kind
+    if kind is None or (not exempt and unknown_owners(state)):
         return []
-    wanted = {} if exempt else {new.name: new for new in reports(seen, verdicts, found, refused or ())}
-    present = {stored.name: stored for stored in seen.reports if stored.kind == kind}
+    wanted = {} if exempt else {new.name: new for new in reports(state, verdicts, exception_findings, refused or ())}
+    present = {stored.name: stored for stored in state.reports if stored.kind == kind}
     report_effects: list[effects.Effect] = []
-    ours = [stored for stored in seen.reports if stored.name.startswith(report.PREFIX)]
-    for stored in sorted(ours, key=lambda one: (one.kind.group, one.name)):
+    ours = [stored for stored in state.reports if stored.name.startswith(report.PREFIX)]
+    for stored in sorted(ours, key=lambda item: (item.kind.group, item.name)):
         stays = stored.kind == kind and (stored.name in wanted or (not exempt and stored.owner_kind == _POD))
         if not stays and refused is not None:  # the garbage collector deletes the report about a pod with the pod
             subject = snapshot.Reference(
-                stored.kind.kind, seen.namespace.name, stored.name, stored.uid, stored.kind.api_version
+                stored.kind.kind, state.namespace.name, stored.name, stored.uid, stored.kind.api_version
             )
             report_effects.append(effects.DeleteReport(stored.kind, subject))
     for name, wanted_report in wanted.items():
@@ -136,7 +138,7 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
 
     If every pod is covered, the entry names no pod, so that a rollout does not change the report.
     """
-    worst = min(judged, key=lambda one: (_WORDS[one.verdict].rank, one.verdict, one.pod.name, one.pod.uid))
+    worst = min(judged, key=lambda item: (_WORDS[item.verdict].rank, item.verdict, item.pod.name, item.pod.uid))
     result = _WORDS[worst.verdict]
     if result is report.Result.PASS:
         covering = sorted({e.metadata.name for verdict in judged for e in verdict.exceptions})
@@ -153,8 +155,8 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
     )
 
 
-def _refused_entry(one: refusals.Refusal) -> report.Entry:
-    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, one.text)
+def _refused_entry(refusal: refusals.Refusal) -> report.Entry:
+    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, refusal.text)
 
 
 def _unreadable_entry(pod: snapshot.UnreadablePod) -> report.Entry:
@@ -168,19 +170,19 @@ def _entry(result: report.Result, text: str, properties: Mapping[str, str]) -> r
 
 
 def _finding_entries(
-    judged: Sequence[coverage.PodVerdict], found: Mapping[str, Sequence[Finding]]
+    judged: Sequence[coverage.PodVerdict], findings_by_uid: Mapping[str, Sequence[Finding]]
 ) -> list[report.Entry]:
-    """Return an entry for each rule: the worst result among the exceptions that cover these pods. `found` has the
-    findings by the uids of exceptions.
+    """Return an entry for each rule: the worst result among the exceptions that cover these pods. `findings_by_uid` has
+    the findings by the uids of exceptions.
     """
     uids = {e.metadata.uid for verdict in judged for e in verdict.exceptions}
-    all_findings = [finding for uid in sorted(uids) for finding in found.get(uid, ())]
+    all_findings = [finding for uid in sorted(uids) for finding in findings_by_uid.get(uid, ())]
     entries = []
     for rule in rules.RULES:
         of_rule = [finding for finding in all_findings if finding.rule is rule]
         if not of_rule:
             continue
-        worst = min(of_rule, key=lambda one: (one.result.rank, one.subject.name))
+        worst = min(of_rule, key=lambda item: (item.result.rank, item.subject.name))
         same_result = [finding.subject.name for finding in of_rule if finding.result is worst.result]
         text = f"exception {worst.subject.name!r}: {worst.sentence}"
         text += f"; {worst.remedy}" if worst.warns else ""

@@ -20,16 +20,16 @@ _STATES: Final = (labels.ENFORCEMENT, labels.GUARD)  # written by the operator; 
 _MOST_LABELS, _MOST_BYTES = 64, 4096
 
 
-def settings(seen: snapshot.NamespaceSnapshot) -> level.Settings:
+def settings(state: snapshot.NamespaceSnapshot) -> level.Settings:
     """Return how the policy wants the namespace, by its proved labels and, where that is stricter, by all its
     labels.
     """
-    namespace, claimed, proved = seen.namespace, present(seen.namespace), _proved(seen)
-    by_present = level.settings_for(namespace, seen.policy)
+    namespace, claimed, proved = state.namespace, present(state.namespace), _proved(state)
+    by_present = level.settings_for(namespace, state.policy)
     if proved == claimed:
         return by_present
     free = {key: value for key, value in namespace.labels.items() if key not in claimed}
-    by_proved = level.settings_for(replace(namespace, labels={**free, **proved}), seen.policy)
+    by_proved = level.settings_for(replace(namespace, labels={**free, **proved}), state.policy)
     return _stricter(by_proved, by_present)
 
 
@@ -42,23 +42,23 @@ class ChosenLabels(NamedTuple):
     under: str
 
 
-def record(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> ChosenLabels:
+def record(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> ChosenLabels:
     """Return the labels that the ledger is to keep, and the identity of namespace-labels that they were read under.
 
     A label that nothing proves is not kept. A holder of setlevel must remove such a label, so that the labels are those
     of the ledger again, and must then set the label again while namespace-labels is in place.
     """
-    guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
+    guard = state.guards.get(labels.POLICY_NAMESPACE_LABELS)
     identity = guard.identity if guard is not None and guard.since is not None else ""
-    claimed, proved, under = present(seen.namespace), _proved(seen), _under(seen)
+    claimed, proved, under = present(state.namespace), _proved(state), _proved_under(state)
     if identity and under == identity:
-        return ChosenLabels(kept(claimed), identity)
+        return ChosenLabels(recordable(claimed), identity)
     if guard is not None and guard.counts(now) and proved == claimed:
-        return ChosenLabels(kept(claimed), identity)
+        return ChosenLabels(recordable(claimed), identity)
     return ChosenLabels(proved if under else {}, under)
 
 
-def kept(chosen: Mapping[str, str]) -> Mapping[str, str]:
+def recordable(chosen: Mapping[str, str]) -> Mapping[str, str]:
     """Return the labels that the ledger keeps: none of them if there are more than any rule needs."""
     size = sum(len(key) + len(value) for key, value in chosen.items())
     return chosen if len(chosen) <= _MOST_LABELS and size <= _MOST_BYTES else {}
@@ -70,48 +70,48 @@ def present(namespace: snapshot.Namespace) -> dict[str, str]:
     return {k: v for k, v in namespace.labels.items() if k.startswith(prefix) and k not in _STATES}
 
 
-def _proved(seen: snapshot.NamespaceSnapshot) -> dict[str, str]:
+def _proved(state: snapshot.NamespaceSnapshot) -> dict[str, str]:
     """Return the labels that a holder of setlevel set: those in the ledger or, before the ledger has a record, those on
     a namespace that was created under namespace-labels.
     """
-    recorded = seen.ledger.namespace
+    recorded = state.ledger.namespace
     if recorded is not None and recorded.under:
         return dict(recorded.chosen)
-    guard = seen.guards.get(labels.POLICY_NAMESPACE_LABELS)
+    guard = state.guards.get(labels.POLICY_NAMESPACE_LABELS)
     settled = guard.settled if guard is not None else None
-    created = seen.namespace.created
+    created = state.namespace.created
     born_under = settled is not None and created >= settled
-    believed = born_under or seen.policy.trusts(created) or _is_what_stands(seen)
-    return dict(kept(present(seen.namespace))) if believed else {}
+    believed = born_under or state.policy.trusts(created) or _is_what_stands(state)
+    return dict(recordable(present(state.namespace))) if believed else {}
 
 
-def _is_what_stands(seen: snapshot.NamespaceSnapshot) -> bool:
+def _is_what_stands(state: snapshot.NamespaceSnapshot) -> bool:
     """Return whether the ledger is lost or cannot be read, and the labels loosen nothing that is enforced.
 
     Then a rule that was in force stays in force, and a label that was not believed before the loss is not believed
     after the loss.
     """
-    namespace = seen.namespace
-    if seen.ledger.state not in {ledger.State.LOST, ledger.State.UNREADABLE}:
+    namespace = state.namespace
+    if state.ledger.state not in {ledger.State.LOST, ledger.State.UNREADABLE}:
         return False
     if namespace.enforcement is not labels.Enforcement.DENY:
         return True
-    by_labels = level.settings_for(namespace, seen.policy)
+    by_labels = level.settings_for(namespace, state.policy)
     enforced_level = namespace.labels.get(labels.GUARD, namespace.labels.get(labels.PSA_ENFORCE))
     strict = level.strictness(enforced_level, absent=labels.Level.PRIVILEGED)
     return by_labels.mode is not policy.Mode.AUDIT and by_labels.target.strictness >= strict
 
 
-def _under(seen: snapshot.NamespaceSnapshot) -> str:
-    return seen.ledger.namespace.under if seen.ledger.namespace is not None else ""
+def _proved_under(state: snapshot.NamespaceSnapshot) -> str:
+    return state.ledger.namespace.under if state.ledger.namespace is not None else ""
 
 
-def _stricter(one: level.Settings, other: level.Settings) -> level.Settings:
+def _stricter(first: level.Settings, second: level.Settings) -> level.Settings:
     """Return the settings that refuse more, field by field, of two settings for the same namespace."""
-    modes, rollouts = {one.mode, other.mode}, {one.rollout, other.rollout}
+    modes, rollouts = {first.mode, second.mode}, {first.rollout, second.rollout}
     return replace(
-        one,
-        mode=policy.Mode.ENFORCE if policy.Mode.ENFORCE in modes else one.mode,
-        target=max(one.target, other.target, key=lambda target: target.strictness),
-        rollout=policy.Rollout.IMMEDIATE if policy.Rollout.IMMEDIATE in rollouts else one.rollout,
+        first,
+        mode=policy.Mode.ENFORCE if policy.Mode.ENFORCE in modes else first.mode,
+        target=max(first.target, second.target, key=lambda target: target.strictness),
+        rollout=policy.Rollout.IMMEDIATE if policy.Rollout.IMMEDIATE in rollouts else first.rollout,
     )

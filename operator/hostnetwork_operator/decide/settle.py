@@ -18,22 +18,22 @@ class Settlement:
     emitted.
     """
 
-    seen: snapshot.NamespaceSnapshot
+    state: snapshot.NamespaceSnapshot
     plan: plan.NamespacePlan
     reverted: tuple[str, ...] = ()
     events: tuple[effects.EmitEvent, ...] = ()
 
 
-def settle(seen: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Settlement:
+def settle(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Settlement:
     """Count each revert once, and return the plan that is made after all reverts are counted."""
     reverted: list[str] = []
     events: list[effects.EmitEvent] = []
-    final_plan = plan.plan_namespace(seen, now)
-    while keys := contest.undone(seen, final_plan.writes):
-        record = contest.counted(seen.record, keys, now)
+    final_plan = plan.plan_namespace(state, now)
+    while keys := contest.undone(state, final_plan.writes):
+        record = contest.counted(state.record, keys, now)
         if final_plan.contested is None and contest.ends(record, now) is not None:
-            events.append(messages.contested_event(seen.namespace, record, keys))
+            events.append(messages.contested_event(state.namespace, record, keys))
         reverted += keys
-        seen = replace(seen, record=record)
-        final_plan = plan.plan_namespace(seen, now)
-    return Settlement(seen, final_plan, tuple(reverted), tuple(events))
+        state = replace(state, record=record)
+        final_plan = plan.plan_namespace(state, now)
+    return Settlement(state, final_plan, tuple(reverted), tuple(events))

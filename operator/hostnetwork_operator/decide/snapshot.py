@@ -144,7 +144,7 @@ class PolicyObject:
     mistake: str = ""
 
 
-class Known(enum.Enum):
+class Existence(enum.Enum):
     """How the operator knows a policy, or why it has none."""
 
     PRESENT = enum.auto()
@@ -159,7 +159,7 @@ class PolicyState:
     `created` is the creationTimestamp of the object that `spec` was read from.
     """
 
-    known: Known
+    existence: Existence
     spec: policy.PolicySpec | None = None
     created: datetime.datetime | None = None
 
@@ -256,7 +256,7 @@ class GateAnswer:
     not fail.
 
     `holders` are what keeps the namespace Held, a sentence each. `failed` is why there is no answer, which keeps the
-    namespace Held too. `excepted` are the exceptions that were counted. `known` has the answer of Pod Security
+    namespace Held too. `excepted` are the exceptions that were counted. `answers` has the answer of Pod Security
     Admission to each question, so that the operator does not ask the same question again. `holding` are the holders as
     the ledger keeps them, and `basis` says what they were judged by; `basis` is '' if the holders are too many to keep.
     """
@@ -266,7 +266,7 @@ class GateAnswer:
     holders: tuple[str, ...] = ()
     failed: str = ""
     excepted: frozenset[str] = frozenset()
-    known: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
     holding: tuple[str, ...] = ()
     basis: str = ""
 

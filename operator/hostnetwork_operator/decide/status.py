@@ -35,7 +35,7 @@ def status_for(
     verdicts: Sequence[coverage.PodVerdict],
     enforcement: labels.Enforcement | None,
     now: datetime.datetime,
-    found: Sequence[findings.Finding] = (),
+    exception_findings: Sequence[findings.Finding] = (),
     why: unused.Why | None = None,
     *,
     clock_trusted: bool = True,
@@ -43,8 +43,8 @@ def status_for(
 ) -> exception.ExceptionStatus:
     """Return the status that an exception should have; it equals the present status if nothing changed.
 
-    `found` are the findings about the exception, and `why` is why it covers nothing. If not `counted`, it is not known
-    which pods the exception covers, and what the status says about pods stays.
+    `exception_findings` are the findings about the exception, and `why` is why it covers nothing. If not `counted`, it
+    is not known which pods the exception covers, and what the status says about pods stays.
     """
     subject = standing.exception
     present = subject.status
@@ -52,8 +52,8 @@ def status_for(
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     observed = [
         *_observations(standing, remaining, enforcement, now),
-        _in_use(covered, found, why),
-        *_looming(standing, found),
+        _in_use(covered, exception_findings, why),
+        *_looming(standing, exception_findings),
     ]
     if not counted:
         about_pods = {conditions.ConditionType.IN_USE, conditions.ConditionType.CLEANED_UP}
@@ -87,7 +87,7 @@ def _pods_with(
     return sorted(pods, key=lambda pod: pod.name)
 
 
-def told(finding: findings.Finding, subject: exception.HostNetworkException) -> bool:
+def reported(finding: findings.Finding, subject: exception.HostNetworkException) -> bool:
     """Return whether a finding was reported already: its condition has it or, if it has no condition, the status is of
     the present generation. A finding that rests on the spec alone is reported when that spec is judged first.
     """
@@ -114,7 +114,9 @@ def _observations(
     return observed
 
 
-def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> list[conditions.Observation]:
+def _looming(
+    standing: validity.Standing, exception_findings: Sequence[findings.Finding]
+) -> list[conditions.Observation]:
     """Return the conditions Expiring and, for Infrastructure, ReviewDue. If the policy is not known, both stay as they
     are.
     """
@@ -124,7 +126,7 @@ def _looming(standing: validity.Standing, found: Sequence[findings.Finding]) -> 
         observed.append(observe(types.EXPIRING, "False", Expiring.ENDED, "the exception has ended"))
         if conditions.find(standing.exception.status.conditions, types.REVIEW_DUE) is not None:
             observed.append(observe(types.REVIEW_DUE, "False", ReviewDue.ENDED, "the exception has ended"))
-    for finding in found:
+    for finding in exception_findings:
         if finding.result is Result.ERROR:
             continue
         if finding.rule is rules.EXPIRING:
@@ -140,9 +142,9 @@ def _sentence(finding: findings.Finding) -> str:
 
 
 def _in_use(
-    covered: Sequence[str], found: Sequence[findings.Finding], why: unused.Why | None
+    covered: Sequence[str], exception_findings: Sequence[findings.Finding], why: unused.Why | None
 ) -> conditions.Observation:
-    shown = {finding.rule: finding for finding in found if finding.warns or finding.noted}
+    shown = {finding.rule: finding for finding in exception_findings if finding.warns or finding.noted}
     reason, message = _used(covered, shown, why)
     if mixed := shown.get(rules.MIXED_NAMESPACE):
         message = f"{message}; {_sentence(mixed)}"

@@ -27,19 +27,21 @@ _NAMED: Final = 10  # contested namespaces that the condition names; hostnetwork
 
 
 def policy_status(
-    seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
+    policy_object: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan], now: datetime.datetime
 ) -> policy.PolicyStatus:
     """Return the status that the policy should have, with its conditions Ready and Contested. It equals the present
     status if nothing changed.
     """
-    reason, message = _accepted(seen)
+    reason, message = _accepted(policy_object)
     accepted = conditions.word(reason is PolicyReady.ACCEPTED)
     ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
     by_enforcement = Counter(namespace_plan.enforcement for namespace_plan in plans)
     verdicts = Counter(verdict.verdict for namespace_plan in plans for verdict in namespace_plan.verdicts)
     return policy.PolicyStatus(
-        observed_generation=seen.generation,
-        conditions=conditions.observe(seen.status.conditions, [ready, _contested(plans)], seen.generation, now),
+        observed_generation=policy_object.generation,
+        conditions=conditions.observe(
+            policy_object.status.conditions, [ready, _contested(plans)], policy_object.generation, now
+        ),
         namespaces=policy.NamespaceCounts(
             deny=by_enforcement[labels.Enforcement.DENY],
             held=by_enforcement[labels.Enforcement.HELD],
@@ -53,11 +55,13 @@ def policy_status(
             expired=verdicts[labels.Verdict.EXPIRED],
             static=verdicts[labels.Verdict.STATIC],
         ),
-        workloads=_workloads(seen, plans),
+        workloads=_workloads(policy_object, plans),
     )
 
 
-def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]) -> policy.WorkloadCounts | None:
+def _workloads(
+    policy_object: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan]
+) -> policy.WorkloadCounts | None:
     """Return how many workloads are refused; None if there may be more. While that is not known for some namespace,
     because the operator has just started, return the present count.
     """
@@ -66,23 +70,25 @@ def _workloads(seen: snapshot.PolicyObject, plans: Sequence[plan.NamespacePlan])
     counts = [namespace_plan.refused_count for namespace_plan in plans]
     known_counts = [count for count in counts if count is not None]
     return (
-        policy.WorkloadCounts(refused=sum(known_counts)) if len(known_counts) == len(counts) else seen.status.workloads
+        policy.WorkloadCounts(refused=sum(known_counts))
+        if len(known_counts) == len(counts)
+        else policy_object.status.workloads
     )
 
 
-def policy_event(seen: snapshot.PolicyObject) -> effects.EmitEvent | None:
+def policy_event(policy_object: snapshot.PolicyObject) -> effects.EmitEvent | None:
     """Return the Event on the policy if the reason of its condition Ready changes."""
-    reason, message = _accepted(seen)
-    before = conditions.find(seen.status.conditions, conditions.ConditionType.READY)
+    reason, message = _accepted(policy_object)
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.READY)
     if before is not None and before.reason == reason:
         return None
-    subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
+    subject = snapshot.Reference(policy.KIND, "", policy.NAME, policy_object.uid, labels.API_VERSION)
     return effects.EmitEvent(
         subject,
         "Normal" if reason is PolicyReady.ACCEPTED else "Warning",
         messages.PolicyReason(f"Policy{reason}"),
         message,
-        f"{reason} {seen.generation}",
+        f"{reason} {policy_object.generation}",
     )
 
 
@@ -110,29 +116,31 @@ def with_clock(status: policy.PolicyStatus, state: ClockSynchronized, now: datet
 
 
 def with_ledger(
-    status: policy.PolicyStatus, found: snapshot.LedgerSummary, now: datetime.datetime
+    status: policy.PolicyStatus, ledger_summary: snapshot.LedgerSummary, now: datetime.datetime
 ) -> policy.PolicyStatus:
     """Return `status` with the counts of the ledger, and the condition that says whether the ledger is complete."""
-    reason, message = _ledger(found)
+    reason, message = _ledger(ledger_summary)
     intact, recorded = conditions.ConditionType.LEDGER_INTACT, conditions.word(reason is LedgerIntact.RECORDED)
     status = _with(status, conditions.Observation(intact, recorded, reason, message), now)
-    return status.model_copy(update={"ledger": found.counts if found.counts.id else status.ledger})
+    return status.model_copy(update={"ledger": ledger_summary.counts if ledger_summary.counts.id else status.ledger})
 
 
-def ledger_event(seen: snapshot.PolicyObject, found: snapshot.LedgerSummary) -> effects.EmitEvent | None:
+def ledger_event(
+    policy_object: snapshot.PolicyObject, ledger_summary: snapshot.LedgerSummary
+) -> effects.EmitEvent | None:
     """Return the Event if the ledger cannot be read or written any more, or lacks a proof, or is complete again.
 
     `begun_event` reports a loss of the ledger, once the consequences of the loss are known.
     """
-    reason, message = _ledger(found)
-    before = conditions.find(seen.status.conditions, conditions.ConditionType.LEDGER_INTACT)
+    reason, message = _ledger(ledger_summary)
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.LEDGER_INTACT)
     if reason in {LedgerIntact.LOST, before.reason if before else LedgerIntact.RECORDED}:
         return None
-    return _transition(seen, before, reason, message, normal=reason is LedgerIntact.RECORDED)
+    return _transition(policy_object, before, reason, message, normal=reason is LedgerIntact.RECORDED)
 
 
 def begun_event(
-    seen: snapshot.PolicyObject, found: snapshot.LedgerSummary, plans: Sequence[plan.NamespacePlan]
+    policy_object: snapshot.PolicyObject, ledger_summary: snapshot.LedgerSummary, plans: Sequence[plan.NamespacePlan]
 ) -> effects.EmitEvent | None:
     """Return the Event after a loss of the ledger, or after a first start that found exceptions without a known
     approval.
@@ -143,16 +151,16 @@ def begun_event(
         for standing in namespace_plan.standings
         if standing.reason is conditions.Ready.NOT_APPROVED
     )
-    subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
-    counts = found.counts
-    if found.state is ledger.State.LOST:
+    subject = snapshot.Reference(policy.KIND, "", policy.NAME, policy_object.uid, labels.API_VERSION)
+    counts = ledger_summary.counts
+    if ledger_summary.state is ledger.State.LOST:
         message = (
             f"the ledger was lost, completely or in part; approved exceptions: {counts.exceptions};"
             f" ApprovalUnproven: {counts.unproven}; NotApproved: {_named(refused)};"
             f" namespaces whose level before enforcement is not known: {counts.levels_unknown}"
         )
         return effects.EmitEvent(subject, "Warning", messages.PolicyReason.LEDGER_LOST, message, counts.id)
-    if found.state is ledger.State.SEEDING and refused:
+    if ledger_summary.state is ledger.State.SEEDING and refused:
         message = (
             f"the operator began a new ledger; approved exceptions: {counts.exceptions}; NotApproved: {_named(refused)}"
         )
@@ -168,25 +176,25 @@ def _named(refused: Sequence[str]) -> str:
     return f"{shown} (a user with the verb approve must change the spec of each exception that is still needed)"
 
 
-def clock_event(seen: snapshot.PolicyObject, state: ClockSynchronized) -> effects.EmitEvent | None:
+def clock_event(policy_object: snapshot.PolicyObject, state: ClockSynchronized) -> effects.EmitEvent | None:
     """Return the Event if the clocks begin to differ, or agree again."""
-    before = conditions.find(seen.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
     if state == (before.reason if before else ClockSynchronized.AGREES):
         return None
-    return _transition(seen, before, state, _CLOCK[state], normal=state is ClockSynchronized.AGREES)
+    return _transition(policy_object, before, state, _CLOCK[state], normal=state is ClockSynchronized.AGREES)
 
 
 def guards_event(
-    seen: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
+    policy_object: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> effects.EmitEvent | None:
     """Return the Event if an admission policy is missing now, or if all are in place again after one was missing. A
     change that may be an upgrade has no Event, neither at its beginning nor at its end.
     """
     reason, message = _guarded(guards, now)
-    before = conditions.find(seen.status.conditions, conditions.ConditionType.GUARDED)
-    if reason is Guarded.CHANGING or (reason is Guarded.GUARD_MISSING) == _reported_missing(seen.status):
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.GUARDED)
+    if reason is Guarded.CHANGING or (reason is Guarded.GUARD_MISSING) == _reported_missing(policy_object.status):
         return None
-    return _transition(seen, before, reason, message, normal=reason is Guarded.INTACT)
+    return _transition(policy_object, before, reason, message, normal=reason is Guarded.INTACT)
 
 
 def _reported_missing(status: policy.PolicyStatus) -> bool:
@@ -195,9 +203,14 @@ def _reported_missing(status: policy.PolicyStatus) -> bool:
 
 
 def _transition(
-    seen: snapshot.PolicyObject, before: conditions.Condition | None, reason: str, message: str, *, normal: bool
+    policy_object: snapshot.PolicyObject,
+    before: conditions.Condition | None,
+    reason: str,
+    message: str,
+    *,
+    normal: bool,
 ) -> effects.EmitEvent:
-    subject = snapshot.Reference(policy.KIND, "", policy.NAME, seen.uid, labels.API_VERSION)
+    subject = snapshot.Reference(policy.KIND, "", policy.NAME, policy_object.uid, labels.API_VERSION)
     since = before.last_transition_time.isoformat() if before else ""
     kind: Literal["Normal", "Warning"] = "Normal" if normal else "Warning"
     return effects.EmitEvent(subject, kind, messages.PolicyReason(f"Policy{reason}"), message, f"{reason} {since}")
@@ -222,16 +235,16 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
     )
 
 
-def _ledger(found: snapshot.LedgerSummary) -> tuple[LedgerIntact, str]:
-    counts = found.counts
-    if found.state is ledger.State.UNREADABLE:
+def _ledger(ledger_summary: snapshot.LedgerSummary) -> tuple[LedgerIntact, str]:
+    counts = ledger_summary.counts
+    if ledger_summary.state is ledger.State.UNREADABLE:
         return (
             LedgerIntact.UNREADABLE,
-            f"{found.trouble}; the operator grants nothing new and ends Diagnostic grants; {_RIGHTS}",
+            f"{ledger_summary.trouble}; the operator grants nothing new and ends Diagnostic grants; {_RIGHTS}",
         )
-    if found.trouble:
-        return LedgerIntact.UNWRITABLE, f"{found.trouble}; the operator grants nothing new; {_RIGHTS}"
-    if found.state is ledger.State.LOST:
+    if ledger_summary.trouble:
+        return LedgerIntact.UNWRITABLE, f"{ledger_summary.trouble}; the operator grants nothing new; {_RIGHTS}"
+    if ledger_summary.state is ledger.State.LOST:
         return (
             LedgerIntact.LOST,
             "a ConfigMap of the ledger is missing or damaged; the operator records again what can be proved",
@@ -266,10 +279,10 @@ def _contested(plans: Sequence[plan.NamespacePlan]) -> conditions.Observation:
     return observation(condition_type, "True", Contested.LABELS_REVERTED, message)
 
 
-def _accepted(seen: snapshot.PolicyObject) -> tuple[PolicyReady, str]:
-    if seen.spec is None:
+def _accepted(policy_object: snapshot.PolicyObject) -> tuple[PolicyReady, str]:
+    if policy_object.spec is None:
         return PolicyReady.BROKEN, (
-            f"the operator cannot act on this policy: {seen.mistake}; correct the policy; until then the last valid"
-            " policy that the operator has read stays in effect"
+            f"the operator cannot act on this policy: {policy_object.mistake}; correct the policy; until then the last"
+            " valid policy that the operator has read stays in effect"
         )
-    return PolicyReady.ACCEPTED, f"the operator acts on this policy in mode {seen.spec.mode}"
+    return PolicyReady.ACCEPTED, f"the operator acts on this policy in mode {policy_object.spec.mode}"

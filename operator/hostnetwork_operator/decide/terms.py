@@ -30,7 +30,7 @@ def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespa
     ).encode()
 
 
-def stands(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> bool:
+def is_granted(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> bool:
     """Return whether the grant under the name of the exception has the terms of the exception, whatever its end."""
     present = decoded(namespace.grants.get(subject.metadata.name))
     wanted = decoded(_line_or_nothing(subject, namespace))

@@ -48,35 +48,35 @@ class Reasons:
 
 
 def reasons(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     standings: Sequence[validity.Standing],
     verdicts: Sequence[coverage.PodVerdict],
     now: datetime.datetime,
 ) -> Reasons:
     """Return the reasons for the exceptions in force that cover nothing, by what is known about their accounts."""
-    silent_standings = silent(standings, coverage.by_exception(verdicts), seen.every_pod_listed, now)
+    silent_standings = silent(standings, coverage.by_exception(verdicts), state.every_pod_listed, now)
     wanted = accounts(silent_standings, verdicts)
-    to_ask = tuple(name for name in wanted if name not in seen.accounts or seen.accounts[name].asked + AGAIN <= now)
+    to_ask = tuple(name for name in wanted if name not in state.accounts or state.accounts[name].asked + AGAIN <= now)
     reasons_by_uid: dict[str, Why | None] = {}
     for standing in silent_standings:
         name = standing.exception.spec.service_account
-        account_known = name not in wanted or name in seen.accounts
+        account_known = name not in wanted or name in state.accounts
         reasons_by_uid[standing.exception.metadata.uid] = (
-            why(standing, verdicts, seen.accounts.get(name)) if account_known else None
+            why(standing, verdicts, state.accounts.get(name)) if account_known else None
         )
     moments = [
-        seen.accounts[name].asked + AGAIN for name in set(wanted) - set(to_ask) if not seen.accounts[name].exists
+        state.accounts[name].asked + AGAIN for name in set(wanted) - set(to_ask) if not state.accounts[name].exists
     ]
     moments += [due(standing) for standing in standings if standing.in_force]
     return Reasons(reasons_by_uid, to_ask, tuple(moment for moment in moments if moment > now))
 
 
-def unlisted(standing: validity.Standing, seen: snapshot.NamespaceSnapshot) -> bool:
+def unlisted(standing: validity.Standing, state: snapshot.NamespaceSnapshot) -> bool:
     """Return whether it is unknown which pods without host namespaces the exception covers, because no exception for
     such pods of its service account was known when all pods were last listed.
     """
     spec = standing.exception.spec
-    return standing.readable and not spec.host_namespaces and spec.service_account not in seen.plain_accounts
+    return standing.readable and not spec.host_namespaces and spec.service_account not in state.plain_accounts
 
 
 def lists(standing: validity.Standing, listed: datetime.datetime, *, covers: bool) -> list[datetime.datetime]:
@@ -107,13 +107,13 @@ def watched(standing: validity.Standing) -> bool:
 
 def silent(
     standings: Sequence[validity.Standing],
-    led: Mapping[str, Sequence[coverage.PodVerdict]],
+    verdicts_by_uid: Mapping[str, Sequence[coverage.PodVerdict]],
     listed: datetime.datetime | None,
     now: datetime.datetime,
 ) -> tuple[validity.Standing, ...]:
     """Return the exceptions in force that cover nothing and whose status must say why.
 
-    `led` has the verdicts by the uids of the exceptions; `listed` is when all pods were last listed.
+    `verdicts_by_uid` has the verdicts by the uids of the exceptions; `listed` is when all pods were last listed.
     """
     return tuple(
         standing
@@ -122,7 +122,7 @@ def silent(
         and standing.readable  # the operator writes no status of an exception that it cannot read
         and now >= due(standing)
         and (watched(standing) or (listed is not None and listed >= due(standing)))
-        and not led.get(standing.exception.metadata.uid)
+        and not verdicts_by_uid.get(standing.exception.metadata.uid)
     )
 
 
@@ -145,9 +145,9 @@ def why(standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict], ac
         missing = account is not None and account.exists is False
         return _account_missing(standing.exception, verdicts) if missing else _no_host_pods(standing, verdicts)
     coverages = [(coverage.covers(standing, verdict.pod), verdict) for verdict in its_verdicts]
-    others = sorted({e.metadata.name for result, v in coverages if result.covers for e in v.exceptions})
-    if others:
-        text = f"exception {others[0]!r} covers the pods, and lasts as long or longer"
+    covering_names = sorted({e.metadata.name for result, v in coverages if result.covers for e in v.exceptions})
+    if covering_names:
+        text = f"exception {covering_names[0]!r} covers the pods, and lasts as long or longer"
         remedy = f"delete this exception if no other pod needs the exception: {_delete(standing.exception)}"
         return Why(InUse.COVERED_BY_ANOTHER, f"{text}; {remedy}")
     return _differs(standing.exception, [result for result, _ in coverages])
@@ -175,12 +175,12 @@ def _no_host_pods(standing: validity.Standing, verdicts: Sequence[coverage.PodVe
     )
 
 
-def _differs(subject: exception.HostNetworkException, found: Sequence[coverage.Coverage]) -> Why:
+def _differs(subject: exception.HostNetworkException, coverages: Sequence[coverage.Coverage]) -> Why:
     """Return how the nearest pod of its service account differs. The sentence names no pod: the pods of a DaemonSet
     change, and the reason must not change with them.
     """
     order = list(coverage.Criterion)
-    nearest = min(found, key=lambda one: (-order.index(one.failed or order[-1]), one.why))
+    nearest = min(coverages, key=lambda result: (-order.index(result.failed or order[-1]), result.why))
     text = f"the exception covers no pod of service account {subject.spec.service_account!r}: {nearest.why}"
     remedy = "write a new exception that lists what the pods use, or change the pods"
     if nearest.failed is not coverage.Criterion.IMAGES:

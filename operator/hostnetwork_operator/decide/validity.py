@@ -53,13 +53,13 @@ def stand(
     the API server enforces apply.
     """
     standing = approval.ApprovalState
-    spares = (ruling.standing is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
+    spares = (ruling.state is not standing.REFUSED or ruling.doubted) and now < subject.spec.until
     if subject.metadata.deletion_timestamp is not None:
         # Only a holder of the verb approve can delete an exception. A tenant's finalizer does not undo the deletion.
         return Standing(subject, conditions.Ready.INVALID, "the exception is being deleted")
-    if ruling.standing is standing.REFUSED:
+    if ruling.state is standing.REFUSED:
         return Standing(subject, conditions.Ready.NOT_APPROVED, ruling.why, spares=spares)
-    if ruling.standing is standing.UNKNOWN:
+    if ruling.state is standing.UNKNOWN:
         return Standing(subject, conditions.Ready.NOT_RECORDED, ruling.why, spares=spares)
     until = grant.format_time(subject.spec.until)
     if now >= subject.spec.until:
@@ -67,11 +67,11 @@ def stand(
         return Standing(subject, conditions.Ready.EXPIRED, why)
     if rules is not None and (mistake := _mistake(subject, rules)):
         return Standing(subject, conditions.Ready.INVALID, mistake, spares=spares)
-    if ruling.standing is standing.WAITING:
+    if ruling.state is standing.WAITING:
         why = "the ledger does not have the approval yet; until then the operator does not grant the exception"
         return Standing(subject, conditions.Ready.NOT_RECORDED, why, spares=spares, waiting=True)
     lasts = f"in force until {until}" if subject.spec.expiry else "in force without expiry"
-    if ruling.standing is standing.UNPROVEN:
+    if ruling.state is standing.UNPROVEN:
         return Standing(
             subject, conditions.Ready.APPROVAL_UNPROVEN, f"the exception is still {lasts}: {ruling.why}", spares=spares
         )
@@ -79,52 +79,53 @@ def stand(
 
 
 def standings(
-    seen: snapshot.NamespaceSnapshot, rulings: Mapping[str, approval.Ruling], now: datetime.datetime
+    state: snapshot.NamespaceSnapshot, rulings: Mapping[str, approval.Ruling], now: datetime.datetime
 ) -> tuple[Standing, ...]:
     """Return the standing of each exception of a namespace, in the order of the names.
 
     `rulings` has the rulings about approval by uid, for the exceptions that are judged at all.
     """
-    rules = seen.policy.spec.exceptions if seen.policy.spec else None
-    readable = {subject.metadata.uid for subject in seen.exceptions}
-    ordered = sorted((*seen.exceptions, *approval.recalled(seen)), key=lambda e: e.metadata.name)
+    rules = state.policy.spec.exceptions if state.policy.spec else None
+    readable = {subject.metadata.uid for subject in state.exceptions}
+    ordered = sorted((*state.exceptions, *approval.recalled(state)), key=lambda e: e.metadata.name)
     all_standings = []
     for subject in ordered:
         ruling = rulings.get(subject.metadata.uid)
-        standing = _beyond(subject, seen, now) if ruling is None else stand(subject, rules, ruling, now)
-        standing = _in_trouble(standing, seen) if standing.waiting else standing
+        standing = _beyond(subject, state, now) if ruling is None else stand(subject, rules, ruling, now)
+        standing = _in_trouble(standing, state) if standing.waiting else standing
         all_standings.append(replace(standing, readable=subject.metadata.uid in readable))
     return tuple(all_standings)
 
 
 def _beyond(
-    subject: exception.HostNetworkException, seen: snapshot.NamespaceSnapshot, now: datetime.datetime
+    subject: exception.HostNetworkException, state: snapshot.NamespaceSnapshot, now: datetime.datetime
 ) -> Standing:
     """Return the standing of an exception beyond the number that is judged. It grants nothing, and no pod that it may
     cover is deleted.
     """
+    name = state.namespace.name
     why = (
-        f"namespace {seen.namespace.name} has {len(seen.exceptions)} exceptions, and the operator evaluates"
+        f"namespace {name} has {len(state.exceptions)} exceptions, and the operator evaluates"
         f" {approval.MOST} per namespace: first the granted exceptions, then the oldest; delete exceptions that have"
-        f" ended (kubectl get hne -n {seen.namespace.name}), or use another namespace"
+        f" ended (kubectl get hne -n {name}), or use another namespace"
     )
     return Standing(subject, conditions.Ready.TOO_MANY, why, spares=now < subject.spec.until)
 
 
-def blind(seen: snapshot.NamespaceSnapshot) -> bool:
+def blind(state: snapshot.NamespaceSnapshot) -> bool:
     """Return whether the namespace has an exception whose terms neither the object nor the ledger can tell."""
-    return len(approval.recalled(seen)) < len(seen.unreadable_exceptions)
+    return len(approval.recalled(state)) < len(state.unreadable_exceptions)
 
 
-def _in_trouble(standing: Standing, seen: snapshot.NamespaceSnapshot) -> Standing:
+def _in_trouble(standing: Standing, state: snapshot.NamespaceSnapshot) -> Standing:
     """Return the standing of an exception that waits for its record while no record can be written: withheld, except
     for grants that must stay.
     """
-    trouble = seen.ledger.trouble
+    trouble = state.ledger.trouble
     if not trouble:
         return standing
     stays = standing.exception.spec.type is not exception.ExceptionType.DIAGNOSTIC
-    if stays and standing.exception.metadata.name in seen.namespace.grants:
+    if stays and standing.exception.metadata.name in state.namespace.grants:
         why = f"the grant of the exception stays, although the approval cannot be recorded: {trouble}"
         return replace(standing, reason=conditions.Ready.APPROVAL_UNPROVEN, why=why, waiting=False)
     why = f"the exception is not granted, because the approval cannot be recorded: {trouble}"

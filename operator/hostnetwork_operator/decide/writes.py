@@ -30,21 +30,21 @@ class Next:
 class _Difference:
     """The changes from the present labels and annotations to the wanted ones, by key; None removes a key.
 
-    `notes` are annotations other than grants. `taken` are grants to revoke or shorten, `given` are grants to write.
+    `notes` are annotations other than grants. `revoked` are grants to revoke or shorten, `granted` are grants to write.
     """
 
     labels: dict[str, str | None]
     notes: dict[str, str | None]
-    taken: dict[str, str | None]
-    given: dict[str, str | None]
+    revoked: dict[str, str | None]
+    granted: dict[str, str | None]
 
     @property
     def nothing(self) -> bool:
-        return not (self.labels or self.notes or self.taken or self.given)
+        return not (self.labels or self.notes or self.revoked or self.granted)
 
 
 def following(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
     settings: level.Settings,
     decision: level.Decision,
@@ -58,28 +58,28 @@ def following(
     Revocations come first, and alone, so that a failure of the rest leaves nothing open. After _CONFLICTS refused
     writes, changes that tighten come first too. In a contested namespace only what `_contested` allows is written.
     """
-    namespace = seen.namespace
-    taken, given = _grants(namespace, decision, standings)
-    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed, grants=taken | given)
-    difference = _Difference(changed, notes, taken, given)
-    if contest.ends(seen.record, now) is not None:
-        return _contested(seen, owned, difference, decision, standings, now)
+    namespace = state.namespace
+    revoked, granted = _grants(namespace, decision, standings)
+    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed, grants=revoked | granted)
+    difference = _Difference(changed, notes, revoked, granted)
+    if contest.ends(state.record, now) is not None:
+        return _contested(state, owned, difference, decision, standings, now)
     if difference.nothing:
         return Next()
-    gives = given or any(_gives(namespace, key, value) for key, value in changed.items())
-    if gives and (taken or seen.record.conflicts >= _CONFLICTS):
-        if taken:
+    gives = granted or any(_loosens(namespace, key, value) for key, value in changed.items())
+    if gives and (revoked or state.record.conflicts >= _CONFLICTS):
+        if revoked:
             tight: dict[str, str | None] = {}
         else:
             changed, _ = level.changes(namespace, owned, settings, decision, relaxed=False)
-            tight = {key: value for key, value in changed.items() if not _gives(namespace, key, value)}
-        if taken or tight:
-            part = _Difference(tight, {}, taken, {})
+            tight = {key: value for key, value in changed.items() if not _loosens(namespace, key, value)}
+        if revoked or tight:
+            part = _Difference(tight, {}, revoked, {})
             return Next(_write(namespace, part, owned, decision, standings, versioned=False), more=True)
     return Next(_write(namespace, difference, owned, decision, standings, versioned=bool(gives)))
 
 
-def takes(write: effects.WriteNamespace) -> bool:
+def revokes(write: effects.WriteNamespace) -> bool:
     """Return whether a write revokes grants. Such a write waits for nothing."""
     return write.action in {effects.Action.REVOKE, effects.Action.RESTORE}
 
@@ -87,8 +87,8 @@ def takes(write: effects.WriteNamespace) -> bool:
 class _GrantChanges(NamedTuple):
     """The grants to revoke or shorten, and the grants to write, by annotation key."""
 
-    taken: dict[str, str | None]
-    given: dict[str, str | None]
+    revoked: dict[str, str | None]
+    granted: dict[str, str | None]
 
 
 def _grants(
@@ -101,13 +101,13 @@ def _grants(
             if standing.in_force or grants.keeps(standing, namespace):
                 line = terms.line_of(standing.exception, namespace)
                 wanted[name] = _no_longer(present.get(name), line, proven=_proven(standing))
-    taken: dict[str, str | None] = {}
-    given: dict[str, str | None] = {}
+    revoked: dict[str, str | None] = {}
+    granted: dict[str, str | None] = {}
     for name in sorted(present.keys() | wanted.keys()):
         key, old, new = labels.GRANT_PREFIX + name, present.get(name), wanted.get(name)
         if old != new:
-            (taken if new is None or terms.shorter(old, new) else given)[key] = new
-    return _GrantChanges(taken, given)
+            (revoked if new is None or terms.shorter(old, new) else granted)[key] = new
+    return _GrantChanges(revoked, granted)
 
 
 def _proven(standing: validity.Standing) -> bool:
@@ -119,7 +119,7 @@ def _no_longer(present: str | None, line: str, *, proven: bool) -> str:
     return line if proven or present is None or terms.shorter(present, line) else present
 
 
-def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
+def _loosens(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
     """Return whether a change of a label loosens something. A change of audit or warn never does."""
     old = namespace.labels.get(key)
     match key:
@@ -133,24 +133,24 @@ def _gives(namespace: snapshot.Namespace, key: str, value: str | None) -> bool:
 
 
 def _contested(
-    seen: snapshot.NamespaceSnapshot,
+    state: snapshot.NamespaceSnapshot,
     owned: ownership.Owned,
     difference: _Difference,
     decision: level.Decision,
     standings: Sequence[validity.Standing],
     now: datetime.datetime,
 ) -> Next:
-    taking = contest.takes(seen, difference.taken, difference.labels)
-    giving = contest.gives(seen, difference.given, difference.labels)
-    if giving and not taking and not contest.paced(seen.record, giving, now):
-        guard = {key: value for key, value in giving.items() if key not in difference.given}
-        part = _Difference(guard, {}, {}, difference.given)
-        return Next(_write(seen.namespace, part, owned, decision, standings, versioned=True))
-    if not taking or contest.paced(seen.record, taking, now):
+    taking = contest.revoked(state, difference.revoked, difference.labels)
+    giving = contest.granted(state, difference.granted, difference.labels)
+    if giving and not taking and not contest.paced(state.record, giving, now):
+        guard = {key: value for key, value in giving.items() if key not in difference.granted}
+        part = _Difference(guard, {}, {}, difference.granted)
+        return Next(_write(state.namespace, part, owned, decision, standings, versioned=True))
+    if not taking or contest.paced(state.record, taking, now):
         return Next()
-    tight = {key: value for key, value in difference.labels.items() if not _gives(seen.namespace, key, value)}
-    part = _Difference(tight, difference.notes, difference.taken, {})
-    return Next(_write(seen.namespace, part, owned, decision, standings, versioned=False))
+    tight = {key: value for key, value in difference.labels.items() if not _loosens(state.namespace, key, value)}
+    part = _Difference(tight, difference.notes, difference.revoked, {})
+    return Next(_write(state.namespace, part, owned, decision, standings, versioned=False))
 
 
 def _write(
@@ -162,12 +162,12 @@ def _write(
     *,
     versioned: bool,
 ) -> effects.WriteNamespace:
-    notes = part.taken | part.given | part.notes
+    notes = part.revoked | part.granted | part.notes
     action = _action(namespace, part, decision)
     new = decision.enforcement is labels.Enforcement.DENY and labels.LEVEL_BEFORE not in namespace.annotations
-    claims = _claims(namespace, owned, part) if new and not part.taken else {}
+    claims = _claims(namespace, owned, part) if new and not part.revoked else {}
     write = effects.WriteNamespace(namespace, action, part.labels, notes, versioned=versioned, claims=claims)
-    return replace(write, told=messages.namespace_events(write, standings))
+    return replace(write, events=messages.namespace_events(write, standings))
 
 
 def _claims(namespace: snapshot.Namespace, owned: ownership.Owned, part: _Difference) -> dict[str, str]:
@@ -178,16 +178,16 @@ def _claims(namespace: snapshot.Namespace, owned: ownership.Owned, part: _Differ
 
 def _action(namespace: snapshot.Namespace, part: _Difference, decision: level.Decision) -> effects.Action:
     changed: Mapping[str, str | None] = part.labels
-    if changed.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.given:
+    if changed.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED and part.granted:
         return effects.Action.RELAX
-    if part.taken:
+    if part.revoked:
         restored = changed.get(labels.PSA_ENFORCE, labels.Level.PRIVILEGED.value) != labels.Level.PRIVILEGED.value
         return effects.Action.RESTORE if restored else effects.Action.REVOKE
     if decision.enforcement is None:
         return effects.Action.RELEASE
-    if decision.enforcement is labels.Enforcement.HELD and not part.labels and not part.given:
+    if decision.enforcement is labels.Enforcement.HELD and not part.labels and not part.granted:
         return effects.Action.HOLD  # only the annotation changes: other objects block enforcement now
-    if namespace.enforcement is decision.enforcement and part.given:
+    if namespace.enforcement is decision.enforcement and part.granted:
         return effects.Action.GRANT
     has_level_before = labels.LEVEL_BEFORE in namespace.annotations
     if decision.enforcement is labels.Enforcement.DENY and not has_level_before:

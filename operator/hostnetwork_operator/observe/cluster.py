@@ -53,7 +53,7 @@ class Cluster:
 
     def __init__(
         self,
-        kept: store.Store,
+        cache: store.Store,
         ledger: Callable[[snapshot.NamespaceSnapshot], snapshot.LedgerView],
         trusted: Callable[[], bool],
         answers: Callable[[snapshot.Namespace], Answers] = lambda _: Answers(),
@@ -61,7 +61,7 @@ class Cluster:
         patience: datetime.timedelta = snapshot.PATIENCE,
         complete: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self.store = kept
+        self.store = cache
         self._ledger = ledger
         self._trusted = trusted
         self._answers = answers

@@ -51,10 +51,10 @@ class Ledger:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def load(self, bodies: Iterable[Body], known: policy.LedgerCounts | None) -> None:
+    def load(self, bodies: Iterable[Body], recorded_counts: policy.LedgerCounts | None) -> None:
         """Read all ConfigMaps of the ledger into this copy.
 
-        `known` is what the policy's status says about a ledger, or None.
+        `recorded_counts` is what the policy's status says about a ledger, or None.
         """
         self._shards.clear()
         self._where.clear()
@@ -73,7 +73,7 @@ class Ledger:
                 except ValueError:
                     self.damaged.add(key)
         self.trouble = ""
-        self.state = self._judged(known)
+        self.state = self._judged(recorded_counts)
         if self.state is ledger.State.UNREADABLE:
             self.trouble = "a newer release of the operator wrote the ledger; install that release again"
         if self.index is None:
@@ -88,17 +88,19 @@ class Ledger:
     def id(self) -> str:
         return self.index.id if self.index is not None else ""
 
-    def view(self, seen: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
+    def view(self, state: snapshot.NamespaceSnapshot) -> snapshot.LedgerView:
         """Return what is stored about a namespace and its exceptions.
 
         While the namespace is terminating, or the API server does not serve the kind of exceptions, the result also has
         the exceptions that no longer exist.
         """
-        uids = {subject.metadata.uid for subject in seen.exceptions} | {item.uid for item in seen.unreadable_exceptions}
-        if seen.namespace.terminating or not seen.exceptions_served:
-            uids |= self._of(seen.namespace.uid)
+        uids = {subject.metadata.uid for subject in state.exceptions} | {
+            item.uid for item in state.unreadable_exceptions
+        }
+        if state.namespace.terminating or not state.exceptions_served:
+            uids |= self._of(state.namespace.uid)
         records = {uid: self._records.get(ledger.EXCEPTION + uid) for uid in uids}
-        namespace_key = ledger.NAMESPACE + seen.namespace.uid
+        namespace_key = ledger.NAMESPACE + state.namespace.uid
         namespace_record = self._records.get(namespace_key)
         keys = {namespace_key, *(ledger.EXCEPTION + uid for uid in uids)}
         return snapshot.LedgerView(
@@ -216,13 +218,13 @@ class Ledger:
                 changes.append(Change(shard, texts))
         return changes
 
-    def _judged(self, known: policy.LedgerCounts | None) -> ledger.State:
+    def _judged(self, recorded_counts: policy.LedgerCounts | None) -> ledger.State:
         index = self.index
         if index is not None and index.format > ledger.FORMAT:
             return ledger.State.UNREADABLE
         if index is not None and index.state is not None:
             return index.state
-        if index is None and not self._shards and not (known and known.id):
+        if index is None and not self._shards and not (recorded_counts and recorded_counts.id):
             return ledger.State.SEEDING
         lost = index is None or any(name not in self._shards for name in ledger.SHARDS[: index.shards])
         return ledger.State.LOST if lost or self.damaged else ledger.State.INTACT

@@ -106,20 +106,20 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
         limit = min(PAGE, 2 * limit)
 
 
-async def fill(reader: Reader, kept: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
+async def fill(reader: Reader, cache: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
     """List one kind into the store. Return the namespaces in which the list changed the store."""
-    return await _fill(reader, kept, kind, None, clock)
+    return await _fill(reader, cache, kind, None, clock)
 
 
-async def fill_pods(reader: Reader, kept: store.Store, namespace: str, clock: Clock) -> None:
+async def fill_pods(reader: Reader, cache: store.Store, namespace: str, clock: Clock) -> None:
     """List all pods of one namespace into the store, also the pods that no watch reports."""
-    await _fill(reader, kept, store.Kind.EVERY_POD, namespace, clock)
+    await _fill(reader, cache, store.Kind.EVERY_POD, namespace, clock)
 
 
-async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: str | None, clock: Clock) -> set[str]:
+async def _fill(reader: Reader, cache: store.Store, kind: store.Kind, namespace: str | None, clock: Clock) -> set[str]:
     path = PATHS[kind] if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
     began = clock.now()
-    listing = kept.listing(kind, namespace)
+    listing = cache.listing(kind, namespace)
     version = "0"
     async for page in pages(reader, path):
         listing.page(page.items)
@@ -129,7 +129,7 @@ async def _fill(reader: Reader, kept: store.Store, kind: store.Kind, namespace: 
         del page  # or this page would stay in memory while the next page is read
     touched = listing.end(version)
     if kind is store.Kind.EVERY_POD:
-        kept.every_pod_listed(namespace, began)
+        cache.every_pod_listed(namespace, began)
     return touched
 
 
@@ -157,7 +157,7 @@ async def top_of(reader: Reader, owner: snapshot.Reference) -> snapshot.Referenc
 
 
 async def again(
-    reader: Reader, seen: snapshot.NamespaceSnapshot, pod: snapshot.Reference
+    reader: Reader, state: snapshot.NamespaceSnapshot, pod: snapshot.Reference
 ) -> snapshot.NamespaceSnapshot:
     """Return the same namespace with one pod and all exceptions read anew, to evaluate the pod right before a delete.
 
@@ -165,9 +165,9 @@ async def again(
     """
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
     read_pod = parse.pod(body)
-    seen = replace(seen, pods=(read_pod,) if isinstance(read_pod, snapshot.Pod) else ())
-    if not seen.exceptions_served:
-        return seen
+    state = replace(state, pods=(read_pod,) if isinstance(read_pod, snapshot.Pod) else ())
+    if not state.exceptions_served:
+        return state
     exceptions: list[exception.HostNetworkException] = []
     unreadable: list[snapshot.UnreadableException] = []
     async for page in pages(reader, f"{CUSTOM}/namespaces/{pod.namespace}/{exception.PLURAL}"):
@@ -178,4 +178,4 @@ async def again(
             else:
                 unreadable.append(read_exception)
         unreadable += (parse.unreadable_exception(undecoded.meta, undecoded.why) for undecoded in page.undecoded)
-    return replace(seen, exceptions=tuple(exceptions), unreadable_exceptions=tuple(unreadable))
+    return replace(state, exceptions=tuple(exceptions), unreadable_exceptions=tuple(unreadable))

@@ -95,24 +95,24 @@ def unreadable(kind: str, meta: Mapping[str, Any], why: str) -> snapshot.Living:
     return snapshot.Living(kind, meta["name"], meta["uid"], created, pod, {})
 
 
-def top(one: Workload, workloads: Mapping[str, Workload]) -> Workload:
-    """Return the top owner of workload `one` among `workloads` (by uid), or `one` itself where none of them owns it.
+def top(workload: Workload, workloads: Mapping[str, Workload]) -> Workload:
+    """Return the top owner of `workload` among `workloads` (by uid), or `workload` itself where none of them owns it.
 
     Owner references are claims: they may lead in a circle, or from each of thousands of workloads to the next. In
-    either case, `one` counts as a workload without an owner.
+    either case, `workload` counts as a workload without an owner.
     """
-    current = one
+    current = workload
     for _ in range(_LONGEST_CHAIN + 1):
         owner = workloads.get(current.owner)
         if owner is None:
             return current
         current = owner
-    return one
+    return workload
 
 
-def weight(found: snapshot.Living) -> int:
+def weight(item: snapshot.Living) -> int:
     """Return the size in bytes of the question about a template or pod."""
-    return len(json.dumps(found.body))
+    return len(json.dumps(item.body))
 
 
 class _Candidate(NamedTuple):
@@ -140,7 +140,7 @@ class Pods:
 
     def __init__(self, workloads: Mapping[str, Workload]) -> None:
         self._workloads = workloads
-        self._kept: dict[str, _Chosen] = {}
+        self._chosen: dict[str, _Chosen] = {}
         self._unread: list[snapshot.Living] = []
         self.weight = 0
 
@@ -153,7 +153,7 @@ class Pods:
                     continue
                 top, created = self._top(body), str(body["metadata"]["creationTimestamp"])
                 key = top.uid if top is not None else _likeness(body)
-                before = chosen.get(key) or self._kept.get(key)
+                before = chosen.get(key) or self._chosen.get(key)
                 if before is None or _rather(created, before.created, of_workload=top is not None):
                     chosen[key] = _Candidate(created, body, top)
         for key, candidate in chosen.items():
@@ -161,11 +161,11 @@ class Pods:
                 self._keep(key, _Chosen(candidate.created, _pod(candidate.body, candidate.workload, key)))
 
     def living(self) -> list[snapshot.Living]:
-        return [*(chosen.living for chosen in self._kept.values()), *self._unread]
+        return [*(chosen.living for chosen in self._chosen.values()), *self._unread]
 
     def _keep(self, key: str, chosen: _Chosen) -> None:
-        self.weight += weight(chosen.living) - (weight(self._kept[key].living) if key in self._kept else 0)
-        self._kept[key] = chosen
+        self.weight += weight(chosen.living) - (weight(self._chosen[key].living) if key in self._chosen else 0)
+        self._chosen[key] = chosen
 
     @contextlib.contextmanager
     def _setting_aside(self, body: Body) -> Iterator[None]:
@@ -180,14 +180,14 @@ class Pods:
         return top(workload, self._workloads) if workload is not None else None
 
 
-def _rather(made: str, before: str, *, of_workload: bool) -> bool:
-    """Return whether the gate asks about a pod created at `made` rather than about one created at `before`.
+def _rather(created: str, before: str, *, of_workload: bool) -> bool:
+    """Return whether the gate asks about a pod created at `created` rather than about one created at `before`.
 
     Of one workload, the newest pod counts: it has what admission now adds to the template, a sidecar for instance. Of
     pods without a workload, the oldest counts: a pod created after the namespace was first Held does not block
     enforcement, and must not hide a pod that does.
     """
-    return made > before if of_workload else made < before
+    return created > before if of_workload else created < before
 
 
 def _likeness(body: Body) -> str:
@@ -243,14 +243,14 @@ def asked(meta: Body, spec: Body) -> dict[str, Any]:
     return {"metadata": {"name": "gate", "annotations": annotations}, "spec": {**fields, "volumes": volumes, **account}}
 
 
-def _container(one: Body) -> dict[str, Any]:
-    container: dict[str, Any] = {field: one[field] for field in _CONTAINER if one.get(field) is not None}
+def _container(body: Body) -> dict[str, Any]:
+    container: dict[str, Any] = {field: body[field] for field in _CONTAINER if body.get(field) is not None}
     # The API server warns of a port that is listed twice, also under two names.
-    ports = dict.fromkeys(tuple((field, port.get(field)) for field in _PORT) for port in one.get("ports") or ())
+    ports = dict.fromkeys(tuple((field, port.get(field)) for field in _PORT) for port in body.get("ports") or ())
     if ports:
         container["ports"] = [{field: value for field, value in port if value is not None} for port in ports]
-    container |= {key: probe for key in _PROBES if (probe := _handler(one.get(key)))}
-    lifecycle = one.get("lifecycle") or {}
+    container |= {key: probe for key in _PROBES if (probe := _handler(body.get(key)))}
+    lifecycle = body.get("lifecycle") or {}
     hooks = {key: hook for key in _HOOKS if (hook := _handler(lifecycle.get(key)))}
     return {**container, "lifecycle": hooks} if hooks else container
 

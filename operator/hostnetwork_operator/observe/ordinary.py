@@ -63,11 +63,11 @@ class OrdinaryPods:
     """The answers by name and uid of the namespace. So an answer never counts for a later namespace of that name."""
 
     def __init__(self) -> None:
-        self._found: dict[str, _ListedNamespace] = {}
+        self._listed: dict[str, _ListedNamespace] = {}
 
     def live_in(self, name: str, uid: str) -> OrdinaryPodSummary | None:
         """Return the answer for a namespace; None if its pods were not listed since the namespace was created."""
-        entry = self._found.get(name)
+        entry = self._listed.get(name)
         return entry.summary if entry and entry.uid == uid else None
 
     def listed(self, name: str, uid: str, version: int, answer: OrdinaryPodSummary) -> bool:
@@ -76,11 +76,11 @@ class OrdinaryPods:
         The answer of an older list than the last is ignored.
         """
         before = self.live_in(name, uid)
-        if before is not None and self._found[name].version > version:
+        if before is not None and self._listed[name].version > version:
             return False
-        self._found[name] = _ListedNamespace(uid, version, answer)
+        self._listed[name] = _ListedNamespace(uid, version, answer)
         return before != answer
 
     def forget(self, name: str) -> None:
         """Remove the answer for a namespace that no longer exists."""
-        self._found.pop(name, None)
+        self._listed.pop(name, None)

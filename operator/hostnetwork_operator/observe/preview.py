@@ -63,19 +63,19 @@ class Asker(live.Reader, Protocol):
 
 
 async def look(
-    asker: Asker, seen: snapshot.NamespaceSnapshot, target: labels.Level, clock: live.Clock
+    asker: Asker, state: snapshot.NamespaceSnapshot, target: labels.Level, clock: live.Clock
 ) -> snapshot.GateAnswer:
     """Return what enforcement at `target` would refuse of what exists in a namespace now."""
     try:
-        all_living = [item async for item in _living(asker, seen.namespace.name)]
+        all_living = [item async for item in _living(asker, state.namespace.name)]
     except _TooMuchError:
-        nothing = gate.inquire(seen, (), clock.now())
+        nothing = gate.inquire(state, (), clock.now())
         return _failed(target, clock, nothing, "the objects in the namespace are too large to check")
-    inquiry = gate.inquire(seen, all_living, clock.now())
+    inquiry = gate.inquire(state, all_living, clock.now())
     questions = {question.key: question for question in inquiry.questions}
     if len(questions) > MOST_QUESTIONS:
         return _failed(target, clock, inquiry, f"the namespace has more than {MOST_QUESTIONS} different pods")
-    answers = {key: reason for key, reason in (seen.gate.known if seen.gate else {}).items() if key in questions}
+    answers = {key: reason for key, reason in (state.gate.answers if state.gate else {}).items() if key in questions}
     unknown = [question for key, question in questions.items() if key not in answers]
     unanswered: dict[str, str] = {}  # these questions are asked again in the next gate check
     for level in sorted({question.level for question in unknown}):

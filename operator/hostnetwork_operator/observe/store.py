@@ -144,13 +144,13 @@ class Store:
         self._keep(stored, key, _StoredObject(version - 1, meta["uid"], parsed))
         return True
 
-    def misunderstood(self, found: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
+    def misunderstood(self, unreadable: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
         """Replace an object that was read, but cannot be used for a decision. This lasts until the object changes."""
-        kind = Kind.POD if isinstance(found, snapshot.UnreadablePod) else Kind.EXCEPTION
-        key = Key(found.namespace, found.name)
+        kind = Kind.POD if isinstance(unreadable, snapshot.UnreadablePod) else Kind.EXCEPTION
+        key = Key(unreadable.namespace, unreadable.name)
         present = self._objects[kind].get(key)
-        if present is not None and present.uid == found.uid:
-            self._keep(kind, key, _StoredObject(present.version, found.uid, found))
+        if present is not None and present.uid == unreadable.uid:
+            self._keep(kind, key, _StoredObject(present.version, unreadable.uid, unreadable))
 
     def _keep(self, kind: Kind, key: Key, entry: _StoredObject) -> None:
         before = self._objects[kind].get(key)
@@ -238,18 +238,18 @@ class Store:
         return {name: uid for name in names if (uid := self._uid(name))}
 
     def ordinary_pods_listed(
-        self, looked: Mapping[str, str], found: Mapping[str, ordinary.OrdinaryPodSummary], version: int
+        self, incarnations: Mapping[str, str], summaries: Mapping[str, ordinary.OrdinaryPodSummary], version: int
     ) -> set[str]:
         """Store what a complete list says about ordinary pods. Return the namespaces for which that is news.
 
-        `looked` are the namespaces that the list was about (name to uid), `found` the answers by name. Only exceptions
-        depend on ordinary pods, so only namespaces with exceptions are returned.
+        `incarnations` are the namespaces that the list was about (name to uid), `summaries` the answers by name. Only
+        exceptions depend on ordinary pods, so only namespaces with exceptions are returned.
         """
         touched = set()
-        for name, uid in looked.items():
+        for name, uid in incarnations.items():
             if self._uid(name) != uid:
                 continue  # the namespace was removed meanwhile, or there is another of the same name
-            changed = self._ordinary.listed(name, uid, version, found.get(name) or ordinary.OrdinaryPodSummary())
+            changed = self._ordinary.listed(name, uid, version, summaries.get(name) or ordinary.OrdinaryPodSummary())
             if changed and name in self._by_namespace[Kind.EXCEPTION]:
                 touched.add(name)
         return touched
@@ -303,11 +303,11 @@ class Store:
         Return the namespaces in which the store had reports of this kind.
         """
         self._served[kind] = False
-        had = set(self._by_namespace[kind])
+        namespaces = set(self._by_namespace[kind])
         self.unread.keep(kind.value, frozenset())
         self._objects[kind].clear()
         self._by_namespace[kind].clear()
-        return had
+        return namespaces
 
     def saw_kubernetes(self, version: snapshot.MinorVersion) -> bool:
         """Store the version of the cluster if it is newer than every version before. Return whether it is newer.
@@ -338,11 +338,11 @@ class Store:
     def policy_state(self) -> snapshot.PolicyState:
         """Return the policy that the operator acts on."""
         if not self._policy_listed:
-            return snapshot.PolicyState(snapshot.Known.UNKNOWN)
+            return snapshot.PolicyState(snapshot.Existence.UNKNOWN)
         if self._last_good is not None:
-            return snapshot.PolicyState(snapshot.Known.PRESENT, self._last_good.spec, self._last_good.created)
+            return snapshot.PolicyState(snapshot.Existence.PRESENT, self._last_good.spec, self._last_good.created)
         # If a policy exists of which no version could be read, what it demands is not known.
-        existence = snapshot.Known.UNKNOWN if self.policy_object() else snapshot.Known.ABSENT
+        existence = snapshot.Existence.UNKNOWN if self.policy_object() else snapshot.Existence.ABSENT
         return snapshot.PolicyState(existence)
 
     def policy_object(self) -> snapshot.PolicyObject | None:
@@ -428,19 +428,19 @@ class Store:
 
 
 class Listing:
-    """A complete list while it is read: it fills the store, and remembers which objects it has seen."""
+    """A complete list while it is read: it fills the store, and remembers which objects it has had."""
 
-    def __init__(self, kept: Store, kind: Kind, namespace: str | None) -> None:
-        self._kept = kept
+    def __init__(self, cache: Store, kind: Kind, namespace: str | None) -> None:
+        self._cache = cache
         self._kind = kind
         self._namespace = namespace
-        self._seen: set[Key] = set()
+        self._keys: set[Key] = set()
         self._touched: set[str] = set()
         # The list may lack a namespace that is created while the list is read.
-        self._looked = kept.incarnations(namespace) if kind is Kind.EVERY_POD else {}
-        self._lines = kept.unread.lines(kind.value)
+        self._incarnations = cache.incarnations(namespace) if kind is Kind.EVERY_POD else {}
+        self._lines = cache.unread.lines(kind.value)
         self._ordinary = {
-            name: ordinary.OrdinaryPodSummary(accounts=kept.plain_accounts(name)) for name in self._looked
+            name: ordinary.OrdinaryPodSummary(accounts=cache.plain_accounts(name)) for name in self._incarnations
         }
 
     def page(self, bodies: Iterable[Body]) -> None:
@@ -455,8 +455,8 @@ class Listing:
                     answer.take(body)
                 continue
             meta = body["metadata"]
-            self._seen.add(_key(meta))
-            if self._kept.put(_STORED.get(self._kind, self._kind), body):
+            self._keys.add(_key(meta))
+            if self._cache.put(_STORED.get(self._kind, self._kind), body):
                 self._touched.add(_namespace_of(self._kind, meta))
 
     def set_aside(self, meta: Mapping[str, Any], why: str) -> None:
@@ -464,16 +464,16 @@ class Listing:
         if self._kind is Kind.NAMESPACE:
             self.page([{"metadata": meta}])
             return
-        self._seen.add(_key(meta))
-        if self._kept.set_aside(self._kind, meta, why):
+        self._keys.add(_key(meta))
+        if self._cache.set_aside(self._kind, meta, why):
             self._touched.add(_namespace_of(self._kind, meta))
 
     def end(self, listed_version: str) -> set[str]:
         """Finish the list after its last page. Return the namespaces in which the list changed the store."""
         version = int(listed_version)
-        self._kept.unread.listed(self._kind.value, self._lines)
-        touched = self._touched | self._kept.sweep(self._kind, self._seen, version, self._namespace)
-        return touched | self._kept.ordinary_pods_listed(self._looked, self._ordinary, version)
+        self._cache.unread.listed(self._kind.value, self._lines)
+        touched = self._touched | self._cache.sweep(self._kind, self._keys, version, self._namespace)
+        return touched | self._cache.ordinary_pods_listed(self._incarnations, self._ordinary, version)
 
 
 def _parse(kind: Kind, body: Body) -> _Parsed:

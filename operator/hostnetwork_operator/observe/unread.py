@@ -49,9 +49,9 @@ class Unread:
             self._objects[kind].remove(key)
             self._news.append(News(kind, *key, ""))
 
-    def keep(self, kind: str, there: Set[Key]) -> None:
+    def keep(self, kind: str, existing: Set[Key]) -> None:
         """Remove every object of a kind except these, because no other object of the kind exists."""
-        for key in self._objects[kind] - there:
+        for key in self._objects[kind] - existing:
             self.discard(kind, key)
 
     def add_line(self, kind: str, why: str) -> None:

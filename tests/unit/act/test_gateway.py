@@ -103,7 +103,7 @@ async def test_a_job_that_cannot_be_decoded_is_not_taken(api: gateway.Gateway, s
     """Nobody can tell which pods it makes; the expired pod that claims it is deleted all the same."""
     server.body = NESTED
     job = snapshot.Reference("Job", builders.NAMESPACE, "capture", "u", "batch/v1")
-    assert not await jobs.take(api, job, builders.seen(), clock.ServerClock(), math.inf)
+    assert not await jobs.delete(api, job, builders.seen(), clock.ServerClock(), math.inf)
     assert [method for method, _ in server.asked] == ["GET"]
 
 

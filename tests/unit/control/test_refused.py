@@ -112,7 +112,7 @@ async def test_a_namespace_is_planned_again_when_its_claims_are_read() -> None:
 async def test_after_a_while_what_is_not_read_counts_as_nothing(api: Api) -> None:
     """A list that fails, and a workload that is not read, hold back no report for ever."""
     async with started(api, 0.2) as core:
-        await until(lambda: core.shortages.known)
+        await until(lambda: core.shortages.complete)
         await planned_again(core)
         assert core.shortages.of(NAMESPACE) == ()
 
@@ -135,7 +135,7 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
             lists = api.asked.count(FIRST_PAGE)
             api.relist()
             await until(lambda lists=lists: api.asked.count(FIRST_PAGE) > lists)
-        return [core.shortages.complete(name) for name in ("a", "b", "z", NAMESPACE)]
+        return [core.shortages.listed_in_full(name) for name in ("a", "b", "z", NAMESPACE)]
 
     with caplog.at_level("INFO"):
         async with started(api) as core:
@@ -150,7 +150,7 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
 async def test_without_a_list_no_count_is_complete() -> None:
     """After the deadline the reports go on, and no zero is counted that nobody has seen."""
     async with started(Api(fails=True), 0.2) as core:
-        await until(lambda: core.shortages.known)
+        await until(lambda: core.shortages.complete)
         found = core.cluster.snapshot(NAMESPACE)
         assert found is not None
         assert (found.shortages, found.shortages_complete) == ((), False)

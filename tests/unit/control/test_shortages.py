@@ -75,7 +75,7 @@ async def test_all_namespaces_together_have_a_limit(kept: shortages.Shortages) -
         assert kept.claim(claim(f"agent-{number % each}", f"team-{number // each}"))
     for number in range(40):
         kept.claim(claim(namespace=f"more-{number}"))
-    assert sum(len(home.places) for home in kept._kept.values()) == shortages.MOST
+    assert sum(len(home.places) for home in kept._by_namespace.values()) == shortages.MOST
     assert kept.dropped == 40
 
 

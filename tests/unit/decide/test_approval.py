@@ -24,7 +24,7 @@ from tests.unit.builders import (
     seen,
 )
 
-Standing = approval.ApprovalState
+ApprovalState = approval.ApprovalState
 WRITERS = labels.POLICY_EXCEPTION_WRITERS
 NOTHING = snapshot.LedgerView()
 
@@ -53,16 +53,16 @@ def changed(generation: int = 2, **spec: Any) -> exception.HostNetworkException:
 @pytest.mark.parametrize(
     ("since", "standing"),
     [
-        (None, Standing.REFUSED),
-        (at(hours=-1), Standing.REFUSED),
-        (at(hours=-1, seconds=-4), Standing.REFUSED),
-        (at(hours=-1, seconds=-5), Standing.WAITING),
-        (at(minutes=-30), Standing.REFUSED),
+        (None, ApprovalState.REFUSED),
+        (at(hours=-1), ApprovalState.REFUSED),
+        (at(hours=-1, seconds=-4), ApprovalState.REFUSED),
+        (at(hours=-1, seconds=-5), ApprovalState.WAITING),
+        (at(minutes=-30), ApprovalState.REFUSED),
     ],
 )
-def test_what_was_created_five_seconds_after_the_policy_is_approved(since: Any, standing: Standing) -> None:
+def test_what_was_created_five_seconds_after_the_policy_is_approved(since: Any, standing: ApprovalState) -> None:
     """The policy counts five seconds after it is there; a user who wrote before was asked for nothing."""
-    assert standing is rule(hne(), ledger=NOTHING, guards=writers(since)).standing
+    assert standing is rule(hne(), ledger=NOTHING, guards=writers(since)).state
 
 
 def test_what_the_creation_approves_is_recorded_with_its_terms() -> None:
@@ -77,13 +77,13 @@ def test_what_the_creation_approves_is_recorded_with_its_terms() -> None:
 
 def test_a_later_generation_is_approved_by_the_creation_too() -> None:
     """The policy is the same since before the creation, so every change took the verb."""
-    assert Standing.WAITING is rule(changed(5), ledger=NOTHING).standing
+    assert ApprovalState.WAITING is rule(changed(5), ledger=NOTHING).state
 
 
 def test_what_is_older_than_its_namespace_is_not_approved() -> None:
     """It was written into an earlier namespace of that name, or came with a restored etcd."""
     found = rule(hne(), ledger=NOTHING, namespace=denied(created=at(minutes=-30)))
-    assert found.standing is Standing.REFUSED
+    assert found.state is ApprovalState.REFUSED
     assert found.why.startswith(
         "the exception was created before the present namespace 'payments'; a user with the verb"
     )
@@ -112,7 +112,7 @@ def test_a_refusal_says_what_is_missing_and_what_to_do(since: Any, why: str) -> 
 @pytest.mark.parametrize("since", [None, NOW, at(minutes=-30)], ids=["away", "new", "later"])
 def test_what_was_approved_stays_so_whatever_comes_of_the_policy(since: Any) -> None:
     """Also across an upgrade of ours."""
-    assert Standing.APPROVED is rule(hne(), guards=writers(since, "another")).standing
+    assert ApprovalState.APPROVED is rule(hne(), guards=writers(since, "another")).state
 
 
 def test_an_approval_moves_on_to_the_next_policy_once_that_has_settled() -> None:
@@ -131,7 +131,7 @@ def test_a_change_under_the_same_policy_is_approved() -> None:
     """Of what was approved and of what was refused alike: only an approver can have made it."""
     for before in (approved(hne()), approved(hne(), approved=False)):
         found = rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before}))
-        assert (found.standing, record(found)) == (Standing.WAITING, approved(changed()))
+        assert (found.state, record(found)) == (ApprovalState.WAITING, approved(changed()))
 
 
 @pytest.mark.parametrize(
@@ -142,20 +142,20 @@ def test_a_change_under_the_same_policy_is_approved() -> None:
 def test_a_change_under_another_policy_is_not_approved(guard: dict[str, snapshot.Guard]) -> None:
     """Nobody knows whether it was made while there was none."""
     found = rule(changed(), ledger=recorded(denied(), hne()), guards=guard)
-    assert found.standing is Standing.REFUSED
+    assert found.state is ApprovalState.REFUSED
     assert "the spec of the exception was changed while the admission policy exception-writers" in found.why
 
 
 def test_a_record_of_no_policy_proves_no_change() -> None:
     """What was trusted at the installation was read under nothing."""
     before = approved(hne(), under="")
-    assert Standing.REFUSED is rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before})).standing
+    assert ApprovalState.REFUSED is rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before})).state
 
 
 def test_a_generation_that_went_back_is_not_approved() -> None:
     """The API server only ever raises it."""
     before = approved(changed(3))
-    assert Standing.REFUSED is rule(changed(2), ledger=recorded(denied(), exceptions={"uid-of-net": before})).standing
+    assert ApprovalState.REFUSED is rule(changed(2), ledger=recorded(denied(), exceptions={"uid-of-net": before})).state
 
 
 def test_what_is_refused_is_recorded_once_the_policy_has_settled_and_read_again() -> None:
@@ -166,8 +166,8 @@ def test_what_is_refused_is_recorded_once_the_policy_has_settled_and_read_again(
     assert (found.record.guard, found.record.reread) == (IDENTITY, True)
     assert (record(found).approved, record(found).grant) == (False, "")
     known = recorded(denied(), exceptions={"uid-of-net": record(found)})
-    assert rule(hne(), ledger=known, guards=late) == approval.Ruling(Standing.REFUSED, found.why)
-    assert Standing.WAITING is rule(changed(), ledger=known, guards=late).standing
+    assert rule(hne(), ledger=known, guards=late) == approval.Ruling(ApprovalState.REFUSED, found.why)
+    assert ApprovalState.WAITING is rule(changed(), ledger=known, guards=late).state
     assert rule(hne(), ledger=NOTHING, guards=writers(NOW)).record is None
 
 
@@ -177,11 +177,11 @@ def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> Non
     known = recorded(denied(), exceptions={"uid-of-net": before})
     for subject in (hne(), changed()):
         found = rule(subject, ledger=known)
-        assert found.standing is Standing.REFUSED
+        assert found.state is ApprovalState.REFUSED
         assert "the exception was approved before the present namespace 'payments' was created" in found.why
         assert (record(found).namespace_uid, record(found).approved) == (UID, False)
     again = recorded(denied(), exceptions={"uid-of-net": record(rule(hne(), ledger=known))})
-    assert Standing.WAITING is rule(changed(), ledger=again).standing
+    assert ApprovalState.WAITING is rule(changed(), ledger=again).state
 
 
 def test_what_was_recorded_for_a_namespace_that_is_gone_is_proved_again_by_its_creation() -> None:
@@ -190,9 +190,9 @@ def test_what_was_recorded_for_a_namespace_that_is_gone_is_proved_again_by_its_c
     assert hne().metadata.creation_timestamp == at(hours=-1)
     known = recorded(home, exceptions={"uid-of-net": approved(hne(), namespace_uid="of-the-old-one")})
     found = rule(hne(), ledger=known, namespace=home)
-    assert (found.standing, record(found).namespace_uid) == (Standing.WAITING, UID)
+    assert (found.state, record(found).namespace_uid) == (ApprovalState.WAITING, UID)
     late = rule(hne(), ledger=known, namespace=home, guards=writers(at(minutes=-30)))
-    assert late.standing is Standing.REFUSED
+    assert late.state is ApprovalState.REFUSED
 
 
 def test_the_namespace_of_a_young_exception_is_read_again() -> None:
@@ -208,7 +208,7 @@ def test_a_deletion_approves_nothing(approval_of: bool) -> None:
     """It raises the generation; a finalizer of a tenant keeps the object. The ledger keeps what it has."""
     going = hne(metadata={"generation": 2, "deletion_timestamp": NOW})
     known = recorded(denied(), exceptions={"uid-of-net": approved(hne(), approved=approval_of)})
-    assert rule(going, ledger=known) == approval.Ruling(Standing.REFUSED, "the exception is being deleted")
+    assert rule(going, ledger=known) == approval.Ruling(ApprovalState.REFUSED, "the exception is being deleted")
 
 
 # -- what a tenant can write proves nothing -------------------------------------------------------------------------
@@ -220,8 +220,8 @@ def test_no_status_approves_anything() -> None:
     forged = exception.ExceptionStatus.model_validate(
         {"observedGeneration": 1, "namespaceUID": UID, "conditions": [ready]}
     )
-    assert Standing.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(None)).standing
-    assert Standing.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(at(minutes=-30))).standing
+    assert ApprovalState.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(None)).state
+    assert ApprovalState.REFUSED is rule(hne(status=forged), ledger=NOTHING, guards=writers(at(minutes=-30))).state
 
 
 # -- trust at the installation ---------------------------------------------------------------------------------------
@@ -230,25 +230,25 @@ def test_no_status_approves_anything() -> None:
 @pytest.mark.parametrize(
     ("trust", "created", "generation", "standing"),
     [
-        ("5m", at(hours=-1), 1, Standing.WAITING),
-        ("5m", at(hours=-1, minutes=5), 1, Standing.WAITING),
-        ("5m", at(hours=-1, minutes=-5), 1, Standing.WAITING),
-        ("5m", at(hours=-1, minutes=5, seconds=1), 1, Standing.REFUSED),
-        ("5m", at(hours=-1, minutes=-5, seconds=-1), 1, Standing.REFUSED),
-        ("5m", at(hours=-1), 2, Standing.REFUSED),
-        (None, at(hours=-1), 1, Standing.REFUSED),
+        ("5m", at(hours=-1), 1, ApprovalState.WAITING),
+        ("5m", at(hours=-1, minutes=5), 1, ApprovalState.WAITING),
+        ("5m", at(hours=-1, minutes=-5), 1, ApprovalState.WAITING),
+        ("5m", at(hours=-1, minutes=5, seconds=1), 1, ApprovalState.REFUSED),
+        ("5m", at(hours=-1, minutes=-5, seconds=-1), 1, ApprovalState.REFUSED),
+        ("5m", at(hours=-1), 2, ApprovalState.REFUSED),
+        (None, at(hours=-1), 1, ApprovalState.REFUSED),
     ],
 )
 def test_trust_is_for_what_was_created_beside_the_policy_object_and_never_changed(
-    trust: str | None, created: Any, generation: int, standing: Standing
+    trust: str | None, created: Any, generation: int, standing: ApprovalState
 ) -> None:
     """`created` is the policy object's; the exception was created an hour ago, before exception-writers."""
     rules = {"exceptions": {"trustAtInstall": trust}} if trust else {}
     state = replace(governed(**rules), created=created)
     subject = hne(metadata={"generation": generation})
     found = rule(subject, ledger=NOTHING, policy=state, guards=writers(at(minutes=-30)))
-    assert standing is found.standing
-    if standing is Standing.WAITING:
+    assert standing is found.state
+    if standing is ApprovalState.WAITING:
         assert (record(found).approved, record(found).under) == (True, "")
 
 
@@ -257,7 +257,7 @@ def test_trust_is_for_one_incarnation_of_the_namespace() -> None:
     state = replace(governed(exceptions={"trustAtInstall": "10m"}), created=at(hours=-1))
     home = denied(created=at(minutes=-59))
     found = rule(hne(), ledger=NOTHING, policy=state, guards=writers(None), namespace=home)
-    assert found.standing is Standing.REFUSED
+    assert found.state is ApprovalState.REFUSED
 
 
 # -- without the ledger ------------------------------------------------------------------------------------------------
@@ -268,34 +268,34 @@ AGENT = hne(type="Infrastructure")
 
 def test_after_a_loss_the_creation_still_proves_what_it_proves() -> None:
     """And is recorded anew."""
-    assert Standing.WAITING is rule(hne(), ledger=LOST).standing
+    assert ApprovalState.WAITING is rule(hne(), ledger=LOST).state
 
 
 def test_after_a_loss_a_grant_that_nothing_proves_stays_for_an_agent_only() -> None:
     """A Diagnostic ends, an Infrastructure or Application that has its grant keeps it, and that is recorded."""
     late = writers(at(minutes=-30))
-    assert Standing.REFUSED is rule(hne(), ledger=LOST, guards=late, namespace=denied(hne())).standing
-    assert Standing.REFUSED is rule(AGENT, ledger=LOST, guards=late).standing
+    assert ApprovalState.REFUSED is rule(hne(), ledger=LOST, guards=late, namespace=denied(hne())).state
+    assert ApprovalState.REFUSED is rule(AGENT, ledger=LOST, guards=late).state
     found = rule(AGENT, ledger=LOST, guards=late, namespace=denied(AGENT))
-    assert found.standing is Standing.UNPROVEN
+    assert found.state is ApprovalState.UNPROVEN
     assert (record(found).approved, record(found).kept) == (False, True)
     assert record(found).grant == terms.line_of(AGENT, namespace())
     kept = recorded(denied(AGENT), exceptions={"uid-of-net": record(found)})
-    assert Standing.UNPROVEN is rule(AGENT, ledger=kept, guards=late, namespace=denied(AGENT)).standing
+    assert ApprovalState.UNPROVEN is rule(AGENT, ledger=kept, guards=late, namespace=denied(AGENT)).state
 
 
 def test_after_a_loss_nothing_is_deleted_that_an_unproved_exception_fits() -> None:
     """It was approved, or not, and nobody knows: it grants nothing, and spares its pods until an approver acts."""
     late = writers(at(minutes=-30))
     found = rule(hne(), ledger=LOST, guards=late)
-    assert (found.standing, found.doubted, record(found).doubted) == (Standing.REFUSED, True, True)
+    assert (found.state, found.doubted, record(found).doubted) == (ApprovalState.REFUSED, True, True)
     kept = recorded(denied(), exceptions={"uid-of-net": record(found)})
     again = rule(hne(), ledger=kept, guards=late)
-    assert (again.standing, again.doubted, record(again).under) == (Standing.REFUSED, True, IDENTITY)
+    assert (again.state, again.doubted, record(again).under) == (ApprovalState.REFUSED, True, IDENTITY)
     kept = recorded(denied(), exceptions={"uid-of-net": record(again)})
-    assert rule(hne(), ledger=kept, guards=late) == approval.Ruling(Standing.REFUSED, again.why, doubted=True)
+    assert rule(hne(), ledger=kept, guards=late) == approval.Ruling(ApprovalState.REFUSED, again.why, doubted=True)
     changed = rule(hne(metadata={"generation": 2}), ledger=kept, guards=late)
-    assert (changed.standing, record(changed).doubted) == (Standing.WAITING, False)
+    assert (changed.state, record(changed).doubted) == (ApprovalState.WAITING, False)
     assert validity.stand(hne(), None, again, NOW).spares
     assert not validity.stand(hne(), None, replace(again, doubted=False), NOW).spares
 
@@ -309,7 +309,7 @@ def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
             guards=writers(at(minutes=-30)),
             namespace=denied(AGENT),
         )
-        assert found.standing is Standing.REFUSED
+        assert found.state is ApprovalState.REFUSED
 
 
 def test_a_grant_that_stays_without_proof_is_approved_by_a_change_of_the_spec() -> None:
@@ -317,17 +317,17 @@ def test_a_grant_that_stays_without_proof_is_approved_by_a_change_of_the_spec() 
     kept = approved(AGENT, approved=False, kept=True)
     later = hne(type="Infrastructure", metadata={"generation": 2})
     found = rule(later, ledger=recorded(denied(AGENT), exceptions={"uid-of-net": kept}), namespace=denied(AGENT))
-    assert (found.standing, record(found).approved, record(found).kept) == (Standing.WAITING, True, False)
+    assert (found.state, record(found).approved, record(found).kept) == (ApprovalState.WAITING, True, False)
 
 
 def test_while_the_ledger_cannot_be_read_only_the_creation_proves_anything() -> None:
     """Nothing is recorded, and nothing is refused for good."""
     late, unread = writers(at(minutes=-30)), snapshot.LedgerView(state=ledger.State.UNREADABLE, trouble="forbidden")
-    assert rule(hne(), ledger=unread) == approval.Ruling(Standing.WAITING)
+    assert rule(hne(), ledger=unread) == approval.Ruling(ApprovalState.WAITING)
     found = rule(hne(), ledger=unread, guards=late)
-    assert (found.standing, found.record) == (Standing.UNKNOWN, None)
+    assert (found.state, found.record) == (ApprovalState.UNKNOWN, None)
     assert found.why.endswith("forbidden")
-    assert Standing.UNPROVEN is rule(AGENT, ledger=unread, guards=late, namespace=denied(AGENT)).standing
+    assert ApprovalState.UNPROVEN is rule(AGENT, ledger=unread, guards=late, namespace=denied(AGENT)).state
 
 
 # -- what cannot be read -----------------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ def test_of_an_exception_that_cannot_be_read_nothing_is_recorded() -> None:
         ledger=recorded(denied(), hne()),
         guards=writers(at(hours=-2), "another"),
     )
-    assert approval.rulings(made, NOW) == {"uid-of-net": approval.Ruling(Standing.APPROVED)}
+    assert approval.rulings(made, NOW) == {"uid-of-net": approval.Ruling(ApprovalState.APPROVED)}
 
 
 def test_of_an_exception_that_cannot_be_read_nothing_is_found() -> None:

@@ -32,9 +32,9 @@ class Place:
         settled = settle.settle(self.seen, now)
         self.contests += len(settled.events)
         while builders.records(settled.plan):
-            settled = settle.settle(builders.stored(settled.seen, settled.plan), now)
+            settled = settle.settle(builders.stored(settled.state, settled.plan), now)
             self.contests += len(settled.events)
-        self.seen, made = settled.seen, settled.plan
+        self.seen, made = settled.state, settled.plan
         record = made.record
         for write in made.writes:
             record = contest.written(record, write, now)

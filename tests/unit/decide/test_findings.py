@@ -26,7 +26,7 @@ def test_a_finding_is_told_when_it_appears_and_not_again() -> None:
     assert {"Active", "Expiring", "ImageNotPinned", "ContactMissing"} == set(judged.events(first))
     event = judged.events(first)["ContactMissing"]
     assert (event.type, event.regarding.name) == ("Warning", "net")
-    assert "spec.contact is not set: the exception does not say how to reach owner 'team-sre-network'; set spec.contact: kubectl" in event.message
+    assert "how to reach owner 'team-sre-network'; set spec.contact: kubectl patch hne" in event.message
     assert "kubectl patch hne net -n payments" in event.message
     again = seen(hne(expiry=at(minutes=20), status=statuses(first)["net"]), pod())
     assert judged.events(planned(again)) == {}
@@ -45,7 +45,7 @@ def test_pods_and_owners_are_told_of_the_end() -> None:
     subject = hne(type="Application", expiry=at(hours=100))
     made = planned(seen(subject, *(pod(f"pod-{n:02}", owner=owner) for n in range(12))))
     (write,) = [e for e in made.effects if isinstance(e, effects.WriteExceptionStatus)]
-    told = [event.regarding.name for event in write.told if event.reason == "Expiring"]
+    told = [event.regarding.name for event in write.events if event.reason == "Expiring"]
     assert ["net", *(f"pod-{n:02}" for n in range(10)), "proxy"] == told
 
 

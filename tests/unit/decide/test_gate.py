@@ -90,12 +90,15 @@ def test_the_ledger_keeps_the_first_look() -> None:
     answer = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: x",), holding=("b",), basis="one")
     looked = replace(seen(), gate=answer)
     new, old = ledger.NamespaceRecord(), ledger.NamespaceRecord(held=at(minutes=-5), holding=("a",), basis="one")
-    assert gate.kept(looked, new, held) == {"holding": ("b",), "basis": "one"}
-    assert gate.kept(looked, old, held) == {"holding": ("a",), "basis": "one"}
-    assert gate.kept(looked, old.model_copy(update={"basis": "two"}), held) == {"holding": ("b",), "basis": "one"}
+    assert gate.holder_fields(looked, new, held) == {"holding": ("b",), "basis": "one"}
+    assert gate.holder_fields(looked, old, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.holder_fields(looked, old.model_copy(update={"basis": "two"}), held) == {
+        "holding": ("b",),
+        "basis": "one",
+    }
     failed = replace(looked, gate=replace(answer, failed="timeout"))
-    assert gate.kept(failed, old, held) == {"holding": ("a",), "basis": "one"}
-    assert gate.kept(looked, old, over) == {"holding": (), "basis": ""}
+    assert gate.holder_fields(failed, old, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.holder_fields(looked, old, over) == {"holding": (), "basis": ""}
 
 
 def test_of_a_covered_pod_only_the_rest_is_asked() -> None:

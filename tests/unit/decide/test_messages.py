@@ -120,7 +120,7 @@ def test_relaxing_and_restoring_name_the_level_and_the_exceptions() -> None:
     """What is lifted for whom, and what has ended."""
     (relax,) = writes(planned(seen(hne("a"), hne("b"))))
     text = "the level is privileged while an exception is in force (a, b); all other pods must meet the guard"
-    assert relax.told[0].message == text
+    assert relax.events[0].message == text
     write = effects.WriteNamespace(
         namespace(), effects.Action.RESTORE, {labels.PSA_ENFORCE: "baseline"}, {labels.GRANT_PREFIX + "a": None}
     )

@@ -1057,15 +1057,15 @@ def test_only_a_job_goes_with_its_pod(owner: snapshot.Pod, job: bool) -> None:
     """By kind and group, under a name that a Job can have; whatever else owns the pod is told."""
     (made,) = deletes(planned(seen(owner, hne(expiry=NOW))))
     assert job is (made.job is not None)
-    assert bool(owner.owner) is bool(made.told_of_owner)
+    assert bool(owner.owner) is bool(made.owner_events)
 
 
 def test_an_owner_is_told_once_for_all_its_pods() -> None:
     """The key is that of owner and exceptions."""
     first, second = deletes(planned(seen(owned("Job"), replace(owned("Job"), name="b", uid="b"), hne(expiry=NOW))))
-    assert first.told_of_owner[0].key == second.told_of_owner[0].key
-    assert {e.key for e in first.told_of_job} == {e.key for e in second.told_of_job}
-    assert [e.regarding.kind for e in first.told_of_job] == ["Job", "HostNetworkException"]
+    assert first.owner_events[0].key == second.owner_events[0].key
+    assert {e.key for e in first.job_events} == {e.key for e in second.job_events}
+    assert [e.regarding.kind for e in first.job_events] == ["Job", "HostNetworkException"]
 
 
 @pytest.mark.parametrize(
@@ -1085,7 +1085,7 @@ def test_an_owner_is_told_once_for_all_its_pods() -> None:
 )
 def test_a_job_goes_if_its_own_pods_would(template: Any, things: Any, taken: bool) -> None:
     """Who owns a pod is a claim, so the Job is judged by its template; also one made after the expiry stays."""
-    assert taken is plan.takes_job(seen(pod(), *things), template, NOW)
+    assert taken is plan.deletes_job(seen(pod(), *things), template, NOW)
 
 
 def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:

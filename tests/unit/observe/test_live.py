@@ -174,11 +174,11 @@ async def test_a_policy_that_cannot_be_decoded_is_not_absent(kept: store.Store) 
     """The last good one is acted on; without one, what it wants is not known."""
     nested = Server(default(7, "Audit"), nested={policy.NAME})
     await filled(kept, store.Kind.POLICY, nested)
-    assert snapshot.Known.UNKNOWN is kept.policy_state().known
+    assert snapshot.Existence.UNKNOWN is kept.policy_state().existence
     await filled(kept, store.Kind.POLICY, Server(default(8)))
     await filled(kept, store.Kind.POLICY, Server(default(9, "Audit"), nested={policy.NAME}))
     found = kept.policy_state()
-    assert (found.known, found.spec and found.spec.mode) == (snapshot.Known.PRESENT, "Enforce")
+    assert (found.existence, found.spec and found.spec.mode) == (snapshot.Existence.PRESENT, "Enforce")
 
 
 async def test_of_other_kinds_the_last_version_stays(kept: store.Store) -> None:

@@ -58,7 +58,7 @@ def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
     """It holds for now, and an answer in the next look counts; what is known is not asked again."""
     first = look(said)
     assert first.holders[0].startswith("Pod web: not known, because")
-    assert first.known == {}
+    assert first.answers == {}
     second = look(bodies.Answer(None), first)
     assert second.clean
     assert list(look(said, second).holders) == []

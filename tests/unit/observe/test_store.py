@@ -186,14 +186,14 @@ def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
 
 def test_before_any_list_the_policy_is_unknown() -> None:
     """Not looked at is not absent."""
-    assert snapshot.Known.UNKNOWN is Store().policy_state().known
+    assert snapshot.Existence.UNKNOWN is Store().policy_state().existence
 
 
 def test_a_list_without_one_is_absence() -> None:
     """Also one that has only policies of other names."""
     made = Store()
     replaced(made, Kind.POLICY, [default(3, name="other")], "5")
-    assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.ABSENT, None)
+    assert (made.policy_state().existence, made.policy_state().spec) == (snapshot.Existence.ABSENT, None)
 
 
 def listed(*bodies: dict[str, Any]) -> Store:
@@ -207,7 +207,7 @@ def listed(*bodies: dict[str, Any]) -> Store:
 def test_the_policy_named_default_counts() -> None:
     """No other does."""
     state = listed(default(3, "Audit"), default(4, "Enforce", name="other")).policy_state()
-    assert snapshot.Known.PRESENT is state.known
+    assert snapshot.Existence.PRESENT is state.existence
     assert state.spec is not None
     assert policy.Mode.AUDIT is state.spec.mode
 
@@ -223,17 +223,17 @@ def test_a_broken_policy_changes_nothing() -> None:
 
 def test_a_policy_that_never_was_a_good_one_is_unknown() -> None:
     """What it wants is not known, which is not absence."""
-    assert snapshot.Known.UNKNOWN is listed(default(4, "Off")).policy_state().known
+    assert snapshot.Existence.UNKNOWN is listed(default(4, "Off")).policy_state().existence
 
 
 def test_a_deleted_policy_is_absent() -> None:
     """The last good one does not outlive its object; a list that lacks it says the same."""
     made = listed(default(3))
     made.remove(Kind.POLICY, default(5))
-    assert snapshot.Known.ABSENT is made.policy_state().known
+    assert snapshot.Existence.ABSENT is made.policy_state().existence
     made = listed(default(3))
     replaced(made, Kind.POLICY, [], "9")
-    assert snapshot.Known.ABSENT is made.policy_state().known
+    assert snapshot.Existence.ABSENT is made.policy_state().existence
 
 
 def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
@@ -242,16 +242,16 @@ def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
     second["metadata"]["uid"] = "another"
     made = listed(default(3))
     replaced(made, Kind.POLICY, [second], "9")
-    assert snapshot.Known.UNKNOWN is made.policy_state().known
+    assert snapshot.Existence.UNKNOWN is made.policy_state().existence
 
 
 def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
     """A 403 is not absence."""
     made = listed(default(3))
     made.policy_unlisted()
-    assert (made.policy_state().known, made.policy_state().spec) == (snapshot.Known.UNKNOWN, None)
+    assert (made.policy_state().existence, made.policy_state().spec) == (snapshot.Existence.UNKNOWN, None)
     replaced(made, Kind.POLICY, [default(3)], "9")
-    assert snapshot.Known.PRESENT is made.policy_state().known
+    assert snapshot.Existence.PRESENT is made.policy_state().existence
 
 
 def test_without_its_kind_there_is_no_policy() -> None:
@@ -260,9 +260,9 @@ def test_without_its_kind_there_is_no_policy() -> None:
     made.policy_unlisted()
     assert made.policies_gone()
     assert not made.policies_gone()
-    assert snapshot.Known.ABSENT is made.policy_state().known
+    assert snapshot.Existence.ABSENT is made.policy_state().existence
     replaced(made, Kind.POLICY, [default(7)], "9")
-    assert snapshot.Known.PRESENT is made.policy_state().known
+    assert snapshot.Existence.PRESENT is made.policy_state().existence
 
 
 def test_guards_come_from_policies_and_bindings() -> None:

@@ -41,7 +41,7 @@ def result_of(
 def events(plan: Any) -> dict[str, effects.EmitEvent]:
     """Reason to Event on the exception."""
     writes = [e for e in plan.effects if isinstance(e, effects.WriteExceptionStatus)]
-    return {event.reason: event for write in writes for event in write.told if event.regarding.name == "net"}
+    return {event.reason: event for write in writes for event in write.events if event.regarding.name == "net"}
 
 
 def in_use_message(plan: Any) -> str:
