@@ -119,5 +119,6 @@ def _take_signals(registry: kopf.OperatorRegistry, stop: asyncio.Event, ending: 
 
     @kopf.on.startup(registry=registry, id="signals")
     async def take(**_: object) -> None:
+        await asyncio.sleep(0)  # kopf begins this task first, and then replaces the handlers
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, interrupted)

@@ -1,0 +1,50 @@
+"""The lists go on, whatever the start had to do without."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hostnetwork_operator import clock, metrics
+from hostnetwork_operator.control import loops, operator, resync
+from hostnetwork_operator.observe import live, store
+from tests.unit import serving
+from tests.unit.shell import world
+from tests.unit.shell.apiserver import refusal, until
+
+
+class Minute:
+    """A minute that is over at the second look at the clock."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __le__(self, elapsed: float) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+@pytest.mark.parametrize("kind", [store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING, store.Kind.POLICY])
+async def test_a_start_without_a_kind_does_not_end_the_lists(monkeypatch: pytest.MonkeyPatch, kind: store.Kind) -> None:
+    """Also where the minute, after which the operator starts without it, is over between two looks at the clock."""
+    minute: Any = Minute()
+    monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", minute)
+    monkeypatch.setattr(resync, "_PAUSE_SECONDS", 0.01)
+    server, path = world.installed(), live.PATHS[kind]
+    server.fails = lambda request: refusal(403) if request.path == path else None
+    server_clock = clock.ServerClock()
+    async with serving.gateway_to(server.answer, server_clock) as api:
+        core = operator.Operator(api, server_clock, metrics.Metrics())
+        lists = world.listing(core)
+        await lists.fill()
+        (watched,) = [loop for loop in lists.loops() if loop.name == "resync"]
+        running = asyncio.create_task(loops.Loops().run([watched]))
+        lists_before = sum(request.path == path for request in server.requests)
+        await until(
+            lambda: running.done() or sum(request.path == path for request in server.requests) > lists_before + 1,
+            "the kind is listed again",
+        )
+        ended = running.done()
+        running.cancel()
+        failed = await asyncio.gather(running, return_exceptions=True)
+        assert not ended, failed

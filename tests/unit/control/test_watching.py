@@ -1,0 +1,76 @@
+"""A signal that comes between two runs of kopf ends the process.
+
+kopf takes signals in the main thread only, and cancels younger tasks at its end: the test runs this file as a process.
+"""
+
+import asyncio
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio import client
+
+from hostnetwork_operator import clock, metrics
+from hostnetwork_operator.control import operator, refused, watching
+from tests.unit import serving
+from tests.unit.shell import world
+
+ROOT = pathlib.Path(__file__).parents[3]
+RESOURCE = {
+    "name": "namespaces",
+    "singularName": "",
+    "kind": "Namespace",
+    "namespaced": False,
+    "verbs": ["get", "list", "watch"],
+}
+KNOWN: dict[str, Any] = {
+    "/api": {"versions": ["v1"]},
+    "/apis": {"groups": []},
+    "/api/v1": {"resources": [RESOURCE]},
+}
+
+
+def test_a_signal_between_two_runs_of_kopf_ends_the_process() -> None:
+    """kopf has replaced the handlers of the process by its own, and does not put them back when it ends."""
+    ended = subprocess.run(
+        [sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "sent\nended\n"), ended.stderr
+
+
+async def _answer(request: web.Request) -> web.Response:
+    """As an API server on which namespaces are no longer served: kopf gives up."""
+    return web.json_response(KNOWN.get(request.path, {}), status=200 if request.path in KNOWN else 404)
+
+
+async def _watch_and_send() -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)  # as startup does
+    server_clock = clock.ServerClock()
+    async with serving.gateway_to(_answer, server_clock) as api:
+        core = operator.Operator(api, server_clock, metrics.Metrics())
+        refusals = refused.Refused(
+            api, server_clock, core.intake, core.shortages, core.plans, core.schedule, asyncio.Event()
+        )
+        configuration = client.Configuration(host=api.configuration.host)
+        watch = watching.Watching(configuration, core.intake, world.listing(core), refusals, core.shortages.hears)
+
+        async def send() -> None:
+            while "APINotFoundError" not in watch.trouble:
+                await asyncio.sleep(0.01)
+            print("sent", flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        sending = asyncio.create_task(send())
+        async with asyncio.timeout(60):
+            await watch.keep(stop)
+        await sending
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_watch_and_send())
