@@ -1,4 +1,4 @@
-"""The part of docs/reference/admission.md that is taken from manifests/, so that the page cannot say something else."""
+"""The generated part of docs/reference/admission.md: what each policy selects and refuses, read from manifests/."""
 
 import pathlib
 import re
@@ -15,12 +15,12 @@ _KINDS: Final = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
 
 
 def files() -> dict[pathlib.Path, str]:
-    """Return the page with what manifests/ says now."""
+    """Return the page with its generated part as the files of manifests/ are now."""
     return {PAGE: pages.with_generated(PAGE, _policies_as_text())}
 
 
 def policies() -> list[tuple[pathlib.Path, dict[str, Any], list[dict[str, Any]]]]:
-    """Each policy with its file and its bindings, by name."""
+    """Return each policy with its file and its bindings, sorted by name."""
     listed = []
     for path in [*_MANIFESTS.glob("admission/*.yaml"), *_MANIFESTS.glob("components/*/*.yaml")]:
         bodies = [body for body in yaml.safe_load_all(path.read_text()) if body]
@@ -37,7 +37,7 @@ def short(name: str) -> str:
 
 
 def controls() -> set[tuple[str, str]]:
-    """Level and name of each control that relaxed-namespace judges."""
+    """Return the level and the name of each control that relaxed-namespace evaluates."""
     text = (_MANIFESTS / "admission" / "relaxed-namespace.yaml").read_text()
     policy = next(iter(yaml.safe_load_all(text)))
     judged = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
@@ -46,15 +46,15 @@ def controls() -> set[tuple[str, str]]:
 
 
 def _policies_as_text() -> str:
-    """The table of all policies, then what each of them checks."""
-    rows = ["| policy | file | judges | fails | bindings |", "|---|---|---|---|---|"]
+    """Return the table of all policies, and after it the messages of each policy."""
+    rows = ["| policy | file | evaluates | fails | bindings |", "|---|---|---|---|---|"]
     rows += [_row(path, policy, bound) for path, policy, bound in policies()]
     parts = ["\n".join(rows)]
     for _, policy, _ in policies():
         checks = [f"{number}. {_first_words(v)}" for number, v in enumerate(policy["spec"].get("validations", []), 1)]
         if checks:
             parts.append(
-                f"What `{short(policy['metadata']['name'])}` refuses, in its own words:\n\n" + "\n".join(checks)
+                f"The rules of `{short(policy['metadata']['name'])}`, as its messages begin:\n\n" + "\n".join(checks)
             )
     return "\n\n".join(parts) + "\n"
 
@@ -89,7 +89,7 @@ def _selected(constraints: dict[str, Any]) -> str:
     selector = constraints.get("namespaceSelector") or {}
     texts = [f"`{key}` is {value}" for key, value in selector.get("matchLabels", {}).items()]
     for one in selector.get("matchExpressions", ()):
-        word = {"In": "is", "NotIn": "is not", "Exists": "is there", "DoesNotExist": "is not there"}[one["operator"]]
+        word = {"In": "is", "NotIn": "is not", "Exists": "exists", "DoesNotExist": "does not exist"}[one["operator"]]
         texts.append(f"`{one['key']}` {word} {' or '.join(one.get('values', ()))}".rstrip())
     return f"where {' and '.join(texts)}" if texts else ""
 

@@ -180,7 +180,7 @@ def test_a_mirror_pod_of_a_kubelet_is_left_as_it_is(home: Home) -> None:
     uid = home.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
     body = pod(hostNetwork=True, nodeName=node)
     body["metadata"]["annotations"] = {labels.MIRROR: "x"}
-    home.refuses(body, "belongs to the static pods of a kubelet")
+    home.refuses(body, "only a kubelet may set the annotation kubernetes.io/config.mirror")
     owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": True}
     body["metadata"]["ownerReferences"] = [owner]
     created = home.create(body, home.cluster.node_user(node)).expect(201)

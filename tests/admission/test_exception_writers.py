@@ -12,7 +12,7 @@ from tests.admission import workbench
 from tests.admission.workbench import Home
 from tests.controlplane import api
 
-APPROVE = "the verb approve on hostnetworkexceptions"
+APPROVE = "the cluster-wide verb approve on hostnetworkexceptions"
 VERBS = ("get", "list", "create", "update", "patch", "delete", "deletecollection")
 
 
@@ -84,8 +84,8 @@ def test_a_tenant_writes_no_exception(home: Home, tenant: api.Api, approver: api
     path = exceptions(home, "theirs")
     workbench.refused(write(tenant, path, {"spec": {"expiry": in_hours(home, 2)}}), APPROVE)
     workbench.refused(write(tenant, path, {"spec": {"owner": "me"}}), APPROVE)
-    workbench.refused(workbench.sound(tenant.delete(path)), "deleting", APPROVE)
-    workbench.refused(workbench.sound(tenant.delete(exceptions(home))), "deleting", APPROVE)
+    workbench.refused(workbench.sound(tenant.delete(path)), "to delete a HostNetworkException", APPROVE)
+    workbench.refused(workbench.sound(tenant.delete(exceptions(home))), "to delete a HostNetworkException", APPROVE)
     applied = exception(home, "theirs", owner="me")
     workbench.refused(tenant.apply(path, applied, "me", force=True), APPROVE)
     workbench.refused(tenant.apply(exceptions(home, "new"), exception(home, "new"), "me"), APPROVE)
@@ -224,7 +224,7 @@ def test_the_status_is_the_operators_alone(home: Home, tenant: api.Api, approver
     path = exceptions(home, "a")
     assert "status" not in home.cluster.admin.get(path).expect(200).body
     for client in (tenant, home.cluster.admin):
-        workbench.refused(write(client, f"{path}/status", status()), "written by the operator only")
+        workbench.refused(write(client, f"{path}/status", status()), "only the operator may write the status")
     write(operator, f"{path}/status", status()).expect(200)
     write(home.cluster.admin, path, {**status("Expired", "False"), "metadata": {"labels": {"a": "b"}}}).expect(200)
     assert home.cluster.admin.get(path).body["status"]["conditions"][0]["reason"] == "Active"
@@ -280,14 +280,16 @@ def test_what_has_expired_does_not_come_back(home: Home, approver: api.Api, oper
     write(operator, f"{path}/status", status("Expired", "False")).expect(200)
     for client in (approver, home.cluster.admin):
         answer = write(client, path, {"spec": {"expiry": in_hours(home, 2)}})
-        workbench.refused(answer, "this exception has expired", "write a new exception under another name")
+        workbench.refused(
+            answer, "spec.expiry of an expired exception cannot change", "create a new exception with another name"
+        )
 
 
 def test_an_exception_that_is_born_expired_is_warned_of(home: Home, approver: api.Api, tenant: api.Api) -> None:
     """An expiry in the past is admitted with a warning at creation, and with none otherwise."""
     answer = create(approver, home, exception(home, "old", expiry="2020-01-01T00:00:00Z")).expect(201)
     assert len(answer.warnings) == 1
-    assert "exception-expiry: spec.expiry 2020-01-01T00:00:00Z has passed" in answer.warnings[0]
+    assert "has passed, got 2020-01-01T00:00:00Z at " in answer.warnings[0]
     for body in (exception(home, "new"), exception(home, "forever", "Infrastructure")):
         assert create(approver, home, body).expect(201).warnings == ()
     assert write(approver, exceptions(home, "old"), {"spec": {"owner": "other"}}).expect(200).warnings == ()

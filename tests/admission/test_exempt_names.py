@@ -60,7 +60,7 @@ def _made(who: api.Api, name: str, **metadata: Any) -> api.Response:
 def test_a_name_that_is_let_off_needs_setlevel(named: controlplane.Cluster, name: str) -> None:
     """Also with labels that say otherwise; a holder of setlevel and an administrator create it."""
     by = "spec.exemptNamespaces" if name == "rook-ceph" else "spec.rules"
-    text = f'exempt-names: HostNetworkExceptionPolicy "default" lets off a namespace of the name "{name}", by {by}, so'
+    text = f'exempt-names: HostNetworkExceptionPolicy "default" exempts namespaces with the name "{name}" in {by}, so'
     for metadata in ({}, {"labels": {"team": "a"}}, {"labels": {labels.ENFORCEMENT: "Deny"}}):
         workbench.refused(workbench.sound(_made(_creator(named), name, **metadata)), text)
     for who in (_creator(named, "setlevel"), named.admin):

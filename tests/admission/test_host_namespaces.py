@@ -1,6 +1,7 @@
 """host-namespaces: no host-namespace pod without a grant that covers the whole of it."""
 
 import datetime
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,10 +37,19 @@ def host_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("field", "word"), [("hostNetwork", "Network"), ("hostPID", "PID"), ("hostIPC", "IPC")])
 def test_each_host_namespace_needs_a_grant(deny: Home, field: str, word: str) -> None:
     """Where enforcement is on and nothing is granted, a pod with any one host namespace is refused and told why."""
-    message = deny.refuses(pod(**{field: True}), f"shares host {word} and no exception in force here covers it")
-    assert "(there is none)" in message
+    body = pod(**{field: True})
+    text = f"shares host {word}, and no exception in force in its namespace covers the pod"
+    message = deny.refuses(body, f'host-namespaces: pod "{body["metadata"]["name"]}" {text}')
+    assert "(the namespace has none)" in message
     for text in ("HostNetworkException", "kubectl explain hne.spec", "serviceAccountName: default", IMAGE, f"[{word}]"):
         assert text in message
+
+
+def test_a_pod_whose_name_the_api_server_makes_is_named(deny: Home) -> None:
+    """With generateName the refusal has the whole name, which the API server sets before it evaluates the policy."""
+    body = host_pod()
+    body["metadata"] = {"generateName": "made-"}
+    assert re.search(r'host-namespaces: pod "made-[a-z0-9]+" shares host Network, and', deny.refuses(body))
 
 
 def test_administrators_are_no_exception(deny: Home) -> None:
@@ -76,7 +86,9 @@ def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[.
     home = make_home(enforcement=enforcement)
     body = host_pod()
     answer = home.create(body).expect(201)
-    assert any("no exception in force here covers it" in text for text in answer.warnings), answer.warnings
+    assert any("no exception in force in its namespace covers the pod" in text for text in answer.warnings), (
+        answer.warnings
+    )
 
     def audited() -> bool:
         key = "validation.policy.admission.k8s.io/validation_failure"
@@ -112,9 +124,9 @@ def test_a_pod_may_use_fewer_host_namespaces_than_granted(deny: Home, asked: dic
 
 
 DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
-    ("host namespaces", {}, pod(hostNetwork=True, hostPID=True), "web allows host Network only"),
-    ("image", {}, host_pod({"image": "other:1"}), "web does not list image other:1"),
-    ("one image of two", {}, host_pod({}, {"image": "other:1"}), "web does not list image other:1"),
+    ("host namespaces", {}, pod(hostNetwork=True, hostPID=True), '"web" allows only host Network'),
+    ("image", {}, host_pod({"image": "other:1"}), '"web" does not list image other:1'),
+    ("one image of two", {}, host_pod({}, {"image": "other:1"}), '"web" does not list image other:1'),
     ("init image", {}, host_pod(initContainers=[container(name="i", image="o:1")]), "does not list image o:1"),
     ("image prefix", {}, host_pod({"image": IMAGE + "0"}), f"does not list image {IMAGE}0"),
     ("image - of an empty list", {"images": ()}, host_pod({"image": "-"}), "does not list image -"),
@@ -122,49 +134,49 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "capability",
         {},
         host_pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "capability in init",
         {},
         host_pod(initContainers=[container(name="i", securityContext={"capabilities": {"add": ["NET_RAW"]}})]),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "capability ALL",
         {},
         host_pod({"securityContext": {"capabilities": {"add": ["ALL"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "capability -",
         {},
         host_pod({"securityContext": {"capabilities": {"add": ["-"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "CAP_ is part of the name",
         {"capabilities": ("NET_ADMIN",)},
         host_pod({"securityContext": {"capabilities": {"add": ["CAP_NET_ADMIN"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "CAP_ of a default one",
         {},
         host_pod({"securityContext": {"capabilities": {"add": ["CAP_CHOWN"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "baseline capability under restricted",
         {"level": labels.Level.RESTRICTED},
         host_pod({"securityContext": {"capabilities": {"add": ["CHOWN"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "privileged level names no capability",
         {"level": labels.Level.PRIVILEGED},
         host_pod({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
-        "web does not name capability",
+        '"web" does not list capability',
     ),
     (
         "capability of a container that is not privileged beside one that is",
@@ -172,7 +184,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         host_pod(
             {"securityContext": {"privileged": True}}, {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}
         ),
-        "web does not name capability SYS_ADMIN",
+        '"web" does not list capability SYS_ADMIN',
     ),
     ("privileged", {}, host_pod({"securityContext": {"privileged": True}}), "does not allow privileged containers"),
     (
@@ -187,8 +199,13 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         host_pod({"securityContext": {"privileged": True}}),
         "does not allow privileged containers",
     ),
-    ("host path", {}, host_pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]), "does not name host path /etc/"),
-    ("the past", {"until": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)}, host_pod(), "ended at 2020-01-01T00"),
+    (
+        "host path",
+        {},
+        host_pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]),
+        "does not allow host path /etc/",
+    ),
+    ("the past", {"until": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)}, host_pod(), "expired at 2020-01-01T00"),
 ]
 
 
@@ -198,7 +215,7 @@ def test_one_difference_is_enough_to_refuse(
 ) -> None:
     """A pod that differs from its grant in one thing is refused, and the message names grant and thing."""
     deny.give(web=grant(**fields))
-    deny.refuses(body, "web ", text)
+    deny.refuses(body, '"web" ', text)
 
 
 ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -348,7 +365,7 @@ def test_a_read_only_host_path_is_read_only_everywhere(
     if within:
         deny.admits(body)
     else:
-        deny.refuses(body, "web does not name host path /proc/ (writable)")
+        deny.refuses(body, '"web" does not allow host path /proc/ (writable)')
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket"])
@@ -358,7 +375,7 @@ def test_a_type_that_writes_is_writable(deny: Home, kind: str, mounts: list[dict
     deny.give(web=grant(host_paths=(ro("/"),)))
     socket = "/run/containerd/containerd.sock"
     body = host_pod({"volumeMounts": mounts}, volumes=[{"name": "v", "hostPath": {"path": socket, "type": kind}}])
-    deny.refuses(body, f"web does not name host path {socket}/ (writable)")
+    deny.refuses(body, f'"web" does not allow host path {socket}/ (writable)')
     deny.give(web=grant(host_paths=(rw("/run/containerd"),)))
     deny.admits(body)
 
@@ -384,7 +401,7 @@ def test_two_grants_never_add_up(deny: Home) -> None:
     """A pod that needs one grant for its network and another for its image is covered by neither."""
     deny.give(a=grant(images=("other:1",)), b=grant(host_namespaces=frozenset({PID}), images=None))
     body = host_pod({"image": "third:1"})
-    deny.refuses(body, "nearest of 3: a does not list image third:1")
+    deny.refuses(body, 'closest exception of 3: "a" does not list image third:1')
     deny.give(c=grant(images=("third:1",)))
     deny.admits(body)
 
@@ -396,19 +413,19 @@ def test_a_grant_is_for_one_service_account(deny: Home) -> None:
     deny.give(web=grant(service_account="agent"))
     deny.admits(host_pod(serviceAccountName="agent"))
     deny.admits(host_pod(serviceAccount="agent"))
-    deny.refuses(host_pod(), "web is for service account agent", "serviceAccountName: default")
-    deny.refuses(host_pod(serviceAccountName="default"), "web is for service account agent")
+    deny.refuses(host_pod(), '"web" is for service account agent', "serviceAccountName: default")
+    deny.refuses(host_pod(serviceAccountName="default"), '"web" is for service account agent')
     # Where both are said, the API server takes serviceAccountName; so does the policy.
-    deny.refuses(host_pod(serviceAccountName="default", serviceAccount="agent"), "web is for service account agent")
+    deny.refuses(host_pod(serviceAccountName="default", serviceAccount="agent"), '"web" is for service account agent')
     deny.give(web=grant())
-    deny.refuses(host_pod(serviceAccountName="agent"), "web is for service account default")
+    deny.refuses(host_pod(serviceAccountName="agent"), '"web" is for service account default')
 
 
 def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) -> None:
     """A line with the uid of an earlier namespace grants nothing and is not named."""
     old = grant(namespace_uid="00000000-0000-0000-0000-000000000000").encode()
     deny.give(old=old)
-    assert "old " not in deny.refuses(host_pod(), "(nearest of 1: zz-seen is for")
+    assert "old " not in deny.refuses(host_pod(), '(closest exception of 1: "zz-seen" is for')
 
 
 def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
@@ -419,7 +436,7 @@ def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
         fits_but_ended=grant(until=past),
         other_and_ended=grant(until=past, images=("other:1",)),
     )
-    deny.refuses(host_pod(), "(nearest of 3: fits-but-ended ended at 2020-01-01T00:00:00Z)")
+    deny.refuses(host_pod(), '(closest exception of 3: "fits-but-ended" expired at 2020-01-01T00:00:00Z)')
 
 
 def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
@@ -437,7 +454,7 @@ def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
             assert admitted < grants.format_time(until)
         else:
             refused = created
-            workbench.refused(answer, f"short ended at {grants.format_time(until)}")
+            workbench.refused(answer, f'"short" expired at {grants.format_time(until)}')
     assert admitted is not None, "it never admitted anything"
     assert refused is not None, "it never ended"
     # The plain pod went first, so the refusal came in that second or the next.
@@ -489,7 +506,7 @@ MALFORMED = {
 def test_a_malformed_line_grants_nothing_and_spoils_no_other(deny: Home, text: str) -> None:
     """A line that is not a grant admits nothing, raises nothing, and leaves its neighbours in force."""
     deny.give(aa_bad=text.replace("UID", deny.uid), mm_good=grant(images=("good:1",)))
-    deny.refuses(host_pod(), "mm-good does not list")
+    deny.refuses(host_pod(), '"mm-good" does not list')
     deny.admits(host_pod({"image": "good:1"}))
     deny.admits(pod())
 
@@ -512,7 +529,7 @@ def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
     for which in ("c0", "i"):
         done = deny.cluster.kubectl("-n", deny.name, "set", "image", f"pod/{name}", f"{which}=other:1")
         assert done.returncode != 0
-        assert "images of a pod that shares host namespaces stay as they were admitted" in done.stderr
+        assert "the images of a pod that shares host namespaces cannot change after its creation" in done.stderr
     deny.cluster.admin.get(path).expect(200)
 
 
@@ -541,7 +558,11 @@ def debug(home: Home, path: str, **fields: Any) -> api.Response:
 def test_a_host_namespace_pod_takes_no_ephemeral_container(deny: Home) -> None:
     """An ephemeral container is refused in a covered pod, even with a granted image, and free in an ordinary one."""
     deny.give(web=grant())
-    workbench.refused(debug(deny, deny.put_up(host_pod())), "takes no ephemeral container", "type Diagnostic")
+    workbench.refused(
+        debug(deny, deny.put_up(host_pod())),
+        "ephemeral containers are not allowed in a pod that shares host namespaces",
+        "type Diagnostic",
+    )
     workbench.sound(debug(deny, deny.put_up(pod()))).expect(200)
 
 
@@ -561,8 +582,8 @@ def test_a_namespace_that_is_going_opens_nothing_and_goes(deny: Home) -> None:
 
     deny.cluster.wait("it to be going", going, 10)
     image = {"spec": {"containers": [{"name": "c0", "image": "other:1"}]}}
-    workbench.refused(deny.cluster.admin.patch(path, image, api.STRATEGIC), "stay as they were admitted")
-    workbench.refused(debug(deny, path), "takes no ephemeral container")
+    workbench.refused(deny.cluster.admin.patch(path, image, api.STRATEGIC), "cannot change after its creation")
+    workbench.refused(debug(deny, path), "ephemeral containers are not allowed in a pod that shares host namespaces")
     workbench.sound(deny.cluster.admin.patch(path, {"metadata": {"labels": {"a": "b"}}})).expect(200)
     for held in (path, f"{deny.path}/configmaps/hold"):
         workbench.sound(deny.cluster.admin.patch(held, {"metadata": {"finalizers": None}})).expect(200)
@@ -592,7 +613,9 @@ def test_a_forged_mirror_pod_is_refused(deny: Home) -> None:
     tenant = deny.cluster.tenant(deny.name)
     for user in (tenant, None):
         body = mirror_pod(deny, deny.cluster.nodes[0])
-        deny.refuses(body, "kubernetes.io/config.mirror belongs to the static pods of a kubelet", user=user)
+        deny.refuses(
+            body, "only a kubelet may set the annotation kubernetes.io/config.mirror, for its static pods", user=user
+        )
 
 
 # -- the strongest tenant ---------------------------------------------------------------------------------------------
@@ -607,9 +630,9 @@ def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
         for path in (deny.path, f"{deny.path}/status", f"{deny.path}/finalize"):
             answer = tenant.patch(path, forged)
             if not path.endswith("finalize"):
-                workbench.refused(answer, f"annotation {labels.GRANT_PREFIX}{name} is written by the operator only")
+                workbench.refused(answer, f"only the operator may write annotation {labels.GRANT_PREFIX}{name} of")
             assert answer.status in (403, 405)  # /finalize takes no patch
-    deny.refuses(host_pod(), "ended at 2020", user=deny.cluster.tenant(deny.name))
+    deny.refuses(host_pod(), "expired at 2020", user=deny.cluster.tenant(deny.name))
 
 
 # -- the largest ------------------------------------------------------------------------------------------------------
@@ -629,7 +652,9 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> 
     deny.give(**lines)  # with the one that `give` adds: 64
     last = [{"image": long_image(62 * 16 + number % 16)} for number in range(50)]
     deny.admits(host_pod(*last))
-    message = deny.refuses(host_pod(*last[:-1], {"image": "other:1"}), "(nearest of 64: ", "does not list image")
+    message = deny.refuses(
+        host_pod(*last[:-1], {"image": "other:1"}), "(closest exception of 64: ", "does not list image"
+    )
     assert len(message.encode()) < 1024 + 200
     deny.admits(pod())
 
@@ -654,7 +679,7 @@ def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
     volumes = [{"name": f"v{n}", "hostPath": {"path": f"/path-{n}/sub"}} for n in range(8)]
     greedy = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]
     deny.admits(host_pod(*greedy, volumes=volumes))
-    deny.refuses(host_pod(*greedy, volumes=volumes, hostPID=True), "allows host Network only")
+    deny.refuses(host_pod(*greedy, volumes=volumes, hostPID=True), "allows only host Network")
 
 
 def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
@@ -666,7 +691,7 @@ def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
     body = host_pod()
     body["metadata"]["annotations"] = many
     deny.admits(body)
-    deny.refuses(host_pod(hostPID=True), "web allows host Network only")
+    deny.refuses(host_pod(hostPID=True), '"web" allows only host Network')
     deny.admits(pod())
 
 

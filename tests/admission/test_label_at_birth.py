@@ -191,7 +191,7 @@ def test_a_note_in_another_form_is_refused(complete: controlplane.Cluster, value
     body = named()
     body["metadata"]["annotations"] = {labels.BORN_WITH: value}
     answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", body)
-    workbench.refused(answer, f"annotation {labels.BORN_WITH} is written by the operator only")
+    workbench.refused(answer, f"only the operator may write annotation {labels.BORN_WITH} of")
 
 
 def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -> None:
@@ -200,7 +200,7 @@ def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -
     path = f"{NAMESPACES}/{name}"
     for value in ("", "enforce", None):
         refused = creator(complete).patch(path, {"metadata": {"annotations": {labels.BORN_WITH: value}}})
-        workbench.refused(refused, f"annotation {labels.BORN_WITH} is written by the operator only")
+        workbench.refused(refused, f"only the operator may write annotation {labels.BORN_WITH} of")
     operator = complete.api(workbench.operator(complete))
     for taken in ("enforce", None):
         workbench.sound(operator.patch(path, {"metadata": {"annotations": {labels.BORN_WITH: taken}}})).expect(200)
@@ -245,9 +245,12 @@ def test_what_is_looser_is_replaced(complete: controlplane.Cluster, given: dict[
     ):
         assert born(workbench.sound(answer).expect(201).body) == BIRTH | kept
         (warning,) = answer.warnings
-        said = " and label ".join(f'{name} was looser than "{BIRTH[name]}"' for name in names)
-        assert f"overridden-at-birth: label {said}, which takes the verb setlevel on" in warning
-        assert "write that into the manifest, or the next apply of it is refused" in warning
+        said = " and label ".join(f'{name} was set to "{BIRTH[name]}"' for name in names)
+        assert (
+            "overridden-at-birth: a looser value than the policy of the cluster needs the cluster-wide verb" in warning
+        )
+        assert f'" label {said}; write the new value' in warning
+        assert "write the new value into the manifest, or the next apply of the manifest is refused" in warning
         assert (labels_page := "docs/howto/levels-in-manifests.md") in warning
         assert (MANIFESTS.parent / labels_page).exists()
 
@@ -272,15 +275,16 @@ def test_a_second_apply_names_the_line(complete: controlplane.Cluster) -> None:
     assert (done.returncode, "overridden-at-birth" in done.stderr) == (0, True), done.stderr
     again = complete.kubectl("apply", "-f", "-", stdin=text, user=user)
     assert again.returncode == 1
-    assert f'label {labels.PSA_ENFORCE} from "baseline" to "privileged" is loosened' in again.stderr
-    assert "write the first of these values into the manifest" in again.stderr
+    assert "to loosen or remove a Pod Security level" in again.stderr
+    assert f'label {labels.PSA_ENFORCE} from "baseline" to "privileged"; write the current value' in again.stderr
+    assert "write the current value into the manifest, or a stricter one" in again.stderr
     assert "(docs/howto/levels-in-manifests.md)" in again.stderr
     body["metadata"]["labels"][labels.PSA_ENFORCE] = "baseline"
     cured = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
     assert cured.returncode == 0, cured.stderr
     del body["metadata"]["labels"][labels.PSA_ENFORCE]  # kubectl would take the label off
     removed = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
-    assert f'label {labels.PSA_ENFORCE} from "baseline" to nothing' in removed.stderr
+    assert f'label {labels.PSA_ENFORCE} from "baseline" to none' in removed.stderr
     last = complete.kubectl("apply", "set-last-applied", "-f", "-", stdin=json.dumps(body), user=user)
     assert last.returncode == 0, last.stderr
     done = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
@@ -300,14 +304,14 @@ def test_a_creator_may_say_deny_and_nothing_else(complete: controlplane.Cluster)
     assert born(workbench.sound(creator(complete).post(path, body)).expect(201).body) == BIRTH
     for value in ("Held", "Audit", "deny", "Off", ""):
         refused = creator(complete).post(path, named({labels.ENFORCEMENT: value}))
-        workbench.refused(refused, f"label {labels.ENFORCEMENT} is written by the operator only")
+        workbench.refused(refused, f"only the operator may write label {labels.ENFORCEMENT} of")
     for label in (labels.GUARD, f"{labels.GROUP}/other"):
         refused = creator(complete).post(path, named({label: "baseline"}))
-        workbench.refused(refused, f"label {label} is written by the operator only")
+        workbench.refused(refused, f"only the operator may write label {label} of")
     for key in (labels.LEVEL_BEFORE, labels.HELD_BY, labels.GRANT_PREFIX + "mine"):
         body = named()
         body["metadata"]["annotations"] = {key: "privileged"}
-        workbench.refused(creator(complete).post(path, body), f"annotation {key} is written by the operator only")
+        workbench.refused(creator(complete).post(path, body), f"only the operator may write annotation {key} of")
 
 
 @pytest.mark.parametrize("value", ["Held", "Audit"])
@@ -448,11 +452,11 @@ def test_a_component_is_one_mutating_policy_that_fails_closed(file: pathlib.Path
 
 
 @pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
-def test_a_component_says_what_it_holds_against_whom_and_what_not(file: pathlib.Path) -> None:
+def test_a_component_says_what_it_enforces_against_whom_and_what_not(file: pathlib.Path) -> None:
     """Before anything else in the file, each in a paragraph of its own, in this order."""
     head = file.read_text().split("\napiVersion:")[0]
     assert all(line.startswith("#") for line in head.splitlines())
     paragraphs = [text.strip("# \n") for text in head.split("\n#\n")]
     openings = [text.split(":")[0] for text in paragraphs]
-    wanted = ["What it holds", "Against whom", "What it cannot hold"]
+    wanted = ["What it enforces", "Against whom", "What it cannot enforce"]
     assert [text for text in openings if text in wanted] == wanted

@@ -79,7 +79,7 @@ def test_who_leaves_no_label_takes_none_of_ours(
     change, subresource = WAYS[way]
     answer = workbench.sound(change(client, relaxed + subresource))
     if subresource == "/finalize" and not setlevel:
-        workbench.refused(answer, "namespaces/finalize is for the namespace controller")
+        workbench.refused(answer, "only the namespace controller may write namespaces/finalize")
         return
     answer.expect(200)
     assert labels_of(complete, relaxed) == {NAME: relaxed.rpartition("/")[2], **RELAXED}

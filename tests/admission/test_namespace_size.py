@@ -163,7 +163,7 @@ def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api
         if count == 49:
             answer.expect(201)
         else:
-            refused(answer, "50 spec.finalizers, got 51 after 0")
+            refused(answer, "50 spec.finalizers, got 51 (0 before)")
     path = made(policed)
     body = policed.admin.get(path).expect(200).body
     body["spec"]["finalizers"] += objects.FINALIZERS[:50]
@@ -174,7 +174,7 @@ def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api
 def test_bytes_that_are_no_text_are_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
     """A user writes none into annotations; where they are, each other write passes."""
     path = made(policed, {"metadata": {"annotations": {"bytes": objects.MARKER}}})
-    with pytest.raises(AssertionError, match="annotations of a Namespace are UTF-8"):
+    with pytest.raises(AssertionError, match="annotations of a Namespace must be UTF-8"):
         objects.spoil(creator, path)
     objects.spoil(policed.admin, path)
     body = creator.protobuf(path)

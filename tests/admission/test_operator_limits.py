@@ -238,7 +238,9 @@ def test_a_pod_with_many_labels_is_flagged(
 
     for verdict, other in (("Uncovered", {"0": "x"}), (None, {"0": None, "new": ""})):
         label({labels.VERDICT: verdict}).expect(200)
-        workbench.refused(label({labels.VERDICT: "Unknown", **other}), "of a pod the operator writes the verdict label")
+        workbench.refused(
+            label({labels.VERDICT: "Unknown", **other}), "on a pod the operator may only write the verdict label"
+        )
 
 
 OWNER = {"apiVersion": objects.MARKER, "kind": objects.MARKER, "name": objects.MARKER, "uid": objects.MARKER}
@@ -292,7 +294,7 @@ def test_a_pod_with_bytes_that_are_no_text_is_flagged(
     objects.spoil(cluster.admin, path)
     for notes in ({"note": "text"}, {"bytes": "changed"}, {"new": "x"}, {"bytes": None}):
         answer = write(stolen, f"{path}/status", {labels.VERDICT: "Unknown"}, dict(notes))
-        workbench.refused(answer, "of a pod the operator writes the verdict label")
+        workbench.refused(answer, "on a pod the operator may only write the verdict label")
     write(stolen, f"{path}/status", {labels.VERDICT: "Uncovered"}).expect(200)
 
 
@@ -358,7 +360,9 @@ def test_no_namespace_is_made_so_large_that_it_is_no_longer_looked_at(stolen: ap
         workbench.refused(write(stolen, path, more), "got a change of another label")
         workbench.refused(write(stolen, path, {}, more), "got a change of another annotation")
         grants: dict[str, str | None] = {f"{GRANT}g{step + number}": "x" for number in range(1000)}
-        workbench.refused(write(stolen, path, {}, grants), "a Namespace holds at most 64 grants, got more")
+        workbench.refused(
+            write(stolen, path, {}, grants), "the operator may write at most 64 grants on a Namespace, got more"
+        )
 
 
 @pytest.mark.parametrize("field", ["labels", "annotations"])
@@ -372,7 +376,10 @@ def test_a_namespace_that_its_tenant_has_filled_gets_nothing_new_of_others(
         answer = workbench.sound(stolen.patch(path, {"metadata": {field: change}}))
         workbench.refused(answer, f"got a change of another {field.removesuffix('s')}")
     more: dict[str, str | None] = {f"{GRANT}g{number}": "line" for number in range(64)}
-    workbench.refused(write(stolen, path, {}, more), "operator-limits: a Namespace holds at most 64 grants, got more")
+    workbench.refused(
+        write(stolen, path, {}, more),
+        "operator-limits: the operator may write at most 64 grants on a Namespace, got more",
+    )
     del more[GRANT + "g0"]
     write(stolen, path, {}, more).expect(200)
     write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, dict.fromkeys([*more, GRANT + "a"])).expect(200)
@@ -383,7 +390,10 @@ def test_no_more_grants_than_the_operator_ever_writes(stolen: api.Api, make: Mak
     """At most 64: with more of them the token alone could fill a namespace until its keys are not looked at."""
     home = make(DENIED, {f"{GRANT}{number}": "line" for number in range(present)})
     more: dict[str, str | None] = {f"{GRANT}more-{number}": "line" for number in range(65 - present)}
-    workbench.refused(write(stolen, home, {}, more), "operator-limits: a Namespace holds at most 64 grants, got more")
+    workbench.refused(
+        write(stolen, home, {}, more),
+        "operator-limits: the operator may write at most 64 grants on a Namespace, got more",
+    )
     del more["grant.hostnetwork-operator.github.io/more-0"]
     write(stolen, home, {}, more).expect(200)
 
@@ -401,7 +411,7 @@ def test_nothing_is_written_into_a_system_namespace_that_nobody_governs(
 ) -> None:
     """No level that would stop the system's pods, no grant; what is there can go; one label by a person opens it."""
     path = f"/api/v1/namespaces/{name}"
-    text = f'the operator writes nothing into namespace "{name}" unless it is governed'
+    text = f'the operator may not add or change labels and annotations of namespace "{name}" while'
     for values, notes in (
         ({labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "restricted"}, {labels.LEVEL_BEFORE: ""}),
         ({labels.ENFORCEMENT: "Audit"}, {}),
@@ -424,14 +434,14 @@ def test_no_other_request_about_namespaces(cluster: controlplane.Cluster, omnipo
     path = make(DENIED)
     body = cluster.admin.get(path).expect(200).body
     del body["metadata"]["resourceVersion"]  # controllers write it too
-    text = "of namespaces and pods the operator updates namespaces and pods/status and deletes pods, got "
+    text = "of namespaces and pods, the operator may only update namespaces and pods/status and delete pods, got "
     created = omnipotent.post("/api/v1/namespaces", {"metadata": {"name": "another"}})
-    workbench.refused(created, text + "CREATE namespaces")
-    workbench.refused(omnipotent.delete(path), text + "DELETE namespaces")
+    workbench.refused(created, text + "CREATE of namespaces")
+    workbench.refused(omnipotent.delete(path), text + "DELETE of namespaces")
     labelled = {"metadata": {"labels": {labels.PSA_AUDIT: "baseline"}}}
-    workbench.refused(omnipotent.patch(f"{path}/status", labelled), text + "UPDATE namespaces/status")
+    workbench.refused(omnipotent.patch(f"{path}/status", labelled), text + "UPDATE of namespaces/status")
     emptied = {**body, "spec": {"finalizers": []}}
-    workbench.refused(omnipotent.put(f"{path}/finalize", emptied), text + "UPDATE namespaces/finalize")
+    workbench.refused(omnipotent.put(f"{path}/finalize", emptied), text + "UPDATE of namespaces/finalize")
     replaced = {**body, "metadata": {**body["metadata"], "labels": {**body["metadata"]["labels"], "team": "mine"}}}
     workbench.refused(omnipotent.put(path, replaced), "got a change of another label")
     applied = {
@@ -449,23 +459,23 @@ def test_no_other_request_about_pods(cluster: controlplane.Cluster, omnipotent: 
     body = cluster.admin.get(path).expect(200).body
     del body["metadata"]["resourceVersion"]  # controllers write it too
     name = body["metadata"]["name"]
-    text = "of namespaces and pods the operator updates namespaces and pods/status and deletes pods, got "
+    text = "of namespaces and pods, the operator may only update namespaces and pods/status and delete pods, got "
     labelled = {"metadata": {"labels": {labels.VERDICT: "Uncovered"}}}
-    workbench.refused(omnipotent.patch(path, labelled), text + "UPDATE pods;")
+    workbench.refused(omnipotent.patch(path, labelled), text + "UPDATE of pods;")
     replaced = {**body, "metadata": {**body["metadata"], "labels": {"a": "b"}}}
-    workbench.refused(omnipotent.put(path, replaced), text + "UPDATE pods;")
+    workbench.refused(omnipotent.put(path, replaced), text + "UPDATE of pods;")
     ephemeral = {"spec": {"ephemeralContainers": [{"name": "d", "image": workbench.IMAGE}]}}
     answer = omnipotent.patch(f"{path}/ephemeralcontainers", ephemeral, api.STRATEGIC)
-    workbench.refused(answer, text + "UPDATE pods/ephemeralcontainers;")
+    workbench.refused(answer, text + "UPDATE of pods/ephemeralcontainers;")
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-    workbench.refused(omnipotent.post(f"{path}/eviction", eviction), text + "CREATE pods/eviction;")
+    workbench.refused(omnipotent.post(f"{path}/eviction", eviction), text + "CREATE of pods/eviction;")
     target = {
         "apiVersion": "v1",
         "kind": "Binding",
         "metadata": {"name": name},
         "target": {"kind": "Node", "name": "node-1"},
     }
-    workbench.refused(omnipotent.post(f"{path}/binding", target), text + "CREATE pods/binding;")
+    workbench.refused(omnipotent.post(f"{path}/binding", target), text + "CREATE of pods/binding;")
     for subresource, query in (
         ("exec", "?command=id&stdout=true"),
         ("attach", "?stdout=true"),
@@ -474,7 +484,7 @@ def test_no_other_request_about_pods(cluster: controlplane.Cluster, omnipotent: 
     ):
         for method in ("GET", "POST"):
             answer = omnipotent.request(method, f"{path}/{subresource}{query}")
-            workbench.refused(answer, text + f"CONNECT pods/{subresource};")
+            workbench.refused(answer, text + f"CONNECT of pods/{subresource};")
 
 
 POD_STATUS: list[dict[str, Any]] = [
@@ -502,7 +512,7 @@ def test_through_the_status_of_a_pod_nothing_but_the_verdict(
     both = {**change, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), labels.VERDICT: "Uncovered"}}}
     for body in (change, both):
         message = workbench.refused(
-            stolen.patch(f"{path}/status", body), "of a pod the operator writes the verdict label"
+            stolen.patch(f"{path}/status", body), "on a pod the operator may only write the verdict label"
         )
         assert "operator-limits" in message
 
@@ -517,7 +527,7 @@ def test_labels_of_ones_own_making_hide_nothing_on_a_pod(
     cluster.admin.patch(path, {"metadata": {"labels": {"k8s-app": "kube-dns"}}}).expect(200)
     for values in (SMOKE, {**SMOKE, "k8s-app": None}, {**SMOKE, "k8s-app": "x", labels.VERDICT: "Uncovered"}):
         answer = write(stolen, f"{path}/status", values)
-        workbench.refused(answer, "operator-limits: of a pod the operator writes the verdict label")
+        workbench.refused(answer, "operator-limits: on a pod the operator may only write the verdict label")
     assert cluster.admin.get(path).expect(200).body["metadata"]["labels"]["k8s-app"] == "kube-dns"
     write(stolen, f"{path}/status", {labels.VERDICT: "Uncovered"}).expect(200)
 
@@ -530,14 +540,16 @@ def test_no_verdict_that_is_never_written(
     path = place(cluster, make(), hostNetwork=True)
     answer = write(stolen, f"{path}/status", {labels.VERDICT: verdict})
     if verdict:
-        workbench.refused(answer, "the verdict label is Uncovered, Expired, Static or Unknown, got something else")
+        workbench.refused(
+            answer, "may only set the verdict label to Uncovered, Expired, Static or Unknown, got another value"
+        )
 
 
 @pytest.mark.parametrize("name", SYSTEM)
 def test_no_pod_of_the_system_is_deleted(omnipotent: api.Api, cluster: controlplane.Cluster, name: str) -> None:
     """One by one, by deletecollection, in a dry run."""
     pods = f"/api/v1/namespaces/{name}/pods"
-    text = "operator-limits: the operator deletes no pod in kube-system, kube-public and kube-node-lease"
+    text = "operator-limits: the operator may not delete pods in kube-system, kube-public and kube-node-lease"
     for path in (f"{pods}/agent", f"{pods}/agent?dryRun=All", pods):
         workbench.refused(omnipotent.delete(path), text)
     assert "deletionTimestamp" not in cluster.admin.get(f"{pods}/agent").expect(200).body["metadata"]
@@ -547,7 +559,7 @@ def test_no_ordinary_pod_is_deleted(cluster: controlplane.Cluster, omnipotent: a
     """One by one, by deletecollection, in a dry run; host-namespace pods beside it are."""
     home = make()
     path = place(cluster, home)
-    text = "operator-limits: the operator deletes pods with hostNetwork, hostPID or hostIPC"
+    text = "operator-limits: the operator may only delete pods with hostNetwork, hostPID or hostIPC"
     for target in (path, f"{path}?dryRun=All", f"{home}/pods"):
         workbench.refused(omnipotent.delete(target), text)
     shares = place(cluster, home, hostNetwork=True)
@@ -564,7 +576,7 @@ def test_no_mirror_pod_is_deleted(cluster: controlplane.Cluster, stolen: api.Api
     body["metadata"] |= {"annotations": {labels.MIRROR: "x"}, "ownerReferences": [owner]}
     cluster.api(cluster.node_user("node-1")).post(f"{home}/pods", body).expect(201)
     answer = stolen.delete(f"{home}/pods/{body['metadata']['name']}")
-    workbench.refused(answer, "operator-limits: the operator deletes no mirror pod")
+    workbench.refused(answer, "operator-limits: the operator may not delete mirror pods")
 
 
 def test_nobody_else_is_held(cluster: controlplane.Cluster, make: Make) -> None:
@@ -733,7 +745,7 @@ def test_only_its_own_reports(
     cluster.wait("the kind", lambda: cluster.admin.get(path).status == 200)
     body = {"apiVersion": group.removeprefix("/apis/"), "kind": kind, "results": [{"policy": "p", "result": "pass"}]}
     own, other = ({**body, "metadata": {"name": name}} for name in ("hostnetwork-1", "1"))
-    text = "operator-limits: the operator's reports are named hostnetwork-<uid>, got a write of another"
+    text = "operator-limits: the operator may only write reports with the name hostnetwork-<uid>, got another name"
     workbench.refused(stolen.post(path, other), text)
     workbench.refused(stolen.post(path, {**body, "metadata": {"generateName": "any-"}}), text)
     cluster.admin.post(path, other).expect(201)

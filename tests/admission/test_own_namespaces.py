@@ -109,7 +109,10 @@ def written(path: str, body: Body, change: Body) -> dict[str, objects.Request]:
 
 def test_nobody_deletes_one(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
     """With any options, also in a dry run; a Namespace knows no deletecollection."""
-    path, text = f"{NAMESPACES}/{name}", f'needs the verb setlevel on namespaces.{labels.GROUP}, got DELETE of "{name}"'
+    path, text = (
+        f"{NAMESPACES}/{name}",
+        f'needs the cluster-wide verb setlevel on namespaces.{labels.GROUP}, got DELETE of namespace "{name}"',
+    )
     uid = policed.admin.get(path).expect(200).body["metadata"]["uid"]
     for options in (
         None,
@@ -133,7 +136,7 @@ def test_kubectl_deletes_none(policed: controlplane.Cluster, who: str, name: str
         done = policed.kubectl("delete", "namespace", name, "--wait=false", *flags, user=user)
         assert done.returncode != 0
         assert "(Forbidden)" in done.stderr
-        assert "; ask somebody who has the verb" in done.stderr
+        assert "; ask a user who has the verb" in done.stderr
 
 
 @pytest.mark.parametrize(("label", "value"), VALUES)
@@ -152,7 +155,7 @@ def test_no_pod_security_label_changes(
             # namespace-labels refuses what loosens, and finalize itself; which of the two answers is not defined.
             workbench.refused(answer)
             if value == "restricted" and way != "finalize":
-                refused(answer, label, '"restricted"', "leave the label as it is")
+                refused(answer, label, '"restricted"', "leave the label unchanged")
 
 
 def test_no_owner_is_named(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
@@ -164,14 +167,14 @@ def test_no_owner_is_named(policed: controlplane.Cluster, attacker: api.Api, nam
         answer = workbench.sound(objects.ask(attacker, request))
         workbench.refused(answer)
         if way != "finalize":
-            refused(answer, "changing the ownerReferences", "leave them as they are")
+            refused(answer, "to change the ownerReferences", "leave the ownerReferences unchanged")
 
 
 def test_the_garbage_collector_deletes_none(policed: controlplane.Cluster, name: str) -> None:
     """Where an administrator has named an owner that does not exist, the Namespace stays."""
     account = "system:serviceaccount:kube-system:generic-garbage-collector"
     collector = policed.api(policed.user(account, "system:serviceaccounts", "system:authenticated"))
-    refused(collector.delete(f"{NAMESPACES}/{name}"), f'got DELETE of "{name}"')
+    refused(collector.delete(f"{NAMESPACES}/{name}"), f'got DELETE of namespace "{name}"')
 
 
 def test_nobody_makes_one(policed: controlplane.Cluster, holder: api.Api, name: str) -> None:
@@ -183,9 +186,9 @@ def test_nobody_makes_one(policed: controlplane.Cluster, holder: api.Api, name: 
     policed.wait("it is gone", lambda: policed.admin.get(path).status == 404)
     try:
         for given in (body, {"metadata": {"name": name}}, {"metadata": {"name": name, "generateName": "x-"}}):
-            refused(creator.post(NAMESPACES, given), f'got CREATE of "{name}"')
-            refused(creator.post(f"{NAMESPACES}?dryRun=All", given), f'got CREATE of "{name}"')
-        refused(creator.apply(path, body, "me", force=True), f'got CREATE of "{name}"')
+            refused(creator.post(NAMESPACES, given), f'got CREATE of namespace "{name}"')
+            refused(creator.post(f"{NAMESPACES}?dryRun=All", given), f'got CREATE of namespace "{name}"')
+        refused(creator.apply(path, body, "me", force=True), f'got CREATE of namespace "{name}"')
         creator.post(f"{NAMESPACES}?dryRun=All", {"metadata": {"generateName": f"{name}-"}}).expect(201)
         creator.post(f"{NAMESPACES}?dryRun=All", {"metadata": {"generateName": "x-"}}).expect(201)
         holder.apply(path, body, "maker").expect(201)

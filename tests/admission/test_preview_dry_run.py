@@ -88,7 +88,9 @@ def test_nobody_creates_a_pod(governed: controlplane.Cluster, name: str, who: st
         client.post(pods, generated),
         client.apply(f"{pods}/{applied}", named, "somebody"),
     ):
-        workbench.refused(answer, f'preview-dry-run: no pod runs in namespace "{name}"', "ask with --dry-run=server")
+        workbench.refused(
+            answer, f'preview-dry-run: no pod may run in namespace "{name}"', "repeat the request with --dry-run=server"
+        )
     assert {"first", "second"} == _names(governed, name)
 
 
@@ -106,7 +108,7 @@ def test_a_node_stores_no_mirror_pod_there(governed: controlplane.Cluster, name:
     body["metadata"]["ownerReferences"] = [owner]
     client = asker(governed, name, "node")
     client.post("/api/v1/namespaces/default/pods?dryRun=All", body).expect(201)
-    workbench.refused(client.post(f"/api/v1/namespaces/{name}/pods", body), "preview-dry-run: no pod runs")
+    workbench.refused(client.post(f"/api/v1/namespaces/{name}/pods", body), "preview-dry-run: no pod may run")
 
 
 @pytest.mark.parametrize("name", NAMESPACES)
@@ -175,7 +177,7 @@ def test_a_pod_that_was_there_before_gets_no_ephemeral_container(governed: contr
     for who in ("administrator", "tenant"):
         client = asker(governed, name, who)
         answer = client.patch(path, change, content_type=api.STRATEGIC)
-        workbench.refused(answer, f'preview-dry-run: no pod runs in namespace "{name}"')
+        workbench.refused(answer, f'preview-dry-run: no pod may run in namespace "{name}"')
         client.patch(f"{path}?dryRun=All", change, content_type=api.STRATEGIC).expect(200)
 
 

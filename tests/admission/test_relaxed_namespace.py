@@ -36,11 +36,11 @@ VIOLATIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "capabilities",
         "add",
         pod(context(capabilities={"add": ["NET_RAW"]})),
-        'container "c0" has capabilities.add NET_RAW',
+        'container "c0" adds capabilities NET_RAW',
     ),
-    ("capabilities", "ALL", pod(context(capabilities={"add": ["ALL"]})), "capabilities.add ALL"),
-    ("capabilities", "small", pod(context(capabilities={"add": ["chown"]})), "capabilities.add chown"),
-    ("capabilities", "CAP_", pod(context(capabilities={"add": ["CAP_CHOWN"]})), "capabilities.add CAP_CHOWN"),
+    ("capabilities", "ALL", pod(context(capabilities={"add": ["ALL"]})), "adds capabilities ALL"),
+    ("capabilities", "small", pod(context(capabilities={"add": ["chown"]})), "adds capabilities chown"),
+    ("capabilities", "CAP_", pod(context(capabilities={"add": ["CAP_CHOWN"]})), "adds capabilities CAP_CHOWN"),
     ("privileged", "true", pod(context(privileged=True)), 'container "c0" has privileged: true'),
     (
         "hostPathVolumes",
@@ -102,12 +102,12 @@ def test_each_control_of_baseline_refuses(relaxed: Home, control: str, body: dic
     if control in GRANTED:
         relaxed.give(web=grant())
     if control != "hostNamespaces":  # there host-namespaces may answer first
-        relaxed.refuses(body, f"violates Baseline {control}: ", text, "; ")
+        relaxed.refuses(body, f'violates the Baseline control "{control}": ', text, "; ")
         return
     relaxed.refuses(body)
     only_guard = {"metadata": {"labels": {labels.ENFORCEMENT: None}}}
     relaxed.cluster.admin.patch(relaxed.path, only_guard).expect(200)
-    marker = f"the pod {text[3:]} and no exception in force here covers it"
+    marker = f'" {text[3:]}, and no exception in force in its namespace covers the pod'
     relaxed.cluster.wait("the guard alone", lambda: marker in relaxed.create(body).message, 10)
 
 
@@ -126,13 +126,15 @@ def test_init_containers_are_judged_like_the_others(relaxed: Home, control: str)
     """What a container must not say, an init container and a sidecar must not say."""
     for restart in ({}, {"restartPolicy": "Always"}):
         first = container(name="i", **INIT_VIOLATIONS[control], **restart)
-        relaxed.refuses(pod(initContainers=[first]), f"violates Baseline {control}: ", 'container "i"')
+        relaxed.refuses(pod(initContainers=[first]), f'violates the Baseline control "{control}": ', 'container "i"')
 
 
 def test_a_sidecar_probe_must_not_name_a_host(relaxed: Home) -> None:
     """Probes of restartable init containers are judged too."""
     first = container(name="i", restartPolicy="Always", startupProbe=PROBE)
-    relaxed.refuses(pod(initContainers=[first]), "violates Baseline hostProbesAndHostLifecycle: ", 'container "i"')
+    relaxed.refuses(
+        pod(initContainers=[first]), 'violates the Baseline control "hostProbesAndHostLifecycle": ', 'container "i"'
+    )
 
 
 @pytest.mark.parametrize("control", [c for c in INIT_VIOLATIONS if c != "hostPorts"])
@@ -140,7 +142,7 @@ def test_ephemeral_containers_are_judged_like_the_others(relaxed: Home, control:
     """What a container must not say, an ephemeral container must not say; a conforming one is added."""
     path = relaxed.put_up(pod())
     answer = debug(relaxed, path, **INIT_VIOLATIONS[control])
-    workbench.refused(answer, f"violates Baseline {control}: ", 'container "debugger"')
+    workbench.refused(answer, f'violates the Baseline control "{control}": ', 'container "debugger"')
     workbench.sound(debug(relaxed, path)).expect(200)
 
 
@@ -210,7 +212,7 @@ def test_app_armor_annotations_are_judged(relaxed: Home) -> None:
     body["metadata"]["annotations"] = {f"{key}nobody": "unconfined"}
     answer = relaxed.create(body)
     if "ValidatingAdmissionPolicy" in answer.message:
-        workbench.refused(answer, "violates Baseline appArmorProfile: ", "annotation")
+        workbench.refused(answer, 'violates the Baseline control "appArmorProfile": ', "annotation")
     else:  # validation knows no such container
         answer.expect(422)
 
@@ -261,11 +263,11 @@ def test_the_rest_is_judged_by_the_level_of_the_grant(relaxed: Home, control: st
     if control == "sysctls":
         body["spec"]["hostIPC"] = False  # validation knows kernel.msg* as of the IPC namespace
     relaxed.give(web=GREEDY)
-    relaxed.refuses(body, f"violates Baseline {control}: ")
+    relaxed.refuses(body, f'violates the Baseline control "{control}": ')
     relaxed.give(web=grant(host_namespaces=ALL_HOSTS, level=labels.Level.PRIVILEGED))
     relaxed.admits(body)
     relaxed.give(web=grant(host_namespaces=ALL_HOSTS, level=labels.Level.RESTRICTED))
-    relaxed.refuses(body, "it violates", control, "runAsNonRoot")
+    relaxed.refuses(body, "all violated controls: ", control, "runAsNonRoot")
 
 
 def test_proc_mount_is_judged_as_far_as_validation_lets_it(relaxed: Home) -> None:
@@ -293,7 +295,7 @@ def test_proc_mount_is_refused_where_validation_is_laxer(make_home: Callable[...
         unmasked = context(procMount="Unmasked")
         body = pod(unmasked, hostUsers=False)
         home.cluster.wait("the copy in force", lambda: home.create(body).status == 403, 10)
-        home.refuses(body, "violates Baseline procMount: ", 'container "c0" has procMount Unmasked')
+        home.refuses(body, 'violates the Baseline control "procMount": ', 'container "c0" has procMount Unmasked')
         home.refuses(
             pod(initContainers=[container(name="i", **unmasked)], hostUsers=False), 'container "i" has procMount'
         )
@@ -318,7 +320,7 @@ def test_host_ports_and_hosts_are_free_with_the_host_network_only(
     """A covered pod with only the host's PIDs has no more host ports or probe hosts than any other pod."""
     relaxed.give(web=GREEDY)
     relaxed.admits(pod(fields, hostNetwork=True))
-    relaxed.refuses(pod(fields, hostPID=True), f"violates Baseline {control}: ")
+    relaxed.refuses(pod(fields, hostPID=True), f'violates the Baseline control "{control}": ')
     relaxed.give(web=grant(host_namespaces=ALL_HOSTS, level=labels.Level.PRIVILEGED))
     relaxed.admits(pod(fields, hostPID=True))
 
@@ -327,21 +329,23 @@ def test_the_level_of_one_grant_is_not_lent_to_another(relaxed: Home) -> None:
     """The privileged level of a grant that does not cover the pod frees nothing."""
     relaxed.give(web=grant(), loose=grant(images=("other:1",), level=labels.Level.PRIVILEGED))
     body = covered_pod(securityContext={"seccompProfile": {"type": "Unconfined"}})
-    relaxed.refuses(body, "violates Baseline seccompProfile: ")
+    relaxed.refuses(body, 'violates the Baseline control "seccompProfile": ')
 
 
 def test_only_host_namespace_pods_are_covered(relaxed: Home) -> None:
     """A grant spares nothing to a pod that shares no host namespace, although everything else fits."""
     relaxed.give(web=GREEDY)
     relaxed.admits(covered_pod(context(privileged=True)))
-    relaxed.refuses(pod(context(privileged=True)), "violates Baseline privileged: ")
-    relaxed.refuses(pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "violates Baseline hostPathVolumes: ")
+    relaxed.refuses(pod(context(privileged=True)), 'violates the Baseline control "privileged": ')
+    relaxed.refuses(
+        pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), 'violates the Baseline control "hostPathVolumes": '
+    )
 
 
 def test_the_guard_refuses_whoever_asks(relaxed: Home) -> None:
     """A tenant with every verb in his namespace gets no more than Baseline; nor does an administrator."""
     for user in (relaxed.cluster.tenant(relaxed.name), None):
-        relaxed.refuses(pod(context(privileged=True)), "violates Baseline privileged: ", user=user)
+        relaxed.refuses(pod(context(privileged=True)), 'violates the Baseline control "privileged": ', user=user)
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------
@@ -361,8 +365,8 @@ def test_only_containers_make_an_update_worth_judging(make_home: Callable[..., H
     for field, name in (("containers", "c0"), ("initContainers", "i")):
         image = {"spec": {field: [{"name": name, "image": "other:1"}]}}
         answer = home.cluster.admin.patch(path, image, api.STRATEGIC)
-        workbench.refused(answer, "violates Baseline privileged: ")
-    workbench.refused(debug(home, path), "violates Baseline privileged: ")
+        workbench.refused(answer, 'violates the Baseline control "privileged": ')
+    workbench.refused(debug(home, path), 'violates the Baseline control "privileged": ')
     home.cluster.admin.delete(path).expect(200, 202)
 
 
@@ -372,7 +376,7 @@ def test_an_ephemeral_container_is_judged_in_a_namespace_that_is_going(relaxed: 
     body["metadata"]["finalizers"] = ["example.com/hold"]
     path = relaxed.put_up(body)
     relaxed.cluster.admin.delete(relaxed.path).expect(200)
-    workbench.refused(debug(relaxed, path, **context(privileged=True)), "violates Baseline privileged: ")
+    workbench.refused(debug(relaxed, path, **context(privileged=True)), 'violates the Baseline control "privileged": ')
     workbench.sound(relaxed.cluster.admin.patch(path, {"metadata": {"finalizers": None}})).expect(200)
     relaxed.cluster.wait("the namespace gone", lambda: relaxed.cluster.admin.get(relaxed.path).status == 404)
 
@@ -396,7 +400,7 @@ def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
     owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": True}
     body["metadata"] |= {"annotations": {labels.MIRROR: "a"}, "ownerReferences": [owner]}
     relaxed.admits(body, relaxed.cluster.node_user(node))
-    relaxed.refuses(body, "violates Baseline privileged: ", user=relaxed.cluster.tenant(relaxed.name))
+    relaxed.refuses(body, 'violates the Baseline control "privileged": ', user=relaxed.cluster.tenant(relaxed.name))
 
 
 # -- the largest ------------------------------------------------------------------------------------------------------
@@ -430,7 +434,7 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
     relaxed.admits(body(images[62][1]))
     relaxed.refuses(body("other:1"))
     relaxed.admits(pod(*({"livenessProbe": {"httpGet": {"port": 80}}} for _ in range(50))))
-    relaxed.refuses(pod(*(fields | {"ports": []} for _ in range(50))), "violates Baseline")
+    relaxed.refuses(pod(*(fields | {"ports": []} for _ in range(50))), "violates the Baseline control")
 
 
 def test_annotations_cost_no_pod_its_admission(relaxed: Home) -> None:

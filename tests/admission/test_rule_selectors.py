@@ -61,5 +61,5 @@ def test_a_warning_of_more_labels_than_a_sentence_holds_names_none(governed: con
     spec = {"mode": "Enforce", "rules": rules}
     identity = {"apiVersion": labels.API_VERSION, "kind": policy.KIND, "metadata": {"name": "default"}}
     (warning,) = governed.admin.post(PATH, {**identity, "spec": spec}).expect(201).warnings
-    assert "rule-selectors: a rule selects by a label that whoever may write a Namespace may change" in warning
+    assert "rule-selectors: spec.rules select by a label that any user who may write a Namespace can change" in warning
     assert objects.failures(governed) == []

@@ -82,7 +82,7 @@ def test_another_grant_covers_no_pod_without_host_namespaces(
 def test_it_admits_no_host_namespace_pod(guarded: Home) -> None:
     """The pod is refused, and told which exception comes near."""
     guarded.give(agent=plain(privileged=True, images=None))
-    guarded.refuses(pod(hostNetwork=True), "agent allows no host namespaces")
+    guarded.refuses(pod(hostNetwork=True), '"agent" allows no host namespaces')
 
 
 def test_an_ordinary_pod_of_the_account_is_judged_as_before(guarded: Home) -> None:
@@ -146,7 +146,7 @@ def test_a_backslash_hides_no_other_directory(guarded: Home) -> None:
     )
     hidden = mounting("/var/log/a\\..\\..\\Users")
     hidden["spec"]["hostNetwork"] = True
-    guarded.refuses(hidden, "shared does not name host path")
+    guarded.refuses(hidden, '"shared" does not allow host path')
 
 
 def _baseline(home: Home) -> bool:

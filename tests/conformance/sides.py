@@ -80,8 +80,8 @@ class Verdict:
         if answer.status == 403 and "ValidatingAdmissionPolicy 'relaxed-namespace" in text:
             if "denied request: host-namespaces: " in text:
                 return cls("refused", frozenset({"hostNamespaces"}), text, all_shown=False)
-            several = re.search(r"\(it violates ([\w, ]+)\)", text)
-            single = re.search(r"violates (?:Baseline|Restricted) (\w+):", text)
+            several = re.search(r"\(all violated controls: ([\w, ]+)\)", text)
+            single = re.search(r'violates the (?:Baseline|Restricted) control "(\w+)":', text)
             assert single, text  # an expression that failed is no verdict
             return cls("refused", frozenset(several[1].split(", ") if several else [single[1]]), text)
         return cls("not judged", text=f"{answer.status} {text}")

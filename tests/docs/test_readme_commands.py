@@ -192,7 +192,7 @@ def _approvers_may_and_tenants_may_not(reader: Reader) -> None:
     allowed = reader.cluster.kubectl(*words, user=approver, stdin=text)
     assert allowed.returncode == 0, allowed.stderr
     refused = reader.cluster.kubectl(*words, user=reader.cluster.tenant("monitoring"), stdin=text)
-    assert "needs the verb approve on hostnetworkexceptions" in refused.stderr
+    assert "needs the cluster-wide verb approve on hostnetworkexceptions" in refused.stderr
 
 
 def _exporter_covered(reader: Reader) -> None:

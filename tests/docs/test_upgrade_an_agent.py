@@ -34,7 +34,7 @@ def test_an_upgrade_that_came_first_is_refused_and_says_why(person: Person) -> N
 
     def reported() -> bool:
         events = person.api.items("/api/v1/namespaces/agents/events")
-        lacks = f"agent does not list image {name}"
+        lacks = f'"agent" does not list image {name}'
         return any(lacks in event["message"] for event in events if event["reason"] == "FailedCreate")
 
     person.until("the refusal", reported)

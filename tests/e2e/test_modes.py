@@ -126,7 +126,7 @@ def test_an_exception_in_a_restricted_namespace_opens_it_for_its_pods_only(waves
     assert (waves.labels(name)[PSA], waves.labels(name)[f"{LABEL}/guard"]) == ("privileged", "restricted")
     answer = waves.pod(name, "plain", hostNetwork=False)
     assert answer.status == 403
-    assert "relaxed-namespace: the pod violates Restricted " in answer.message
+    assert "relaxed-namespace: the pod violates the Restricted control " in answer.message
     waves.pod(name, "good", hostNetwork=False, **_RESTRICTED).expect(201)
     waves.until("its pod is gone", lambda: waves.gone(name))
     waves.until("restored", lambda: waves.labels(name)[PSA] == "restricted")
@@ -139,7 +139,7 @@ def test_a_covered_pod_is_held_to_the_level_of_its_exception(waves: World) -> No
     name = waves.namespace()
     waves.exception(name, podSecurityLevel="restricted").expect(201)
     waves.until("it is granted", lambda: waves.ready(name) == "Active")
-    waves.until("the guard answers", lambda: "violates Restricted" in waves.pod(name).message)
+    waves.until("the guard answers", lambda: "violates the Restricted control" in waves.pod(name).message)
     waves.pod(name, **_RESTRICTED).expect(201)
     waves.pod(name, "plain", hostNetwork=False).expect(201)
 

@@ -505,7 +505,7 @@ def test_an_approver_in_one_namespace_approves_nothing(installed: controlplane.C
 
     def refused() -> bool:
         answer = user.post(f"{_PATH}?dryRun=All", _an_exception())
-        return "needs the verb approve on hostnetworkexceptions" in answer.message
+        return "needs the cluster-wide verb approve on hostnetworkexceptions" in answer.message
 
     installed.wait("the refusal", refused, deadline_seconds=20)
     binding = {

@@ -28,7 +28,7 @@ from tests.e2e.threats.conftest import (
     writes,
 )
 
-APPROVE = "the verb approve on hostnetworkexceptions"
+APPROVE = "the cluster-wide verb approve on hostnetworkexceptions"
 OTHER = "registry.example.com/other:1"
 CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/hostnetworkexceptions.{LABEL}"
 
@@ -191,9 +191,9 @@ def test_a_number_written_otherwise_raises_no_generation(attacked: World, relaxe
 def test_none_is_deleted_or_replaced(attacked: World, relaxed: str, attacker: api.Api) -> None:
     """T5: delete, deletecollection and an owner that takes it along need approve; labels and finalizers are free."""
     path = attacked.exceptions(relaxed)
-    refused(attacker.delete(f"{path}/theirs"), "exception-writers", "deleting")
-    refused(attacker.delete(f"{path}/theirs?dryRun=All"), "exception-writers", "deleting")
-    refused(attacker.delete(path), "exception-writers", "deleting")
+    refused(attacker.delete(f"{path}/theirs"), "exception-writers", "to delete a HostNetworkException")
+    refused(attacker.delete(f"{path}/theirs?dryRun=All"), "exception-writers", "to delete a HostNetworkException")
+    refused(attacker.delete(path), "exception-writers", "to delete a HostNetworkException")
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
     seen = attacked.admin.get(f"{path}/theirs").body
     for _, answer in writes(attacker, f"{path}/theirs", seen, ("metadata", "ownerReferences"), [owner]):
@@ -210,7 +210,7 @@ def test_nobody_but_the_operator_says_what_one_is_worth(attacked: World, relaxed
         seen = admin.get(path).body
         at = ("status", "namespaceUID")
         for _, answer in writes(client, f"{path}/status", seen, at, "00000000-0000-0000-0000-000000000000"):
-            refused(answer, "exception-writers", "written by the operator only")
+            refused(answer, "exception-writers", "only the operator may write the status")
     assert attacked.status(relaxed, "theirs")["namespaceUID"] == attacked.metadata(relaxed)["uid"]
 
 
@@ -389,12 +389,12 @@ def test_no_tenant_fills_an_exception_against_its_end(attacked: World) -> None:
     attacked.until("its status says so", lambda: attacked.ready(namespace) == "Expired")
     approver(attacked).delete(path).expect(200)
     for answer in answers:
-        refused(answer, "exception-writers", "the metadata of a HostNetworkException takes at most 100,000 bytes")
+        refused(answer, "exception-writers", "the metadata of a HostNetworkException may have at most 100,000 bytes")
     attacker.patch(path, {"metadata": {"finalizers": None}}).expect(200)
 
 
 FORCED: dict[str, tuple[list[str], str, str]] = {
-    "without approve, another owner": ([], "owner", "writing a HostNetworkException needs the verb approve"),
+    "without approve, another owner": ([], "owner", "a user needs the cluster-wide verb approve"),
     "with approve, beyond the ceiling": (["approve"], "expiry", "spec.expiry must be within 24h of creation"),
 }
 

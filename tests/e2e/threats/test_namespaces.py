@@ -239,7 +239,7 @@ def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> 
         refused(attacker.patch(path + ("/status" if "status" in change else ""), change), "namespace-size", what)
     notes = {"metadata": {"annotations": {"bytes": objects.MARKER}}}
     attacker.patch(path, notes).expect(200)
-    with pytest.raises(AssertionError, match="namespace-size: annotations of a Namespace are UTF-8"):
+    with pytest.raises(AssertionError, match="namespace-size: annotations of a Namespace must be UTF-8"):
         objects.spoil(attacker, path)
     objects.spoil(attacked.admin, path)
     attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
@@ -258,7 +258,7 @@ def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, n
     """A19: neither a creator of namespaces nor a tenant deletes one, not even through an owner that does not exist."""
     attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
     before = attacked.metadata(name)
-    refused(attacker.delete(f"{path}?dryRun=All"), "own-namespaces", f'got DELETE of "{name}"')
+    refused(attacker.delete(f"{path}?dryRun=All"), "own-namespaces", f'got DELETE of namespace "{name}"')
     for options in (None, {"gracePeriodSeconds": 0}, {"propagationPolicy": "Orphan"}):
         refused(attacker.delete(path, options), "own-namespaces")
     assert attacker.delete("/api/v1/namespaces").status in {403, 405}
@@ -266,7 +266,7 @@ def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, n
     seen = attacked.admin.get(path).expect(200).body
     for subresource in ("", "/status"):
         for _, answer in writes(attacker, path + subresource, seen, ("metadata", "ownerReferences"), owners):
-            refused(answer, "own-namespaces", "changing the ownerReferences")
+            refused(answer, "own-namespaces", "to change the ownerReferences")
     after = attacked.metadata(name)
     assert (after["uid"], after.get("ownerReferences")) == (before["uid"], None)
     assert "deletionTimestamp" not in after
@@ -292,7 +292,7 @@ def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
 
 @pytest.mark.parametrize("listed", ["by name", "by rule"])
 def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: str) -> None:
-    """A28: a name that the policy lets off and nobody has made is made by who has setlevel, and then it is let off."""
+    """A28: only a user who has setlevel creates a namespace whose name the policy exempts, and then it is exempt."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     name = f"let-off-{listed.replace(' ', '-')}"
     rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}, "mode": "Audit"}
@@ -307,7 +307,9 @@ def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: s
     try:
         dry = "/api/v1/namespaces?dryRun=All"
         attacked.until("the API server has seen it", lambda: creator.post(dry, body).status == 403)
-        refused(creator.post("/api/v1/namespaces", body), "exempt-names", name, "needs the verb setlevel on")
+        refused(
+            creator.post("/api/v1/namespaces", body), "exempt-names", name, "needs the cluster-wide verb setlevel on"
+        )
         creator.post(dry, {"metadata": {"name": f"{name}-2"}}).expect(201)
         attacked.admin.post("/api/v1/namespaces", body).expect(201)
     finally:
@@ -325,7 +327,8 @@ def test_no_creator_pins_an_old_version(attacked: World, level: str) -> None:
         body = {"metadata": {"name": name, "labels": {PSA: level, version: "v1.0"}}}
         made = who.post("/api/v1/namespaces", body).expect(201)
         if who is creator and binary.release().has("1.36"):
-            assert "overridden-at-birth: label " in made.warnings[0]
+            assert "overridden-at-birth: a looser value" in made.warnings[0]
+            assert f'on namespace "{name}" label ' in made.warnings[0]
             assert made.body["metadata"]["labels"][version] == "latest"
         attacked.until("it is as the policy says", lambda name=name: attacked.labels(name).get(version) == "latest")
         wanted = max(level, "baseline", key=FROM_LOOSE.index)
@@ -508,7 +511,10 @@ def test_a_rule_by_a_free_label_is_warned_of_and_leaving_it_is_told(attacked: Wo
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}]
     answer = attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
-    assert "rule-selectors: spec.rules select by label wave, which whoever may write a Namespace" in answer.warnings[0]
+    assert (
+        "rule-selectors: spec.rules select by label wave, which any user who may write a Namespace can"
+        in answer.warnings[0]
+    )
     try:
         namespace = attacked.namespace()
         attacker = tenant(attacked, namespace)
@@ -565,7 +571,7 @@ def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
     body = attacked.admin.get(path).body
     body["spec"]["finalizers"] = []
     for client in (attacker, _editor(attacked, namespace)):
-        refused(client.put(f"{path}/finalize", body), "namespace-labels", "is for the namespace controller")
+        refused(client.put(f"{path}/finalize", body), "namespace-labels", "only the namespace controller may write")
     attacker.delete(path)
     attacker.patch(f"{path}/configmaps/hold", {"metadata": {"finalizers": None}}).expect(200)
     attacked.until("it goes all the same", lambda: attacked.admin.get(path).status == 404, 60)

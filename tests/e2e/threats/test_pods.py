@@ -299,7 +299,7 @@ def test_a_forged_mirror_pod_is_refused(attacked: World, request: pytest.Fixture
     by = POD_GUARDS if kind == "relaxed" else ("host-namespaces",)
     message = refused(attacker.post(attacked.pods(namespace), body), by)
     if kind == "kept":
-        assert "belongs to the static pods of a kubelet" in message
+        assert "only a kubelet may set the annotation kubernetes.io/config.mirror" in message
     attacker.post(attacked.pods(namespace), pod("later")).expect(201)
     later = f"{attacked.pods(namespace)}/later"
     for subresource in ("", "/status"):
@@ -322,7 +322,7 @@ def test_a_mirror_annotation_by_binding_is_refused(attacked: World) -> None:
         annotations = {"kubernetes.io/config.mirror": value}
         binding = {"metadata": {"name": "capture", "annotations": annotations}, "target": target}
         for path in (f"{pods}/capture/binding", f"/api/v1/namespaces/{namespace}/bindings"):
-            refused(attacker.post(path, binding), "pod-size", "belongs to the static pods of a kubelet")
+            refused(attacker.post(path, binding), "pod-size", "only a kubelet may set")
     attacker.post(f"{pods}/capture/binding", {"metadata": {"name": "capture"}, "target": target}).expect(201)
     attacked.until("it is covered", lambda: attacked.status(namespace).get("coveredPods") == 1)
     attacked.until("it is gone", lambda: attacked.gone(namespace))
