@@ -126,14 +126,18 @@ Word = Literal["True", "False", "Unknown"]
 
 
 class Condition(fields.Model):
-    """One observation about an object, in the standard form of Kubernetes."""
+    """Condition is one observation about an object, in the standard form of Kubernetes."""
 
-    type: str = Field(max_length=316, description="What is observed.")
-    status: Word = Field(description="True, False or Unknown.")
-    observed_generation: int = Field(0, ge=0, description="The metadata.generation that was judged.")
-    last_transition_time: fields.Time = Field(description="When the status last changed.")
-    reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
-    message: str = Field(max_length=32768, description="Why, in a sentence.")
+    type: str = Field(max_length=316, description="type is the type of the condition in CamelCase.")
+    status: Word = Field(description="status is the status of the condition: True, False or Unknown.")
+    observed_generation: int = Field(
+        0, ge=0, description="observedGeneration is the metadata.generation that the condition is based on."
+    )
+    last_transition_time: fields.Time = Field(
+        description="lastTransitionTime is the time at which the status last changed."
+    )
+    reason: str = Field(max_length=1024, description="reason is the reason for the status, as one CamelCase word.")
+    message: str = Field(max_length=32768, description="message is a sentence for people that explains the status.")
 
 
 @dataclass(frozen=True, slots=True)

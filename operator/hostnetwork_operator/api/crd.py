@@ -76,7 +76,7 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str = 
     schema = _without_null(_resolved(schema, definitions), definitions, path)
     unknown = schema.keys() - _KEPT - _DROPPED
     if unknown or "type" not in schema:
-        raise SchemaError(f"{path or '.'}: cannot be said in a CRD: {', '.join(sorted(unknown)) or 'no type'}")
+        raise SchemaError(f"{path or '.'}: cannot be expressed in a CRD: {', '.join(sorted(unknown)) or 'no type'}")
     result = {key: schema[key] for key in schema if key in _KEPT and schema[key] not in (None, [])}
     if result["type"] == "object" and "properties" in result:
         result.pop("additionalProperties", None)
@@ -106,7 +106,7 @@ def _without_null(schema: dict[str, Any], definitions: dict[str, Any], path: str
         return schema
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
     if len(options) != 1:
-        raise SchemaError(f"{path}: a choice between types cannot be said in a CRD")
+        raise SchemaError(f"{path}: a choice between types cannot be expressed in a CRD")
     other_keys = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
     return {**_resolved(options[0], definitions), **other_keys}
 
@@ -125,8 +125,8 @@ def _schema(model: type[fields.Model]) -> dict[str, Any]:
         "description": " ".join(raw["description"].split()),
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": "Always " + labels.API_VERSION + "."},
-            "kind": {"type": "string", "description": f"Always {model.__name__}."},
+            "apiVersion": {"type": "string", "description": f"apiVersion is always {labels.API_VERSION}."},
+            "kind": {"type": "string", "description": f"kind is always {model.__name__}."},
             "metadata": {"type": "object"},
             "spec": structural(properties["spec"], definitions, ".spec"),
             "status": structural({**properties["status"], "default": None}, definitions, ".status"),

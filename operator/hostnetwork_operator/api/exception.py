@@ -1,4 +1,4 @@
-"""HostNetworkException: the object that allows the pods of one service account to use host namespaces until it ends."""
+"""HostNetworkException: allows the pods of one service account to use host namespaces until its expiry."""
 
 import datetime
 import enum
@@ -60,12 +60,13 @@ Image = Annotated[
             fields.form(
                 r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*([:@][*])?$",
                 "image must be written exactly as in the pod, such as registry.example.com/netshoot@sha256:…, or for"
-                " any tag or digest of a repository as registry.example.com/agent:* or registry.example.com/agent@*",
+                " any tag or digest of a repository as registry.example.com/agent:* or registry.example.com/agent@*;"
+                " copy the image from the pod",
             ),
             fields.rule(
                 "!self.endsWith('*')"
                 " || !self.substring(0, self.size() - 2).matches('(@|:[A-Za-z0-9_][A-Za-z0-9._-]*$)')",
-                "image must name a repository without tag and digest before :* or @*; remove the tag or digest",
+                "image must have no tag and no digest before :* or @*; remove the tag or digest",
                 got="self",
             ),
         ),
@@ -79,7 +80,8 @@ Capability = Annotated[
         json_schema_extra=fields.rules(
             fields.form(
                 "^[A-Za-z][A-Za-z0-9_]*$",
-                "capability must be written letter by letter as the pod writes it, such as NET_ADMIN",
+                "capability must be the name of a capability exactly as in the pod, such as NET_ADMIN; copy the name"
+                " from the pod",
             ),
         ),
     ),
@@ -87,41 +89,46 @@ Capability = Annotated[
 
 
 class HostPath(fields.Model):
-    """A directory of the node that covered pods may mount, with everything below it."""
+    """HostPath is a file or directory of the node that covered pods may mount, with everything below it."""
 
     path: str = Field(
         min_length=1,
         max_length=512,
-        description="A prefix by path segment: /var/lib allows /var/lib/kubelet, not /var/library.",
+        description="path is an absolute path on the node, of at most 512 characters. It allows the path itself and"
+        " every path below it: /var/lib allows /var/lib/kubelet, but not /var/library. For a Windows node, omit the"
+        " drive: /var/log for C:/var/log.",
         json_schema_extra=fields.rules(
             fields.form(
                 r"^/[^ |\\\\]*$",
-                f"path must begin with / and must not hold {_SEPARATORS} or a backslash; "
-                "a path of a Windows node is written without its drive, /var/log for C:/var/log",
+                f"path must begin with / and must not contain {_SEPARATORS} or a backslash; "
+                "for a Windows node, omit the drive: /var/log for C:/var/log",
             ),
             fields.rule(
-                "!('..' in self.split('/'))", "path must not hold .. segments; name the directory itself", got="self"
+                "!('..' in self.split('/'))",
+                "path must not contain the segment ..; write the path of the directory itself",
+                got="self",
             ),
             fields.visible("path"),
         ),
     )
     read_only: bool = Field(
         True,
-        description="Whether every mount of it must be readOnly, and the volume of no type that writes "
-        "(DirectoryOrCreate, FileOrCreate, Socket). false allows writing to the node's disk.",
+        description="readOnly says whether pods may only read the path. If true, every mount of the path must be"
+        " readOnly, and the volume must not have a type that writes (DirectoryOrCreate, FileOrCreate, Socket). If"
+        " false, pods may write to the disk of the node. Defaults to true.",
     )
 
 
 class Review(fields.Model):
-    """The last review: a person has checked that the exception is still needed."""
+    """Review records that a person has checked that the exception is still needed."""
 
-    time: fields.Time | None = Field(None, description="When it was reviewed.")
+    time: fields.Time | None = Field(None, description="time is the time of the last review.")
     kubernetes_version: str | None = Field(
         None,
         max_length=16,
-        description="The minor version of Kubernetes it was reviewed for, such as 1.36.",
+        description="kubernetesVersion is the minor version of Kubernetes at the last review, such as 1.36.",
         json_schema_extra=fields.rules(
-            fields.form("^1[.][0-9]{1,3}$", "kubernetesVersion must be a minor version such as 1.36")
+            fields.form("^1[.][0-9]{1,3}$", "kubernetesVersion must be a minor version of Kubernetes, such as 1.36")
         ),
     )
 
@@ -129,7 +136,7 @@ class Review(fields.Model):
 def _required_unless_infrastructure(name: str, what: str) -> dict[str, Any]:
     return fields.rule(
         f"self.type == 'Infrastructure' || has(self.{name})",
-        f"required for types Diagnostic and Application; {what}",
+        f"{name} is required for types Diagnostic and Application; {what}",
         path=f".{name}",
         reason="FieldValueRequired",
     )
@@ -138,66 +145,69 @@ def _required_unless_infrastructure(name: str, what: str) -> dict[str, Any]:
 def _immutable(name: str) -> dict[str, Any]:
     return fields.rule(
         f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
-        f"{name} cannot change after creation, it is what was approved; write a new exception under another name",
+        f"{name} cannot change after creation, because the value was approved; create a new exception with another"
+        " name",
         path=f".{name}",
         reason="FieldValueForbidden",
     )
 
 
 _SPEC_RULES = fields.rules(
-    _required_unless_infrastructure("ticket", "name the ticket that asks for this, such as INC-4711"),
-    _required_unless_infrastructure("expiry", "say when it ends, such as 2026-11-22T16:00:00Z (date -u +%FT%TZ)"),
-    _required_unless_infrastructure("images", "list every image of the pod exactly as the pod names it"),
+    _required_unless_infrastructure("ticket", "set the ticket that requests the exception, such as INC-4711"),
+    _required_unless_infrastructure(
+        "expiry", "set the end of the exception, such as 2026-11-22T16:00:00Z (date -u +%FT%TZ)"
+    ),
+    _required_unless_infrastructure("images", "list every image exactly as in the pod"),
     fields.rule(
         "self.type == 'Infrastructure' || !has(self.images) || !self.images.exists(i, i.endsWith('*'))",
-        "any tag or digest of a repository is for type Infrastructure only; list every image exactly as the pod names"
-        " the image",
+        "an image that ends with :* or @* is allowed for type Infrastructure only; list every image exactly as in the"
+        " pod",
         path=".images",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "self.type != 'Diagnostic' || !has(self.hostNamespaces) || self.hostNamespaces.size() > 0",
-        "an exception without host namespaces is for types Infrastructure and Application only; name the host"
-        " namespaces of the pod, or set another type",
+        "an empty list is allowed for types Infrastructure and Application only; list the host namespaces of the pod,"
+        " or set another type",
         path=".hostNamespaces",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "!has(self.hostPorts) || !self.hostPorts || has(self.hostNamespaces) && self.hostNamespaces.size() == 0",
-        "hostPorts is for pods without host namespaces, host ports come with Network; remove hostPorts or set"
-        " hostNamespaces: []",
+        "hostPorts is allowed only for pods without host namespaces, because Network includes host ports; remove"
+        " hostPorts, or set hostNamespaces: []",
         path=".hostPorts",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "self.type != 'Infrastructure' || has(self.serviceAccountName)",
-        "required for type Infrastructure; name the service account of the agent",
+        "serviceAccountName is required for type Infrastructure; set the service account of the agent",
         path=".serviceAccountName",
         reason="FieldValueRequired",
     ),
     fields.rule(
         "self.type == 'Infrastructure' || !has(self.component)",
-        "component is for type Infrastructure only; remove it or set type: Infrastructure",
+        "component is allowed for type Infrastructure only; remove component, or set type: Infrastructure",
         path=".component",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "self.type == 'Diagnostic' || !has(self.onExpiry)",
-        "onExpiry is for type Diagnostic only, pods of other types are never deleted; remove it",
+        "onExpiry is allowed for type Diagnostic only, because pods of other types are never deleted; remove onExpiry",
         path=".onExpiry",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "!(has(self.privileged) && self.privileged"
         " && has(self.podSecurityLevel) && self.podSecurityLevel == 'restricted')",
-        "a privileged container cannot meet restricted, which forbids privilege escalation; set podSecurityLevel:"
-        " baseline, or no privileged",
+        "podSecurityLevel restricted is not allowed with privileged: true, because restricted forbids privilege"
+        " escalation; set podSecurityLevel: baseline, or remove privileged",
         path=".podSecurityLevel",
         reason="FieldValueForbidden",
     ),
     fields.rule(
         "!has(self.namespace)",
-        "an exception is for the namespace that it is in; remove spec.namespace and set metadata.namespace",
+        "an exception applies to its own namespace only; remove spec.namespace and set metadata.namespace",
         path=".namespace",
         reason="FieldValueForbidden",
     ),
@@ -206,7 +216,7 @@ _SPEC_RULES = fields.rules(
 
 
 class ExceptionSpec(fields.Model):
-    """Who needs host namespaces, why, for which pods and until when.
+    """The specification of an exception: which pods may use host namespaces, why, who is responsible, and until when.
 
     After creation only expiry, owner, contact, reason, ticket, review, onExpiry and gracePeriodSeconds can change.
     """
@@ -214,91 +224,124 @@ class ExceptionSpec(fields.Model):
     model_config = {"json_schema_extra": _SPEC_RULES}
 
     type: ExceptionType = Field(
-        description="Infrastructure: agents of the cluster, may be permanent. Diagnostic: at most 24h, its pods are"
-        " deleted when it ends. Application: at most 2160h (90 days), its pods are flagged when it ends."
+        description="type is the kind of use. Infrastructure is for agents of the cluster and may have no expiry."
+        " Diagnostic is for at most 24h after creation; the operator deletes its pods at the expiry. Application is for"
+        " at most 2160h (90 days) after creation; the operator labels its pods at the expiry and does not delete them."
+        " exceptions.maxDuration of the HostNetworkExceptionPolicy can set shorter limits."
     )
     component: Component | None = Field(
-        None, description="What kind of agent; type Infrastructure only, absent means Other."
+        None, description="component is the kind of agent. Only for type Infrastructure; absent means Other."
     )
     owner: fields.PlainLine = Field(
-        min_length=1, max_length=253, description="The team or person who answers for these pods."
+        min_length=1,
+        max_length=253,
+        description="owner is the team or person who is responsible for the pods. 1 to 253 characters.",
     )
     contact: fields.PlainLine | None = Field(
-        None, min_length=1, max_length=253, description="How to reach the owner: an address, a channel."
+        None,
+        min_length=1,
+        max_length=253,
+        description="contact is how to reach the owner, such as an e-mail address or a chat channel. At most 253"
+        " characters.",
     )
     reason: fields.PlainLine = Field(
         min_length=10,
         max_length=1024,
-        description="Why the pods cannot do without, in a sentence that an auditor understands.",
+        description="reason is why the pods need what the exception allows, in a sentence for an auditor. 10 to 1024"
+        " characters.",
     )
     ticket: fields.PlainLine | None = Field(
         None,
         min_length=1,
         max_length=128,
-        description="The ticket that asks for this; required unless type is Infrastructure.",
+        description="ticket is the ticket that requests the exception, such as INC-4711. Required for types Diagnostic"
+        " and Application. At most 128 characters.",
     )
     expiry: fields.Time | None = Field(
         None,
-        description="When it ends, in UTC to the second, such as 2026-11-22T16:00:00Z. From that second the API server"
-        " admits nothing under it. Required unless type is Infrastructure. To revoke, set it to now.",
+        description="expiry is the time at which the exception ends, in UTC to the second, such as"
+        " 2026-11-22T16:00:00Z. From that second on, the API server admits no pod under the exception. Required for"
+        " types Diagnostic and Application. To revoke the exception, set expiry to the current time. An expiry that has"
+        " passed cannot change.",
     )
     service_account_name: str | None = Field(
         None,
         min_length=1,
         max_length=253,
-        description="The service account that the pods run as; absent means default. Everybody who may create pods"
-        " with it in this namespace can use this exception, so give such workloads one of their own.",
+        description="serviceAccountName is the service account of the pods. Required for type Infrastructure; absent"
+        " means default. Every user who may create pods with this service account in the namespace can use the"
+        " exception, so give the workload a service account of its own.",
         json_schema_extra=fields.rules(
-            fields.form("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "serviceAccountName must be the name of a service account")
+            fields.form(
+                "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+                "serviceAccountName must be a valid name of a service account, such as node-agent",
+            )
         ),
     )
     host_namespaces: tuple[labels.HostNamespace, ...] = Field(
         (labels.HostNamespace.NETWORK,),
         max_length=3,
-        description="Which namespaces of the node the pods may share; a pod may use fewer. [] is for pods that share"
-        " none and need hostPaths, hostPorts, capabilities or privileged; types Infrastructure and Application only.",
+        description="hostNamespaces are the namespaces of the node that the pods may share: Network, PID, IPC. A pod"
+        " may share fewer. Defaults to [Network]. An empty list is for pods that share no host namespace and need"
+        " hostPaths, hostPorts, capabilities or privileged; it is allowed for types Infrastructure and Application"
+        " only.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     images: tuple[Image, ...] | None = Field(
         None,
         min_length=1,
         max_length=grant.MAX_IMAGES,
-        description="Every container's image must be one of these exact strings. Required for Diagnostic and"
-        " Application; absent allows any image. For Infrastructure NAME:* allows any tag of exactly this repository,"
-        " NAME@* any digest.",
+        description="images are the images that the containers of the pods may use, each exactly as in the pod."
+        " Required for types Diagnostic and Application; absent allows any image. For type Infrastructure, NAME:*"
+        f" allows any tag of the repository NAME, and NAME@* allows any digest. At most {grant.MAX_IMAGES} entries.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     capabilities: tuple[Capability, ...] = Field(
         (),
         max_length=41,
-        description="Linux capabilities that containers may add beyond what podSecurityLevel allows, letter by letter"
-        " as the pod writes them. What a privileged container adds needs no naming.",
+        description="capabilities are the Linux capabilities that containers may add beyond those that podSecurityLevel"
+        " allows, each exactly as in the pod, such as NET_ADMIN. Capabilities that a privileged container adds need no"
+        " entry. At most 41 entries.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    privileged: bool = Field(False, description="Whether containers may be privileged: root on the node.")
+    privileged: bool = Field(
+        False,
+        description="privileged says whether containers may be privileged. A privileged container has root rights on"
+        " the node. Defaults to false.",
+    )
     host_paths: tuple[HostPath, ...] = Field(
         (),
         max_length=32,
-        description="Directories of the node that the pods may mount.",
+        description="hostPaths are the paths of the node that the pods may mount. At most 32 entries.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
     host_ports: bool = Field(
-        False, description="Whether containers may take ports of the node; for pods without host namespaces only."
+        False,
+        description="hostPorts says whether containers may use ports of the node (hostPort). Only allowed if"
+        " hostNamespaces is empty, because pods with Network can use every port of the node. Defaults to false.",
     )
     pod_security_level: labels.Level = Field(
         labels.Level.BASELINE,
-        description="The Pod Security Standards level that the pods must still meet apart from what is named here.",
+        description="podSecurityLevel is the level of the Pod Security Standards that the pods must meet, except for"
+        " what this exception allows: privileged, baseline or restricted. Defaults to baseline.",
     )
     on_expiry: OnExpiry | None = Field(
         None,
-        description="Diagnostic only. Delete (the default): the pods are deleted at the expiry. Report: flagged only.",
+        description="onExpiry is what the operator does with the pods at the expiry. Delete: the operator deletes the"
+        " pods. Report: the operator only labels the pods. Only for type Diagnostic; absent means Delete.",
     )
     grace_period_seconds: int = Field(
-        30, ge=0, le=300, description="How many seconds the pods get to stop when they are deleted at the expiry."
+        30,
+        ge=0,
+        le=300,
+        description="gracePeriodSeconds is the time in seconds that the pods have to stop when the operator deletes"
+        " them at the expiry. 0 to 300, defaults to 30.",
     )
-    review: Review | None = Field(None, description="The last review by a person.")
+    review: Review | None = Field(None, description="review is the last review of the exception by a person.")
     namespace: str | None = Field(
-        None, max_length=63, description="Always refused: an exception is for the namespace that it is in."
+        None,
+        max_length=63,
+        description="namespace must not be set: an exception applies to its own namespace (metadata.namespace).",
     )
 
     @property
@@ -317,52 +360,62 @@ class ExceptionSpec(fields.Model):
 
 
 class ExceptionStatus(fields.Model):
-    """What the operator saw; nobody else can write it."""
+    """ExceptionStatus is what the operator observed. Only the operator can write it."""
 
-    observed_generation: int | None = Field(None, ge=0, description="The metadata.generation that was last judged.")
+    observed_generation: int | None = Field(
+        None, ge=0, description="observedGeneration is the metadata.generation that the operator last evaluated."
+    )
     namespace_uid: str | None = Field(
         None,
         serialization_alias="namespaceUID",
         validation_alias="namespaceUID",
         max_length=64,
-        description="The incarnation of the namespace in which it was approved; it is worth nothing in another.",
+        description="namespaceUID is the uid of the namespace in which the exception was approved. In another namespace"
+        " of the same name the exception is not approved.",
     )
     conditions: tuple[Condition, ...] = Field(
         (),
         max_length=16,
-        description="Ready: whether it is in force, and why not. InUse: whether a pod is covered by it now."
-        " Expiring: whether it ends soon. ReviewDue: whether a person is to look at it again (Infrastructure)."
-        " CleanedUp: whether its pods are gone after its expiry.",
+        description="conditions are the latest observations about the exception. Ready: whether the exception is in"
+        " force, and if not, why. InUse: whether the exception covers a pod now. Expiring: whether the exception ends"
+        " soon. ReviewDue: whether a person must review the exception (type Infrastructure). CleanedUp: whether all its"
+        " pods have ended after the expiry.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    covered_pods: int | None = Field(None, ge=0, description="How many pods are covered by it now.")
+    covered_pods: int | None = Field(
+        None, ge=0, description="coveredPods is the number of pods that the exception covers now."
+    )
     sample_pods: tuple[Annotated[str, Field(max_length=253)], ...] = Field(
         (),
         max_length=10,
-        description="Names of up to 10 of them.",
+        description="samplePods are the names of up to 10 of the covered pods.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    last_used_time: fields.Time | None = Field(None, description="When the last covered pod went.")
+    last_used_time: fields.Time | None = Field(
+        None, description="lastUsedTime is the time at which the last covered pod ended."
+    )
 
 
 class HostNetworkException(fields.Model):
-    """Allows the pods of one service account in this namespace to share namespaces of their node, until it ends.
+    """HostNetworkException allows pods of one service account in its namespace to use host namespaces until its expiry.
 
-    A pod must be covered by one exception as a whole; two never add up. Writing one needs the verb "approve".
+    One exception must cover the whole pod; two exceptions are never combined. To create an exception or change its
+    spec, a user needs the cluster-wide verb "approve" on hostnetworkexceptions.
     """
 
     model_config = {
         "json_schema_extra": fields.rules(
             fields.rule(
                 "self.metadata.name.size() <= 63",
-                "metadata.name must be no more than 63 characters, it becomes part of an annotation key; shorten it",
+                "metadata.name must have at most 63 characters, as it is part of an annotation key; shorten the name",
                 got="self.metadata.name",
             ),
             fields.rule(
                 "!has(oldSelf.status) || !has(oldSelf.status.conditions)"
                 " || !oldSelf.status.conditions.exists(c, c.type == 'Ready' && c.reason == 'Expired')"
                 " || !has(oldSelf.spec.expiry) || (has(self.spec.expiry) && self.spec.expiry == oldSelf.spec.expiry)",
-                "expiry cannot move once it has passed, pods are being cleaned up; write a new exception",
+                "expiry cannot change after it has passed, because the pods are being cleaned up; create a new"
+                " exception",
                 path=".spec.expiry",
                 reason="FieldValueForbidden",
             ),
@@ -371,4 +424,6 @@ class HostNetworkException(fields.Model):
 
     metadata: meta.ObjectMeta
     spec: ExceptionSpec
-    status: ExceptionStatus = Field(ExceptionStatus(), description="What the operator saw; nobody else can write it.")
+    status: ExceptionStatus = Field(
+        ExceptionStatus(), description="status is what the operator observed. Only the operator can write it."
+    )

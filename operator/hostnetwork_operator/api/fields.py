@@ -32,14 +32,16 @@ def rule(
 ) -> dict[str, Any]:
     """Return one entry of x-kubernetes-validations.
 
-    `got` is a CEL expression for a string. The API server appends its value to the message.
+    `message` says the rule, and after "; " the remedy. `got` is a CEL expression for a string. The API server inserts
+    its value before the remedy.
     """
     entry = {"rule": expression, "message": message, "reason": reason}
     if path:
         entry["fieldPath"] = path
     if got:
         # If the value has a line break, the API server falls back to `message`.
-        entry["messageExpression"] = f"'{message}, got \"' + {got} + '\"'"
+        broken, separator, remedy = message.partition("; ")
+        entry["messageExpression"] = f"'{broken}, got \"' + {got} + '\"{separator}{remedy}'"
     return entry
 
 
@@ -51,7 +53,7 @@ def visible(subject: str) -> dict[str, Any]:
     """Return the rule that a text has no control characters, direction marks or line separators."""
     return rule(
         f"!self.matches('{_INVISIBLE}')",
-        f"{subject} must not hold control characters, line breaks or direction marks; write it as one plain line",
+        f"{subject} must not contain control characters, line breaks or direction marks; write one plain line",
     )
 
 
