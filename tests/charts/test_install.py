@@ -311,7 +311,10 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--namespace", "platform"], 'must be hostnetwork-system, which the admission policies name, got "platform"'),
+        (
+            ["--namespace", "platform"],
+            'must be hostnetwork-system, because the admission policies name it, got "platform"',
+        ),
         (["--namespace", NAMESPACE, "--set", "mode=enforce"], "mode"),
         (["--namespace", NAMESPACE, "--set", "replicas=2"], "replicas"),
         (["--namespace", NAMESPACE, "--set", "image.digest=sha256:1"], "digest"),
@@ -319,7 +322,7 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
         (["--namespace", NAMESPACE, "--set", "metricsAuth.enabled=yes"], "metricsAuth"),
         (
             ["--namespace", NAMESPACE, "--set", "mode=Enforce", "--kube-version", "1.35.2"],
-            "components need Kubernetes 1.36, got v1.35.2; use --set components=false",
+            "the components of mode Enforce need Kubernetes 1.36, got v1.35.2; use --set components=false",
         ),
         (["--namespace", NAMESPACE, "--kube-version", "1.31.0"], "incompatible with Kubernetes"),
     ],
