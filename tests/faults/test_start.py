@@ -56,7 +56,7 @@ def test_the_operator_ends_where_a_crd_is_of_another_release() -> None:
         subject = f"hostnetwork-operator: CRD {exception.PLURAL}.{LABEL} must "
         line = _refused(running)
         assert line.startswith(f"{subject}serve version v1alpha1 for operator "), line
-        assert "got v1beta9; kubectl apply --server-side -f crds/" in line
+        assert "got v1beta9; run kubectl apply --server-side -f crds/" in line
 
         _replace(running, crd.exceptions_crd())
         lesser = copy.deepcopy(crd.policies_crd())
