@@ -64,6 +64,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:release",
     ),
     "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
+    "who answers for an exception: text of an approved spec": ("decide.rules.contact_missing:_judge",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
     ),
@@ -192,6 +193,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "the name of a field in a schema that the API server publishes": ("decide.definitions:_paths",),
     "the status code of an HTTP answer": (
         "act.gateway:ApiError.gone",
+        "act.gateway:ApiError.namespace_ends",
         "act.gateway:ApiError.outcome",
         "act.gateway:ApiError.passing",
         "act.gateway:ApiError.unanswered",

@@ -395,7 +395,7 @@ def test_of_an_exception_that_cannot_be_read_nothing_is_found() -> None:
     subject = hne(type="Infrastructure", images=None, privileged=True, service_account_name="default")
     known = {"ledger": recorded(denied(subject), subject), "namespace": denied(subject), "accounts": {}}
     readable = planned(seen(subject, **known))
-    assert {finding.rule.id for finding in readable.findings} >= {"ContactMissing", "DefaultServiceAccount"}
+    assert {finding.rule.id for finding in readable.findings} >= {"ContactMissing", "ImagesUnrestricted"}
     assert accounts(readable) == ("default",)
     made = planned(seen(unreadable_exceptions=(unreadable(),), **known))
     assert [(one.reason.value, one.readable) for one in made.standings] == [("Active", False)]
