@@ -394,7 +394,11 @@ def test_no_tenant_fills_an_exception_against_its_end(attacked: World) -> None:
 
 
 FORCED: dict[str, tuple[list[str], str, str]] = {
-    "without approve, another owner": ([], "owner", "a user needs the cluster-wide verb approve"),
+    "without approve, another owner": (
+        [],
+        "owner",
+        "to create a HostNetworkException or change its spec, a user needs the cluster-wide verb approve",
+    ),
     "with approve, beyond the ceiling": (["approve"], "expiry", "spec.expiry must be within 24h of creation"),
 }
 
