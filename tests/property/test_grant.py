@@ -44,7 +44,9 @@ _GRANTS = st.builds(
     level=st.sampled_from(labels.Level),
     capabilities=_sorted(_WORDS),
     host_paths=st.lists(
-        st.builds(grant.HostPathAccess, _WORDS.map(lambda word: "/" + word), st.booleans()), unique=True, max_size=4
+        st.builds(grant.HostPathAccess, _WORDS.map(lambda word: "/" + word), read_only=st.booleans()),
+        unique=True,
+        max_size=4,
     ).map(lambda paths: tuple(sorted(paths, key=lambda p: ("ro:" if p.read_only else "rw:") + p.path))),
     images=st.none() | _sorted(_WORDS),
     host_ports=st.booleans(),

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels, ledger
 from hostnetwork_operator.control import bookkeeping
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.observe import live, store
+from tests.unit import serving
 from tests.unit.builders import NAMESPACE, NOW, UID, approved, hne, namespace, seen
-from tests.unit.control import server
+from tests.unit.shell.apiserver import ApiServer, Request
 
 ROOT = pathlib.Path(__file__).parents[3]
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -23,6 +25,7 @@ SUBJECT = snapshot.Reference("HostNetworkException", NAMESPACE, "net", "uid-of-n
 PATH = f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/net"
 LEDGER = f"{live.LEDGER}/hostnetwork-ledger-1"
 CREATED = "2026-11-22T10:00:00Z"
+NO_ANSWER = "status 200 with no JSON object"
 
 
 class Clock:
@@ -61,12 +64,12 @@ def stored_exception(generation: int = 1) -> dict[str, Any]:
 class Books:
     """A bookkeeper at work beside a server."""
 
-    def __init__(self) -> None:
-        self.server = server.Server(*policies(), stored_exception())
+    def __init__(self, api: gateway.Gateway, server: ApiServer) -> None:
+        self.api, self.server = api, server
         self.store = store.Store(lambda: NOW)
         self.woken: list[str] = []
         self.keeper = bookkeeping.Bookkeeper(
-            self.server,  # type: ignore[arg-type]
+            api,
             self.store,
             Clock(),
             self.woken.append,
@@ -76,7 +79,7 @@ class Books:
 
     async def begin(self) -> None:
         for kind in (store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING):
-            await live.fill(self.server, self.store, kind, Clock())  # type: ignore[arg-type]
+            await live.fill(self.api, self.store, kind, Clock())
         assert await self.keeper.load()
         self.keeper.settle()
 
@@ -89,9 +92,10 @@ class Books:
         effect = effects.RecordException(SUBJECT, record, **{"guard": self.identity, **fields})
         self.keeper.submit(effect, NAMESPACE)
 
-    async def until_woken(self) -> list[str]:
-        async with asyncio.timeout(20):
-            while not self.woken:
+    async def until_woken(self, name: str = "") -> list[str]:
+        """Wait until something, or this namespace, is to be planned again."""
+        async with asyncio.timeout(60):
+            while not (name in self.woken if name else self.woken):
                 await asyncio.sleep(0.001)
         return self.woken
 
@@ -100,15 +104,51 @@ class Books:
         return self.keeper.copy.get("hne.uid-of-net")
 
 
+@contextlib.asynccontextmanager
+async def books_of() -> AsyncIterator[Books]:
+    """Books at a server that has the policies and one exception, before they are read."""
+    server = ApiServer()
+    for body in (*policies(), stored_exception()):
+        server.put(body.pop("path"), body)
+    async with serving.gateway_to(server.answer) as api:
+        yield Books(api, server)
+
+
 @pytest.fixture
 async def books() -> AsyncIterator[Books]:
-    made = Books()
-    await made.begin()
-    keeping = asyncio.create_task(made.keeper.keep())
-    yield made
-    keeping.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await keeping
+    async with books_of() as made:
+        await made.begin()
+        keeping = asyncio.create_task(made.keeper.keep())
+        yield made
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+
+
+def failure(status: int, message: str = "out of order") -> web.Response:
+    """An answer with this status, 0: the answer of a proxy to a request that the API server never got."""
+    if status == 0:
+        return web.json_response([message])
+    return web.json_response({"kind": "Status", "reason": "Broken", "message": message}, status=status)
+
+
+class Failing:
+    """The request of this number fails, with every attempt that the gateway makes."""
+
+    def __init__(self, number: int, status: int) -> None:
+        self._number, self._status = number, status
+        self._asked = 0
+        self.failed: list[tuple[str, str]] = []
+
+    def __call__(self, request: Request) -> web.Response | None:
+        one = (request.method, request.path)
+        attempts = gateway.ATTEMPTS if self._status in {0, 500} else 1
+        repeated = 0 < len(self.failed) < attempts and self.failed[0] == one
+        self._asked += not repeated
+        if not repeated and self._asked != self._number:
+            return None
+        self.failed.append(one)
+        return failure(self._status)
 
 
 async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) -> None:
@@ -118,7 +158,7 @@ async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) 
     assert books.recorded == approved(hne(), under=books.identity)
     data = books.server.objects[LEDGER]["data"]
     assert {"hne.uid-of-net", "ledger", f"guard.{labels.POLICY_EXCEPTION_WRITERS}"} <= data.keys()
-    order = [path.split("?")[0] for _, path in books.server.requests]
+    order = [request.path for request in books.server.requests]
     confirmed = max(n for n, path in enumerate(order) if path == f"{ADMISSION}/validatingadmissionpolicybindings")
     assert confirmed < order.index(live.LEDGER, confirmed)
 
@@ -129,9 +169,9 @@ async def test_records_that_come_together_are_stored_together(books: Books) -> N
         home = namespace(uid=f"uid-{number}", name=f"n-{number}")
         record = ledger.NamespaceRecord(enforced=True, before="")
         books.keeper.submit(effects.RecordNamespace(home, record), home.name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await books.keeper.until_idle()
-    assert len(books.server.writes()) <= 2
+    assert len([request for request in books.server.requests if request.method != "GET"]) <= 2
     assert len(set(books.woken)) == 50
 
 
@@ -142,12 +182,12 @@ async def test_what_is_being_stored_is_seen(books: Books) -> None:
     for record in (first, second):
         books.keeper.submit(effects.RecordNamespace(namespace(), record), NAMESPACE)
         if record is first:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not books.server.requests:
                     await asyncio.sleep(0)
     view = books.keeper.view(made)
     assert view.coming[-1] == second
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await books.keeper.until_idle()
     view = books.keeper.view(made)
     assert (view.namespace, view.coming) == (second, ())
@@ -172,7 +212,7 @@ async def test_an_approval_is_not_stored_if_its_policy_is_another_one_by_now(
     body = {**body, **{key: {**body[key], **value} for key, value in change.items()}}
     books.server.put(path, body)
     books.submit(guard=identity)
-    assert NAMESPACE in await books.until_woken()
+    assert NAMESPACE in await books.until_woken(NAMESPACE)
     assert books.recorded is None
     assert books.identity != identity
 
@@ -182,7 +222,7 @@ async def test_an_approval_is_not_stored_if_the_policy_is_gone(books: Books) -> 
     for path in [path for path in books.server.objects if "policybindings/" in path]:
         del books.server.objects[path]
     books.submit()
-    assert NAMESPACE in await books.until_woken()
+    assert NAMESPACE in await books.until_woken(NAMESPACE)
     assert books.recorded is None
 
 
@@ -195,7 +235,7 @@ async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm:
         body = stored_exception(generation=2)
         books.server.put(body.pop("path"), body)
     books.submit(reread=True)
-    assert NAMESPACE in await books.until_woken()
+    assert NAMESPACE in await books.until_woken(NAMESPACE)
     assert books.recorded is None
 
 
@@ -206,7 +246,7 @@ async def test_a_young_exception_is_recorded_for_the_namespace_that_is_there(boo
     if uid is not None:
         books.server.put(path, {"metadata": {"name": NAMESPACE, "uid": uid, "creationTimestamp": CREATED}})
     books.submit(young=True)
-    assert NAMESPACE in await books.until_woken()
+    assert NAMESPACE in await books.until_woken(NAMESPACE)
     assert (books.recorded is not None) is (uid == namespace().uid)
     assert books.store.namespaces() == ([NAMESPACE] if uid else [])
 
@@ -224,7 +264,7 @@ async def test_labels_that_came_in_a_moment_without_the_policy_are_not_taken_for
     books.server.put(path, {"metadata": meta})
     record = ledger.NamespaceRecord(enforced=True, under=books.identity)
     books.keeper.submit(effects.RecordNamespace(home, record, books.identity), home.name)
-    assert home.name in await books.until_woken()
+    assert home.name in await books.until_woken(home.name)
     assert (books.keeper.copy.get(ledger.NAMESPACE + home.uid) == record) is stored
     assert books.store.namespaces() == [home.name]
 
@@ -235,47 +275,35 @@ async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books:
     books.submit(guard="")
     await books.until_woken()
     assert books.recorded is not None
-    assert {method for method, _ in books.server.requests[before:]} == {"POST"}
+    assert {request.method for request in books.server.requests[before:]} == {"POST"}
 
 
 @pytest.mark.parametrize(("failing", "status"), [(1, 0), (2, 403), (3, 500), (4, 404), (4, 409), (5, 0)])
 async def test_a_failure_of_any_request_is_said_and_tried_again(books: Books, failing: int, status: int) -> None:
     """Meanwhile everything is planned anew, with the trouble; nothing is lost, and afterwards the trouble is over."""
-    asked = 0
-
-    def fail(method: str, path: str) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == failing:
-            raise gateway.ApiError(method, path, status, "Broken", "out of order")
-
-    books.server.before = fail
+    books.server.fails = fails = Failing(failing, status)
     books.submit(reread=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while books.recorded is None:
             await asyncio.sleep(0.001)
             books.submit(reread=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await books.keeper.until_idle()
         while books.keeper.copy.trouble:
             await asyncio.sleep(0.001)
     assert books.recorded == approved(hne(), under=books.identity)
+    assert len(fails.failed) == (gateway.ATTEMPTS if status in {0, 500} else 1)
 
 
 async def test_where_nothing_can_be_stored_that_is_said(books: Books) -> None:
     """As the trouble that withholds every new grant, and nobody waits for the ledger any more."""
-
-    def refuse(method: str, path: str) -> None:
-        if method != "GET":
-            raise gateway.ApiError(method, path, 403, "Forbidden", "configmaps is forbidden")
-
-    books.server.before = refuse
+    books.server.fails = lambda request: failure(403, "configmaps is forbidden") if request.method != "GET" else None
     books.submit()
     assert await books.until_woken() == ["*"]
     assert books.keeper.copy.trouble == "the operator cannot write the ledger: configmaps is forbidden"
     assert books.keeper.idle
-    books.server.before = lambda method, path: None
-    async with asyncio.timeout(20):
+    books.server.fails = lambda _: None
+    async with asyncio.timeout(60):
         while books.recorded is None:
             await asyncio.sleep(0.001)
     assert books.keeper.copy.trouble == ""
@@ -290,7 +318,7 @@ async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
     assert "hne.uid-of-net" in books.server.objects[LEDGER]["data"]
     del books.server.objects[LEDGER]
     books.keeper.submit(effects.RecordNamespace(namespace(), ledger.NamespaceRecord(enforced=True)), NAMESPACE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while LEDGER not in books.server.objects or f"ns.{UID}" not in books.server.objects[LEDGER]["data"]:
             await asyncio.sleep(0.001)
     assert "hne.uid-of-net" in books.server.objects[LEDGER]["data"]
@@ -302,7 +330,7 @@ async def test_a_record_that_finds_no_room_keeps_nothing_else_waiting(books: Boo
     other = snapshot.Reference("HostNetworkException", "other", "net", "uid-of-huge", labels.API_VERSION)
     books.keeper.submit(effects.RecordException(other, huge), "other")
     books.submit()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await books.keeper.until_idle()
         while len(books.woken) < 2:
             await asyncio.sleep(0.001)
@@ -322,7 +350,7 @@ async def test_records_of_removed_objects_are_removed(books: Books) -> None:
     books.keeper.prune(store.Kind.NAMESPACE, ["another"])
     other = namespace(uid="another", name="other")
     books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), "other")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while books.recorded is not None:
             await asyncio.sleep(0.001)
     assert [key for key in books.keeper.copy if key.startswith(("hne.", "ns."))] == ["ns.another"]
@@ -348,7 +376,7 @@ async def test_a_record_outlives_its_exception_while_the_namespace_goes(books: B
 async def _another_round(books: Books, name: str) -> None:
     other = namespace(uid=name, name=name)
     books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while books.keeper.copy.get(ledger.NAMESPACE + name) is None:
             await asyncio.sleep(0.001)
         await books.keeper.until_idle()
@@ -357,13 +385,8 @@ async def _another_round(books: Books, name: str) -> None:
 @pytest.mark.parametrize(("status", "known"), [(403, True), (404, True), (500, False), (0, False)])
 async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, known: bool) -> None:
     """An outage is waited for; missing rights are not."""
-    books = Books()
-
-    def fail(method: str, path: str) -> None:
-        if path.startswith(live.LEDGER):
-            raise gateway.ApiError(method, path, status, "Broken", "no")
-
-    books.server.before = fail
-    assert known is await books.keeper.load()
-    assert books.keeper.copy.state is ledger.State.UNREADABLE
-    assert books.keeper.copy.trouble == "the operator cannot read the ledger: no"
+    async with books_of() as books:
+        books.server.fails = lambda request: failure(status, "no") if request.path == live.LEDGER else None
+        assert known is await books.keeper.load()
+        assert books.keeper.copy.state is ledger.State.UNREADABLE
+        assert books.keeper.copy.trouble == f"the operator cannot read the ledger: {'no' if status else NO_ANSWER}"
