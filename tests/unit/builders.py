@@ -1,7 +1,7 @@
-"""Valid inputs of decisions, each with one thing changed: pods, exceptions, namespaces, policies, guards, snapshots.
+"""Valid inputs for decisions, to be changed by a test in one thing: pods, exceptions, namespaces, guards, snapshots.
 
-Everything lives in namespace payments at NOW, one hour after it was made and one day after the guards were. What a
-builder makes by itself is in order and fits the others: `pod()` is covered by `hne()`, and `hne()` is approved.
+All objects exist in namespace payments at NOW, one hour after their creation and one day after the creation of the
+guards. Without arguments a builder returns a valid object that fits the others: `hne()` is approved and covers `pod()`.
 """
 
 import datetime
@@ -20,7 +20,7 @@ PINNED = "registry.example.com/netshoot@sha256:" + "0" * 64
 NETWORK, PID, IPC = labels.HostNamespace
 LEVEL_VERSIONS = dict.fromkeys(labels.PSA_VERSIONS, "latest")
 AUDIT_AND_WARN = {labels.PSA_AUDIT: "restricted", labels.PSA_WARN: "restricted", **LEVEL_VERSIONS}
-# As the operator leaves them behind.
+# Labels and annotations of an enforced and of a relaxed namespace, as the operator writes them.
 DENIED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline", **AUDIT_AND_WARN}
 RELAXED = {**DENIED, labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
 ADOPTED = {labels.LEVEL_BEFORE: ""}
@@ -28,12 +28,12 @@ IDENTITY = "policy-and-binding-1"  # of every guard
 
 
 def at(**delta: float) -> datetime.datetime:
-    """NOW and so much later: `at(hours=-1)`."""
+    """Return the moment this much after NOW; `at(hours=-1)` is one hour before NOW."""
     return NOW + datetime.timedelta(**delta)
 
 
 def pod(name: str = "capture", **fields: Any) -> snapshot.Pod:
-    """A hostNetwork pod, an hour less a minute old, that `hne()` covers."""
+    """Return a hostNetwork pod, 59 minutes old, that `hne()` covers."""
     given: dict[str, Any] = {
         "namespace": NAMESPACE,
         "name": name,
@@ -67,7 +67,10 @@ def hne(
     status: exception.ExceptionStatus | None = None,
     **spec: Any,
 ) -> exception.HostNetworkException:
-    """A Diagnostic exception from an hour ago until in an hour. `spec` and `metadata` take the models' field names."""
+    """Return a Diagnostic exception that was created an hour ago and expires in an hour.
+
+    `spec` and `metadata` take the field names of the models.
+    """
     given: dict[str, Any] = {
         "type": "Diagnostic",
         "owner": "team-sre-network",
@@ -86,13 +89,13 @@ def hne(
 
 
 def namespace(**fields: Any) -> snapshot.Namespace:
-    """A namespace that nobody has touched."""
+    """Return a namespace without labels and annotations."""
     given: dict[str, Any] = {"name": NAMESPACE, "uid": UID, "created": at(hours=-1), "resource_version": "11"}
     return snapshot.Namespace(**{**given, **fields})
 
 
 def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
-    """A namespace as the operator leaves it: enforced, and relaxed where something is granted."""
+    """Return a namespace as the operator leaves it: enforced, and relaxed if an exception is granted."""
     lines = {labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, namespace()) for one in granted}
     stands = dict(RELAXED if granted else DENIED) | dict(fields.pop("labels", {}))
     notes = {**ADOPTED, **lines, **fields.pop("annotations", {})}
@@ -100,13 +103,13 @@ def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.
 
 
 def governed(**spec: Any) -> snapshot.PolicyState:
-    """A policy: Enforce, at once, and kube-system exempt unless told."""
+    """Return a policy with mode Enforce, rollout Immediate and kube-system exempt, unless `spec` changes that."""
     given = {"mode": "Enforce", "rollout": "Immediate", "exempt_namespaces": ("kube-system",)}
     return snapshot.PolicyState(snapshot.Existence.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
 
 
 def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> snapshot.Shortage:
-    """A workload that has none of two pods such as `pod()`, read just now."""
+    """Return a workload that has none of its two wanted pods, which are like `pod()`, and that was read at NOW."""
     version = {"Job": "batch/v1", "ReplicationController": "v1"}.get(kind, "apps/v1")
     workload = snapshot.Reference(kind, NAMESPACE, name, f"uid-of-{name}", version)
     given: dict[str, Any] = {
@@ -129,7 +132,7 @@ def guards(
     since: datetime.datetime = NOW - datetime.timedelta(days=1),
     excused: datetime.datetime | None = None,
 ) -> dict[str, snapshot.Guard]:
-    """All admission policies in place since then, but for the missing ones, which may be excused until then."""
+    """Return all admission policies, in place from `since` on. The missing ones may be excused until `excused`."""
     gone = set(missing)
     return {
         name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing", excused)
@@ -142,9 +145,9 @@ def guards(
 def seen(
     *things: snapshot.Pod | exception.HostNetworkException | snapshot.UnreadablePod, **fields: Any
 ) -> snapshot.NamespaceSnapshot:
-    """A snapshot of these pods and exceptions, in a namespace already enforced, under `governed()`.
+    """Return a snapshot of these pods and exceptions, in an enforced namespace, under `governed()`.
 
-    The ledger has all of it: the exceptions as approved, the labels of the namespace as the operator's.
+    The ledger has records of everything: the exceptions as approved, and the labels of the namespace as the operator's.
     """
     given: dict[str, Any] = {
         "namespace": denied(),
@@ -162,24 +165,24 @@ def seen(
 
 
 def approved(subject: exception.HostNetworkException, **fields: Any) -> ledger.ExceptionRecord:
-    """The record of an approved exception."""
+    """Return the record of an approved exception."""
     record = terms.record_of(subject, namespace(), approved=True, under=IDENTITY)
     return record.model_copy(update=fields)
 
 
 def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.NamespaceRecord | None:
-    """The record of a governed namespace whose Pod Security labels the operator wrote, all but `theirs`."""
+    """Return the record of a governed namespace whose Pod Security labels the operator wrote, all except `theirs`."""
     enforced = home.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in home.annotations
     if not (enforced or home.enforcement or fields):
         return None
     psa = {key: text for key, text in home.labels.items() if key.startswith(labels.PSA_PREFIX) and key not in theirs}
     if psa.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED:
-        psa[labels.PSA_ENFORCE] = home.labels.get(labels.GUARD, "baseline")  # what will be put back
+        psa[labels.PSA_ENFORCE] = home.labels.get(labels.GUARD, "baseline")  # the level that the operator will restore
     ours = {key: (text,) for key, text in psa.items()}
     if enforced and labels.PSA_WARN in ours:
         ours[labels.PSA_WARN] = tuple(
             sorted({*ours[labels.PSA_WARN], "baseline", "restricted"})
-        )  # guard's and policy's
+        )  # of the guard, and of the policy
     given: dict[str, Any] = {
         "enforced": enforced,
         "before": home.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
@@ -193,7 +196,10 @@ def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.Nam
 def recorded(
     home: snapshot.Namespace, *subjects: exception.HostNetworkException, theirs: Iterable[str] = (), **fields: Any
 ) -> snapshot.LedgerView:
-    """A ledger that has this namespace, but for the labels that are `theirs`, and these exceptions as approved."""
+    """Return a ledger with records of this namespace and of these exceptions, as approved.
+
+    The labels `theirs` are not recorded as the operator's.
+    """
     given: dict[str, Any] = {
         "namespace": written(home, *theirs),
         "exceptions": {one.metadata.uid: approved(one) for one in subjects},
@@ -205,7 +211,7 @@ def recorded(
 
 
 def planned(made: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> plan.NamespacePlan:
-    """The plan once the ledger has all that it was asked to keep."""
+    """Return the plan once the ledger has stored every record that the plans asked for."""
     found = plan.plan_namespace(made, now)
     while records(found) and not made.ledger.trouble:
         made = stored(made, found)
@@ -214,7 +220,7 @@ def planned(made: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> p
 
 
 def stored(made: snapshot.NamespaceSnapshot, planned: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
-    """The snapshot once the ledger has what the plan records."""
+    """Return the snapshot once the ledger has stored the records of the plan."""
     kept = made.ledger
     for effect in records(planned):
         match effect:
@@ -226,32 +232,32 @@ def stored(made: snapshot.NamespaceSnapshot, planned: plan.NamespacePlan) -> sna
 
 
 def gate_level(made: plan.NamespacePlan) -> labels.Level | None:
-    """The level that the plan asks the gate about."""
+    """Return the level about which the plan asks the gate."""
     return next((need.level for need in made.asks(needs.AskGate)), None)
 
 
 def list_at(made: plan.NamespacePlan) -> datetime.datetime | None:
-    """From when on the plan's deferrable effects wait for a list of pods."""
+    """Return the moment from which the plan's deferrable effects wait for a list of pods."""
     return next((need.at for need in made.asks(needs.ListPods)), None)
 
 
 def count_at(made: plan.NamespacePlan) -> datetime.datetime | None:
-    """When the pods are to be counted."""
+    """Return when the pods are to be counted."""
     return next((need.at for need in made.asks(needs.CountPods)), None)
 
 
 def owners(made: plan.NamespacePlan) -> tuple[snapshot.Reference, ...]:
-    """The owners that are to be found."""
+    """Return the owners that the plan asks for."""
     return tuple(need.owner for need in made.asks(needs.FindOwner))
 
 
 def accounts(made: plan.NamespacePlan) -> tuple[str, ...]:
-    """The service accounts that are to be found."""
+    """Return the service accounts that the plan asks for."""
     return tuple(need.name for need in made.asks(needs.FindAccount))
 
 
 def exceptions(made: plan.NamespacePlan) -> tuple[str, ...]:
-    """The exceptions that are to be read again."""
+    """Return the exceptions that the plan wants to read again."""
     return tuple(need.name for need in made.asks(needs.ReadException))
 
 
@@ -272,7 +278,7 @@ def statuses(made: plan.NamespacePlan) -> dict[str, exception.ExceptionStatus]:
 
 
 def flags(made: plan.NamespacePlan) -> dict[str, str | None]:
-    """Pod name to the verdict label that is to be written."""
+    """Return the verdict label that the plan writes, by pod name."""
     return {
         e.pod.name: e.verdict.value if e.verdict else None for e in made.effects if isinstance(e, effects.WriteVerdict)
     }
@@ -283,12 +289,12 @@ def verdicts(made: plan.NamespacePlan) -> dict[str, str]:
 
 
 def reasons(made: plan.NamespacePlan) -> dict[str, str]:
-    """Exception name to the reason of its Ready condition."""
+    """Return the reason of the Ready condition, by exception name."""
     return {s.exception.metadata.name: s.reason.value for s in made.standings}
 
 
 def granted(made: plan.NamespacePlan) -> set[str]:
-    """Names of the exceptions whose grants stand once the plan is carried out."""
+    """Return the names of the exceptions that have a grant once the plan is carried out."""
     lines = dict.fromkeys(made.namespace.grants, "")
     for write in writes(made):
         for key, line in write.annotations.items():

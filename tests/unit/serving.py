@@ -1,4 +1,4 @@
-"""Real HTTP on loopback, for a test that scripts the answers of the API server."""
+"""Real HTTP on loopback, for tests that script the answers of the API server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def url_of(answer: Answer) -> AsyncIterator[str]:
-    """The URL of a server that answers every request so."""
+    """Yield the URL of a server that answers every request with `answer`."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
     async with test_utils.TestServer(application) as running:
@@ -27,7 +27,7 @@ async def gateway_to(
     server_clock: clock.ServerClock | None = None,
     count: Callable[[str, int], None] = lambda _method, _code: None,
 ) -> AsyncIterator[gateway.Gateway]:
-    """A gateway to such a server."""
+    """Yield a gateway to a server that answers every request with `answer`."""
     async with url_of(answer) as url:
         configuration = client.Configuration(host=url)
         made = gateway.Gateway(configuration, server_clock or clock.ServerClock(), count)

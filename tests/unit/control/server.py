@@ -1,7 +1,7 @@
-"""A scripted API server: a dictionary of objects behind the gateway's methods, and failures where a test wants them.
+"""A scripted API server: a dictionary of objects behind the gateway's methods, with failures where a test wants them.
 
-It stands beside the tests on a real control plane, for what cannot be arranged there: a failure of every single
-request, and an object that changes between two requests.
+The server complements the tests on a real control plane. There, neither a failure of every single request nor an object
+that changes between two requests can be arranged.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,10 @@ Body = dict[str, Any]
 
 
 class Server:
-    """`before` is called with method and path before each request; it may change objects, or raise ApiError."""
+    """A server that calls `before` with method and path before each request.
+
+    `before` may change objects, or raise ApiError.
+    """
 
     def __init__(self, *bodies: Body) -> None:
         self.objects: dict[str, Body] = {}
@@ -25,7 +28,7 @@ class Server:
             self.put(body.pop("path"), body)
 
     def put(self, path: str, body: Body) -> Body:
-        """Store an object, whatever was there."""
+        """Store an object and replace any object at that path."""
         self._version += 1
         body["metadata"]["resourceVersion"] = str(self._version)
         self.objects[path] = body

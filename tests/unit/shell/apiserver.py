@@ -1,8 +1,8 @@
-"""A scripted API server on loopback: objects by path, and a failure wherever a test wants one.
+"""A scripted API server on loopback: objects by path, and failures where a test wants them.
 
-It stands beside the tests on a real control plane, for what cannot be arranged there: a failure of every single
-request. It knows what the operator asks for and no more: objects and lists, merge patches, uids and versions as
-preconditions, dry runs that refuse nothing.
+The server complements the tests on a real control plane, where a failure of every single request cannot be arranged. It
+implements only what the operator uses: objects and lists, merge patches, uids and resource versions as preconditions,
+and dry runs that refuse nothing.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0"}
 
 @dataclass(frozen=True)
 class Request:
-    """The `number` of a request counts from 0, writes and reads alike."""
+    """A request that the server received. `number` counts reads and writes alike, from 0."""
 
     number: int
     method: str
@@ -35,8 +35,10 @@ Fails = Callable[[Request], web.Response | None]
 
 
 class ApiServer:
-    """`fails` is asked before each request, and `loses` whether the answer to it is lost. `told` is called with each
-    change, as a watch would.
+    """A server that asks `fails` before each request for a failure to answer with.
+
+    If `loses` is true for a request, the server carries the request out and closes the connection without an answer.
+    The server calls `told` with each change, as a watch would.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class ApiServer:
         self._version = 1
 
     def put(self, path: str, body: Body) -> Body:
-        """Store an object, with what every object has."""
+        """Store an object, with the metadata that every object has."""
         self._version += 1
         parts = path.split("/")
         meta = {"uid": f"uid-of-{path}", "creationTimestamp": _CREATED, "generation": 1, **body.get("metadata", {})}
@@ -65,13 +67,13 @@ class ApiServer:
         self.told(path.split("/")[-2], "DELETED", self.objects.pop(path))
 
     def copied(self) -> "ApiServer":
-        """Another server with the same objects."""
+        """Return another server with a copy of all objects."""
         made = ApiServer()
         made.objects, made._version = copy.deepcopy(self.objects), self._version
         return made
 
     def under(self, collection: str) -> list[Body]:
-        """The objects of a collection; of every namespace, if the path names none."""
+        """Return the objects of a collection, from every namespace if the path names none."""
         group, _, plural = collection.rpartition("/")
         return [
             body
@@ -169,12 +171,12 @@ _PLURALS = frozenset(
 
 
 def refusal(status: int, reason: str = "Forbidden") -> web.Response:
-    """A Status, as the API server answers."""
+    """Return a refusal with a Status as its body, as the API server sends it."""
     return web.json_response({"kind": "Status", "reason": reason, "message": f"scripted: {reason}"}, status=status)
 
 
 def _merged(present: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7396)."""
+    """Return the result of a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     made = dict(present) if isinstance(present, dict) else {}
@@ -187,7 +189,7 @@ def _merged(present: Any, patch: Any) -> Any:
 
 
 async def until(probe: Callable[[], object], what: str) -> None:
-    """Wait until a probe is true, for two minutes at most."""
+    """Wait until the probe is true. Fail after two minutes."""
     try:
         async with asyncio.timeout(120):
             while not probe():

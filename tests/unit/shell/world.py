@@ -1,4 +1,4 @@
-"""A cluster on a scripted server with one enforced namespace, and the operator's parts at work beside it."""
+"""A cluster on a scripted API server, with one enforced namespace, and the operator's parts that work on it."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,10 @@ _KINDS = {kind.value: kind for kind in store.Kind if kind is not store.Kind.EVER
 
 
 def installed() -> ApiServer:
-    """The admission policies as they are shipped, and the policy of the enforce overlay, without a gate."""
+    """Return a server with the admission policies as shipped, one namespace, and the policy of the enforce overlay.
+
+    The rollout of the policy is Immediate, without a gate.
+    """
     server = ApiServer()
     for file in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
         for body in yaml.safe_load_all(file.read_text()):
@@ -42,13 +45,13 @@ def installed() -> ApiServer:
 
 
 def pod(**spec: Any) -> Body:
-    """A pod that shares the node's network."""
+    """Return a pod that shares the network of the node."""
     containers = [{"name": "main", "image": IMAGE}]
     return {"metadata": {}, "spec": {"hostNetwork": True, "nodeName": "n", "containers": containers, **spec}}
 
 
 def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
-    """An exception that covers it until then."""
+    """Return an exception that covers `pod()` until `expiry`."""
     given = {
         "type": "Diagnostic",
         "owner": "team-sre",
@@ -65,7 +68,7 @@ def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
 
 @asynccontextmanager
 async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
-    """The operator's parts, after everything is listed; the server tells of changes as watches do."""
+    """Run the operator's parts once all objects are listed. The server reports changes as watches do."""
     server_clock = clock.ServerClock()
     async with serving.gateway_to(server.answer, server_clock) as api:
         core = operator.Operator(api, server_clock, metrics.Metrics())
@@ -95,7 +98,7 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
 
 
 def listing(core: operator.Operator, **settings: Any) -> resync.Resync:
-    """What lists everything into the operator's store."""
+    """Return the component that lists all objects into the operator's store."""
     given = config.Config().model_copy(update=settings)
     return resync.Resync(
         core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, given
@@ -103,7 +106,7 @@ def listing(core: operator.Operator, **settings: Any) -> resync.Resync:
 
 
 def emitted(server: ApiServer) -> list[str]:
-    """The reasons of all Events."""
+    """Return the reasons of all Events."""
     return sorted(body["reason"] for body in server.under("/api/v1/events"))
 
 

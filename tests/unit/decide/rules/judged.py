@@ -1,4 +1,4 @@
-"""What the tests of all rules ask of a plan: the result of a rule, and what is reported and shown of the exception."""
+"""Helpers for the tests of all rules: the result of a rule, and what is reported and shown about the exception."""
 
 import datetime
 from typing import Any
@@ -13,12 +13,15 @@ AGENT: dict[str, Any] = {"type": "Infrastructure"}
 
 
 def example(subject: exception.HostNetworkException, *pods: snapshot.Pod) -> snapshot.NamespaceSnapshot:
-    """A namespace in which the rule of the test warns: on 1.36, beside ordinary pods. The rule's page shows why."""
+    """Return a namespace in which the tested rule warns: on Kubernetes 1.36, with ordinary pods.
+
+    The page of the rule shows why it warns.
+    """
     return seen(subject, *pods, kubernetes=V136, ordinary_pods=True)
 
 
 def warns(rule: rules.Rule, warned: snapshot.NamespaceSnapshot) -> findings.Finding:
-    """The finding of that rule, which must warn."""
+    """Return the finding of the rule, which must warn."""
     (finding,) = [finding for finding in planned(warned).findings if finding.rule is rule]
     assert finding.warns, finding
     return finding
@@ -32,25 +35,25 @@ def result_of(
     kubernetes: snapshot.MinorVersion | None = V136,
     now: datetime.datetime = NOW,
 ) -> str | None:
-    """The result word of the rule about that exception, None if the rule does not apply to it."""
+    """Return the result word of the rule for the exception; None if the rule does not apply to the exception."""
     plan = planned(seen(subject, *pods, policy=state or governed(), kubernetes=kubernetes), now)
     results = [finding.result.value for finding in plan.findings if finding.rule is rule]
     return results[0] if results else None
 
 
 def events(plan: Any) -> dict[str, effects.EmitEvent]:
-    """Reason to Event on the exception."""
+    """Return the Events about the exception, by reason."""
     writes = [e for e in plan.effects if isinstance(e, effects.WriteExceptionStatus)]
     return {event.reason: event for write in writes for event in write.events if event.regarding.name == "net"}
 
 
 def in_use_message(plan: Any) -> str:
-    """The message of the condition InUse that the plan writes."""
+    """Return the message of the InUse condition that the plan writes."""
     return _condition(plan, conditions.ConditionType.IN_USE).message
 
 
 def condition(plan: Any, kind: conditions.ConditionType) -> tuple[str, str]:
-    """Status and reason of a condition that the plan writes."""
+    """Return the status and the reason of a condition that the plan writes."""
     written = _condition(plan, kind)
     return written.status, written.reason
 
