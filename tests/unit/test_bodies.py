@@ -1,4 +1,4 @@
-"""Answers of the API server are decoded within bounds and without managedFields, or not at all."""
+"""The operator decodes answers of the API server within limits and without managedFields, or not at all."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ NEST = b'{"f:a":' * 9_990 + b"{}" + b"}" * 9_990
 
 
 def test_managed_fields_are_empty_and_all_else_stays() -> None:
-    """Of a list each object's, of a workload its template's too, also with blanks and escapes around them."""
+    """In each object of a list and in the template of a workload, also with blanks and escapes around them."""
     entry = {"manager": "x", "fieldsV1": {'k:{"a":"]"}': {}, "v:[[1]]": {}, "\\": {}, 'x\\"': {}}}
     body: dict[str, Any] = {
         "items": [{"metadata": {"name": "a", "managedFields": [entry, entry]}}, {"metadata": {"managedFields": []}}],
@@ -36,7 +36,7 @@ def test_managed_fields_are_empty_and_all_else_stays() -> None:
     ],
 )
 def test_text_is_never_taken_for_managed_fields(metadata: dict[str, Any]) -> None:
-    """An annotation or label of that name stays, and so does every text that has the key in it."""
+    """An annotation or a label of that name stays, and so does every text that contains the key."""
     assert bodies.decode(json.dumps({"metadata": metadata}).encode()) == {"metadata": metadata}
 
 
@@ -48,7 +48,7 @@ def test_a_nest_is_cut_out() -> None:
 
 
 def test_bytes_that_are_no_text_are_cut_out() -> None:
-    """The API server gives fieldsV1 as it was written, also where that is no UTF-8."""
+    """The API server returns fieldsV1 as a client wrote it, even if the bytes are not UTF-8."""
     data = b'{"metadata":{"managedFields":[{"fieldsV1":{"f:\xff":{}}}]}}'
     assert bodies.decode(data) == {"metadata": {"managedFields": []}}
 
@@ -70,7 +70,7 @@ def test_bytes_that_are_no_text_are_cut_out() -> None:
     ],
 )
 def test_every_failure_is_a_decode_error(data: bytes, why: str) -> None:
-    """It says what is wrong in words of ours, and quotes nothing."""
+    """The error says what is wrong in our own words, and quotes nothing of the answer."""
     for decode in (bodies.decode, bodies.checked):
         with pytest.raises(bodies.DecodeError) as raised:
             decode(data)
@@ -78,7 +78,7 @@ def test_every_failure_is_a_decode_error(data: bytes, why: str) -> None:
 
 
 def test_what_is_too_long_is_not_decoded() -> None:
-    """16 MiB are decoded, one byte more is not."""
+    """An answer of 16 MiB is decoded, one of a byte more is not."""
     text = b'{"a":"' + b"x" * (bodies.BYTES - 8) + b'"}'
     assert list(bodies.decode(text)) == ["a"]
     with pytest.raises(bodies.DecodeError, match="longer than 16777216 bytes"):
@@ -87,7 +87,7 @@ def test_what_is_too_long_is_not_decoded() -> None:
 
 @pytest.mark.parametrize(("opening", "closing"), [(b'{"a":', b"}"), (b"[", b"]"), (b'[{"a":', b"}]")])
 def test_a_hundred_levels_are_decoded_and_no_more(opening: bytes, closing: bytes) -> None:
-    """Whether they are objects or arrays, and whatever brackets stand in texts beside them."""
+    """The limit applies to objects and to arrays, whatever brackets the texts beside them contain."""
     beside = b'"b":"]]]}}}[[[{{{\\"","}":"{","c":[' + b",".join([b'{"d":[]}'] * 200) + b"],"
     levels = opening.count(b"{") + opening.count(b"[")
 

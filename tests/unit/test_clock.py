@@ -1,6 +1,7 @@
-"""The API server's time: never ahead of it, soon close to it, and sure only where answers agree.
+"""The API server's time: the clock is never ahead of it, soon close to it, and trusted only if the answers agree.
 
-Here an API server is a function of the monotonic clock; the clock under test sees only its Date headers.
+In these tests an API server is a function of the monotonic clock. The clock under test sees only the Date headers of
+that server.
 """
 
 import datetime
@@ -27,13 +28,16 @@ class Server:
         return email.utils.formatdate(math.floor(self.at(monotonic)), usegmt=True)
 
     def answer(self, asked: clock.ServerClock, ago: float, there: float = 0.004, back: float = 0.004) -> None:
-        """An answer that was made so many seconds ago, after so long on the way there and before so long back."""
+        """Give the clock an answer that was made `ago` seconds ago.
+
+        The request took `there` seconds, the answer `back` seconds.
+        """
         made = time.monotonic() - ago
         asked.observe(self.date(made), made - there, made + back)
 
 
 def behind(tested: clock.ServerClock, server: Server) -> tuple[float, float]:
-    """By how much at least and at most the clock is behind the server."""
+    """Return the smallest and the largest possible lag of the clock behind the server, in seconds."""
     before = server.at(time.monotonic())
     now = tested.now().timestamp()
     return before - now, server.at(time.monotonic()) - now
@@ -43,7 +47,7 @@ def behind(tested: clock.ServerClock, server: Server) -> tuple[float, float]:
 @pytest.mark.parametrize(("there", "back"), [(0.001, 0.001), (0.0, 2.0), (2.0, 0.0), (0.5, 0.5)])
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_the_clock_is_never_ahead_of_the_server(ahead: float, there: float, back: float, count: int) -> None:
-    """Whatever an answer took on either way, and however many there were."""
+    """However long a request and its answer take, and however many answers there are."""
     server, tested = Server(ahead), clock.ServerClock()
     for number in range(count, 0, -1):
         server.answer(tested, ago=3 + number * 0.377, there=there, back=back)
@@ -52,7 +56,7 @@ def test_the_clock_is_never_ahead_of_the_server(ahead: float, there: float, back
 
 
 def test_many_answers_narrow_it_to_about_a_round_trip() -> None:
-    """One answer says the second; many say where the second begins."""
+    """One answer gives the second. Many answers show when that second begins."""
     server, tested = Server(), clock.ServerClock()
     for number in range(50, 0, -1):
         server.answer(tested, ago=number * 0.617)
@@ -60,14 +64,14 @@ def test_many_answers_narrow_it_to_about_a_round_trip() -> None:
 
 
 def test_before_the_first_answer_nothing_has_expired() -> None:
-    """The epoch, and no trust."""
+    """The clock shows the epoch and is not trusted."""
     tested = clock.ServerClock()
     assert datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) == tested.now()
     assert (tested.trusted(), tested.skew_seconds(), tested.spread_seconds()) == (False, 0.0, 0.0)
 
 
 def test_time_goes_on_without_answers() -> None:
-    """The clock runs on the monotonic one between them, and not backwards."""
+    """Between two answers the clock follows the monotonic clock, and never runs backwards."""
     server, tested = Server(), clock.ServerClock()
     server.answer(tested, ago=0.01)
     moments = [tested.now() for _ in range(1000)]
@@ -76,7 +80,7 @@ def test_time_goes_on_without_answers() -> None:
 
 
 def test_a_clock_that_agrees_is_trusted() -> None:
-    """With no spread, and a skew below the second that a Date leaves open."""
+    """Its spread is zero, and its skew is less than the second that a Date header leaves open."""
     server, tested = Server(), clock.ServerClock()
     for number in range(20, 0, -1):
         server.answer(tested, ago=number * 0.7)
@@ -97,7 +101,7 @@ def test_a_machine_whose_clock_is_off_is_not_trusted(ahead: float) -> None:
 
 @pytest.mark.parametrize(("apart", "trusted"), [(3.0, True), (30.0, False)])
 def test_servers_that_contradict_each_other_are_a_spread(apart: float, trusted: bool) -> None:
-    """More than five seconds are too many to delete by."""
+    """With a spread of more than five seconds, the operator must not delete pods by this clock."""
     one, other, tested = Server(), Server(-apart), clock.ServerClock()
     for number in range(20, 0, -1):
         one.answer(tested, ago=number * 0.6)
@@ -108,7 +112,10 @@ def test_servers_that_contradict_each_other_are_a_spread(apart: float, trusted: 
 
 
 def test_where_answers_contradict_each_other_the_newest_counts() -> None:
-    """A server whose clock was set back is followed at once: ahead of it would be early."""
+    """If the clock of a server was set back, the operator's clock follows immediately.
+
+    Ahead of the server, it would delete pods too early.
+    """
     before, after, tested = Server(), Server(-100.0), clock.ServerClock()
     before.answer(tested, ago=10)
     after.answer(tested, ago=0.1)
@@ -116,7 +123,7 @@ def test_where_answers_contradict_each_other_the_newest_counts() -> None:
 
 
 def test_old_answers_are_forgotten() -> None:
-    """After a minute a clock that was set back is trusted again."""
+    """One minute after a server's clock was set back, the clock is trusted again."""
     before, after, tested = Server(100.0), Server(), clock.ServerClock()
     before.answer(tested, ago=70)
     after.answer(tested, ago=5)
@@ -128,7 +135,7 @@ def test_old_answers_are_forgotten() -> None:
     "date", ["", "garbage", "2026-11-22T12:00:00Z", "Sun, 31 Feb 2026 11:00:00 GMT", "Sun, 22 Nov 99999 11:00:00 GMT"]
 )
 def test_a_header_that_is_no_date_says_nothing(date: str) -> None:
-    """A proxy may answer anything."""
+    """A proxy may send any Date header."""
     tested = clock.ServerClock()
     tested.observe(date, 1.0, 2.0)
     assert not tested.trusted()

@@ -1,4 +1,4 @@
-"""What `make generate` writes is committed as it would be written now, and marked as generated."""
+"""The committed files are what `make generate` writes now, and they are marked as generated."""
 
 import pathlib
 import re
@@ -17,13 +17,16 @@ def relative(path: pathlib.Path) -> str:
 
 @pytest.mark.parametrize("step", steps.STEPS)
 def test_what_is_generated_is_up_to_date(step: str) -> None:
-    """Each generated file is byte for byte what its inputs make of it, and no file is left over."""
+    """Each generated file is byte for byte what its inputs produce, and no file is left over."""
     stale = [relative(path) for path in steps.stale(step)]
     assert not stale, f"run `make generate`: {', '.join(stale)}"
 
 
 def test_git_knows_what_is_generated() -> None:
-    """.gitattributes marks the generated files, with shipped.py of the release before, and no other file."""
+    """.gitattributes marks the generated files and shipped_before.py, and no other file.
+
+    The file shipped_before.py is the shipped.py of the previous release.
+    """
     marked: set[pathlib.Path] = set()
     for line in (steps.ROOT / ".gitattributes").read_text().splitlines():
         if not line.startswith("#"):
@@ -38,7 +41,11 @@ def test_git_knows_what_is_generated() -> None:
 
 
 def test_policies_that_say_the_same_take_it_from_one_fragment() -> None:
-    """Which grants cover a pod is one text in four policies, the refusal one in three, the guard one at both levels."""
+    """Policies share text in fragments.
+
+    Four policies share the text that says which grants cover a pod, three share the refusal, and both levels share the
+    guard.
+    """
     uses: dict[str, list[str]] = {path.stem: [] for path in policies.FRAGMENTS.iterdir()}
     for source in sorted(policies.SOURCES.rglob("*.yaml")):
         for fragment in re.findall(r"(?m)^#include fragments/(\S+)\.yaml$", source.read_text()):

@@ -1,4 +1,7 @@
-"""What the process loads at its start: not the half of kubernetes that it never uses, which works all the same."""
+"""What the process loads at its start.
+
+The half of kubernetes that it never uses is not loaded, and works nevertheless.
+"""
 
 import json
 import subprocess
@@ -17,7 +20,7 @@ print(json.dumps([loaded, found]))
 
 
 def test_the_second_client_is_loaded_at_its_first_use() -> None:
-    """Its requests and websocket are no part of a start; whoever asks for it has it."""
+    """A start does not load requests and websocket. Code that asks for the second client gets it."""
     done = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True)
     loaded, found = json.loads(done.stdout)
     assert {"kopf", "kubernetes"} <= set(loaded)

@@ -1,4 +1,4 @@
-"""No reader of the log, and no disk behind it, holds up the process or changes how it ends."""
+"""A log without a reader, or on a full disk, neither blocks the process nor changes its exit status."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from hostnetwork_operator import logs
 
-# More than fits into the queue and a pipe together; then the process ends with a status of its own.
+# Writes more than the queue and a pipe can take together, and then exits with a status of its own.
 FLOOD = """
     import logging, sys
     from hostnetwork_operator import logs
@@ -25,7 +25,7 @@ FLOOD = """
         print("y" * 10_000, file=sys.stderr)
     sys.exit(3)
 """
-SECONDS = 60  # far more than the process needs; with nobody to read it took for ever
+SECONDS = 60  # far more than the process needs; a process that waits for a reader never ends
 
 
 def begun(program: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
@@ -35,18 +35,18 @@ def begun(program: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe."""
+    """Yield both ends of a pipe."""
     reader, writer = os.pipe()
     yield reader, writer
     for end in (reader, writer):
         try:
             os.close(end)
         except OSError:
-            continue  # a test has closed it
+            continue  # the test has closed this end
 
 
 def test_a_process_whose_log_nobody_reads_goes_on_and_ends(pipe: tuple[int, int]) -> None:
-    """Both its stdout and its stderr are a pipe that is full."""
+    """Stdout and stderr are the same full pipe."""
     process = begun(FLOOD, stdout=pipe[1], stderr=pipe[1])
     try:
         assert process.wait(timeout=SECONDS) == 3
@@ -56,7 +56,7 @@ def test_a_process_whose_log_nobody_reads_goes_on_and_ends(pipe: tuple[int, int]
 
 
 def test_a_full_disk_behind_the_log_does_not_change_the_exit_status() -> None:
-    """Neither that of an end in order, nor that of a setting which is refused."""
+    """Neither the status of a normal exit changes, nor that of an exit because of an invalid setting."""
     with pathlib.Path("/dev/full").open("wb") as full:
         process = begun(FLOOD, stdout=full.fileno(), stderr=full.fileno())
         assert process.wait(timeout=SECONDS) == 3
@@ -75,14 +75,17 @@ def test_a_log_whose_reader_is_gone_does_not_change_the_exit_status(pipe: tuple[
 
 
 def test_a_process_without_stdout_and_stderr_ends_as_it_would_with_them() -> None:
-    """A descriptor that was closed may belong to a socket by then, so nothing is written to its number."""
+    """A closed descriptor may belong to a socket by then.
+
+    So the process writes nothing to the number of that descriptor.
+    """
     program = textwrap.dedent(FLOOD)
     command = ["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, program]
     assert subprocess.run(command, timeout=SECONDS, check=False).returncode == 3
 
 
 def test_every_line_is_written_whole_and_in_order_before_the_process_ends() -> None:
-    """The end of the process waits for a reader that reads."""
+    """Before the process ends, it waits for a reader that reads."""
     program = FLOOD.replace("1_000", "400").replace('print("y" * 10_000, file=sys.stderr)', "pass")
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
@@ -97,7 +100,7 @@ def until(probe: Callable[[], bool]) -> None:
 
 
 def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None:
-    """What fits comes as soon as somebody reads, and nothing of the rest."""
+    """The lines that fit arrive as soon as somebody reads. The other lines never arrive."""
     os.set_blocking(pipe[1], False)
     while True:
         try:
@@ -109,7 +112,7 @@ def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None
     for number in range(30):
         stream.write(f"line {number:04}\n")
     assert stream.dropped == 20
-    stream.finish(0.01)  # nobody reads: it gives up
+    stream.finish(0.01)  # nobody reads, so it gives up
     read = b""
     while not read.endswith(b"line 0009\n"):
         read += os.read(pipe[0], 2**16)
@@ -121,7 +124,7 @@ def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None
 
 
 def test_what_a_disk_does_not_take_is_counted() -> None:
-    """And what comes later begins on a line of its own, where only half a line was written."""
+    """Each line that a full disk refuses counts as dropped."""
     with pathlib.Path("/dev/full").open("wb") as full:
         stream = logs.Stream(full.fileno())
         for _ in range(7):
@@ -131,7 +134,10 @@ def test_what_a_disk_does_not_take_is_counted() -> None:
 
 
 def test_a_half_line_is_ended_before_the_next_one(tmp_path: pathlib.Path) -> None:
-    """A disk takes the first bytes of a line, is full, and has room again."""
+    """A disk takes the first bytes of a line, is full, and has room again.
+
+    The next line then begins on a line of its own.
+    """
     path = tmp_path / "log"
     program = """
         import os, pathlib, resource, signal, sys

@@ -1,4 +1,4 @@
-"""Mistakes that were found and mended: each of these failed once."""
+"""Regression tests: each of these tests failed once, because of a bug that was found and fixed."""
 
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,10 @@ def _present(values: dict[str, str | None]) -> dict[str, str]:
 
 
 def _released() -> store.Store:
-    """Deny, then exempted by the policy, and released by the operator itself."""
+    """Return a store with a namespace that was in Deny, was exempted by the policy, and was then released.
+
+    The operator itself released the namespace.
+    """
     kept = store.Store()
     kept.put(store.Kind.NAMESPACE, _body(1, DENIED, ADOPTED))
     listing = kept.listing(store.Kind.POLICY)
@@ -82,21 +85,21 @@ def _released() -> store.Store:
 
 
 def test_a_released_exempt_namespace_is_not_enforced_when_the_policy_cannot_be_listed() -> None:
-    """What the operator itself took off is not taken for a Deny that somebody removed."""
+    """The operator does not take a label that it removed itself for a Deny that a user removed."""
     kept = _released()
     kept.policy_unlisted()
     assert writes(planned(kept.snapshot(NAMESPACE))) == []
 
 
 def test_a_namespace_that_stops_being_exempt_is_gated_again() -> None:
-    """Enforcement that was ended by an exemption begins again at the gate."""
+    """If an exemption ended enforcement, enforcement begins again with a gate check."""
     kept = _released()
     seen_ = replace(kept.snapshot(NAMESPACE), policy=governed(rollout="Gated"))
     assert labels.Level.BASELINE is gate_level(planned(seen_))
 
 
 def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held() -> None:
-    """A grant written where nothing was lifted for it is no reason to lift something now."""
+    """A grant that was written while no level was lifted for it is no reason to lift the level now."""
     infra = hne(type="Infrastructure", images=(IMAGE,))
     home = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
@@ -107,7 +110,7 @@ def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held
 
 
 def test_where_the_target_is_privileged_a_withheld_exception_does_not_open_the_gate() -> None:
-    """The gate sees the pod as admission would, with the exception withheld."""
+    """The gate checks the pod as admission would, with the exception withheld."""
     made = planned(
         seen(
             pod(),
@@ -121,7 +124,7 @@ def test_where_the_target_is_privileged_a_withheld_exception_does_not_open_the_g
 
 
 def test_without_a_policy_held_by_stays() -> None:
-    """What stands stays: by whom it is held, and since when."""
+    """The annotation keeps naming the holders of the namespace and the time since which it is Held."""
     home = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
         annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x"},
@@ -130,13 +133,13 @@ def test_without_a_policy_held_by_stays() -> None:
 
 
 def test_the_verdict_label_goes_where_a_namespace_is_exempt() -> None:
-    """A pod that was flagged before the namespace became exempt loses its label."""
+    """A pod that got the label before the namespace became exempt loses the label."""
     made = planned(seen(pod(verdict_label="Uncovered"), namespace=namespace(), policy=EXEMPT))
     assert flags(made) == {"capture": None}
 
 
 def test_the_reason_not_approved_says_the_same_twice() -> None:
-    """A status that was written is not written again in other words."""
+    """After a plan has written the status, the next plan does not write it again in other words."""
     subject = hne(
         metadata={"generation": 2}, status=exception.ExceptionStatus(observed_generation=1, namespace_uid="old")
     )
@@ -147,7 +150,7 @@ def test_the_reason_not_approved_says_the_same_twice() -> None:
 
 
 def test_a_restart_without_the_label_and_the_policy_revokes_nothing() -> None:
-    """Without the label, what was enforced and granted is known by the annotation."""
+    """Without the label, the annotations show that the namespace was enforced and what was granted."""
     home = denied(hne())
     home = replace(home, labels={k: v for k, v in home.labels.items() if k != labels.ENFORCEMENT})
     assert [
@@ -159,14 +162,14 @@ def test_a_restart_without_the_label_and_the_policy_revokes_nothing() -> None:
 
 
 def test_a_level_that_is_lifted_again_while_one_exception_ends_is_not_told_as_restored() -> None:
-    """The Event would say the opposite of what is done."""
+    """Such an Event would say the opposite of what the operator does."""
     home = denied(hne("a"), hne("b"), labels={labels.PSA_ENFORCE: "baseline"})
     (write,) = writes(planned(seen(hne("a"), hne("b", expiry=NOW), namespace=home)))
     assert write.action != "restore"
 
 
 def test_a_new_list_of_holders_is_not_told_as_a_repair_of_labels() -> None:
-    """Others hold it now; no label was put back."""
+    """Only the holders have changed. The operator has not put back any label."""
     home = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
         annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x (level baseline)"},
@@ -182,14 +185,14 @@ def test_a_new_list_of_holders_is_not_told_as_a_repair_of_labels() -> None:
 
 
 def test_an_arabic_letter_mark_has_no_line() -> None:
-    """Format characters that show nothing are hostile in a grant."""
+    """Invisible format characters are hostile in a grant."""
     for character in "\u061c\u00ad\u180e\u206a\ufff9\U000e0041":
         with pytest.raises(grant.GrantError):
             terms.line_of(hne(service_account_name=f"a{character}b"), namespace())
 
 
 def test_null_image_and_text_capabilities_are_unreadable() -> None:
-    """What is not in the form of the API is not guessed at."""
+    """The operator does not guess the meaning of a value that does not have the form of the API."""
     meta_ = {
         "namespace": "n",
         "name": "p",
@@ -209,35 +212,38 @@ def test_null_image_and_text_capabilities_are_unreadable() -> None:
 
 
 def test_an_event_after_deleted_does_not_bring_a_ghost() -> None:
-    """A ghost would be counted and judged until the next complete list."""
+    """The operator would count and judge a ghost until the next complete list."""
     kept = store.Store()
     kept.put(store.Kind.NAMESPACE, _body(9, {}, {}))
     kept.remove(store.Kind.NAMESPACE, _body(11, {}, {}))
-    kept.put(store.Kind.NAMESPACE, _body(10, {}, {}))  # the answer to a write of ours, noted after the watch's DELETED
+    kept.put(store.Kind.NAMESPACE, _body(10, {}, {}))  # the answer to our write, after the watch's DELETED
     assert None is kept.snapshot(NAMESPACE)
 
 
 def test_a_header_with_an_absurd_number_says_nothing() -> None:
-    """The clock goes on with what it knows."""
+    """The clock keeps its estimate."""
     clock.ServerClock().observe("Sun, 22 Nov 2026 11:00:00 +999999999999999999", 1.0, 2.0)
 
 
 def test_a_grant_has_no_empty_path() -> None:
-    """An empty prefix would hold every path."""
+    """An empty prefix would allow every path."""
     line = terms.line_of(hne(host_paths=({"path": "/x"},)), namespace()).replace("ro:/x", "ro:")
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 
 
 def test_from_deny_to_audit_is_told_as_such() -> None:
-    """And not as a repair of labels, although enforcement was on before."""
+    """The Event does not report a repair of labels, although enforcement was on before."""
     (write,) = writes(planned(seen(namespace=denied(), policy=governed(mode="Audit"))))
     assert write.action == "audit"
     assert [event.reason for event in write.events] == ["EnforcementAudit"]
 
 
 def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_namespace() -> None:
-    """Once it was taken its exception was told a second reason, as if it had never stood: one write and Event more."""
+    """Before the fix, the exception got another reason after its grant was revoked, as if it had never had a grant.
+
+    That cost one more write and one more Event.
+    """
     contested = snapshot.Record(reverts=(at(minutes=-2), at(minutes=-1)), written=at(minutes=-1))
     there = seen(
         hne(),
@@ -252,7 +258,10 @@ def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_names
 
 
 def test_a_missing_guard_is_told_rather_than_a_new_one() -> None:
-    """Once a grant was taken for the one, its exception was told of the other."""
+    """Before the fix, two plans gave two reasons.
+
+    A grant was revoked for the missing guard, and the status of its exception then named the new guard.
+    """
     new = guards(since=at(seconds=-1))[labels.POLICY_HOST_NAMESPACES]
     found = {**guards(missing=[labels.POLICY_RELAXED_NAMESPACE]), labels.POLICY_HOST_NAMESPACES: new}
     there = seen(hne(), namespace=denied(hne()), guards=found)

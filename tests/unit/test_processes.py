@@ -1,4 +1,4 @@
-"""The tests' own harness: a component that ends at any moment, by whatever hand, is ended without an error."""
+"""The tests' own harness: ending a component raises no error, whenever the component ends and whoever ends it."""
 
 import os
 import pathlib
@@ -15,7 +15,10 @@ from tests.controlplane import processes
 def test_a_component_that_another_thread_has_just_reaped_is_ended_without_an_error(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[processes.Component], object]
 ) -> None:
-    """Between the moment in which it still runs and the signal to it; its exit status is that of the other hand."""
+    """The other thread reaps the component after the check that it still runs and before the signal to it.
+
+    The exit status is the one that the other thread caused.
+    """
     component = processes.Component(
         "sleep", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, detached=False
     )
@@ -23,7 +26,7 @@ def test_a_component_that_another_thread_has_just_reaped_is_ended_without_an_err
     process, kill = component._process, os.kill
 
     def late(pid: int, number: int) -> None:
-        """As if the other thread came first."""
+        """Send the signal after the other thread has killed and reaped the process."""
         if process is not None and process.returncode is None:
             kill(pid, signal.SIGKILL)
             process.wait()

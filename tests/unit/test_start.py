@@ -1,4 +1,4 @@
-"""The process ends with one line and status 1 where it cannot start: a person reads that line, at night."""
+"""If the process cannot start, it prints one line and exits with status 1. A person reads that line, at night."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from tests.unit.act.test_identity import SERVER, kubeconfig
 
 
 def started(directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The operator, which is to end, with nothing of our environment but the path."""
+    """Run the operator, which must exit, with only PATH from our environment."""
     given = {"PATH": os.environ["PATH"], "HOME": str(directory), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
     given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0", **environment}
     command = [sys.executable, "-m", "hostnetwork_operator"]
@@ -20,7 +20,7 @@ def started(directory: pathlib.Path, **environment: str) -> subprocess.Completed
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What it says; AssertionError unless that is one line on stderr, and the status 1."""
+    """Return the line that the operator printed. Fail unless it is the only line on stderr and the exit status is 1."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout
     (line,) = done.stderr.splitlines()
@@ -28,7 +28,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
-    """With what to set."""
+    """The line says what to set."""
     path = tmp_path / "none"
     assert one_line(started(tmp_path, KUBECONFIG=str(path))) == (
         "hostnetwork-operator: the operator needs a service account or a kubeconfig, got no service account (Service"
@@ -38,7 +38,7 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None
 
 
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
-    """In one line too, however many the parser has."""
+    """The error is one line, however many lines the parser's message has."""
     path = tmp_path / "config"
     path.write_text("clusters: [ {name")
     line = one_line(started(tmp_path, KUBECONFIG=str(path)))
@@ -47,7 +47,7 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
-    """With the fields that can be wrong."""
+    """The line names the fields that can be wrong."""
     path = kubeconfig(tmp_path, f'{SERVER}, certificate-authority-data: "AAAA"')
     line = one_line(started(tmp_path, KUBECONFIG=str(path)))
     assert "the certificates for https://127.0.0.1:1 must be usable, got " in line
@@ -56,7 +56,7 @@ def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("variable", ["HOSTNETWORK_PORT", "HOSTNETWORK_PROBE_PORT"])
 def test_a_port_in_use_is_named(tmp_path: pathlib.Path, variable: str) -> None:
-    """Either of the two, with the variables that change it."""
+    """For either of the two ports, the line names the variables that change the port and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), **{variable: port})
@@ -67,7 +67,7 @@ def test_a_port_in_use_is_named(tmp_path: pathlib.Path, variable: str) -> None:
 
 
 def test_an_address_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
-    """With why it cannot be had."""
+    """The line says why the operator cannot listen on the address."""
     done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="192.0.2.1")
     assert "cannot listen on 192.0.2.1:0: Cannot assign requested address; set HOSTNETWORK_PORT" in one_line(done)
     done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="no-such-host.invalid")
