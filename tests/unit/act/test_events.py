@@ -1,4 +1,4 @@
-"""What an Event costs that can never be stored."""
+"""The number of requests for an Event that the API server can never store."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ TERMINATING = {"reason": "Forbidden", "message": MESSAGE, "details": {"causes": 
     ids=["terminating", "removed"],
 )
 async def test_an_event_in_a_namespace_that_ends_costs_one_request(status: int, answer: dict[str, Any]) -> None:
-    """The namespace never takes it, so nothing is tried again, and nothing is read."""
+    """The namespace will never take the Event, so the operator neither tries again nor reads anything."""
     asked: list[str] = []
 
     async def ends(request: web.Request) -> web.Response:
@@ -36,7 +36,7 @@ async def test_an_event_in_a_namespace_that_ends_costs_one_request(status: int, 
 
 @pytest.mark.parametrize("details", [None, {"causes": [{"reason": "FieldValueInvalid"}]}, {"causes": "odd"}, "odd"])
 async def test_a_refusal_that_only_speaks_of_an_end_is_an_error(details: Any) -> None:
-    """The text of a webhook can say anything; such an Event waits and is tried again."""
+    """The text of a webhook can say anything. Such an Event waits, and the operator tries again."""
 
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"reason": "Forbidden", "message": MESSAGE, "details": details}, status=403)

@@ -1,4 +1,4 @@
-"""A success that is no answer to the request is an error of that request: repeated, counted, and never a crash."""
+"""A success that does not answer the request is an error of that request: repeated, counted, and never a crash."""
 
 import datetime
 import json
@@ -55,21 +55,24 @@ OTHERS: list[Any] = [
 
 @pytest.mark.parametrize(("method", "path", "body"), RIGHT)
 def test_an_answer_to_the_question_is_one(method: str, path: str, body: dict[str, Any]) -> None:
-    """Whatever is in it beyond its form."""
+    """Whatever the answer contains beyond its form."""
     assert forms.trouble(method, path, body) == ""
 
 
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize(("method", "path"), sorted({(method, path) for method, path, _ in RIGHT[:-1]}))
 def test_an_answer_of_another_form_is_none(method: str, path: str, other: Any) -> None:
-    """None of them has what is read of an answer to these requests."""
+    """None of these bodies has the fields that the operator reads from an answer to these requests."""
     if (method, other.get("kind")) == ("DELETE", "Status") or ("openapi" in path and "components" not in other):
-        return  # that is one
+        return  # this body is an answer
     assert forms.trouble(method, path, other) != ""
 
 
 class Server:
-    """Answers with these bodies one after the other, the last one for ever, and with a Date of the year 2040."""
+    """A server that answers with `bodies` one after the other, then with the last one for ever.
+
+    The Date is in the year 2040.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
@@ -105,7 +108,7 @@ async def api(
 async def test_what_is_no_answer_is_asked_for_again(
     api: gateway.Gateway, server: Server, counted: metrics.Metrics, other: Any
 ) -> None:
-    """And counts as a request without one."""
+    """The answer also counts as a request without an answer, with code 0."""
     server.bodies = [other, LIST]
     assert (await api.get("/api/v1/pods")).body == LIST
     assert server.asked == ["GET", "GET"]
@@ -115,7 +118,10 @@ async def test_what_is_no_answer_is_asked_for_again(
 
 
 async def test_what_is_no_answer_every_time_is_an_error_of_the_api(api: gateway.Gateway, server: Server) -> None:
-    """With what it was, a word of its own for the metrics, and not as what an object may cause."""
+    """The error says what the response was, and has an outcome of its own for the metrics.
+
+    It is not a DecodeError, which an object can cause.
+    """
     server.bodies = [PAGE]
     with pytest.raises(gateway.ApiError) as raised:
         await api.get("/api/v1/pods")
@@ -127,7 +133,7 @@ async def test_what_is_no_answer_every_time_is_an_error_of_the_api(api: gateway.
 
 
 async def test_what_is_no_answer_does_not_tell_the_time(api: gateway.Gateway, server: Server) -> None:
-    """Its clock may be ahead of the API server's, and what has not ended would end."""
+    """The clock of a proxy may be ahead of the API server's clock. Exceptions would then end too early."""
     server.bodies = [PAGE]
     with pytest.raises(gateway.ApiError):
         await api.get("/api/v1/pods")
@@ -136,7 +142,7 @@ async def test_what_is_no_answer_does_not_tell_the_time(api: gateway.Gateway, se
 
 @pytest.mark.parametrize("other", [PAGE, {}])
 async def test_a_delete_that_a_proxy_answered_is_not_done(api: gateway.Gateway, server: Server, other: Any) -> None:
-    """Nobody knows, so it is repeated, or the cluster is looked at again."""
+    """Nobody knows whether the pod was deleted, so the delete is repeated, or the operator reads the cluster again."""
     server.bodies = [other]
     with pytest.raises(gateway.ApiError) as raised:
         await api.delete(POD, {}, repeat=False)
@@ -145,7 +151,7 @@ async def test_a_delete_that_a_proxy_answered_is_not_done(api: gateway.Gateway, 
 
 @pytest.mark.parametrize("other", [PAGE, {}, {"items": []}, {"metadata": {}, "items": [1]}])
 async def test_a_list_goes_on_after_what_is_no_answer(api: gateway.Gateway, server: Server, other: Any) -> None:
-    """No object counts as one that cannot be read, and none as gone."""
+    """No object counts as unreadable, and none as deleted."""
     kept = store.Store()
     body = {"metadata": {**META, "creationTimestamp": "2026-11-22T12:00:00Z"}}
     server.bodies = [other, {**LIST, "items": [body]}]
@@ -156,7 +162,7 @@ async def test_a_list_goes_on_after_what_is_no_answer(api: gateway.Gateway, serv
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 500])
 @pytest.mark.parametrize("body", [{"details": []}, {"details": {"causes": {}}}, {"details": {"causes": [1]}}])
 async def test_an_error_of_another_form_is_an_error_of_the_api(status: int, body: dict[str, Any]) -> None:
-    """Its status counts."""
+    """The error has the status of the answer."""
     data = json.dumps({**body, "reason": 5, "message": ["a"]}).encode()
     error = gateway._error("GET", POD, status, data)
     assert (error.status, error.reason, error.message) == (status, "", "")
@@ -166,6 +172,6 @@ async def test_an_error_of_another_form_is_an_error_of_the_api(status: int, body
 async def test_whoever_answers_for_the_crds_does_not_end_the_start(
     api: gateway.Gateway, server: Server, other: Any
 ) -> None:
-    """What is not known of them is no trouble."""
+    """An answer that says nothing about the CRDs is not reported as trouble with the CRDs."""
     server.bodies = [other]
     assert await definitions.trouble(api) == ""

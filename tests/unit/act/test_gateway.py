@@ -1,4 +1,4 @@
-"""An answer that cannot be decoded is an error like any other, of that request alone."""
+"""An answer that cannot be decoded is an ordinary error, and affects that request only."""
 
 import dataclasses
 import math
@@ -20,12 +20,12 @@ NESTED = b'{"spec":' + NEST + b"}"
 
 
 class Server:
-    """Answers each request with `status` and `body`."""
+    """A server that answers each request with `status` and `body`."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
-        self.asked: list[tuple[str, str]] = []  # method, and what is accepted
+        self.asked: list[tuple[str, str]] = []  # method, and the accepted media type
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.headers["Accept"]))
@@ -44,7 +44,7 @@ async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
 
 
 async def test_an_undecodable_answer_is_an_error_and_asked_for_once(api: gateway.Gateway, server: Server) -> None:
-    """Both for who asks for errors of the API, and for who asks for what cannot be decoded."""
+    """A caller that expects errors of the API catches this error, and so does a caller that expects decode errors."""
     server.body = NESTED
     with pytest.raises(gateway.UndecodableError) as raised:
         await api.get("/api/v1/pods")
@@ -56,7 +56,7 @@ async def test_an_undecodable_answer_is_an_error_and_asked_for_once(api: gateway
 
 
 async def test_an_undecodable_answer_has_told_the_time(api: gateway.Gateway, server: Server) -> None:
-    """Its Date header counts."""
+    """The clock uses the Date header of the answer."""
     server.body = NESTED
     with pytest.raises(gateway.UndecodableError):
         await api.get("/version")
@@ -64,7 +64,7 @@ async def test_an_undecodable_answer_has_told_the_time(api: gateway.Gateway, ser
 
 
 async def test_managed_fields_are_empty_in_every_answer(api: gateway.Gateway, server: Server) -> None:
-    """In answers to reads and to writes, however deep they are nested."""
+    """In answers to reads and to writes, however deep the managedFields are nested."""
     known = b'"name":"a","uid":"u","resourceVersion":"1"'
     server.body = b'{"metadata":{' + known + b',"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
     bare = {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": []}}
@@ -77,7 +77,7 @@ async def test_managed_fields_are_empty_in_every_answer(api: gateway.Gateway, se
 async def test_an_error_that_cannot_be_decoded_has_its_status(
     api: gateway.Gateway, server: Server, body: bytes
 ) -> None:
-    """And the beginning of its text as the message."""
+    """The message of the error is the beginning of the answer's text."""
     server.status, server.body = 403, body
     with pytest.raises(gateway.ApiError) as raised:
         await api.get("/api/v1/pods")
@@ -86,21 +86,24 @@ async def test_an_error_that_cannot_be_decoded_has_its_status(
 
 
 async def test_a_delete_is_done_whatever_the_answer_shows(api: gateway.Gateway, server: Server) -> None:
-    """The API server sends the object that is deleted."""
+    """The API server answers with the deleted object, which may be impossible to decode."""
     server.body = NESTED
     assert (await api.delete("/api/v1/pods/a", {})).body is None
     assert [method for method, _ in server.asked] == ["DELETE"]
 
 
 async def test_another_form_is_asked_for_by_its_media_type(api: gateway.Gateway, server: Server) -> None:
-    """Metadata alone, for instance; JSON otherwise."""
+    """For instance metadata alone. Without a media type, the operator asks for JSON."""
     await api.get("/api/v1/pods")
     await api.get("/api/v1/pods", accept=live.METADATA_LIST)
     assert [accepted for _, accepted in server.asked] == ["application/json", live.METADATA_LIST]
 
 
 async def test_a_job_that_cannot_be_decoded_is_not_taken(api: gateway.Gateway, server: Server) -> None:
-    """Nobody can tell which pods it makes; the expired pod that claims it is deleted all the same."""
+    """Nobody can tell which pods the Job creates.
+
+    The expired pod that names the Job as its owner is deleted all the same.
+    """
     server.body = NESTED
     job = snapshot.Reference("Job", builders.NAMESPACE, "capture", "u", "batch/v1")
     assert not await jobs.delete(api, job, builders.seen(), clock.ServerClock(), math.inf)
@@ -108,7 +111,7 @@ async def test_a_job_that_cannot_be_decoded_is_not_taken(api: gateway.Gateway, s
 
 
 async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gateway, server: Server) -> None:
-    """So the reconcile of its namespace goes on, and asks for it no more."""
+    """So the reconcile of the namespace continues, and never asks for the owner again."""
     server.body = NESTED
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
     answering = needs.Needs(api, core.clock, core.store, core.schedule)
@@ -120,7 +123,10 @@ async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gatewa
 
 
 async def test_the_end_of_an_outage_is_told_once(api: gateway.Gateway, server: Server) -> None:
-    """With the first answer after a request that had none; a refusal is an answer."""
+    """The first answer after a request without an answer ends the outage.
+
+    A refusal is an answer; 503, 429 and 500 are not.
+    """
     recoveries: list[int] = []
     api.on_recovery(lambda: recoveries.append(server.status))
     await api.get("/api/v1/pods")

@@ -1,4 +1,4 @@
-"""As whom the operator speaks to the API server, and what is said where there is no identity that works."""
+"""The identity that the operator uses with the API server, and the error if no identity works."""
 
 import pathlib
 
@@ -18,7 +18,7 @@ SERVER = 'server: "https://127.0.0.1:1"'
 
 
 def kubeconfig(directory: pathlib.Path, cluster: str = SERVER, user: str = "token: x") -> pathlib.Path:
-    """A file of that name, with this cluster and this user."""
+    """Write a kubeconfig with this cluster and this user, and return its path."""
     path = directory / "config"
     path.write_text(KUBECONFIG.replace("CLUSTER", cluster).replace("USER", user))
     return path
@@ -26,14 +26,14 @@ def kubeconfig(directory: pathlib.Path, cluster: str = SERVER, user: str = "toke
 
 @pytest.fixture(autouse=True)
 def outside(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in a pod, and without a kubeconfig."""
+    """Run the test as outside a pod, and without a kubeconfig."""
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
 async def refused() -> str:
-    """Why there is no configuration: one line."""
+    """Return the reason why there is no configuration, which must be one line."""
     with pytest.raises(identity.IdentityError) as raised:
         await identity.configure()
     text = str(raised.value)
@@ -49,21 +49,21 @@ def _names(path: pathlib.Path, text: str) -> None:
 
 @pytest.mark.parametrize("value", [None, ""])
 async def test_without_any_identity_the_default_is_named(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No KUBECONFIG, no file in the home directory, not in a pod."""
+    """KUBECONFIG names no file, the home directory has none, and the process does not run in a pod."""
     if value is not None:
         monkeypatch.setenv("KUBECONFIG", value)
     assert "(Service host/port is not set) and no file '~/.kube/config'; set KUBECONFIG to a " in await refused()
 
 
 async def test_a_pod_without_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with automountServiceAccountToken: false."""
+    """A pod with automountServiceAccountToken: false has no token."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     assert "got no service account (Service token file does not exist) and no file" in await refused()
 
 
 async def test_the_default_kubeconfig_is_read(tmp_path: pathlib.Path) -> None:
-    """Where KUBECONFIG names none."""
+    """If KUBECONFIG names no file, the operator reads the kubeconfig in the home directory."""
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube")
     assert (await identity.configure()).host == "https://127.0.0.1:1"
@@ -75,7 +75,7 @@ async def test_the_default_kubeconfig_is_read(tmp_path: pathlib.Path) -> None:
 async def test_a_file_that_is_no_kubeconfig_is_named(
     text: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However it is broken."""
+    """However the file is broken."""
     path = tmp_path / "config"
     path.write_bytes(text)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'none'}:{path}")
@@ -96,7 +96,7 @@ async def test_a_file_that_is_no_kubeconfig_is_named(
 async def test_a_kubeconfig_that_names_what_is_not_there_is_named(
     cluster: str, user: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Certificates, keys, tokens, a server."""
+    """The certificates, the key, the token or a usable server is missing."""
     path = kubeconfig(tmp_path, cluster, user)
     monkeypatch.setenv("KUBECONFIG", str(path))
     _names(path, await refused())

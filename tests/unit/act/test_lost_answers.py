@@ -1,4 +1,7 @@
-"""A write whose answer is lost is known as one's own, and no delete is repeated without a new look at the cluster."""
+"""The operator recognizes its own write if the answer is lost.
+
+It repeats no delete without a new read of the cluster.
+"""
 
 import json
 import time
@@ -35,8 +38,10 @@ class Clock:
 
 
 class Server:
-    """Objects by path. `after` is called with method and path when a write is done; where it says False, the
-    connection breaks and the answer is lost. `before` gives the status with which a write is refused, 0 for none.
+    """Objects by path.
+
+    After each write the server calls `after` with method and path. If `after` returns False, the connection breaks and
+    the answer is lost. `before` returns the status with which the server refuses a write, 0 for none.
     """
 
     def __init__(self) -> None:
@@ -44,7 +49,7 @@ class Server:
         self.requests: list[str] = []
         self.before: Callable[[str, str], int] = lambda _method, _path: 0
         self.after: Callable[[str, str], bool] = lambda _method, _path: True
-        self.terminating = False  # what is deleted stays for its grace
+        self.terminating = False  # deleted objects stay for their grace period
 
     def put(self, path: str, uid: str, **body: Any) -> None:
         name = path.rsplit("/", 1)[1]
@@ -106,7 +111,7 @@ async def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 def once(path: str) -> Callable[[str, str], bool]:
-    """Loses the first answer about `path`."""
+    """Return an `after` that loses the first answer about `path`."""
     left = [path]
 
     def answered(_method: str, about: str) -> bool:
@@ -129,7 +134,7 @@ async def delete(api: gateway.Gateway, server: Server, **owner: Any) -> pods.Del
 async def test_a_pod_whose_deletion_was_not_answered_counts_as_deleted(
     api: gateway.Gateway, server: Server, terminating: bool
 ) -> None:
-    """It is gone, or on its way out: nobody else did that between two attempts."""
+    """The pod no longer exists, or it is terminating: nobody else deleted it between the two attempts."""
     server.terminating, server.after = terminating, once(POD)
     assert await delete(api, server) == pods.Deleted(Outcome.DELETED)
     assert server.writes() == [f"DELETE {POD}"]
@@ -138,7 +143,7 @@ async def test_a_pod_whose_deletion_was_not_answered_counts_as_deleted(
 async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
     api: gateway.Gateway, server: Server
 ) -> None:
-    """It has another uid, and is left alone."""
+    """The new pod has another uid, and the operator leaves it alone."""
 
     def replaced(_method: str, path: str) -> bool:
         server.put(path, "other", spec=SPEC)
@@ -151,7 +156,7 @@ async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
 
 
 async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway.Gateway, server: Server) -> None:
-    """Somebody else deleted it, also where the first attempt was refused."""
+    """Somebody else deleted the pod, also if the first attempt was refused."""
 
     def gone(_method: str, path: str) -> int:
         server.objects.pop(path, None)
@@ -166,7 +171,7 @@ async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway
 async def test_a_job_whose_deletion_was_not_answered_counts_as_deleted(
     api: gateway.Gateway, server: Server, terminating: bool
 ) -> None:
-    """So the Event says that it went with its pod."""
+    """So the Event says that the Job was deleted with its pod."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
     server.terminating, server.after = terminating, once(JOB)
@@ -178,7 +183,7 @@ async def test_a_job_whose_deletion_was_not_answered_counts_as_deleted(
 async def test_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
     api: gateway.Gateway, server: Server, status: int
 ) -> None:
-    """The cluster is looked at again before each attempt."""
+    """The operator reads the cluster again before each attempt."""
 
     def covered(_method: str, _path: str) -> int:
         server.exception(name="new")
@@ -192,7 +197,7 @@ async def test_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
 async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
     api: gateway.Gateway, server: Server
 ) -> None:
-    """The same look is taken before each attempt at the Job."""
+    """The operator reads the cluster again before each attempt to delete the Job, too."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
 
@@ -208,7 +213,7 @@ async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetit
 async def test_a_job_whose_deletion_took_long_leaves_a_pod_that_is_looked_at_again(
     api: gateway.Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the pod was decided by is too old by then; it went with its Job, and the Event says so."""
+    """By then, the data that led to the delete is stale. The pod was deleted with its Job, and the Event says so."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
     monkeypatch.setattr(plan, "FRESH_SECONDS", 0.5)
@@ -239,7 +244,10 @@ def home(server: Server) -> None:
 async def test_a_namespace_whose_write_was_not_answered_is_written(
     api: gateway.Gateway, server: Server, seconds: float
 ) -> None:
-    """It has another version by then, and is as the write leaves it; also where it is too late for another attempt."""
+    """The namespace has another version by then, and is as the write leaves it.
+
+    It also counts as written if it is too late for another attempt.
+    """
     home(server)
     server.after = once(HOME)
     deadline = time.monotonic() + seconds
@@ -252,7 +260,7 @@ async def test_a_namespace_whose_write_was_not_answered_is_written(
 
 
 async def test_a_namespace_that_somebody_else_has_written_is_a_conflict(api: gateway.Gateway, server: Server) -> None:
-    """Whether an answer was lost or not: it is judged again."""
+    """Whether an answer was lost or not, the operator re-evaluates the namespace."""
     home(server)
 
     def meanwhile(_method: str, path: str) -> int:
@@ -267,7 +275,10 @@ async def test_a_namespace_that_somebody_else_has_written_is_a_conflict(api: gat
 
 
 async def test_an_api_server_that_cannot_be_reached_has_done_nothing(server: Server) -> None:
-    """No connection, no request: a pod that is gone afterwards was not deleted by the operator."""
+    """Without a connection there was no request.
+
+    So the operator did not delete a pod that no longer exists afterwards.
+    """
     configuration = client.Configuration(host="http://127.0.0.1:1")
     made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
     with pytest.raises(gateway.ApiError) as raised:

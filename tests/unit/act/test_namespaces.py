@@ -1,4 +1,7 @@
-"""What stands is applied before it is relied on, and what is to be written does not wait for that."""
+"""The operator applies labels that are already set before it relies on them.
+
+If that fails, the write follows anyway.
+"""
 
 from typing import Any, cast
 
@@ -14,7 +17,7 @@ CLAIMS = {labels.ENFORCEMENT: "Deny"}
 
 
 class Server:
-    """Answers an apply with `status`, and a patch with what it was sent."""
+    """A server that answers an apply with `status`, and a patch with the body of the patch."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -33,7 +36,7 @@ class Server:
 @pytest.mark.parametrize("versioned", [True, False])
 @pytest.mark.parametrize("status", [200, 409, 500, 0])
 async def test_a_claim_keeps_no_write_back(status: int, versioned: bool) -> None:
-    """Both are valid for the version that was judged, the write for that which the claim has made of it."""
+    """The apply is valid for the judged version of the namespace, the write for the version that the apply led to."""
     server, home = Server(status), namespace(labels=DENIED)
     effect = effects.WriteNamespace(
         home, effects.Action.ENFORCE, {}, {labels.LEVEL_BEFORE: ""}, versioned=versioned, claims=CLAIMS
@@ -47,7 +50,7 @@ async def test_a_claim_keeps_no_write_back(status: int, versioned: bool) -> None
 
 
 async def test_where_nothing_is_claimed_nothing_is_applied() -> None:
-    """One request, as before."""
+    """The operator sends one request only."""
     server = Server(200)
     effect = effects.WriteNamespace(namespace(), effects.Action.ENFORCE, {labels.ENFORCEMENT: "Deny"}, {})
     await namespaces.write(cast("Any", server), effect, 0.0)

@@ -1,4 +1,4 @@
-"""Events that wait: each once, not too many, and none is sent for a while after a refusal."""
+"""Events that wait: each is sent once, there are not too many, and none is sent for a while after a refusal."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from tests.unit.builders import NAMESPACE, NOW
 
 
 class Clock:
-    """Seconds that a test moves."""
+    """A clock whose seconds a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -25,7 +25,7 @@ class Clock:
 
 
 class Server:
-    """Stores Events, but those about a pod in `refused`, to which it answers with that status."""
+    """A server that stores Events, and answers those about a pod in `refused` with the status given there."""
 
     def __init__(self) -> None:
         self.stored: list[str] = []
@@ -66,7 +66,7 @@ def event(number: int) -> effects.EmitEvent:
 
 
 async def test_each_waits_once_until_it_is_stored(api: gateway.Gateway, server: Server, clock: Clock) -> None:
-    """They are emitted in the order in which they came."""
+    """The Events are emitted in the order in which they were added."""
     box = outbox.Outbox()
     box.add([event(1), event(2)])
     box.add([event(1), event(3)])
@@ -76,7 +76,7 @@ async def test_each_waits_once_until_it_is_stored(api: gateway.Gateway, server: 
 
 
 def test_the_oldest_go_where_there_are_too_many() -> None:
-    """A tenant's quota can refuse each Event."""
+    """A tenant can set a quota that refuses every Event."""
     box = outbox.Outbox()
     box.add(event(number) for number in range(outbox.MOST + 10))
     assert len(box) == outbox.MOST
@@ -86,7 +86,7 @@ def test_the_oldest_go_where_there_are_too_many() -> None:
 async def test_each_refusal_closes_it_for_longer_and_a_success_opens_it(
     api: gateway.Gateway, server: Server, clock: Clock
 ) -> None:
-    """One second, two, four, a minute at most; meanwhile no request is sent."""
+    """The pauses are 1, 2, 4 seconds and so on, at most a minute. No request is sent during a pause."""
     box = outbox.Outbox()
     box.add([event(1)])
     server.refused = {"pod-1": 403}
@@ -105,7 +105,7 @@ async def test_each_refusal_closes_it_for_longer_and_a_success_opens_it(
 async def test_one_that_is_always_refused_keeps_no_other_back(
     api: gateway.Gateway, server: Server, clock: Clock
 ) -> None:
-    """A webhook may refuse what one Event says, and take all others."""
+    """A webhook may refuse one Event because of its text, and accept all others."""
     box = outbox.Outbox()
     box.add(map(event, range(4)))
     server.refused = {"pod-0": 403}
@@ -120,7 +120,7 @@ async def test_one_that_is_always_refused_keeps_no_other_back(
 async def test_one_that_is_never_stored_is_dropped(
     api: gateway.Gateway, server: Server, clock: Clock, status: int
 ) -> None:
-    """Its namespace no longer exists, or it is malformed: the others follow without a pause."""
+    """Its namespace no longer exists, or the Event is malformed. The other Events follow without a pause."""
     box = outbox.Outbox()
     box.add(map(event, range(2)))
     server.refused = {"pod-0": status}

@@ -1,4 +1,4 @@
-"""An expired pod is deleted also where its Job cannot be, or where reading takes long."""
+"""An expired pod is deleted even if its Job cannot be deleted, or if reading the cluster takes long."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -27,8 +27,10 @@ class Clock:
 
 
 class Server:
-    """Has one pod and its expired exception; every request about the Job fails with `status`. A list takes `slow`
-    seconds, and nothing is deleted after its deadline.
+    """A server with one pod and its expired exception.
+
+    Every request about the Job fails with `status`. A list takes `slow` seconds, and the server deletes nothing after
+    the deadline of the request.
     """
 
     def __init__(self, status: int, slow: float = 0) -> None:
@@ -70,7 +72,7 @@ class Server:
 
 @pytest.mark.parametrize("status", [404, 500, 0])
 async def test_a_job_that_cannot_be_deleted_keeps_no_pod(status: int) -> None:
-    """It is left, which its Event says; the pod has the grace of the exception."""
+    """The Job stays, and its Event says so. The pod gets the grace period of the exception."""
     server = Server(status)
     made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
@@ -80,7 +82,10 @@ async def test_a_job_that_cannot_be_deleted_keeps_no_pod(status: int) -> None:
 
 @pytest.mark.parametrize(("slow", "late"), [(1, False), (29, False), (31, True)])
 async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> None:
-    """A tenant fills the exceptions beside the expired one. Only a process that was stopped meanwhile looks again."""
+    """A tenant can make the read slow with many exceptions.
+
+    The operator starts over only if its process was stopped meanwhile.
+    """
     server = Server(404, slow)
     made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     deleting = pods.delete(
@@ -99,7 +104,7 @@ async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> Non
 
 @pytest.mark.parametrize(("status", "outcome"), [(404, Outcome.DELETED), (None, Outcome.SPARED)])
 async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int | None, outcome: Outcome) -> None:
-    """The expired exception is recalled; as soon as the kind is served again, the objects count."""
+    """The ledger has the expired exception. As soon as the API server serves the kind again, the objects count."""
     server = Server(404)
     server.served = status is None
     subject = hne(expiry=NOW)
@@ -110,7 +115,10 @@ async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int
 
 
 async def test_a_kind_that_is_not_served_is_no_pod_that_is_gone() -> None:
-    """For seconds, as when an API server starts: the delete is tried again, and does not count as done."""
+    """An API server that starts may not serve a kind for some seconds.
+
+    The operator tries the delete again and does not count it as done.
+    """
     server = Server(404)
     server.served = False
     made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))

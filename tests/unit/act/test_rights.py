@@ -16,7 +16,7 @@ REMEDY = "; run kubectl apply -k manifests/base to grant the operator's rights"
 
 
 class Server:
-    """Answers with `status` and `message`."""
+    """A server that answers with `status` and `message`."""
 
     def __init__(self) -> None:
         self.status = 403
@@ -51,7 +51,7 @@ async def ask(api: gateway.Gateway, path: str = JOB) -> None:
 
 
 async def test_a_missing_right_is_logged_once_per_kind(api: gateway.Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    """However many objects of the kind are asked for."""
+    """However many objects of the kind the operator asks for."""
     for name in ("capture", "other", "third"):
         await ask(api, f"/apis/batch/v1/namespaces/{name}/jobs/{name}")
     await ask(api, "/apis/apps/v1/namespaces/a/daemonsets/agent")
@@ -62,7 +62,7 @@ async def test_a_missing_right_is_logged_once_per_kind(api: gateway.Gateway, cap
 async def test_a_right_that_comes_back_is_logged(
     api: gateway.Gateway, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once."""
+    """The log has one line about it."""
     caplog.set_level("INFO")
     await ask(api)
     server.status = 200
@@ -74,14 +74,14 @@ async def test_a_right_that_comes_back_is_logged(
 async def test_a_refusal_by_admission_is_no_missing_right(
     api: gateway.Gateway, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It has the same status."""
+    """The refusal has the same status."""
     server.message = "ValidatingAdmissionPolicy 'operator-limits' with binding 'operator-limits' denied request: no"
     await ask(api)
     assert lines(caplog) == []
 
 
 def test_a_right_that_comes_and_goes_is_logged_every_ten_minutes(caplog: pytest.LogCaptureFixture) -> None:
-    """As where it is there in some namespaces only."""
+    """For instance a right that the operator has in some namespaces only."""
     caplog.set_level("INFO")
     seconds = [0.0]
     known = rights.Rights(lambda: seconds[0])
@@ -111,5 +111,5 @@ def test_a_right_is_named_as_kubectl_names_it(method: str, path: str, verb: str,
 
 
 def test_a_request_that_is_not_about_objects_needs_no_right_of_that_form() -> None:
-    """Everybody may ask for the version."""
+    """Every client may ask for the version."""
     assert [forms.right("GET", path) for path in ("/version", "/apis/apps", "/openapi/v3/apis/a/v1")] == [None] * 3

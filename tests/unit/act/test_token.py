@@ -1,4 +1,4 @@
-"""A token that was replaced is read at the first refusal, and not a minute later."""
+"""The operator reads a replaced token again at the first refusal, not a minute later."""
 
 import asyncio
 import pathlib
@@ -19,7 +19,7 @@ LIST = {"metadata": {"resourceVersion": "1"}, "items": []}
 
 
 class Server:
-    """Takes one token, and remembers which ones were shown."""
+    """A server that accepts one token and remembers the tokens that it was shown."""
 
     def __init__(self) -> None:
         self.token = "first"
@@ -46,7 +46,7 @@ async def url(server: Server) -> AsyncIterator[str]:
 
 @pytest.fixture
 def config(tmp_path: pathlib.Path, url: str, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """The current kubeconfig, with the token `first`."""
+    """Write the current kubeconfig, with the token `first`, and return its path."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     path = write(tmp_path, url, "first")
     monkeypatch.setenv("KUBECONFIG", str(path))
@@ -67,7 +67,7 @@ async def api(config: pathlib.Path) -> AsyncIterator[gateway.Gateway]:
 async def test_a_refused_token_is_read_again_and_the_request_repeated_at_once(
     api: gateway.Gateway, server: Server, config: pathlib.Path, url: str
 ) -> None:
-    """Once, for all requests that were refused; the new token is used from then on."""
+    """All refused requests share one read of the token. The operator uses the new token from then on."""
     assert (await api.get("/api/v1/pods")).body == LIST
     server.token = "second"
     write(config.parent, url, "second")
@@ -90,7 +90,7 @@ async def test_a_token_that_is_the_same_is_not_shown_again(api: gateway.Gateway,
 async def test_a_token_of_another_server_is_not_shown_to_this_one(
     api: gateway.Gateway, server: Server, config: pathlib.Path
 ) -> None:
-    """Somebody has turned the kubeconfig to another cluster meanwhile."""
+    """Somebody has pointed the kubeconfig to another cluster meanwhile."""
     server.token = "second"
     write(config.parent, "http://127.0.0.1:1", "second")
     with pytest.raises(gateway.ApiError):
@@ -101,7 +101,7 @@ async def test_a_token_of_another_server_is_not_shown_to_this_one(
 async def test_a_kubeconfig_that_cannot_be_read_leaves_the_token_as_it_is(
     api: gateway.Gateway, server: Server, config: pathlib.Path
 ) -> None:
-    """It may be written just now."""
+    """Somebody may be writing the file at this moment."""
     server.token = "second"
     config.write_text("")
     with pytest.raises(gateway.ApiError):
@@ -113,7 +113,7 @@ async def test_a_kubeconfig_that_cannot_be_read_leaves_the_token_as_it_is(
 async def test_kopf_logs_in_with_the_token_as_it_is_now(
     api: gateway.Gateway, server: Server, config: pathlib.Path, url: str
 ) -> None:
-    """It does so after a refusal."""
+    """kopf logs in again after a refusal."""
     server.token = "second"
     write(config.parent, url, "second")
     logins = session.Logins(api.configuration, lambda *_: None, lambda _: None, asyncio.Event())
@@ -125,7 +125,7 @@ async def test_kopf_logs_in_with_the_token_as_it_is_now(
 
 @pytest.fixture
 def account(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """The token of a service account in a pod."""
+    """Set up the token of a service account in a pod, and return the path of the token."""
     token, authority = tmp_path / "token", tmp_path / "ca.crt"
     token.write_text("first")
     authority.write_text("-")
@@ -137,7 +137,7 @@ def account(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.
 
 
 async def test_the_token_of_a_service_account_is_read_again(account: pathlib.Path) -> None:
-    """Without waiting for the minute that the library waits."""
+    """The library would wait for a minute before it reads the token again; the operator does not wait."""
     configuration = await identity.configure()
     assert identity.token(configuration) == "bearer first"
     account.write_text("second")
@@ -151,7 +151,7 @@ async def test_the_token_of_a_service_account_is_read_again(account: pathlib.Pat
 async def test_a_token_file_that_is_missing_for_a_moment_is_an_error_of_the_api(
     api: gateway.Gateway, server: Server
 ) -> None:
-    """It is repeated like a request without an answer."""
+    """The request is repeated, like a request without an answer."""
     reads = iter([FileNotFoundError("token"), None])
 
     def read(_: object) -> None:
