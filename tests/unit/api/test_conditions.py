@@ -1,4 +1,4 @@
-"""Conditions by the Kubernetes API conventions."""
+"""Conditions follow the Kubernetes API conventions."""
 
 from hostnetwork_operator.api import conditions
 from tests.unit.builders import NOW, at
@@ -10,13 +10,13 @@ def condition(**fields: object) -> conditions.Condition:
 
 
 def test_a_condition_is_added_in_order() -> None:
-    """One of each type, sorted by type."""
+    """There is one condition of each type, and they are sorted by type."""
     made = conditions.set_condition((condition(type="Ready"),), condition(type="InUse"))
     assert [one.type for one in made] == ["InUse", "Ready"]
 
 
 def test_the_transition_time_stays_while_the_status_stays() -> None:
-    """Another reason and message are told without a new transition."""
+    """Reason and message change without a new transition."""
     before = (condition(last_transition_time=at(hours=-1), status="False", reason="Expired"),)
     (made,) = conditions.set_condition(before, condition(status="False", reason="Invalid", message="other"))
     assert (at(hours=-1), "Invalid", "other") == (made.last_transition_time, made.reason, made.message)
@@ -30,12 +30,12 @@ def test_the_transition_time_moves_with_the_status() -> None:
 
 
 def test_other_conditions_are_left_alone() -> None:
-    """Also those of a type that this release does not know."""
+    """Also conditions of a type that this release does not know."""
     other = condition(type="Future", last_transition_time=at(hours=-1))
     assert other in conditions.set_condition((other,), condition())
 
 
 def test_a_condition_is_found_by_type() -> None:
-    """Or None if it was never set."""
+    """The result is None if the condition was never set."""
     assert condition() == conditions.find((condition(),), conditions.ConditionType.READY)
     assert None is conditions.find((condition(),), conditions.ConditionType.IN_USE)

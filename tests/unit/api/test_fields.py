@@ -1,4 +1,4 @@
-"""Durations by GEP-2257, times to the second, and models that never change."""
+"""Durations as in GEP-2257, times to the second, and models that never change."""
 
 import datetime
 
@@ -31,7 +31,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
     ["", "24", "1d", "1.5h", "-1h", "+1h", "1 h", "1h ", "24H", "1h\n", "\u0661h", "100000h", "1h1h1h1h1h", None, 24],
 )
 def test_a_text_that_is_no_duration_says_what_one_is(text: object) -> None:
-    """The error names the form and what was given."""
+    """The error names the expected form and the given text."""
     with pytest.raises(ValueError, match="duration must be like 24h or 1h30m") as raised:
         fields.parse_duration(text)
     assert repr(text) in str(raised.value)
@@ -39,7 +39,7 @@ def test_a_text_that_is_no_duration_says_what_one_is(text: object) -> None:
 
 @pytest.mark.parametrize("text", ["0s", "1h", "1h30m", "24h", "2160h", "500ms", "1h1m1s1ms", "1m", "30s"])
 def test_a_duration_is_written_at_its_shortest(text: str) -> None:
-    """format_duration is the other way round."""
+    """format_duration is the inverse of parse_duration."""
     assert text == fields.format_duration(fields.parse_duration(text))
 
 
@@ -49,7 +49,7 @@ def test_longer_ways_of_saying_it_are_shortened() -> None:
 
 
 def test_models_do_not_change() -> None:
-    """What was read from the cluster is frozen."""
+    """An object that was read from the cluster is frozen."""
     with pytest.raises(pydantic.ValidationError):
         builders.hne().spec.owner = "somebody-else"
 
@@ -61,18 +61,18 @@ def test_a_field_of_a_newer_release_is_ignored() -> None:
 
 @pytest.mark.parametrize("text", ["2026-11-22T16:00:00+01:00", "2027-02-29T16:00:00Z", "soon"])
 def test_a_time_in_another_form_is_refused(text: str) -> None:
-    """Only UTC to the second is a time in a spec."""
+    """A time in a spec must be in UTC and to the second."""
     with pytest.raises(pydantic.ValidationError):
         builders.hne(expiry=text)
 
 
 def test_an_exception_without_expiry_ends_in_the_year_9999() -> None:
-    """Its end compares like every other."""
+    """So the end of an exception without expiry can be compared with any other end."""
     assert builders.hne(type="Infrastructure").spec.until == grant.ENDLESS
 
 
 def test_an_absent_service_account_is_default() -> None:
-    """As in a pod."""
+    """A pod without a service account also gets `default`."""
     assert builders.hne(service_account_name=None).spec.service_account == "default"
 
 
@@ -84,12 +84,12 @@ def test_an_absent_service_account_is_default() -> None:
     ],
 )  # fmt: skip
 def test_only_diagnostic_exceptions_delete(kind: str, on_expiry: str | None, deletes: bool) -> None:
-    """And they do so unless told to report."""
+    """They delete pods unless onExpiry is Report."""
     assert deletes is builders.hne(type=kind, on_expiry=on_expiry).spec.deletes
 
 
 def test_metadata_that_a_tenant_writes_is_not_read() -> None:
-    """managedFields with whatever time, labels and annotations: no decision can rest on them by mistake."""
+    """Decisions cannot use managedFields, labels or annotations by mistake, because the model has none of them."""
     claims = {"managedFields": [{"time": "0000-01-01T00:00:00Z"}], "labels": {"a": "b"}, "annotations": 7}
     given = meta.ObjectMeta.model_validate({**builders.meta("x"), **claims})
     assert given == meta.ObjectMeta.model_validate(builders.meta("x"))
@@ -110,11 +110,14 @@ def test_metadata_that_a_tenant_writes_is_not_read() -> None:
     ],
 )  # fmt: skip
 def test_selectors_select_as_in_kubernetes(selector: dict[str, object], matches: bool) -> None:
-    """All of matchLabels and all of matchExpressions; NotIn also where the label is absent; empty selects all."""
+    """All of matchLabels and all of matchExpressions must match.
+
+    NotIn also matches if the label is absent. An empty selector matches everything.
+    """
     assert matches is policy.LabelSelector.model_validate(selector).matches({"team": "net", "tier": "a"})
 
 
 def test_the_status_is_written_under_the_names_of_the_crd() -> None:
-    """namespaceUID is spelt as Kubernetes spells it."""
+    """namespaceUID is spelled as Kubernetes spells it."""
     written = exception.ExceptionStatus(namespace_uid="u", covered_pods=1).model_dump(mode="json", by_alias=True)
     assert {"namespaceUID": "u", "coveredPods": 1}.items() <= written.items()

@@ -1,4 +1,4 @@
-"""What makes two admission policies, or two bindings, the same."""
+"""The fingerprints that decide whether two admission policies, or two bindings, are the same."""
 
 import copy
 import pathlib
@@ -13,7 +13,7 @@ ADMISSION = pathlib.Path(__file__).parents[3] / "manifests" / "admission"
 
 
 def test_every_policy_that_denies_is_shipped() -> None:
-    """Those of this release all, those of the one before no other; fingerprints tell them apart."""
+    """All policies of this release are shipped, and the previous release has no others. Their fingerprints differ."""
     assert set(labels.POLICIES) == set(shipped.POLICIES)
     assert set(shipped_before.POLICIES) <= set(labels.POLICIES)
     for number in (1, 2):
@@ -21,7 +21,7 @@ def test_every_policy_that_denies_is_shipped() -> None:
 
 
 def test_a_policy_without_its_binding_is_not_generated(tmp_path: pathlib.Path) -> None:
-    """Who forgets one is told which."""
+    """The error names the policy whose binding is missing."""
     for file in ADMISSION.glob("*.yaml"):
         (tmp_path / file.name).write_text(file.read_text().replace("[Deny]", "[Warn]"))
     with pytest.raises(ValueError, match=r"exception-writers\S+ must be there with one binding that denies, got 0"):
@@ -70,7 +70,7 @@ def _changed(given: dict[str, Any], change: Change) -> dict[str, Any]:
     ],
 )
 def test_defaults_and_what_is_empty_are_no_difference(change: Change) -> None:
-    """The API server writes defaults, clients write null; failurePolicy is judged by itself."""
+    """The API server writes defaults, and clients write null. The operator checks failurePolicy separately."""
     assert _prints(POLICY) == _prints(_changed(POLICY, change))
 
 
@@ -91,7 +91,7 @@ def test_defaults_and_what_is_empty_are_no_difference(change: Change) -> None:
     ],
 )
 def test_another_selection_is_a_difference_of_what_is_selected(change: Change) -> None:
-    """Whatever narrows what a policy judges, or a binding, and what a later Kubernetes may bring."""
+    """Anything that narrows what a policy or a binding applies to, and any field that a later Kubernetes may add."""
     other = _changed(POLICY, change)
     assert fingerprint.selects(other) != fingerprint.selects(POLICY)
     assert fingerprint.says(other) == fingerprint.says(POLICY)
@@ -114,14 +114,17 @@ def test_another_selection_is_a_difference_of_what_is_selected(change: Change) -
     ],
 )
 def test_other_expressions_are_a_difference_of_what_is_said(change: Change) -> None:
-    """Validations, match conditions, variables, parameters; also their order, which some of them depend on."""
+    """Validations, match conditions, variables and parameters.
+
+    Their order counts too, because some of them depend on it.
+    """
     other = _changed(POLICY, change)
     assert fingerprint.says(other) != fingerprint.says(POLICY)
     assert fingerprint.selects(other) == fingerprint.selects(POLICY)
 
 
 def test_a_binding_is_what_it_selects_and_not_what_is_done_on_a_refusal() -> None:
-    """Deny is looked at by itself, and Audit beside it takes nothing away."""
+    """The operator checks separately that validationActions has Deny. Audit beside Deny weakens nothing."""
     same = {**BINDING, "validationActions": ["Deny", "Audit"], "matchResources": {**BINDING["matchResources"]}}
     same["matchResources"] |= {"matchPolicy": "Equivalent", "objectSelector": {}}
     assert fingerprint.bound(BINDING) == fingerprint.bound(same)

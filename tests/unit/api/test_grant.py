@@ -28,18 +28,18 @@ LINE = (
 
 
 def test_a_grant_is_ten_fields_in_order() -> None:
-    """Fields are separated by bars and list items by spaces; lists are sorted."""
+    """Bars separate fields, and spaces separate list items. Lists are sorted."""
     assert GRANT.encode() == LINE
     assert len(LINE.split("|")) == grant.FIELDS
 
 
 def test_a_line_is_read_as_it_was_written() -> None:
-    """decode gives the grant that encode was given."""
+    """decode returns the grant that encode was given."""
     assert grant.Grant.decode(LINE) == GRANT
 
 
 def test_an_exception_without_lists_has_dashes() -> None:
-    """An empty list is a dash, any image is a star, no expiry is the year 9999."""
+    """An empty list is a dash, any image is a star, and no expiry is the year 9999."""
     bare = dataclasses.replace(
         GRANT, until=grant.ENDLESS, privileged=False, capabilities=(), host_paths=(), images=None
     )
@@ -48,7 +48,7 @@ def test_an_exception_without_lists_has_dashes() -> None:
 
 
 def test_a_grant_without_host_namespaces_is_of_the_second_format() -> None:
-    """It has two fields more, which no reader of the first format takes for a grant."""
+    """It has two more fields, so no reader of the first format takes it for a grant."""
     plain = dataclasses.replace(GRANT, type="Application", host_namespaces=frozenset(), host_ports=True)
     line = (
         f"{builders.UID}|Application|2026-11-22T16:00:00Z|netdebug|-|true|baseline|NET_ADMIN SYS_PTRACE"
@@ -62,20 +62,23 @@ def test_a_grant_without_host_namespaces_is_of_the_second_format() -> None:
 
 @pytest.mark.parametrize("line", [LINE + "|v2|true", LINE + "|v2|false", LINE.replace("Network PID", "-")])
 def test_each_format_has_its_own_grants(line: str) -> None:
-    """Host namespaces are in the first format only, and none in the second only: one grant has one line."""
+    """A grant with host namespaces has the first format only, and any other grant the second only.
+
+    So one grant has one line.
+    """
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 
 
 @pytest.mark.parametrize("last", ["v2|True", "v2|", "v3|true", "|true", "v2|true|", "true"])
 def test_nothing_else_is_of_the_second_format(last: str) -> None:
-    """The version and the word behind it are read letter by letter."""
+    """The version and the word after it must match letter by letter."""
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(LINE.replace("Network PID", "-") + "|" + last)
 
 
 def test_host_ports_come_with_the_host_network() -> None:
-    """A grant with host namespaces cannot name host ports: the first format has no word for them."""
+    """A grant with host namespaces cannot name host ports, because the first format has no field for them."""
     with pytest.raises(grant.GrantError, match="hostPorts"):
         dataclasses.replace(GRANT, host_ports=True).encode()
 
@@ -112,13 +115,13 @@ def test_the_order_and_number_of_items_make_no_other_line() -> None:
 )
 @pytest.mark.parametrize("field", ["namespace_uid", "type", "service_account", "capabilities", "images", "host_paths"])
 def test_hostile_values_have_no_line(field: str, value: str) -> None:
-    """A value that is empty, separates, hides or turns text around is refused, wherever it stands."""
+    """In every field, a value is refused if it is empty, or if it separates, hides or reverses text."""
     hostile: object = value
     if field in {"capabilities", "images"}:
         hostile = ("ok", value)
     if field == "host_paths":
         if value in {"", "-", "*"}:
-            return  # behind ro: these are no separators
+            return  # after `ro:` these values are no separators
         hostile = (grant.HostPathAccess("/" + value, read_only=True),)
     with pytest.raises(grant.GrantError, match="is empty or contains a separator"):
         dataclasses.replace(GRANT, **{field: hostile}).encode()
@@ -161,7 +164,7 @@ def test_hostile_values_have_no_line(field: str, value: str) -> None:
     ],
 )
 def test_a_line_that_encode_did_not_write_is_no_grant(field: int, text: str) -> None:
-    """Any other spelling of a field is refused: two readers could differ on it."""
+    """Any other spelling of a field is refused, because two readers could interpret it differently."""
     fields = LINE.split("|")
     fields[field] = text
     with pytest.raises(grant.GrantError):
@@ -170,7 +173,7 @@ def test_a_line_that_encode_did_not_write_is_no_grant(field: int, text: str) -> 
 
 @pytest.mark.parametrize("line", ["", "|" * 9, "|" * 10, LINE + "|", "|" + LINE, LINE.rsplit("|", 1)[0], LINE + "\n"])
 def test_a_line_with_another_count_of_fields_is_no_grant(line: str) -> None:
-    """Ten or twelve fields, not nine and not eleven, and nothing behind them."""
+    """A grant has ten or twelve fields, not nine or eleven, and nothing after them."""
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(line)
 
@@ -184,12 +187,12 @@ def test_a_line_with_another_count_of_fields_is_no_grant(line: str) -> None:
     ],
 )
 def test_times_are_twenty_characters(moment: datetime.datetime) -> None:
-    """Every moment has the same width, so that comparing as text compares the times; reading gives it back."""
+    """Every moment has the same width, so comparing the texts compares the times. parse_time returns the moment."""
     assert len(grant.format_time(moment)) == 20
     assert moment == grant.parse_time(grant.format_time(moment))
 
 
 def test_a_time_in_another_zone_is_written_in_utc() -> None:
-    """Half past midnight on New Year in Berlin is still the old year in UTC."""
+    """Half past midnight on New Year's Day in Berlin is still the old year in UTC."""
     berlin = datetime.timezone(datetime.timedelta(hours=1))
     assert grant.format_time(datetime.datetime(2027, 1, 1, 0, 30, tzinfo=berlin)) == "2026-12-31T23:30:00Z"

@@ -1,4 +1,4 @@
-"""Which images an entry of an exception lists."""
+"""The images that an entry of an exception lists."""
 
 import pytest
 
@@ -25,7 +25,7 @@ AGENT = "registry.example.com/agent"
     ],
 )
 def test_an_entry_lists(given: str, entry: str) -> None:
-    """The image as it is written, or any tag or digest of its repository."""
+    """An entry lists the image as it is written, or any tag or any digest of its repository."""
     assert image.listed(given, {entry})
     assert image.unlisted([given], {entry}) == set()
     assert image.unused([entry], [given]) == []
@@ -66,13 +66,13 @@ def test_an_entry_lists(given: str, entry: str) -> None:
     ],
 )
 def test_an_entry_does_not_list(given: str, entry: str) -> None:
-    """Nothing more than the rule: letter by letter, exactly that repository."""
+    """An entry lists nothing beyond the rule: exactly that repository, letter by letter."""
     assert not image.listed(given, {entry} - {""})
     assert image.unlisted([given], {entry} - {""}) == {given}
 
 
 def test_a_digest_alone_is_pinned() -> None:
-    """Any digest of a repository is a digest; a tag is none."""
+    """Any digest of a repository counts as a digest. A tag does not."""
     assert image.unpinned([f"{AGENT}@*", f"{AGENT}:*", f"{AGENT}:1", f"{AGENT}{DIGEST}"]) == [
         f"{AGENT}:*",
         f"{AGENT}:1",

@@ -1,4 +1,4 @@
-"""The names that are written on other people's objects."""
+"""The names that the operator writes on objects of other people."""
 
 import pathlib
 import re
@@ -25,23 +25,23 @@ _KEY = re.compile(r"([a-z0-9.-]{1,253})/([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z
     ],
 )
 def test_every_key_is_one_that_kubernetes_takes(key: str) -> None:
-    """Also the grant of an exception with the longest name."""
+    """Also the key for the grant of an exception with the longest name."""
     assert _KEY.fullmatch(key)
 
 
 @pytest.mark.parametrize("values", [labels.Level, labels.Enforcement, labels.Verdict])
 def test_every_value_is_one_that_kubernetes_takes(values: type[labels.Level]) -> None:
-    """At most 63 characters, no spaces."""
+    """A value has at most 63 characters, and no spaces."""
     assert all(re.fullmatch(r"[A-Za-z]{1,63}", value) for value in values)
 
 
 def test_levels_are_ordered() -> None:
-    """Restricted is stricter than baseline is stricter than privileged."""
+    """Restricted is stricter than baseline, and baseline is stricter than privileged."""
     assert sorted(labels.Level, key=lambda level: level.strictness) == ["privileged", "baseline", "restricted"]
 
 
 def test_the_group_is_written_in_one_place() -> None:
-    """No other module spells it out."""
+    """No other module spells out the group."""
     spelt = [file.name for file in PACKAGE.rglob("*.py") if '"hostnetwork-operator.github.io' in file.read_text()]
     assert spelt == ["labels.py"]
 

@@ -1,4 +1,4 @@
-"""Records of the ledger, as texts."""
+"""Records of the ledger and their texts."""
 
 import json
 
@@ -20,12 +20,12 @@ RECORDS: list[tuple[str, ledger.Record]] = [
 
 @pytest.mark.parametrize(("key", "record"), RECORDS)
 def test_a_record_is_read_as_it_was_written(key: str, record: ledger.Record) -> None:
-    """Of every kind, by the prefix of its data key."""
+    """decode recognizes each kind of record by the prefix of its data key."""
     assert ledger.decode(key, ledger.encode(record)) == record
 
 
 def test_a_record_is_small() -> None:
-    """Without the names of Pod Security labels in full, and without what is as by default."""
+    """A record has short names of Pod Security labels, and no fields with default values."""
     record = ledger.NamespaceRecord(ours={labels.PSA_ENFORCE: ("baseline",)})
     assert json.loads(ledger.encode(record)) == {"ours": {"enforce": ["baseline"]}}
     assert len(ledger.encode(approved(hne()))) < 400
@@ -36,12 +36,12 @@ def test_a_record_is_small() -> None:
     [("hne.uid", "{}"), ("hne.uid", "nonsense"), ("guard.x", "[]"), ("other", "{}"), ("ledger", '{"id": "x"}')],
 )
 def test_anything_else_is_an_error(key: str, text: str) -> None:
-    """A damaged record is not guessed at, and a ledger of an unknown format is none."""
+    """The operator does not guess at a damaged record, and rejects a ledger of an unknown format."""
     with pytest.raises((ValidationError, ValueError)):
         ledger.decode(key, text)
 
 
 def test_the_objects_of_the_ledger_are_those_that_the_role_names() -> None:
-    """RBAC names what may be changed one by one."""
+    """RBAC lists the objects that the operator may change one by one."""
     assert ledger.SHARDS[0] == "hostnetwork-ledger-1"
     assert len(set(ledger.SHARDS)) == 32

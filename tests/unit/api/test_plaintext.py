@@ -1,4 +1,4 @@
-"""What people read in a terminal holds no characters that break a line, hide text or turn its direction."""
+"""Texts for a terminal contain no characters that break a line, hide text or reverse its direction."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from hostnetwork_operator.api import plaintext
     "odd", ["\n", "\r", "\t", "\x1b", "\x00", "\x85", "\u2028", "\u2029", "\u200b", "\u202e", "\u2066"]
 )
 def test_nothing_breaks_or_turns_a_line(odd: str) -> None:
-    """Control and format characters, line and paragraph separators."""
+    """Control and format characters, and line and paragraph separators, are removed."""
     assert plaintext.of(f"app{odd}:1") == "app:1"
 
 
 @pytest.mark.parametrize("text", ["", "app:1", "привет", "日本語", "a b", "é", "🐳", "a\u00a0b"])
 def test_everything_else_stays(text: str) -> None:
-    """Whatever the script; a space of any width too."""
+    """Letters of every script stay, and so do spaces of every width."""
     assert plaintext.of(text) == text
