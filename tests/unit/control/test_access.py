@@ -1,4 +1,4 @@
-"""Who may read the metrics: what is asked of the API server, how often, and what is kept of it."""
+"""Who may read the metrics: what the operator asks the API server, how often, and what it keeps of the answers."""
 
 import asyncio
 import logging
@@ -15,7 +15,10 @@ DENIED = access.ErrorResponse(403, "denied")
 
 
 class Reviews:
-    """Reviews of the test, by token, and a clock that the test moves. A token that is not named is invalid."""
+    """The reviews that a test scripts, by token, and a clock that the test moves.
+
+    A token without an entry is invalid.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, access.ErrorResponse | None] = {"good": None}
@@ -31,7 +34,7 @@ class Reviews:
         return self.answers.get(token, access._INVALID)
 
     async def status(self, token: str) -> int:
-        """200 for a token that gets the page."""
+        """Return 200 for a token that gets the page, otherwise the status of the refusal."""
         refusal = await self.access.refusal(f"Bearer {token}")
         return 200 if refusal is None else refusal.status
 
@@ -49,7 +52,7 @@ async def reviews() -> Reviews:
     ],
 )
 async def test_a_header_without_a_token_is_refused_and_nobody_is_asked(reviews: Reviews, header: str) -> None:
-    """Also one that is too long for a token."""
+    """Also a header that is too long for a token."""
     refusal = await reviews.access.refusal(header)
     assert refusal is not None
     assert (refusal.status, refusal.headers) == (401, {"WWW-Authenticate": "Bearer"})
@@ -59,19 +62,22 @@ async def test_a_header_without_a_token_is_refused_and_nobody_is_asked(reviews: 
 
 @pytest.mark.parametrize("header", ["Bearer good", "bearer good", "BEARER  good"])
 async def test_the_scheme_is_written_in_any_case(reviews: Reviews, header: str) -> None:
-    """RFC 9110, section 11.1."""
+    """See RFC 9110, section 11.1."""
     assert await reviews.access.refusal(header) is None
     assert reviews.asked == ["good"]
 
 
 async def test_the_longest_token_is_asked_about(reviews: Reviews) -> None:
-    """As long as the limit."""
+    """A token whose length is exactly the limit."""
     assert await reviews.status("a" * access.LONGEST_TOKEN) == 401
     assert len(reviews.asked) == 1
 
 
 async def test_an_answer_is_kept_for_a_minute_or_ten_seconds(reviews: Reviews) -> None:
-    """A yes for 60 s, a no for 10 s; then the API server is asked again, and its new answer counts."""
+    """The operator keeps a yes for 60 s and a no for 10 s.
+
+    After that it asks the API server again, and the new answer counts.
+    """
     reviews.answers["denied"] = DENIED
     for _ in range(3):
         assert [await reviews.status(token) for token in ("good", "denied", "forged")] == [200, 403, 401]
@@ -89,7 +95,7 @@ async def test_an_answer_is_kept_for_a_minute_or_ten_seconds(reviews: Reviews) -
 
 
 async def test_a_token_is_reviewed_once_for_all_who_send_it(reviews: Reviews) -> None:
-    """Twenty requests at the same time."""
+    """Twenty requests arrive at the same time."""
     reviews.held.clear()
     asking = [asyncio.create_task(reviews.status("good")) for _ in range(20)]
     await asyncio.sleep(0)
@@ -99,7 +105,10 @@ async def test_a_token_is_reviewed_once_for_all_who_send_it(reviews: Reviews) ->
 
 
 async def test_forged_tokens_are_few_reviews_and_keep_no_reader_out(reviews: Reviews) -> None:
-    """Ten at once and one a second. A reader whose answer has run out meanwhile is reviewed all the same."""
+    """Unknown tokens get ten reviews immediately, then one per second.
+
+    A reader whose answer has run out meanwhile is reviewed nevertheless.
+    """
     assert await reviews.status("good") == 200
     reviews.now += 61
     statuses = [await reviews.status(f"forged-{number}") for number in range(1000)]
@@ -114,7 +123,7 @@ async def test_forged_tokens_are_few_reviews_and_keep_no_reader_out(reviews: Rev
 
 
 async def test_a_reader_who_is_refused_has_no_privilege(reviews: Reviews) -> None:
-    """Its next review is one of the budget."""
+    """The reader's next review is charged to the budget."""
     assert await reviews.status("good") == 200
     reviews.answers["good"] = access._INVALID
     reviews.now += 61
@@ -126,7 +135,7 @@ async def test_a_reader_who_is_refused_has_no_privilege(reviews: Reviews) -> Non
 
 
 async def test_few_reviews_are_under_way(reviews: Reviews) -> None:
-    """Four, while the API server does not answer."""
+    """At most four, while the API server does not answer."""
     reviews.held.clear()
     asking = [asyncio.create_task(reviews.status(f"forged-{number}")) for number in range(9)]
     done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
@@ -137,7 +146,7 @@ async def test_few_reviews_are_under_way(reviews: Reviews) -> None:
 
 
 async def test_what_is_kept_is_little_and_no_token(reviews: Reviews) -> None:
-    """256 answers of either kind, and the newest are kept."""
+    """The operator keeps the newest 256 answers of either kind, under digests of the tokens."""
     for number in range(1000):
         reviews.now += 1
         reviews.answers[f"good-{number}"] = None
@@ -155,7 +164,10 @@ async def test_what_is_kept_is_little_and_no_token(reviews: Reviews) -> None:
 
 
 async def test_without_an_answer_nobody_reads_and_readers_stay_known(reviews: Reviews) -> None:
-    """503 for ten seconds, also for a token that was accepted before; then that token needs no budget."""
+    """The status is 503 for ten seconds, also for a token that was accepted before.
+
+    After that, the token needs no budget.
+    """
     assert await reviews.status("good") == 200
     reviews.now += 61
     reviews.answers["good"] = access._UNANSWERED
@@ -169,7 +181,7 @@ async def test_without_an_answer_nobody_reads_and_readers_stay_known(reviews: Re
 
 
 class ApiServer:
-    """Answers both kinds of review as the test says."""
+    """An API server that answers both kinds of review as the test scripts it."""
 
     def __init__(self) -> None:
         self.user: dict[str, Any] | None = {
@@ -210,12 +222,12 @@ async def review(api_server: ApiServer) -> AsyncIterator[access.Review]:
 
 
 async def from_a_thread(review: access.Review, token: str) -> access.ErrorResponse | None:
-    """As the port does it, with an event loop of its own."""
+    """Review a token as the port does, in a thread with an event loop of its own."""
     return await asyncio.to_thread(lambda: asyncio.run(review(token)))  # type: ignore[arg-type]
 
 
 async def test_the_user_of_the_token_is_asked_about(review: access.Review, api_server: ApiServer) -> None:
-    """All that the TokenReview says of him goes into the SubjectAccessReview, for GET /metrics."""
+    """The SubjectAccessReview for GET /metrics has everything that the TokenReview says about the user."""
     assert await from_a_thread(review, "secret") is None
     (first, token_review), (second, access_review) = api_server.asked
     assert (first, token_review["spec"]) == ("/apis/authentication.k8s.io/v1/tokenreviews", {"token": "secret"})
@@ -231,7 +243,7 @@ async def test_the_user_of_the_token_is_asked_about(review: access.Review, api_s
 async def test_an_unknown_token_is_401_and_a_user_without_the_right_403(
     review: access.Review, api_server: ApiServer
 ) -> None:
-    """The latter names the user and the ClusterRole."""
+    """The 403 names the user and the ClusterRole."""
     api_server.allowed = False
     refusal = await from_a_thread(review, "secret")
     assert refusal == access.ErrorResponse(
@@ -250,7 +262,7 @@ async def test_an_unknown_token_is_401_and_a_user_without_the_right_403(
 async def test_an_api_server_that_refuses_to_review_is_503(
     review: access.Review, api_server: ApiServer, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """Logged with the reason, without the token, which this API server quotes; asked once."""
+    """The log has the reason without the token, although this API server quotes the token. The operator asks once."""
     api_server.status = status
     refusal = await from_a_thread(review, "secret")
     assert refusal is not None
@@ -265,7 +277,7 @@ async def test_an_api_server_that_refuses_to_review_is_503(
 async def test_an_api_server_that_does_not_answer_is_503(
     review: access.Review, api_server: ApiServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while, and nothing waits for it any more."""
+    """The operator gives up after a while, and nothing waits for the answer any more."""
     caplog.set_level(logging.WARNING)
     monkeypatch.setattr(access, "_REVIEW_SECONDS", 0.2)
     api_server.answering.clear()

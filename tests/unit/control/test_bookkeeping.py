@@ -1,4 +1,4 @@
-"""What the ledger is given, what is confirmed first, and what comes of a server that fails or changes meanwhile."""
+"""What the ledger stores, what is confirmed first, and what happens if the server fails or changes meanwhile."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ class Clock:
 
 
 def policies() -> list[dict[str, Any]]:
-    """exception-writers and its binding, as they are shipped."""
+    """Return exception-writers and its binding, as shipped."""
     file = ROOT / "manifests" / "admission" / "exception-writers.yaml"
     plurals = {"ValidatingAdmissionPolicy": "policies", "ValidatingAdmissionPolicyBinding": "policybindings"}
     made = []
@@ -62,7 +62,7 @@ def stored_exception(generation: int = 1) -> dict[str, Any]:
 
 
 class Books:
-    """A bookkeeper at work beside a server."""
+    """A bookkeeper that works with a server."""
 
     def __init__(self, api: gateway.Gateway, server: ApiServer) -> None:
         self.api, self.server = api, server
@@ -93,7 +93,7 @@ class Books:
         self.keeper.submit(effect, NAMESPACE)
 
     async def until_woken(self, name: str = "") -> list[str]:
-        """Wait until something, or this namespace, is to be planned again."""
+        """Wait until any namespace, or the named one, is to be planned again."""
         async with asyncio.timeout(60):
             while not (name in self.woken if name else self.woken):
                 await asyncio.sleep(0.001)
@@ -106,7 +106,7 @@ class Books:
 
 @contextlib.asynccontextmanager
 async def books_of() -> AsyncIterator[Books]:
-    """Books at a server that has the policies and one exception, before they are read."""
+    """Yield books on a server that has the policies and one exception. Nothing is read yet."""
     server = ApiServer()
     for body in (*policies(), stored_exception()):
         server.put(body.pop("path"), body)
@@ -126,14 +126,17 @@ async def books() -> AsyncIterator[Books]:
 
 
 def failure(status: int, message: str = "out of order") -> web.Response:
-    """An answer with this status, 0: the answer of a proxy to a request that the API server never got."""
+    """Return an answer with this status.
+
+    Status 0 stands for the answer of a proxy to a request that never reached the API server.
+    """
     if status == 0:
         return web.json_response([message])
     return web.json_response({"kind": "Status", "reason": "Broken", "message": message}, status=status)
 
 
 class Failing:
-    """The request of this number fails, with every attempt that the gateway makes."""
+    """Fails the request of this number, with all attempts that the gateway makes."""
 
     def __init__(self, number: int, status: int) -> None:
         self._number, self._status = number, status
@@ -152,7 +155,7 @@ class Failing:
 
 
 async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) -> None:
-    """The policy was read again first, and the records of the admission policies go with it."""
+    """The operator reads the policy again first, and stores the records of the admission policies in the same write."""
     books.submit()
     assert await books.until_woken() == [NAMESPACE]
     assert books.recorded == approved(hne(), under=books.identity)
@@ -164,7 +167,7 @@ async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) 
 
 
 async def test_records_that_come_together_are_stored_together(books: Books) -> None:
-    """One write for all of them."""
+    """One write stores all of them."""
     for number in range(50):
         home = namespace(uid=f"uid-{number}", name=f"n-{number}")
         record = ledger.NamespaceRecord(enforced=True, before="")
@@ -176,7 +179,10 @@ async def test_records_that_come_together_are_stored_together(books: Books) -> N
 
 
 async def test_what_is_being_stored_is_seen(books: Books) -> None:
-    """Also what was taken in hand before a newer one came; then only what is stored."""
+    """The view has the record that is being stored and the newer one that waits.
+
+    Afterwards it has only the stored record.
+    """
     first, second = (ledger.NamespaceRecord(enforced=True, before=text) for text in ("", "privileged"))
     made = seen(namespace=namespace())
     for record in (first, second):
@@ -206,7 +212,10 @@ async def test_what_is_being_stored_is_seen(books: Books) -> None:
 async def test_an_approval_is_not_stored_if_its_policy_is_another_one_by_now(
     books: Books, change: dict[str, Any]
 ) -> None:
-    """A watch told of the exception before another watch told of the policy. The namespace is planned again."""
+    """Watches are not ordered: one reported the exception before another reported the policy.
+
+    The namespace is planned again.
+    """
     identity = books.identity
     path, body = next((p, b) for p, b in books.server.objects.items() if "policies/" in p)
     body = {**body, **{key: {**body[key], **value} for key, value in change.items()}}
@@ -218,7 +227,7 @@ async def test_an_approval_is_not_stored_if_its_policy_is_another_one_by_now(
 
 
 async def test_an_approval_is_not_stored_if_the_policy_is_gone(books: Books) -> None:
-    """The same with a policy, or a binding, that is not there any more."""
+    """The same applies if the policy or its binding no longer exists."""
     for path in [path for path in books.server.objects if "policybindings/" in path]:
         del books.server.objects[path]
     books.submit()
@@ -228,7 +237,7 @@ async def test_an_approval_is_not_stored_if_the_policy_is_gone(books: Books) -> 
 
 @pytest.mark.parametrize("harm", ["changed", "gone"])
 async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm: str) -> None:
-    """The exception is read again where a change may have come in a moment without the policy."""
+    """If the exception may have changed at a moment without the policy, the operator reads the exception again."""
     if harm == "gone":
         del books.server.objects[PATH]
     else:
@@ -241,7 +250,10 @@ async def test_a_record_of_what_changed_meanwhile_is_dropped(books: Books, harm:
 
 @pytest.mark.parametrize("uid", [namespace().uid, "of-the-next-one", None])
 async def test_a_young_exception_is_recorded_for_the_namespace_that_is_there(books: Books, uid: str | None) -> None:
-    """The watch of namespaces may lag behind; then the one that is there is known from now, and planned."""
+    """The watch of namespaces may lag behind.
+
+    The operator then learns of the namespace that exists now, and plans it.
+    """
     path = f"/api/v1/namespaces/{NAMESPACE}"
     if uid is not None:
         books.server.put(path, {"metadata": {"name": NAMESPACE, "uid": uid, "creationTimestamp": CREATED}})
@@ -257,7 +269,10 @@ async def test_a_young_exception_is_recorded_for_the_namespace_that_is_there(boo
 async def test_labels_that_came_in_a_moment_without_the_policy_are_not_taken_for_chosen(
     books: Books, present: dict[str, str], stored: bool
 ) -> None:
-    """The watch of namespaces may tell later of them than another watch tells of the policy: so it is read again."""
+    """The watch of namespaces may report the labels later than another watch reports the policy.
+
+    So the operator reads the namespace again.
+    """
     home = namespace()
     path = f"/api/v1/namespaces/{home.name}"
     meta = {"name": home.name, "uid": home.uid, "creationTimestamp": CREATED, "labels": present}
@@ -270,7 +285,7 @@ async def test_labels_that_came_in_a_moment_without_the_policy_are_not_taken_for
 
 
 async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books: Books) -> None:
-    """Trust at the installation, and grants that stay after a loss."""
+    """Such records are about trust at installation, and about grants that stay after a loss of the ledger."""
     before = len(books.server.requests)
     books.submit(guard="")
     await books.until_woken()
@@ -280,7 +295,7 @@ async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books:
 
 @pytest.mark.parametrize(("failing", "status"), [(1, 0), (2, 403), (3, 500), (4, 404), (4, 409), (5, 0)])
 async def test_a_failure_of_any_request_is_said_and_tried_again(books: Books, failing: int, status: int) -> None:
-    """Meanwhile everything is planned anew, with the trouble; nothing is lost, and afterwards the trouble is over."""
+    """Meanwhile everything is planned again, with the trouble. Nothing is lost, and the trouble ends afterwards."""
     books.server.fails = fails = Failing(failing, status)
     books.submit(reread=True)
     async with asyncio.timeout(60):
@@ -296,7 +311,7 @@ async def test_a_failure_of_any_request_is_said_and_tried_again(books: Books, fa
 
 
 async def test_where_nothing_can_be_stored_that_is_said(books: Books) -> None:
-    """As the trouble that withholds every new grant, and nobody waits for the ledger any more."""
+    """The trouble withholds every new grant, and no plan waits for the ledger any more."""
     books.server.fails = lambda request: failure(403, "configmaps is forbidden") if request.method != "GET" else None
     books.submit()
     assert await books.until_woken() == ["*"]
@@ -310,7 +325,7 @@ async def test_where_nothing_can_be_stored_that_is_said(books: Books) -> None:
 
 
 async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
-    """By the next check, or by the next record."""
+    """The next check stores the ledger again, or the next record does."""
     books.submit()
     await books.until_woken()
     del books.server.objects[LEDGER]
@@ -325,7 +340,7 @@ async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
 
 
 async def test_a_record_that_finds_no_room_keeps_nothing_else_waiting(books: Books) -> None:
-    """Its namespace is told once, and not planned again and again; the other record is stored."""
+    """Its namespace is planned again once, not repeatedly. The other record is stored."""
     huge = approved(hne(), under=books.identity, grant="x" * ledger.SHARD_BYTES)
     other = snapshot.Reference("HostNetworkException", "other", "net", "uid-of-huge", labels.API_VERSION)
     books.keeper.submit(effects.RecordException(other, huge), "other")
@@ -341,7 +356,7 @@ async def test_a_record_that_finds_no_room_keeps_nothing_else_waiting(books: Boo
 
 
 async def test_records_of_removed_objects_are_removed(books: Books) -> None:
-    """At once where a watch tells, and by a complete list."""
+    """Immediately after a watch reports the removal, or after a complete list."""
     books.submit()
     books.keeper.submit(effects.RecordNamespace(namespace(), ledger.NamespaceRecord(enforced=True)), NAMESPACE)
     await books.until_woken()
@@ -357,7 +372,10 @@ async def test_records_of_removed_objects_are_removed(books: Books) -> None:
 
 
 async def test_a_record_outlives_its_exception_while_the_namespace_goes(books: Books) -> None:
-    """The watch of exceptions may be before that of namespaces. When the namespace is gone, so is the record."""
+    """The watch of exceptions may be ahead of the watch of namespaces.
+
+    Once the namespace no longer exists, the record is removed.
+    """
     path = f"/api/v1/namespaces/{NAMESPACE}"
     metadata = {"name": NAMESPACE, "uid": UID, "creationTimestamp": CREATED}
     home = books.server.put(path, {"metadata": metadata})
@@ -384,7 +402,7 @@ async def _another_round(books: Books, name: str) -> None:
 
 @pytest.mark.parametrize(("status", "known"), [(403, True), (404, True), (500, False), (0, False)])
 async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, known: bool) -> None:
-    """An outage is waited for; missing rights are not."""
+    """The operator waits for the end of an outage, but not for missing rights."""
     async with books_of() as books:
         books.server.fails = lambda request: failure(status, "no") if request.path == live.LEDGER else None
         assert known is await books.keeper.load()

@@ -1,4 +1,4 @@
-"""A kind is watched as long as its watch is heard of."""
+"""A kind counts as watched as long as the operator hears from its watch."""
 
 import pytest
 
@@ -36,14 +36,14 @@ def test_a_watch_that_fails_is_forgiven_for_a_moment(watches: Watches) -> None:
 
 
 def test_a_watch_that_is_silent_is_no_watch(watches: Watches) -> None:
-    """The API server sends a bookmark each minute. Another kind that is heard of is no excuse."""
+    """The API server sends a bookmark every minute. News of another kind does not help."""
     assert watches.after(170) == ""
     watches.noted.heard(store.Kind.NAMESPACE)
     assert watches.after(20) == "the watch of pods has been silent for 190 s"
 
 
 def test_what_is_not_watched_is_not_missed(watches: Watches) -> None:
-    """A kind that is not counted, such as Events, and watches of before a new beginning."""
+    """This applies to a kind that is not counted, such as Events, and to watches from before a new beginning."""
     watches.noted.failed(store.Kind.POLICY, "no right")
     watches.noted.failed("events", "no right")
     assert watches.after(60) == ""

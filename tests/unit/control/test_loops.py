@@ -1,4 +1,4 @@
-"""Loops that run together end together, and one that hangs is named."""
+"""Loops that run together end together, and the error names a loop that hangs."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ async def _ends() -> None:
 
 
 async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
-    """The process could not tell otherwise that it does only a part of its work."""
+    """Otherwise the process could not tell that it does only a part of its work."""
     other = loops.Loop("other", _for_ever)
     with pytest.raises(loops.LoopError) as raised:
         await asyncio.wait_for(loops.Loops().run([other, loops.Loop("clock", _dies)]), 10)
@@ -29,13 +29,13 @@ async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
 
 
 async def test_a_loop_that_ends_by_itself_ends_all() -> None:
-    """A loop that should never end has not done its work when it does."""
+    """A loop that should never end has not done its work when it ends."""
     with pytest.raises(loops.LoopError, match="loop clock ended unexpectedly"):
         await asyncio.wait_for(loops.Loops().run([loops.Loop("clock", _ends)]), 10)
 
 
 async def test_a_loop_that_has_done_its_work_ends_alone() -> None:
-    """The one that says that everything is ready, for instance."""
+    """For instance the loop that reports that everything is ready."""
     group = loops.Loops()
     running = asyncio.create_task(group.run([loops.Loop("ready", _ends, ends=True), loops.Loop("c", _for_ever)]))
     await asyncio.sleep(0.05)
@@ -46,7 +46,7 @@ async def test_a_loop_that_has_done_its_work_ends_alone() -> None:
 
 
 async def test_a_loop_that_hangs_is_named_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is answered is progress, in a task of the loop too."""
+    """An answered request is progress, even in a task that the loop has started."""
     monkeypatch.setattr(loops, "_STALE_SECONDS", 0.2)
     goes_on = asyncio.Event()
 
@@ -80,7 +80,7 @@ async def _until(probe: Callable[[], bool]) -> None:
 
 
 def test_outside_of_loops_there_is_no_pulse() -> None:
-    """A probe sends requests too, and the start waits: neither fails for that, nor is taken for a loop."""
+    """A probe sends requests too, and the start waits. Neither fails outside a loop, and neither counts as a loop."""
     loops.beat()
     with loops.idle():
         loops.beat()

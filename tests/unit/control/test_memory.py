@@ -1,4 +1,4 @@
-"""What is remembered belongs to one incarnation of a namespace, and its Events are bounded."""
+"""The memory belongs to one incarnation of a namespace, and the number of its Events is limited."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def event(number: int) -> effects.EmitEvent:
 
 
 def test_of_a_namespace_that_is_created_again_nothing_is_remembered() -> None:
-    """Neither the gate's answer about its predecessor, nor the predecessor's owners, writes and Events."""
+    """Neither the gate's answer about the previous incarnation, nor its owners, writes and Events."""
     replaced: list[str] = []
     memories = memory.Memories(replaced.append)
     first = namespace()
@@ -30,7 +30,7 @@ def test_of_a_namespace_that_is_created_again_nothing_is_remembered() -> None:
 
 
 def test_events_of_all_namespaces_together_are_bounded() -> None:
-    """Who has the most loses the oldest."""
+    """The namespaces with the most Events lose their oldest ones."""
     memories = memory.Memories(lambda _: None)
     homes = [memories.of(namespace(name=f"home-{number}", uid=str(number))) for number in range(40)]
     for number, home in enumerate(homes):

@@ -1,4 +1,4 @@
-"""When the operator has nothing to do now, and how long an answer of the gate counts."""
+"""When the operator is idle, and how long an answer of the gate counts."""
 
 import asyncio
 from typing import Any, cast
@@ -13,7 +13,7 @@ from tests.unit.builders import denied, governed, namespace, seen
 
 
 async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that() -> None:
-    """Else it would be ready before a namespace is enforced."""
+    """Otherwise the operator would be ready before a namespace is enforced."""
     core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
     core.schedule.queue.add("payments")
     idle = asyncio.ensure_future(core.until_idle())
@@ -36,7 +36,10 @@ async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that()
     ("home", "kept"), [(namespace(labels={labels.ENFORCEMENT: "Audit"}), True), (denied(), False)], ids=["to be", "is"]
 )
 async def test_an_answer_of_the_gate_counts_until_enforcement_is_written(home: snapshot.Namespace, kept: bool) -> None:
-    """The write waits for the ledger. Another look meanwhile would give what came in later a veto."""
+    """The write waits for the ledger.
+
+    With another gate check meanwhile, objects that were created later could prevent the write.
+    """
     core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
     answer = snapshot.GateAnswer(labels.Level.BASELINE, core.clock.now())
     core.memories.of(home).answers.gate = answer

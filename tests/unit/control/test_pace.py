@@ -1,4 +1,4 @@
-"""Writes of objects that others may write too: ten at once, then one every five seconds, for each object."""
+"""Writes of objects that others may write too: ten immediately, then one every five seconds, per object."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from hostnetwork_operator.decide import effects, snapshot
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     now = 1000.0
 
@@ -25,7 +25,7 @@ def verdict(uid: str = "u") -> effects.WriteVerdict:
 
 
 def test_ten_at_once_then_one_every_five_seconds() -> None:
-    """What comes too early is told how long it is too early, and takes nothing."""
+    """A write that is too early gets the seconds that it must wait, and takes nothing from the budget."""
     clock = Clock()
     paced = pace.Pace(clock.monotonic)
     assert [paced.wait(verdict()) for _ in range(10)] == [0.0] * 10
@@ -37,7 +37,7 @@ def test_ten_at_once_then_one_every_five_seconds() -> None:
 
 
 def test_a_budget_is_full_again_after_a_while() -> None:
-    """And no fuller than at first."""
+    """The budget is then no fuller than at first."""
     clock = Clock()
     paced = pace.Pace(clock.monotonic)
     for _ in range(10):
@@ -47,7 +47,7 @@ def test_a_budget_is_full_again_after_a_while() -> None:
 
 
 def test_each_object_has_its_own() -> None:
-    """A pod whose label is fought about holds up no other."""
+    """A pod whose label several clients fight over delays no other pod."""
     paced = pace.Pace(Clock().monotonic)
     for _ in range(11):
         paced.wait(verdict())
@@ -65,7 +65,7 @@ def test_each_object_has_its_own() -> None:
     ids=lambda effect: type(effect).__name__,
 )
 def test_what_others_may_write_has_one(effect: effects.Effect) -> None:
-    """Labels, statuses and reports."""
+    """Verdict labels, statuses and reports have a budget."""
     paced = pace.Pace(Clock().monotonic)
     assert [bool(paced.wait(effect)) for _ in range(11)] == [False] * 10 + [True]
 
@@ -77,7 +77,7 @@ def test_a_delete_has_none() -> None:
 
 
 def test_what_is_full_again_is_forgotten() -> None:
-    """Memory does not grow with the pods that there ever were."""
+    """Memory does not grow with the number of pods that ever existed."""
     clock = Clock()
     paced = pace.Pace(clock.monotonic)
     for number in range(30_000):

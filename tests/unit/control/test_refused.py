@@ -1,4 +1,7 @@
-"""At a start it is not known what lacks pods until the Events are listed and their workloads read, or time is up."""
+"""When the operator knows after a start which workloads lack pods.
+
+It must have listed the Events and read the workloads that the Events name, or the time must be up.
+"""
 
 import asyncio
 import contextlib
@@ -20,8 +23,10 @@ FIRST_PAGE = f"{events.EVENTS_PATH}&limit=100"
 
 
 class Api:
-    """Lists these Events, each on a page of its own, or fails; `breaks`: the first list, as nobody foresaw. A workload
-    is read once `reads` is set.
+    """An API server that lists these Events, one per page.
+
+    `fails`: each list is refused. `breaks`: the first list fails with an error that nobody foresaw. A workload can be
+    read once `reads` is set.
     """
 
     def __init__(self, *listed: dict[str, Any], fails: bool = False, breaks: bool = False) -> None:
@@ -49,7 +54,7 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator.Operator]:
-    """A core with one namespace, none of it in the queue, as it is when the operator is ready."""
+    """Yield a core with one namespace and an empty queue, as when the operator is ready."""
     core = operator.Operator(cast("Any", api), clock.ServerClock(), metrics.Metrics())
     core.store.put(store.Kind.NAMESPACE, namespace(NAMESPACE, 1))
     ready = asyncio.Event()
@@ -68,7 +73,7 @@ async def started(api: Api, wait_seconds: float = 600) -> AsyncIterator[operator
 
 
 async def planned_again(core: operator.Operator) -> None:
-    """Waits until the namespace is to be planned."""
+    """Wait until the namespace is to be planned."""
     async with asyncio.timeout(10):
         assert await core.schedule.queue.take() == NAMESPACE
     core.schedule.queue.done(NAMESPACE)
@@ -81,7 +86,7 @@ async def until(probe: Callable[[], object]) -> None:
 
 
 async def test_a_list_without_events_makes_every_namespace_known() -> None:
-    """And has it planned again: before that nothing about refused workloads was decided."""
+    """The operator also plans every namespace again, because nothing about refused workloads was decided before."""
     async with started(Api()) as core:
         assert core.shortages.of(NAMESPACE) is None
         await planned_again(core)
@@ -89,7 +94,7 @@ async def test_a_list_without_events_makes_every_namespace_known() -> None:
 
 
 async def test_a_list_that_breaks_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else nothing about refused workloads would be known until a watch begins anew."""
+    """Otherwise the operator would know nothing about refused workloads until a watch begins again."""
     monkeypatch.setattr(refused, "_LIST_PAUSE_SECONDS", 0.05)
     async with started(Api(breaks=True)) as core:
         await planned_again(core)
@@ -97,10 +102,10 @@ async def test_a_list_that_breaks_is_tried_again(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_namespace_is_planned_again_when_its_claims_are_read() -> None:
-    """Until then nothing is known of it, although the list is through."""
+    """Until then nothing is known about the namespace, although the list is complete."""
     api = Api(event())
     async with started(api) as core:
-        await planned_again(core)  # the list is through
+        await planned_again(core)  # the list is complete
         await until(lambda: len(api.asked) == 2)
         assert core.shortages.of(NAMESPACE) is None
         api.reads.set()
@@ -110,7 +115,7 @@ async def test_a_namespace_is_planned_again_when_its_claims_are_read() -> None:
 
 @pytest.mark.parametrize("api", [Api(fails=True), Api(event())], ids=["no list", "no read"])
 async def test_after_a_while_what_is_not_read_counts_as_nothing(api: Api) -> None:
-    """A list that fails, and a workload that is not read, hold back no report for ever."""
+    """A list that fails, or a workload that cannot be read, does not delay reports for ever."""
     async with started(api, 0.2) as core:
         await until(lambda: core.shortages.complete)
         await planned_again(core)
@@ -120,7 +125,10 @@ async def test_after_a_while_what_is_not_read_counts_as_nothing(api: Api) -> Non
 async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The namespaces before the last one that was read are; no count says more. It is logged once per change."""
+    """Only the namespaces before the last one that was read are listed in full, and only their counts are complete.
+
+    The log has one line per change.
+    """
     monkeypatch.setattr(refused, "_MOST_PAGES", 3)
     monkeypatch.setattr(refused, "_LIST_PAUSE_SECONDS", 0.01)
     names = ("a", "b", "b", "b", "z")
@@ -131,7 +139,7 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
         return [one.getMessage() for one in caplog.records if one.getMessage().startswith("refusals-list")]
 
     async def listed(core: operator.Operator) -> list[bool]:
-        for _ in range(2):  # the second list begins when the first is through
+        for _ in range(2):  # the second list begins when the first has ended
             lists = api.asked.count(FIRST_PAGE)
             api.relist()
             await until(lambda lists=lists: api.asked.count(FIRST_PAGE) > lists)
@@ -148,7 +156,7 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
 
 
 async def test_without_a_list_no_count_is_complete() -> None:
-    """After the deadline the reports go on, and no zero is counted that nobody has seen."""
+    """After the deadline the reports continue, but the operator does not count a zero that no list has shown."""
     async with started(Api(fails=True), 0.2) as core:
         await until(lambda: core.shortages.complete)
         found = core.cluster.snapshot(NAMESPACE)
@@ -157,7 +165,7 @@ async def test_without_a_list_no_count_is_complete() -> None:
 
 
 async def test_the_metric_leaves_out_what_is_not_known() -> None:
-    """A namespace has a count once its shortages are known, and no zero before."""
+    """A namespace has a count once its shortages are known, and no zero before that."""
     measures = metrics.Metrics()
     core = operator.Operator(cast("Any", None), clock.ServerClock(), measures)
     known, unknown = (planned(seen(namespace=denied(), shortages=found)) for found in ((shortage(),), None))

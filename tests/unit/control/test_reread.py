@@ -1,4 +1,4 @@
-"""A kind that is not served says nothing about its objects."""
+"""A 404 for a kind that is not served says nothing about the objects of the kind."""
 
 from typing import Any, cast
 
@@ -28,14 +28,14 @@ def kept() -> store.Store:
 
 
 async def test_an_object_that_is_gone_is_forgotten() -> None:
-    """The API server says NotFound."""
+    """The reason in the API server's Status is NotFound."""
     there = kept()
     assert await reread.an_exception(cast("Any", Server("NotFound")), there, NAMESPACE, "capture") is None
     assert there.uids(store.Kind.EXCEPTION) == []
 
 
 async def test_an_exception_whose_kind_is_not_served_is_not_forgotten() -> None:
-    """The page of a path that is not served is no Status. Forgotten, the exception would never count again."""
+    """The page for a path that is not served is no Status. A forgotten exception would never count again."""
     there = kept()
     with pytest.raises(gateway.ApiError):
         await reread.an_exception(cast("Any", Server("")), there, NAMESPACE, "capture")

@@ -1,4 +1,4 @@
-"""The lists go on, whatever the start had to do without."""
+"""The lists continue, whatever the operator had to start without."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.unit.shell.apiserver import refusal, until
 
 
 class Minute:
-    """A minute that is over at the second look at the clock."""
+    """A minute that is over at the second comparison with the clock."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -26,7 +26,7 @@ class Minute:
 
 @pytest.mark.parametrize("kind", [store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING, store.Kind.POLICY])
 async def test_a_start_without_a_kind_does_not_end_the_lists(monkeypatch: pytest.MonkeyPatch, kind: store.Kind) -> None:
-    """Also where the minute, after which the operator starts without it, is over between two looks at the clock."""
+    """Also if the minute after which the operator starts without the kind ends between two readings of the clock."""
     minute: Any = Minute()
     monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", minute)
     monkeypatch.setattr(resync, "_PAUSE_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""The ports of metrics and probes: whatever clients do there, the event loop that works does not wait for them."""
+"""The ports for metrics and probes: whatever clients do there, the operator's event loop does not wait for them."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ from tests.controlplane import pki
 
 
 class Page(metrics.Metrics):
-    """A page of metrics that says how often it was made, and where."""
+    """A metrics page that records how often it was made, and in which thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.size = 10
-        self.seconds = 0.0  # of a processor that making it takes
+        self.seconds = 0.0  # the processor time that making the page takes
         self.gathered: list[str] = []
         self.made: list[str] = []
 
@@ -42,7 +42,7 @@ class Page(metrics.Metrics):
 
 
 class Opened:
-    """Both ports on loopback, with answers of the test."""
+    """Both ports on loopback, with answers that the test sets."""
 
     def __init__(self, pair: certificate.Pair | None = None, readers: access.Access | None = None) -> None:
         self.page = Page()
@@ -57,14 +57,14 @@ class Opened:
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Opened]:
-    """Those ports, closed afterwards."""
+    """Yield open ports, and close them afterwards."""
     made = Opened()
     yield made
     await asyncio.to_thread(made.ports.close)
 
 
 def ask(port: int, path: str, more: str = "Connection: close\r\n", times: int = 1) -> tuple[int, bytes]:
-    """Status and body of what one connection is answered until it is closed."""
+    """Return status and body of the answer on one connection, read until the connection is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n".encode() * times)
         said = b"".join(iter(lambda: connection.recv(2**16), b""))
@@ -77,12 +77,12 @@ async def asked(port: int, path: str) -> tuple[int, bytes]:
 
 
 def open_connections(opened: Opened) -> int:
-    """How many sockets the port of metrics has."""
+    """Return the number of open sockets of the metrics port."""
     return sum(one.fileno() != -1 for one in list(opened.ports._threads[0]._connections))
 
 
 async def test_each_path_is_on_its_port(opened: Opened) -> None:
-    """Probes say what is wrong, with 503."""
+    """A probe that fails has status 503 and says what is wrong."""
     assert await asked(opened.port, "/metrics") == (200, b"m" * 10)
     assert await asked(opened.probe_port, "/healthz") == (200, b"ok\n")
     opened.ready = "pods are not listed"
@@ -92,7 +92,10 @@ async def test_each_path_is_on_its_port(opened: Opened) -> None:
 
 
 async def test_a_page_is_made_once_for_all_who_ask(opened: Opened) -> None:
-    """In its own thread, of what the loop that works has gathered; it is good for four times what it took."""
+    """A thread of the port makes the page, from what the operator's event loop has gathered.
+
+    The page is valid for four times the time that it took.
+    """
     opened.page.seconds = 0.5
     answers = await asyncio.gather(*(asked(opened.port, "/metrics") for _ in range(20)))
     assert set(answers) == {(200, b"m" * 10)}
@@ -106,14 +109,14 @@ async def test_a_page_is_made_once_for_all_who_ask(opened: Opened) -> None:
 
 
 async def test_many_requests_at_once_have_one_answer(opened: Opened) -> None:
-    """A connection on which they are pipelined is closed after the first."""
+    """A connection with pipelined requests is closed after the first answer."""
     status, said = await asyncio.to_thread(ask, opened.port, "/metrics", "", 50)
     assert (status, said) == (200, b"m" * 10)
 
 
 @contextlib.contextmanager
 def crowd(port: int, count: int, text: bytes) -> Iterator[list[socket.socket]]:
-    """So many clients that send this and read nothing."""
+    """Yield `count` clients that send `text` and read nothing."""
     made: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -131,7 +134,7 @@ def crowd(port: int, count: int, text: bytes) -> Iterator[list[socket.socket]]:
 
 @pytest.mark.parametrize("text", [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"])
 async def test_clients_that_do_not_read_keep_nobody_out(opened: Opened, text: bytes) -> None:
-    """300 of them, with a large page; the 301st is answered, and probes too."""
+    """300 clients ask for a large page. The 301st gets an answer, and so do the probes."""
     opened.page.size = 5_000_000
     with contextlib.ExitStack() as held:
         await asyncio.to_thread(held.enter_context, crowd(opened.port, 300, text))
@@ -141,13 +144,13 @@ async def test_clients_that_do_not_read_keep_nobody_out(opened: Opened, text: by
 
 
 async def test_a_loop_that_does_not_answer_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probes are answered by another thread, and say so; no longer than until the loop answers again."""
+    """Another thread answers the probes and says so, until the loop answers again."""
     monkeypatch.setattr(server, "_INSIDE_SECONDS", 0.2)
-    monkeypatch.setattr(server, "_REST", 1000.0)  # so that waiting for the loop would be 200 s
+    monkeypatch.setattr(server, "_REST", 1000.0)  # so that waiting for the loop would take 200 s
     found: list[tuple[int, bytes]] = []
     asking = threading.Thread(target=lambda: found.append(ask(opened.probe_port, "/healthz")))
     asking.start()
-    asking.join(30)  # in the loop that works, which so does nothing
+    asking.join(30)  # blocks the event loop, which does nothing meanwhile
     assert found == [(503, b"the event loop does not answer\n")]
     assert await asked(opened.port, "/metrics") == (200, b"m" * 10)
     deadline = time.monotonic() + 30
@@ -156,7 +159,7 @@ async def test_a_loop_that_does_not_answer_is_said(opened: Opened, monkeypatch: 
 
 
 async def test_a_port_in_use_is_named(opened: Opened) -> None:
-    """Whichever of the two."""
+    """The error names either port."""
     for ports in ((opened.port, 0), (0, opened.probe_port)):
         other = server.Ports(opened.page, str, str)
         with pytest.raises(OSError, match="in use") as error:
@@ -166,7 +169,7 @@ async def test_a_port_in_use_is_named(opened: Opened) -> None:
 
 
 async def test_ipv6_is_an_address_too(opened: Opened) -> None:
-    """A cluster of one family may have that one only."""
+    """A cluster with one IP family may have IPv6 only."""
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     other: Any = server.Ports(opened.page, lambda: "", lambda: "")
@@ -180,7 +183,7 @@ async def test_ipv6_is_an_address_too(opened: Opened) -> None:
 
 
 class Secure:
-    """The port of metrics over TLS, for readers whose token is `good`; certificates of a CA of the test."""
+    """The metrics port over TLS, for readers whose token begins with `good`, with certificates of a CA of the test."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
@@ -195,7 +198,7 @@ class Secure:
         return None if token.startswith("good") else access.ErrorResponse(403, "denied")
 
     def renew(self) -> int:
-        """Another certificate in the directory; its serial number."""
+        """Write another certificate into the directory, and return its serial number."""
         certificate_path, key_path = self.authority.issue("metrics", "metrics")
         certificate_path.rename(self.directory / "tls.crt")
         key_path.rename(self.directory / "tls.key")
@@ -207,7 +210,7 @@ class Secure:
         return context
 
     async def ask(self, headers: str = "Authorization: Bearer good\r\n") -> tuple[int, str]:
-        """Status, and head and body, of a GET /metrics with these headers."""
+        """Return the status and the whole answer of a GET /metrics with these headers."""
         return await asyncio.to_thread(self._ask, headers)
 
     def _ask(self, headers: str) -> tuple[int, str]:
@@ -220,7 +223,7 @@ class Secure:
         return int(answer.split()[1]), answer
 
     async def serial_number(self) -> int:
-        """That of the certificate which a new connection gets."""
+        """Return the serial number of the certificate that a new connection gets."""
         return await asyncio.to_thread(self._serial_number)
 
     def _serial_number(self) -> int:
@@ -239,7 +242,7 @@ async def secure(tmp_path: pathlib.Path) -> AsyncIterator[Secure]:
 
 
 async def test_the_page_is_for_who_has_a_token(secure: Secure) -> None:
-    """A refusal has its status, header and one line; the probes are plain, and for everybody."""
+    """A refusal has its status, its header and one line. The probes are plain HTTP, and open to everybody."""
     assert (await secure.ask())[0] == 200
     status, answer = await secure.ask("Authorization: Bearer bad\r\n")
     assert (status, answer.rpartition("\r\n")[2]) == (403, "denied\n")
@@ -253,7 +256,7 @@ async def test_the_page_is_for_who_has_a_token(secure: Secure) -> None:
 
 
 async def test_the_longest_token_fits_into_a_request(secure: Secure) -> None:
-    """One character more is refused, and so is what no header may be."""
+    """A token of one character more is refused, and so is a header that is too long."""
     longest = "good".ljust(access.LONGEST_TOKEN, "x")
     assert (await secure.ask(f"Authorization: Bearer {longest}\r\n"))[0] == 200
     assert (await secure.ask(f"Authorization: Bearer {longest}x\r\n"))[0] == 401
@@ -265,7 +268,7 @@ async def test_the_longest_token_fits_into_a_request(secure: Secure) -> None:
     "header", ["Authorization : Bearer {}", "Authorization: Bearer {}\0", "Authorization Bearer {}"]
 )
 async def test_no_token_is_logged(secure: Secure, caplog: pytest.LogCaptureFixture, header: str) -> None:
-    """Not even of a request that cannot be parsed, which aiohttp quotes in its error."""
+    """Not even the token of a request that cannot be parsed, which aiohttp quotes in its error."""
     caplog.set_level(logging.DEBUG)
     assert (await secure.ask(header.format("secret") + "\r\n"))[0] == 400
     assert (await secure.ask("Authorization: Bearer secret\r\n"))[0] == 403
@@ -275,7 +278,7 @@ async def test_no_token_is_logged(secure: Secure, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 async def test_nothing_is_served_without_tls(secure: Secure) -> None:
-    """A request in plain text has no answer, and one by TLS 1.1 no handshake."""
+    """A request in plain text gets no answer, and TLS 1.1 gets no handshake."""
     with pytest.raises((IndexError, ConnectionError)):  # no status line
         await asked(secure.opened.port, "/metrics")
     old = secure.client()
@@ -292,7 +295,10 @@ async def test_nothing_is_served_without_tls(secure: Secure) -> None:
 
 
 async def test_a_renewed_certificate_is_served(secure: Secure, caplog: pytest.LogCaptureFixture) -> None:
-    """By the next connection. Where the new pair cannot be loaded the last goes on, and that is logged once."""
+    """The next connection gets the new certificate.
+
+    If the new pair cannot be loaded, the last pair stays in use, and the log has one line about it.
+    """
     before = await secure.serial_number()
     after = secure.renew()
     assert await secure.serial_number() == after != before
@@ -306,7 +312,7 @@ async def test_a_renewed_certificate_is_served(secure: Secure, caplog: pytest.Lo
 
 @pytest.mark.parametrize("text", [b"", b"\x16\x03\x01\x02\x00"])
 async def test_unfinished_handshakes_keep_nobody_out_and_are_few(secure: Secure, text: bytes) -> None:
-    """300 clients that begin none, or half of one: a reader is answered, and 32 connections are open at most."""
+    """300 clients begin no handshake, or half of one. A reader gets an answer, and at most 32 connections are open."""
     with contextlib.ExitStack() as held:
         await asyncio.to_thread(held.enter_context, crowd(secure.opened.port, 300, text))
         assert (await secure.ask())[0] == 200
@@ -315,7 +321,10 @@ async def test_unfinished_handshakes_keep_nobody_out_and_are_few(secure: Secure,
 
 
 async def test_a_pair_that_cannot_be_loaded_is_an_error(tmp_path: pathlib.Path) -> None:
-    """No file, a key of another certificate, or one with a passphrase, for which nobody is asked."""
+    """The file is missing, the key is that of another certificate, or the key has a passphrase.
+
+    The operator asks nobody for a passphrase.
+    """
     with pytest.raises(FileNotFoundError):
         certificate.Pair(tmp_path)
     authority = pki.Authority(tmp_path / "pki")
@@ -344,7 +353,7 @@ class _Protocol(asyncio.Protocol):
 
 @pytest.mark.parametrize("ended", [True, False], ids=["after its end", "twice"])
 async def test_a_connection_is_aborted_at_any_time(ended: bool) -> None:
-    """asyncio fails with an AttributeError for a transport that has sent what it had and has closed."""
+    """asyncio raises an AttributeError for a transport that has sent its data and is closed."""
     loop = asyncio.get_running_loop()
     client, accepted = socket.socketpair()
     client.setblocking(False)  # noqa: FBT003 - the name of the parameter is not part of the API
@@ -368,7 +377,7 @@ async def test_a_connection_is_aborted_at_any_time(ended: bool) -> None:
 
 
 async def test_a_connection_without_a_transport_is_aborted() -> None:
-    """Its task is cancelled, however often that is asked for."""
+    """Its task is cancelled, however often the abort is repeated."""
     client, accepted = socket.socketpair()
     connecting: asyncio.Task[asyncio.BaseTransport | None] = asyncio.create_task(asyncio.sleep(3600, None))
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""kopf watches through a session that gives it only what it can decode, and that sends nothing but GETs."""
+"""kopf watches through a session that passes on only what kopf can decode, and that sends only GETs."""
 
 import asyncio
 import contextlib
@@ -37,9 +37,10 @@ def line(name: str, version: int, **metadata: Any) -> bytes:
 
 
 class Server:
-    """As much of an API server as kopf needs to watch namespaces: `items` are listed, `lines` are what a watch tells.
+    """As much of an API server as kopf needs to watch namespaces.
 
-    An answer of bytes is sent as it is.
+    `listed` is the answer to a list, `metadata` the answer to a list of metadata alone, and `lines` are what a watch
+    sends. The bytes are sent as they are.
     """
 
     def __init__(self) -> None:
@@ -48,8 +49,8 @@ class Server:
         self.listed: bytes = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
         self.metadata: bytes = self.listed
         self.lines: asyncio.Queue[bytes] = asyncio.Queue()
-        self.unauthorized = 0  # so many requests are answered with 401
-        self.no_pods = asyncio.Event()  # from then on pods are not served
+        self.unauthorized = 0  # this many requests are answered with 401
+        self.no_pods = asyncio.Event()  # once set, pods are not served
         self.url = ""
 
     @contextlib.asynccontextmanager
@@ -119,7 +120,7 @@ async def opened(missed: Missed) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def told(opened: aiohttp.ClientSession, server: Server, *pieces: bytes) -> list[bytes]:
-    """The lines that kopf would decode, of a watch that sends these pieces."""
+    """Return the lines that kopf would decode, of a watch that sends these pieces."""
     for piece in (*pieces, b""):
         server.lines.put_nowait(piece)
     async with opened.get(f"{server.url}{NAMESPACES}?watch=true") as response:
@@ -133,7 +134,7 @@ async def told(opened: aiohttp.ClientSession, server: Server, *pieces: bytes) ->
 async def test_lines_are_whole_and_without_managed_fields(
     opened: aiohttp.ClientSession, server: Server, missed: Missed, size: int
 ) -> None:
-    """However the bytes arrive; what cannot be decoded is left out and counted."""
+    """However the bytes arrive. A line that cannot be decoded is left out and counted."""
     nest = b'{"type":"ADDED","object":{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b'}],"name":"b"}}}'
     sent = b"\n".join([line("a", 1), nest, b"", NESTED[: 2000 if size == 1 else None], line("c", 2), b""])
     sent = sent if size > 1 else sent.replace(NEST, b'{"f:a":{}}')
@@ -144,7 +145,7 @@ async def test_lines_are_whole_and_without_managed_fields(
 
 
 async def test_a_line_that_breaks_off_is_nothing(opened: aiohttp.ClientSession, server: Server, missed: Missed) -> None:
-    """The connection has ended, and kopf asks for it again."""
+    """The connection has ended, and kopf sends the request again."""
     assert await told(opened, server, line("a", 1) + b"\n" + line("b", 2)[:20]) == [line("a", 1)]
     assert missed == []
 
@@ -152,7 +153,7 @@ async def test_a_line_that_breaks_off_is_nothing(opened: aiohttp.ClientSession, 
 async def test_a_line_beyond_the_bound_is_left_out(
     opened: aiohttp.ClientSession, server: Server, missed: Missed
 ) -> None:
-    """It is not held in memory either; the lines after it are told."""
+    """The session does not keep the line in memory either. The lines after it pass."""
     long = b'{"a":"' + b"x" * bodies.BYTES + b'"}\n'
     assert await told(opened, server, long, line("a", 1) + b"\n") == [line("a", 1)]
     assert missed == [(store.Kind.NAMESPACE, f"longer than {bodies.BYTES} bytes")]
@@ -161,7 +162,10 @@ async def test_a_line_beyond_the_bound_is_left_out(
 async def test_of_a_list_kopf_gets_the_version_alone(
     opened: aiohttp.ClientSession, server: Server, missed: Missed
 ) -> None:
-    """One object is asked for, without its spec; that the operator is to list the kind is said at once."""
+    """The request asks for one object, without its spec.
+
+    The session reports immediately that the operator must list the kind.
+    """
     server.listed = b'{"items":[' + NESTED + b"]}"
     meta = {"resourceVersion": "7", "continue": "next"}
     server.metadata = json.dumps({"metadata": meta, "items": [namespace("a", 5)]}).encode()
@@ -173,7 +177,7 @@ async def test_of_a_list_kopf_gets_the_version_alone(
 
 
 class _Stream:
-    """Content that gives these bytes."""
+    """A content that yields these bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -183,12 +187,12 @@ class _Stream:
 
 
 def about(kind: str, namespace: str, uid: str) -> dict[str, Any]:
-    """A line of a watch about an Event."""
+    """Return a line of a watch about an Event."""
     return {"type": kind, "object": {"metadata": {"namespace": namespace, "uid": uid}}}
 
 
 async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: Missed) -> None:
-    """kopf gets no line of them, and nothing counts as missed; what is about no namespace passes."""
+    """kopf gets no line about these Events, and none of them counts as missed. A line about no namespace passes."""
     events = [about("ADDED", name, "uid") for name in ("noisy", "quiet", "noisy")]
     sent = [json.dumps(one).encode() for one in (*events, {"type": "ERROR", "object": {"code": 410}})]
     asked: list[str] = []
@@ -205,7 +209,10 @@ async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: 
 
 
 async def test_the_deletion_of_an_event_costs_no_budget() -> None:
-    """It passes exactly where kopf has that Event: a flood that is deleted does not pass, and kopf forgets its own."""
+    """The deletion passes only if kopf has that Event.
+
+    So the deletions of a flood do not pass, and kopf forgets the Events that it has.
+    """
     asked: list[str] = []
 
     def hears(namespace: str) -> bool:
@@ -248,7 +255,10 @@ ODD = {
 
 @pytest.mark.parametrize("odd", ODD)
 async def test_a_line_that_no_api_server_sends_is_missed(missed: Missed, odd: str) -> None:
-    """It counts, kopf never sees it, and the lines after it pass: of Events, and of any other kind."""
+    """The line is counted, kopf never sees it, and the lines after it pass.
+
+    That applies to Events and to any other kind.
+    """
     good = json.dumps(about("ADDED", "quiet", "2")).encode()
     for passes in (None, session.Budgeted(lambda _: True).passes):
         stream: Any = _Stream(ODD[odd] + b"\n" + good + b"\n")
@@ -258,7 +268,7 @@ async def test_a_line_that_no_api_server_sends_is_missed(missed: Missed, odd: st
 
 
 async def test_kopf_watches_on_after_a_line_of_another_form(server: Server) -> None:
-    """None of them ends it: only the first list of the kind was asked for."""
+    """None of these lines ends the watch: the operator had to list the kind only once."""
     async with Watch(server) as watch:
         for odd in ODD.values():
             server.lines.put_nowait(odd + b"\n")
@@ -269,7 +279,7 @@ async def test_kopf_watches_on_after_a_line_of_another_form(server: Server) -> N
 
 
 class _Pieces:
-    """Content without end, in pieces, until `most` bytes were taken; `end` follows."""
+    """A content without end, in pieces, until `most` bytes are taken; then comes `end`."""
 
     def __init__(self, piece: bytes, most: int, end: bytes = b"") -> None:
         self._piece, self._most, self._end = piece, most, end
@@ -289,7 +299,7 @@ class _Pieces:
 async def test_a_line_beyond_the_bound_counts_once_and_takes_no_memory(
     missed: Missed, monkeypatch: pytest.MonkeyPatch, end: bytes
 ) -> None:
-    """Also where it comes byte by byte, and where its connection ends before it does."""
+    """Also if the line arrives byte by byte, and if the connection ends before the line does."""
     monkeypatch.setattr(bodies, "BYTES", 2**15)
     stream: Any = _Pieces(b"x", 2**16, end)
     lines = session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why))
@@ -302,7 +312,7 @@ async def test_a_line_beyond_the_bound_counts_once_and_takes_no_memory(
 
 
 async def test_an_answer_beyond_the_bound_is_not_read(missed: Missed) -> None:
-    """A proxy can answer anything; the rest stays where it is."""
+    """A proxy can answer anything. The rest of the answer is not read."""
     stream: Any = _Pieces(b"x" * 2**20, 2 * bodies.BYTES)
     with pytest.raises(bodies.DecodeError, match="longer than"):
         await session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why)).read()
@@ -310,21 +320,21 @@ async def test_an_answer_beyond_the_bound_is_not_read(missed: Missed) -> None:
 
 
 async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
-    """A proxy's page, for instance: kopf goes by the status then."""
+    """For instance the page of a proxy. kopf then uses the status."""
     async with opened.get(f"{server.url}/broken") as response:
         assert await response.json() is None
 
 
 @pytest.mark.parametrize("method", ["post", "PATCH", "put", "DELETE"])
 async def test_a_write_is_refused_before_it_is_sent(opened: aiohttp.ClientSession, server: Server, method: str) -> None:
-    """No byte of it leaves the process."""
+    """No byte of the write leaves the process."""
     with pytest.raises(session.WriteRefusedError, match=f"{method} http://.*/api/v1/namespaces"):
         await session.Session(opened, asyncio.Event()).request(method, f"{server.url}{NAMESPACES}", json={})
     assert server.asked == []
 
 
 async def test_the_session_of_a_login_is_closed_by_the_next_one(server: Server, missed: Missed) -> None:
-    """And the last one by the end, also where kopf has used none of them."""
+    """The end closes the last session, even if kopf has used none of them."""
     logins = session.Logins(client.Configuration(host=server.url), missed, lambda _: None, asyncio.Event())
     first, second = (await logins.log_in()).aiohttp_session, (await logins.log_in()).aiohttp_session
     assert (first.closed, second.closed) == (True, False)
@@ -336,7 +346,7 @@ async def test_the_session_of_a_login_is_closed_by_the_next_one(server: Server, 
 
 
 class Watch:
-    """kopf in a thread of its own, since at its end it cancels all younger tasks; it feeds `core` from the server."""
+    """kopf in a thread of its own, which feeds `core` from the server. At its end kopf cancels all younger tasks."""
 
     def __init__(self, server: Server, finalizer: str = "nobody.example.com/guesses", seconds: float = 600) -> None:
         self.core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
@@ -374,7 +384,7 @@ class Watch:
         @kopf.on.cleanup(registry=registry, id="end")
         async def end(**_: object) -> None:
             ending.set()
-            self._stop.set()  # or the thread in which kopf waits for it outlives the test
+            self._stop.set()  # otherwise the thread in which kopf waits for the flag outlives the test
 
         settings.persistence.finalizer = self._finalizer
         identity: Any = "test"
@@ -398,7 +408,10 @@ async def until(probe: Callable[[], object], seconds: float = 20) -> None:
 
 
 async def test_kopf_watches_on_after_a_line_that_it_could_not_decode(server: Server) -> None:
-    """The events after it are told, and it counts as unread. Of the list before only its version was asked for."""
+    """The events after that line arrive, and the line counts as unread.
+
+    Of the list before, only the version was requested.
+    """
     server.listed = NESTED
     async with Watch(server) as watch:
         for one in (line("a", 2), NESTED, line("b", 3, managedFields=[{"time": "0000-01-01T00:00:00Z"}])):
@@ -409,7 +422,7 @@ async def test_kopf_watches_on_after_a_line_that_it_could_not_decode(server: Ser
 
 
 async def test_no_event_waits_behind_a_write_that_kopf_wants(server: Server) -> None:
-    """Even if a tenant knew the name of its finalizer: each event is told at once, and nothing is sent."""
+    """Even if a tenant knew the name of kopf's finalizer, each event arrives immediately, and nothing is sent."""
     async with Watch(server, "known.example.com/finalizer") as watch:
         for version in range(2, 12):
             server.lines.put_nowait(line("a", version, finalizers=["known.example.com/finalizer"]) + b"\n")
@@ -418,7 +431,7 @@ async def test_no_event_waits_behind_a_write_that_kopf_wants(server: Server) -> 
 
 
 async def test_a_401_costs_a_login_and_no_more(server: Server) -> None:
-    """Even where the token is the same: one answer of an API server that has just started."""
+    """Even if the token is the same. An API server that has just started may give one such answer."""
     server.unauthorized = 1
     async with Watch(server) as watch:
         server.lines.put_nowait(line("a", 2) + b"\n")
@@ -428,7 +441,10 @@ async def test_a_401_costs_a_login_and_no_more(server: Server) -> None:
 
 
 async def test_a_kind_that_is_no_longer_served_ends_kopf(server: Server) -> None:
-    """Although the watch of another kind goes on, and the server is slow to answer it: kopf is begun anew then."""
+    """Although the watch of another kind continues, and the server is slow to answer that watch.
+
+    The operator then starts kopf again.
+    """
     watch = Watch(server)
     server.lines.put_nowait(line("a", 2) + b"\n")
     await until(lambda: watch.core.store.namespaces() == ["a"])
@@ -440,7 +456,7 @@ async def test_a_kind_that_is_no_longer_served_ends_kopf(server: Server) -> None
 
 
 async def test_a_login_that_expires_costs_a_watch_and_no_more(server: Server) -> None:
-    """kopf logs in again, with the token as it is then, and watches on."""
+    """kopf logs in again, with the token of that moment, and continues to watch."""
     async with Watch(server, seconds=0.5) as watch:
         server.lines.put_nowait(line("a", 2) + b"\n")
         await until(lambda: watch.core.store.namespaces() == ["a"])
@@ -460,7 +476,7 @@ def _version(core: operator.Operator) -> str:
 
 
 def test_the_finalizer_of_kopf_is_another_one_in_each_process() -> None:
-    """Nobody who knows the code knows its name."""
+    """Knowing the code is not enough to know the name of the finalizer."""
     first, second = (handlers.settings().persistence.finalizer for _ in range(2))
     assert first != second
     assert len(first.rpartition("/")[2]) == 32

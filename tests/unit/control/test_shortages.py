@@ -1,4 +1,4 @@
-"""Claims have few places and a budget of reads, and a workload that lacks pods is read again, ever more seldom."""
+"""Claims have few places and a budget of reads. A workload that lacks pods is read again, less and less often."""
 
 import datetime
 import math
@@ -42,7 +42,7 @@ def claim(name: str = "agent", namespace: str = NAMESPACE) -> snapshot.Reference
 
 
 def plan_of(kept: shortages.Shortages, *things: Any) -> plan.NamespacePlan:
-    """What a plan makes of the shortages that are kept, with these exceptions in force and these pods."""
+    """Return the plan for the kept shortages, with these exceptions in force and these pods."""
     exceptions = [one for one in things if not isinstance(one, snapshot.Pod)]
     return planned(seen(*things, namespace=denied(*exceptions), shortages=kept.of(NAMESPACE)))
 
@@ -52,7 +52,7 @@ def events(made: plan.NamespacePlan) -> list[effects.EmitEvent]:
 
 
 async def test_a_claim_is_read_at_once_and_once(kept: shortages.Shortages) -> None:
-    """However often it is made meanwhile."""
+    """However often the claim is made meanwhile."""
     assert kept.claim(claim())
     assert kept.claim(claim())
     assert kept.next(NAMESPACE) == (claim(), 0.0)
@@ -61,7 +61,7 @@ async def test_a_claim_is_read_at_once_and_once(kept: shortages.Shortages) -> No
 
 
 async def test_a_namespace_has_few_places(kept: shortages.Shortages) -> None:
-    """What is beyond is counted, and another namespace has its own."""
+    """Claims beyond the limit are counted. Another namespace has its own places."""
     taken = [kept.claim(claim(f"agent-{number}")) for number in range(shortages.MOST_IN_NAMESPACE + 5)]
     assert (taken.count(True), taken.count(False)) == (shortages.MOST_IN_NAMESPACE, 5)
     assert kept.dropped == 5
@@ -69,7 +69,7 @@ async def test_a_namespace_has_few_places(kept: shortages.Shortages) -> None:
 
 
 async def test_all_namespaces_together_have_a_limit(kept: shortages.Shortages) -> None:
-    """Whoever has many namespaces fills no memory."""
+    """A user with many namespaces cannot fill the memory."""
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
         assert kept.claim(claim(f"agent-{number % each}", f"team-{number // each}"))
@@ -80,7 +80,7 @@ async def test_all_namespaces_together_have_a_limit(kept: shortages.Shortages) -
 
 
 async def test_a_namespace_has_a_budget_of_reads(kept: shortages.Shortages, moment: Moment) -> None:
-    """Ten, then one every half second, whatever the claims say."""
+    """Ten reads, then one every half second, whatever the claims say."""
     for number in range(20):
         kept.claim(claim(f"agent-{number}"))
     read = 0
@@ -94,7 +94,7 @@ async def test_a_namespace_has_a_budget_of_reads(kept: shortages.Shortages, mome
 
 
 async def test_a_flood_takes_turns_with_other_namespaces(kept: shortages.Shortages) -> None:
-    """The queue has namespaces, so thirty claims of one stand before no other namespace."""
+    """The queue contains namespaces, so thirty claims of one namespace delay no other namespace."""
     for number in range(30):
         kept.claim(claim(f"agent-{number}", "noisy"))
     kept.claim(claim(namespace="quiet"))
@@ -102,7 +102,7 @@ async def test_a_flood_takes_turns_with_other_namespaces(kept: shortages.Shortag
 
 
 async def test_a_status_that_is_behind_is_read_again(kept: shortages.Shortages, moment: Moment) -> None:
-    """A controller emits its Event before it writes how many pods there are. After some reads that is over."""
+    """A controller emits its Event before it writes the number of pods. After some reads the operator stops."""
     kept.claim(claim())
     reads = 0
     while kept.next(NAMESPACE).wait_seconds < math.inf:
@@ -117,7 +117,7 @@ async def test_a_status_that_is_behind_is_read_again(kept: shortages.Shortages, 
 
 
 async def test_what_lacks_pods_is_read_ever_more_seldom(kept: shortages.Shortages, moment: Moment) -> None:
-    """After one second, two, four, up to five minutes."""
+    """After one second, two, four, and so on, up to five minutes."""
     kept.claim(claim())
     pauses = []
     for _ in range(11):
@@ -129,7 +129,10 @@ async def test_what_lacks_pods_is_read_ever_more_seldom(kept: shortages.Shortage
 
 
 async def test_a_read_that_fails_is_tried_again_ever_more_seldom(kept: shortages.Shortages) -> None:
-    """After two seconds, four, up to five minutes. Neither pause lengthens the other."""
+    """After two seconds, four, and so on, up to five minutes.
+
+    This pause and the pause of a shortage do not lengthen each other.
+    """
     kept.claim(claim())
     for _ in range(11):
         kept.keep(shortage())
@@ -151,7 +154,7 @@ async def test_a_read_that_fails_is_tried_again_ever_more_seldom(kept: shortages
 
 
 async def test_what_changes_is_read_again_soon(kept: shortages.Shortages) -> None:
-    """One of its pods has come, or its template has changed; a version alone is no change."""
+    """A change is a new pod of the workload or a new template. Another resource version alone is no change."""
     kept.claim(claim())
     for _ in range(9):
         kept.keep(shortage())
@@ -163,7 +166,7 @@ async def test_what_changes_is_read_again_soon(kept: shortages.Shortages) -> Non
 
 
 async def test_a_workload_that_has_its_pods_is_forgotten(kept: shortages.Shortages) -> None:
-    """It counts no longer with the first read that says so."""
+    """The workload no longer counts after the first read that shows its pods."""
     kept.claim(claim())
     kept.keep(shortage())
     assert kept.of(NAMESPACE) == (shortage(),)
@@ -172,7 +175,7 @@ async def test_a_workload_that_has_its_pods_is_forgotten(kept: shortages.Shortag
 
 
 async def test_an_emitted_event_is_remembered(kept: shortages.Shortages) -> None:
-    """Also when the workload is read again: the plan has it no more."""
+    """The Event stays remembered when the workload is read again, so the plan does not have it any more."""
     kept.claim(claim())
     kept.keep(shortage())
     made = plan_of(kept)
@@ -183,7 +186,7 @@ async def test_an_emitted_event_is_remembered(kept: shortages.Shortages) -> None
 
 
 async def test_since_when_a_workload_is_covered_is_remembered(kept: shortages.Shortages, moment: Moment) -> None:
-    """It is read again when its controller has had its time, and the time begins anew with another refusal."""
+    """The workload is read again when its controller has had its time. That time begins again after another refusal."""
     kept.claim(claim())
     kept.keep(shortage())
     kept.heed(plan_of(kept), [], NOW)
@@ -201,7 +204,7 @@ async def test_since_when_a_workload_is_covered_is_remembered(kept: shortages.Sh
 
 
 async def test_a_workload_that_was_never_refused_is_forgotten(kept: shortages.Shortages) -> None:
-    """An exception covers its pods all the time, so something else keeps it from having them."""
+    """An exception covers its pods all the time, so the workload lacks pods for another reason."""
     kept.claim(claim())
     kept.keep(shortage())
     kept.heed(plan_of(kept, hne()), [], NOW)
@@ -209,7 +212,7 @@ async def test_a_workload_that_was_never_refused_is_forgotten(kept: shortages.Sh
 
 
 async def test_a_pod_that_comes_is_a_reason_to_read(kept: shortages.Shortages, moment: Moment) -> None:
-    """Without waiting for the schedule; a plan that says the same is none."""
+    """The read does not wait for the schedule. A plan that shows the same pods is no reason to read."""
     kept.claim(claim())
     for _ in range(9):
         kept.keep(shortage())
@@ -222,7 +225,7 @@ async def test_a_pod_that_comes_is_a_reason_to_read(kept: shortages.Shortages, m
 
 
 async def test_a_namespace_that_is_gone_is_forgotten(kept: shortages.Shortages) -> None:
-    """With all its claims."""
+    """All claims of the namespace are forgotten."""
     kept.claim(claim())
     kept.keep(shortage())
     kept.forget(NAMESPACE)
@@ -233,7 +236,10 @@ async def test_a_namespace_that_is_gone_is_forgotten(kept: shortages.Shortages) 
 
 
 async def test_a_namespace_has_a_budget_of_events(kept: shortages.Shortages, moment: Moment) -> None:
-    """Fifty, then one every half second; other namespaces have their own, and what is about none always passes."""
+    """Fifty Events, then one every half second.
+
+    Other namespaces have their own budgets, and an Event about no namespace always passes.
+    """
     heard = [kept.hears("noisy") for _ in range(60)]
     assert (heard.count(True), kept.dropped) == (50, 10)
     assert kept.hears("quiet")
@@ -243,7 +249,7 @@ async def test_a_namespace_has_a_budget_of_events(kept: shortages.Shortages, mom
 
 
 async def test_before_the_first_list_nothing_is_known(moment: Moment) -> None:
-    """None is not the empty tuple: what a workload lacked before a restart may still be so."""
+    """None is not the empty tuple: a workload that lacked pods before a restart may still lack them."""
     kept = shortages.Shortages(moment, WAIT)
     kept.claim(claim())
     assert kept.of(NAMESPACE) is None
@@ -256,7 +262,7 @@ async def test_before_the_first_list_nothing_is_known(moment: Moment) -> None:
 
 @pytest.mark.parametrize("end", ["keep", "drop", "forget"])
 async def test_a_namespace_is_known_once_its_first_claims_are_read(moment: Moment, end: str) -> None:
-    """Each namespace for itself, so that a flood in one namespace delays no other."""
+    """Each namespace becomes known separately, so a flood in one namespace delays no other."""
     kept = shortages.Shortages(moment, WAIT)
     kept.claim(claim())
     kept.claim(claim("other"))
@@ -277,7 +283,7 @@ async def test_a_namespace_is_known_once_its_first_claims_are_read(moment: Momen
 
 
 async def test_a_later_claim_makes_nothing_unknown(kept: shortages.Shortages) -> None:
-    """After its first claims a namespace stays known, and so does every namespace after the deadline."""
+    """After its first claims a namespace stays known. After the deadline every namespace does."""
     kept.claim(claim())
     kept.listed()
     assert kept.of(NAMESPACE) == ()
@@ -296,14 +302,14 @@ async def test_the_deadline_makes_everything_known(moment: Moment, listed: bool)
 
 
 def _full(kept: shortages.Shortages, names: str = "team") -> None:
-    """All places are taken, by as few namespaces as can be."""
+    """Take all places, with as few namespaces as possible."""
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
         assert kept.claim(claim(f"agent-{number % each}", f"{names}-{number // each}"))
 
 
 async def test_false_claims_of_a_few_namespaces_blind_no_other(kept: shortages.Shortages) -> None:
-    """A37: claims that no read has confirmed give their places to namespaces that have fewer."""
+    """Claims that no read has confirmed give their places to namespaces that have fewer claims (A37)."""
     _full(kept)
     assert [kept.claim(claim(f"agent-{number}")) for number in range(10)] == [True] * 10
     assert kept.next(NAMESPACE).claim is not None
@@ -313,7 +319,7 @@ async def test_false_claims_of_a_few_namespaces_blind_no_other(kept: shortages.S
 
 
 async def test_what_was_read_is_displaced_by_no_claim(kept: shortages.Shortages) -> None:
-    """A workload that lacks pods keeps its place; if every place is so taken, a claim is dropped."""
+    """A workload that lacks pods keeps its place. If such workloads have all places, a new claim is dropped."""
     _full(kept)
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
@@ -332,7 +338,7 @@ async def test_a_namespace_displaces_only_for_a_fairer_share(kept: shortages.Sho
 
 
 async def test_places_are_free_again(kept: shortages.Shortages) -> None:
-    """Of claims that are dropped, and of namespaces that no longer exist."""
+    """The places of dropped claims, and of namespaces that no longer exist."""
     _full(kept)
     kept.forget("team-0")
     again = [kept.claim(claim(f"more-{number}", f"next-{number}")) for number in range(32)]
@@ -347,7 +353,7 @@ async def test_places_are_free_again(kept: shortages.Shortages) -> None:
 
 
 async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment) -> None:
-    """A namespace without claims whose budgets are full takes no memory, and nothing else is swept."""
+    """A namespace without claims and with full budgets takes no memory. Nothing else is swept."""
     kept.hears("gone")
     kept.claim(claim())
     kept.claim(claim("read", "idle"))
@@ -361,7 +367,7 @@ async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment)
 
 
 async def test_a_namespace_that_is_gone_leaves_no_moment_in_the_queue(kept: shortages.Shortages) -> None:
-    """Its next read may have been minutes away."""
+    """The next read of the namespace may have been minutes away."""
     kept.claim(claim())
     assert await kept.queue.take() == NAMESPACE
     kept.queue.add_after(NAMESPACE, 300)

@@ -1,4 +1,4 @@
-"""What the process cannot start with, before it asks a cluster for anything."""
+"""Settings with which the process cannot start. It says so before it sends any request to a cluster."""
 
 import pathlib
 
@@ -20,7 +20,7 @@ async def test_tokens_are_not_asked_for_over_plain_http() -> None:
 
 @pytest.mark.parametrize("auth", ["None", "TokenReview"])
 async def test_a_directory_without_a_certificate_is_named(tmp_path: pathlib.Path, auth: str) -> None:
-    """With what to mount there."""
+    """The message says what to mount there."""
     with pytest.raises(startup.StartError) as error:
         await startup.run(config.Config.model_validate({"metrics_auth": auth, "metrics_cert_dir": str(tmp_path)}))
     assert f"tls.key, got {tmp_path}: [Errno 2] No such file" in str(error.value)

@@ -1,4 +1,4 @@
-"""What an API server says of its version is understood, or refused in one sentence, and never a traceback."""
+"""The version that an API server reports is understood, or refused in one sentence and never with a traceback."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ V136 = snapshot.MinorVersion(1, 36)
 
 
 class Server:
-    """Answers GET /version with one body after the other, the last of them for ever."""
+    """A server that answers GET /version with one body after the other, then with the last one for ever."""
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
@@ -68,7 +68,7 @@ UNDERSTOOD = [("1", "36"), ("1", "36+"), ("1", "36.1"), ("1", "36-gke.100"), (""
 async def test_what_vendors_put_behind_a_version_is_left_out(
     api: gateway.Gateway, server: Server, major: str, minor: str
 ) -> None:
-    """Where the two numbers are missing, the version that people know has them too."""
+    """If the two numbers are missing, gitVersion has them too."""
     server.says(version(major, minor, "v1.36.2+k3s1"))
     assert await versions.ask(api) == (V136, "v1.36.2+k3s1")
 
@@ -77,7 +77,7 @@ async def test_what_vendors_put_behind_a_version_is_left_out(
 async def test_an_answer_that_names_no_version_is_an_error_of_the_api(
     api: gateway.Gateway, server: Server, body: Any
 ) -> None:
-    """Whoever answered so may not be the API server, so it is asked again."""
+    """Something other than the API server may have answered, so the operator asks again."""
     server.says(body)
     with pytest.raises(gateway.ApiError):
         await versions.ask(api)
@@ -87,7 +87,7 @@ async def test_an_answer_that_names_no_version_is_an_error_of_the_api(
 async def test_a_version_that_is_not_understood_is_refused_in_one_sentence(
     api: gateway.Gateway, server: Server, text: str
 ) -> None:
-    """With what was got."""
+    """The message quotes what the operator got."""
     server.says(version("", text, text))
     with pytest.raises(versions.VersionError) as raised:
         await versions.ask(api)
@@ -100,7 +100,7 @@ async def test_a_version_that_is_not_understood_is_refused_in_one_sentence(
 async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
     api: gateway.Gateway, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the next one that is understood counts."""
+    """The next version that the operator understands counts."""
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
     core.store.saw_kubernetes(V136)
     server.says(version("", "", ""), {}, version("1", "37", "v1.37.0"))
@@ -116,7 +116,10 @@ async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
 
 
 async def test_the_start_waits_for_a_version_and_ends_where_that_is_not_understood(url: str, server: Server) -> None:
-    """What a proxy answers in its place is logged, and asked for again. Then one line, and status 1."""
+    """The answer of a proxy is logged, and the operator asks again.
+
+    Then it prints one line, and exits with status 1.
+    """
     server.says({}, b"<html>", version("", "", "next"))
     done = await _started(url)
     assert (done.returncode, "Traceback" in done.stdout) == (1, False), done.stdout
@@ -126,7 +129,7 @@ async def test_the_start_waits_for_a_version_and_ends_where_that_is_not_understo
 
 
 async def _started(url: str) -> subprocess.CompletedProcess[str]:
-    """The operator as a process, until it has ended."""
+    """Run the operator as a process until it has ended."""
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "config"
         path.write_text(KUBECONFIG.replace("URL", url))

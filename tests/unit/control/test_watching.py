@@ -1,6 +1,7 @@
-"""A signal that comes between two runs of kopf ends the process.
+"""A signal that arrives between two runs of kopf ends the process.
 
-kopf takes signals in the main thread only, and cancels younger tasks at its end: the test runs this file as a process.
+kopf handles signals in the main thread only, and cancels younger tasks at its end. So the test runs this file as a
+process.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ KNOWN: dict[str, Any] = {
 
 
 def test_a_signal_between_two_runs_of_kopf_ends_the_process() -> None:
-    """kopf has replaced the handlers of the process by its own, and does not put them back when it ends."""
+    """kopf has replaced the signal handlers of the process, and does not restore them when it ends."""
     ended = subprocess.run(
         [sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
@@ -43,7 +44,7 @@ def test_a_signal_between_two_runs_of_kopf_ends_the_process() -> None:
 
 
 async def _answer(request: web.Request) -> web.Response:
-    """As an API server on which namespaces are no longer served: kopf gives up."""
+    """Answer like an API server that no longer serves namespaces. kopf then gives up."""
     return web.json_response(KNOWN.get(request.path, {}), status=200 if request.path in KNOWN else 404)
 
 

@@ -1,6 +1,6 @@
-"""The queue of namespaces: each at most once, at most one worker on each, later ones in time.
+"""The queue of namespaces: each name is queued once and has at most one worker, and delayed names come on time.
 
-No test waits for a time to pass that is not the queue's own, and none is about how long something takes.
+No test waits for a time other than the queue's own, and no test is about how long something takes.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from hostnetwork_operator.control.workqueue import WorkQueue
 
 
 async def empty(queue: WorkQueue) -> bool:
-    """Whether there is nothing to take now: a worker that asks has to wait."""
+    """Return True if there is nothing to take now, so that a worker has to wait. Fail if there is something."""
     asking = asyncio.ensure_future(queue.take())
     for _ in range(5):
-        await asyncio.sleep(0)  # lets it run, takes no time
+        await asyncio.sleep(0)  # lets the task run, takes no time
     if asking.done():
         raise AssertionError(f"{asking.result()!r} was there")
     asking.cancel()
@@ -40,7 +40,7 @@ async def test_a_name_is_queued_once() -> None:
 
 
 async def test_a_name_has_at_most_one_worker() -> None:
-    """Added while it is worked on, it is worked on again afterwards, and once."""
+    """If a name is added while a worker has it, the name comes again afterwards, once."""
     queue = WorkQueue()
     queue.add("a")
     assert await queue.take() == "a"
@@ -54,7 +54,7 @@ async def test_a_name_has_at_most_one_worker() -> None:
 
 
 async def test_other_names_are_not_held_up() -> None:
-    """A slow namespace holds up none but itself."""
+    """A slow namespace delays only itself."""
     queue = WorkQueue()
     queue.add("slow")
     await queue.take()
@@ -64,7 +64,7 @@ async def test_other_names_are_not_held_up() -> None:
 
 
 async def test_a_waiting_worker_is_woken() -> None:
-    """By the next name."""
+    """The next name wakes the worker."""
     queue = WorkQueue()
     asking = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_many_workers_share_the_work() -> None:
 
 
 async def test_a_later_wish_waits() -> None:
-    """And comes when it is due."""
+    """The name comes when its delay is over."""
     queue = WorkQueue()
     queue.add_after("late", 3600)
     assert await empty(queue)
@@ -114,7 +114,7 @@ async def test_a_later_wish_waits() -> None:
 
 @pytest.mark.parametrize("pauses", [(3600, 0.01), (0.01, 3600), (3600, 0.01, 7200)])
 async def test_the_earliest_of_several_wishes_counts(pauses: tuple[float, ...]) -> None:
-    """And is one: the others are gone with it."""
+    """That request ends the others."""
     queue = WorkQueue()
     for pause in pauses:
         queue.add_after("a", pause)
@@ -124,7 +124,7 @@ async def test_the_earliest_of_several_wishes_counts(pauses: tuple[float, ...]) 
 
 
 async def test_an_earlier_wish_wakes_a_worker_that_waits_for_a_later_one() -> None:
-    """It does not sleep past it."""
+    """The worker does not sleep past the earlier moment."""
     queue = WorkQueue()
     queue.add_after("late", 3600)
     asking = asyncio.ensure_future(queue.take())
@@ -135,14 +135,14 @@ async def test_an_earlier_wish_wakes_a_worker_that_waits_for_a_later_one() -> No
 
 @pytest.mark.parametrize("pause", [0.0, -5.0])
 async def test_a_wish_for_the_past_is_due_now(pause: float) -> None:
-    """A moment that has come while it was computed is not lost."""
+    """A moment that came while the delay was computed is not lost."""
     queue = WorkQueue()
     queue.add_after("a", pause)
     assert await asyncio.wait_for(queue.take(), 10) == "a"
 
 
 async def test_wishes_come_in_the_order_of_their_moments() -> None:
-    """Not in that in which they were made."""
+    """Names do not come in the order of the requests."""
     queue = WorkQueue()
     for name, pause in (("c", 0.03), ("a", 0.01), ("b", 0.02)):
         queue.add_after(name, pause)
@@ -150,7 +150,7 @@ async def test_wishes_come_in_the_order_of_their_moments() -> None:
 
 
 async def test_a_new_wish_after_one_that_came_is_a_new_one() -> None:
-    """A namespace is looked at again at each of its moments."""
+    """A namespace is planned again at each of its moments."""
     queue = WorkQueue()
     for _ in range(3):
         queue.add_after("a", 0.01)
@@ -159,7 +159,7 @@ async def test_a_new_wish_after_one_that_came_is_a_new_one() -> None:
 
 
 async def test_the_pause_after_a_failure_grows() -> None:
-    """It doubles from a quarter of a second to a minute, less up to half of it."""
+    """The pause doubles from a quarter of a second to a minute, minus a random part of up to half."""
     queue = WorkQueue()
     pauses = [queue.retry("a") for _ in range(40)]
     for number, pause in enumerate(pauses):
@@ -169,7 +169,7 @@ async def test_the_pause_after_a_failure_grows() -> None:
 
 
 async def test_each_name_has_its_own_failures_until_a_success() -> None:
-    """Another name's pause is short; so is this one's after it was forgotten."""
+    """The pause of another name is short, and so is the pause of a name whose failures were forgotten."""
     queue = WorkQueue()
     for _ in range(10):
         queue.retry("a")
@@ -180,7 +180,7 @@ async def test_each_name_has_its_own_failures_until_a_success() -> None:
 
 
 async def test_a_failed_name_comes_again() -> None:
-    """After its pause."""
+    """The name comes again after its pause."""
     queue = WorkQueue()
     queue.add("a")
     await queue.take()
@@ -190,7 +190,7 @@ async def test_a_failed_name_comes_again() -> None:
 
 
 async def failed(queue: WorkQueue, name: str) -> None:
-    """The name is worked on and fails, not for the first time: its pause is half a minute at least."""
+    """Let a worker take the name and fail, not for the first time. The pause is then at least half a minute."""
     queue._failures[name] = 20
     queue.add(name)
     while await queue.take() != name:
@@ -200,7 +200,7 @@ async def failed(queue: WorkQueue, name: str) -> None:
 
 
 async def test_what_failed_in_an_outage_is_due_when_that_is_over() -> None:
-    """All of it, however long its pause is by then, and once."""
+    """All of these names are due, however long their pauses are by then, and each of them once."""
     queue = WorkQueue()
     for name in ("a", "b", "c"):
         await failed(queue, name)
@@ -215,7 +215,7 @@ async def test_what_failed_in_an_outage_is_due_when_that_is_over() -> None:
 
 
 async def test_what_fails_for_a_reason_of_its_own_keeps_its_pauses() -> None:
-    """However often others recover: it is hurried once, and again only by an outage that lasts."""
+    """However often other names recover, the name is hurried once, and again only by an outage that lasts."""
     queue = WorkQueue()
     await failed(queue, "broken")
     queue.hurry()
@@ -235,7 +235,7 @@ async def test_what_fails_for_a_reason_of_its_own_keeps_its_pauses() -> None:
 
 
 async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
-    """No moment, no failure and no rest: in years a cluster has had very many namespaces."""
+    """No moment, no failure and no rest is left: over the years a cluster has very many namespaces."""
     queue = WorkQueue()
     for number in range(1000):
         name = f"gone-{number}"
@@ -254,7 +254,7 @@ async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
 
 
 async def test_moments_that_no_longer_count_do_not_gather() -> None:
-    """Each earlier wish takes the place of a later one."""
+    """Each earlier request replaces a later one."""
     queue = WorkQueue()
     for number in range(1000):
         queue.add_after("a", 86400 - number)
@@ -264,7 +264,7 @@ async def test_moments_that_no_longer_count_do_not_gather() -> None:
 
 
 async def test_a_name_that_is_asked_for_while_it_is_dropped_comes_again() -> None:
-    """Another namespace has its name by then."""
+    """Another namespace has the name by then."""
     queue = WorkQueue()
     queue.add("again")
     assert await queue.take() == "again"
@@ -275,7 +275,7 @@ async def test_a_name_that_is_asked_for_while_it_is_dropped_comes_again() -> Non
 
 
 async def test_a_queue_that_nothing_was_put_in_is_idle() -> None:
-    """Or a cluster in which nothing is to be looked at would never be ready."""
+    """Otherwise a cluster without work would never be ready."""
     queue = WorkQueue()
     assert queue.idle
     await asyncio.wait_for(queue.until_idle(), 10)
@@ -284,7 +284,7 @@ async def test_a_queue_that_nothing_was_put_in_is_idle() -> None:
 
 
 async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
-    """What is due later does not count; what was added during the work does."""
+    """Delayed names do not count. A name that was added during the work does."""
     queue = WorkQueue()
     queue.add("a")
     queue.add_after("late", 3600)
@@ -303,7 +303,10 @@ async def test_idle_is_when_nobody_works_and_nothing_is_ready() -> None:
 
 @pytest.mark.parametrize("asks", ["meanwhile", "afterwards", "later", "deferred"])
 async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) -> None:
-    """Whatever asks for it, and however often. Others are taken meanwhile, and the queue is idle without it."""
+    """Whatever adds the name, and however often.
+
+    Other names are taken meanwhile, and the queue is idle without the resting name.
+    """
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
@@ -328,7 +331,7 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
 
 @pytest.mark.parametrize("asks", ["deferred", "later", "again"])
 async def test_a_queue_is_not_idle_while_a_name_is_worked_on_after_its_rest(asks: str) -> None:
-    """It was idle while the name rested; whoever waits then waits for the work."""
+    """The queue was idle while the name rested. A caller that waits for idle after that waits for the work."""
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
@@ -346,7 +349,7 @@ async def test_a_queue_is_not_idle_while_a_name_is_worked_on_after_its_rest(asks
 
 
 async def test_a_rest_is_for_one_name_and_ends() -> None:
-    """A name that nobody asks for meanwhile is taken at once afterwards."""
+    """If nothing adds the name during its rest, the name is taken immediately when it is added afterwards."""
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
@@ -360,7 +363,10 @@ async def test_a_rest_is_for_one_name_and_ends() -> None:
 
 
 async def test_two_names_that_rest_by_turns_keep_nobody_waiting() -> None:
-    """Who waits for the queue to be idle, as the start does, goes on, however often somebody asks for them."""
+    """A caller that waits until the queue is idle, as the start does, continues.
+
+    It does not matter how often somebody adds the two names.
+    """
     queue = WorkQueue()
 
     async def work() -> None:
@@ -387,7 +393,7 @@ async def test_two_names_that_rest_by_turns_keep_nobody_waiting() -> None:
 
 
 async def test_a_deferred_name_that_rests_comes_after_all_others() -> None:
-    """Its rest over, it is still the one with nothing pressing left."""
+    """After its rest the name still has nothing pressing left."""
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
