@@ -8,6 +8,6 @@ EXAMPLE = judged.example(hne())
 
 
 def test_an_exception_without_contact_is_warned_of() -> None:
-    """One with a contact passes."""
+    """An exception with a contact passes."""
     assert judged.result_of(rules.CONTACT_MISSING, hne()) == "warn"
     assert judged.result_of(rules.CONTACT_MISSING, hne(contact="net@example.com")) == "pass"

@@ -1,4 +1,4 @@
-"""The rule Expiring: from when an exception is said to end soon."""
+"""The rule Expiring: the time from which an exception counts as ending soon."""
 
 import datetime
 from typing import Any
@@ -23,7 +23,7 @@ EXAMPLE = judged.example(hne(expiry=at(minutes=20)))
     ],
 )
 def test_it_is_expiring_from_so_long_before_its_end(kind: str, warning: dict[str, str], before: Any) -> None:
-    """From that second on, and the next check is then."""
+    """The result changes in exactly that second, and the next check is in that second."""
     end = at(hours=200) if kind != "Diagnostic" else at(hours=1)
     subject = hne(type=kind, images=(IMAGE,), expiry=end)
     state = governed(exceptions={"warnBefore": warning})
@@ -35,7 +35,7 @@ def test_it_is_expiring_from_so_long_before_its_end(kind: str, warning: dict[str
 
 
 def test_what_has_no_expiry_or_has_ended_is_not_expiring() -> None:
-    """The condition says so; of what has ended there is no finding at all."""
+    """The condition then says Ended, and an exception that has ended has no findings at all."""
     assert judged.result_of(rules.EXPIRING, hne(**judged.AGENT)) == "pass"
     made = planned(seen(hne(expiry=NOW)))
     assert made.findings == ()

@@ -1,4 +1,4 @@
-"""The rule ImageNotPinned: which images can become other ones."""
+"""The rule ImageNotPinned: images that can be replaced by others."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ EXAMPLE = judged.example(hne())
     ],
 )
 def test_an_image_that_can_become_another_is_warned_of(spec: dict[str, Any]) -> None:
-    """A tag, or any image of a repository; images that are pinned by digest pass."""
+    """A tag, or any image of a repository, can become another image. Images that are pinned by digest pass."""
     assert judged.result_of(rules.IMAGE_NOT_PINNED, hne(**spec)) == "warn"
     assert judged.result_of(rules.IMAGE_NOT_PINNED, hne(images=(PINNED,))) == "pass"
 
 
 def test_without_images_there_is_nothing_to_pin() -> None:
-    """Then ImagesUnrestricted says it."""
+    """The rule ImagesUnrestricted warns then."""
     assert None is judged.result_of(rules.IMAGE_NOT_PINNED, hne(**judged.AGENT))

@@ -8,6 +8,6 @@ EXAMPLE = judged.example(hne(**judged.AGENT))
 
 
 def test_an_exception_without_images_is_warned_of() -> None:
-    """One that lists images passes."""
+    """An exception that lists images passes."""
     assert judged.result_of(rules.IMAGES_UNRESTRICTED, hne(**judged.AGENT, images=None)) == "warn"
     assert judged.result_of(rules.IMAGES_UNRESTRICTED, hne()) == "pass"

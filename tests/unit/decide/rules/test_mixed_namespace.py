@@ -1,4 +1,4 @@
-"""The rule MixedNamespace: ordinary pods beside an exception, of the same release or of another."""
+"""The rule MixedNamespace: ordinary pods in the namespace of an exception, of the same release or of another."""
 
 import datetime
 from typing import Any
@@ -15,7 +15,10 @@ EXAMPLE = judged.example(hne())
 
 @pytest.mark.parametrize(("ordinary", "result"), [(True, "warn"), (False, "pass"), (None, "skip")])
 def test_ordinary_pods_beside_an_exception(ordinary: bool | None, result: str) -> None:
-    """As the last list had it; not looked at is not clean, and which pods it was does not matter."""
+    """The last list of all pods counts.
+
+    Without such a list the result is not clean, and which pods there are does not matter.
+    """
     (found,) = _mixed(planned(seen(hne(), ordinary_pods=ordinary)))
     assert found.result.value == result
     assert found.moments == ()
@@ -38,7 +41,10 @@ SPEAKER = pod(release=frozenset({"app=metallb", "app.kubernetes.io/instance=lb"}
     ],
 )
 def test_ordinary_pods_of_the_same_release_are_a_note(releases: list[set[str]], result: str) -> None:
-    """All of them, by any label that says it; one of another owner, without such labels, or of too many, is none."""
+    """All of them must be of the release, by any label that names it.
+
+    A pod of another owner, a pod without such labels, or too many pods lead to a warning.
+    """
     beside = frozenset(frozenset(release) for release in releases)
     (found,) = _mixed(planned(seen(hne(), SPEAKER, ordinary_pods=True, ordinary_releases=beside)))
     assert (found.result.value, found.noted) == (result, result == "pass")
@@ -46,7 +52,7 @@ def test_ordinary_pods_of_the_same_release_are_a_note(releases: list[set[str]], 
 
 
 def test_a_release_of_pods_that_it_does_not_cover_counts_not() -> None:
-    """Whoever runs a pod of his own beside it is another owner, host namespaces or not."""
+    """A user who runs a pod beside the exception is another owner, whether or not that pod uses host namespaces."""
     other = pod("other", service_account="web", release=frozenset({"app=web"}))
     beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=web"})})}
     (found,) = _mixed(planned(seen(hne(), SPEAKER, other, **beside)))
@@ -54,7 +60,7 @@ def test_a_release_of_pods_that_it_does_not_cover_counts_not() -> None:
 
 
 def test_a_note_is_shown_and_not_told() -> None:
-    """In the message of InUse, as long as it stays so; no Event, no warning, no second write."""
+    """The message of InUse has the note as long as it applies. There is no Event, no warning and no second write."""
     beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=metallb"})})}
     first = planned(seen(hne(), SPEAKER, **beside))
     assert (
@@ -68,7 +74,10 @@ def test_a_note_is_shown_and_not_told() -> None:
 @pytest.mark.parametrize(("minutes", "result"), [(0, "skip"), (9, "skip"), (11, "warn")])
 @pytest.mark.parametrize("since", ["creation", "last pod"])
 def test_before_it_covers_pods_ordinary_ones_wait_for_ten_minutes(minutes: int, result: str, since: str) -> None:
-    """The pods of a new exception, and of a rollout, are still to come; then the warning is due without them."""
+    """The pods of a new exception, or of a rollout, are still to come.
+
+    After ten minutes the rule warns without them.
+    """
     ago = at(minutes=-minutes)
     if since == "creation":
         subject = hne(metadata={"creation_timestamp": ago})
@@ -80,7 +89,7 @@ def test_before_it_covers_pods_ordinary_ones_wait_for_ten_minutes(minutes: int, 
 
 
 def test_exempt_namespaces_are_mixed_on_purpose() -> None:
-    """There it is no matter, nor of an exception that has ended."""
+    """The rule does not apply in an exempt namespace, nor to an exception that has ended."""
     exempt = governed(exempt_namespaces=(NAMESPACE,))
     assert _mixed(planned(seen(hne(), ordinary_pods=True, policy=exempt))) == []
     assert _mixed(planned(seen(hne(expiry=NOW), ordinary_pods=True))) == []
@@ -88,8 +97,11 @@ def test_exempt_namespaces_are_mixed_on_purpose() -> None:
 
 @pytest.mark.parametrize("pods", [(), (pod(),)])
 def test_in_use_says_that_ordinary_pods_are_there(pods: tuple[snapshot.Pod, ...]) -> None:
-    """In its message, whatever its reason; told once when they come, again when they have been away, and no write
-    as long as it stays so."""
+    """The message of InUse says so, whatever the reason of the condition.
+
+    One Event reports ordinary pods when they come, and another one when they come again. As long as nothing changes,
+    nothing is written.
+    """
     alone = statuses(planned(seen(hne(), *pods)))["net"]
     mixed = planned(seen(hne(status=alone), *pods, ordinary_pods=True))
     assert set(judged.events(mixed)) == {"MixedNamespace"}
@@ -103,7 +115,7 @@ def test_in_use_says_that_ordinary_pods_are_there(pods: tuple[snapshot.Pod, ...]
 
 
 def test_another_wording_emits_no_second_event() -> None:
-    """After an upgrade that words the warning otherwise, the message of InUse is written once, and no Event follows."""
+    """If an upgrade words the warning differently, the message of InUse is written once, and no Event follows."""
     status = statuses(planned(seen(hne(), pod(), ordinary_pods=True)))["net"]
     old = tuple(
         condition.model_copy(update={"message": "1 pod covered by it; ordinary pods run in its namespace: whoever may"})
@@ -117,7 +129,7 @@ def test_another_wording_emits_no_second_event() -> None:
 
 
 def test_that_ordinary_pods_are_there_is_told_once_beside_another_reason() -> None:
-    """TooWide is the reason then, and the message has both."""
+    """The reason is then TooWide, and the message has both."""
     first = planned(seen(hne(privileged=True), pod(), ordinary_pods=True))
     assert {"TooWide", "MixedNamespace"} <= set(judged.events(first))
     assert judged.condition(first, conditions.ConditionType.IN_USE) == ("True", "TooWide")

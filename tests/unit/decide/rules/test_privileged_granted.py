@@ -8,6 +8,6 @@ EXAMPLE = judged.example(hne(privileged=True))
 
 
 def test_an_exception_for_privileged_containers_is_warned_of() -> None:
-    """One without privileged passes."""
+    """An exception without privileged passes."""
     assert judged.result_of(rules.PRIVILEGED_GRANTED, hne(privileged=True)) == "warn"
     assert judged.result_of(rules.PRIVILEGED_GRANTED, hne()) == "pass"

@@ -1,4 +1,4 @@
-"""The rule ReviewDue: when somebody has to review Infrastructure again."""
+"""The rule ReviewDue: when somebody has to review an Infrastructure exception again."""
 
 import datetime
 from typing import Any
@@ -25,7 +25,7 @@ EXAMPLE = judged.example(hne(**judged.AGENT, review={"kubernetes_version": "1.35
     ],
 )
 def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: datetime.datetime, result: str) -> None:
-    """After the later of creation and review.time; a review that is yet to come is none."""
+    """The time counts from the later of creation and review.time. A review in the future does not count."""
     subject = hne(**judged.AGENT, review=review, metadata={"creation_timestamp": at(hours=created)})
     state = governed(exceptions={"reviewOnUpgrade": False})
     assert result == judged.result_of(rules.REVIEW_DUE, subject, state=state, now=now)
@@ -46,14 +46,17 @@ def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: 
     ],
 )
 def test_a_review_is_due_after_an_upgrade(reviewed: Any, cluster: Any, asked: bool, result: str) -> None:
-    """Where the cluster's minor version is newer than that of the review; without one it cannot be told."""
+    """If the cluster's minor version is newer than that of the review.
+
+    Without a version in the review, nobody can tell.
+    """
     subject = hne(**judged.AGENT, review={"kubernetes_version": reviewed})
     state = governed(exceptions={"reviewOnUpgrade": asked})
     assert result == judged.result_of(rules.REVIEW_DUE, subject, state=state, kubernetes=cluster)
 
 
 def test_without_a_version_the_condition_is_unknown() -> None:
-    """Cannot tell is its own answer, and no Event."""
+    """Unknown is an answer of its own, and leads to no Event."""
     made = planned(seen(hne(**judged.AGENT), kubernetes=judged.V136))
     assert judged.condition(made, conditions.ConditionType.REVIEW_DUE) == ("Unknown", "VersionNotSaid")
     assert "ReviewDue" not in judged.events(made)

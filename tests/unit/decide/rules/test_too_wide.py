@@ -31,7 +31,7 @@ EXAMPLE = judged.example(hne(capabilities=("NET_ADMIN", "SYS_TIME")), pod(capabi
     ],
 )
 def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any], excess: str) -> None:
-    """Each thing that an exception names; not while its pods are young, and not without pods."""
+    """The rule checks each thing that an exception names, but not while its pods are young, and not without pods."""
     subject = hne(**named)
     (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is rules.TOO_WIDE]
     assert ("warn", f"the exception allows more than the covered pods use: {excess}") == (wide.result, wide.sentence)
@@ -40,19 +40,19 @@ def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any
 
 
 def test_a_young_pod_beside_an_old_one_does_not_end_the_judgement() -> None:
-    """The oldest counts: where pods come and go all day it is judged all the same."""
+    """The age of the oldest pod counts, so the rule also judges an exception whose pods come and go all day."""
     subject = hne(privileged=True)
     assert judged.result_of(rules.TOO_WIDE, subject, pod("old"), pod("young", created=at(minutes=-1))) == "warn"
 
 
 def test_a_path_that_is_named_read_only_is_used_by_reading() -> None:
-    """Only a path that may be written can be too wide for that."""
+    """Only a path that the exception lets its pods write can be too wide in this way."""
     subject = hne(host_paths=({"path": "/proc"},))
     assert judged.result_of(rules.TOO_WIDE, subject, pod(host_paths=frozenset({host_path("/proc")}))) == "pass"
 
 
 def test_what_one_of_its_pods_uses_is_not_too_wide() -> None:
-    """All pods together; a mount below a path uses it."""
+    """All pods count together. A mount below a path uses that path."""
     named = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
     one = pod("one", privileged=True, host_paths=frozenset({host_path("/proc/net", write=True)}))
     assert (

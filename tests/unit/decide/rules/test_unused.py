@@ -9,7 +9,10 @@ EXAMPLE = judged.example(hne(**judged.AGENT, metadata={"creation_timestamp": at(
 
 
 def test_it_is_unused_so_long_after_its_last_pod() -> None:
-    """After its creation where it never had one; with a pod never."""
+    """The time counts from the creation if the exception never covered a pod.
+
+    An exception that covers a pod is never unused.
+    """
     subject = hne(**judged.AGENT, metadata={"creation_timestamp": at(hours=-720)})
     assert judged.result_of(rules.UNUSED, subject) == "warn"
     assert judged.result_of(rules.UNUSED, subject, now=at(seconds=-1)) == "pass"
