@@ -1,4 +1,4 @@
-"""Who stands behind a generation of an exception, and what the ledger is to keep."""
+"""Which generation of an exception is approved, and what the ledger is to record about it."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,7 @@ NOTHING = snapshot.LedgerView()
 
 
 def writers(since: Any, identity: str = IDENTITY) -> dict[str, snapshot.Guard]:
-    """Every guard in place, and exception-writers since then."""
+    """Return all guards as in place, with exception-writers in place from `since` on."""
     return {**guards(), WRITERS: snapshot.Guard(WRITERS, since, identity=identity if since else "")}
 
 
@@ -61,12 +61,15 @@ def changed(generation: int = 2, **spec: Any) -> exception.HostNetworkException:
     ],
 )
 def test_what_was_created_five_seconds_after_the_policy_is_approved(since: Any, standing: ApprovalState) -> None:
-    """The policy counts five seconds after it is there; a user who wrote before was asked for nothing."""
+    """The policy counts from five seconds after its installation.
+
+    A user who wrote earlier was not asked for the verb.
+    """
     assert standing is rule(hne(), ledger=NOTHING, guards=writers(since)).state
 
 
 def test_what_the_creation_approves_is_recorded_with_its_terms() -> None:
-    """The record is confirmed against the policy of which it was made, and can end the exception later."""
+    """The record is confirmed against the policy that the decision rests on, and can end the exception later."""
     effect = rule(hne(), ledger=NOTHING).record
     assert effect is not None
     assert (effect.guard, effect.reread) == (IDENTITY, False)
@@ -76,12 +79,12 @@ def test_what_the_creation_approves_is_recorded_with_its_terms() -> None:
 
 
 def test_a_later_generation_is_approved_by_the_creation_too() -> None:
-    """The policy is the same since before the creation, so every change took the verb."""
+    """The policy has been the same since before the creation, so every change needed the verb."""
     assert ApprovalState.WAITING is rule(changed(5), ledger=NOTHING).state
 
 
 def test_what_is_older_than_its_namespace_is_not_approved() -> None:
-    """It was written into an earlier namespace of that name, or came with a restored etcd."""
+    """The exception was written into an earlier namespace of that name, or came with a restored etcd."""
     found = rule(hne(), ledger=NOTHING, namespace=denied(created=at(minutes=-30)))
     assert found.state is ApprovalState.REFUSED
     assert found.why.startswith(
@@ -98,7 +101,7 @@ def test_what_is_older_than_its_namespace_is_not_approved() -> None:
     ],
 )
 def test_a_refusal_says_what_is_missing_and_what_to_do(since: Any, why: str) -> None:
-    """The sentence names the moment, and the remedy."""
+    """The sentence names the moment and the remedy."""
     found = rule(hne(), ledger=NOTHING, guards=writers(since)).why
     assert why in found
     assert found.endswith(
@@ -111,12 +114,12 @@ def test_a_refusal_says_what_is_missing_and_what_to_do(since: Any, why: str) -> 
 
 @pytest.mark.parametrize("since", [None, NOW, at(minutes=-30)], ids=["away", "new", "later"])
 def test_what_was_approved_stays_so_whatever_comes_of_the_policy(since: Any) -> None:
-    """Also across an upgrade of ours."""
+    """Also across an upgrade of the operator."""
     assert ApprovalState.APPROVED is rule(hne(), guards=writers(since, "another")).state
 
 
 def test_an_approval_moves_on_to_the_next_policy_once_that_has_settled() -> None:
-    """The exception is read again for it: a change in between may not have been seen yet."""
+    """The operator reads the exception again before that, because it may not have seen a change in between."""
     assert rule(hne(), guards=writers(at(seconds=-4), "another")).record is None
     effect = rule(hne(), guards=writers(at(seconds=-5), "another")).record
     assert effect == effects.RecordException(
@@ -128,7 +131,7 @@ def test_an_approval_moves_on_to_the_next_policy_once_that_has_settled() -> None
 
 
 def test_a_change_under_the_same_policy_is_approved() -> None:
-    """Of what was approved and of what was refused alike: only an approver can have made it."""
+    """Whether the exception was approved or refused before: only an approver can have made the change."""
     for before in (approved(hne()), approved(hne(), approved=False)):
         found = rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before}))
         assert (found.state, record(found)) == (ApprovalState.WAITING, approved(changed()))
@@ -140,26 +143,26 @@ def test_a_change_under_the_same_policy_is_approved() -> None:
     ids=["away", "changed and settled", "changed"],
 )
 def test_a_change_under_another_policy_is_not_approved(guard: dict[str, snapshot.Guard]) -> None:
-    """Nobody knows whether it was made while there was none."""
+    """Nobody knows whether the change was made while no policy was in place."""
     found = rule(changed(), ledger=recorded(denied(), hne()), guards=guard)
     assert found.state is ApprovalState.REFUSED
     assert "the spec of the exception was changed while the admission policy exception-writers" in found.why
 
 
 def test_a_record_of_no_policy_proves_no_change() -> None:
-    """What was trusted at the installation was read under nothing."""
+    """The record of an exception that was trusted at installation rests on no policy."""
     before = approved(hne(), under="")
     assert ApprovalState.REFUSED is rule(changed(), ledger=recorded(denied(), exceptions={"uid-of-net": before})).state
 
 
 def test_a_generation_that_went_back_is_not_approved() -> None:
-    """The API server only ever raises it."""
+    """The API server only ever raises the generation."""
     before = approved(changed(3))
     assert ApprovalState.REFUSED is rule(changed(2), ledger=recorded(denied(), exceptions={"uid-of-net": before})).state
 
 
 def test_what_is_refused_is_recorded_once_the_policy_has_settled_and_read_again() -> None:
-    """Without terms. The next change of its spec then approves it, also across a restart."""
+    """The record has no terms. The next change of the spec then approves the exception, also across a restart."""
     late = writers(at(minutes=-30))
     found = rule(hne(), ledger=NOTHING, guards=late)
     assert found.record is not None
@@ -172,7 +175,7 @@ def test_what_is_refused_is_recorded_once_the_policy_has_settled_and_read_again(
 
 
 def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> None:
-    """Not even with a change that an approver made: it may have been made in the one before."""
+    """Not even with a change that an approver made: the change may have been made in the previous namespace."""
     before = approved(hne(), namespace_uid="of-the-old-one")
     known = recorded(denied(), exceptions={"uid-of-net": before})
     for subject in (hne(), changed()):
@@ -185,7 +188,10 @@ def test_an_approval_is_worth_nothing_in_the_next_namespace_of_the_name() -> Non
 
 
 def test_what_was_recorded_for_a_namespace_that_is_gone_is_proved_again_by_its_creation() -> None:
-    """The watch of namespaces lagged: the exception was created later than the present one, so it belongs to it."""
+    """The watch of namespaces lagged.
+
+    The exception was created after the present namespace, so it belongs to that namespace.
+    """
     home = denied(created=at(hours=-1, seconds=-1))
     assert hne().metadata.creation_timestamp == at(hours=-1)
     known = recorded(home, exceptions={"uid-of-net": approved(hne(), namespace_uid="of-the-old-one")})
@@ -196,7 +202,7 @@ def test_what_was_recorded_for_a_namespace_that_is_gone_is_proved_again_by_its_c
 
 
 def test_the_namespace_of_a_young_exception_is_read_again() -> None:
-    """In the five minutes after its creation."""
+    """An exception is young for five minutes after its creation."""
     for minutes, young in ((5, True), (6, False)):
         found = approval.rule(hne(), seen(hne(), ledger=NOTHING), at(hours=-1, minutes=minutes)).record
         assert found is not None
@@ -205,7 +211,7 @@ def test_the_namespace_of_a_young_exception_is_read_again() -> None:
 
 @pytest.mark.parametrize("approval_of", [True, False])
 def test_a_deletion_approves_nothing(approval_of: bool) -> None:
-    """It raises the generation; a finalizer of a tenant keeps the object. The ledger keeps what it has."""
+    """A deletion raises the generation, and a finalizer of a tenant keeps the object. The ledger keeps its record."""
     going = hne(metadata={"generation": 2, "deletion_timestamp": NOW})
     known = recorded(denied(), exceptions={"uid-of-net": approved(hne(), approved=approval_of)})
     assert rule(going, ledger=known) == approval.Ruling(ApprovalState.REFUSED, "the exception is being deleted")
@@ -215,7 +221,7 @@ def test_a_deletion_approves_nothing(approval_of: bool) -> None:
 
 
 def test_no_status_approves_anything() -> None:
-    """While exception-writers is away a tenant writes whatever status he likes."""
+    """While exception-writers is missing, a tenant can write any status."""
     ready = {"type": "Ready", "status": "True", "reason": "Active", "message": "m", "lastTransitionTime": at(hours=-1)}
     forged = exception.ExceptionStatus.model_validate(
         {"observedGeneration": 1, "namespaceUID": UID, "conditions": [ready]}
@@ -242,7 +248,10 @@ def test_no_status_approves_anything() -> None:
 def test_trust_is_for_what_was_created_beside_the_policy_object_and_never_changed(
     trust: str | None, created: Any, generation: int, standing: ApprovalState
 ) -> None:
-    """`created` is the policy object's; the exception was created an hour ago, before exception-writers."""
+    """`created` is the creation of the policy object.
+
+    The exception was created an hour ago, before exception-writers.
+    """
     rules = {"exceptions": {"trustAtInstall": trust}} if trust else {}
     state = replace(governed(**rules), created=created)
     subject = hne(metadata={"generation": generation})
@@ -253,7 +262,7 @@ def test_trust_is_for_what_was_created_beside_the_policy_object_and_never_change
 
 
 def test_trust_is_for_one_incarnation_of_the_namespace() -> None:
-    """What is older than its namespace was written into another one."""
+    """An exception that is older than its namespace was written into another namespace."""
     state = replace(governed(exceptions={"trustAtInstall": "10m"}), created=at(hours=-1))
     home = denied(created=at(minutes=-59))
     found = rule(hne(), ledger=NOTHING, policy=state, guards=writers(None), namespace=home)
@@ -267,12 +276,15 @@ AGENT = hne(type="Infrastructure")
 
 
 def test_after_a_loss_the_creation_still_proves_what_it_proves() -> None:
-    """And is recorded anew."""
+    """The approval is recorded again."""
     assert ApprovalState.WAITING is rule(hne(), ledger=LOST).state
 
 
 def test_after_a_loss_a_grant_that_nothing_proves_stays_for_an_agent_only() -> None:
-    """A Diagnostic ends, an Infrastructure or Application that has its grant keeps it, and that is recorded."""
+    """A Diagnostic ends.
+
+    An Infrastructure or Application exception that has its grant keeps the grant, and that is recorded.
+    """
     late = writers(at(minutes=-30))
     assert ApprovalState.REFUSED is rule(hne(), ledger=LOST, guards=late, namespace=denied(hne())).state
     assert ApprovalState.REFUSED is rule(AGENT, ledger=LOST, guards=late).state
@@ -285,7 +297,10 @@ def test_after_a_loss_a_grant_that_nothing_proves_stays_for_an_agent_only() -> N
 
 
 def test_after_a_loss_nothing_is_deleted_that_an_unproved_exception_fits() -> None:
-    """It was approved, or not, and nobody knows: it grants nothing, and spares its pods until an approver acts."""
+    """Nobody knows whether the exception was approved.
+
+    So it grants nothing, and spares its pods until an approver acts.
+    """
     late = writers(at(minutes=-30))
     found = rule(hne(), ledger=LOST, guards=late)
     assert (found.state, found.doubted, record(found).doubted) == (ApprovalState.REFUSED, True, True)
@@ -301,7 +316,7 @@ def test_after_a_loss_nothing_is_deleted_that_an_unproved_exception_fits() -> No
 
 
 def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
-    """A tenant writes it while namespace-labels is away."""
+    """While namespace-labels is missing, a tenant can write such a grant."""
     for state in (ledger.State.INTACT, ledger.State.SEEDING):
         found = rule(
             AGENT,
@@ -313,7 +328,7 @@ def test_without_a_loss_a_grant_on_the_namespace_proves_nothing() -> None:
 
 
 def test_a_grant_that_stays_without_proof_is_approved_by_a_change_of_the_spec() -> None:
-    """That is what the alert asks for."""
+    """The alert asks for that change."""
     kept = approved(AGENT, approved=False, kept=True)
     later = hne(type="Infrastructure", metadata={"generation": 2})
     found = rule(later, ledger=recorded(denied(AGENT), exceptions={"uid-of-net": kept}), namespace=denied(AGENT))
@@ -350,7 +365,7 @@ def unreadable(generation: int = 1) -> snapshot.UnreadableException:
 def test_the_ledger_has_all_terms_of_an_exception_that_cannot_be_read(
     subject: exception.HostNetworkException,
 ) -> None:
-    """The exception that is made of the record has the same grant, and ends as the one that was approved."""
+    """The exception that is made from the record has the grant of the approved exception, and ends in the same way."""
     back = terms.recalled(unreadable(), approved(subject), namespace())
     assert back is not None
     assert terms.line_of(back, namespace()) == terms.line_of(subject, namespace())
@@ -376,12 +391,12 @@ def test_the_ledger_has_all_terms_of_an_exception_that_cannot_be_read(
     ids=["none", "not approved", "another namespace", "spoilt", "another generation"],
 )
 def test_the_ledger_proves_no_terms_of_anything_else(record: ledger.ExceptionRecord | None, generation: int) -> None:
-    """Cannot tell is its own answer."""
+    """The operator cannot tell, and that is an answer of its own."""
     assert None is terms.recalled(unreadable(generation), record, namespace())
 
 
 def test_of_an_exception_that_cannot_be_read_nothing_is_recorded() -> None:
-    """Its record stays as it is, also when the policy has changed."""
+    """Its record stays as it is, even if the policy has changed."""
     made = seen(
         unreadable_exceptions=(unreadable(),),
         ledger=recorded(denied(), hne()),
@@ -391,7 +406,7 @@ def test_of_an_exception_that_cannot_be_read_nothing_is_recorded() -> None:
 
 
 def test_of_an_exception_that_cannot_be_read_nothing_is_found() -> None:
-    """The ledger has neither its owner nor its contact, and no service account is asked for on its account."""
+    """The ledger has neither its owner nor its contact, and the operator does not ask for its service account."""
     subject = hne(type="Infrastructure", images=None, privileged=True, service_account_name="default")
     known = {"ledger": recorded(denied(subject), subject), "namespace": denied(subject), "accounts": {}}
     readable = planned(seen(subject, **known))

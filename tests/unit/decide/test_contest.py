@@ -1,6 +1,6 @@
-"""Somebody undoes what the operator writes: what counts as that, what is still written then, and when it ends.
+"""Another client undoes the operator's writes: what counts as a revert, what is still written, and when that ends.
 
-A namespace here does what plans say and what another writer does to it, minute by minute.
+In these tests a namespace changes as the plans say, and as another writer changes it, minute by minute.
 """
 
 import datetime
@@ -20,7 +20,7 @@ Harm = Callable[[snapshot.Namespace], snapshot.Namespace]
 
 
 class Place:
-    """A namespace, what is remembered of it, and the writes that were made."""
+    """A namespace, what the operator remembers of it, and the writes that were made."""
 
     def __init__(self, *subjects: exception.HostNetworkException, **fields: Any) -> None:
         self.seen = seen(*subjects, **{"namespace": namespace(), **fields})
@@ -28,7 +28,7 @@ class Place:
         self.contests = 0
 
     def look(self, now: datetime.datetime = NOW) -> plan.NamespacePlan:
-        """As control/reconcile does: plan, count what was reverted, plan again, carry out, remember."""
+        """Do as control/reconcile does: plan, count the reverts, plan again, carry out, and remember the writes."""
         settled = settle.settle(self.seen, now)
         self.contests += len(settled.events)
         while builders.records(settled.plan):
@@ -67,12 +67,12 @@ class Place:
 
 
 def loosened(one: snapshot.Namespace) -> snapshot.Namespace:
-    """A tool that applies privileged, with setlevel."""
+    """Apply privileged, as a tool with the verb setlevel may do."""
     return replace(one, labels={**one.labels, labels.PSA_ENFORCE: "privileged"})
 
 
 def stripped(one: snapshot.Namespace) -> snapshot.Namespace:
-    """`kubectl replace` with a manifest that has neither labels nor annotations."""
+    """Replace the namespace, as `kubectl replace` does with a manifest that has neither labels nor annotations."""
     return replace(one, labels={}, annotations={})
 
 
@@ -81,13 +81,13 @@ def unguarded(one: snapshot.Namespace) -> snapshot.Namespace:
 
 
 def saved(one: snapshot.Namespace) -> Harm:
-    """`kubectl replace` with the namespace as it was then."""
+    """Return a harm like `kubectl replace` with an earlier copy of the namespace."""
     return lambda now: replace(now, labels=one.labels, annotations=one.annotations)
 
 
 @pytest.mark.parametrize("how", [loosened, stripped, unguarded])
 def test_a_war_of_an_hour_is_a_handful_of_writes(how: Harm) -> None:
-    """Two in ten minutes, and one Event each time it begins."""
+    """At most two in the first minute and 24 in the next hour, and one Event each time a contest begins."""
     place = Place(*([] if how is loosened else [hne(type="Infrastructure")]))
     place.settle()
     assert len(place.war(how, 60)) <= 2
@@ -98,7 +98,10 @@ def test_a_war_of_an_hour_is_a_handful_of_writes(how: Harm) -> None:
 
 @pytest.mark.parametrize("how", [stripped, unguarded])
 def test_nothing_is_left_lifted_without_what_holds_the_others(how: Harm) -> None:
-    """Neither while it goes on nor after: privileged stands only with its guard and a grant, once the plan is done."""
+    """During a contest and after it, the level is privileged only with the guard and a grant.
+
+    This applies once a plan is carried out.
+    """
     place = Place(hne())
     place.settle()
     for second in range(900):
@@ -119,7 +122,10 @@ def without(*keys: str) -> Harm:
 
 @pytest.mark.parametrize("gone", [(labels.PSA_ENFORCE,), (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0])])
 def test_a_removal_that_is_asked_for_is_no_revert(gone: tuple[str, ...]) -> None:
-    """The remedy of LevelOwnedByOther, followed as often as somebody sets the level again, with the version or not."""
+    """The remedy of LevelOwnedByOther is no revert, however often the level is set again.
+
+    The version may be removed with the level or not.
+    """
     place = Place(hne())
     place.settle()
     for minute in range(1, 9, 2):
@@ -131,7 +137,7 @@ def test_a_removal_that_is_asked_for_is_no_revert(gone: tuple[str, ...]) -> None
 
 
 def test_an_older_version_that_is_put_back_is_a_revert() -> None:
-    """It loosens what the operator has tightened."""
+    """The older version loosens what the operator has tightened."""
     place = Place()
     place.settle()
     pinned = levelled("baseline", **{labels.PSA_VERSIONS[0]: "v1.0"})
@@ -140,7 +146,10 @@ def test_an_older_version_that_is_put_back_is_a_revert() -> None:
 
 
 def test_a_grant_that_agrees_with_the_other_writer_ends_the_contest() -> None:
-    """A vendor's namespace is privileged in Git, synced twice; its exception is granted with the guard, at once."""
+    """A vendor's namespace is privileged in Git, and was synced twice.
+
+    Its exception is granted immediately, with the guard.
+    """
     place = Place()
     place.settle()
     place.harm(loosened)
@@ -160,7 +169,7 @@ def test_a_grant_that_agrees_with_the_other_writer_ends_the_contest() -> None:
 
 
 def test_a_grant_in_a_contest_is_given_once_a_minute_at_most() -> None:
-    """The other one takes grants and guard away each time."""
+    """The other writer removes the grants and the guard each time."""
     place = Place()
     place.settle()
     for minute in (1, 2):
@@ -176,7 +185,7 @@ def test_a_grant_in_a_contest_is_given_once_a_minute_at_most() -> None:
 
 
 def test_one_revert_is_repaired() -> None:
-    """As ever."""
+    """The operator writes the level again, and no contest begins."""
     place = Place()
     place.settle()
     place.harm(loosened)
@@ -185,7 +194,7 @@ def test_one_revert_is_repaired() -> None:
 
 
 def test_the_second_within_ten_minutes_is_not_until_ten_minutes_after_it() -> None:
-    """Then it is written again, and the third revert is the first of new ones."""
+    """After that the operator writes again, and a third revert is the first of a new count."""
     place = Place()
     place.settle()
     place.harm(loosened)
@@ -204,7 +213,7 @@ def test_the_second_within_ten_minutes_is_not_until_ten_minutes_after_it() -> No
 
 
 def test_two_reverts_in_more_than_ten_minutes_are_two_repairs() -> None:
-    """A person who corrects the same thing twice a day is no war."""
+    """A person who corrects the same thing twice a day does not start a contest."""
     place = Place()
     place.settle()
     for minutes in (1, 11, 21):
@@ -214,7 +223,7 @@ def test_two_reverts_in_more_than_ten_minutes_are_two_repairs() -> None:
 
 
 def test_what_the_operator_leaves_alone_is_no_revert() -> None:
-    """A tenant who tightens everything, a label of others, and a policy that changes its mind."""
+    """A tenant who tightens everything, a label that others own, and a policy that changes."""
     place = Place()
     place.settle()
     stricter = {labels.PSA_ENFORCE: "restricted"}
@@ -231,7 +240,7 @@ def test_what_the_operator_leaves_alone_is_no_revert() -> None:
 
 
 def test_a_failed_write_is_no_revert() -> None:
-    """It may have been carried out, or not: either way nobody has undone anything."""
+    """The write may or may not have been carried out. In both cases nobody has undone anything."""
     place = Place()
     place.settle()
     place.harm(loosened)
@@ -241,7 +250,10 @@ def test_a_failed_write_is_no_revert() -> None:
 
 
 def test_a_grant_that_stands_stays_and_a_new_one_waits() -> None:
-    """What other people rest on is not taken for a quarrel about the audit label; the new exception says why."""
+    """A contest about the audit label does not revoke a grant that other people rely on.
+
+    The new exception says why it waits.
+    """
     place = Place(hne("old", type="Infrastructure"))
     place.settle()
 
@@ -260,7 +272,7 @@ def test_a_grant_that_stands_stays_and_a_new_one_waits() -> None:
 
 
 def test_revocations_and_restores_are_still_written() -> None:
-    """An exception that ends meanwhile is taken in the same second, and the level goes back with it."""
+    """If an exception ends meanwhile, its grant is revoked in the same second, and the level is restored with it."""
     place = Place(hne(expiry=at(minutes=2)))
     place.settle()
     place.war(lambda one: replace(one, labels={k: v for k, v in one.labels.items() if k != labels.PSA_WARN}), 60)
@@ -271,7 +283,7 @@ def test_revocations_and_restores_are_still_written() -> None:
 
 
 def test_an_end_that_is_moved_meanwhile_counts_only_once_it_is_written() -> None:
-    """Until then the old end: operator and admission policy say the same of a pod."""
+    """Until then the old end counts, so that the operator and the admission policy judge a pod alike."""
     place = Place(hne(expiry=at(minutes=2)))
     place.settle()
     place.war(lambda one: replace(one, labels={k: v for k, v in one.labels.items() if k != labels.PSA_WARN}), 60)
@@ -283,7 +295,7 @@ def test_an_end_that_is_moved_meanwhile_counts_only_once_it_is_written() -> None
 
 
 def test_a_grant_that_is_put_back_is_taken_once_a_minute() -> None:
-    """Somebody with setlevel replaces the namespace by a copy from before the revocation, again and again."""
+    """A user with setlevel replaces the namespace again and again, with a copy from before the revocation."""
     place = Place(hne())
     place.settle()
     copy = saved(place.seen.namespace)
@@ -295,7 +307,7 @@ def test_a_grant_that_is_put_back_is_taken_once_a_minute() -> None:
 
 
 def test_enforcement_is_remembered_where_label_and_note_were_removed_together() -> None:
-    """It does not fall back to Held because of what has come in since."""
+    """The namespace does not fall back to Held because of objects that were created since."""
     place = Place(policy=governed(rollout="Immediate"))
     place.settle()
     place.seen = replace(place.seen, policy=governed(rollout="Gated"))
@@ -306,7 +318,10 @@ def test_enforcement_is_remembered_where_label_and_note_were_removed_together() 
 
 
 def test_a_level_of_others_that_is_looser_than_the_target_is_not_loosened() -> None:
-    """Force tightens only: first the target is written, then the exception may lift what is the operator's."""
+    """The operator only tightens a level of others.
+
+    After it has written the target, the exception may lift that level, which is now the operator's.
+    """
     stands = denied()
     kept = builders.recorded(stands, hne(), theirs=(labels.PSA_ENFORCE,))
     place = Place(hne(), namespace=stands, policy=governed(pod_security={"enforce": "restricted"}), ledger=kept)
@@ -318,7 +333,7 @@ def test_a_level_of_others_that_is_looser_than_the_target_is_not_loosened() -> N
 
 
 def test_what_is_said_names_the_labels_and_how_to_find_who_writes_them() -> None:
-    """Not who has them: managedFields say what a tenant likes."""
+    """The text does not name the other client, because managedFields say whatever a tenant likes."""
     text = contest.described(denied(), [labels.PSA_ENFORCE])
     assert text.startswith("contested: another client undid writes of the operator here")
     assert labels.PSA_ENFORCE in text
@@ -326,7 +341,7 @@ def test_what_is_said_names_the_labels_and_how_to_find_who_writes_them() -> None
 
 
 def test_a_level_that_is_tightened_again_and_again_is_no_contest() -> None:
-    """Tightening is free for everybody: what was lifted is not lifted again, and nothing is counted."""
+    """Everybody may tighten. The operator does not lift the level again, and counts nothing."""
     place = Place(hne(type="Infrastructure"))
     place.settle()
     assert place.labels[labels.PSA_ENFORCE] == "privileged"
@@ -339,7 +354,10 @@ def test_a_level_that_is_tightened_again_and_again_is_no_contest() -> None:
 
 
 def test_tightening_short_of_the_target_is_no_contest() -> None:
-    """A lifted namespace whose target is restricted, set to baseline again and again: stricter, though not enough."""
+    """The target of a relaxed namespace is restricted, and somebody sets baseline again and again.
+
+    Baseline is stricter than privileged, though not enough.
+    """
     place = Place(hne(type="Infrastructure"), policy=governed(pod_security={"enforce": "restricted"}))
     place.settle()
     assert place.labels[labels.PSA_ENFORCE] == "privileged"
@@ -351,7 +369,7 @@ def test_tightening_short_of_the_target_is_no_contest() -> None:
 
 
 def test_removing_a_level_that_somebody_set_is_no_revert() -> None:
-    """The exception asks for that. The level is lifted again, and nothing is counted."""
+    """The exception asks for that removal. The operator lifts the level again, and counts nothing."""
     place = Place(hne(type="Infrastructure"))
     place.settle()
     for seconds in (1, 3):
@@ -364,7 +382,7 @@ def test_removing_a_level_that_somebody_set_is_no_revert() -> None:
 
 
 def test_what_label_at_birth_wrote_counts_as_written() -> None:
-    """And what the operator wrote before it was started again: two reverts of that are two."""
+    """So does what the operator wrote before a restart: two reverts of such labels start a contest."""
     place = Place(namespace=denied())
     place.look()
     assert place.writes == []

@@ -1,4 +1,4 @@
-"""Whether an exception covers a pod: ten conditions, in order, all of them in one exception."""
+"""Whether an exception covers a pod: ten conditions in order, all of which one exception must meet."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,13 +23,13 @@ EXPIRED: dict[str, Any] = {"reason": conditions.Ready.EXPIRED, "expiry": NOW}
 
 
 def test_an_exception_covers_the_pod_that_it_names() -> None:
-    """All ten conditions hold, so nothing failed."""
+    """All ten conditions are met, so none of them failed."""
     found = coverage.covers(standing(), pod())
     assert found.covers
     assert (found.failed, found.why) == (None, "exception 'net' covers the pod")
 
 
-# Each row breaks one condition and no other; the pods fail none that comes before.
+# Each row breaks one condition and no other. Its pod meets every condition that comes before.
 ONE_AT_A_TIME: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
     (Condition.NAMESPACE, {}, {"namespace": "other"}, "for namespace 'payments'"),
     (
@@ -83,7 +83,7 @@ ONE_AT_A_TIME: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
 def test_each_condition_alone_keeps_a_pod_uncovered(
     failed: Condition, spec: dict[str, Any], fields: dict[str, Any], why: str
 ) -> None:
-    """One condition that does not hold is enough, and is the explanation."""
+    """One condition that is not met is enough, and is the explanation."""
     found = coverage.covers(standing(**spec), pod(**fields))
     assert failed is found.failed
     assert not found.covers
@@ -98,7 +98,7 @@ def test_there_is_a_row_for_each_condition() -> None:
 
 @pytest.mark.parametrize("first", range(10), ids=[c.name for c in Condition])
 def test_the_first_condition_that_fails_explains(first: int) -> None:
-    """With this one and all later ones broken, this one is named."""
+    """If this condition and all later ones are broken, the explanation names this one."""
     spec: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     for _, more_spec, more_fields, _ in reversed(ONE_AT_A_TIME[first:]):
@@ -109,7 +109,7 @@ def test_the_first_condition_that_fails_explains(first: int) -> None:
 
 @pytest.mark.parametrize("used", [{NETWORK}, {PID}, {NETWORK, PID, IPC}])
 def test_a_pod_may_use_fewer_host_namespaces(used: set[labels.HostNamespace]) -> None:
-    """What an exception names is the most."""
+    """The host namespaces of an exception are an upper limit."""
     named = standing(host_namespaces=("Network", "PID", "IPC"))
     assert coverage.covers(named, pod(host_namespaces=frozenset(used))).covers
 
@@ -130,20 +130,20 @@ def test_host_ports_come_with_host_namespaces_or_by_name() -> None:
 
 
 def test_an_entry_may_list_any_tag_of_a_repository() -> None:
-    """The images of the pod are compared with the entries by api.image."""
+    """api.image compares the images of the pod with the entries."""
     named = standing(type="Infrastructure", images=("registry.example.com/netshoot:*",))
     assert coverage.covers(named, pod()).covers
     assert Condition.IMAGES is coverage.covers(named, pod(images=frozenset({"other:1"}))).failed
 
 
 def test_an_exception_without_images_covers_any() -> None:
-    """Infrastructure may leave them open."""
+    """An Infrastructure exception may leave the images open."""
     assert coverage.covers(standing(type="Infrastructure"), pod(images=frozenset({"what:ever"}))).covers
 
 
 @pytest.mark.parametrize("image", [IMAGE + "1", IMAGE[:-1], "docker.io/" + IMAGE, IMAGE.upper()])
 def test_images_are_exact(image: str) -> None:
-    """No prefix, no registry by default, no other case."""
+    """A prefix, a default registry or another case does not match."""
     assert Condition.IMAGES is coverage.covers(standing(), pod(images=frozenset({image}))).failed
 
 
@@ -162,26 +162,29 @@ def test_images_are_exact(image: str) -> None:
     ],
 )
 def test_some_capabilities_need_no_naming(level: str, capability: str, covered: bool) -> None:
-    """Restricted: NET_BIND_SERVICE; baseline and privileged: Baseline's list, and nothing beyond."""
+    """Restricted needs no naming of NET_BIND_SERVICE.
+
+    Baseline and privileged need no naming of the capabilities on Baseline's list. Any other capability must be named.
+    """
     found = coverage.covers(standing(pod_security_level=level), pod(capabilities=frozenset({capability})))
     assert covered is found.covers
 
 
 def test_named_capabilities_come_on_top() -> None:
-    """What is named is allowed beside what needs no naming."""
+    """Named capabilities are allowed in addition to those that need no naming."""
     named = standing(capabilities=("NET_ADMIN",))
     assert coverage.covers(named, pod(capabilities=frozenset({"NET_ADMIN", "CHOWN"}))).covers
 
 
 def test_all_is_no_capability_that_covers_others() -> None:
-    """ALL must be named as ALL: naming another does not allow it."""
+    """ALL must be named as ALL, and neither ALL nor another capability stands for the other."""
     assert not coverage.covers(standing(capabilities=("NET_ADMIN",)), pod(capabilities=frozenset({"ALL"}))).covers
     assert not coverage.covers(standing(capabilities=("ALL",)), pod(capabilities=frozenset({"NET_ADMIN"}))).covers
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_pod_need_not_be_privileged(named: bool) -> None:
-    """privileged: true is the most, not a duty."""
+    """`privileged: true` is an upper limit, not a duty."""
     assert coverage.covers(standing(privileged=named), pod(privileged=False)).covers
     assert named is coverage.covers(standing(privileged=named), pod(privileged=True)).covers
 
@@ -204,7 +207,7 @@ def test_a_pod_need_not_be_privileged(named: bool) -> None:
     ],
 )
 def test_a_host_path_holds_by_segment(path: str, prefix: str, inside: bool) -> None:
-    """/var/lib holds /var/lib/kubelet and not /var/library."""
+    """/var/lib contains /var/lib/kubelet, but not /var/library."""
     assert inside is coverage.within(path, prefix)
 
 
@@ -213,14 +216,14 @@ def test_a_host_path_holds_by_segment(path: str, prefix: str, inside: bool) -> N
     [(True, False, True), (True, True, False), (False, True, True), (False, False, True)],
 )
 def test_a_read_only_path_is_not_written(read_only: bool, write: bool, covered: bool) -> None:
-    """A path for reading does not cover a mount for writing; the other way round it does."""
+    """A path for reading does not cover a mount for writing. A path for writing covers a mount for reading."""
     named = standing(host_paths=({"path": "/var/lib", "read_only": read_only},))
     found = coverage.covers(named, pod(host_paths=frozenset({host_path("/var/lib/x", write=write)})))
     assert covered is found.covers
 
 
 def test_a_writable_path_inside_a_read_only_one_can_be_named() -> None:
-    """Each mount needs one entry that holds it; they do not have to be the same."""
+    """Each mount needs one entry that contains its path. Different mounts may use different entries."""
     named = standing(host_paths=({"path": "/"}, {"path": "/run/x", "read_only": False}))
     mounts = frozenset({host_path("/etc"), host_path("/run/x/y", write=True)})
     assert coverage.covers(named, pod(host_paths=mounts)).covers
@@ -228,14 +231,14 @@ def test_a_writable_path_inside_a_read_only_one_can_be_named() -> None:
 
 
 def test_the_first_three_of_many_are_told() -> None:
-    """A long list is cut with its count, in order."""
+    """A long list is in order, and ends with the number of items that are left out."""
     images = frozenset(f"evil:{number}" for number in range(5))
     assert "evil:0, evil:1, evil:2 and 2 more" in coverage.covers(standing(), pod(images=images)).why
 
 
 @pytest.mark.parametrize(("born", "covered"), [(-1, True), (0, False), (1, False)])
 def test_a_pod_born_in_the_second_of_the_expiry_is_not_covered(born: int, covered: bool) -> None:
-    """Created before the expiry means before, not at."""
+    """The pod must be created before the expiry, not in the same second."""
     found = coverage.covers(standing(expiry=at(minutes=-5)), pod(created=at(minutes=-5, seconds=born)))
     assert covered is (found.failed is not Condition.CREATED_BEFORE_EXPIRY)
 
@@ -248,7 +251,7 @@ def judge(subject: snapshot.Pod, *standings: validity.Standing, exempt: bool = F
 
 
 def test_two_exceptions_never_add_up() -> None:
-    """Two of which each covers a half leave the pod uncovered; one that holds both covers it."""
+    """Two exceptions that each cover a half leave the pod uncovered. One exception with both images covers the pod."""
     subject = pod(images=frozenset({"a:1", "b:2"}))
     halves = standing("a", images=("a:1",)), standing("b", images=("b:2",))
     assert labels.Verdict.UNCOVERED is judge(subject, *halves).verdict
@@ -257,7 +260,7 @@ def test_two_exceptions_never_add_up() -> None:
 
 
 def test_of_several_the_longest_counts() -> None:
-    """And one without an end is longer than every other."""
+    """An exception without an end is longer than every other."""
     several = [standing(name, expiry=at(hours=hours)) for name, hours in (("a", 2), ("b", 5), ("c", 3))]
     assert [e.metadata.name for e in judge(pod(), *several).exceptions] == ["b"]
     endless = standing("infra", type="Infrastructure", images=(IMAGE,))
@@ -265,7 +268,7 @@ def test_of_several_the_longest_counts() -> None:
 
 
 def test_a_pod_without_any_exception_says_so() -> None:
-    """Exceptions of other namespaces are not in question."""
+    """Exceptions of other namespaces do not count."""
     found = judge(pod())
     assert (
         found.verdict,
@@ -275,14 +278,14 @@ def test_a_pod_without_any_exception_says_so() -> None:
 
 
 def test_an_uncovered_pod_is_told_what_the_nearest_exception_lacks() -> None:
-    """The one that fails latest in the order is the nearest."""
+    """The nearest exception is the one whose failed condition comes last in the order."""
     far = standing("far", service_account_name="other")
     near = standing("near", images=("other:1",))
     assert "Closest: 'near' (the pod uses images" in judge(pod(), far, near).why
 
 
 def test_expired_means_everything_but_the_time() -> None:
-    """Some exception covers the pod in everything but that its expiry has passed."""
+    """An exception covers the pod in everything, except that its expiry has passed."""
     found = judge(pod(), standing(**EXPIRED))
     assert labels.Verdict.EXPIRED is found.verdict
     assert found.why == "exception 'net' ended at 2026-11-22T12:00:00Z"
@@ -290,7 +293,7 @@ def test_expired_means_everything_but_the_time() -> None:
 
 @pytest.mark.parametrize("expiry", [at(minutes=-59), at(minutes=-60), at(days=-1)])
 def test_an_expiry_moved_to_before_the_birth_leaves_the_pod_uncovered(expiry: Any) -> None:
-    """Such a pod was never under this exception, so it is not deleted for its end."""
+    """The exception never covered this pod, so the pod is not deleted when the exception ends."""
     found = judge(pod(), standing(reason=conditions.Ready.EXPIRED, expiry=expiry))
     assert (found.verdict, found.exceptions) == (labels.Verdict.UNCOVERED, ())
 
@@ -299,7 +302,7 @@ def test_an_expiry_moved_to_before_the_birth_leaves_the_pod_uncovered(expiry: An
     "fields", [fields for failed, _, fields, _ in ONE_AT_A_TIME if fields], ids=lambda fields: next(iter(fields))
 )
 def test_an_expired_exception_that_lacks_more_does_not_count(fields: dict[str, Any]) -> None:
-    """A pod that it would not have covered anyway is Uncovered."""
+    """A pod that the exception would not have covered anyway is Uncovered."""
     assert labels.Verdict.UNCOVERED is judge(pod(**fields), standing(**EXPIRED)).verdict
 
 
@@ -314,7 +317,10 @@ def test_withheld_is_not_expired(reason: conditions.Ready) -> None:
 
 @pytest.mark.parametrize("reason", WITHHELD)
 def test_an_exception_that_is_withheld_spares_the_pods_of_one_that_has_expired(reason: conditions.Ready) -> None:
-    """What withholds it may pass, and a deleted pod does not come back. The verdict says which one it is."""
+    """The reason for withholding may pass, and a deleted pod does not come back.
+
+    The verdict names the withheld exception.
+    """
     found = judge(pod(), standing("over", **EXPIRED), replace(standing("on", reason=reason), spares=True))
     assert (found.verdict, found.exceptions) == (labels.Verdict.UNCOVERED, ())
     assert found.why.startswith("no exception covers the pod. Closest: 'on', which is not in force: ")
@@ -330,12 +336,12 @@ def test_an_exception_that_is_withheld_spares_the_pods_of_one_that_has_expired(r
     ids=["not approved", "does not fit", "over too"],
 )
 def test_no_other_exception_spares(other: validity.Standing) -> None:
-    """One that nobody approved, that lacks something, or that is over."""
+    """An exception that nobody approved, that lacks something, or that has ended."""
     assert judge(pod(), standing("over", **EXPIRED), other).verdict is labels.Verdict.EXPIRED
 
 
 def test_another_exception_in_force_keeps_a_pod_covered() -> None:
-    """The end of one is not the end of the other."""
+    """The end of one exception does not end the other."""
     found = judge(pod(), standing("over", **EXPIRED), standing("on"))
     assert (found.verdict, [e.metadata.name for e in found.exceptions]) == (labels.Verdict.COVERED, ["on"])
 
@@ -347,7 +353,7 @@ def test_all_expired_exceptions_are_named_in_order() -> None:
 
 
 def test_a_mirror_pod_is_static_whatever_covers_it() -> None:
-    """The API cannot hold what a kubelet runs from a file."""
+    """The API cannot prevent a kubelet from running a pod from a file."""
     found = judge(pod(mirror=True), standing())
     assert (found.verdict, found.exceptions) == (labels.Verdict.STATIC, ())
     assert "node-1" in found.why
@@ -355,19 +361,19 @@ def test_a_mirror_pod_is_static_whatever_covers_it() -> None:
 
 @pytest.mark.parametrize("standings", [(), (standing(**EXPIRED),)], ids=["uncovered", "expired"])
 def test_exempt_stands_in_for_uncovered_and_expired(standings: tuple[validity.Standing, ...]) -> None:
-    """In an exempt namespace neither is said, and no exception is named for clean-up."""
+    """In an exempt namespace no pod is Uncovered or Expired, and no exception is named for clean-up."""
     found = judge(pod(), *standings, exempt=True)
     assert (found.verdict, found.exceptions) == (labels.Verdict.EXEMPT, ())
     assert "namespace 'payments' is exempt" in found.why
 
 
 def test_a_covered_pod_in_an_exempt_namespace_is_covered() -> None:
-    """Exempt replaces the bad news only."""
+    """Exempt replaces only Uncovered and Expired."""
     assert labels.Verdict.COVERED is judge(pod(), standing(), exempt=True).verdict
 
 
 def test_labels_and_owners_of_a_pod_decide_nothing() -> None:
-    """Both can be forged: the verdict is the same with any of them."""
+    """Both can be forged. The verdict is the same with any of them."""
     forged = pod(
         verdict_label="Covered", owner=snapshot.Reference("DaemonSet", "kube-system", "cni", "u"), deleting=True
     )
@@ -375,7 +381,7 @@ def test_labels_and_owners_of_a_pod_decide_nothing() -> None:
 
 
 def test_counts_name_every_verdict() -> None:
-    """Also those that are not there; pods that could not be read are Unknown."""
+    """Also verdicts that no pod has. Pods that could not be read count as Unknown."""
     counts = coverage.count([judge(pod()), judge(pod("b"), standing())], unreadable=2)
     assert {verdict.value: count for verdict, count in counts.items()} == {
         "Covered": 1,
@@ -408,13 +414,13 @@ def test_a_backslash_is_within_no_host_path() -> None:
     ],
 )
 def test_a_pod_relies_on_a_grant_for_what_the_guard_refuses(fields: dict[str, Any], target: str, relies: bool) -> None:
-    """What everybody may do beside that guard is no reason to cover a pod without host namespaces."""
+    """What the guard allows to everybody is no reason to cover a pod without host namespaces."""
     plain = pod(host_namespaces=frozenset(), **fields)
     assert relies is coverage.relies_on_a_grant(plain, labels.Level(target))
 
 
 def test_a_pod_that_cannot_be_judged_keeps_no_other_from_being_counted() -> None:
-    """Nothing but a count rests on pods without host namespaces."""
+    """Pods without host namespaces are only counted."""
     plain = standing(type="Application", host_namespaces=(), privileged=True)
     good = pod("good", host_namespaces=frozenset(), privileged=True)
     bad = replace(good, name="bad", images=frozenset({7}))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Which CRDs this operator works with, by what the API server says of them."""
+"""Which CRDs this operator works with, according to the API server."""
 
 import copy
 from typing import Any
@@ -17,18 +17,18 @@ def _schemas() -> dict[str, Any]:
 
 
 def test_our_own_definitions_are_no_trouble() -> None:
-    """As `make generate` writes them, beside whatever other version."""
+    """The definitions are as `make generate` writes them, with any other version beside them."""
     assert definitions.trouble(definitions.Served({labels.VERSION: BOTH, "v1": BOTH}, _schemas()), "0.1") == ""
 
 
 @pytest.mark.parametrize("plurals", [{}, {labels.VERSION: frozenset()}, {labels.VERSION: frozenset([policy.PLURAL])}])
 def test_a_kind_that_is_not_served_is_no_trouble(plurals: dict[str, frozenset[str]]) -> None:
-    """The operator waits for it, as for an API server."""
+    """The operator waits for the kind, as it waits for an API server."""
     assert definitions.trouble(definitions.Served(plurals), "0.1") == ""
 
 
 def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
-    """Also where the other kind is served in the version that is needed."""
+    """Also if the other kind is served in the required version."""
     plurals = {labels.VERSION: frozenset([policy.PLURAL]), "v1beta9": frozenset([exception.PLURAL])}
     assert definitions.trouble(definitions.Served(plurals, _schemas()), "0.1") == (
         "CRD hostnetworkexceptions.hostnetwork-operator.github.io must serve version v1alpha1 for operator 0.1, got"
@@ -38,7 +38,7 @@ def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
 
 
 def test_fields_that_a_definition_lacks_are_named() -> None:
-    """Three of them, wherever in spec or status they are."""
+    """The message names three of them, wherever in spec or status they are."""
     schemas = _schemas()
     top = schemas[exception.KIND]["properties"]
     del top["status"]["properties"]["samplePods"], top["status"]["properties"]["conditions"]
@@ -49,7 +49,7 @@ def test_fields_that_a_definition_lacks_are_named() -> None:
 
 
 def test_fields_that_are_not_ours_are_no_trouble() -> None:
-    """A CRD of a later release has what this operator needs."""
+    """A CRD of a later release has everything that this operator needs."""
     schemas = _schemas()
     schemas[policy.KIND]["properties"]["spec"]["properties"]["later"] = {"type": "string"}
     assert definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1") == ""

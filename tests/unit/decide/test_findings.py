@@ -1,4 +1,7 @@
-"""The findings about an exception: who is told of them and when. Each rule has a test file of its own in rules/."""
+"""The findings about an exception: who gets an Event about them, and when.
+
+Each rule has its own test file in rules/.
+"""
 
 import pytest
 
@@ -10,7 +13,10 @@ from tests.unit.decide.rules import judged
 
 @pytest.mark.parametrize("rule", [rules.EXPIRING, rules.REVIEW_DUE, rules.UNUSED])
 def test_where_the_policy_is_not_known_its_rules_cannot_be_judged(rule: rules.Rule) -> None:
-    """An error, and the conditions stay as they are; where there is none its defaults count."""
+    """The result is an error, and the conditions stay as they are.
+
+    Without any policy, the defaults of the policy count.
+    """
     subject = hne(**judged.AGENT, expiry=at(hours=1))
     assert judged.result_of(rule, subject, state=UNKNOWN) == "error"
     assert judged.result_of(rule, subject) == judged.result_of(rule, subject, state=ABSENT)
@@ -20,7 +26,7 @@ def test_where_the_policy_is_not_known_its_rules_cannot_be_judged(rule: rules.Ru
 
 
 def test_a_finding_is_told_when_it_appears_and_not_again() -> None:
-    """On the exception, as a warning, with the remedy; once the status says it, no more."""
+    """The Event is a warning on the exception, with the remedy. Once the status has the finding, no Event follows."""
     subject = hne(expiry=at(minutes=20))
     first = planned(seen(subject))
     assert {"Active", "Expiring", "ImageNotPinned", "ContactMissing"} == set(judged.events(first))
@@ -33,14 +39,14 @@ def test_a_finding_is_told_when_it_appears_and_not_again() -> None:
 
 
 def test_a_changed_spec_is_told_of_again() -> None:
-    """What a person has just written is judged as a whole."""
+    """Everything that a person has just written is evaluated again."""
     first = statuses(planned(seen(hne())))["net"]
     changed = hne(status=first, metadata={"generation": 2})
     assert {"ImageNotPinned", "ContactMissing"} == set(judged.events(planned(seen(changed))))
 
 
 def test_pods_and_owners_are_told_of_the_end() -> None:
-    """Ten pods and their owners, each once."""
+    """Events go to ten pods and their owners, one for each."""
     owner = snapshot.Reference("Deployment", NAMESPACE, "proxy", "uid-of-proxy", "apps/v1")
     subject = hne(type="Application", expiry=at(hours=100))
     made = planned(seen(subject, *(pod(f"pod-{n:02}", owner=owner) for n in range(12))))
@@ -50,7 +56,7 @@ def test_pods_and_owners_are_told_of_the_end() -> None:
 
 
 def test_in_exempt_namespaces_nobody_is_told() -> None:
-    """The findings are there, and the conditions."""
+    """The findings exist nevertheless, and so do the conditions."""
     made = planned(seen(hne(), policy=governed(exempt_namespaces=(NAMESPACE,))))
     assert judged.events(made) == {}
     assert made.findings
@@ -58,7 +64,7 @@ def test_in_exempt_namespaces_nobody_is_told() -> None:
 
 
 def test_in_use_says_what_is_too_wide_and_what_is_unused() -> None:
-    """Its reason changes, its status does not."""
+    """The reason of InUse changes, its status does not."""
     wide = planned(seen(hne(privileged=True), pod()))
     assert judged.condition(wide, conditions.ConditionType.IN_USE) == ("True", "TooWide")
     unused = planned(seen(hne(**judged.AGENT, **judged.OLD)))
@@ -68,7 +74,7 @@ def test_in_use_says_what_is_too_wide_and_what_is_unused() -> None:
 
 
 def test_every_rule_has_another_id_and_a_remedy_filled_in() -> None:
-    """Nothing in angle brackets is left."""
+    """No placeholder in angle brackets is left."""
     made = planned(seen(hne(**judged.AGENT, privileged=True), kubernetes=judged.V136)).findings
     made += planned(seen(hne())).findings
     assert len({rule.id for rule in rules.RULES}) == len(rules.RULES)
@@ -77,7 +83,7 @@ def test_every_rule_has_another_id_and_a_remedy_filled_in() -> None:
 
 
 def test_the_settings_are_the_policys() -> None:
-    """Defaults without one, nothing where it is not known."""
+    """Without a policy the defaults count. If the policy is not known, there are no settings."""
     assert policy.Exceptions() == findings.settings_of(ABSENT)
     assert None is findings.settings_of(UNKNOWN)
     assert governed(exceptions={"unusedAfter": "1h"}).spec is not None

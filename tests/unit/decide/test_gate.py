@@ -1,4 +1,4 @@
-"""What the gate asks about, and what of a pod that an exception covers is left out of the question."""
+"""What the gate asks about, and what it leaves out of the question for a pod that an exception covers."""
 
 import copy
 from dataclasses import replace
@@ -23,14 +23,14 @@ def living(
 
 
 def inquire(*some: snapshot.Living, home: snapshot.Namespace | None = None, **fields: Any) -> gate.Inquiry:
-    """With the exception `net`, which covers `pod()`."""
+    """Return the inquiry with the exception `net`, which covers `pod()`."""
     spec = fields.pop("spec", {})
     made = seen(hne(**fields), namespace=home or namespace(), policy=governed(rollout="Gated", **spec))
     return gate.inquire(made, some, NOW)
 
 
 def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
-    """At the target, of the version that the policy says."""
+    """The question is about the target, in the version that the policy names."""
     found = inquire(living())
     (question,) = found.questions
     assert gate.Question("Deployment web", Level.BASELINE, BODY, "latest None", question.holder) == question
@@ -39,14 +39,14 @@ def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
 
 @pytest.mark.parametrize(("seconds", "asked"), [(0, 1), (1, 0)])
 def test_what_came_after_the_moment_is_not_asked_about(seconds: int, asked: int) -> None:
-    """The moment stands in held-by; a tenant who makes something afterwards has no veto."""
+    """The moment is in held-by. A tenant who creates an object afterwards cannot prevent enforcement."""
     held = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: Deployment old: privileged"}
     found = inquire(living(created=at(minutes=-5, seconds=seconds)), home=namespace(annotations=held))
     assert asked == len(found.questions)
 
 
 def first_look(*some: snapshot.Living, reasons: str = "privileged", **record: Any) -> ledger.NamespaceRecord:
-    """What the ledger has of a namespace once these held it."""
+    """Return the ledger's record of a namespace after a gate check in which these objects were holders."""
     found = inquire(*some)
     holding, basis = gate.holding(found, dict.fromkeys((q.key for q in found.questions), reasons))
     given = {"held": at(minutes=-5), "holding": holding, "basis": basis}
@@ -54,7 +54,7 @@ def first_look(*some: snapshot.Living, reasons: str = "privileged", **record: An
 
 
 def later(record: ledger.NamespaceRecord, *some: snapshot.Living, **fields: Any) -> list[str]:
-    """By whom it may be held later."""
+    """Return the objects that a later gate check asks about."""
     home, subject = namespace(), hne(**fields)
     kept = recorded(home, subject, namespace=record)
     made = seen(subject, namespace=home, policy=governed(rollout="Gated"), ledger=kept)
@@ -62,7 +62,10 @@ def later(record: ledger.NamespaceRecord, *some: snapshot.Living, **fields: Any)
 
 
 def test_what_did_not_hold_at_first_does_not_hold_later() -> None:
-    """A template that was changed since is no veto; what held holds as long as it does, whatever else it is by then."""
+    """A template that was changed since cannot prevent enforcement.
+
+    A holder stays a holder as long as it is refused, whatever else changes.
+    """
     web, other = living(), living(name="other", identity="uid-of-other")
     record = first_look(web)
     changed = living(body={**BODY, "spec": {"hostNetwork": True}})
@@ -72,7 +75,7 @@ def test_what_did_not_hold_at_first_does_not_hold_later() -> None:
 
 
 def test_what_is_judged_by_something_else_is_looked_at_as_at_first() -> None:
-    """Another level, other exceptions, or more holders than are kept: then the age of a workload counts alone."""
+    """With another level, other exceptions, or more holders than are kept, only the age of a workload counts."""
     web, other = living(), living(name="other", identity="uid-of-other")
     both = ["Deployment other", "Deployment web"]
     assert later(first_look(web), web, other, expiry=at(minutes=-1)) == both
@@ -85,7 +88,10 @@ def test_what_is_judged_by_something_else_is_looked_at_as_at_first() -> None:
 
 
 def test_the_ledger_keeps_the_first_look() -> None:
-    """Until what is judged by changes; a look that failed says nothing, and what is not held is not kept."""
+    """Until the basis of the check changes.
+
+    A check that failed says nothing, and nothing is kept once the namespace is not Held.
+    """
     held, over = level.Decision(labels.Enforcement.HELD, since=at(minutes=-5)), level.Decision(labels.Enforcement.DENY)
     answer = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: x",), holding=("b",), basis="one")
     looked = replace(seen(), gate=answer)
@@ -102,7 +108,10 @@ def test_the_ledger_keeps_the_first_look() -> None:
 
 
 def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
-    """Host namespaces, privileged, capabilities and host paths go, and with Network host ports and probe hosts."""
+    """What the exception allows is left out.
+
+    That is host namespaces, privileged, capabilities and host paths, and with Network also host ports and probe hosts.
+    """
     container = {
         "name": "main",
         "image": IMAGE,
@@ -124,7 +133,7 @@ def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
 
 
 def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None:
-    """A mount of a host path has no volume any more, and Bidirectional propagation no privileged container."""
+    """Without the volume, no mount of a host path is left, and without privileged no Bidirectional propagation."""
     mounts = [{"name": "pods", "mountPath": "/pods", "mountPropagation": "Bidirectional"}]
     container = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}, "volumeMounts": mounts}
     volumes = [{"name": "pods", "hostPath": {"path": "/var/lib/kubelet/pods"}}]
@@ -136,7 +145,10 @@ def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhere: bool) -> None:
-    """The API wants hostNetwork beside it, said of the pod or a container; the exception spares hostNetwork."""
+    """The API requires hostNetwork beside hostProcess, of the pod or of a container.
+
+    The exception covers hostNetwork.
+    """
     windows = {"securityContext": {"windowsOptions": {"hostProcess": True}}}
     own = {"name": "main", "image": IMAGE, **({} if everywhere else windows)}
     body = {**BODY, "spec": {"hostNetwork": True, **(windows if everywhere else {}), "containers": [own]}}
@@ -153,7 +165,7 @@ def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhe
 
 
 def test_host_ports_are_spared_only_with_the_network() -> None:
-    """Pod Security Admission asks for them by themselves where a pod shares only process ids."""
+    """If a pod shares only process ids, Pod Security Admission checks host ports by themselves."""
     container = {"name": "main", "image": IMAGE, "ports": [{"containerPort": 80, "hostPort": 80}]}
     body = {"metadata": {"name": "gate"}, "spec": {"hostPID": True, "containers": [container]}}
     both = (labels.HostNamespace.NETWORK, labels.HostNamespace.PID)
@@ -166,13 +178,13 @@ def test_host_ports_are_spared_only_with_the_network() -> None:
     ("level", "asked"), [("restricted", Level.RESTRICTED), ("baseline", Level.BASELINE), ("privileged", None)]
 )
 def test_a_covered_pod_is_asked_about_at_the_level_of_its_exception(level: str, asked: Level | None) -> None:
-    """Whatever the target; where the exception says privileged there is nothing to ask."""
+    """Whatever the target. If the exception says privileged, there is nothing to ask."""
     found = inquire(living(pod()), pod_security_level=level, spec={"pod_security": {"enforce": "baseline"}})
     assert ([asked] if asked else []) == [question.level for question in found.questions]
 
 
 def test_of_two_exceptions_that_cover_it_the_least_strict_counts() -> None:
-    """As in relaxed-namespace."""
+    """The policy relaxed-namespace does the same."""
     both = hne("a", pod_security_level="restricted"), hne("b", pod_security_level="baseline")
     made = seen(*both, namespace=namespace(), policy=governed(rollout="Gated"))
     (question,) = gate.inquire(made, [living(pod())], NOW).questions
@@ -181,7 +193,7 @@ def test_of_two_exceptions_that_cover_it_the_least_strict_counts() -> None:
 
 @pytest.mark.parametrize("lacking", [{"expiry": NOW}, {"images": ("registry.example.com/other:1",)}])
 def test_an_exception_that_does_not_cover_spares_nothing(lacking: dict[str, Any]) -> None:
-    """Expired, or for something else: the pod would be refused, so it holds."""
+    """The exception is expired, or for another image. The pod would be refused, so it is a holder."""
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     (question,) = inquire(living(pod(), body), **lacking).questions
     assert (Level.BASELINE, body) == (question.level, question.body)
@@ -191,14 +203,17 @@ HOLDS = "host namespaces (hostNetwork=true)"
 
 
 def said_of(*some: snapshot.Living, **fields: Any) -> list[str]:
-    """What is said of the holders where Pod Security Admission has something against all that no exception covers."""
+    """Return the sentences about the holders if Pod Security Admission refuses everything that no exception covers."""
     found = inquire(*some, **fields)
     known = {question.key: "" if question.covered else HOLDS for question in found.questions}
     return list(gate.holders(found, known))
 
 
 def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
-    """Also of one that is not in force; of a pod without host namespaces, which none covers, nothing."""
+    """The sentence may name an exception that is not in force.
+
+    About a pod without host namespaces, which no exception covers, it names none.
+    """
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     image = "registry.example.com/other:1"
     (lacking,) = said_of(living(pod(images=frozenset({image})), body))
@@ -213,7 +228,7 @@ def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
 
 
 def test_where_admission_rewrites_images_both_forms_are_named() -> None:
-    """Whichever form the exception lists: that of the template, or that of the pods."""
+    """Whether the exception lists the image of the template or the image of the pods."""
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     digest = "mirror.example.com/netshoot@sha256:" + "a" * 64
     template, running = living(pod(), body), living(pod(images=frozenset({digest})), {**body, "metadata": {}})
@@ -228,7 +243,7 @@ def test_where_admission_rewrites_images_both_forms_are_named() -> None:
 
 
 def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() -> None:
-    """Nothing is asked: Pod Security Admission refuses nothing there, host-namespaces does."""
+    """The gate asks nothing, because Pod Security Admission refuses nothing there. The policy host-namespaces does."""
     kept = {"pod_security": {"enforce": "privileged"}}
     some = (living(), living(pod(), kind="DaemonSet"), living(pod(service_account="other"), kind="Pod", name="x"))
     found = inquire(*some, spec=kept)
@@ -240,14 +255,14 @@ def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() ->
 
 
 def test_what_cannot_be_understood_holds() -> None:
-    """Cannot tell is not clean."""
+    """An unknown answer is not clean."""
     found = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
     ((subject, why, _),) = found.holding
     assert (subject, why) == ("Deployment web", "the operator cannot interpret the object: KeyError: 'image'")
 
 
 def test_the_holders_are_named_once_and_in_order() -> None:
-    """The template's reason counts before that of its pods, and only what has one is named."""
+    """The reason of a template comes before the reason of its pods, and only objects with a reason are named."""
     worse = {**BODY, "spec": {**BODY["spec"], "hostPID": True}}
     found = inquire(living(), living(body=worse), living(kind="CronJob", name="b"), living(kind="Pod", name="a"))
     plain, other = found.questions[1].key, found.questions[2].key
@@ -258,7 +273,10 @@ def test_the_holders_are_named_once_and_in_order() -> None:
 
 
 def test_the_same_question_has_one_key() -> None:
-    """Whoever it is asked for, in whatever order its fields come; another level is another question."""
+    """Whatever object the question is about, and in whatever order its fields are.
+
+    Another level is another question.
+    """
     turned = dict(reversed(BODY.items()))
     keys = [gate.Question("a", Level.BASELINE, BODY).key, gate.Question("b", Level.BASELINE, turned).key]
     assert len(set(keys)) == 1
@@ -266,7 +284,7 @@ def test_the_same_question_has_one_key() -> None:
 
 
 def test_other_standards_are_another_question() -> None:
-    """What an older version or an older cluster said is not taken for an answer."""
+    """The answer of an older version or of an older cluster does not count."""
     pinned = inquire(living(), spec={"pod_security": {"enforce": "baseline", "version": "v1.30"}})
     made = replace(seen(namespace=namespace(), policy=governed()), kubernetes=snapshot.MinorVersion(1, 37))
     upgraded = gate.inquire(made, [living()], NOW)
@@ -295,7 +313,10 @@ FOR_PLAIN: dict[str, Any] = {"type": "Application", "host_namespaces": (), "priv
 
 
 def test_what_an_exception_without_host_namespaces_names_is_left_out() -> None:
-    """Privileged, host paths and host ports. A host in a probe is asked about: only the host network spares it."""
+    """Privileged, host paths and host ports.
+
+    The host of a probe stays in the question, because only the host network allows it.
+    """
     (question,) = inquire(living(SENSOR, AGENT), **FOR_PLAIN).questions
     assert (question.level, question.covered) == (Level.BASELINE, True)
     (container,) = question.body["spec"]["containers"]
@@ -307,7 +328,7 @@ def test_what_an_exception_without_host_namespaces_names_is_left_out() -> None:
 
 @pytest.mark.parametrize(("asked", "level"), [("restricted", Level.BASELINE), ("privileged", None)])
 def test_such_an_exception_makes_nothing_stricter(asked: str, level: labels.Level | None) -> None:
-    """At the target or the level of the exception, whichever is less strict, as relaxed-namespace judges."""
+    """The level is the target or the level of the exception, whichever is less strict, as in relaxed-namespace."""
     spec = {**FOR_PLAIN, "privileged": False, "pod_security_level": asked}
     sensor = replace(SENSOR, privileged=False)
     assert [question.level for question in inquire(living(sensor, AGENT), **spec).questions] == (
@@ -316,13 +337,13 @@ def test_such_an_exception_makes_nothing_stricter(asked: str, level: labels.Leve
 
 
 def test_an_ordinary_pod_of_the_account_is_asked_about_as_it_is_beside_such_an_exception() -> None:
-    """A pod that uses nothing which the exception can name is held to the target."""
+    """A pod that uses nothing that the exception can name must meet the target."""
     (question,) = inquire(living(), **FOR_PLAIN).questions
     assert (question.body, question.covered, question.lacks) == (BODY, False, "")
 
 
 def test_what_such_an_exception_lacks_is_said_of_pods_of_its_account() -> None:
-    """Of any other pod without host namespaces an exception is no near miss."""
+    """For any other pod without host namespaces, no exception counts as close."""
     spec = {**FOR_PLAIN, "host_ports": False}
     (question,) = inquire(living(SENSOR, AGENT), **spec).questions
     assert "Closest: 'net' (the pod uses host ports" in question.lacks

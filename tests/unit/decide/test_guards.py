@@ -56,14 +56,14 @@ def judged(
 
 
 def test_a_policy_that_was_never_changed_is_in_place_since_the_younger_of_both_was_created() -> None:
-    """The API server sets generation and creationTimestamp; nobody else can."""
+    """Only the API server sets generation and creationTimestamp."""
     assert at(hours=-1) == judged(rule(), binding()).since
     assert judged(rule(created=NOW), binding()).since == NOW
 
 
 @pytest.mark.parametrize(("of_policy", "of_binding"), [(2, 1), (1, 2), (3, 7)])
 def test_a_policy_that_was_changed_counts_from_when_it_was_first_seen_so(of_policy: int, of_binding: int) -> None:
-    """Nobody knows when it was changed. What the ledger remembers of the very same generations holds."""
+    """Nobody knows when the policy was changed. What the ledger remembers about the very same generations counts."""
     things = rule(generation=of_policy), binding(generation=of_binding)
     first = judged(*things)
     assert first.since == NOW
@@ -81,7 +81,7 @@ def test_a_policy_that_was_changed_counts_from_when_it_was_first_seen_so(of_poli
     ],
 )
 def test_any_change_of_policy_or_binding_makes_another_identity(things: tuple[Any, ...]) -> None:
-    """Also one that was taken back, and a deleted policy or binding that was created again."""
+    """Also a change that was reverted, and a policy or binding that was deleted and created again."""
     before = judged(rule(generation=2), binding())
     after = judged(*things, known=guards.record(before), now=at(hours=1))
     assert after.identity != before.identity
@@ -89,12 +89,12 @@ def test_any_change_of_policy_or_binding_makes_another_identity(things: tuple[An
 
 
 def test_labels_annotations_and_managed_fields_make_nothing_younger() -> None:
-    """They raise no generation, so the identity is the same."""
+    """Such changes raise no generation, so the identity is the same."""
     assert judged(rule(), binding()).identity == judged(rule(), binding()).identity != ""
 
 
 def test_what_is_not_in_place_is_not_remembered() -> None:
-    """But since when unknown expressions are there is: a restart gives no second minute."""
+    """The ledger does remember since when the expressions are unknown, so a restart gives no second minute."""
     assert None is guards.record(judged(binding()))
     unknown = judged(rule(says="x", generation=2), binding())
     again = judged(rule(says="x", generation=2), binding(), known=guards.record(unknown), now=at(seconds=30))
@@ -102,20 +102,20 @@ def test_what_is_not_in_place_is_not_remembered() -> None:
 
 
 def test_the_oldest_denying_binding_counts() -> None:
-    """A second binding makes nothing younger, wherever it selects: every binding of a policy is enforced."""
+    """A second binding changes nothing, whatever it selects, because every binding of a policy is enforced."""
     assert at(hours=-1) == judged(rule(), binding(), binding(name="a", created=NOW)).since
     assert at(hours=-1) == judged(rule(), binding(), binding(name="a", bound="other")).since
 
 
 def test_what_the_last_release_ships_counts_piece_by_piece() -> None:
-    """In the middle of an upgrade the policy may be of one release and the binding of the other."""
+    """During an upgrade the policy may be of one release and the binding of the other."""
     old = {"selects": "requests before", "says": "words before"}
     for policy, bound in ((old, "bound before"), (old, "bound"), ({}, "bound before")):
         assert at(hours=-1) == judged(rule(**policy), binding(bound=bound)).since
 
 
 def test_a_policy_that_no_release_is_known_to_ship_does_not_count() -> None:
-    """Without anything known, nothing is."""
+    """If no release is known, no policy counts."""
     assert None is guards.judge([rule()], [binding()], ({},), {}, NOW)[NAME].since
 
 
@@ -144,7 +144,7 @@ def test_a_policy_that_no_release_is_known_to_ship_does_not_count() -> None:
     ],
 )
 def test_anything_weaker_is_missing_at_once(things: tuple[Any, ...], why: str) -> None:
-    """And the guard says what is missing."""
+    """The guard says what is missing."""
     guard = judged(*things)
     assert None is guard.since
     assert f"ValidatingAdmissionPolicy {NAME!r} {why}" == guard.why_not
@@ -153,7 +153,7 @@ def test_anything_weaker_is_missing_at_once(things: tuple[Any, ...], why: str) -
 
 
 def test_other_match_constraints_are_missing_at_once() -> None:
-    """Whether they are narrower is not guessed."""
+    """The operator does not guess whether they are narrower."""
     guard = judged(rule(selects="x", says="x", created=NOW), binding())
     assert (guard.since, guard.missing(NOW)) == (None, True)
     assert (
@@ -163,7 +163,7 @@ def test_other_match_constraints_are_missing_at_once() -> None:
 
 
 def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
-    """Until then they may be half of an upgrade: nothing new rests on them, what stands stays."""
+    """Until then the policy may be half of an upgrade: nothing new rests on it, and existing grants stay."""
     guard = judged(rule(says="x", created=NOW), binding())
     assert (guard.since, guard.excused) == (None, at(seconds=60))
     assert f"expressions of ValidatingAdmissionPolicy {NAME!r} differ from those" in guard.why_not
@@ -172,24 +172,24 @@ def test_other_expressions_are_missing_a_minute_after_they_came() -> None:
 
 
 def test_what_is_there_and_young_is_not_missing() -> None:
-    """It does not count yet, and takes nothing away."""
+    """The guard does not count yet, and revokes nothing."""
     guard = judged(rule(created=NOW), binding())
     assert (guard.counts(at(seconds=4)), guard.missing(at(seconds=4))) == (False, False)
 
 
 def test_every_policy_of_ours_has_a_guard() -> None:
-    """Also with nothing there at all."""
+    """Even if the cluster has no admission policy at all."""
     assert set(labels.POLICIES) == set(guards.judge((), (), (THIS,), {}, NOW))
 
 
 @pytest.mark.parametrize(("age", "counts"), [(4, False), (5, True), (6, True)])
 def test_a_policy_counts_after_five_seconds(age: int, counts: bool) -> None:
-    """The API server needs about one to take it up."""
+    """The API server needs about one second to load a policy."""
     assert counts is snapshot.Guard(NAME, at(seconds=-age)).counts(NOW)
 
 
 def test_the_first_that_is_missing_is_named() -> None:
-    """In the order that was asked for; nothing missing is None."""
+    """The first in the requested order. If no guard is missing, the result is None."""
     gone = builders.guards(missing=[labels.POLICY_RELAXED_NAMESPACE, labels.POLICY_HOST_NAMESPACES])
     for first in (guards.first_uncounted, guards.first_missing):
         found = first(gone.values(), labels.POLICIES, NOW)
@@ -199,7 +199,7 @@ def test_the_first_that_is_missing_is_named() -> None:
 
 
 def test_a_guard_that_was_never_read_is_missing() -> None:
-    """Not looked at is not in place."""
+    """A guard that was not read is not in place."""
     for first in (guards.first_uncounted, guards.first_missing):
         found = first([], labels.POLICIES, NOW)
         assert found is not None

@@ -1,4 +1,4 @@
-"""What a namespace should carry, and whether enforcement is on."""
+"""The labels that a namespace should have, and whether enforcement is on."""
 
 import datetime
 from dataclasses import replace
@@ -45,7 +45,7 @@ def decide(
 
 
 def owned(home: snapshot.Namespace, *theirs: str, **record: Any) -> ownership.Owned:
-    """Whose the labels are where the ledger has all but `theirs` as the operator's."""
+    """Return the ownership of the labels if the ledger has all except `theirs` as the operator's."""
     return ownership.owned(seen(namespace=home, ledger=recorded(home, theirs=theirs, **record)))
 
 
@@ -66,7 +66,7 @@ def changes(
 
 
 def test_the_first_rule_that_selects_counts() -> None:
-    """Its values stand over those of the policy; what it leaves out is the policy's."""
+    """The values of the rule replace those of the policy. A value that the rule omits comes from the policy."""
     rules = (
         {"selector": {"matchLabels": {"team": "web"}}, "mode": "Audit"},
         {"selector": {"matchLabels": {"team": "net"}}, "enforce": "restricted", "rollout": "Gated"},
@@ -79,7 +79,7 @@ def test_the_first_rule_that_selects_counts() -> None:
 
 
 def test_without_a_rule_the_policy_counts() -> None:
-    """Baseline, at once, enforced."""
+    """The target is baseline, with mode Enforce and rollout Immediate."""
     found = settings()
     assert (
         found.mode,
@@ -90,13 +90,13 @@ def test_without_a_rule_the_policy_counts() -> None:
 
 
 def test_exempt_stands_over_every_rule() -> None:
-    """A namespace on the list is governed by nothing else."""
+    """Nothing else governs a namespace on the list."""
     found = settings(exempt_namespaces=(NAMESPACE,), rules=({"selector": {}, "mode": "Enforce"},))
     assert (found.exempt, found.mode) == (True, None)
 
 
 def test_release_stands_over_every_rule() -> None:
-    """Every namespace is as if exempt: what stands in it of ours goes, what stood before comes back."""
+    """Every namespace is treated as exempt: the operator's labels are removed, and the previous level is restored."""
     home = namespace(labels=RELAXED, annotations={labels.LEVEL_BEFORE: "restricted"})
     found = settings(home, mode="Release", rules=({"selector": {}, "mode": "Enforce"},))
     assert (found.exempt, found.mode) == (True, None)
@@ -111,7 +111,7 @@ def test_release_stands_over_every_rule() -> None:
 def test_the_preview_namespaces_are_always_exempt(
     name: str, state: snapshot.PolicyState, stands: dict[str, str]
 ) -> None:
-    """Whatever the policy says, also without one, and whatever somebody has labelled them with."""
+    """Whatever the policy says, even without a policy, and whatever labels somebody has set."""
     home = namespace(name=name, labels=stands)
     found = level.settings_for(home, state)
     assert (found.exempt, found.mode) == (True, None)
@@ -132,7 +132,7 @@ def test_the_preview_namespaces_are_always_exempt(
 def test_without_a_policy_what_stands_is_the_target(
     state: snapshot.PolicyState, stands: dict[str, str], target: Level
 ) -> None:
-    """The guard's level where there is one: the level itself may be lifted."""
+    """The target is the level of the guard, if there is a guard, because the level itself may be lifted."""
     found = level.settings_for(namespace(labels=stands), state)
     assert (None, None, target) == (found.mode, found.pod_security, found.target)
 
@@ -141,13 +141,13 @@ def test_without_a_policy_what_stands_is_the_target(
 
 
 def test_audit_takes_enforcement_down() -> None:
-    """Also where it was on."""
+    """Even if enforcement was on."""
     assert Enforcement.AUDIT is decide(denied(), mode="Audit").enforcement
 
 
 @pytest.mark.parametrize(("wrote", "asked"), [({}, False), ({labels.ENFORCEMENT: "Audit"}, True)])
 def test_what_this_process_has_taken_off_is_off_before_the_ledger_says_so(wrote: dict[str, str], asked: bool) -> None:
-    """Under Enforce again in the same moment, the gate is asked about what has come in since."""
+    """If the mode is Enforce again at that moment, the gate checks what was created since."""
     home = namespace(labels={labels.ENFORCEMENT: "Audit"})
     known = snapshot.LedgerView(namespace=ledger.NamespaceRecord(enforced=True))
     made = seen(namespace=home, policy=governed(rollout="Gated"), ledger=known, record=snapshot.Record(wrote=wrote))
@@ -165,13 +165,13 @@ def test_what_this_process_has_taken_off_is_off_before_the_ledger_says_so(wrote:
     ids=["label", "label removed", "label forged to Held"],
 )
 def test_once_on_enforcement_stays_on(home: snapshot.Namespace) -> None:
-    """No gate is asked again: nothing that lives there now can take it off."""
+    """The gate is not asked again. Nothing that exists in the namespace now can turn enforcement off."""
     found = decide(home, uncovered=("pod new: no exception",), rollout="Gated")
     assert (found.enforcement, found.ask) == (Enforcement.DENY, None)
 
 
 def test_enforcement_goes_on_without_room_for_its_note() -> None:
-    """Where a tenant has filled the annotations of his Namespace the labels are written all the same."""
+    """If a tenant has filled the annotations of the Namespace, the labels are written nevertheless."""
     full = namespace(annotations={"a": "x" * (labels.ANNOTATION_BYTES - 1)})
     wanted, notes = changes(full, Enforcement.DENY)
     assert (wanted[labels.ENFORCEMENT], wanted[labels.PSA_ENFORCE], notes) == ("Deny", "baseline", {})
@@ -180,31 +180,31 @@ def test_enforcement_goes_on_without_room_for_its_note() -> None:
 
 
 def test_immediate_asks_nobody() -> None:
-    """Enforcement goes on whatever lives there."""
+    """Enforcement is turned on, whatever exists in the namespace."""
     assert Enforcement.DENY is decide(namespace(), gate=HOLDING).enforcement
 
 
 @pytest.mark.parametrize("home", [namespace(), namespace(labels=HELD)], ids=["untouched", "held"])
 def test_gated_asks_for_the_target_first(home: snapshot.Namespace) -> None:
-    """Until the answer is there the namespace stands as it stands."""
+    """Until the answer arrives, the namespace stays as it is."""
     found = decide(home, rollout="Gated")
     assert (home.enforcement, Level.BASELINE) == (found.enforcement, found.ask)
 
 
 def test_an_answer_about_another_level_is_none() -> None:
-    """The policy has changed since it was asked."""
+    """The policy has changed since the gate was asked."""
     assert Level.BASELINE is decide(namespace(), gate=snapshot.GateAnswer(Level.RESTRICTED, NOW), rollout="Gated").ask
 
 
 @pytest.mark.parametrize(("age", "ask"), [(59, None), (60, Level.BASELINE)])
 def test_an_answer_is_good_for_sixty_seconds(age: int, ask: Level | None) -> None:
-    """Then the gate is asked again."""
+    """After that the gate is asked again."""
     gate = snapshot.GateAnswer(Level.BASELINE, at(seconds=-age), ("Deployment web: privileged",))
     assert ask is decide(namespace(), gate=gate, rollout="Gated").ask
 
 
 def test_a_clean_gate_turns_enforcement_on() -> None:
-    """Nobody who would be refused is clean."""
+    """An answer without holders is clean."""
     assert (
         Enforcement.DENY
         is decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW), rollout="Gated").enforcement
@@ -212,7 +212,7 @@ def test_a_clean_gate_turns_enforcement_on() -> None:
 
 
 def test_who_would_be_refused_holds() -> None:
-    """The annotation says since when and who; after a minute it is looked at again."""
+    """The annotation says since when, and names the holders. After a minute the gate is asked again."""
     gate = replace(HOLDING, asked=at(seconds=-10), holders=(*HOLDING.holders, "Pod x: host namespaces"))
     found = decide(namespace(), gate=gate, rollout="Gated")
     assert (Enforcement.HELD, at(seconds=50)) == (found.enforcement, found.again)
@@ -221,7 +221,7 @@ def test_who_would_be_refused_holds() -> None:
 
 
 def test_an_answer_without_an_exception_that_is_in_force_now_is_none() -> None:
-    """So an exception lets a namespace go on at once, and one that ends does not leave the answer as it was."""
+    """So a new exception lets the namespace continue immediately, and an exception that ends invalidates the answer."""
     gate = replace(HOLDING, excepted=frozenset({"net"}))
     assert decide(namespace(), gate=gate, excepted=("net",), rollout="Gated").ask is None
     assert Level.BASELINE is decide(namespace(), gate=gate, excepted=("net", "cni"), rollout="Gated").ask
@@ -229,7 +229,7 @@ def test_an_answer_without_an_exception_that_is_in_force_now_is_none() -> None:
 
 
 def test_a_gate_that_did_not_answer_holds() -> None:
-    """Cannot tell is not clean."""
+    """An unknown answer is not clean."""
     found = decide(namespace(), gate=snapshot.GateAnswer(Level.BASELINE, NOW, failed="timeout"), rollout="Gated")
     assert Enforcement.HELD is found.enforcement
     assert "the operator does not know what level baseline would refuse: timeout" in found.held_by
@@ -245,7 +245,10 @@ def test_a_gate_that_did_not_answer_holds() -> None:
     ],
 )
 def test_the_moment_since_when_it_is_held_is_kept(note: str, since: str) -> None:
-    """And made anew where somebody has spoilt it, or it is from before there was this namespace: from a backup."""
+    """A new moment is written if somebody has spoilt the annotation.
+
+    The same applies to a moment before the creation of the namespace, which comes from a backup.
+    """
     made = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
     home = namespace(labels=HELD, annotations={labels.HELD_BY: note} if note else {}, created=made)
     assert f"since {since}: {HOLDING.holders[0]}" == decide(home, gate=HOLDING, rollout="Gated").held_by
@@ -262,7 +265,10 @@ def test_the_moment_since_when_it_is_held_is_kept(note: str, since: str) -> None
     ],
 )
 def test_a_namespace_that_comes_into_being_held_is_left_alone(minutes: int, spec: Any, until: str | None) -> None:
-    """A backup tool makes the namespace first and its pods later: an empty one would be enforced against these."""
+    """A backup tool creates the namespace first and its pods later.
+
+    Enforcement in the empty namespace would refuse these pods.
+    """
     home = namespace(labels=HELD, created=at(minutes=-minutes))
     made = seen(namespace=home, policy=governed(**{"rollout": "Gated", **spec}), ledger=NOT_RECORDED)
     found = level.decide(made, level.settings_for(home, made.policy), frozenset(), NOW)
@@ -278,13 +284,13 @@ def test_a_namespace_that_comes_into_being_held_is_left_alone(minutes: int, spec
 
 
 def test_a_long_list_of_holders_is_cut() -> None:
-    """A thousand characters are shown in a terminal."""
+    """A terminal shows a thousand characters."""
     gate = snapshot.GateAnswer(Level.BASELINE, NOW, ("w" * 100,) * 50)
     assert len(decide(namespace(), gate=gate, rollout="Gated").held_by) == 1000
 
 
 def test_where_the_target_is_privileged_there_is_a_gate_too() -> None:
-    """PSA refuses nothing there, host-namespaces does."""
+    """Pod Security Admission refuses nothing there, but the policy host-namespaces does."""
     kept = {"rollout": "Gated", "pod_security": {"enforce": "privileged"}}
     assert Level.PRIVILEGED is decide(namespace(), **kept).ask
     gate = snapshot.GateAnswer(Level.PRIVILEGED, NOW, ("Pod web: the namespace has no HostNetworkException",))
@@ -307,7 +313,7 @@ def test_where_the_target_is_privileged_there_is_a_gate_too() -> None:
 def test_without_a_policy_what_stands_stays(
     state: snapshot.PolicyState, home: snapshot.Namespace, enforcement: Enforcement | None
 ) -> None:
-    """Nothing new is enforced, and nothing that is enforced is taken down."""
+    """No new enforcement begins, and no enforcement ends."""
     made = seen(namespace=home, policy=state)
     assert enforcement is level.decide(made, level.settings_for(home, state), (), NOW).enforcement
 
@@ -316,7 +322,10 @@ def test_without_a_policy_what_stands_stays(
 
 
 def test_enforcing_writes_the_level_and_keeps_what_was_before() -> None:
-    """Enforce, audit, warn, their versions, the enforcement label; the level of before is noted, none as empty."""
+    """The labels are enforce, audit, warn, their versions, and the enforcement label.
+
+    The annotation has the previous level, or is empty if there was none.
+    """
     wanted, notes = changes(namespace(), Enforcement.DENY)
     assert wanted == DENIED
     assert notes == ADOPTED
@@ -326,13 +335,13 @@ def test_enforcing_writes_the_level_and_keeps_what_was_before() -> None:
 
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_a_namespace_in_order_needs_nothing(relaxed: bool) -> None:
-    """Steady state: no writes."""
+    """In the steady state there are no writes."""
     home = namespace(labels=RELAXED if relaxed else DENIED, annotations=ADOPTED)
     assert changes(home, Enforcement.DENY, relaxed=relaxed) == ({}, {})
 
 
 def test_relaxing_lifts_the_level_and_sets_the_guard() -> None:
-    """Everybody else stays held to the target, and is warned of that and no more."""
+    """All other pods must still meet the target, and users are warned of nothing beyond that."""
     wanted, _ = changes(denied(), Enforcement.DENY, relaxed=True)
     assert wanted == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
 
@@ -340,7 +349,7 @@ def test_relaxing_lifts_the_level_and_sets_the_guard() -> None:
 @pytest.mark.parametrize("target", ["baseline", "restricted"])
 @pytest.mark.parametrize("warn", list(Level))
 def test_the_warn_level_of_a_relaxed_namespace_is_its_guard(target: str, warn: Level) -> None:
-    """Whatever the policy warns of elsewhere; what is audited stays as the policy has it."""
+    """Whatever the policy warns of elsewhere. The audit level stays as in the policy."""
     spec = {"enforce": target, "warn": warn.value, "audit": "restricted"}
     wanted, _ = changes(namespace(), Enforcement.DENY, relaxed=True, pod_security=spec)
     assert [wanted[label] for label in (labels.GUARD, labels.PSA_WARN, labels.PSA_AUDIT)] == [
@@ -351,14 +360,14 @@ def test_the_warn_level_of_a_relaxed_namespace_is_its_guard(target: str, warn: L
 
 
 def test_a_warn_level_of_somebody_else_does_not_follow_the_guard() -> None:
-    """It is left alone, and so no namespace is contested for it."""
+    """The operator leaves the label alone, so it causes no contest."""
     home = denied(labels={labels.PSA_WARN: "restricted"})
     wanted, _ = changes(home, Enforcement.DENY, relaxed=True, theirs=(labels.PSA_WARN,))
     assert wanted == {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}
 
 
 def test_restoring_leaves_the_guard() -> None:
-    """A request in flight may have been judged by Pod Security already. The policy's warn level is back."""
+    """A request in flight may already have passed Pod Security Admission. The warn level of the policy is restored."""
     assert changes(namespace(labels=RELAXED, annotations=ADOPTED), Enforcement.DENY) == (
         {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"},
         {},
@@ -366,20 +375,20 @@ def test_restoring_leaves_the_guard() -> None:
 
 
 def test_the_guard_follows_the_target() -> None:
-    """A guard that says something else is put right, also while nothing is granted."""
+    """A guard with another level is corrected, even while nothing is granted."""
     home = namespace(labels={**DENIED, labels.GUARD: "restricted"}, annotations=ADOPTED)
     assert changes(home, Enforcement.DENY) == ({labels.GUARD: "baseline"}, {})
 
 
 def test_a_namespace_kept_for_such_workloads_has_no_guard() -> None:
-    """Where the target is privileged there is nothing to hold others to."""
+    """If the target is privileged, there is no level that other pods must meet."""
     wanted, _ = changes(namespace(labels=RELAXED), Enforcement.DENY, pod_security={"enforce": "privileged"})
     assert wanted == {labels.GUARD: None, labels.PSA_WARN: "restricted"}
 
 
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
 def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str) -> None:
-    """Neither the level nor its version is touched, and there is no write war."""
+    """The operator changes neither the level nor its version, so there is no write war."""
     home = denied(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: "latest"})
     theirs = (labels.PSA_ENFORCE, labels.PSA_VERSIONS[0])
     assert changes(home, Enforcement.DENY, theirs=theirs) == ({}, {})
@@ -400,7 +409,10 @@ def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str)
     ],
 )
 def test_an_older_version_of_somebody_else_is_tightened(present: str, theirs: str, wanted: str, written: bool) -> None:
-    """As a level is, beside whatever level: an older version refuses less. What he had comes back when it is over."""
+    """An older version refuses less, so it is tightened like a level, beside any level.
+
+    When enforcement ends, the owner's version is restored.
+    """
     home = namespace(labels={labels.PSA_ENFORCE: present, labels.PSA_VERSIONS[0]: theirs})
     pinned = {"pod_security": {"version": wanted}}
     changed, _ = changes(home, Enforcement.DENY, theirs=(labels.PSA_ENFORCE, labels.PSA_VERSIONS[0]), **pinned)
@@ -418,7 +430,7 @@ def test_an_older_version_of_somebody_else_is_tightened(present: str, theirs: st
 
 
 def test_a_looser_level_of_somebody_else_is_tightened() -> None:
-    """Tightening needs nobody's leave."""
+    """Tightening needs nobody's permission."""
     home = denied(labels={labels.PSA_ENFORCE: "privileged"})
     theirs = (labels.PSA_ENFORCE,)
     assert changes(home, Enforcement.DENY, theirs=theirs) == ({labels.PSA_ENFORCE: "baseline"}, {})
@@ -427,7 +439,7 @@ def test_a_looser_level_of_somebody_else_is_tightened() -> None:
 
 @pytest.mark.parametrize("label", [labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS])
 def test_a_conflict_on_audit_warn_or_version_is_left_out(label: str) -> None:
-    """That field is left to whoever owns it, and the rest is written."""
+    """The operator leaves that label to its owner, and writes the others."""
     home = namespace(labels={label: "mine"})
     wanted, _ = changes(home, Enforcement.DENY)
     assert {key: value for key, value in DENIED.items() if key != label} == wanted
@@ -435,7 +447,7 @@ def test_a_conflict_on_audit_warn_or_version_is_left_out(label: str) -> None:
 
 @pytest.mark.parametrize("enforcement", [Enforcement.AUDIT, Enforcement.HELD])
 def test_where_nothing_is_enforced_audit_and_warn_are_written(enforcement: Enforcement) -> None:
-    """The enforce label is not ours then."""
+    """In that case the enforce label is not the operator's."""
     wanted, notes = changes(namespace(labels={labels.PSA_ENFORCE: "baseline"}), enforcement, held_by="since …")
     assert {labels.ENFORCEMENT: enforcement.value, **AUDIT_AND_WARN} == {labels.PSA_VERSIONS[0]: "latest", **wanted}
     assert labels.PSA_ENFORCE not in wanted
@@ -450,7 +462,7 @@ def test_where_nothing_is_enforced_audit_and_warn_are_written(enforcement: Enfor
     ],
 )
 def test_audit_writes_back_the_level_of_before(before: str, restored: dict[str, str | None]) -> None:
-    """The guard goes too, and the note; no level before means no label."""
+    """The guard and the annotation are removed too. If there was no level before, the label is removed."""
     home = namespace(labels={**DENIED, labels.GUARD: "baseline"}, annotations={labels.LEVEL_BEFORE: before})
     wanted, notes = changes(home, Enforcement.AUDIT, mode="Audit")
     assert {labels.ENFORCEMENT: "Audit", labels.GUARD: None, **restored} == wanted
@@ -458,14 +470,17 @@ def test_audit_writes_back_the_level_of_before(before: str, restored: dict[str, 
 
 
 def test_audit_does_not_take_a_level_that_somebody_else_has_set_since() -> None:
-    """It is his now."""
+    """The level now belongs to that client."""
     home = denied()
     wanted, _ = changes(home, Enforcement.AUDIT, theirs=(labels.PSA_ENFORCE,), mode="Audit")
     assert wanted == {labels.ENFORCEMENT: "Audit"}
 
 
 def test_an_exempt_namespace_is_cleaned_once() -> None:
-    """Everything that the operator wrote goes, the level of before comes back; then nothing more is written."""
+    """Everything that the operator wrote is removed, and the previous level is restored.
+
+    After that nothing more is written.
+    """
     home = namespace(
         labels={**RELAXED, "team": "net"},
         annotations={labels.LEVEL_BEFORE: "baseline", labels.HELD_BY: "x"},
@@ -482,7 +497,7 @@ def test_an_exempt_namespace_is_cleaned_once() -> None:
 
 
 def test_an_exempt_namespace_keeps_what_others_have_written() -> None:
-    """Labels that somebody else owns are not taken with it."""
+    """The operator does not remove labels that others own."""
     theirs = (labels.PSA_WARN, labels.PSA_ENFORCE)
     wanted, _ = changes(denied(), None, theirs=theirs, exempt_namespaces=(NAMESPACE,))
     assert labels.PSA_WARN not in wanted
@@ -490,7 +505,7 @@ def test_an_exempt_namespace_keeps_what_others_have_written() -> None:
 
 
 def test_without_a_policy_nothing_is_written_to_a_namespace_nobody_governs() -> None:
-    """Neither labels nor notes."""
+    """The operator writes neither labels nor annotations."""
     home = namespace(labels={labels.PSA_ENFORCE: "baseline"})
     found = level.changes(home, owned(home), level.settings_for(home, ABSENT), level.Decision(None), relaxed=False)
     assert found == ({}, {})
@@ -511,20 +526,20 @@ def adopted(
     stored: bool = True,
     **spec: Any,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """The changes of a namespace that the ledger did not have, and has by now if it is `stored`."""
+    """Return the changes of a namespace that was not in the ledger before. `stored`: the ledger has it by now."""
     mine = replace(ownership.owned(seen(namespace=home, ledger=NOT_RECORDED)), stored=stored)
     return level.changes(home, mine, settings(home, **spec), level.Decision(enforcement), relaxed=relaxed)
 
 
 @pytest.mark.parametrize("rollout", ["Gated", "Immediate"])
 def test_a_namespace_that_was_born_enforced_asks_no_gate(rollout: str) -> None:
-    """Nothing lived there before."""
+    """Nothing existed in the namespace before."""
     found = decide(BORN, uncovered=("pod new: no exception",), rollout=rollout)
     assert (found.enforcement, found.ask) == (Enforcement.DENY, None)
 
 
 def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
-    """All that is left to write is that there was no label."""
+    """The only write left says that there was no label."""
     notes = {**ADOPTED, labels.BORN_WITH: None}
     assert adopted(BORN, Enforcement.DENY) == ({}, notes)
     relaxed = {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline", labels.PSA_WARN: "baseline"}
@@ -532,14 +547,14 @@ def test_a_namespace_that_was_born_enforced_had_no_level_before() -> None:
 
 
 def test_what_birth_says_stays_until_the_ledger_has_it() -> None:
-    """While records cannot be written a restart would make the operator's own levels somebody else's."""
+    """If records cannot be written, a restart would otherwise turn the operator's own levels into levels of others."""
     _, notes = adopted(BORN, Enforcement.DENY, stored=False)
     assert labels.BORN_WITH not in notes
 
 
 @pytest.mark.parametrize("target", ["restricted", "privileged"])
 def test_a_level_of_birth_follows_the_policy(target: str) -> None:
-    """Nobody set it, so it is tightened and loosened to what the policy says, and was none before."""
+    """No user set the level, so it is tightened or loosened to the policy's level, and counts as no previous level."""
     wanted, notes = adopted(BORN, Enforcement.DENY, pod_security={"enforce": target})
     assert wanted == {labels.PSA_ENFORCE: target}
     assert notes == {**ADOPTED, labels.BORN_WITH: None}
@@ -547,7 +562,7 @@ def test_a_level_of_birth_follows_the_policy(target: str) -> None:
 
 @pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
 def test_a_level_that_the_creator_set_stays_the_creators(given: str) -> None:
-    """It is noted as it was, written back in Audit only if the operator changed it, and a stricter one stays."""
+    """The level is noted as it was, and restored in Audit only if the operator changed it. A stricter level stays."""
     born_with = {labels.BORN_WITH: BORN_WITH.removeprefix("enforce,")}
     home = namespace(labels={**DENIED, labels.PSA_ENFORCE: given}, annotations=born_with)
     wanted, notes = adopted(home, Enforcement.DENY)
@@ -558,7 +573,7 @@ def test_a_level_that_the_creator_set_stays_the_creators(given: str) -> None:
 
 
 def test_a_level_that_birth_replaced_is_none_of_before() -> None:
-    """The creator had no leave to set it, so it does not come back, and neither does its version."""
+    """The creator was not allowed to set the level, so neither the level nor its version is restored."""
     born_with = {labels.BORN_WITH: "enforce!,enforce-version!,audit,audit-version,warn,warn-version"}
     home = namespace(labels=DENIED, annotations=born_with)
     assert adopted(home, Enforcement.DENY) == adopted(BORN, Enforcement.DENY)
@@ -566,14 +581,14 @@ def test_a_level_that_birth_replaced_is_none_of_before() -> None:
 
 
 def test_where_a_rule_says_audit_the_level_of_birth_goes() -> None:
-    """It was written for nobody."""
+    """The level was written on behalf of nobody."""
     wanted, notes = adopted(BORN, Enforcement.AUDIT, mode="Audit")
     assert wanted == {labels.ENFORCEMENT: "Audit", labels.PSA_ENFORCE: None, labels.PSA_VERSIONS[0]: None}
     assert notes == {labels.BORN_WITH: None}
 
 
 def test_where_a_namespace_is_exempt_everything_of_birth_goes() -> None:
-    """In one write; a level that the creator set stays."""
+    """One write removes it. A level that the creator set stays."""
     exempt = {"exempt_namespaces": (NAMESPACE,)}
     gone = {labels.BORN_WITH: None}
     assert adopted(BORN, None, **exempt) == (dict.fromkeys(DENIED), gone)
@@ -584,7 +599,7 @@ def test_where_a_namespace_is_exempt_everything_of_birth_goes() -> None:
 
 
 def test_without_a_policy_what_birth_wrote_stays() -> None:
-    """Nothing is written: nobody knows yet what the policy will be."""
+    """Nothing is written, because nobody knows yet what the policy will be."""
     found = level.settings_for(BORN, ABSENT)
     mine = ownership.owned(seen(namespace=BORN, ledger=NOT_RECORDED))
     assert level.changes(BORN, mine, found, level.Decision(Enforcement.DENY), relaxed=False) == ({}, {})
@@ -595,7 +610,7 @@ def test_without_a_policy_what_birth_wrote_stays() -> None:
 
 @pytest.mark.parametrize("since", [None, at(hours=-1, seconds=-4), at(minutes=-30)], ids=["away", "young", "later"])
 def test_birth_is_believed_only_under_namespace_labels(since: Any) -> None:
-    """A tenant may have written all of that while the policy was away: nobody knows what stood before."""
+    """While the policy was missing, a tenant may have written all of that. So nobody knows the previous level."""
     guard = snapshot.Guard(labels.POLICY_NAMESPACE_LABELS, since)
     made = seen(namespace=BORN, ledger=NOT_RECORDED, guards={**guards(), labels.POLICY_NAMESPACE_LABELS: guard})
     mine = ownership.owned(made)
@@ -606,7 +621,7 @@ def test_birth_is_believed_only_under_namespace_labels(since: Any) -> None:
 
 
 def test_what_nobody_knows_of_before_a_relaxed_namespace_is_put_back_to_its_guard() -> None:
-    """The ledger is lost, and the namespace is older than the policy: what others were held to stays."""
+    """The ledger is lost, and the namespace is older than the policy. The level that others had to meet stays."""
     home = namespace(labels=RELAXED, annotations={labels.LEVEL_BEFORE: "privileged"}, created=at(days=-2))
     mine = ownership.owned(seen(namespace=home, ledger=NOT_RECORDED))
     found = settings(home, mode="Release")
@@ -615,18 +630,21 @@ def test_what_nobody_knows_of_before_a_relaxed_namespace_is_put_back_to_its_guar
 
 
 def test_a_note_that_a_tenant_wrote_is_put_right() -> None:
-    """The ledger says what stood before; the note is for people to read."""
+    """The ledger has the previous level. The annotation is for people to read."""
     home = denied(annotations={labels.LEVEL_BEFORE: "privileged"})
     mine = owned(home, namespace=ledger.NamespaceRecord(enforced=True, before="restricted"))
     decision = level.Decision(Enforcement.DENY)
     changed = level.changes(home, mine, settings(home), decision, relaxed=False)
     assert changed.annotations == {labels.LEVEL_BEFORE: "restricted"}
     back, _ = level.changes(home, mine, settings(home, mode="Release"), level.Decision(None), relaxed=False)
-    assert labels.PSA_ENFORCE not in back  # somebody else's: this ledger does not have baseline as the operator's
+    assert labels.PSA_ENFORCE not in back  # this ledger does not have baseline as the operator's
 
 
 def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> None:
-    """A tenant tightens what is lifted to the very level that the operator will put back: it is not lifted again."""
+    """A tenant tightens a lifted level to exactly the level that the operator would restore.
+
+    The operator does not lift it again.
+    """
     home = denied(hne(), labels={labels.PSA_ENFORCE: "baseline"})
     record = recorded(home, namespace=ledger.NamespaceRecord(enforced=True, ours={labels.PSA_ENFORCE: ("baseline",)}))
     lifted = snapshot.Record(wrote={labels.PSA_ENFORCE: "privileged"})
@@ -640,9 +658,10 @@ def test_a_label_that_was_changed_since_the_last_write_is_somebody_elses() -> No
 @pytest.mark.parametrize("lowered", [False, True])
 @pytest.mark.parametrize("again", [{"enforce": "restricted"}, {"enforce": "privileged", "version": "v1.29"}])
 def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: dict[str, str], lowered: bool) -> None:
-    """Neither this process nor the ledger takes it for the operator's when enforcement goes on again, and off again.
+    """Neither this process nor the ledger takes the restored level for the operator's.
 
-    Also where the operator has lowered its own level to that of the owner meanwhile, so that nothing is left to do.
+    This applies when enforcement is turned on and off again. It also applies if the operator has lowered its own level
+    to that of the owner meanwhile, so that nothing is left to do.
     """
     stood = {labels.PSA_ENFORCE: "baseline", labels.PSA_VERSIONS[0]: "v1.30"}
     home, record, kept = namespace(labels=stood), snapshot.Record(), ledger.NamespaceRecord()
@@ -672,7 +691,10 @@ def test_what_is_put_back_is_its_owners_again(off: Enforcement | None, again: di
 
 
 def test_what_this_process_wrote_last_is_its_own_before_the_ledger_says_so() -> None:
-    """After a loss a level is put back at once, and the next plan knows whose it is; privileged is nobody's."""
+    """After a loss of the ledger, the next plan knows whose a restored level is.
+
+    The level is restored immediately, and is the operator's. Privileged has no owner.
+    """
     home = denied(labels={labels.PSA_ENFORCE: "baseline"}, created=at(days=-2))
     wrote = snapshot.Record(wrote={labels.PSA_ENFORCE: "baseline"})
     assert labels.PSA_ENFORCE not in ownership.owned(seen(namespace=home, ledger=NOT_RECORDED)).labels

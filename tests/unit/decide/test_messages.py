@@ -1,4 +1,4 @@
-"""The Events: who is told what, under a key that makes it one Event however often it is asked for."""
+"""The Events: who gets which Event, and the key that makes repeated requests one Event."""
 
 from typing import Any
 
@@ -26,28 +26,28 @@ def verdict(kind: labels.Verdict, *subjects: exception.HostNetworkException, **f
     ],
 )
 def test_each_verdict_has_a_reason(kind: labels.Verdict, reason: str, type_: str) -> None:
-    """On the pod, with what it shares and why it stands so."""
+    """The Event is on the pod, and says what the pod shares and why it has this verdict."""
     (event,) = messages.verdict_events(verdict(kind))
     assert (pod().reference, reason, type_) == (event.regarding, event.reason, event.type)
     assert event.message.startswith("uses host namespace Network, and so it is")
 
 
 def test_the_owner_is_told_too() -> None:
-    """Where its owner looks."""
+    """Owners look for Events on the workload."""
     on_pod, on_owner = messages.verdict_events(verdict(labels.Verdict.UNCOVERED, owner=OWNER))
     assert (pod().reference, OWNER) == (on_pod.regarding, on_owner.regarding)
     assert "a pod of this workload uses" in on_owner.message
 
 
 def test_an_uncovered_pod_is_told_the_way_out() -> None:
-    """Remove it, or ask for an exception for that service account."""
+    """Remove hostNetwork, or request an exception for that service account."""
     (event,) = messages.verdict_events(verdict(labels.Verdict.UNCOVERED))
     remedy = ". Remove hostNetwork, or request a HostNetworkException for service account 'netdebug' (kubectl explain "
     assert event.message.endswith(f"{remedy}hne.spec)")
 
 
 def test_the_key_says_the_verdict_and_the_exceptions() -> None:
-    """So that a restart repeats none, and another exception is another Event."""
+    """So a restart repeats no Event, and another exception leads to another Event."""
     once, again = (messages.verdict_events(verdict(labels.Verdict.COVERED, hne("a")))[0].key for _ in range(2))
     assert once == again
     assert once != messages.verdict_events(verdict(labels.Verdict.COVERED, hne("b")))[0].key
@@ -55,7 +55,7 @@ def test_the_key_says_the_verdict_and_the_exceptions() -> None:
 
 
 def test_a_deletion_is_told_on_every_exception() -> None:
-    """Once a pod."""
+    """One Event per pod."""
     events = messages.deletion_events(verdict(labels.Verdict.EXPIRED, hne("a"), hne("b")))
     assert [event.regarding.name for event in events] == ["a", "b"]
     assert {("ExpiredPodDeleted", "the operator deleted pod capture: so it is", "uid-of-capture")} == {
@@ -66,7 +66,7 @@ def test_a_deletion_is_told_on_every_exception() -> None:
 @pytest.mark.parametrize("before", [None, *conditions.Ready])
 @pytest.mark.parametrize("reason", list(conditions.Ready))
 def test_a_standing_is_told_when_its_reason_changes(before: conditions.Ready | None, reason: conditions.Ready) -> None:
-    """And only then; only Active and Expired are no warnings."""
+    """Only Active and Expired are no warnings. Without a change of the reason there is no Event."""
     ready = (
         [conditions.Condition(type="Ready", status="False", last_transition_time=NOW, reason=before.value, message="m")]
         if before
@@ -102,7 +102,7 @@ def test_a_standing_is_told_when_its_reason_changes(before: conditions.Ready | N
     ],
 )
 def test_a_write_is_told_where_it_changes_how_the_namespace_stands(action: str, reason: str | None) -> None:
-    """On the namespace, among its own events, once a version."""
+    """The Event is on the namespace, among the namespace's own Events, once per version."""
     write = effects.WriteNamespace(namespace(labels=DENIED), action, {labels.ENFORCEMENT: "Deny"}, {})
     events = messages.namespace_events(write, ())
     assert [reason] * (reason is not None) == [event.reason for event in events]
@@ -117,7 +117,7 @@ def test_a_write_is_told_where_it_changes_how_the_namespace_stands(action: str, 
 
 
 def test_relaxing_and_restoring_name_the_level_and_the_exceptions() -> None:
-    """What is lifted for whom, and what has ended."""
+    """The Events name the level, the exceptions that lifted it, and those that have ended."""
     (relax,) = writes(planned(seen(hne("a"), hne("b"))))
     text = "the level is privileged while an exception is in force (a, b); all other pods must meet the guard"
     assert relax.events[0].message == text

@@ -59,7 +59,7 @@ def line(subject: exception.HostNetworkException) -> str:
 
 
 def held(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
-    """A namespace that is to be enforced, and whose gate says no."""
+    """Return a namespace that is to be enforced and that the gate blocks."""
     given = {"namespace": namespace(labels=HELD), "policy": governed(rollout="Gated")}
     made = seen(*things, **{**given, **fields})
     return replace(made, gate=replace(HOLDING, excepted=gate.names(gate.excepted(made, NOW))))
@@ -74,14 +74,17 @@ def only(made: plan.NamespacePlan) -> effects.WriteNamespace:
 
 
 def test_a_settled_namespace_needs_nothing() -> None:
-    """No pods, no exceptions, labels in order: no effects, and nothing to wait for but expiries."""
+    """Without pods and exceptions, and with all labels set, there are no effects, and there is nothing to wait for."""
     made = planned(seen())
     assert made.effects == ()
     assert None is made.next_check
 
 
 def test_relaxing_is_one_write_of_grant_guard_and_level() -> None:
-    """The level is never lifted without the grant and the guard in the same write, nor does that wait for a record."""
+    """The level is never lifted without the grant and the guard in the same write.
+
+    That write does not wait for a record.
+    """
     made = plan.plan_namespace(seen(pod(), hne()), NOW)
     write = only(made)
     assert write.action == Action.RELAX
@@ -91,13 +94,13 @@ def test_relaxing_is_one_write_of_grant_guard_and_level() -> None:
 
 
 def test_a_second_grant_is_a_grant() -> None:
-    """The namespace is relaxed already."""
+    """The namespace is relaxed already, so the write has only the grant."""
     write = only(planned(seen(hne("a"), hne("b"), namespace=denied(hne("a")))))
     assert (Action.GRANT, {}, {key("b"): line(hne("b"))}) == (write.action, write.labels, write.annotations)
 
 
 def test_restoring_is_one_write_of_grant_and_level() -> None:
-    """At the expiry the grant goes and the level comes back together; the guard stays."""
+    """At the expiry, one write removes the grant and restores the level. The guard stays."""
     write = only(planned(seen(hne(expiry=NOW), namespace=denied(hne()))))
     assert write.action == Action.RESTORE
     assert write.labels == {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"}
@@ -105,13 +108,16 @@ def test_restoring_is_one_write_of_grant_and_level() -> None:
 
 
 def test_one_of_two_that_ends_is_a_revocation() -> None:
-    """The level stays lifted for the other."""
+    """The level stays lifted for the other exception."""
     write = only(planned(seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a"), hne("b")))))
     assert (Action.REVOKE, {}, {key("a"): None}) == (write.action, write.labels, write.annotations)
 
 
 def test_a_revocation_is_a_write_of_its_own_before_a_grant() -> None:
-    """One write "revoke a, add b" that fails would leave a granted. The grant is planned again after it."""
+    """If one write with both, "revoke a, add b", failed, a would stay granted.
+
+    The grant is planned again after the revocation.
+    """
     both = seen(hne("a", expiry=NOW), hne("b"), namespace=denied(hne("a")))
     both, first = cluster.answered(both, NOW, ())
     revoke = only(first)
@@ -122,7 +128,7 @@ def test_a_revocation_is_a_write_of_its_own_before_a_grant() -> None:
 
 
 def test_shortening_is_a_revocation() -> None:
-    """A line with an earlier end takes away, so it goes first and alone."""
+    """A line with an earlier end revokes something, so it is written first and alone."""
     shorter = hne("a", expiry=at(minutes=1))
     both = seen(shorter, hne("b"), namespace=denied(hne("a")))
     both, first = cluster.answered(both, NOW, ())
@@ -131,14 +137,14 @@ def test_shortening_is_a_revocation() -> None:
 
 
 def test_lengthening_is_a_grant() -> None:
-    """It is not written in the first of two writes."""
+    """The longer line is not written in the first of two writes."""
     longer = hne("a", expiry=at(hours=2))
     write = only(planned(seen(longer, namespace=denied(hne("a")))))
     assert (Action.GRANT, {key("a"): line(longer)}) == (write.action, write.annotations)
 
 
 def test_what_is_taken_goes_before_deletes_and_what_is_given_is_planned_after() -> None:
-    """Nothing that is given is in front of what is taken."""
+    """No grant comes before a revocation or a delete."""
     both = seen(pod(), hne("a", expiry=NOW), hne("b", images=("other:1",)), namespace=denied(hne("a")))
     both, first = cluster.answered(both, NOW, ())
     assert [effects.WriteNamespace, effects.DeletePod] == [type(effect) for effect in first.effects]
@@ -174,12 +180,18 @@ def test_what_is_taken_goes_before_deletes_and_what_is_given_is_planned_after() 
     ],
 )  # fmt: skip
 def test_only_what_gives_needs_the_version_that_was_judged(made: snapshot.NamespaceSnapshot, versioned: bool) -> None:
-    """What takes away, tightens or opens nothing is valid for every version: a tenant who patches delays nothing."""
+    """A write that revokes, that tightens, or that opens nothing is valid for every version.
+
+    So a tenant who patches delays nothing.
+    """
     assert versioned is only(planned(made)).versioned
 
 
 def test_after_three_conflicts_the_part_that_tightens_goes_first() -> None:
-    """Enforcement with a grant is one write. A tenant who patches without pause must not keep it away."""
+    """Enforcement together with a grant is one write.
+
+    A tenant who patches without pause must not prevent enforcement.
+    """
     home = namespace(labels=HELD)
     clean = seen(hne(), namespace=home, policy=governed())
     assert (only(planned(clean)).action, only(planned(clean)).versioned) == (Action.RELAX, True)
@@ -192,7 +204,10 @@ def test_after_three_conflicts_the_part_that_tightens_goes_first() -> None:
 
 
 def test_exceptions_are_read_again_before_their_grants_are_taken_for_every_version() -> None:
-    """One of them may have been renewed a moment ago. What gives is refused anyway if something has changed."""
+    """One of the exceptions may have been renewed a moment ago.
+
+    A write that grants is refused anyway if something has changed.
+    """
     ended = hne("a", expiry=NOW)
     assert exceptions(planned(seen(ended))) == ()  # nothing is granted
     home = denied(hne("a"), hne("b"), annotations={labels.GRANT_PREFIX + "forged": "x"})
@@ -208,7 +223,7 @@ def unrecorded(*things: Any, **fields: Any) -> snapshot.NamespaceSnapshot:
 
 
 def test_nothing_is_granted_before_the_ledger_has_the_approval_and_the_level() -> None:
-    """The first plan asks for the records, and claims nothing; the next one relaxes."""
+    """The first plan asks for the records, and claims no labels. The next plan relaxes the namespace."""
     born = {labels.BORN_WITH: "enforce,enforce-version,audit,audit-version,warn,warn-version"}
     made = unrecorded(pod(), hne(), namespace=namespace(labels=DENIED, annotations=born))
     first = plan.plan_namespace(made, NOW)
@@ -218,14 +233,14 @@ def test_nothing_is_granted_before_the_ledger_has_the_approval_and_the_level() -
 
 
 def test_a_pod_that_will_be_covered_is_not_flagged_while_its_exception_is_recorded() -> None:
-    """A pod that no exception fits is."""
+    """A pod that no exception fits is flagged."""
     stranger = pod("stranger", images=frozenset({"another:1"}))
     first = plan.plan_namespace(unrecorded(pod(), stranger, hne()), NOW)
     assert flags(first) == {"stranger": "Uncovered"}
 
 
 def test_a_grant_that_is_set_stays_while_its_approval_is_recorded_again() -> None:
-    """After a loss of the ledger, and when an approver extends it: nothing is taken and given again."""
+    """After a loss of the ledger, and when an approver extends the exception, no grant is revoked and given again."""
     made = unrecorded(pod(), hne(), namespace=denied(hne()), policy=governed())
     assert writes(plan.plan_namespace(made, NOW)) == []
     later = hne(expiry=at(hours=2), metadata={"generation": 2})
@@ -236,7 +251,7 @@ def test_a_grant_that_is_set_stays_while_its_approval_is_recorded_again() -> Non
 
 
 def test_a_revocation_does_not_wait_for_the_ledger() -> None:
-    """An expiry that is moved to now is a change of the spec, and takes the grant in the first plan."""
+    """An expiry that is moved to now is a change of the spec. The first plan revokes the grant."""
     revoked = hne(expiry=NOW, metadata={"generation": 2})
     made = seen(pod(), revoked, namespace=denied(hne()), ledger=recorded(denied(hne()), hne()))
     first = plan.plan_namespace(made, NOW)
@@ -244,7 +259,7 @@ def test_a_revocation_does_not_wait_for_the_ledger() -> None:
 
 
 def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
-    """If nothing can be recorded it goes on all the same, and nothing is relaxed."""
+    """If nothing can be recorded, enforcement is turned on nevertheless, and nothing is relaxed."""
     first = plan.plan_namespace(unrecorded(namespace=namespace(labels={labels.PSA_ENFORCE: "privileged"})), NOW)
     (effect,) = first.effects
     assert isinstance(effect, effects.RecordNamespace)
@@ -263,7 +278,10 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
 
 
 def test_a_record_that_is_being_stored_and_is_another_one_by_now_is_replaced_before_anything_is_written() -> None:
-    """Somebody set another level and took it off again: what the ledger is about to forget is the operator's."""
+    """Somebody set another level and removed it again.
+
+    The level that the record being stored would forget is the operator's.
+    """
     home = denied()
     stays = {key: value for key, value in home.labels.items() if key != labels.PSA_ENFORCE}
     kept = recorded(home)
@@ -279,14 +297,14 @@ def test_a_record_that_is_being_stored_and_is_another_one_by_now_is_replaced_bef
 
 
 def test_where_nothing_can_be_recorded_a_namespace_is_not_enforced_for_an_exception_that_is_not_granted() -> None:
-    """The gate counts no exception then: what it covers would be refused."""
+    """The gate then counts no exception, because enforcement would refuse the pods that the exception covers."""
     trouble = replace(recorded(denied(), hne()), namespace=None, trouble="forbidden")
     made = seen(hne(), namespace=namespace(), policy=governed(rollout="Gated"), ledger=trouble)
     assert gate.excepted(made, NOW) == ()
 
 
 def test_what_is_released_is_forgotten_once_it_is_written() -> None:
-    """The level of before is needed until it is written back."""
+    """The previous level is needed until it is restored."""
     home = denied(annotations={labels.LEVEL_BEFORE: "privileged"})
     made, first = cluster.answered(seen(namespace=home, policy=EXEMPT), NOW, ())
     assert only(first).labels[labels.PSA_ENFORCE] == "privileged"
@@ -297,7 +315,7 @@ def test_what_is_released_is_forgotten_once_it_is_written() -> None:
 
 
 def test_the_level_before_is_kept_while_only_the_grants_are_taken() -> None:
-    """Grants are taken in a write of their own. The ledger must not forget the rest before the write after that."""
+    """Grants are revoked in a write of their own. The ledger must keep the rest until the write after that."""
     home = denied(
         labels={labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"}, annotations={key("net"): line(hne())}
     )
@@ -309,19 +327,19 @@ def test_the_level_before_is_kept_while_only_the_grants_are_taken() -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "|" * 9, ""])
 def test_a_grant_of_no_exception_is_removed(text: str) -> None:
-    """Whoever wrote it: a key in the prefix stands only for an exception in force."""
+    """Whoever wrote the grant: a key with the prefix exists only for an exception in force."""
     write = only(planned(seen(namespace=denied(annotations={key("forged"): text}))))
     assert {key("forged"): None} == write.annotations
 
 
 def test_a_spoilt_grant_is_written_again() -> None:
-    """The line is what the exception says, whatever stands there."""
+    """The line says what the exception says, whatever the annotation had before."""
     write = only(planned(seen(hne(), namespace=denied(hne(), annotations={key("net"): "nonsense"}))))
     assert {key("net"): line(hne())} == write.annotations
 
 
 def test_a_grant_of_an_earlier_namespace_is_written_for_this_one() -> None:
-    """The uid in it is this incarnation's."""
+    """The uid in the line is that of this incarnation."""
     old = line(hne()).replace(UID, "uid-of-the-old-one")
     write = only(planned(seen(hne(), namespace=denied(hne(), annotations={key("net"): old}))))
     assert {key("net"): line(hne())} == write.annotations
@@ -336,19 +354,19 @@ def test_a_deleted_exception_ends_its_grant_and_spares_its_pods() -> None:
 
 
 def test_the_guard_stays_while_nothing_is_granted() -> None:
-    """For good: a settled namespace with a guard and no grant is in order."""
+    """The guard stays for good: a namespace with a guard and without a grant needs no write."""
     home = namespace(labels={**DENIED, labels.GUARD: "baseline"}, annotations=ADOPTED)
     assert writes(planned(seen(namespace=home))) == []
 
 
 def test_loosened_labels_are_put_back() -> None:
-    """A repair, which is told as a warning."""
+    """The write is a repair, and its Event is a warning."""
     write = only(planned(seen(namespace=denied(labels={labels.PSA_ENFORCE: "privileged"}))))
     assert (write.action, write.labels) == (Action.REPAIR, {labels.PSA_ENFORCE: "baseline"})
 
 
 def test_a_removed_enforcement_label_is_put_back() -> None:
-    """The last-seen Deny counts."""
+    """The Deny that the operator saw last counts."""
     stands = {label: value for label, value in DENIED.items() if label != labels.ENFORCEMENT}
     home = namespace(labels=stands, annotations=ADOPTED)
     write = only(planned(seen(namespace=home, policy=governed(rollout="Gated"))))
@@ -365,7 +383,7 @@ def test_a_removed_enforcement_label_is_put_back() -> None:
     ids=["enforce", "audit", "hold"],
 )
 def test_a_new_namespace_is_taken_up(policy: Any, answer: Any, action: str) -> None:
-    """One write, named after how the namespace stands from then."""
+    """One write, named after the state that the namespace then has."""
     assert action == only(planned(seen(namespace=namespace(), policy=policy, gate=answer))).action
 
 
@@ -375,13 +393,13 @@ def test_a_new_namespace_is_taken_up(policy: Any, answer: Any, action: str) -> N
     ids=["enforce", "audit", "exempt"],
 )
 def test_a_namespace_that_was_born_enforced_is_taken_up(policy: Any, action: str) -> None:
-    """The first write is named after what the policy wants, though the labels of Deny stand there already."""
+    """The first write is named after what the policy wants, although the labels of Deny are set already."""
     home = namespace(labels=DENIED)
     assert action == only(planned(seen(namespace=home, policy=policy))).action
 
 
 def test_what_birth_wrote_is_claimed_once() -> None:
-    """With the first write, also where that relaxes: what stands, but for what the write changes."""
+    """With the first write, even if that write relaxes: the labels that are set and that the write does not change."""
     home = namespace(labels=DENIED, annotations={labels.BORN_WITH: "enforce,audit"})
     ours = {labels.ENFORCEMENT: "Deny", labels.PSA_AUDIT: "restricted"}
     write = only(planned(unrecorded(namespace=home)))
@@ -392,7 +410,7 @@ def test_what_birth_wrote_is_claimed_once() -> None:
 
 
 def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
-    """Nobody set the level that birth wrote, so it is lifted."""
+    """Nobody set the level that label-at-birth wrote, so the operator lifts it."""
     born = {labels.BORN_WITH: "enforce,enforce-version"}
     write = only(planned(unrecorded(hne(), namespace=namespace(labels=DENIED, annotations=born))))
     assert (write.action, write.labels) == (Action.RELAX, {labels.PSA_ENFORCE: "privileged", labels.GUARD: "baseline"})
@@ -400,13 +418,16 @@ def test_an_exception_counts_where_the_namespace_was_born_enforced() -> None:
 
 
 def test_a_gate_that_has_to_be_asked_comes_first() -> None:
-    """Before it has answered, nothing is written on the namespace or its exceptions."""
+    """Until the gate has answered, nothing is written on the namespace or its exceptions."""
     made = planned(seen(pod(), hne(), namespace=namespace(), policy=governed(rollout="Gated")))
     assert (gate_level(made), made.effects) == (labels.Level.BASELINE, ())
 
 
 def test_a_new_pod_is_flagged_while_the_gate_is_asked() -> None:
-    """A look takes seconds. A flag that stands is not taken off: what covers the pod now may be withheld by then."""
+    """A gate check takes seconds.
+
+    A flag that is set stays, because the exception that covers the pod now may be withheld by then.
+    """
     flagged = pod("covered", verdict_label="Uncovered")
     stranger = pod("stranger", images=frozenset({"another:1"}))
     made = planned(seen(flagged, stranger, hne(), namespace=namespace(), policy=governed(rollout="Gated")))
@@ -417,7 +438,10 @@ def test_a_new_pod_is_flagged_while_the_gate_is_asked() -> None:
 
 @pytest.mark.parametrize(("enforcement", "count"), [("Held", 1), ("Audit", 0)])
 def test_an_expired_pod_goes_while_the_gate_is_asked(enforcement: str, count: int) -> None:
-    """Where it goes whatever the answer. Where nothing was enforced before, the answer comes first."""
+    """The pod is deleted if it must be deleted whatever the answer.
+
+    If nothing was enforced before, the answer comes first.
+    """
     ended = hne(expiry=NOW - datetime.timedelta(seconds=1))
     home = namespace(labels={labels.ENFORCEMENT: enforcement})
     made = planned(seen(pod(), ended, namespace=home, policy=governed(rollout="Gated")))
@@ -425,14 +449,14 @@ def test_an_expired_pod_goes_while_the_gate_is_asked(enforcement: str, count: in
 
 
 def test_while_the_gate_is_asked_an_end_is_not_missed() -> None:
-    """The plan says when it may be another, as any plan."""
+    """Like any plan, the plan says when another plan may differ."""
     ends = NOW + datetime.timedelta(seconds=1)
     made = planned(seen(pod(), hne(expiry=ends), namespace=namespace(), policy=governed(rollout="Gated")))
     assert (labels.Level.BASELINE, ends) == (gate_level(made), made.next_check)
 
 
 def test_a_namespace_on_its_way_out_is_not_looked_at() -> None:
-    """Nothing would be done there whatever the gate said."""
+    """The gate's answer would change nothing there."""
     home = replace(namespace(), terminating=True)
     made = planned(seen(pod(), hne(), namespace=home, policy=governed(rollout="Gated")))
     assert (gate_level(made), made.effects) == (None, ())
@@ -443,7 +467,7 @@ def test_a_namespace_on_its_way_out_is_not_looked_at() -> None:
 
 @pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
 def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
-    """Each of the four policies is needed to lift a level, whatever the type."""
+    """Each of the four policies is needed to lift a level, whatever the type of the exception."""
     for kind in ("Diagnostic", "Application", "Infrastructure"):
         made = planned(seen(pod(), hne(type=kind, images=(IMAGE,)), guards=guards(missing=[name])))
         assert ({"net": "GuardMissing"}, set(), False) == (reasons(made), granted(made), made.relaxed)
@@ -458,7 +482,7 @@ def test_nothing_new_is_relaxed_without_every_guard(name: str) -> None:
 def test_without_a_guard_diagnostics_end_and_the_rest_stays(
     name: str, kind: str, reason: str, level: str | None
 ) -> None:
-    """Taking a standing grant of Infrastructure would stop the network at the next restart."""
+    """If the operator revoked an existing grant of Infrastructure, the network would stop at the next restart."""
     subject = hne(type=kind, images=(IMAGE,))
     made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(missing=[name])))
     assert {"net": reason} == reasons(made)
@@ -478,7 +502,7 @@ def test_without_a_guard_diagnostics_end_and_the_rest_stays(
 )
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_policies_that_hold_no_pod_of_a_tenant_withhold_no_grant(name: str, kind: str) -> None:
-    """Without one of these policies an exception is in force, and one that is granted stays."""
+    """Without one of these policies an exception is in force nevertheless, and an existing grant stays."""
     subject = hne(type=kind, images=(IMAGE,))
     for home in (denied(), denied(subject)):
         made = planned(seen(pod(), subject, namespace=home, guards=guards(missing=[name])))
@@ -498,7 +522,7 @@ def test_a_guard_counts_after_five_seconds() -> None:
 @pytest.mark.parametrize("name", grants.WHAT_RELAXING_RESTS_ON)
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_in_an_upgrade_what_stands_stays_and_nothing_new_is_granted(name: str, kind: str) -> None:
-    """For as long as the guard is excused, and the plan says until when."""
+    """This applies as long as the guard is excused, and the plan says until when."""
     subject, changing = (
         hne(type=kind, images=(IMAGE,)),
         guards(missing=[name], excused=at(seconds=40)),
@@ -514,7 +538,7 @@ def test_in_an_upgrade_what_stands_stays_and_nothing_new_is_granted(name: str, k
     ("kind", "reason"), [("Diagnostic", "GuardMissing"), ("Application", "Active"), ("Infrastructure", "Active")]
 )
 def test_when_the_upgrade_takes_too_long_diagnostics_end(kind: str, reason: str) -> None:
-    """What is not known by then is missing."""
+    """A policy that is still not known by then counts as missing."""
     subject = hne(type=kind, images=(IMAGE,))
     home = seen(
         pod(), subject, namespace=denied(subject), guards=guards(missing=[labels.POLICY_HOST_NAMESPACES], excused=NOW)
@@ -523,14 +547,17 @@ def test_when_the_upgrade_takes_too_long_diagnostics_end(kind: str, reason: str)
 
 
 def test_a_guard_that_is_young_takes_nothing_away() -> None:
-    """A policy of this release in place of that of the last is as young as a new one; what stands stays."""
+    """A policy of this release that replaces that of the last release counts from the replacement.
+
+    Existing grants stay.
+    """
     subject = hne()
     made = planned(seen(pod(), subject, namespace=denied(subject), guards=guards(since=at(seconds=-1))))
     assert (reasons(made), writes(made)) == ({"net": "Active"}, [])
 
 
 def test_an_exception_written_while_a_policy_is_not_known_is_not_approved() -> None:
-    """It may have been anything that let it through."""
+    """That policy may have let anything through."""
     changing = guards(missing=[labels.POLICY_EXCEPTION_WRITERS], excused=at(seconds=40))
     assert reasons(planned(unrecorded(hne(), guards=changing))) == {"net": "NotApproved"}
 
@@ -538,7 +565,7 @@ def test_an_exception_written_while_a_policy_is_not_known_is_not_approved() -> N
 @pytest.mark.parametrize("level", ["restricted", "baseline", "privileged"])
 @pytest.mark.parametrize("target", ["restricted", "baseline"])
 def test_the_guard_is_the_target_whatever_level_a_grant_asks_for(target: str, level: str) -> None:
-    """Everybody else is held to what was to be enforced; podSecurityLevel is for the pods of its exception."""
+    """All other pods must meet the level that was to be enforced. podSecurityLevel is for the pods of its exception."""
     made = planned(seen(hne(pod_security_level=level), policy=governed(pod_security={"enforce": target})))
     assert ({"net": "Active"}, {"net"}, True) == (reasons(made), granted(made), made.relaxed)
     written = dict(only(made).labels)
@@ -547,7 +574,7 @@ def test_the_guard_is_the_target_whatever_level_a_grant_asks_for(target: str, le
 
 @pytest.mark.parametrize("present", ["baseline", "restricted"])
 def test_where_somebody_else_set_the_level_nothing_is_relaxed(present: str) -> None:
-    """The exception names the label and the way out."""
+    """The exception names the label and the remedy."""
     home = denied(labels={labels.PSA_ENFORCE: present})
     made = planned(seen(pod(), hne(), namespace=home, ledger=recorded(home, hne(), theirs=(labels.PSA_ENFORCE,))))
     assert (reasons(made), writes(made), made.relaxed) == ({"net": "LevelOwnedByOther"}, [], False)
@@ -560,14 +587,14 @@ def test_where_somebody_else_set_the_level_nothing_is_relaxed(present: str) -> N
 
 
 def test_who_set_other_labels_withholds_nothing() -> None:
-    """A conflict about audit and warn enforces nothing."""
+    """Audit and warn enforce nothing, so a conflict about them does not matter."""
     made = planned(seen(hne(), ledger=recorded(denied(), hne(), theirs=(labels.PSA_WARN,))))
     assert reasons(made) == {"net": "Active"}
 
 
 @pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
 def test_without_a_policy_nothing_new_is_granted(state: snapshot.PolicyState) -> None:
-    """The exception says NoPolicy; the pod is judged and shown all the same."""
+    """The reason of the exception is NoPolicy. The pod gets its verdict nevertheless, and the verdict is shown."""
     made = planned(seen(pod(), hne(), policy=state))
     assert (reasons(made), writes(made)) == ({"net": "NoPolicy"}, [])
     assert verdicts(made) == {"capture": "Uncovered"}
@@ -575,7 +602,7 @@ def test_without_a_policy_nothing_new_is_granted(state: snapshot.PolicyState) ->
 
 @pytest.mark.parametrize("state", [ABSENT, UNKNOWN], ids=["absent", "unknown"])
 def test_without_a_policy_what_is_granted_stays(state: snapshot.PolicyState) -> None:
-    """And is restored when it ends."""
+    """The level is restored when the exception ends."""
     made = planned(seen(pod(), hne(), namespace=denied(hne()), policy=state))
     assert (reasons(made), writes(made), made.relaxed) == ({"net": "Active"}, [], True)
     ended = only(planned(seen(hne(), namespace=denied(hne()), policy=state), at(hours=1)))
@@ -583,7 +610,7 @@ def test_without_a_policy_what_is_granted_stays(state: snapshot.PolicyState) -> 
 
 
 def test_the_65th_grant_is_too_many() -> None:
-    """64 are granted; the youngest waits, and nothing is mangled."""
+    """64 exceptions are granted. The youngest waits, and no line is cut."""
     many = [hne(f"e{n:02}", metadata={"creation_timestamp": at(minutes=-60 + n / 10)}) for n in range(65)]
     made = planned(seen(*many))
     assert {name: reason for name, reason in reasons(made).items() if reason != "Active"} == {"e64": "GrantTooLarge"}
@@ -592,7 +619,10 @@ def test_the_65th_grant_is_too_many() -> None:
 
 
 def test_the_501st_exception_is_not_judged() -> None:
-    """Those that ended long ago come last, those that are granted first; what is not judged grants nothing."""
+    """Granted exceptions come first, and exceptions that ended long ago come last.
+
+    An exception that is not judged grants nothing.
+    """
     old = [hne(f"old{n:03}", metadata={"creation_timestamp": at(hours=-40)}, expiry=at(hours=-30)) for n in range(3)]
     many = [hne(f"e{n:03}", metadata={"creation_timestamp": at(minutes=-60 + n / 100)}) for n in range(500)]
     granted_one = hne("young", type="Infrastructure", metadata={"creation_timestamp": at(minutes=-1)})
@@ -607,7 +637,7 @@ def test_the_501st_exception_is_not_judged() -> None:
 
 
 def test_a_pod_of_an_exception_that_is_not_judged_is_spared() -> None:
-    """Another that fits it has ended, and nobody knows what this one would say."""
+    """Another exception that fits the pod has ended, and nobody knows what this one would say."""
     many = [hne(f"e{n:03}", images=("other",), metadata={"creation_timestamp": at(hours=-3)}) for n in range(499)]
     over = hne("over", metadata={"creation_timestamp": at(hours=-3)}, expiry=at(minutes=-1))
     young = hne("young", metadata={"creation_timestamp": at(minutes=-1)})
@@ -618,7 +648,10 @@ def test_a_pod_of_an_exception_that_is_not_judged_is_spared() -> None:
 
 
 def test_annotations_of_others_leave_less_room() -> None:
-    """A grant that the API server would refuse for its size is withheld, in so many words; a smaller one is given."""
+    """A grant that the API server would refuse for its size is withheld, and the reason says so.
+
+    A smaller grant is given.
+    """
     size = len(key("net")) + len(line(hne()))
     for free, reason in ((size, "Active"), (size - 1, "GrantTooLarge")):
         others = {"a": "x" * (labels.ANNOTATION_BYTES - free - 1 - sum(len(k + v) for k, v in ADOPTED.items()))}
@@ -634,8 +667,9 @@ def annotation_bytes(home: snapshot.Namespace) -> int:
 @pytest.mark.parametrize("blocked", [False, True], ids=["clean", "held"])
 @pytest.mark.parametrize("spare", [-1, 0, 1, 27, 50, 51, 100, 900, 2000])
 def test_every_write_fits_into_the_annotations_of_a_namespace(spare: int, *, blocked: bool) -> None:
-    """Enforcement goes on, or is Held, however little room a tenant leaves: each write stays within 256 KiB. `spare` is
-    the room beside the grant.
+    """Enforcement is turned on, or the namespace is Held, however little room a tenant leaves.
+
+    Each write stays within 256 KiB. `spare` is the room beside the grant.
     """
     size = len(key("net")) + len(line(hne()))
     others = {"a": "x" * (labels.ANNOTATION_BYTES - size - spare - 1)}
@@ -670,7 +704,7 @@ def test_held_by_makes_room_for_a_grant() -> None:
 
 
 def test_what_is_granted_already_keeps_its_place() -> None:
-    """An older exception that comes later does not push out one that pods rest on."""
+    """An older exception that appears later does not displace an exception that pods rely on."""
     many = [hne(f"e{n:02}") for n in range(64)]
     older = hne("a", metadata={"creation_timestamp": at(hours=-2)})
     made = planned(seen(*many, older, namespace=denied(*many, created=at(hours=-3))))
@@ -680,7 +714,10 @@ def test_what_is_granted_already_keeps_its_place() -> None:
 
 @pytest.mark.parametrize("created", [at(hours=-2), at(minutes=-1)], ids=["older", "younger"])
 def test_a_grant_keeps_its_place_while_its_exception_waits_for_a_record(created: datetime.datetime) -> None:
-    """An approver has changed one of 64 exceptions. No other takes its place, and there are never 65 grants."""
+    """An approver has changed one of 64 exceptions.
+
+    No other exception takes its place, and there are never 65 grants.
+    """
     many = [hne(f"e{n:02}") for n in range(64)]
     other = hne("a", metadata={"creation_timestamp": created})
     before = seen(*many, other, namespace=denied(*many, created=at(hours=-3)))
@@ -692,7 +729,7 @@ def test_a_grant_keeps_its_place_while_its_exception_waits_for_a_record(created:
 
 
 def test_grants_stay_below_128_kib() -> None:
-    """As many as fit are written whole."""
+    """The lines that fit are written whole."""
     image = "registry.example.com/" + "x" * 480
     many = [hne(f"e{n:02}", images=tuple(f"{image}:{m:02}" for m in range(16))) for n in range(20)]
     made = planned(seen(*many))
@@ -721,7 +758,7 @@ def test_an_exception_without_a_line_is_invalid_and_spoils_no_other() -> None:
 
 @pytest.mark.parametrize("made", [planned(held(hne())), planned(seen(hne(), policy=AUDIT))], ids=["held", "audit"])
 def test_an_exception_where_nothing_is_enforced_is_a_grant_and_nothing_else(made: plan.NamespacePlan) -> None:
-    """No guard, no level: it would refuse what holds."""
+    """There is no guard and no level, because a level would refuse the holders."""
     assert ({"net": "Active"}, {"net"}, False) == (reasons(made), granted(made), made.relaxed)
     for write in writes(made):
         assert write.labels.get(labels.GUARD) is None
@@ -729,12 +766,12 @@ def test_an_exception_where_nothing_is_enforced_is_a_grant_and_nothing_else(made
 
 
 def test_a_held_namespace_is_looked_at_again() -> None:
-    """A minute after the gate was asked."""
+    """The next check is a minute after the gate was asked."""
     assert at(seconds=60) == planned(held()).next_check
 
 
 def test_audit_takes_level_and_guard_down() -> None:
-    """The level of before comes back; grants stay so that verdicts agree."""
+    """The previous level is restored. Grants stay, so that verdicts agree."""
     home = denied(hne(), annotations={labels.LEVEL_BEFORE: "baseline"})
     write = only(planned(seen(pod(), hne(), namespace=home, policy=AUDIT)))
     back = {labels.PSA_ENFORCE: "baseline", labels.PSA_WARN: "restricted"}
@@ -743,7 +780,7 @@ def test_audit_takes_level_and_guard_down() -> None:
 
 
 def test_an_exempt_namespace_gets_no_grants() -> None:
-    """What stands there from before goes."""
+    """Existing grants are removed."""
     made = planned(seen(pod(), hne(), namespace=denied(hne()), policy=EXEMPT))
     assert set() == granted(made)
     assert all(value is None for write in writes(made) for value in write.annotations.values())
@@ -751,19 +788,19 @@ def test_an_exempt_namespace_gets_no_grants() -> None:
 
 
 def test_an_exempt_namespace_is_left_alone() -> None:
-    """Nothing is written into it but exception status."""
+    """The operator writes nothing there except the status of exceptions."""
     made = planned(seen(pod("a"), pod("b", service_account="x"), hne(), namespace=namespace(), policy=EXEMPT))
     assert {effects.WriteExceptionStatus} == {type(e) for e in made.effects}
 
 
 def test_a_static_pod_of_an_exempt_namespace_is_left_alone() -> None:
-    """kube-system's mirror pods get no label and no events: labels are for pods outside exempt namespaces."""
+    """Mirror pods of kube-system get no label and no Events. The label is for pods outside exempt namespaces."""
     made = planned(seen(pod(mirror=True), namespace=namespace(), policy=EXEMPT))
     assert made.effects == ()
 
 
 def test_of_a_terminating_namespace_only_the_pods_count() -> None:
-    """They are flagged, and deleted at their expiry; nothing else is written."""
+    """The pods are flagged, and deleted at the expiry of their exception. Nothing else is written."""
     home, forged = denied(hne(), terminating=True), pod("forged", service_account="default")
     before = planned(seen(pod(), forged, hne(), namespace=home))
     assert (flags(before), deletes(before)) == ({"forged": "Uncovered"}, [])
@@ -775,7 +812,10 @@ def test_of_a_terminating_namespace_only_the_pods_count() -> None:
 
 @pytest.mark.parametrize("going", [False, True], ids=["gone", "going"])
 def test_an_exception_that_goes_with_its_namespace_ends_its_pods_in_time(going: bool) -> None:
-    """It goes before its pods, at once or when its finalizers are removed; the ledger has what it said."""
+    """The exception is removed before its pods, immediately or when its finalizers are removed.
+
+    The ledger has its terms.
+    """
     subject = hne(metadata={"deletion_timestamp": NOW, "generation": 2}) if going else hne()
     there = seen(pod(deleting=True, to_be_gone=at(days=3650)), hne(), namespace=denied(terminating=True))
     left = replace(there, exceptions=(subject,) if going else ())
@@ -785,7 +825,10 @@ def test_an_exception_that_goes_with_its_namespace_ends_its_pods_in_time(going: 
 
 
 def test_without_their_kind_exceptions_end_as_the_ledger_says() -> None:
-    """Their CRD is gone, so none is there: what is granted stays until its expiry, and then goes with its pod."""
+    """Their CRD was deleted, so no exception object exists.
+
+    A grant stays until its expiry, and its pod is deleted then.
+    """
     home = denied(hne())
     there = replace(seen(pod(), hne(), namespace=home), exceptions=(), exceptions_served=False)
     assert (verdicts(planned(there)), deletes(planned(there)), planned(there).relaxed) == (
@@ -796,10 +839,10 @@ def test_without_their_kind_exceptions_end_as_the_ledger_says() -> None:
     made = planned(there, at(hours=1))
     assert [e.pod for e in deletes(made)] == [pod().reference]
     assert not made.relaxed
-    taken = planned(replace(there, namespace=denied(labels={labels.GUARD: "baseline"})))  # deleted before the CRD was
+    taken = planned(replace(there, namespace=denied(labels={labels.GUARD: "baseline"})))  # deleted before the CRD
     assert not taken.relaxed
     assert not [e for e in taken.effects if isinstance(e, effects.WriteNamespace)]
-    gone = planned(replace(there, exceptions_served=True))  # as when somebody has deleted it
+    gone = planned(replace(there, exceptions_served=True))  # as when somebody has deleted the exception
     assert (verdicts(gone), gone.relaxed) == ({"capture": "Uncovered"}, False)
 
 
@@ -807,7 +850,7 @@ def test_without_their_kind_exceptions_end_as_the_ledger_says() -> None:
 
 
 def test_at_the_expiry_the_pods_are_deleted() -> None:
-    """With the grace of the exception, after the namespace's write."""
+    """With the grace period of the exception, after the write of the namespace."""
     made = planned(seen(pod(), hne(expiry=NOW, grace_period_seconds=7), namespace=denied(hne())))
     (delete,) = deletes(made)
     assert (pod().reference, 7) == (delete.pod, delete.grace_seconds)
@@ -816,13 +859,13 @@ def test_at_the_expiry_the_pods_are_deleted() -> None:
 
 
 def test_the_longest_grace_counts() -> None:
-    """Of several exceptions that have ended."""
+    """Of several exceptions that have ended, the longest grace period counts."""
     subjects = [hne(name, expiry=NOW, grace_period_seconds=grace) for name, grace in (("a", 5), ("b", 90), ("c", 30))]
     assert [e.grace_seconds for e in deletes(planned(seen(pod(), *subjects)))] == [90]
 
 
 def test_held_namespaces_are_cleaned_up_too() -> None:
-    """Enforcement is wanted there."""
+    """In a Held namespace enforcement is wanted."""
     assert len(deletes(planned(held(pod(), hne(expiry=NOW))))) == 1
 
 
@@ -852,12 +895,12 @@ SPARED: dict[str, snapshot.NamespaceSnapshot] = {
 
 @pytest.mark.parametrize("case", SPARED)
 def test_nothing_else_is_deleted(case: str) -> None:
-    """Each of these alone spares the pod that would go otherwise."""
+    """Each of these cases alone spares a pod that would be deleted otherwise."""
     assert deletes(planned(SPARED[case])) == []
 
 
 def test_the_untrusted_clock_stops_no_restore() -> None:
-    """Only deletes wait for a sure time."""
+    """Only deletes wait until the time can be trusted."""
     made = planned(seen(pod(), hne(expiry=NOW), namespace=denied(hne()), clock_trusted=False))
     assert only(made).action == Action.RESTORE
     assert flags(made) == {"capture": "Expired"}
@@ -883,12 +926,12 @@ def test_the_untrusted_clock_stops_no_restore() -> None:
 def test_the_verdict_label_is_written_on_transitions_only(
     subject: snapshot.Pod, things: Any, label: str | None
 ) -> None:
-    """Covered pods carry none; pods on their way out are left alone."""
+    """Covered pods have no label. The operator leaves pods alone that are being deleted."""
     assert ({} if label == "nothing" else {"capture": label}) == flags(planned(seen(subject, *things)))
 
 
 def test_a_status_is_written_once() -> None:
-    """What stands already is not written again."""
+    """A status that is stored already is not written again."""
     first = statuses(planned(seen(pod(), hne())))["net"]
     assert (first.covered_pods, first.sample_pods, first.namespace_uid) == (1, ("capture",), UID)
     again = planned(seen(pod(), hne(status=first), namespace=denied(hne())), at(minutes=3))
@@ -901,7 +944,7 @@ def test_an_exception_that_is_being_deleted_gets_no_status() -> None:
 
 
 def test_unreadable_pods_are_counted() -> None:
-    """Unknown is said, and nothing is done."""
+    """The pods count as Unknown, and nothing is done to them."""
     made = planned(seen(snapshot.UnreadablePod(NAMESPACE, "odd", "u", "KeyError: 'image'")))
     assert (made.unreadable, made.verdicts, made.effects) == (1, (), ())
 
@@ -916,20 +959,20 @@ def check(now: datetime.datetime = NOW, **fields: Any) -> datetime.datetime | No
 
 
 def test_the_next_expiry_is_the_next_check() -> None:
-    """The earliest that is still to come."""
+    """The next check is at the earliest expiry that is still to come."""
     assert at(minutes=30) == check(at(minutes=1))
     assert at(hours=1) == check(at(minutes=30))
 
 
 def test_what_a_finding_waits_for_is_a_check() -> None:
-    """When one without an end would be unused, and due for review."""
+    """At these moments an exception without an end would be unused, and due for review."""
     assert at(hours=719) == check(at(hours=1))
     assert at(hours=4319) == check(at(hours=719))
     assert None is check(at(hours=4319))
 
 
 def test_a_guard_that_settles_is_a_check() -> None:
-    """Something may be granted from then."""
+    """From that moment on, something may be granted."""
     assert at(seconds=4) == check(guards=guards(since=at(seconds=-1)))
 
 
@@ -942,7 +985,7 @@ def test_plans_do_not_depend_on_the_order_they_are_given_in() -> None:
 
 
 def test_a_line_says_all_that_the_exception_says() -> None:
-    """Type, end, account, host namespaces, privileged, level, capabilities, paths and images, for this namespace."""
+    """The line has type, end, account, host namespaces, privileged, level, capabilities, paths and images."""
     subject = hne(
         host_namespaces=("PID", "Network"),
         privileged=True,
@@ -958,7 +1001,7 @@ def test_a_line_says_all_that_the_exception_says() -> None:
 
 
 def test_nothing_of_an_exception_but_its_record_stays_out_of_the_line() -> None:
-    """Every field of the spec either changes the line or is one that a grant does not need."""
+    """Every field of the spec either changes the line, or is a field that a grant does not need."""
     record = {
         "component",
         "owner",
@@ -985,7 +1028,7 @@ def test_nothing_of_an_exception_but_its_record_stays_out_of_the_line() -> None:
     assert set(exception.ExceptionSpec.model_fields) == record | in_line
 
 
-# -- pods that no watch tells of, owners, pods that do not go -------------------------------------------------------
+# -- pods that no watch reports, owners, pods that are not removed --------------------------------------------------
 
 PID = frozenset({labels.HostNamespace.PID})
 FOR_PID = ("PID",)
@@ -996,7 +1039,10 @@ def relist(*things: Any, listed: datetime.datetime | None = NOW, now: datetime.d
 
 
 def test_the_pods_are_listed_at_the_end_of_an_exception_for_what_is_not_watched() -> None:
-    """Pods under it may have come since the last list; for the host network alone the watch has told."""
+    """Pods of the exception may have been created since the last list.
+
+    If it is for the host network alone, the watch has reported them.
+    """
     assert relist(hne(expiry=NOW, host_namespaces=FOR_PID), listed=at(minutes=-9)) == NOW
     assert relist(hne(expiry=NOW, host_namespaces=("Network", "IPC")), listed=at(minutes=-9)) == NOW
     assert at(minutes=1) == relist(hne(expiry=NOW), listed=at(minutes=-9))
@@ -1004,7 +1050,10 @@ def test_the_pods_are_listed_at_the_end_of_an_exception_for_what_is_not_watched(
 
 
 def test_what_was_listed_since_is_not_listed_again() -> None:
-    """At the end and a minute after it, each once; an exception that ended before the process began asks for none."""
+    """One list at the end, and one a minute after it.
+
+    An exception that ended before the process started needs no list.
+    """
     ended = hne(expiry=NOW, host_namespaces=FOR_PID)
     assert at(minutes=1) == relist(ended, now=at(seconds=5))
     assert None is relist(ended, listed=at(minutes=1), now=at(minutes=2))
@@ -1012,7 +1061,10 @@ def test_what_was_listed_since_is_not_listed_again() -> None:
 
 
 def test_an_unwatched_pod_on_its_way_out_is_looked_for() -> None:
-    """When its grace has passed, and every minute until it is gone. A watched one is told of."""
+    """The pods are listed when its grace period has passed, and every minute until it is removed.
+
+    A watch reports a watched pod.
+    """
     going = {"deleting": True, "to_be_gone": at(seconds=30)}
     assert at(seconds=31) == relist(pod(host_namespaces=PID, **going))
     assert at(seconds=100) == relist(pod(host_namespaces=PID, **going), listed=at(seconds=40), now=at(seconds=50))
@@ -1020,7 +1072,7 @@ def test_an_unwatched_pod_on_its_way_out_is_looked_for() -> None:
 
 
 def test_nobody_is_told_of_an_unwatched_pod_that_was_not_looked_at_lately() -> None:
-    """An old list is renewed first; where there is nothing to tell it is not."""
+    """An old list is renewed before an Event is emitted. If there is nothing to report, it is not renewed."""
     assert relist(pod(host_namespaces=PID), listed=at(minutes=-2)) == NOW
     assert None is relist(pod(host_namespaces=PID), listed=at(seconds=-59))
     assert None is relist(pod(host_namespaces=PID, verdict_label="Uncovered"), listed=at(minutes=-2))
@@ -1029,7 +1081,10 @@ def test_nobody_is_told_of_an_unwatched_pod_that_was_not_looked_at_lately() -> N
 
 @pytest.mark.parametrize(("to_be_gone", "deleted"), [(at(seconds=90), 0), (at(seconds=91), 1), (at(days=9999), 1)])
 def test_a_longer_grace_than_the_exceptions_is_shortened(to_be_gone: datetime.datetime, deleted: int) -> None:
-    """A pod that somebody deleted with a grace of years would outlive its exception; a minute more is let be."""
+    """A pod that somebody deleted with a grace period of years would outlive its exception.
+
+    A minute more is tolerated.
+    """
     made = planned(seen(pod(deleting=True, to_be_gone=to_be_gone), hne(expiry=NOW)))
     assert deleted == len(deletes(made))
 
@@ -1054,14 +1109,14 @@ def owned(kind: str, version: str = "batch/v1", name: str = "trace") -> snapshot
     ],
 )
 def test_only_a_job_goes_with_its_pod(owner: snapshot.Pod, job: bool) -> None:
-    """By kind and group, under a name that a Job can have; whatever else owns the pod is told."""
+    """A Job counts by kind and group, under a name that a Job can have. Any other owner of the pod gets an Event."""
     (made,) = deletes(planned(seen(owner, hne(expiry=NOW))))
     assert job is (made.job is not None)
     assert bool(owner.owner) is bool(made.owner_events)
 
 
 def test_an_owner_is_told_once_for_all_its_pods() -> None:
-    """The key is that of owner and exceptions."""
+    """The key contains the owner and the exceptions."""
     first, second = deletes(planned(seen(owned("Job"), replace(owned("Job"), name="b", uid="b"), hne(expiry=NOW))))
     assert first.owner_events[0].key == second.owner_events[0].key
     assert {e.key for e in first.job_events} == {e.key for e in second.job_events}
@@ -1084,12 +1139,15 @@ def test_an_owner_is_told_once_for_all_its_pods() -> None:
     ],
 )
 def test_a_job_goes_if_its_own_pods_would(template: Any, things: Any, taken: bool) -> None:
-    """Who owns a pod is a claim, so the Job is judged by its template; also one made after the expiry stays."""
+    """The owner that a pod names is a claim, so the Job is judged by its template.
+
+    A Job that was created after the expiry stays.
+    """
     assert taken is plan.deletes_job(seen(pod(), *things), template, NOW)
 
 
 def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:
-    """The plan is made again at that moment, the condition says since when and where, and no delete follows."""
+    """The plan is made again at that moment. The condition says since when and on which node, and no delete follows."""
     subject = pod(deleting=True, to_be_gone=at(seconds=30), node="node-7", verdict_label="Expired")
     before = planned(seen(subject, hne(expiry=NOW)))
     assert at(seconds=90) == before.next_check
@@ -1102,7 +1160,10 @@ def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:
 
 
 def test_a_delete_that_waits_for_the_clocks_is_said() -> None:
-    """In the condition that says what is left; a pod that is on its way out already waits for nothing."""
+    """The condition that says what is left reports it.
+
+    A pod that is being deleted already does not wait for the clocks.
+    """
     made = statuses(planned(seen(pod(), hne(expiry=NOW), clock_trusted=False)))["net"]
     found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
     assert found is not None

@@ -12,18 +12,18 @@ from tests.unit.builders import IMAGE, NOW, at, denied, hne, planned, pod, seen,
 
 
 def emitted(made: plan.NamespacePlan) -> list[effects.EmitEvent]:
-    """The Events that are due about workloads."""
+    """Return the Events that are due about workloads."""
     ours = {messages.Reason.REFUSED, messages.Reason.WAITING}
     return [e for e in made.effects if isinstance(e, effects.EmitEvent) and e.reason in ours]
 
 
 def of(*things: Any, **fields: Any) -> plan.NamespacePlan:
-    """The plan of an enforced namespace in which these exceptions are in force."""
+    """Return the plan of an enforced namespace in which these exceptions are in force."""
     return planned(seen(*things, namespace=denied(*things), **fields))
 
 
 def test_an_uncovered_workload_is_refused() -> None:
-    """It is counted, and one Event on it says what it uses and what to ask for."""
+    """The workload is counted. One Event on it says what the workload uses, and what to request."""
     agent = pod(
         capabilities=frozenset({"SYS_TIME"}), privileged=True, host_paths=frozenset({builders.host_path("/proc")})
     )
@@ -40,7 +40,7 @@ def test_an_uncovered_workload_is_refused() -> None:
 
 
 def test_the_nearest_exception_and_what_it_lacks_are_named() -> None:
-    """As coverage explains it for a pod."""
+    """The explanation is the one that coverage gives for a pod."""
     (event,) = emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),)))
     assert "Closest: 'net' (the pod uses host namespaces that the exception does not list: Network)" in event.message
 
@@ -57,12 +57,12 @@ def test_where_enforcement_is_off_nothing_is_refused(enforcement: str | None) ->
 
 
 def test_a_namespace_that_ends_has_no_refused_workload() -> None:
-    """Nothing is admitted into it, whatever exceptions say."""
+    """No pod is admitted into the namespace, whatever exceptions say."""
     assert planned(seen(namespace=denied(terminating=True), shortages=(shortage(),))).refused == ()
 
 
 def test_a_covered_workload_is_not_refused() -> None:
-    """Its next pod is admitted, also if the workload is older than the exception."""
+    """Its next pod is admitted, even if the workload is older than the exception."""
     made = of(hne(), shortages=(shortage(pod=pod(created=at(hours=-500))),))
     assert refusals.count(made.refused) == 0
     assert emitted(made) == []
@@ -87,7 +87,7 @@ def test_a_workload_counts_once_with_all_its_parts() -> None:
 
 
 def test_an_event_is_emitted_once_per_cause() -> None:
-    """What was emitted is not due again for a quarter of an hour; another cause is."""
+    """An Event that was emitted is not due again for a quarter of an hour. An Event with another cause is."""
     (event,) = emitted(of(shortages=(shortage(),)))
     before = {event.key: NOW}
     assert emitted(of(shortages=(shortage(emitted=before),))) == []
@@ -96,20 +96,20 @@ def test_an_event_is_emitted_once_per_cause() -> None:
 
 
 def test_no_event_rests_on_what_was_read_long_ago() -> None:
-    """The workload may have its pods by now: it is read again first."""
+    """The workload may have its pods by now, so the operator reads it again first."""
     assert emitted(of(shortages=(shortage(read=at(seconds=-11)),))) == []
     assert len(emitted(of(shortages=(shortage(read=at(seconds=-10)),)))) == 1
 
 
 @pytest.mark.parametrize(("since", "due"), [(None, False), (at(seconds=-59), False), (at(seconds=-60), True)])
 def test_a_controller_that_waits_is_reported_after_a_minute(since: datetime.datetime | None, due: bool) -> None:
-    """From when an exception is known to cover its pods until the workload was last read."""
+    """The minute counts from when an exception is known to cover its pods until the workload was last read."""
     made = of(hne(), shortages=(shortage(covered=since),))
     assert [event.reason for event in emitted(made)] == (["ControllerWaiting"] if due else [])
 
 
 def test_how_long_a_controller_may_wait_is_given() -> None:
-    """The minute is a parameter of the snapshot."""
+    """The snapshot says how long the minute is."""
     made = of(hne(), shortages=(shortage(covered=at(seconds=-3)),), patience=datetime.timedelta(seconds=3))
     assert [event.reason for event in emitted(made)] == ["ControllerWaiting"]
 
@@ -125,7 +125,7 @@ def test_how_long_a_controller_may_wait_is_given() -> None:
     ],
 )
 def test_the_command_fits_the_workload(kind: str, top: str | None, command: str) -> None:
-    """A rollout restart where kubectl has one, else a change of the workload whose controller waits."""
+    """A rollout restart if kubectl has one for the kind, otherwise a change of the workload whose controller waits."""
     one = shortage(kind=kind, covered=at(minutes=-2))
     if top:
         owner = snapshot.Reference(top, builders.NAMESPACE, "top", "uid-of-top", "apps/v1")
@@ -136,7 +136,7 @@ def test_the_command_fits_the_workload(kind: str, top: str | None, command: str)
 
 
 def test_a_long_template_leaves_room_for_all_parts() -> None:
-    """Of many long images and paths the message has the first; each part of the message is there."""
+    """Of many long images and paths the message has the first ones. Every part of the message is there."""
     images = frozenset(f"registry.example.com/{'i' * 200}:{number}" for number in range(50))
     paths = frozenset(builders.host_path(f"/{'p' * 200}/{number}") for number in range(50))
     (event,) = emitted(of(shortages=(shortage(pod=pod(images=images, host_paths=paths)),)))
@@ -160,7 +160,7 @@ def test_a_report_has_the_refusal_and_loses_it() -> None:
 
 
 def test_a_report_of_pods_has_the_refusal_beside_the_verdict() -> None:
-    """An owner with pods of before is refused for its next ones: one report with both."""
+    """If an owner already has pods and its next pods are refused, one report has both."""
     lacking = shortage()
     running = pod(owner=lacking.workload)
     made = planned(seen(running, report_kind=report.OPEN_REPORT, shortages=(lacking,)))
@@ -169,7 +169,7 @@ def test_a_report_of_pods_has_the_refusal_beside_the_verdict() -> None:
 
 
 def test_a_workload_that_cannot_be_judged_stops_nothing() -> None:
-    """Whatever it is about one workload, the others are reported, and the namespace has its plan."""
+    """Whatever is wrong with one workload, the others are reported, and the namespace has its plan."""
     odd: Any = {1, "x"}
     made = of(shortages=(shortage("odd", pod=pod(capabilities=odd)), shortage("usual")))
     assert [one.shortage.workload.name for one in made.refused] == ["usual"]
@@ -180,20 +180,20 @@ HOST = labels.POLICY_HOST_NAMESPACES
 
 
 def found(guards: Any, enforced: str) -> Any:
-    """What is found of one workload that lacks pods, in a namespace that enforces this level."""
+    """Return the refusals for one workload that lacks pods, in a namespace that enforces this level."""
     home = denied(labels={**RELAXED, labels.PSA_ENFORCE: enforced})
     return refusals.find(seen(namespace=home, shortages=(shortage(),), guards=guards), (), NOW, exempt=False)
 
 
 @pytest.mark.parametrize("enforced", ["baseline", "restricted", "no level at all"])
 def test_pod_security_refuses_without_the_admission_policy(enforced: str) -> None:
-    """Every level but privileged refuses pods with host namespaces; a text that is no level counts as restricted."""
+    """Every level except privileged refuses pods with host namespaces. A text that is no level counts as restricted."""
     for guards in (builders.guards(missing=[HOST]), builders.guards(since=NOW), {}):
         assert refusals.count(found(guards, enforced)) == 1
 
 
 def test_without_the_admission_policy_privileged_refuses_nothing() -> None:
-    """A workload that lacks pods lacks them for another reason: neither counted nor reported."""
+    """The workload lacks pods for another reason, so it is neither counted nor reported."""
     assert found(builders.guards(missing=[HOST]), "privileged") == ()
     assert found({}, "privileged") == ()
     made = of(hne(host_namespaces=("PID",)), shortages=(shortage(),), guards=builders.guards(missing=[HOST]))
@@ -208,13 +208,13 @@ def test_without_the_admission_policy_privileged_refuses_nothing() -> None:
     ids=["just applied", "half of an upgrade"],
 )
 def test_a_policy_that_may_be_in_force_leaves_it_open(guards: dict[str, snapshot.Guard]) -> None:
-    """Nothing is counted or emitted, and nothing taken back: an upgrade takes a minute at most."""
+    """Nothing is counted, emitted or taken back, because an upgrade takes a minute at most."""
     assert found(guards, "privileged") is None
     assert emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),), guards=guards)) == []
 
 
 def test_what_is_not_known_is_not_none() -> None:
-    """Before the first list of Events: no count, no Event, and in Audit nothing is refused all the same."""
+    """Before the first list of Events there is no count and no Event. In Audit nothing is refused even then."""
     made = of(shortages=None)
     assert (made.refused, refusals.count(made.refused), emitted(made)) == (None, None, [])
     audited = builders.namespace(labels={labels.ENFORCEMENT: "Audit"})
@@ -222,7 +222,7 @@ def test_what_is_not_known_is_not_none() -> None:
 
 
 def standing(*things: Any) -> tuple[snapshot.StoredReport, ...]:
-    """The reports that exist once a workload is refused."""
+    """Return the reports that exist once a workload is refused."""
     made = planned(seen(*things, report_kind=report.OPEN_REPORT, shortages=(shortage(),)))
     writes = [e for e in made.effects if isinstance(e, effects.WriteReport)]
     body = [(one.report, report.digest(one.report.body(report.OPEN_REPORT))) for one in writes]
@@ -231,7 +231,7 @@ def standing(*things: Any) -> tuple[snapshot.StoredReport, ...]:
 
 @pytest.mark.parametrize("things", [(), (pod(owner=shortage().workload),)], ids=["no pod", "a pod of before"])
 def test_a_restart_changes_no_report(things: tuple[Any, ...]) -> None:
-    """While nothing is known of refused workloads, a report that exists is neither deleted nor written."""
+    """While nothing is known about refused workloads, an existing report is neither deleted nor written."""
     kinds = effects.DeleteReport | effects.WriteReport
     there = standing(*things)
     assert len(there) == 1
@@ -244,7 +244,7 @@ def test_a_restart_changes_no_report(things: tuple[Any, ...]) -> None:
 
 
 def test_a_new_report_waits_for_nothing() -> None:
-    """A pod that is found at a start is reported; an exempt namespace loses its reports."""
+    """A pod that the operator finds at its start is reported. An exempt namespace loses its reports."""
     made = planned(seen(pod(), report_kind=report.OPEN_REPORT, shortages=None))
     assert len([e for e in made.effects if isinstance(e, effects.WriteReport)]) == 1
     exempt = builders.governed(exempt_namespaces=(builders.NAMESPACE,))

@@ -1,4 +1,4 @@
-"""Which reports should stand, what they say, and what is to be done about those that stand."""
+"""Which reports should exist, what they say, and what is to be done about existing reports."""
 
 import json
 from typing import Any
@@ -29,17 +29,17 @@ EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
 
 
 def made(*things: Any, **fields: Any) -> plan.NamespacePlan:
-    """The plan of a namespace in a cluster that serves OpenReports and has every owner looked up."""
+    """Return the plan of a namespace in a cluster that serves OpenReports. The operator has looked up every owner."""
     return planned(seen(*things, **{"report_kind": OPEN, "tops": {SET: DEPLOYMENT}, **fields}))
 
 
 def written(of: plan.NamespacePlan) -> dict[str, words.Report]:
-    """Name of the owner to the report that is to be written."""
+    """Return the reports that the plan writes, by the name of the owner."""
     return {e.report.owner.name: e.report for e in of.effects if isinstance(e, effects.WriteReport)}
 
 
 def deleted(of: plan.NamespacePlan) -> list[tuple[str, str]]:
-    """Kind and name of what is to be deleted."""
+    """Return kind and name of each report that the plan deletes."""
     return [(e.kind.kind, e.subject.name) for e in of.effects if isinstance(e, effects.DeleteReport)]
 
 
@@ -53,7 +53,7 @@ def verdict(one: words.Report) -> words.Entry:
 
 
 def standing(one: words.Report, kind: words.ReportKind = OPEN) -> snapshot.StoredReport:
-    """That report as it stands once it is written."""
+    """Return the report as it is stored once it is written."""
     return snapshot.StoredReport(kind, one.name, "uid", one.owner.kind, words.digest(one.body(kind)))
 
 
@@ -61,20 +61,20 @@ def standing(one: words.Report, kind: words.ReportKind = OPEN) -> snapshot.Store
 
 
 def test_pods_of_one_owner_share_a_report() -> None:
-    """A DaemonSet's pods, whatever their verdicts; a bare pod has one of its own."""
+    """The pods of a DaemonSet do, whatever their verdicts. A pod without an owner has its own report."""
     pods = [pod("a", owner=DAEMONS), pod("b", owner=DAEMONS, service_account="other"), pod("c")]
     assert set(written(made(*pods, hne()))) == {"node", "c"}
 
 
 def test_a_replica_sets_pods_are_their_deployments() -> None:
-    """The report is named after the Deployment's uid and about it."""
+    """The report is about the Deployment, and is named after the Deployment's uid."""
     (one,) = written(made(pod(owner=SET), hne())).values()
     assert one.name == "hostnetwork-uid-of-web"
     assert one.owner == words.Owner("apps/v1", "Deployment", "web", "uid-of-web")
 
 
 def test_nothing_is_reported_before_an_owner_is_known() -> None:
-    """It is asked for first; levels and flags do not wait for that."""
+    """The operator asks for the owner first. Levels and flags do not wait for the answer."""
     first = made(pod(owner=SET), pod("bare"), tops={})
     assert owners(first) == (SET,)
     assert written(first) == {}
@@ -83,7 +83,7 @@ def test_nothing_is_reported_before_an_owner_is_known() -> None:
 
 
 def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
-    """A pod that claims a ReplicaSet that does not exist stands for itself."""
+    """A pod that names a ReplicaSet that does not exist has its own report."""
     assert set(written(made(pod(owner=SET), tops={SET: None}))) == {"capture"}
 
 
@@ -97,20 +97,20 @@ def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
     ],
 )
 def test_a_forged_owner_is_no_address(owner: snapshot.Reference) -> None:
-    """A uid that could not be part of a name is not taken for one, and a path is not asked for."""
+    """A uid that cannot be part of a name is not used in one, and the operator does not request a path."""
     found = made(pod(owner=owner))
     assert owners(found) == ()
     assert set(written(found)) == {"capture"}
 
 
 def test_two_names_under_one_uid_are_one_report() -> None:
-    """Of which one is forged: two reports of one name would take turns."""
+    """One of the names is forged. Two reports of one name would overwrite each other in turn."""
     forged = snapshot.Reference("DaemonSet", NAMESPACE, "zzz", DAEMONS.uid, "apps/v1")
     assert set(written(made(pod("a", owner=forged), pod("b", owner=DAEMONS)))) == {"node"}
 
 
 def test_a_mirror_pod_stands_for_itself() -> None:
-    """Its owner is its Node, which has nothing to do with it."""
+    """The owner of a mirror pod is its Node, which has nothing to do with the report."""
     node = snapshot.Reference("Node", NAMESPACE, "node-1", "uid-of-node-1")
     (one,) = written(made(pod(mirror=True, owner=node))).values()
     assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "skip"})
@@ -120,7 +120,7 @@ def test_a_mirror_pod_stands_for_itself() -> None:
 
 
 def test_covered_pods_pass_with_the_findings_about_what_covers_them() -> None:
-    """Every rule that applies, at most once, in a fixed order."""
+    """The report has every rule that applies, at most once, in a fixed order."""
     (one,) = written(made(pod(owner=SET), pod("other", owner=SET), hne())).values()
     assert [entry.rule for entry in one.entries][:2] == ["HostNamespaces", "Expiring"]
     assert said(one)["HostNamespaces"] == "pass"
@@ -129,7 +129,7 @@ def test_covered_pods_pass_with_the_findings_about_what_covers_them() -> None:
 
 
 def test_an_uncovered_pod_fails_for_all() -> None:
-    """One of three is enough; the message counts, names it, and says what to do."""
+    """One of three pods is enough. The message counts, names the pod, and says what to do."""
     pods = [pod("a", owner=SET), pod("b", owner=SET), pod("c", owner=SET, service_account="other")]
     (one,) = written(made(*pods, hne())).values()
     entry = verdict(one)
@@ -142,21 +142,21 @@ def test_an_uncovered_pod_fails_for_all() -> None:
 
 
 def test_an_expired_pod_fails() -> None:
-    """With the exception that ended; of an exception that has ended there are no findings."""
+    """The message names the exception that ended. There are no findings about such an exception."""
     (one,) = written(made(pod(), hne(expiry=pod().created.replace(minute=30), on_expiry="Report"))).values()
     assert said(one) == {"HostNamespaces": "fail"}
     assert "exception 'net' ended" in verdict(one).message
 
 
 def test_a_pod_that_cannot_be_read_is_an_error() -> None:
-    """Cannot tell is no pass."""
+    """If the operator cannot tell, the result is no pass."""
     odd = snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
     (one,) = written(made(odd)).values()
     assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "error"})
 
 
 def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
-    """And names all that have it."""
+    """The entry names all exceptions that have this result."""
     first = hne("a", service_account_name="one", contact="x@example.com")
     second, third = hne("b", service_account_name="two"), hne("c", service_account_name="three")
     pods = [pod(name, owner=SET, service_account=name) for name in ("one", "two", "three")]
@@ -168,21 +168,21 @@ def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
 
 
 def test_an_exception_that_covers_others_is_no_matter_of_this_workload() -> None:
-    """Its findings stand in the report of what it covers."""
+    """The findings about an exception are in the reports of the workloads that it covers."""
     pods = [pod("a"), pod("b", service_account="two")]
     found = written(made(*pods, hne("x", privileged=True), hne("y", service_account_name="two")))
     assert (said(found["a"])["PrivilegedGranted"], said(found["b"])["PrivilegedGranted"]) == ("warn", "pass")
 
 
 def test_a_rollout_of_covered_pods_is_no_news() -> None:
-    """Other names and numbers of pods that are covered change nothing."""
+    """Other names and numbers of covered pods change nothing."""
     (one,) = written(made(pod("a", owner=SET), hne())).values()
     pods = [pod(name, owner=SET) for name in ("b", "c", "d")]
     assert written(made(*pods, hne(), reports=(standing(one),))) == {}
 
 
 def test_a_result_keeps_its_id() -> None:
-    """Through changes of result and kind; each rule and owner has another."""
+    """The id stays if the result or the kind of the report changes. Each rule and each owner has another id."""
     (passing,) = written(made(pod(owner=SET), hne())).values()
     (failing,) = written(made(pod(owner=SET))).values()
     (other,) = written(made(pod(owner=DAEMONS))).values()
@@ -200,7 +200,7 @@ def test_a_result_keeps_its_id() -> None:
 
 
 def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
-    """1,301 pods and 64 exceptions with the longest names are a report below 64 KiB, counts exact."""
+    """A report about 1,301 pods and 64 exceptions with the longest names is below 64 KiB. Its counts are exact."""
     subjects = [
         hne(f"{number:02}" + "e" * 61, service_account_name=f"sa-{number}", privileged=True, images=(IMAGE,))
         for number in range(64)
@@ -213,7 +213,7 @@ def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
     (one,) = written(made(*pods, huge, *subjects)).values()
     body = one.body(OPEN)
     assert len(json.dumps(body, ensure_ascii=False).encode()) < 64 * 1024
-    assert len(body["results"]) == len(rules.RULES)  # of eleven rules one is for Infrastructure only
+    assert len(body["results"]) == len(rules.RULES)  # one of eleven rules is for Infrastructure only
     result = body["results"][0]
     assert result["properties"]["pods"] == "21"
     assert result["properties"]["names"].endswith(" and 11 more")
@@ -222,7 +222,7 @@ def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
 
 
 def test_a_message_that_is_cut_says_so() -> None:
-    """With how long it was; never in the middle of a character."""
+    """The message says how long it was, and is never cut in the middle of a character."""
     subject = pod(images=frozenset({"é" * 3_000}))
     (one,) = written(made(subject, hne())).values()
     text = one.body(OPEN)["results"][0]["message"]
@@ -236,7 +236,7 @@ def test_a_message_that_is_cut_says_so() -> None:
 
 
 def test_what_stands_as_it_should_is_left_alone() -> None:
-    """In either kind, also as the API server gives it back."""
+    """This applies to both kinds, also to a report as the API server returns it."""
     for kind in (OPEN, POLICY):
         (one,) = written(made(pod(owner=SET), hne(), report_kind=kind)).values()
         assert written(made(pod(owner=SET), hne(), report_kind=kind, reports=(standing(one, kind),))) == {}
@@ -247,7 +247,7 @@ def test_what_stands_as_it_should_is_left_alone() -> None:
 
 @pytest.mark.parametrize("field", ["source", "scope", "summary", "results"])
 def test_what_somebody_changed_is_written_over(field: str) -> None:
-    """By the uid that was looked at."""
+    """The write is for the uid that the operator has read."""
     (one,) = written(made(pod(), hne())).values()
     body = one.body(OPEN)
     body[field] = None
@@ -257,20 +257,23 @@ def test_what_somebody_changed_is_written_over(field: str) -> None:
 
 
 def test_a_report_of_nobody_goes_unless_its_pod_takes_it_along() -> None:
-    """A Deployment without such pods lives on, so its report is deleted; what a pod owned the garbage collector has."""
+    """A Deployment without such pods continues to exist, so its report is deleted.
+
+    The garbage collector deletes the report of a pod.
+    """
     gone = snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d")
     of_pod = snapshot.StoredReport(OPEN, "hostnetwork-y", "u", "Pod", "d")
     assert deleted(made(reports=(gone, of_pod))) == [("Report", "hostnetwork-x")]
 
 
 def test_reports_of_others_are_left_alone() -> None:
-    """Also where they carry our label."""
+    """Even if they have our label."""
     other = snapshot.StoredReport(OPEN, "cpol-x", "u", "Deployment", "d")
     assert deleted(made(reports=(other,), policy=EXEMPT)) == []
 
 
 def test_never_both_kinds() -> None:
-    """What stands in the other kind goes before anything is written, whoever owned it."""
+    """Reports of the other kind are deleted before anything is written, whatever their owner."""
     old = snapshot.StoredReport(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
     found = made(pod(), hne(), reports=(old,))
     assert deleted(found) == [("PolicyReport", "hostnetwork-uid-of-capture")]
@@ -281,7 +284,7 @@ def test_never_both_kinds() -> None:
 
 @pytest.mark.parametrize("policy", [EXEMPT, governed(mode="Release")])
 def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) -> None:
-    """In an exempt namespace and in mode Release, of any owner, also before owners are known."""
+    """In an exempt namespace and in mode Release, whatever the owner, and even before owners are known."""
     present = tuple(
         snapshot.StoredReport(OPEN, f"hostnetwork-{kind}", "u", kind, "d") for kind in ("Pod", "Deployment")
     )
@@ -291,20 +294,20 @@ def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) 
 
 
 def test_without_a_kind_nothing_is_done_or_asked() -> None:
-    """Neither a write nor a delete nor a look at an owner."""
+    """No report is written or deleted, and no owner is looked up."""
     present = (snapshot.StoredReport(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
     found = made(pod(owner=SET), hne(), report_kind=None, tops={}, reports=present)
     assert (written(found), deleted(found), owners(found)) == ({}, [], ())
 
 
 def test_a_terminating_namespace_is_left_alone() -> None:
-    """The namespace controller takes everything."""
+    """The namespace controller deletes everything."""
     present = (snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
     found = made(pod(), reports=present, namespace=denied(terminating=True))
     assert (written(found), deleted(found)) == ({}, [])
 
 
 def test_where_the_policy_cannot_be_read_findings_say_so() -> None:
-    """What needs its settings is an error, not a pass."""
+    """A rule that needs the settings of the policy leads to an error, not to a pass."""
     (one,) = written(made(pod(), hne(), policy=UNKNOWN, namespace=denied(hne()))).values()
     assert said(one)["Expiring"] == "error"

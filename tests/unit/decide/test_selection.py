@@ -1,4 +1,4 @@
-"""Which rule a namespace is under: by labels that somebody with setlevel set, and no others."""
+"""Which rule applies to a namespace: only labels that a user with setlevel has set select a rule."""
 
 import datetime
 from dataclasses import replace
@@ -32,27 +32,27 @@ LOOSE, STRICT = policy.Mode.AUDIT, policy.Mode.ENFORCE
 
 
 def labelled(*, rules: Any = RULES, known: ledger.NamespaceRecord | None = None, **fields: Any) -> Any:
-    """A namespace that carries the label of a rule, and of which the ledger knows this."""
+    """Return a namespace that has the label of a rule, and about which the ledger has the record `known`."""
     home = denied(labels={KEPT: "storage"}, **fields.pop("home", {}))
     kept = recorded(home, namespace=known, **fields.pop("kept", {}))
     return seen(namespace=home, policy=governed(rules=rules), ledger=kept, **fields)
 
 
 def unlabelled_before() -> ledger.NamespaceRecord:
-    """The record of the same namespace without the label."""
+    """Return the record of the same namespace without the label."""
     record = written(denied())
     assert record is not None
     return record
 
 
 def other(since: datetime.datetime = NOW - datetime.timedelta(minutes=1)) -> dict[str, snapshot.Guard]:
-    """Guards of which namespace-labels is another one by now."""
+    """Return guards in which namespace-labels has another identity by now."""
     changed = snapshot.Guard(NAMESPACE_LABELS, since, identity="another")
     return {**guards(), NAMESPACE_LABELS: changed}
 
 
 def test_a_label_that_is_recorded_counts() -> None:
-    """Whatever becomes of the policy later."""
+    """Whatever happens to the policy later."""
     record = unlabelled_before().model_copy(update={"chosen": {KEPT: "storage"}})
     for present in (guards(), other(), guards(missing=[NAMESPACE_LABELS])):
         assert selection.settings(labelled(known=record, guards=present)).mode is LOOSE
@@ -60,7 +60,10 @@ def test_a_label_that_is_recorded_counts() -> None:
 
 @pytest.mark.parametrize("many", [{f"{labels.GROUP}/a{n}": "" for n in range(65)}, {f"{labels.GROUP}/a": "x" * 4096}])
 def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> None:
-    """A tenant may have set them before the policy came; the ledger keeps none of them, and the rule does not count."""
+    """A tenant may have set them before the policy existed.
+
+    The ledger keeps none of them, and the rule does not apply.
+    """
     home = denied(labels={KEPT: "storage", **many})
     first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.LedgerView(state=ledger.State.SEEDING))
     assert selection.settings(first).mode is STRICT
@@ -68,7 +71,7 @@ def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> 
 
 
 def test_a_label_that_is_set_under_the_policy_counts_once_it_is_recorded() -> None:
-    """The record says so, resting on the policy; then the label counts."""
+    """The record rests on the policy and has the label. After that, the label counts."""
     first = labelled(known=unlabelled_before())
     assert selection.settings(first).mode is STRICT
     made = plan.plan_namespace(first, NOW)
@@ -80,7 +83,7 @@ def test_a_label_that_is_set_under_the_policy_counts_once_it_is_recorded() -> No
 
 @pytest.mark.parametrize("present", [other(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"])
 def test_a_label_of_the_moment_without_the_policy_loosens_nothing(present: dict[str, snapshot.Guard]) -> None:
-    """Neither then nor afterwards, and the namespace stays at the level of everybody."""
+    """Neither at that moment nor later. The namespace stays at the level that applies to everybody."""
     made = labelled(known=unlabelled_before(), guards=present)
     found = selection.settings(made)
     assert (found.mode, found.target) == (STRICT, labels.Level.BASELINE)
@@ -89,7 +92,7 @@ def test_a_label_of_the_moment_without_the_policy_loosens_nothing(present: dict[
 
 
 def test_taken_off_and_set_again_it_counts() -> None:
-    """The record moves on to the present policy when the labels are as it has them; then a change counts."""
+    """The record moves on to the present policy once the labels are as recorded. After that, a change counts."""
     record = unlabelled_before()
     clean = seen(namespace=denied(), policy=governed(rules=RULES), guards=other(), ledger=recorded(denied()))
     assert selection.record(clean, NOW) == ({}, "another")
@@ -98,7 +101,7 @@ def test_taken_off_and_set_again_it_counts() -> None:
 
 
 def test_within_five_seconds_of_a_change_of_the_policy_nothing_moves_on() -> None:
-    """Not every API server asks it yet."""
+    """Not every API server applies the policy yet."""
     young = other(since=at(seconds=-4))
     made = seen(namespace=denied(), guards=young, ledger=recorded(denied()))
     assert selection.record(made, NOW) == ({}, IDENTITY)
@@ -107,7 +110,7 @@ def test_within_five_seconds_of_a_change_of_the_policy_nothing_moves_on() -> Non
 
 @pytest.mark.parametrize("present", [other(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"])
 def test_a_label_that_nothing_proves_tightens(present: dict[str, snapshot.Guard]) -> None:
-    """Then the rule of the label counts, field by field where it is stricter."""
+    """The rule of the label then applies, field by field where it is stricter."""
     made = labelled(rules=TIGHTENING, known=unlabelled_before(), guards=present)
     found = selection.settings(made)
     assert (found.mode, found.target) == (STRICT, labels.Level.RESTRICTED)
@@ -127,7 +130,10 @@ def test_a_label_that_nothing_proves_tightens(present: dict[str, snapshot.Guard]
 def test_without_a_record_the_creation_proves_it(
     created: datetime.datetime, state: ledger.State, mode: policy.Mode
 ) -> None:
-    """A namespace made under the policy was labelled under it. An older one may have been by a tenant, before."""
+    """A namespace that was created under the policy was labelled under it.
+
+    A tenant may have labelled an older one before.
+    """
     made = labelled(home={"created": created}, kept={"state": state})
     assert selection.settings(made).mode is mode
 
@@ -148,7 +154,10 @@ def test_without_a_record_the_creation_proves_it(
 def test_after_a_loss_a_label_goes_on_as_far_as_it_loosens_nothing(
     stands: dict[str, str], rule: dict[str, str], loosened: bool, state: ledger.State
 ) -> None:
-    """What was governed by a rule stays so; what was not believed before the loss is not believed after it."""
+    """A rule that governed the namespace still does.
+
+    A label that was not believed before the loss is not believed after it.
+    """
     home = namespace(labels={**stands, KEPT: "storage"}, created=at(days=-2))
     rules = ({"selector": {"matchLabels": {KEPT: "storage"}}, **rule},)
     made = seen(namespace=home, policy=governed(rules=rules), ledger=recorded(home, namespace=None, state=state))
@@ -157,7 +166,7 @@ def test_after_a_loss_a_label_goes_on_as_far_as_it_loosens_nothing(
 
 
 def test_labels_of_other_prefixes_are_free() -> None:
-    """Nobody keeps them from whoever may write the Namespace."""
+    """Nothing protects them from a user who may write the Namespace."""
     rules = ({"selector": {"matchLabels": {"team": "net"}}, "mode": "Audit"},)
     home = denied(labels={"team": "net"})
     made = seen(namespace=home, policy=governed(rules=rules), guards=other(), ledger=recorded(denied()))
@@ -165,7 +174,7 @@ def test_labels_of_other_prefixes_are_free() -> None:
 
 
 def test_an_exempt_namespace_keeps_a_record_of_its_labels_and_of_nothing_else() -> None:
-    """Governed again it is under the same rule."""
+    """When the namespace is governed again, the same rule applies."""
     spec = governed(rules=RULES, exempt_namespaces=["payments"])
     for home, chosen in ((namespace(labels={KEPT: "storage"}), {KEPT: "storage"}), (namespace(), None)):
         made = seen(namespace=home, policy=spec, ledger=recorded(home, namespace=None))
@@ -177,7 +186,7 @@ def test_an_exempt_namespace_keeps_a_record_of_its_labels_and_of_nothing_else() 
 
 
 def test_since_when_a_namespace_is_held_is_read_from_the_ledger() -> None:
-    """An annotation that says otherwise, as a tenant writes it, lets no later pod hold the namespace."""
+    """An annotation with another moment, which a tenant may write, does not let a later pod block enforcement."""
     note = {labels.HELD_BY: "since 9999-01-01T00:00:00Z: me"}
     home = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations=note)
     known = ledger.NamespaceRecord(held=at(days=-1), under=IDENTITY)
@@ -194,7 +203,7 @@ def test_since_when_a_namespace_is_held_is_read_from_the_ledger() -> None:
     ],
 )
 def test_before_the_ledger_has_it_the_annotation_counts_up_to_now(text: str, since: datetime.datetime) -> None:
-    """After a loss; a tenant who wrote it gains no more than by the loss."""
+    """This applies after a loss. A tenant who wrote the annotation gains no more than the loss gives him anyway."""
     home = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations={labels.HELD_BY: text})
     made = seen(namespace=home, ledger=recorded(home, namespace=None, state=ledger.State.LOST))
     assert level.held_since(made, NOW) == since

@@ -1,4 +1,4 @@
-"""The status of an exception: how it stands, which pods it has, what is left after its end."""
+"""The status of an exception: its standing, its pods, and what is left after its end."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def shown(made: exception.ExceptionStatus, kind: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("reason", list(Ready))
 def test_only_what_is_in_force_is_ready(reason: Ready) -> None:
-    """Every other reason is status False, with the sentence."""
+    """Every other reason has status False, with the sentence that explains it."""
     made = status_for(reason=reason)
     ready = reason in {Ready.ACTIVE, Ready.APPROVAL_UNPROVEN}
     assert ("True" if ready else "False", reason.value) == shown(made, "Ready")
@@ -46,13 +46,13 @@ def test_only_what_is_in_force_is_ready(reason: Ready) -> None:
 
 
 def test_the_generation_that_was_judged_is_said() -> None:
-    """In the status and in each condition."""
+    """The status has it, and each condition has it too."""
     made = status_for(hne(metadata={"generation": 4}))
     assert {4} == {made.observed_generation, *(c.observed_generation for c in made.conditions)}
 
 
 def test_pods_are_counted_exactly_and_ten_are_named() -> None:
-    """In order, and only its own."""
+    """The names are in order, and only the pods of this exception count."""
     made = status_for(covered=12)
     assert (12, tuple(f"on-{n:02}" for n in range(10))) == (made.covered_pods, made.sample_pods)
     assert shown(made, "InUse") == ("True", "PodsCovered")
@@ -64,7 +64,7 @@ def test_pods_are_counted_exactly_and_ten_are_named() -> None:
 
 
 def test_last_used_is_when_the_last_pod_went() -> None:
-    """It is set at that moment, stays, and does not move while pods are there."""
+    """The time is set at that moment. It stays, and does not move while pods exist."""
     one = status_for(covered=1)
     assert None is one.last_used_time
     none = status_for(hne(status=one), now=at(minutes=5))
@@ -74,7 +74,7 @@ def test_last_used_is_when_the_last_pod_went() -> None:
 
 
 def test_a_status_that_says_the_same_is_the_same() -> None:
-    """Later, and with a transition time that does not move."""
+    """It is the same later, and its transition time does not move."""
     first = status_for(covered=2, now=at(microseconds=999))
     assert first == status_for(hne(status=first), covered=2, now=at(hours=5))
 
@@ -91,7 +91,7 @@ def test_a_status_that_says_the_same_is_the_same() -> None:
     ],
 )
 def test_the_namespace_uid_is_written_where_it_is_approved(reason: Ready, uid: str) -> None:
-    """What nobody approved keeps what stood there."""
+    """If nobody approved the exception, the status keeps the uid that it had."""
     subject = hne(status=exception.ExceptionStatus(namespace_uid="before"))
     assert uid == status_for(subject, reason=reason).namespace_uid
 
@@ -117,5 +117,5 @@ def test_cleaned_up_says_what_is_left(left: int, on_expiry: Any, enforcement: An
 
 
 def test_before_its_end_nothing_is_cleaned_up() -> None:
-    """The condition comes with the expiry."""
+    """The condition appears at the expiry."""
     assert None is conditions.find(status_for().conditions, conditions.ConditionType.CLEANED_UP)

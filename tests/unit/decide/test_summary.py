@@ -1,4 +1,4 @@
-"""What the policy's status says."""
+"""What the status of the policy says."""
 
 import datetime
 from collections.abc import Iterable
@@ -26,7 +26,10 @@ def stored(**fields: Any) -> snapshot.PolicyObject:
 
 
 def plans() -> list[plan.NamespacePlan]:
-    """A relaxed namespace, an audited one, an exempt one and a terminating one that is judged only."""
+    """Return four plans: of a relaxed, an audited and an exempt namespace, and of one with an ended exception.
+
+    The last exception has onExpiry Report.
+    """
     return [
         planned(seen(pod(), pod("b", mirror=True), hne(), namespace=denied(hne()))),
         planned(seen(pod(), policy=governed(mode="Audit"))),
@@ -36,14 +39,14 @@ def plans() -> list[plan.NamespacePlan]:
 
 
 def test_namespaces_and_pods_are_counted() -> None:
-    """By how they stand and by verdict."""
+    """Namespaces are counted by their state, and pods by their verdict."""
     made = summary.policy_status(stored(), plans(), NOW)
     assert policy.NamespaceCounts(deny=2, held=0, audit=1, exempt=1, relaxed=1) == made.namespaces
     assert policy.PodCounts(covered=1, uncovered=1, expired=1, static=1) == made.pods
 
 
 def test_refused_workloads_are_counted_where_they_are_known() -> None:
-    """While they are not known in one namespace, the count that stands stays."""
+    """While they are not known in one namespace, the stored count stays."""
     counted = planned(seen(namespace=denied(), shortages=(shortage(), shortage("other"))))
     unknown = planned(seen(namespace=denied(), shortages=None))
     stands = policy.PolicyStatus(workloads=policy.WorkloadCounts(refused=7))
@@ -55,12 +58,12 @@ def test_refused_workloads_are_counted_where_they_are_known() -> None:
 
 
 def test_refused_workloads_are_not_counted_where_there_may_be_more() -> None:
-    """No number is shown, not even an old one; where nothing is refused, no list is needed."""
+    """No number is shown, not even an old one. If nothing is refused, no list is needed."""
     counted = planned(seen(namespace=denied(), shortages=(shortage(),)))
     more = planned(seen(namespace=denied(), shortages=(shortage(),), shortages_complete=False))
     off = planned(seen(namespace=namespace(), policy=governed(mode="Audit"), shortages_complete=False))
     assert [made.refused_count for made in (counted, more, off)] == [1, None, 0]
-    assert [refusal.refused for refusal in more.refused or ()] == [True]  # what is known is still told
+    assert [refusal.refused for refusal in more.refused or ()] == [True]  # what is known is still reported
     stands = policy.PolicyStatus(workloads=policy.WorkloadCounts(refused=7))
     found = [
         summary.policy_status(stored(status=stands), made, NOW).workloads for made in ([counted, more], [counted, off])
@@ -69,7 +72,7 @@ def test_refused_workloads_are_not_counted_where_there_may_be_more() -> None:
 
 
 def test_a_policy_that_is_acted_on_is_accepted() -> None:
-    """With its generation and mode."""
+    """The condition names the mode, and the status has the generation."""
     made = summary.policy_status(stored(), [], NOW)
     contested, ready = made.conditions
     assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
@@ -79,7 +82,7 @@ def test_a_policy_that_is_acted_on_is_accepted() -> None:
 
 
 def test_a_broken_policy_says_what_is_wrong_and_that_the_last_good_one_holds() -> None:
-    """Correct it, is the remedy."""
+    """The remedy is to correct the policy."""
     made = summary.policy_status(stored(spec=None, mistake="mode: Input should be 'Enforce' or 'Audit'"), [], NOW)
     contested, ready = made.conditions
     assert (contested.type, contested.status, contested.reason) == ("Contested", "False", "Uncontested")
@@ -91,13 +94,13 @@ def test_a_broken_policy_says_what_is_wrong_and_that_the_last_good_one_holds() -
 
 
 def test_a_status_that_says_the_same_is_the_same() -> None:
-    """No write a minute when nothing changes."""
+    """If nothing changes, the operator does not write a status every minute."""
     first = summary.policy_status(stored(), plans(), NOW)
     assert first == summary.policy_status(stored(status=first), plans(), at(minutes=9))
 
 
 def test_an_event_tells_of_a_change_only() -> None:
-    """The first time, and when the reason changes."""
+    """The Event is emitted the first time, and when the reason changes."""
     event = summary.policy_event(stored())
     assert event is not None
     assert (event.type, event.reason) == ("Normal", "PolicyAccepted")
@@ -109,7 +112,7 @@ def test_an_event_tells_of_a_change_only() -> None:
 
 
 def said(*missing: snapshot.Guard, before: policy.PolicyStatus | None = None, now: datetime.datetime = NOW) -> Any:
-    """Status, reason and message of the condition Guarded, and the reason of the Event that is told of it."""
+    """Return status, reason and message of the condition Guarded, and type and reason of the Event about it."""
     found = list({**builders.guards(), **{guard.name: guard for guard in missing}}.values())
     status = before or summary.policy_status(stored(), [], NOW)
     (told,) = [c for c in summary.with_guards(status, found, now).conditions if c.type == "Guarded"]
@@ -122,19 +125,19 @@ def lacking(name: str = "a", **fields: Any) -> snapshot.Guard:
 
 
 def test_policies_that_are_in_place_are_no_news() -> None:
-    """The condition says so, no Event does."""
+    """The condition says so, and no Event does."""
     assert said() == (("True", "Intact", "all admission policies that deny are in place"), None)
 
 
 def test_policies_that_are_missing_are_named_with_the_remedy() -> None:
-    """All of them, in one Event."""
+    """One Event is about all of them."""
     told, event = said(lacking("b"), lacking("a"))
     assert told == ("False", "GuardMissing", "a is missing; b is missing")
     assert event == ("Warning", "PolicyGuardMissing")
 
 
 def test_half_an_upgrade_is_no_alarm_until_it_takes_too_long() -> None:
-    """Then it is missing like any other."""
+    """After that, the policy is missing like any other."""
     changing = lacking(excused=at(seconds=40))
     told, event = said(changing)
     assert (told[:2], event) == (("Unknown", "Changing"), None)
@@ -145,7 +148,7 @@ def test_half_an_upgrade_is_no_alarm_until_it_takes_too_long() -> None:
 
 
 def after(*steps: Iterable[snapshot.Guard], before: policy.PolicyStatus | None = None) -> policy.PolicyStatus:
-    """The status after the admission policies were found so, one step after the other."""
+    """Return the status after the admission policies were found in these states, one after the other."""
     status = before or summary.policy_status(stored(), [], NOW)
     for found in steps:
         status = summary.with_guards(status, list({**builders.guards(), **{g.name: g for g in found}}.values()), NOW)
@@ -162,7 +165,10 @@ def test_the_end_of_an_upgrade_is_no_news() -> None:
 
 
 def test_a_return_by_way_of_an_upgrade_is_told() -> None:
-    """The condition still says what was reported, so a restart in between loses nothing; nothing is reported twice."""
+    """The condition still says what was reported.
+
+    So a restart in between loses nothing, and nothing is reported twice.
+    """
     changing = lacking(excused=at(seconds=40))
     between = after([lacking()], [changing])
     told, event = said(changing, before=between)
@@ -173,7 +179,7 @@ def test_a_return_by_way_of_an_upgrade_is_told() -> None:
 
 
 def test_missing_policies_are_told_once_and_so_is_their_return() -> None:
-    """By the condition that stands, so that a restart repeats nothing; each time under another key."""
+    """The stored condition decides, so a restart repeats nothing. Each Event has another key."""
     intact = list(builders.guards().values())
     first = summary.with_guards(summary.policy_status(stored(), [], NOW), [lacking()], NOW)
     assert None is said(lacking(), lacking("b"), before=first)[1]
@@ -193,7 +199,7 @@ def test_missing_policies_are_told_once_and_so_is_their_return() -> None:
 
 
 def test_conditions_stand_beside_each_other() -> None:
-    """And the same status said again is the same."""
+    """If nothing has changed, the new status is the same."""
     found = list(builders.guards().values())
     made = summary.with_guards(summary.policy_status(stored(), [], NOW), found, NOW)
     assert [condition.type for condition in made.conditions] == ["Contested", "Guarded", "Ready"]
@@ -203,7 +209,7 @@ def test_conditions_stand_beside_each_other() -> None:
 
 
 def test_contested_namespaces_are_named() -> None:
-    """Ten of them, and how many more; all of them are counted by the metric."""
+    """Ten of them are named, with the number of the others. The metric counts all of them."""
     contested = [
         replace(one, namespace=replace(one.namespace, name=f"ns-{number:02}"), contested=at(minutes=9))
         for number in range(12)
@@ -220,7 +226,7 @@ def test_contested_namespaces_are_named() -> None:
 
 @pytest.mark.parametrize("state", [conditions.ClockSynchronized.SKEWED, conditions.ClockSynchronized.SPREAD])
 def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: conditions.ClockSynchronized) -> None:
-    """A condition, an Event on each transition and none between."""
+    """There is a condition, and one Event for each transition."""
     first = summary.with_clock(summary.policy_status(stored(), [], NOW), state, NOW)
     found = conditions.find(first.conditions, conditions.ConditionType.CLOCK_SYNCHRONIZED)
     assert found is not None
@@ -237,20 +243,20 @@ def test_clocks_that_differ_are_told_once_and_again_when_they_agree(state: condi
 
 
 def begun(state: ledger.State, *made: plan.NamespacePlan, **counts: int) -> tuple[str, str, str] | None:
-    """Type, reason and message of the Event after a start with the ledger in this state."""
+    """Return type, reason and message of the Event after a start with the ledger in this state."""
     found = snapshot.LedgerSummary(state, "", policy.LedgerCounts(id="l", **counts))
     event = summary.begun_event(stored(), found, made)
     return (event.type, event.reason, event.message) if event else None
 
 
 def unapproved() -> plan.NamespacePlan:
-    """An exception from before the admission policies."""
+    """Return the plan for an exception from before the admission policies."""
     late = builders.guards(since=at(seconds=-1))
     return planned(seen(hne(), guards=late, ledger=snapshot.LedgerView(state=ledger.State.SEEDING)))
 
 
 def test_a_first_start_names_what_nobody_approved() -> None:
-    """Where there is none it is no news; a start with an intact ledger never is."""
+    """If there is no such exception, there is no Event. A start with an intact ledger never has one."""
     assert begun(ledger.State.SEEDING, exceptions=2) is None
     assert begun(ledger.State.INTACT, unapproved()) is None
     told = begun(ledger.State.SEEDING, unapproved(), exceptions=2)
@@ -260,7 +266,7 @@ def test_a_first_start_names_what_nobody_approved() -> None:
 
 
 def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> None:
-    """Also which levels nobody knows any more: Release leaves them."""
+    """The Event also counts the levels that nobody knows any more, which Release leaves as they are."""
     cost = (
         "the ledger was lost, completely or in part; approved exceptions: 2; ApprovalUnproven: 1;"
         " NotApproved: none; namespaces whose level before enforcement is not known: 3"
@@ -270,7 +276,7 @@ def test_a_loss_is_told_of_even_where_every_exception_is_approved_again() -> Non
 
 
 def test_levels_that_nobody_knows_are_in_the_condition() -> None:
-    """It stays True: everything that can be recorded is, and nothing is withheld."""
+    """The condition stays True, because everything that can be recorded is recorded, and nothing is withheld."""
     for unknown, words in ((0, "every record"), (3, "namespaces whose level before enforcement is not known: 3;")):
         counts = policy.LedgerCounts(id="l", levels_unknown=unknown)
         found = snapshot.LedgerSummary(ledger.State.INTACT, "", counts)

@@ -1,4 +1,4 @@
-"""Why an exception covers nothing: what is said, when, and what has to be asked for before."""
+"""Why an exception covers nothing: what the condition says, when, and what the operator must ask first."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ MISSING = {"netdebug": NO}
 
 
 def in_use(made: plan.NamespacePlan, name: str = "net") -> tuple[str, str, str]:
-    """Status, reason and message of the condition that is to be written."""
+    """Return status, reason and message of the condition that the plan writes."""
     found = conditions.find(statuses(made)[name].conditions, conditions.ConditionType.IN_USE)
     assert found is not None
     return found.status, found.reason, found.message
@@ -43,7 +43,7 @@ def reason(*things: Any, **fields: Any) -> str:
 
 
 def test_a_service_account_that_does_not_exist_is_named() -> None:
-    """With the accounts that the pods have, which shows a typo, and what to do."""
+    """The message names the accounts of the pods, which shows a typo, and says what to do."""
     other = pod(service_account="netdebgu")
     assert in_use(planned(seen(hne(), other, accounts=MISSING))) == (
         "False",
@@ -58,7 +58,7 @@ def test_a_service_account_that_does_not_exist_is_named() -> None:
 
 @pytest.mark.parametrize("account", [YES, UNKNOWN])
 def test_an_account_without_host_namespace_pods_is_named(account: snapshot.Account) -> None:
-    """Also where nobody can tell whether it exists: that is no reason to say that it does not."""
+    """If nobody can tell whether the account exists, the message does not say that it is missing."""
     assert in_use(planned(seen(hne(), accounts={"netdebug": account}))) == (
         "False",
         "NoHostPods",
@@ -71,7 +71,7 @@ def test_an_account_without_host_namespace_pods_is_named(account: snapshot.Accou
 
 
 def test_images_that_no_pod_has_are_named() -> None:
-    """Those of the pods, and those that are listed."""
+    """The message has the images of the pods, and the images that the exception lists."""
     assert in_use(planned(seen(hne(), pod(images=frozenset({"other:1"}))))) == (
         "False",
         "ImagesDiffer",
@@ -84,7 +84,10 @@ def test_images_that_no_pod_has_are_named() -> None:
 
 
 def test_what_the_nearest_pod_lacks_is_named() -> None:
-    """Of several the one that fails last, whatever its name; a pod without a name in the text comes and goes."""
+    """Of several pods, the one whose failed condition comes last counts.
+
+    The text has no pod name, because pods come and go.
+    """
     pods = (pod("a", images=frozenset({"other:1"})), pod("b", capabilities=frozenset({"SYS_ADMIN"})))
     (_, word, text) = in_use(planned(seen(hne(), *pods)))
     assert word == "PodsDiffer"
@@ -92,7 +95,7 @@ def test_what_the_nearest_pod_lacks_is_named() -> None:
 
 
 def test_pods_that_another_exception_covers_are_named() -> None:
-    """The one that lasts longest covers them."""
+    """The exception that lasts longest covers them."""
     longer = hne("longer", expiry=at(hours=2))
     made = planned(seen(hne(), longer, pod()))
     assert in_use(made)[1] == "CoveredByAnother"
@@ -103,12 +106,12 @@ def test_pods_that_another_exception_covers_are_named() -> None:
 
 
 def test_pods_of_kubelets_are_nobodys() -> None:
-    """A static pod has no account that an exception could be for."""
+    """A static pod has no service account that an exception could be for."""
     assert reason(pod(mirror=True)) == "NoHostPods"
 
 
 def test_unused_for_long_stays_the_reason_and_says_why() -> None:
-    """It warns; what a person can correct stands behind it."""
+    """The reason Unused warns. The message also says what a person can correct."""
     old = {"metadata": {"creation_timestamp": at(days=-90)}}
     subject = hne(type="Infrastructure", expiry=None, ticket=None, **old)
     (_, word, text) = in_use(planned(seen(subject, accounts=MISSING)))
@@ -123,7 +126,7 @@ def test_unused_for_long_stays_the_reason_and_says_why() -> None:
     ids=["ended", "without a guard"],
 )
 def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any], fields: dict[str, Any]) -> None:
-    """InUse has no reason of its own then, and nothing is asked for."""
+    """InUse then has no reason of its own, and the operator asks for nothing."""
     made = planned(seen(hne(**spec), accounts={}, **fields))
     assert in_use(made) == ("False", "NoPods", "the exception covers no pod")
     assert accounts(made) == ()
@@ -133,7 +136,7 @@ def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any]
 
 
 def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
-    """An exception, its account and its pods come with one apply; meanwhile nothing is asked for."""
+    """An exception, its account and its pods may come with one apply. Meanwhile the operator asks for nothing."""
     subject = hne(metadata={"creation_timestamp": at(seconds=-29)})
     young = planned(seen(subject, accounts={}))
     assert in_use(young)[1] == "NoPods"
@@ -143,7 +146,10 @@ def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
 
 
 def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
-    """So that no status is written twice, after a restart neither; not where a pod shows that it is there."""
+    """So no status is written twice, even after a restart.
+
+    If a pod shows that the account exists, the operator does not ask.
+    """
     made = planned(seen(hne(), accounts={}))
     assert (accounts(made), statuses(made)) == (("netdebug",), {})
     made = planned(seen(hne(), pod(images=frozenset({"other:1"})), accounts={}))
@@ -152,7 +158,7 @@ def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
 
 
 def test_a_missing_account_is_asked_for_again_each_minute() -> None:
-    """And one of which nobody could tell; what was said of it stays meanwhile."""
+    """So is an account about which nobody could tell. The condition about it stays meanwhile."""
     for account in (NO, UNKNOWN):
         made = planned(seen(hne(), accounts={"netdebug": account}))
         assert (accounts(made), made.next_check) == ((), at(seconds=60))
@@ -162,25 +168,28 @@ def test_a_missing_account_is_asked_for_again_each_minute() -> None:
 
 
 def test_an_account_that_exists_is_asked_for_when_something_else_happens() -> None:
-    """Nothing wakes the operator for it; a steady cluster costs nothing."""
+    """The operator does not wake up for it, so a steady cluster costs nothing."""
     made = planned(seen(hne(), accounts={"netdebug": YES}))
     assert made.next_check is not None
     assert made.next_check > at(minutes=10)
 
 
 def test_so_many_accounts_are_asked_for_and_no_more() -> None:
-    """Of the rest nobody can tell, and their exceptions say what can be told."""
+    """Nobody can tell about the others. The conditions of their exceptions say what is known."""
     many = [hne(f"e{n:02}", service_account_name=f"a{n:02}") for n in range(20)]
     made = planned(seen(*many, accounts={}))
     assert len(accounts(made)) == unused.MOST
     assert in_use(made, "e19")[1] == "NoHostPods"
 
 
-# -- pods that no watch tells of ------------------------------------------------------------------------------------
+# -- pods that no watch reports -------------------------------------------------------------------------------------
 
 
 def listed(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePlan:
-    """The plan now, for an exception that is so old, with all pods listed then."""
+    """Return the plan for an exception that was created at `created`, with all pods listed at `seconds`.
+
+    Both are in seconds relative to NOW.
+    """
     subject = hne(metadata={"creation_timestamp": at(seconds=created)}, **spec)
     return planned(seen(subject, every_pod_listed=at(seconds=seconds)))
 
@@ -189,7 +198,10 @@ def listed(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePl
 def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
     shared: tuple[labels.HostNamespace, ...],
 ) -> None:
-    """Half a minute after its creation, when a reason is due, then each minute until it is ten minutes old."""
+    """The first list is half a minute after the creation of the exception, when a reason is due.
+
+    Then there is one every minute, until the exception is ten minutes old.
+    """
     spec: dict[str, Any] = {"host_namespaces": shared}
     assert count_at(listed(-1, **spec)) == at(seconds=29)
     assert count_at(listed(-300, created=-200, **spec)) == at(seconds=-170)
@@ -200,14 +212,14 @@ def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
 
 
 def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
-    """What was to come is there."""
+    """The pods that were to come exist."""
     subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
     covered = pod(host_namespaces=frozenset({PID}))
     assert count_at(planned(seen(subject, covered, every_pod_listed=at(seconds=-90)))) is None
 
 
 def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:
-    """Not before a list that is half a minute younger than the exception; and the text says that it was a list."""
+    """Not before a list that is half a minute younger than the exception. The message says that it rests on a list."""
     spec: dict[str, Any] = {"host_namespaces": (PID,), "created": -40}
     assert in_use(listed(-11, **spec))[1] == "NoPods"
     (_, word, text) = in_use(listed(-10, **spec))
@@ -216,13 +228,13 @@ def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:
 
 
 def test_exempt_namespaces_say_it_too() -> None:
-    """Their exceptions are kept as elsewhere."""
+    """Exceptions in exempt namespaces are maintained like all others."""
     exempt = governed(exempt_namespaces=("payments",))
     assert reason(policy=exempt, accounts=MISSING) == "ServiceAccountMissing"
 
 
 def test_pods_without_host_namespaces_are_not_named_as_pods_that_share_them() -> None:
-    """They count for exceptions of their own sort, and a mistyped account is not looked for among theirs."""
+    """They count for exceptions without host namespaces, and their accounts are no hint at a mistyped account."""
     subject = hne(service_account_name="typo", host_namespaces=("Network",))
     plain = coverage.PodVerdict(pod("sensor", host_namespaces=frozenset()), labels.Verdict.UNCOVERED, "")
     standing = validity.Standing(subject, conditions.Ready.ACTIVE, "")

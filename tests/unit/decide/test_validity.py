@@ -1,4 +1,4 @@
-"""How an exception stands by itself: valid, approved, not yet over."""
+"""The standing of an exception by itself: valid, approved, and not ended."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ def stand(
 
 
 def test_an_exception_in_order_is_active() -> None:
-    """And says until when."""
+    """The message says until when the exception is in force."""
     found = stand(hne())
     assert (found.reason, found.why, found.in_force) == (
         Ready.ACTIVE,
@@ -40,12 +40,12 @@ def test_permanent_infrastructure_is_active_without_end() -> None:
 
 @pytest.mark.parametrize(("seconds", "reason"), [(-1, Ready.ACTIVE), (0, Ready.EXPIRED), (1, Ready.EXPIRED)])
 def test_from_the_second_of_its_expiry_it_is_expired(seconds: int, reason: Ready) -> None:
-    """Not a second later."""
+    """The reason changes in exactly that second."""
     assert reason is stand(hne(), now=at(hours=1, seconds=seconds)).reason
 
 
 def test_an_exception_that_is_being_deleted_is_not_in_force() -> None:
-    """Deleting an exception ends it, although it may still be there."""
+    """A deletion ends an exception, although the object may still exist."""
     assert Ready.INVALID is stand(hne(metadata={"deletion_timestamp": NOW})).reason
 
 
@@ -68,13 +68,16 @@ def test_an_exception_that_is_being_deleted_is_not_in_force() -> None:
 def test_a_life_is_measured_from_creation_to_expiry(
     kind: str, limits: dict[str, str], lasts: int, reason: Ready
 ) -> None:
-    """Longer than the policy's maxDuration of the type is Invalid; Infrastructure has no limit."""
+    """An exception that lasts longer than the policy's maxDuration for its type is Invalid.
+
+    Infrastructure has no limit.
+    """
     rules = policy.Exceptions.model_validate({"maxDuration": limits})
     assert reason is stand(hne(type=kind, expiry=at(hours=-1, seconds=lasts)), rules=rules).reason
 
 
 def test_an_exception_that_lasts_too_long_is_told_how_long_it_may() -> None:
-    """Rule, got and remedy are in the sentence."""
+    """The sentence has the rule, the given value and the remedy."""
     rules = policy.Exceptions.model_validate({"maxDuration": {"Diagnostic": "1h30m"}})
     expected = (
         "spec.expiry must be no later than 2026-11-22T12:30:00Z (1h30m after creation) for type Diagnostic, got"
@@ -85,12 +88,12 @@ def test_an_exception_that_lasts_too_long_is_told_how_long_it_may() -> None:
 
 
 def test_without_a_policy_only_the_api_servers_ceilings_hold() -> None:
-    """What the CRD and exception-writers let through is not refused for want of a policy."""
+    """An exception that the CRD and exception-writers let through is not refused for lack of a policy."""
     assert Ready.ACTIVE is stand(hne(expiry=at(days=3)), rules=None).reason
 
 
 def test_what_is_over_is_expired_however_long_it_was() -> None:
-    """A policy that is shortened later does not keep an ended exception from being cleaned up."""
+    """If the limit in the policy is lowered later, an exception that has ended is cleaned up nevertheless."""
     rules = policy.Exceptions.model_validate({"maxDuration": {"Diagnostic": "10m"}})
     assert Ready.EXPIRED is stand(hne(expiry=NOW), rules=rules).reason
 
@@ -107,7 +110,7 @@ def test_what_is_over_is_expired_however_long_it_was() -> None:
     ],
 )
 def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] | None, reason: Ready) -> None:
-    """Every image, and any image is none that is pinned."""
+    """Every image must be pinned. An exception that allows any image is not pinned."""
     rules = policy.Exceptions.model_validate({"imageDigests": "Require"})
     subject = hne(type="Infrastructure", images=images)
     assert reason is stand(subject, rules=rules).reason
@@ -118,13 +121,13 @@ def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] |
 
 
 def test_an_exception_that_nobody_approved_does_not_expire() -> None:
-    """NotApproved comes before Expired: its pods are not deleted for its end, and it spares none."""
+    """NotApproved comes before Expired: the end of the exception deletes no pods, and the exception spares none."""
     found = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.ApprovalState.REFUSED, "why"))
     assert (found.reason, found.expired, found.why, found.spares) == (Ready.NOT_APPROVED, False, "why", False)
 
 
 def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the_same() -> None:
-    """What is approved by what is seen ends without the ledger."""
+    """An exception that is approved by what the operator sees ends without the ledger."""
     waits = approval.Ruling(approval.ApprovalState.WAITING)
     found = stand(hne(), ruling=waits)
     assert (found.reason, found.in_force, found.waiting, found.spares) == (Ready.NOT_RECORDED, False, True, True)
@@ -132,7 +135,7 @@ def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the
 
 
 def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() -> None:
-    """Taking an agent's grant would stop network and ingress."""
+    """If the operator revoked the grant of an agent, network and ingress would stop."""
     found = stand(
         hne(type="Infrastructure"), ruling=approval.Ruling(approval.ApprovalState.UNPROVEN, "the ledger was lost")
     )
@@ -141,7 +144,7 @@ def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() 
 
 
 def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares() -> None:
-    """Cannot tell is never a delete."""
+    """If the operator cannot tell, it never deletes."""
     unknown = approval.Ruling(approval.ApprovalState.UNKNOWN, "forbidden")
     for subject in (hne(), hne(expiry=at(seconds=-1))):
         found = stand(subject, ruling=unknown)
@@ -151,21 +154,24 @@ def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares()
 
 @pytest.mark.parametrize("rules", [policy.Exceptions.model_validate({"imageDigests": "Require"})])
 def test_what_withholds_an_approved_exception_spares_its_pods(rules: policy.Exceptions) -> None:
-    """Invalid for the policy: until its expiry no pod that fits it is deleted. A deletion has ended it for good."""
+    """If the exception is Invalid because of the policy, no pod that fits it is deleted before its expiry.
+
+    A deletion ends the exception for good.
+    """
     assert stand(hne(), rules=rules).spares
     assert not stand(hne(expiry=NOW), rules=rules).spares
     assert not stand(hne(metadata={"deletion_timestamp": NOW}), rules=rules).spares
 
 
 def trouble(*things: Any, **fields: Any) -> validity.Standing:
-    """The first exception's standing where records cannot be written."""
+    """Return the standing of the first exception if records cannot be written."""
     made = seen(*things, **fields)
     made = replace(made, ledger=replace(made.ledger, trouble="forbidden", exceptions={}))
     return validity.standings(made, approval.rulings(made, NOW), NOW)[0]
 
 
 def test_where_records_cannot_be_written_only_grants_that_must_stay_do() -> None:
-    """A Diagnostic that waits for its record is withheld, and so is whatever has no grant yet."""
+    """A Diagnostic that waits for its record is withheld, and so is every exception that has no grant yet."""
     agent = hne(type="Infrastructure")
     assert trouble(hne(), namespace=denied(hne())).reason is Ready.NOT_RECORDED
     assert trouble(agent).reason is Ready.NOT_RECORDED
