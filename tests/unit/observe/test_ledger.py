@@ -1,4 +1,4 @@
-"""The operator's copy of its ledger: what is read, where a record goes, and what is a loss."""
+"""The operator's copy of its ledger: what it reads, where a record is stored, and what counts as a loss."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Stored:
         self.bodies: dict[str, dict[str, Any]] = {}
 
     def write(self, copy: copies.Ledger, records: dict[str, ledger.Record | None]) -> list[str]:
-        """Carry out what the copy wants; the names of the objects, in order."""
+        """Carry out the changes that the copy wants. Return the names of the objects, in order."""
         changes = copy.changes(records)
         for change in changes:
             name = change.shard.name
@@ -38,7 +38,7 @@ class Stored:
 
 
 def begun(**records: ledger.Record) -> tuple[Stored, copies.Ledger]:
-    """A ledger after its first start, with these exceptions."""
+    """Return a ledger after its first start, with records of these exceptions."""
     stored = Stored()
     copy = stored.read()
     copy.settle()
@@ -47,14 +47,14 @@ def begun(**records: ledger.Record) -> tuple[Stored, copies.Ledger]:
 
 
 def test_before_it_is_read_nothing_is_known() -> None:
-    """Which is not the same as nothing being there."""
+    """That is not the same as an empty ledger."""
     copy = copies.Ledger()
     assert copy.state is ledger.State.UNREADABLE
     assert copy.trouble
 
 
 def test_where_there_never_was_one_it_is_begun() -> None:
-    """The state lasts until everything was judged once, also over a restart."""
+    """The state lasts until everything was judged once, also across a restart."""
     stored = Stored()
     copy = stored.read()
     assert copy.state is ledger.State.SEEDING
@@ -67,7 +67,7 @@ def test_where_there_never_was_one_it_is_begun() -> None:
 
 
 def test_where_the_policy_knows_of_one_that_is_gone_it_is_lost() -> None:
-    """And a new one is begun, by another name; the loss lasts over a restart as well."""
+    """A new ledger with another id is begun. The loss lasts across a restart, too."""
     copy = Stored().read(KNOWN)
     assert copy.state is ledger.State.LOST
     assert copy.id not in {"", KNOWN.id}
@@ -78,7 +78,7 @@ def test_where_the_policy_knows_of_one_that_is_gone_it_is_lost() -> None:
 
 @pytest.mark.parametrize("harm", ["object", "index", "text"])
 def test_a_part_that_is_gone_or_damaged_is_a_loss(harm: str) -> None:
-    """What is left still counts."""
+    """The records that are left still count."""
     stored, copy = begun(a=RECORD)
     copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES  # full
     assert stored.write(copy, {"hne.b": RECORD}) == ["hostnetwork-ledger-2", "hostnetwork-ledger-1"]
@@ -93,7 +93,7 @@ def test_a_part_that_is_gone_or_damaged_is_a_loss(harm: str) -> None:
 
 
 def test_a_missing_second_object_is_a_loss() -> None:
-    """The index in the first one counts them."""
+    """The index in the first object counts the objects."""
     stored, copy = begun(a=RECORD)
     copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES
     stored.write(copy, {"hne.b": RECORD})
@@ -102,7 +102,7 @@ def test_a_missing_second_object_is_a_loss() -> None:
 
 
 def test_what_is_damaged_is_removed_once_everything_was_judged() -> None:
-    """Or the next start would find a loss again."""
+    """Otherwise the next start would find a loss again."""
     stored, _ = begun(a=RECORD)
     stored.bodies["hostnetwork-ledger-1"]["data"]["hne.gone"] = "damaged"
     copy = stored.read()
@@ -121,7 +121,7 @@ def test_objects_that_are_not_the_ledgers_are_left_alone() -> None:
 
 
 def test_nothing_is_written_twice() -> None:
-    """What is stored already, and the removal of what is not there."""
+    """Neither a record that is stored already, nor the removal of a record that does not exist."""
     stored, copy = begun(a=RECORD)
     assert stored.write(copy, {"hne.a": RECORD, "hne.nobody": None}) == []
     assert stored.write(copy, {"hne.a": None}) == ["hostnetwork-ledger-1"]
@@ -142,7 +142,7 @@ def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -
 
 
 def test_a_record_that_finds_no_room_keeps_no_other_from_being_stored() -> None:
-    """It is omitted, and said of its own namespace and in the summary alone."""
+    """The record is omitted. Only the view of its own namespace and the summary say so."""
     stored, copy = begun()
     huge = RECORD.model_copy(update={"grant": "x" * ledger.SHARD_BYTES})
     stored.write(copy, {"hne.huge": huge, "hne.small": RECORD})
@@ -156,7 +156,7 @@ def test_a_record_that_finds_no_room_keeps_no_other_from_being_stored() -> None:
 
 
 def test_what_somebody_has_changed_or_removed_is_put_back() -> None:
-    """What this process knows counts: it was loaded, or written, by the operator alone."""
+    """The copy of this process counts, because only the operator has loaded or written it."""
     stored, copy = begun(a=RECORD, b=RECORD)
     data = stored.bodies["hostnetwork-ledger-1"]["data"]
     data["hne.a"], data["hne.forged"] = "{}", ledger.encode(RECORD)
@@ -169,7 +169,7 @@ def test_what_somebody_has_changed_or_removed_is_put_back() -> None:
 
 
 def test_a_view_has_the_namespace_by_uid_and_its_exceptions() -> None:
-    """The record of an earlier namespace of the name is not in it."""
+    """The view does not have the record of an earlier namespace of that name."""
     made = seen(hne("a"), hne("b"), namespace=denied(hne("a")))
     record = written(made.namespace)
     stored, copy = begun(**{"uid-of-a": RECORD, "uid-of-c": RECORD})
@@ -180,13 +180,13 @@ def test_a_view_has_the_namespace_by_uid_and_its_exceptions() -> None:
 
 
 def test_the_summary_counts_what_status_and_metrics_show() -> None:
-    """A ledger with grants that nothing proves is not intact, nor is one that cannot be written."""
+    """A ledger with grants that nothing proves is not intact, and neither is a ledger that cannot be written."""
     kept = RECORD.model_copy(update={"approved": False, "kept": True})
     stored, copy = begun(a=RECORD, b=kept, c=RECORD.model_copy(update={"approved": False}))
     for uid, record in {
         "a": ledger.NamespaceRecord(enforced=True, before=""),
         "b": ledger.NamespaceRecord(enforced=True, before="restricted"),
-        "c": ledger.NamespaceRecord(enforced=True),  # since a loss nobody knows what stood before
+        "c": ledger.NamespaceRecord(enforced=True),  # since a loss, nobody knows the previous level
         "d": ledger.NamespaceRecord(chosen={"a": "b"}, under="g"),
     }.items():
         stored.write(copy, {ledger.NAMESPACE + uid: record})
@@ -200,7 +200,7 @@ def test_the_summary_counts_what_status_and_metrics_show() -> None:
 
 
 def test_what_a_newer_release_wrote_is_not_read() -> None:
-    """It is no loss: nothing is recorded anew, and the message says what to do."""
+    """That is no loss: nothing is recorded again, and the message says what to do."""
     stored, _ = begun(**{UID: RECORD})
     first = stored.bodies[ledger.SHARDS[0]]["data"]
     index = ledger.decode(ledger.INDEX, first[ledger.INDEX])
@@ -214,7 +214,7 @@ def test_what_a_newer_release_wrote_is_not_read() -> None:
 
 
 def test_an_index_that_is_none_is_a_loss() -> None:
-    """Whatever stands there."""
+    """Whatever text is stored there."""
     stored, _ = begun(**{UID: RECORD})
     for text in ('{"id":"a","format":1,"state":"Odd"}', "", "[]", '{"id":"a"}', "{" * 5000):
         stored.bodies[ledger.SHARDS[0]]["data"][ledger.INDEX] = text

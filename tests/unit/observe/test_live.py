@@ -1,4 +1,4 @@
-"""Lists go around what cannot be decoded: every other object is read, and it is known which one was not."""
+"""Lists go around objects that cannot be decoded: every other object is read, and it is known which one was not."""
 
 import urllib.parse
 from typing import Any
@@ -16,13 +16,16 @@ WHY = "deeper than 100 levels"
 
 
 class Server:
-    """The lists of an API server. A page with one of `nested` cannot be decoded, unless only metadata are asked for."""
+    """The lists of an API server.
+
+    A page with an object of `nested` cannot be decoded, unless the request is for metadata alone.
+    """
 
     def __init__(self, *objects: dict[str, Any], nested: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         self._versions = {100: list(objects)}
         self._nested = nested
         self.asked: list[str] = []
-        self.deleted_after: dict[int, str] = {}  # the object that is deleted after so many requests
+        self.deleted_after: dict[int, str] = {}  # the object that is deleted after this many requests
 
     async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
         self.asked.append(path)
@@ -51,7 +54,7 @@ def pods(count: int) -> list[dict[str, Any]]:
 
 
 async def listed(server: Server) -> tuple[list[str], list[str]]:
-    """The names of the objects that were read, and of those that were not."""
+    """Return the names of the objects that were read, and of those that were not."""
     found = [page async for page in live.pages(server, "/api/v1/pods")]
     read = [item["metadata"]["name"] for page in found for item in page.items]
     return read, [one.meta["name"] for page in found for one in page.undecoded]
@@ -60,7 +63,7 @@ async def listed(server: Server) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 250])
 @pytest.mark.parametrize("at", [{0}, {-1}, {0, 1}, {37, 41}])
 async def test_a_list_goes_around_what_cannot_be_decoded(count: int, at: set[int]) -> None:
-    """Every object is given once and in order, and each that cannot be decoded with its metadata."""
+    """Every object comes once and in order. An object that cannot be decoded comes with its metadata."""
     objects = pods(count)
     names = [one["metadata"]["name"] for one in objects]
     nested = {names[number] for number in at if number < count}
@@ -69,7 +72,7 @@ async def test_a_list_goes_around_what_cannot_be_decoded(count: int, at: set[int
 
 
 async def test_one_object_costs_few_requests() -> None:
-    """Of 1,000 objects one cannot be decoded: about twice as many requests as without it."""
+    """If one of 1,000 objects cannot be decoded, the list takes about three times as many requests."""
     plain, hostile = Server(*pods(1000)), Server(*pods(1000), nested={"pod-555"})
     await listed(plain)
     await listed(hostile)
@@ -77,14 +80,14 @@ async def test_one_object_costs_few_requests() -> None:
 
 
 async def test_a_list_that_no_object_spoils_is_asked_for_in_full_pages() -> None:
-    """No resourceVersion is asked for, and each page has 100 objects."""
+    """No request has a resourceVersion, and each page has 100 objects."""
     server = Server(*pods(150))
     await listed(server)
     assert server.asked == ["/api/v1/pods?limit=100", "/api/v1/pods?limit=100&continue=100-100"]
 
 
 async def test_no_other_object_is_taken_for_the_one_that_cannot_be_decoded() -> None:
-    """The first one of the list is deleted before its metadata are read: the next one is read like any other."""
+    """The first object of the list is deleted before its metadata are read. The next object is read like any other."""
     server = Server(*pods(3), nested={"pod-000"})
     failed = [100, 50, 25, 12, 6, 3, 1]
     server.deleted_after[len(failed)] = "pod-000"
@@ -92,7 +95,7 @@ async def test_no_other_object_is_taken_for_the_one_that_cannot_be_decoded() -> 
 
 
 async def test_where_metadata_cannot_be_decoded_either_the_list_fails() -> None:
-    """An answer that is no list at all is no reason to set every object aside."""
+    """An answer that is no list at all is no reason to skip every object."""
 
     class Broken(Server):
         async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
@@ -102,7 +105,7 @@ async def test_where_metadata_cannot_be_decoded_either_the_list_fails() -> None:
         await listed(Broken())
 
 
-# -- what becomes of it ---------------------------------------------------------------------------------------------
+# -- what the store keeps -------------------------------------------------------------------------------------------
 
 
 async def filled(kept: store.Store, kind: store.Kind, server: Server) -> set[str]:
@@ -123,12 +126,12 @@ def seen(kept: store.Store) -> snapshot.NamespaceSnapshot:
 
 
 def unread(kept: store.Store) -> dict[str, int]:
-    """How many objects cannot be read, of kinds that have any."""
+    """Return the number of objects that cannot be read, by kind, for the kinds that have any."""
     return {kind: count for kind, count in kept.unread.counts().items() if count}
 
 
 async def test_a_pod_that_cannot_be_decoded_is_unknown_until_it_can(kept: store.Store) -> None:
-    """Also where an older version of it was read; the same version counts as soon as it can be read."""
+    """Even if an older version of the pod was read. The same version counts as soon as it can be read."""
     kept.put(store.Kind.POD, pod("a", 5))
     now, beside = pod("a", 7), pod("b", 6)
     assert {NAMESPACE} == await filled(kept, store.Kind.POD, Server(now, beside, nested={"a"}))
@@ -140,7 +143,7 @@ async def test_a_pod_that_cannot_be_decoded_is_unknown_until_it_can(kept: store.
 
 
 async def test_a_version_that_was_read_is_not_unread_by_a_list(kept: store.Store) -> None:
-    """The watch told of this very version, and could be decoded."""
+    """The watch reported this very version, and that line could be decoded."""
     kept.put(store.Kind.POD, pod("a", 7))
     assert set() == await filled(kept, store.Kind.POD, Server(pod("a", 7), nested={"a"}))
     assert [one.name for one in seen(kept).pods] == ["a"]
@@ -148,7 +151,10 @@ async def test_a_version_that_was_read_is_not_unread_by_a_list(kept: store.Store
 
 
 async def test_a_pod_of_the_long_list_stays_unknown_though_no_watched_list_has_it(kept: store.Store) -> None:
-    """It may share the PID namespace of its node. It is forgotten when the long list has it no more."""
+    """The pod may share the PID namespace of its node.
+
+    It is forgotten once the list of every pod does not have it any more.
+    """
     await filled(kept, store.Kind.EVERY_POD, Server(body("a", 7, spec={}), nested={"a"}))
     await filled(kept, store.Kind.POD, Server())
     assert [one.name for one in seen(kept).unreadable_pods] == ["a"]
@@ -157,21 +163,21 @@ async def test_a_pod_of_the_long_list_stays_unknown_though_no_watched_list_has_i
 
 
 async def test_an_exception_that_cannot_be_decoded_is_unreadable(kept: store.Store) -> None:
-    """It grants nothing."""
+    """Such an exception grants nothing."""
     await filled(kept, store.Kind.EXCEPTION, Server(body("a", 7), nested={"a"}))
     unreadable = snapshot.UnreadableException(NAMESPACE, "a", "uid-of-a", WHY)
     assert (unreadable,) == seen(kept).unreadable_exceptions
 
 
 async def test_a_namespace_is_read_from_its_metadata(kept: store.Store) -> None:
-    """All that decisions read of a Namespace is there."""
+    """The metadata have everything that decisions read of a Namespace."""
     await filled(kept, store.Kind.NAMESPACE, Server(home(7, team="a"), nested={NAMESPACE}))
     assert dict(seen(kept).namespace.labels) == {"team": "a"}
     assert unread(kept) == {}
 
 
 async def test_a_policy_that_cannot_be_decoded_is_not_absent(kept: store.Store) -> None:
-    """The last good one is acted on; without one, what it wants is not known."""
+    """The last valid policy stays in effect. If there was none, the wanted settings are not known."""
     nested = Server(default(7, "Audit"), nested={policy.NAME})
     await filled(kept, store.Kind.POLICY, nested)
     assert snapshot.Existence.UNKNOWN is kept.policy_state().existence
@@ -182,7 +188,7 @@ async def test_a_policy_that_cannot_be_decoded_is_not_absent(kept: store.Store) 
 
 
 async def test_of_other_kinds_the_last_version_stays(kept: store.Store) -> None:
-    """An admission policy that was read counts as it was read, and it is counted as unreadable."""
+    """An admission policy that was read counts as it was read. It is also counted as unreadable."""
     kind = store.Kind.ADMISSION_POLICY
     await filled(kept, kind, Server(body("host-namespaces", 5, namespace="")))
     before = kept.guards()
@@ -194,7 +200,7 @@ async def test_of_other_kinds_the_last_version_stays(kept: store.Store) -> None:
 
 
 async def test_the_look_before_a_delete_knows_what_it_could_not_read(kept: store.Store) -> None:
-    """The exceptions of the namespace are listed around one that cannot be decoded."""
+    """The exceptions of the namespace are listed around the one that cannot be decoded."""
     kept.put(store.Kind.POD, pod("a", 5))
 
     class Both(Server):
@@ -208,7 +214,7 @@ async def test_the_look_before_a_delete_knows_what_it_could_not_read(kept: store
 
 
 def test_it_is_news_once_that_an_object_cannot_be_read(kept: store.Store) -> None:
-    """And once that it can again, or that it no longer exists."""
+    """It is news once more when the object can be read again, or no longer exists."""
     broken = body("a", 7, spec={"hostNetwork": True, "containers": [{}]})
     kept.put(store.Kind.POD, broken)
     kept.put(store.Kind.POD, {**broken, "metadata": {**broken["metadata"], "resourceVersion": "8"}})
@@ -222,7 +228,7 @@ def test_it_is_news_once_that_an_object_cannot_be_read(kept: store.Store) -> Non
 
 
 def test_an_object_of_which_something_is_odd_leaves_all_others_to_be_read(kept: store.Store) -> None:
-    """Whatever it is: the list goes on, and the object is counted."""
+    """Whatever is odd about it, the list continues, and the object is counted."""
     listing = kept.listing(store.Kind.ADMISSION_POLICY)
     odd = body("odd", 7, namespace="", metadata={"creationTimestamp": "0000-01-01T00:00:00Z"})
     listing.page([odd, body("even", 8, namespace="")])
@@ -231,7 +237,7 @@ def test_an_object_of_which_something_is_odd_leaves_all_others_to_be_read(kept: 
 
 
 async def test_undecoded_watch_lines_count_until_the_next_list(kept: store.Store) -> None:
-    """It is news once, and again after a list."""
+    """The first of these lines is news, and again the first one after a list."""
     for _ in range(2):
         for _ in range(3):
             kept.unread.add_line("pods", WHY)
@@ -242,7 +248,7 @@ async def test_undecoded_watch_lines_count_until_the_next_list(kept: store.Store
 
 
 def test_a_line_that_comes_while_a_list_is_read_still_counts(kept: store.Store) -> None:
-    """The list is as it was at its beginning, and cannot have what the line said."""
+    """The list has the state at its beginning, so it cannot have what the line reported."""
     kept.unread.add_line("pods", WHY)
     listing = kept.listing(store.Kind.POD)
     kept.unread.add_line("pods", WHY)

@@ -1,4 +1,4 @@
-"""What the gate asks about: the pods that templates make and those that are there, without what differs by chance."""
+"""What the gate asks about: the pods that templates create and the pods that exist, without what differs by chance."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def workload(kind: str = "Deployment", uid: str = "d", **fields: Any) -> living.
 
 @pytest.mark.parametrize("kind", ["CronJob", "Deployment", "Job", "ReplicationController"])
 def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
-    """As old as its workload."""
+    """It counts from the creation of its workload."""
     made = workload(kind)
     assert isinstance(made.living.pod, snapshot.Pod)
     assert frozenset({labels.HostNamespace.NETWORK}) == made.living.pod.host_namespaces
@@ -33,7 +33,7 @@ def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
 
 
 def test_a_workload_with_an_owner_that_is_not_read_is_as_old_as_itself() -> None:
-    """Whoever makes it may name any object as its owner, and would hold enforcement for ever."""
+    """A user can name any object as the owner of a workload, and could otherwise block enforcement for ever."""
     made = workload(metadata=owned("elsewhere"))
     assert (made.owner, made.living.created, made.living.identity) == ("elsewhere", NOW, "d")
 
@@ -43,12 +43,15 @@ def test_a_workload_with_an_owner_that_is_not_read_is_as_old_as_itself() -> None
     [({"type": "Complete", "status": "True"}, True), ({"type": "Failed", "status": "False"}, False)],
 )
 def test_a_job_ends(status: dict[str, str], ended: bool) -> None:
-    """Then it makes no pods any more, and holds nothing."""
+    """After its end a Job creates no pods, so it blocks nothing."""
     assert ended is workload("Job", status={"conditions": [status]}).ended
 
 
 def test_what_has_no_template_makes_no_pods() -> None:
-    """A ReplicationController may have none: to ask about nothing would be refused, and hold for ever."""
+    """A ReplicationController may have no template.
+
+    A question about nothing would be refused, and block enforcement for ever.
+    """
     assert living.workload("ReplicationController", {"metadata": META, "spec": {"replicas": 0}}).ended
 
 
@@ -69,7 +72,7 @@ def image(found: snapshot.Living) -> str:
 
 
 def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
-    """And is as old as that."""
+    """The pod counts from the creation of that workload."""
     (found,) = pods(
         [body(metadata=owned("r"))], workloads=(workload(), workload("ReplicaSet", "r", metadata=owned("d")))
     )
@@ -78,13 +81,13 @@ def test_a_pod_belongs_to_the_workload_at_the_top() -> None:
 
 @pytest.mark.parametrize("owners", [{"a": "a"}, {"a": "b", "b": "a"}, {"b": "c", "c": "d", "d": "b", "a": "b"}])
 def test_owners_in_a_circle_count_for_nothing(owners: dict[str, str]) -> None:
-    """Each of these workloads is its own top: a tenant may write what he likes as an owner, at any time."""
+    """Each of these workloads is its own top owner. A tenant can write any owner, at any time."""
     found = {uid: workload(uid=uid, metadata=owned(owner)) for uid, owner in owners.items()}
     assert [living.top(one, found) for one in found.values()] == list(found.values())
 
 
 def test_thousands_of_owners_one_after_the_other_count_for_nothing() -> None:
-    """To go through all of them for each of thousands of pods would take minutes."""
+    """To follow all of them for each of thousands of pods would take minutes."""
     found = {str(number): workload(uid=str(number), metadata=owned(str(number + 1))) for number in range(5000)}
     assert living.top(found["0"], found) is found["0"]
     assert living.top(found["4998"], found) is found["4999"]
@@ -92,14 +95,14 @@ def test_thousands_of_owners_one_after_the_other_count_for_nothing() -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_of_the_pods_of_a_workload_the_newest_counts(at_once: bool) -> None:
-    """It has what admission makes of the template now; on whatever page it comes."""
+    """The newest pod has what admission makes of the template now. It counts on whatever page it comes."""
     some = [body({"image": f"app:{minute}"}, metadata=aged(minute, **owned("d"))) for minute in (1, 3, 2)]
     (found,) = pods(*([some] if at_once else [[one] for one in some]), workloads=(workload(),))
     assert image(found) == "app:3"
 
 
 def test_pods_that_are_just_alike_are_asked_about_once() -> None:
-    """Names, nodes and tokens apart; one whose owner is not read is as old as itself."""
+    """Names, nodes and tokens make no difference. A pod whose owner is not read counts from its own creation."""
     token = {"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}], "nodeName": "node-1"}
     mounted = {
         "volumeMounts": [
@@ -117,14 +120,17 @@ def test_pods_that_are_just_alike_are_asked_about_once() -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_younger_pod_does_not_hide_an_older_one_just_like_it(at_once: bool) -> None:
-    """What came after the namespace was first Held does not hold it; the older one still does."""
+    """A pod that was created after the namespace was first Held does not block enforcement.
+
+    The older pod still does.
+    """
     some = [body(metadata=aged(minute)) for minute in (2, 1, 3)]
     (found,) = pods(*([some] if at_once else [[one] for one in some]))
     assert found.name == "at-1"
 
 
 def test_what_has_ended_is_left_out() -> None:
-    """Also where it is the only one."""
+    """Even if it is the only pod."""
     assert pods([{**body(), "status": {"phase": "Succeeded"}}]) == []
 
 
@@ -135,7 +141,7 @@ def test_a_host_path_that_calls_itself_a_token_is_asked_about() -> None:
 
 
 def test_a_question_has_what_is_judged_and_nothing_else() -> None:
-    """Profiles as annotations stay; what other admission or another namespace would stumble over does not."""
+    """Profiles in annotations stay. What other admission or another namespace would refuse does not."""
     profile = {"container.apparmor.security.beta.kubernetes.io/c0": "unconfined"}
     meta = {"annotations": {**profile, "example.com/note": "x"}, "labels": {"inject": "true"}}
     lost = {"nodeName": "n", "priority": 7, "priorityClassName": "gone", "ephemeralContainers": [], "overhead": {}}
@@ -158,13 +164,13 @@ def test_a_question_has_what_is_judged_and_nothing_else() -> None:
     ],
 )
 def test_what_ends_is_not_asked_about(metadata: dict[str, str], status: dict[str, str], lives: bool) -> None:
-    """Nobody makes it again."""
+    """Nobody creates it again."""
     assert lives is parse.runs_or_will({**body(metadata=metadata), "status": status})
 
 
 @pytest.mark.parametrize("controlled", [True, False])
 def test_what_cannot_be_decoded_is_as_old_as_its_metadata_say(controlled: bool) -> None:
-    """Whatever it names as its owner."""
+    """Whatever owner the metadata name."""
     meta = {**META, "name": "web", **(owned("u") if controlled else {})}
     found = living.unreadable("Deployment", meta, "too deep")
     assert found.created == NOW

@@ -1,4 +1,4 @@
-"""API objects to what decisions read; what is not understood is Unreadable, and nothing else breaks."""
+"""API objects become what decisions read. An object that is not understood is Unreadable, and breaks nothing else."""
 
 import copy
 from typing import Any
@@ -31,7 +31,7 @@ def read(*containers: dict[str, Any], **fields: Any) -> snapshot.Pod:
 
 
 def test_a_plain_pod_is_read() -> None:
-    """With the defaults of Kubernetes for what is absent."""
+    """Absent fields get the defaults of Kubernetes."""
     assert (
         snapshot.Pod(
             namespace="payments",
@@ -58,7 +58,7 @@ def test_a_plain_pod_is_read() -> None:
     ],
 )
 def test_host_namespaces_are_those_that_are_true(spec: dict[str, Any] | None, names: set[str]) -> None:
-    """False, null and absent are the same."""
+    """False, null and absent mean the same."""
     assert names == set(parse.host_namespaces({"spec": spec}))
 
 
@@ -67,7 +67,7 @@ LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_every_container_of_every_kind_counts(kind: str) -> None:
-    """Its image, its capabilities, its privilege and its mounts."""
+    """Its image, its capabilities, its privilege, its mounts and its host ports."""
     bad = {
         "name": "bad",
         "image": "evil:1",
@@ -85,7 +85,7 @@ def test_every_container_of_every_kind_counts(kind: str) -> None:
 
 
 def test_what_a_privileged_container_adds_is_nothing() -> None:
-    """A privileged container has every capability; what another container of the pod adds counts."""
+    """A privileged container has every capability. Capabilities that another container of the pod adds count."""
     adds = {"capabilities": {"add": ["SYS_ADMIN"]}}
     privileged = {"name": "p", "image": "a:1", "securityContext": {"privileged": True, **adds}}
     other = {"name": "c", "image": "a:1", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
@@ -93,7 +93,7 @@ def test_what_a_privileged_container_adds_is_nothing() -> None:
 
 
 def test_all_three_lists_are_read() -> None:
-    """None is forgotten when others are there."""
+    """No list is forgotten when others exist."""
     assert {"a:0", "a:1", "a:2"} == read(
         **{kind: [{"name": "c", "image": f"a:{n}"}] for n, kind in enumerate(LISTS)}
     ).images
@@ -112,7 +112,7 @@ def test_all_three_lists_are_read() -> None:
     ],
 )
 def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[str, Any]]], read_only: bool) -> None:
-    """One mount that writes is enough; a volume that nobody mounts is read-only."""
+    """One mount that writes is enough. A volume that no container mounts is read-only."""
     containers = [
         {"volumeMounts": [{"name": "v", "mountPath": f"/{n}", **m} for n, m in enumerate(some)]} for some in mounts
     ]
@@ -123,7 +123,7 @@ def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[st
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket", "", "Directory", "File", None])
 def test_a_type_that_writes_is_never_read_only(kind: str | None) -> None:
-    """The kubelet makes what is not there, and a socket is written to through a read-only mount too."""
+    """The kubelet creates what does not exist, and a socket can be written to through a read-only mount, too."""
     mount = {"name": "v", "mountPath": "/v", "readOnly": True}
     found = read({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": "/run/s", "type": kind}}])
     writes = kind in {"DirectoryOrCreate", "FileOrCreate", "Socket"}
@@ -131,7 +131,7 @@ def test_a_type_that_writes_is_never_read_only(kind: str | None) -> None:
 
 
 def test_mounts_of_other_volumes_say_nothing() -> None:
-    """Only mounts of the same name count; a volume that is no hostPath is none."""
+    """Only mounts with the name of the volume count. A volume that is no hostPath has no host path."""
     found = read(
         {"volumeMounts": [{"name": "w", "mountPath": "/w"}]}, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]
     )
@@ -140,7 +140,7 @@ def test_mounts_of_other_volumes_say_nothing() -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}], ids=str)
 def test_absent_null_and_empty_are_the_same(value: Any) -> None:
-    """For every list and context that is read."""
+    """This applies to every list and every context that is read."""
     empty = {"securityContext": value or {}, "volumeMounts": value or []}
     null = {"securityContext": None, "volumeMounts": None}
     spec = {"volumes": value or [], "initContainers": value or None, "serviceAccountName": (value and "") or None}
@@ -151,7 +151,7 @@ def test_absent_null_and_empty_are_the_same(value: Any) -> None:
 
 
 def test_the_service_account_and_node_are_read() -> None:
-    """As the API server has filled them in."""
+    """They are read as the API server has filled them in."""
     found = read(serviceAccountName="netdebug", nodeName="node-1")
     assert (found.service_account, found.node) == ("netdebug", "node-1")
 
@@ -163,7 +163,7 @@ def test_a_mirror_pod_is_known_by_its_annotation() -> None:
 
 
 def test_a_pod_on_its_way_out_is_known() -> None:
-    """By its deletion timestamp."""
+    """The deletion timestamp shows it."""
     assert read(metadata={"deletionTimestamp": "2026-11-22T12:00:00Z"}).deleting
 
 
@@ -171,19 +171,19 @@ def test_a_pod_on_its_way_out_is_known() -> None:
     ("time", "seconds"), [("2026-11-22T12:00:00Z", 18446744074), ("1734-03-01T00:00:00Z", 9223372037)]
 )
 def test_a_grace_that_overflows_never_ends(time: str, seconds: int) -> None:
-    """The API server adds it up to a moment that is over, and stores the grace as it was said."""
+    """The API server computes an end in the past from such a grace period, and stores the grace period as requested."""
     going = read(metadata={"deletionTimestamp": time, "deletionGracePeriodSeconds": seconds})
     assert going.to_be_gone is not None
     assert going.to_be_gone.year == 9000
 
 
 def test_the_verdict_label_is_read_as_it_stands() -> None:
-    """Also a forged one."""
+    """Even if it is forged."""
     assert read(metadata={"labels": {labels.VERDICT: "Covered"}}).verdict_label == "Covered"
 
 
 def test_the_owner_is_the_controller() -> None:
-    """Of several owner references the one that controls; in the pod's namespace."""
+    """Of several owner references the one that controls counts. The owner is in the namespace of the pod."""
     one = {"kind": "Thing", "name": "x", "uid": "1", "apiVersion": "v1"}
     two = {"kind": "DaemonSet", "name": "agent", "uid": "2", "apiVersion": "apps/v1", "controller": True}
     owner = snapshot.Reference("DaemonSet", "payments", "agent", "2", "apps/v1")
@@ -193,7 +193,7 @@ def test_the_owner_is_the_controller() -> None:
 
 @pytest.mark.parametrize("owners", [[{"controller": True}], ["text"], 7, {"kind": "Job"}])
 def test_an_owner_that_is_not_understood_is_none(owners: Any) -> None:
-    """Nothing is decided by an owner, so the pod is judged all the same."""
+    """No decision rests on an owner, so the pod is judged nevertheless."""
     assert read(metadata={"ownerReferences": owners}).owner is None
 
 
@@ -241,7 +241,7 @@ def without(path: str) -> dict[str, Any]:
     ],
 )
 def test_a_pod_that_is_not_understood_is_unreadable(broken: dict[str, Any]) -> None:
-    """It is named with what was wrong: cannot tell is neither covered nor uncovered."""
+    """The result says what was wrong with the pod. Such a pod is neither covered nor uncovered."""
     made = parse.pod(broken)
     assert isinstance(made, snapshot.UnreadablePod)
     assert (made.namespace, made.name, made.uid) == ("payments", "capture", "u")
@@ -257,7 +257,7 @@ def managed(manager: str | None, *fields: str) -> dict[str, Any]:
 
 
 def test_a_namespace_is_read() -> None:
-    """Whatever its managedFields say: a tenant resets them, or writes under any name."""
+    """Whatever its managedFields say: a tenant can reset them, or write under any name."""
     found = parse.namespace(
         {
             "metadata": {
@@ -272,20 +272,20 @@ def test_a_namespace_is_read() -> None:
 
 
 def test_a_bare_namespace_is_read() -> None:
-    """Nothing of it is required but what every object has."""
+    """A namespace needs only what every object has."""
     found = parse.namespace({"metadata": META})
     assert (found.labels, found.annotations, found.enforcement, found.terminating) == ({}, {}, None, False)
 
 
 @pytest.mark.parametrize(("value", "known"), [("Deny", True), ("deny", False), ("", False), ("Off", False)])
 def test_an_enforcement_label_with_another_value_is_none(value: str, known: bool) -> None:
-    """Only the three words count."""
+    """Only the three words of the enforcement label count."""
     found = parse.namespace({"metadata": {**META, "labels": {labels.ENFORCEMENT: value}}})
     assert known is (found.enforcement is not None)
 
 
 def test_grants_are_found_by_their_prefix() -> None:
-    """By the name of the exception; other annotations are none."""
+    """The rest of the key is the name of the exception. Other annotations are no grants."""
     notes = {labels.GRANT_PREFIX + "net": "line", labels.HELD_BY: "x", "grant.example.com/other": "y"}
     assert parse.namespace({"metadata": {**META, "annotations": notes}}).grants == {"net": "line"}
 
@@ -303,7 +303,7 @@ SPEC = {
 
 
 def test_an_exception_is_read() -> None:
-    """With its metadata and status."""
+    """The metadata and the status are read too."""
     found = parse.host_network_exception(
         {"metadata": META, "spec": SPEC, "status": {"namespaceUID": "n", "coveredPods": 2}}
     )
@@ -329,7 +329,7 @@ def test_an_exception_is_read() -> None:
     ids=["null", "empty", "type", "expiry", "images", "namespaces"],
 )
 def test_an_exception_of_another_release_is_unreadable(spec: Any) -> None:
-    """It is named with the field that does not fit, and grants nothing."""
+    """The result names the field that does not fit. Such an exception grants nothing."""
     found = parse.host_network_exception({"metadata": {**META, "generation": 4}, "spec": spec})
     assert isinstance(found, snapshot.UnreadableException)
     assert (found.namespace, found.name, found.uid) == ("payments", "capture", "u")
@@ -339,14 +339,14 @@ def test_an_exception_of_another_release_is_unreadable(spec: Any) -> None:
 
 @pytest.mark.parametrize("status", [7, {"conditions": [{"type": "Ready"}]}, {"coveredPods": -1}, None], ids=str)
 def test_a_status_that_does_not_fit_makes_no_exception_unreadable(status: Any) -> None:
-    """A tenant writes any status while exception-writers is away; nothing is decided by it."""
+    """While exception-writers is missing, a tenant can write any status. No decision rests on a status."""
     found = parse.host_network_exception({"metadata": META, "spec": SPEC, "status": status})
     assert isinstance(found, exception.HostNetworkException)
     assert found.status == exception.ExceptionStatus()
 
 
 def test_a_policy_is_read() -> None:
-    """With its spec and its generation."""
+    """The spec and the generation are read."""
     found = parse.host_network_policy({"metadata": {**META, "generation": 2}, "spec": {"mode": "Audit"}})
     assert (
         found.uid,
@@ -361,7 +361,7 @@ def test_a_policy_is_read() -> None:
     "spec", [None, {}, {"mode": "Never"}, {"mode": "Audit", "exceptions": {"unusedAfter": "1d"}}], ids=str
 )
 def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
-    """It is there, has no spec, and names the field."""
+    """The policy exists, has no spec, and names the field."""
     found = parse.host_network_policy({"metadata": META, "spec": spec, "status": {"conditions": 7}})
     assert None is found.spec
     assert found.mistake

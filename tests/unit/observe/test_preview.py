@@ -1,4 +1,4 @@
-"""What the gate's look makes of the answers of the API server."""
+"""What the gate check makes of the answers of the API server."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,10 @@ POD = {
 
 
 class Asker:
-    """An API server with one pod. It says of a question what `say` says, and forbids what every level forbids."""
+    """An API server with one pod.
+
+    It answers a question with what `say` returns, and forbids what every level forbids.
+    """
 
     def __init__(self, say: Callable[[], bodies.Answer]) -> None:
         self._say = say
@@ -55,7 +58,10 @@ def look(said: bodies.Answer, before: snapshot.GateAnswer | None = None) -> snap
 
 @pytest.mark.parametrize("said", [bodies.Answer(None, refused="no"), bodies.Answer(None, warnings=("x" * 4000,))])
 def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
-    """It holds for now, and an answer in the next look counts; what is known is not asked again."""
+    """The pod is a holder for now, and an answer in the next check counts.
+
+    The gate does not ask again about what is known.
+    """
     first = look(said)
     assert first.holders[0].startswith("Pod web: not known, because")
     assert first.answers == {}
@@ -84,7 +90,7 @@ def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
     ],
 )
 def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: str, policy: str) -> None:
-    """Before what it says itself, which may be long."""
+    """The policy is named before its own text, which may be long."""
     both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
     remedy = f"{policy} refuses the dry run; exclude the namespaces {both} from that policy; got: {refusal}"
     assert preview.explained(refusal) == remedy
@@ -101,5 +107,5 @@ def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: st
     ],
 )
 def test_what_no_policy_of_others_refuses_has_no_remedy(refusal: str) -> None:
-    """Validation, a policy of the operator's own, and what only speaks of a webhook."""
+    """A validation error, a policy of the operator's own, and a text that only mentions a webhook."""
     assert preview.explained(refusal) == refusal

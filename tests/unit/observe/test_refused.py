@@ -14,7 +14,7 @@ HOST = {"hostNetwork": True, "containers": [{"name": "main", "image": "agent:1"}
 
 
 def event(**changed: Any) -> dict[str, Any]:
-    """As the controller of DaemonSets emits it."""
+    """Return an Event as the controller of DaemonSets emits it."""
     involved = {"apiVersion": "apps/v1", "kind": "DaemonSet", "namespace": NAMESPACE, "name": "agent", "uid": "uid-1"}
     body = {
         "metadata": {"name": "agent.1", "namespace": NAMESPACE},
@@ -44,7 +44,7 @@ def found(kind: str, spec: dict[str, Any], status: dict[str, Any] | None = None,
 
 
 def test_an_event_names_a_workload() -> None:
-    """Kind, namespace, name, uid and version."""
+    """The claim has kind, namespace, name, uid and version."""
     assert refused.claimed(event()) == claim()
 
 
@@ -69,7 +69,7 @@ def test_an_event_names_a_workload() -> None:
     ids=str,
 )
 def test_an_event_that_names_none_leads_to_nothing(changed: dict[str, Any]) -> None:
-    """Another reason, another kind, another namespace, a path for a name, or no text."""
+    """Another reason, another kind, another namespace, a path instead of a name, or no text."""
     assert refused.claimed(event(**changed)) is None
 
 
@@ -88,7 +88,7 @@ def test_an_event_that_names_none_leads_to_nothing(changed: dict[str, Any]) -> N
 def test_a_workload_lacks_pods(
     kind: str, spec: dict[str, Any], status: dict[str, Any] | None, expected: tuple[int, int]
 ) -> None:
-    """Fewer are there than the workload wants."""
+    """Fewer pods exist than the workload wants."""
     short = found(kind, spec, status)
     assert isinstance(short, snapshot.Shortage)
     assert (short.present, short.wanted) == expected
@@ -111,7 +111,7 @@ def test_a_workload_lacks_pods(
     ],
 )
 def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> None:
-    """It has what it wants, or its status does not say yet what that is."""
+    """The workload has the pods that it wants, or its status does not say yet how many it wants."""
     assert found(kind, spec, status) is refused.NoShortage.ENOUGH
 
 
@@ -126,12 +126,12 @@ def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str
     ],
 )
 def test_what_is_not_meant_is_nothing(spec: dict[str, Any], meta: dict[str, Any]) -> None:
-    """Another uid, a workload that goes, one without host namespaces, one that cannot be understood."""
+    """Another uid, a workload that is being deleted, one without host namespaces, or one that cannot be understood."""
     assert found("StatefulSet", spec, None, **meta) is refused.NoShortage.NOTHING
 
 
 def test_annotations_of_the_workload_are_not_those_of_its_pods() -> None:
-    """A workload that says it were a mirror pod makes pods that are none."""
+    """A workload with the annotation of a mirror pod creates pods that are no mirror pods."""
     short = found("StatefulSet", {}, None, annotations={"kubernetes.io/config.mirror": "x"}, labels={"a": "b"})
     assert not short.pod.mirror
 
@@ -147,7 +147,10 @@ def test_annotations_of_the_workload_are_not_those_of_its_pods() -> None:
     ],
 )
 def test_people_look_at_the_controller_of_kubernetes(kind: str, owner: tuple[str, str, str], top: str) -> None:
-    """The Deployment of a ReplicaSet, the CronJob of a Job; any other owner is a claim that is not followed."""
+    """The Deployment of a ReplicaSet, or the CronJob of a Job.
+
+    Any other owner is a claim that the operator does not follow.
+    """
     version, owning, name = owner
     reference = {"apiVersion": version, "kind": owning, "name": name, "uid": "uid-9", "controller": True}
     short = found(kind, {}, None, ownerReferences=[reference])
@@ -155,7 +158,7 @@ def test_people_look_at_the_controller_of_kubernetes(kind: str, owner: tuple[str
 
 
 class Server:
-    """Answers with one body, or with none that can be decoded."""
+    """A server that answers with one body, or with an answer that cannot be decoded."""
 
     def __init__(self, body: Any) -> None:
         self.body = body
@@ -170,12 +173,12 @@ class Server:
 
 
 async def test_a_workload_is_read_by_its_path() -> None:
-    """Exactly the object that the claim names is asked for."""
+    """The operator requests exactly the object that the claim names."""
     server = Server(workload("StatefulSet", {}))
     assert isinstance(await refused.read(server, claim("StatefulSet"), NOW), snapshot.Shortage)
     assert server.asked == [f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/agent"]
 
 
 async def test_a_workload_that_cannot_be_decoded_is_not_known() -> None:
-    """Nothing is counted of it."""
+    """The operator counts nothing about it."""
     assert await refused.read(Server(None), claim(), NOW) is None

@@ -1,4 +1,4 @@
-"""Our own copy of what is watched: never older than it was, without ghosts, never sure of what it was not told."""
+"""The operator's copy of what it watches: never older than before, without ghosts, never sure of what is unreported."""
 
 import pathlib
 from typing import Any
@@ -40,7 +40,7 @@ def default(version: int, mode: str = "Enforce", name: str = policy.NAME) -> dic
 
 @pytest.fixture
 def kept() -> Store:
-    """A store that knows the namespace."""
+    """Return a store that has the namespace."""
     made = Store()
     made.put(Kind.NAMESPACE, home(1))
     return made
@@ -59,7 +59,7 @@ def pods(kept: Store) -> dict[str, str]:
 def replaced(
     kept: Store, kind: Kind, bodies: list[dict[str, Any]], version: str, namespace: str | None = None
 ) -> set[str]:
-    """A complete list, a page an object."""
+    """Read a complete list, with one object per page. Return the namespaces that changed."""
     listing = kept.listing(kind, namespace)
     for one in bodies:
         listing.page([one])
@@ -71,7 +71,7 @@ def replaced(
 
 @pytest.mark.parametrize(("version", "taken"), [(9, False), (10, False), (11, True)])
 def test_an_older_version_never_replaces_a_newer_one(kept: Store, version: int, taken: bool) -> None:
-    """Neither does the same; versions are numbers, not text."""
+    """The same version does not replace it either. Versions are compared as numbers, not as text."""
     assert kept.put(Kind.POD, pod("a", 10))
     assert taken is kept.put(Kind.POD, pod("a", version))
     assert {"a": "11" if taken else "10"} == pods(kept)
@@ -85,7 +85,7 @@ def test_a_pod_made_anew_replaces_the_old_one(kept: Store) -> None:
 
 
 def test_a_late_farewell_does_not_remove_the_new_one(kept: Store) -> None:
-    """DELETED of the old pod after ADDED of the new one of that name."""
+    """DELETED of the old pod arrives after ADDED of the new pod of that name."""
     kept.put(Kind.POD, pod("a", 12, uid="new"))
     kept.remove(Kind.POD, pod("a", 13, uid="old"))
     assert pods(kept) == {"a": "12"}
@@ -95,7 +95,7 @@ def test_a_late_farewell_does_not_remove_the_new_one(kept: Store) -> None:
 
 
 def test_what_is_gone_does_not_come_back(kept: Store) -> None:
-    """The answer to a write of ours, which came after the watch told that the pod is gone."""
+    """The answer to our own write arrives after the watch has reported the deletion of the pod."""
     kept.put(Kind.POD, pod("a", 10))
     kept.remove(Kind.POD, pod("a", 12))
     assert not kept.put(Kind.POD, pod("a", 11))
@@ -104,7 +104,7 @@ def test_what_is_gone_does_not_come_back(kept: Store) -> None:
 
 
 def test_namespaces_do_not_mix(kept: Store) -> None:
-    """A pod of the same name elsewhere is another pod."""
+    """A pod of the same name in another namespace is another pod."""
     kept.put(Kind.POD, pod("a", 10))
     kept.put(Kind.POD, pod("a", 11, namespace="other"))
     kept.remove(Kind.POD, pod("a", 12, namespace="other"))
@@ -112,14 +112,14 @@ def test_namespaces_do_not_mix(kept: Store) -> None:
 
 
 def test_a_namespace_that_was_never_seen_has_no_snapshot(kept: Store) -> None:
-    """Also where pods of it were."""
+    """Even if the store has pods of that namespace."""
     kept.put(Kind.POD, pod("a", 10, namespace="other"))
     assert None is kept.snapshot("other")
     assert kept.namespaces() == [HOME]
 
 
 def test_unreadable_objects_are_kept_apart(kept: Store) -> None:
-    """They are seen, and are neither pods nor exceptions."""
+    """The snapshot has them, but neither as pods nor as exceptions."""
     kept.put(Kind.POD, body("odd", 10, spec={"hostNetwork": True, "containers": [{}]}))
     kept.put(Kind.EXCEPTION, body("odd", 11, spec={}))
     made = seen(kept)
@@ -135,7 +135,7 @@ def test_unreadable_objects_are_kept_apart(kept: Store) -> None:
 
 
 def test_a_list_removes_ghosts(kept: Store) -> None:
-    """What was deleted while a watch was broken is gone, and its namespace was touched."""
+    """A pod that was deleted while a watch was broken is removed, and its namespace counts as changed."""
     kept.put(Kind.POD, pod("ghost", 10))
     kept.put(Kind.POD, pod("ghost", 11, namespace="other"))
     assert {HOME, "other"} == replaced(kept, Kind.POD, [pod("a", 15)], "20")
@@ -143,7 +143,7 @@ def test_a_list_removes_ghosts(kept: Store) -> None:
 
 
 def test_a_list_does_not_remove_what_is_newer_than_it(kept: Store) -> None:
-    """A watch event overtook it."""
+    """A watch event overtook the list."""
     kept.put(Kind.POD, pod("new", 21))
     assert set() == replaced(kept, Kind.POD, [], "20")
     assert pods(kept) == {"new": "21"}
@@ -157,20 +157,20 @@ def test_a_list_does_not_bring_back_what_is_older(kept: Store) -> None:
 
 
 def test_a_list_says_which_namespaces_were_not_as_they_were(kept: Store) -> None:
-    """Unchanged ones are not judged again."""
+    """Namespaces that did not change are not evaluated again."""
     kept.put(Kind.POD, pod("a", 10))
     kept.put(Kind.POD, pod("b", 10, namespace="other"))
     assert {"other"} == replaced(kept, Kind.POD, [pod("a", 10), pod("b", 12, namespace="other")], "20")
 
 
 def test_a_list_of_namespaces_names_those_that_came_and_went(kept: Store) -> None:
-    """By their own names."""
+    """The result has the names of these namespaces."""
     assert {HOME, "new"} == replaced(kept, Kind.NAMESPACE, [body("new", 5, namespace="")], "20")
     assert kept.namespaces() == ["new"]
 
 
 def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
-    """Nothing is said of those that were not listed."""
+    """The list says nothing about namespaces that were not listed."""
     kept.put(Kind.POD, pod("ghost", 10))
     kept.put(Kind.POD, pod("there", 10, namespace="other"))
     assert {HOME} == replaced(kept, Kind.POD, [], "20", HOME)
@@ -185,12 +185,12 @@ def test_a_list_of_one_namespace_leaves_the_others(kept: Store) -> None:
 
 
 def test_before_any_list_the_policy_is_unknown() -> None:
-    """Not looked at is not absent."""
+    """A policy that was not looked up is not absent."""
     assert snapshot.Existence.UNKNOWN is Store().policy_state().existence
 
 
 def test_a_list_without_one_is_absence() -> None:
-    """Also one that has only policies of other names."""
+    """Also a list that has only policies of other names."""
     made = Store()
     replaced(made, Kind.POLICY, [default(3, name="other")], "5")
     assert (made.policy_state().existence, made.policy_state().spec) == (snapshot.Existence.ABSENT, None)
@@ -205,7 +205,7 @@ def listed(*bodies: dict[str, Any]) -> Store:
 
 
 def test_the_policy_named_default_counts() -> None:
-    """No other does."""
+    """No other policy counts."""
     state = listed(default(3, "Audit"), default(4, "Enforce", name="other")).policy_state()
     assert snapshot.Existence.PRESENT is state.existence
     assert state.spec is not None
@@ -213,7 +213,7 @@ def test_the_policy_named_default_counts() -> None:
 
 
 def test_a_broken_policy_changes_nothing() -> None:
-    """The last good one holds; the object itself says what is wrong."""
+    """The last valid policy stays in effect. The object itself says what is wrong."""
     made = listed(default(3, "Audit"), default(4, "Off"))
     assert made.policy_state().spec is not None
     present = made.policy_object()
@@ -222,12 +222,12 @@ def test_a_broken_policy_changes_nothing() -> None:
 
 
 def test_a_policy_that_never_was_a_good_one_is_unknown() -> None:
-    """What it wants is not known, which is not absence."""
+    """The wanted settings are not known, which is not the same as an absent policy."""
     assert snapshot.Existence.UNKNOWN is listed(default(4, "Off")).policy_state().existence
 
 
 def test_a_deleted_policy_is_absent() -> None:
-    """The last good one does not outlive its object; a list that lacks it says the same."""
+    """The last valid policy does not outlive its object. A list without the object has the same effect."""
     made = listed(default(3))
     made.remove(Kind.POLICY, default(5))
     assert snapshot.Existence.ABSENT is made.policy_state().existence
@@ -237,7 +237,10 @@ def test_a_deleted_policy_is_absent() -> None:
 
 
 def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
-    """One that is created again and is broken wants what nobody knows; no watch reported the deletion of the first."""
+    """The first policy was deleted without a report of a watch.
+
+    The settings of the broken one that replaced it are not known.
+    """
     second = default(4, "Off")
     second["metadata"]["uid"] = "another"
     made = listed(default(3))
@@ -246,7 +249,7 @@ def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
 
 
 def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
-    """A 403 is not absence."""
+    """A 403 does not show that the policy is absent."""
     made = listed(default(3))
     made.policy_unlisted()
     assert (made.policy_state().existence, made.policy_state().spec) == (snapshot.Existence.UNKNOWN, None)
@@ -255,7 +258,7 @@ def test_a_failed_list_makes_it_unknown_until_the_next() -> None:
 
 
 def test_without_its_kind_there_is_no_policy() -> None:
-    """Once the API server does not have the kind, a list that fails says no more than that it is gone."""
+    """Once the API server does not serve the kind, the policy is absent, although the list failed before."""
     made = listed(default(3))
     made.policy_unlisted()
     assert made.policies_gone()
@@ -266,7 +269,7 @@ def test_without_its_kind_there_is_no_policy() -> None:
 
 
 def test_guards_come_from_policies_and_bindings() -> None:
-    """Of ours, whichever came first."""
+    """The operator's own policies and bindings count, in whatever order they arrive."""
     made = Store()
     assert {None} == {guard.since for guard in made.guards().values()}
     name = labels.POLICY_HOST_NAMESPACES
@@ -278,7 +281,7 @@ def test_guards_come_from_policies_and_bindings() -> None:
     assert {name} == {guard.name for guard in made.guards().values() if guard.since is not None}
 
 
-# -- pods that no watch tells of ------------------------------------------------------------------------------------
+# -- pods that no watch reports -------------------------------------------------------------------------------------
 
 
 def unwatched(name: str, version: int, **rest: Any) -> dict[str, Any]:
@@ -286,7 +289,7 @@ def unwatched(name: str, version: int, **rest: Any) -> dict[str, Any]:
 
 
 def test_a_list_of_every_pod_keeps_those_that_share_host_namespaces(kept: Store) -> None:
-    """Ordinary ones leave nothing behind, not even their names."""
+    """Nothing of ordinary pods is kept, not even their names."""
     ordinary = body("web", 9, spec={"containers": [{"image": "v:1"}]})
     assert {HOME} == replaced(kept, Kind.EVERY_POD, [ordinary, pod("a", 10), unwatched("b", 11)], "20")
     assert pods(kept) == {"a": "10", "b": "11"}
@@ -294,7 +297,7 @@ def test_a_list_of_every_pod_keeps_those_that_share_host_namespaces(kept: Store)
 
 
 def test_a_list_by_the_field_selector_says_nothing_of_the_others(kept: Store) -> None:
-    """It never has them; a list of every pod does."""
+    """Such a list never has them. A list of every pod does."""
     replaced(kept, Kind.EVERY_POD, [pod("a", 10), unwatched("b", 11)], "20")
     assert {HOME} == replaced(kept, Kind.POD, [], "30")
     assert pods(kept) == {"b": "11"}
@@ -303,7 +306,7 @@ def test_a_list_by_the_field_selector_says_nothing_of_the_others(kept: Store) ->
 
 
 def test_a_pod_made_anew_with_host_network_is_watched(kept: Store) -> None:
-    """The name was that of an unwatched one; a list by the field selector counts for it from now on."""
+    """The name was that of an unwatched pod. From now on, a list by the field selector counts for the name."""
     replaced(kept, Kind.EVERY_POD, [unwatched("a", 10)], "20")
     kept.put(Kind.POD, pod("a", 25, uid="new"))
     assert {HOME} == replaced(kept, Kind.POD, [], "30")
@@ -311,7 +314,10 @@ def test_a_pod_made_anew_with_host_network_is_watched(kept: Store) -> None:
 
 
 def test_it_is_known_when_every_pod_was_listed(kept: Store) -> None:
-    """By a list of all or of the one namespace, whichever is later; an earlier namespace of the name does not count."""
+    """A list of all namespaces or of this one counts, whichever is later.
+
+    An earlier namespace of the name does not count.
+    """
     assert None is seen(kept).every_pod_listed
     kept.every_pod_listed(None, NOW)
     assert seen(kept).every_pod_listed == NOW
@@ -332,7 +338,7 @@ def ordinary(name: str = "web", phase: str = "Running", **rest: Any) -> dict[str
 
 
 def excepted(kept: Store, namespace: str = HOME) -> None:
-    """An exception is there."""
+    """Store an exception."""
     kept.put(Kind.EXCEPTION, body("net", 5, namespace=namespace, spec={}))
 
 
@@ -350,7 +356,10 @@ def excepted(kept: Store, namespace: str = HOME) -> None:
     ],
 )
 def test_a_list_of_every_pod_tells_whether_ordinary_ones_live_there(kept: Store, there: Any, found: bool) -> None:
-    """None of those that share host namespaces, have ended or are on their way out; nothing is known before."""
+    """Pods that share host namespaces, that have ended or that are being deleted do not count.
+
+    Before the list nothing is known.
+    """
     assert seen(kept).ordinary_pods is None
     replaced(kept, Kind.POD, [], "19")
     assert seen(kept).ordinary_pods is None
@@ -364,7 +373,7 @@ def installed(name: str, **labels: str) -> dict[str, Any]:
 
 
 def test_a_list_of_every_pod_has_with_what_ordinary_ones_were_installed(kept: Store) -> None:
-    """Each release once, by the labels that charts and manifests write, and by no others."""
+    """Each release comes once, by the labels that charts and manifests write, and by no others."""
     assert seen(kept).ordinary_releases == frozenset()
     there = [
         installed("a", app="metallb", component="controller"),
@@ -383,7 +392,7 @@ def test_a_list_of_every_pod_has_with_what_ordinary_ones_were_installed(kept: St
 
 
 def test_more_releases_than_are_kept_are_none(kept: Store) -> None:
-    """A tenant makes as many as he likes; that there are ordinary pods stays known."""
+    """A tenant can create any number of releases. It stays known that there are ordinary pods."""
     replaced(kept, Kind.EVERY_POD, [installed(f"p{n}", app=f"a{n}") for n in range(8)], "20")
     assert len(seen(kept).ordinary_releases) == 8
     replaced(kept, Kind.EVERY_POD, [installed(f"p{n}", app=f"a{n}") for n in (*range(9), *range(9))], "21")
@@ -391,7 +400,7 @@ def test_more_releases_than_are_kept_are_none(kept: Store) -> None:
 
 
 def test_a_list_says_nothing_of_a_namespace_that_came_after_it_began(kept: Store) -> None:
-    """Not looked at is not clean: neither of a new name nor of a name that was made anew."""
+    """A namespace that was not listed is not clean, whether its name is new or was created again."""
     listing = kept.listing(Kind.EVERY_POD)
     kept.put(Kind.NAMESPACE, body("late", 2, namespace=""))
     kept.put(Kind.NAMESPACE, home(3, uid="new"))
@@ -403,7 +412,7 @@ def test_a_list_says_nothing_of_a_namespace_that_came_after_it_began(kept: Store
 
 
 def test_what_was_known_of_a_namespace_goes_with_it(kept: Store) -> None:
-    """Whether the watch told of its end or only of the new one."""
+    """Whether the watch has reported its deletion, or only the new namespace."""
     replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
     kept.put(Kind.NAMESPACE, home(21, uid="new"))
     assert seen(kept).ordinary_pods is None
@@ -414,7 +423,7 @@ def test_what_was_known_of_a_namespace_goes_with_it(kept: Store) -> None:
 
 
 def test_a_list_says_nothing_of_the_namespace_that_was_there_before(kept: Store) -> None:
-    """The new one of that name was looked through by itself meanwhile, and that stays known."""
+    """The new namespace of that name was listed separately meanwhile, and that result stays known."""
     long = kept.listing(Kind.EVERY_POD)
     kept.put(Kind.NAMESPACE, home(21, uid="new"))
     replaced(kept, Kind.EVERY_POD, [ordinary()], "22", HOME)
@@ -423,7 +432,7 @@ def test_a_list_says_nothing_of_the_namespace_that_was_there_before(kept: Store)
 
 
 def test_a_list_that_breaks_off_leaves_what_was_known(kept: Store) -> None:
-    """Half a list knows of no namespace that it has none."""
+    """Half a list shows of no namespace that it has no ordinary pods."""
     replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
     kept.listing(Kind.EVERY_POD).page([])
     kept.listing(Kind.EVERY_POD, HOME).page([])
@@ -431,21 +440,21 @@ def test_a_list_that_breaks_off_leaves_what_was_known(kept: Store) -> None:
 
 
 def test_a_list_of_one_namespace_tells_of_that_alone(kept: Store) -> None:
-    """What is known of the others stays, and an older list of all does not replace it."""
+    """What is known about the others stays, and an older list of all namespaces does not replace the result."""
     kept.put(Kind.NAMESPACE, body("other", 2, namespace=""))
     long = kept.listing(Kind.EVERY_POD)
     replaced(kept, Kind.EVERY_POD, [ordinary()], "30", HOME)
     other = kept.snapshot("other")
     assert other is not None
     assert (other.ordinary_pods, seen(kept).ordinary_pods) == (None, True)
-    long.end("20")  # as things were before
+    long.end("20")  # the state from before
     other = kept.snapshot("other")
     assert other is not None
     assert (other.ordinary_pods, seen(kept).ordinary_pods) == (False, True)
 
 
 def test_only_a_namespace_with_exceptions_is_touched_by_ordinary_pods(kept: Store) -> None:
-    """And only when it is another answer than before, however many pods there are."""
+    """And only if the answer differs from the one before, however many pods there are."""
     assert set() == replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
     assert set() == replaced(kept, Kind.EVERY_POD, [], "21")
     excepted(kept)
@@ -456,7 +465,7 @@ def test_only_a_namespace_with_exceptions_is_touched_by_ordinary_pods(kept: Stor
 
 
 def test_a_namespace_with_exceptions_is_touched_when_it_is_first_looked_through(kept: Store) -> None:
-    """Not known becomes none, which is another answer."""
+    """Unknown becomes none, which is another answer."""
     excepted(kept)
     assert {HOME} == replaced(kept, Kind.EVERY_POD, [], "20")
 
@@ -465,7 +474,7 @@ def test_a_namespace_with_exceptions_is_touched_when_it_is_first_looked_through(
 
 
 def test_of_two_kinds_of_reports_the_first_that_is_served_is_written(kept: Store) -> None:
-    """As long as the preferred one might be there none is: never both."""
+    """While the preferred kind may be served, no kind is written, so that there are never both."""
     assert seen(kept).report_kind is None
     kept.serves(Kind.POLICY_REPORT)
     assert seen(kept).report_kind is None
@@ -479,7 +488,7 @@ def test_of_two_kinds_of_reports_the_first_that_is_served_is_written(kept: Store
 
 
 def test_reports_that_stand_are_seen_of_both_kinds_and_go_with_their_kind(kept: Store) -> None:
-    """Each with its kind and the owner that it has; where a kind has gone, nothing of it is left."""
+    """Each report has its kind and its owner. If a kind is no longer served, none of its reports is left."""
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u"}
     kept.put(Kind.REPORT, body("hostnetwork-u", 5, uid="a", metadata={"ownerReferences": [owner]}))
     kept.put(Kind.POLICY_REPORT, body("hostnetwork-u", 6, uid="b"))
@@ -504,15 +513,15 @@ def plainly_excepted(kept: Store, account: str = "netdebug") -> None:
 
 
 def sensor(name: str, account: str = "netdebug", **spec: Any) -> dict[str, Any]:
-    """A pod that mounts a directory of its node."""
+    """Return a pod that mounts a directory of its node."""
     disk = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
     return body(name, 9, spec={"containers": [{"image": "v:1"}], "serviceAccountName": account, **(spec or disk)})
 
 
 def test_pods_that_an_exception_without_host_namespaces_may_cover_are_kept(kept: Store) -> None:
-    """Those of its account that use anything of the node; they are not ordinary, and no pods that have a verdict."""
+    """Pods of its account that use anything of the node. They are no ordinary pods, and they have no verdict."""
     plainly_excepted(kept)
-    assert seen(kept).plain_accounts == frozenset()  # as long as nothing was listed
+    assert seen(kept).plain_accounts == frozenset()  # nothing was listed yet
     assert {HOME} == replaced(kept, Kind.EVERY_POD, [sensor("a"), sensor("b")], "20")
     found = seen(kept)
     assert ([one.name for one in found.plain_pods], found.plain_accounts) == (["a", "b"], {"netdebug"})
@@ -526,13 +535,13 @@ def test_pods_that_an_exception_without_host_namespaces_may_cover_are_kept(kept:
     "there", [sensor("a", "web"), sensor("a", nodeName="node-1")], ids=["account", "needs nothing"]
 )
 def test_every_other_pod_without_host_namespaces_is_ordinary(kept: Store, there: dict[str, Any]) -> None:
-    """Of another account, or in need of no exception."""
+    """The pod is of another account, or needs no exception."""
     plainly_excepted(kept)
     replaced(kept, Kind.EVERY_POD, [there], "20")
     assert (seen(kept).ordinary_pods, seen(kept).plain_pods) == (True, ())
 
 
 def test_without_such_an_exception_no_pod_is_kept(kept: Store) -> None:
-    """What is kept of ordinary pods does not grow with them."""
+    """The memory for ordinary pods does not grow with their number."""
     replaced(kept, Kind.EVERY_POD, [sensor("a")], "20")
     assert (seen(kept).ordinary_pods, seen(kept).plain_pods) == (True, ())
