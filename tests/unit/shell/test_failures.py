@@ -1,4 +1,4 @@
-"""Whatever request fails, and however: the same state in the end, and each Event told."""
+"""Whatever request fails, and however: the final state is the same, and each Event is emitted."""
 
 import asyncio
 import datetime
@@ -24,22 +24,22 @@ DEFAULT_EVENTS = "/api/v1/namespaces/default/events"
 
 
 def forbidden(_: Request) -> web.Response:
-    """A missing right, a quota, a webhook."""
+    """Refuse the request, as for a missing right, or as a quota or a webhook does."""
     return refusal(403)
 
 
 def conflicting(_: Request) -> web.Response:
-    """Somebody has changed the object meanwhile."""
+    """Answer as if somebody had changed the object meanwhile."""
     return refusal(409, "Conflict")
 
 
 def unreadable(_: Request) -> web.Response:
-    """A login page of a proxy."""
+    """Answer with the login page of a proxy."""
     return web.Response(text="<html>who are you?</html>", content_type="text/html")
 
 
 class Failing:
-    """Fails the request with this number, once; without `how` the request is carried out and its answer is lost."""
+    """Fails the request of this number, once. Without `how` the request is carried out, and its answer is lost."""
 
     def __init__(self, number: int, how: Callable[[Request], web.Response] | None = None) -> None:
         self.number, self.how = number, how
@@ -61,7 +61,7 @@ def _now() -> datetime.datetime:
 
 @pytest.fixture(scope="module")
 def relaxed() -> ApiServer:
-    """A namespace that is relaxed for a diagnostic pod, which is covered; the exception has ended since."""
+    """Return a server whose namespace is relaxed for a covered diagnostic pod. The exception has ended since."""
     for seconds in (2, 4, 8, 16, 32, 64):  # a busy machine needs more, and no test waits for longer than it must
         server = asyncio.run(_relaxed(_now() + datetime.timedelta(seconds=seconds)))
         if server is not None:
@@ -70,7 +70,7 @@ def relaxed() -> ApiServer:
 
 
 async def _relaxed(expiry: datetime.datetime) -> ApiServer | None:
-    """None where the exception has ended before all was done."""
+    """Return None if the exception ended before all was done."""
     server = world.installed()
     server.put(world.EXCEPTION, world.diagnostic(expiry))
     server.put(world.POD, world.pod())
@@ -86,7 +86,7 @@ async def _relaxed(expiry: datetime.datetime) -> ApiServer | None:
 
 
 def state(server: ApiServer) -> object:
-    """What people see of it."""
+    """Return what people see of the cluster."""
     home = server.objects[world.HOME]["metadata"]
     ready = [one["reason"] for one in server.objects[world.EXCEPTION]["status"]["conditions"] if one["type"] == "Ready"]
     grants = [key for key in home["annotations"] if key.startswith(labels.GRANT_PREFIX)]
@@ -94,7 +94,7 @@ def state(server: ApiServer) -> object:
 
 
 async def ended(server: ApiServer, failing: Failing | None = None) -> tuple[ApiServer, operator.Operator]:
-    """The same cluster, once an operator that was started after the expiry has nothing left to do."""
+    """Return the same cluster once an operator that was started after the expiry has nothing left to do."""
     copied = server.copied()
     async with world.operating(copied) as core:
         copied.requests.clear()
@@ -121,8 +121,9 @@ def _is_done(server: ApiServer, core: operator.Operator) -> bool:
 async def test_after_any_failed_request_the_end_is_the_same(
     relaxed: ApiServer, how: Callable[[Request], web.Response] | None
 ) -> None:
-    """Each request of the end of a grant fails once, or is carried out and not answered. Level, grant, status, pod and
-    Events are as without a failure.
+    """Each request at the end of a grant fails once, or is carried out without an answer.
+
+    Level, grant, status, pod and Events are as without a failure.
     """
     usual, _ = await ended(relaxed)
     assert "ExpiredPodDeleted" in world.emitted(usual)
@@ -134,7 +135,10 @@ async def test_after_any_failed_request_the_end_is_the_same(
 
 
 async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: ApiServer) -> None:
-    """A quota of Events in a namespace: level, grant, pod and status are as ever, and once it is gone each is told."""
+    """With a quota of Events in a namespace, level, grant, pod and status are as usual.
+
+    Once there is no quota, each Event is emitted.
+    """
     usual, _ = await ended(relaxed)
     server, full = relaxed.copied(), True
     async with world.operating(server) as core:
@@ -151,7 +155,7 @@ async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: Api
 async def test_a_refused_event_about_the_policy_holds_back_no_status(
     relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The status is written, few requests are sent, and the Event is told once Events are taken again."""
+    """The status is written, and few requests are sent. The Event is emitted once Events are accepted again."""
     monkeypatch.setattr(policy_status, "_GATHER_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "_FIRST_PAUSE_SECONDS", 2.0)
     server = relaxed.copied()
@@ -177,7 +181,7 @@ def _observed(server: ApiServer) -> int:
 async def test_events_that_are_refused_cost_one_request_a_pause(
     relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has his Events refused, hundreds of them, does not multiply the operator's requests."""
+    """A user who has hundreds of Events refused does not multiply the operator's requests."""
     monkeypatch.setattr(outbox, "_FIRST_PAUSE_SECONDS", 3600.0)
     server = relaxed.copied()
     async with world.operating(server) as core:
@@ -190,7 +194,7 @@ async def test_events_that_are_refused_cost_one_request_a_pause(
         core.schedule.wake("payments")
         await until(lambda: server.requests, "a request")
         await core.until_idle()
-        for _ in range(5):  # whatever asks for it
+        for _ in range(5):  # whatever wakes the namespace
             core.schedule.wake("payments")
             await core.until_idle()
         assert [request.method for request in server.requests] == ["POST"]
@@ -201,7 +205,7 @@ async def test_events_that_are_refused_cost_one_request_a_pause(
 
 
 async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiServer) -> None:
-    """SIGTERM between a delete and its Event: no later process knows that there was a pod."""
+    """SIGTERM arrives between a delete and its Event. No later process knows that the pod existed."""
     server = relaxed.copied()
     async with world.operating(server) as core:
         server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
@@ -214,7 +218,10 @@ async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiSer
 
 
 async def test_who_is_stopped_among_many_deletes_tells_of_each(relaxed: ApiServer) -> None:
-    """SIGTERM while a worker deletes pods one after the other: no delete is begun after it, and those done are told."""
+    """SIGTERM arrives while a worker deletes pods one after the other.
+
+    No delete begins after it, and each finished delete is reported.
+    """
     server = relaxed.copied()
     for number in range(30):
         server.put(f"{world.POD}-{number}", world.pod())
@@ -229,7 +236,7 @@ async def test_who_is_stopped_among_many_deletes_tells_of_each(relaxed: ApiServe
 async def test_without_the_right_to_read_admission_policies_what_is_granted_ends(
     relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a restart: the grant, the level and the pod end on time. Nothing new is granted, and the probe says why."""
+    """After a restart, the grant, the level and the pod end on time. Nothing new is granted, and the probe says why."""
     monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", 0.0)
     server = relaxed.copied()
     server.put(f"{world.EXCEPTION}-again", world.diagnostic(_now() + _HOUR))
@@ -242,7 +249,7 @@ async def test_without_the_right_to_read_admission_policies_what_is_granted_ends
 
 
 async def test_a_namespace_that_is_created_again_is_judged_for_itself(relaxed: ApiServer) -> None:
-    """What the gate said of its predecessor, and what the operator wrote there, is about another namespace."""
+    """The gate's answer about the earlier namespace, and the operator's writes there, do not count for the new one."""
     server = relaxed.copied()
     async with world.operating(server) as core:
         await core.until_idle()
@@ -257,7 +264,7 @@ async def test_a_namespace_that_is_created_again_is_judged_for_itself(relaxed: A
 
 
 async def test_who_looks_once_sees_what_the_operator_sees(relaxed: ApiServer) -> None:
-    """By live reads alone, with no operator: the same verdicts, standings and needs of the namespace."""
+    """Live reads alone, without an operator, show the same verdicts, standings and needs of the namespace."""
     server, _ = await ended(relaxed)
     async with world.operating(server) as core:
         await core.until_idle()
@@ -270,7 +277,7 @@ async def test_who_looks_once_sees_what_the_operator_sees(relaxed: ApiServer) ->
 
 
 async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer) -> None:
-    """The moment of the next look may be past already, and the API server does not say what time it is."""
+    """The moment of the next check may be past already, and the API server does not say what time it is."""
     server = relaxed.copied()
     async with world.operating(server) as core:
         await core.until_idle()
@@ -282,7 +289,7 @@ async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer)
 
 
 async def test_an_odd_answer_about_reports_ends_nothing(relaxed: ApiServer) -> None:
-    """An API server of somebody else may serve them."""
+    """An API server of somebody else may serve reports."""
     server = relaxed.copied()
     odd = {"metadata": {"resourceVersion": ""}, "items": []}
     server.fails = lambda request: web.json_response(odd) if "openreports" in request.path else None
@@ -293,7 +300,10 @@ async def test_an_odd_answer_about_reports_ends_nothing(relaxed: ApiServer) -> N
 async def test_a_right_that_stays_missing_is_no_reason_for_a_restart(
     relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the operator works without a kind, a restart mends nothing. A 403 of a moment does not make it unready."""
+    """If the operator works without a kind, a restart repairs nothing.
+
+    A momentary 403 does not make the operator unready.
+    """
     monkeypatch.setattr(resync, "_OUTAGE_SECONDS", 0.0)
     server = relaxed.copied()
     async with world.operating(server) as core:
@@ -313,7 +323,7 @@ async def test_a_right_that_stays_missing_is_no_reason_for_a_restart(
 async def test_no_loop_that_waits_is_taken_for_one_that_hangs(
     relaxed: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every loop of the process with nothing to do, and kopf that watches: the probe lets the process live."""
+    """Every loop of the process has nothing to do, and kopf watches. The probe lets the process live."""
     monkeypatch.setattr(loops, "_STALE_SECONDS", 0.5)
 
     async def watching(**options: Any) -> None:
