@@ -1,7 +1,8 @@
-"""Valid inputs for decisions, to be changed by a test in one thing: pods, exceptions, namespaces, guards, snapshots.
+"""Valid inputs for decisions: pods, exceptions, namespaces, policies, guards and snapshots.
 
-All objects exist in namespace payments at NOW, one hour after their creation and one day after the creation of the
-guards. Without arguments a builder returns a valid object that fits the others: `hne()` is approved and covers `pod()`.
+A test changes one thing in an input. All objects exist in namespace payments at NOW, one hour after their creation and
+one day after the creation of the guards. Without arguments a builder returns a valid object that fits the others:
+`hne()` is approved and covers `pod()`.
 """
 
 import datetime
@@ -69,7 +70,7 @@ def hne(
 ) -> exception.HostNetworkException:
     """Return a Diagnostic exception that was created an hour ago and expires in an hour.
 
-    `spec` and `metadata` take the field names of the models.
+    The names in `spec` and `metadata` are those of the models' fields.
     """
     given: dict[str, Any] = {
         "type": "Diagnostic",
@@ -132,7 +133,7 @@ def guards(
     since: datetime.datetime = NOW - datetime.timedelta(days=1),
     excused: datetime.datetime | None = None,
 ) -> dict[str, snapshot.Guard]:
-    """Return all admission policies, in place from `since` on. The missing ones may be excused until `excused`."""
+    """Return all admission policies, in place from `since` on. Missing policies may be excused until `excused`."""
     gone = set(missing)
     return {
         name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing", excused)

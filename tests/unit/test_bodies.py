@@ -78,7 +78,7 @@ def test_every_failure_is_a_decode_error(data: bytes, why: str) -> None:
 
 
 def test_what_is_too_long_is_not_decoded() -> None:
-    """An answer of 16 MiB is decoded, one of a byte more is not."""
+    """An answer of 16 MiB is decoded. An answer with one byte more is not."""
     text = b'{"a":"' + b"x" * (bodies.BYTES - 8) + b'"}'
     assert list(bodies.decode(text)) == ["a"]
     with pytest.raises(bodies.DecodeError, match="longer than 16777216 bytes"):

@@ -114,7 +114,7 @@ def test_servers_that_contradict_each_other_are_a_spread(apart: float, trusted: 
 def test_where_answers_contradict_each_other_the_newest_counts() -> None:
     """If the clock of a server was set back, the operator's clock follows immediately.
 
-    Ahead of the server, it would delete pods too early.
+    A clock ahead of the server would delete pods too early.
     """
     before, after, tested = Server(), Server(-100.0), clock.ServerClock()
     before.answer(tested, ago=10)

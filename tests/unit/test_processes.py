@@ -1,4 +1,4 @@
-"""The tests' own harness: ending a component raises no error, whenever the component ends and whoever ends it."""
+"""The tests' own harness: ending a component raises no error, whatever ends the component and whenever."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from tests.controlplane import processes
 def test_a_component_that_another_thread_has_just_reaped_is_ended_without_an_error(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[processes.Component], object]
 ) -> None:
-    """The other thread reaps the component after the check that it still runs and before the signal to it.
+    """The other thread reaps the component between the check that the component still runs and the signal.
 
     The exit status is the one that the other thread caused.
     """

@@ -1,6 +1,6 @@
-"""The operator recognizes its own write if the answer is lost.
+"""A write whose answer is lost is recognized as our own.
 
-It repeats no delete without a new read of the cluster.
+The operator repeats no delete without a new read of the cluster.
 """
 
 import json
@@ -156,7 +156,7 @@ async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
 
 
 async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway.Gateway, server: Server) -> None:
-    """Somebody else deleted the pod, also if the first attempt was refused."""
+    """Somebody else deleted the pod while the operator's first attempt was refused."""
 
     def gone(_method: str, path: str) -> int:
         server.objects.pop(path, None)

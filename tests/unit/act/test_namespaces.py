@@ -1,6 +1,6 @@
 """The operator applies labels that are already set before it relies on them.
 
-If that fails, the write follows anyway.
+If the apply fails, the write follows nevertheless.
 """
 
 from typing import Any, cast

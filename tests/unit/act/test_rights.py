@@ -1,4 +1,4 @@
-"""A right that the operator lacks is logged once per kind with the remedy, and again when it comes back."""
+"""A right that the operator lacks is logged once per kind with the remedy, and again when the right comes back."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -42,6 +42,6 @@ def test_anything_else_is_an_error(key: str, text: str) -> None:
 
 
 def test_the_objects_of_the_ledger_are_those_that_the_role_names() -> None:
-    """RBAC lists the objects that the operator may change one by one."""
+    """RBAC lists each object that the operator may change."""
     assert ledger.SHARDS[0] == "hostnetwork-ledger-1"
     assert len(set(ledger.SHARDS)) == 32

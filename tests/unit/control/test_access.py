@@ -181,7 +181,7 @@ async def test_without_an_answer_nobody_reads_and_readers_stay_known(reviews: Re
 
 
 class ApiServer:
-    """An API server that answers both kinds of review as the test scripts it."""
+    """An API server that answers both kinds of review as the test sets it up."""
 
     def __init__(self) -> None:
         self.user: dict[str, Any] | None = {

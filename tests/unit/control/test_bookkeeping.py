@@ -1,4 +1,4 @@
-"""What the ledger stores, what is confirmed first, and what happens if the server fails or changes meanwhile."""
+"""What the bookkeeper stores and confirms, and what happens if the server fails or changes meanwhile."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""When the operator knows after a start which workloads lack pods.
+"""Which workloads lack pods is not known at a start.
 
-It must have listed the Events and read the workloads that the Events name, or the time must be up.
+It is known once the Events are listed and their workloads are read, or once the time is up.
 """
 
 import asyncio

@@ -177,7 +177,7 @@ async def test_of_a_list_kopf_gets_the_version_alone(
 
 
 class _Stream:
-    """A content that yields these bytes."""
+    """Content that yields these bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -279,7 +279,7 @@ async def test_kopf_watches_on_after_a_line_of_another_form(server: Server) -> N
 
 
 class _Pieces:
-    """A content without end, in pieces, until `most` bytes are taken; then comes `end`."""
+    """Content that repeats a piece until `most` bytes are taken, followed by `end`."""
 
     def __init__(self, piece: bytes, most: int, end: bytes = b"") -> None:
         self._piece, self._most, self._end = piece, most, end

@@ -102,7 +102,7 @@ async def test_a_flood_takes_turns_with_other_namespaces(kept: shortages.Shortag
 
 
 async def test_a_status_that_is_behind_is_read_again(kept: shortages.Shortages, moment: Moment) -> None:
-    """A controller emits its Event before it writes the number of pods. After some reads the operator stops."""
+    """A controller emits its Event before it writes the number of pods. After some reads the operator stops reading."""
     kept.claim(claim())
     reads = 0
     while kept.next(NAMESPACE).wait_seconds < math.inf:

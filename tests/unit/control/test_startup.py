@@ -1,4 +1,4 @@
-"""Settings with which the process cannot start. It says so before it sends any request to a cluster."""
+"""Settings with which the process cannot start. The process says so before it sends any request to a cluster."""
 
 import pathlib
 

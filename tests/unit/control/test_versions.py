@@ -118,7 +118,7 @@ async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
 async def test_the_start_waits_for_a_version_and_ends_where_that_is_not_understood(url: str, server: Server) -> None:
     """The answer of a proxy is logged, and the operator asks again.
 
-    Then it prints one line, and exits with status 1.
+    A version that is not understood ends the process with one line and status 1.
     """
     server.says({}, b"<html>", version("", "", "next"))
     done = await _started(url)

@@ -31,7 +31,7 @@ async def test_names_come_in_order() -> None:
 
 
 async def test_a_name_is_queued_once() -> None:
-    """However often it is added."""
+    """However often the name is added."""
     queue = WorkQueue()
     for name in ("a", "b", "a", "a"):
         queue.add(name)

@@ -61,10 +61,7 @@ def changed(generation: int = 2, **spec: Any) -> exception.HostNetworkException:
     ],
 )
 def test_what_was_created_five_seconds_after_the_policy_is_approved(since: Any, standing: ApprovalState) -> None:
-    """The policy counts from five seconds after its installation.
-
-    A user who wrote earlier was not asked for the verb.
-    """
+    """The policy counts from five seconds after its installation. A user who wrote earlier needed no verb."""
     assert standing is rule(hne(), ledger=NOTHING, guards=writers(since)).state
 
 

@@ -382,7 +382,7 @@ def test_removing_a_level_that_somebody_set_is_no_revert() -> None:
 
 
 def test_what_label_at_birth_wrote_counts_as_written() -> None:
-    """So does what the operator wrote before a restart: two reverts of such labels start a contest."""
+    """Labels that the operator wrote before a restart count too: two reverts of either start a contest."""
     place = Place(namespace=denied())
     place.look()
     assert place.writes == []

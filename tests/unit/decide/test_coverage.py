@@ -115,7 +115,7 @@ def test_a_pod_may_use_fewer_host_namespaces(used: set[labels.HostNamespace]) ->
 
 
 def test_an_exception_without_host_namespaces_covers_pods_without() -> None:
-    """It covers no host-namespace pod, and an exception with host namespaces covers no other pod."""
+    """Such an exception covers no host-namespace pod, and an exception with host namespaces covers no other pod."""
     plain, shares_none = standing(type="Application", host_namespaces=()), pod(host_namespaces=frozenset())
     assert coverage.covers(plain, shares_none).covers
     assert Condition.HOST_NAMESPACES is coverage.covers(plain, pod()).failed
@@ -123,7 +123,7 @@ def test_an_exception_without_host_namespaces_covers_pods_without() -> None:
 
 
 def test_host_ports_come_with_host_namespaces_or_by_name() -> None:
-    """The guard judges the ports of a host-namespace pod; a pod without host namespaces needs hostPorts: true."""
+    """The guard checks the ports of a host-namespace pod. A pod without host namespaces needs hostPorts: true."""
     assert coverage.covers(standing(), pod(host_ports=True)).covers
     named = standing(type="Application", host_namespaces=(), host_ports=True)
     assert coverage.covers(named, pod(host_namespaces=frozenset(), host_ports=True)).covers
@@ -177,7 +177,7 @@ def test_named_capabilities_come_on_top() -> None:
 
 
 def test_all_is_no_capability_that_covers_others() -> None:
-    """ALL must be named as ALL, and neither ALL nor another capability stands for the other."""
+    """ALL must be named as ALL. ALL does not allow NET_ADMIN, and NET_ADMIN does not allow ALL."""
     assert not coverage.covers(standing(capabilities=("NET_ADMIN",)), pod(capabilities=frozenset({"ALL"}))).covers
     assert not coverage.covers(standing(capabilities=("ALL",)), pod(capabilities=frozenset({"NET_ADMIN"}))).covers
 

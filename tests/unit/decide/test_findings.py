@@ -46,7 +46,7 @@ def test_a_changed_spec_is_told_of_again() -> None:
 
 
 def test_pods_and_owners_are_told_of_the_end() -> None:
-    """Events go to ten pods and their owners, one for each."""
+    """Ten pods and their owners get one Event each."""
     owner = snapshot.Reference("Deployment", NAMESPACE, "proxy", "uid-of-proxy", "apps/v1")
     subject = hne(type="Application", expiry=at(hours=100))
     made = planned(seen(subject, *(pod(f"pod-{n:02}", owner=owner) for n in range(12))))

@@ -88,9 +88,9 @@ def test_what_is_judged_by_something_else_is_looked_at_as_at_first() -> None:
 
 
 def test_the_ledger_keeps_the_first_look() -> None:
-    """Until the basis of the check changes.
+    """The record stays until the basis of the check changes.
 
-    A check that failed says nothing, and nothing is kept once the namespace is not Held.
+    A check that failed does not change it, and nothing is kept once the namespace is not Held.
     """
     held, over = level.Decision(labels.Enforcement.HELD, since=at(minutes=-5)), level.Decision(labels.Enforcement.DENY)
     answer = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: x",), holding=("b",), basis="one")
@@ -145,10 +145,7 @@ def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhere: bool) -> None:
-    """The API requires hostNetwork beside hostProcess, of the pod or of a container.
-
-    The exception covers hostNetwork.
-    """
+    """The API requires hostNetwork if the pod or a container has hostProcess. The exception covers hostNetwork."""
     windows = {"securityContext": {"windowsOptions": {"hostProcess": True}}}
     own = {"name": "main", "image": IMAGE, **({} if everywhere else windows)}
     body = {**BODY, "spec": {"hostNetwork": True, **(windows if everywhere else {}), "containers": [own]}}
@@ -212,7 +209,7 @@ def said_of(*some: snapshot.Living, **fields: Any) -> list[str]:
 def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
     """The sentence may name an exception that is not in force.
 
-    About a pod without host namespaces, which no exception covers, it names none.
+    There is no such sentence for a pod without host namespaces, which no exception covers.
     """
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     image = "registry.example.com/other:1"

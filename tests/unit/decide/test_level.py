@@ -409,7 +409,7 @@ def test_a_level_that_somebody_else_holds_at_least_as_strict_stays(present: str)
     ],
 )
 def test_an_older_version_of_somebody_else_is_tightened(present: str, theirs: str, wanted: str, written: bool) -> None:
-    """An older version refuses less, so it is tightened like a level, beside any level.
+    """An older version refuses less, so it is tightened like a level, whatever the level is.
 
     When enforcement ends, the owner's version is restored.
     """
@@ -588,7 +588,7 @@ def test_where_a_rule_says_audit_the_level_of_birth_goes() -> None:
 
 
 def test_where_a_namespace_is_exempt_everything_of_birth_goes() -> None:
-    """One write removes it. A level that the creator set stays."""
+    """One write removes everything. A level that the creator set stays."""
     exempt = {"exempt_namespaces": (NAMESPACE,)}
     gone = {labels.BORN_WITH: None}
     assert adopted(BORN, None, **exempt) == (dict.fromkeys(DENIED), gone)

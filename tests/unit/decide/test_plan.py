@@ -280,7 +280,7 @@ def test_enforcement_waits_for_the_ledger_to_have_what_stood_before() -> None:
 def test_a_record_that_is_being_stored_and_is_another_one_by_now_is_replaced_before_anything_is_written() -> None:
     """Somebody set another level and removed it again.
 
-    The level that the record being stored would forget is the operator's.
+    The record that is being stored would forget that the level is the operator's.
     """
     home = denied()
     stays = {key: value for key, value in home.labels.items() if key != labels.PSA_ENFORCE}
@@ -346,7 +346,7 @@ def test_a_grant_of_an_earlier_namespace_is_written_for_this_one() -> None:
 
 
 def test_a_deleted_exception_ends_its_grant_and_spares_its_pods() -> None:
-    """Its pods become Uncovered: flagged, not deleted."""
+    """The pods of the exception become Uncovered: they are flagged, not deleted."""
     made = planned(seen(pod(), namespace=denied(hne())))
     assert {key("net"): None} == only(made).annotations
     assert flags(made) == {"capture": "Uncovered"}
@@ -438,7 +438,7 @@ def test_a_new_pod_is_flagged_while_the_gate_is_asked() -> None:
 
 @pytest.mark.parametrize(("enforcement", "count"), [("Held", 1), ("Audit", 0)])
 def test_an_expired_pod_goes_while_the_gate_is_asked(enforcement: str, count: int) -> None:
-    """The pod is deleted if it must be deleted whatever the answer.
+    """The pod is deleted if no answer of the gate would spare it.
 
     If nothing was enforced before, the answer comes first.
     """
@@ -1041,7 +1041,7 @@ def relist(*things: Any, listed: datetime.datetime | None = NOW, now: datetime.d
 def test_the_pods_are_listed_at_the_end_of_an_exception_for_what_is_not_watched() -> None:
     """Pods of the exception may have been created since the last list.
 
-    If it is for the host network alone, the watch has reported them.
+    The watch has reported all pods of an exception for the host network alone.
     """
     assert relist(hne(expiry=NOW, host_namespaces=FOR_PID), listed=at(minutes=-9)) == NOW
     assert relist(hne(expiry=NOW, host_namespaces=("Network", "IPC")), listed=at(minutes=-9)) == NOW
@@ -1160,10 +1160,7 @@ def test_a_pod_that_does_not_go_is_overdue_a_minute_after_its_grace() -> None:
 
 
 def test_a_delete_that_waits_for_the_clocks_is_said() -> None:
-    """The condition that says what is left reports it.
-
-    A pod that is being deleted already does not wait for the clocks.
-    """
+    """The condition CleanedUp reports it. A pod that is being deleted already does not wait for the clocks."""
     made = statuses(planned(seen(pod(), hne(expiry=NOW), clock_trusted=False)))["net"]
     found = conditions.find(made.conditions, conditions.ConditionType.CLEANED_UP)
     assert found is not None

@@ -40,7 +40,7 @@ def test_an_uncovered_workload_is_refused() -> None:
 
 
 def test_the_nearest_exception_and_what_it_lacks_are_named() -> None:
-    """The explanation is the one that coverage gives for a pod."""
+    """The explanation is the same as that of coverage for a pod."""
     (event,) = emitted(of(hne(host_namespaces=("PID",)), shortages=(shortage(),)))
     assert "Closest: 'net' (the pod uses host namespaces that the exception does not list: Network)" in event.message
 

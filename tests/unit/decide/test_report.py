@@ -97,7 +97,7 @@ def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
     ],
 )
 def test_a_forged_owner_is_no_address(owner: snapshot.Reference) -> None:
-    """A uid that cannot be part of a name is not used in one, and the operator does not request a path."""
+    """A uid that cannot be part of a name is ignored, and the operator does not request a path."""
     found = made(pod(owner=owner))
     assert owners(found) == ()
     assert set(written(found)) == {"capture"}
@@ -149,7 +149,7 @@ def test_an_expired_pod_fails() -> None:
 
 
 def test_a_pod_that_cannot_be_read_is_an_error() -> None:
-    """If the operator cannot tell, the result is no pass."""
+    """If the operator cannot tell, the result is an error, not a pass."""
     odd = snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
     (one,) = written(made(odd)).values()
     assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "error"})

@@ -203,7 +203,7 @@ def test_since_when_a_namespace_is_held_is_read_from_the_ledger() -> None:
     ],
 )
 def test_before_the_ledger_has_it_the_annotation_counts_up_to_now(text: str, since: datetime.datetime) -> None:
-    """This applies after a loss. A tenant who wrote the annotation gains no more than the loss gives him anyway."""
+    """This applies after a loss. A tenant who wrote the annotation gains no more than through the loss itself."""
     home = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations={labels.HELD_BY: text})
     made = seen(namespace=home, ledger=recorded(home, namespace=None, state=ledger.State.LOST))
     assert level.held_since(made, NOW) == since

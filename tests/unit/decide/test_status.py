@@ -46,7 +46,7 @@ def test_only_what_is_in_force_is_ready(reason: Ready) -> None:
 
 
 def test_the_generation_that_was_judged_is_said() -> None:
-    """The status has it, and each condition has it too."""
+    """The status and each condition have the generation."""
     made = status_for(hne(metadata={"generation": 4}))
     assert {4} == {made.observed_generation, *(c.observed_generation for c in made.conditions)}
 
@@ -64,7 +64,7 @@ def test_pods_are_counted_exactly_and_ten_are_named() -> None:
 
 
 def test_last_used_is_when_the_last_pod_went() -> None:
-    """The time is set at that moment. It stays, and does not move while pods exist."""
+    """The time is set at that moment, and does not move while pods exist."""
     one = status_for(covered=1)
     assert None is one.last_used_time
     none = status_for(hne(status=one), now=at(minutes=5))
@@ -74,7 +74,7 @@ def test_last_used_is_when_the_last_pod_went() -> None:
 
 
 def test_a_status_that_says_the_same_is_the_same() -> None:
-    """It is the same later, and its transition time does not move."""
+    """The status is the same later, and its transition time does not move."""
     first = status_for(covered=2, now=at(microseconds=999))
     assert first == status_for(hne(status=first), covered=2, now=at(hours=5))
 
@@ -108,7 +108,7 @@ def test_the_namespace_uid_is_written_where_it_is_approved(reason: Ready, uid: s
     ],
 )
 def test_cleaned_up_says_what_is_left(left: int, on_expiry: Any, enforcement: Any, shows: tuple[str, str]) -> None:
-    """After the expiry: whether pods remain, and whether anybody deletes them."""
+    """After the expiry, the condition says whether pods remain, and whether anybody deletes them."""
     subject = hne(expiry=NOW, on_expiry=on_expiry)
     made = status_for(
         subject, reason=Ready.EXPIRED, left=left, enforcement=enforcement and labels.Enforcement(enforcement)

@@ -130,7 +130,7 @@ def test_policies_that_are_in_place_are_no_news() -> None:
 
 
 def test_policies_that_are_missing_are_named_with_the_remedy() -> None:
-    """One Event is about all of them."""
+    """One Event names all of them."""
     told, event = said(lacking("b"), lacking("a"))
     assert told == ("False", "GuardMissing", "a is missing; b is missing")
     assert event == ("Warning", "PolicyGuardMissing")

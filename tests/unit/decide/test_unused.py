@@ -158,7 +158,7 @@ def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
 
 
 def test_a_missing_account_is_asked_for_again_each_minute() -> None:
-    """So is an account about which nobody could tell. The condition about it stays meanwhile."""
+    """An account about which nobody could tell is asked for again, too. The condition stays as it is meanwhile."""
     for account in (NO, UNKNOWN):
         made = planned(seen(hne(), accounts={"netdebug": account}))
         assert (accounts(made), made.next_check) == ((), at(seconds=60))
@@ -212,7 +212,7 @@ def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
 
 
 def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
-    """The pods that were to come exist."""
+    """The expected pods exist."""
     subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
     covered = pod(host_namespaces=frozenset({PID}))
     assert count_at(planned(seen(subject, covered, every_pod_listed=at(seconds=-90)))) is None

@@ -1,4 +1,4 @@
-"""Lists go around objects that cannot be decoded: every other object is read, and it is known which one was not."""
+"""Lists work around objects that cannot be decoded: every other object is read, and it is known which one is not."""
 
 import urllib.parse
 from typing import Any

@@ -25,7 +25,7 @@ def workload(kind: str = "Deployment", uid: str = "d", **fields: Any) -> living.
 
 @pytest.mark.parametrize("kind", ["CronJob", "Deployment", "Job", "ReplicationController"])
 def test_a_template_is_read_as_the_pod_that_it_makes(kind: str) -> None:
-    """It counts from the creation of its workload."""
+    """The pod counts from the creation of its workload."""
     made = workload(kind)
     assert isinstance(made.living.pod, snapshot.Pod)
     assert frozenset({labels.HostNamespace.NETWORK}) == made.living.pod.host_namespaces

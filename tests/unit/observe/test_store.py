@@ -78,7 +78,7 @@ def test_an_older_version_never_replaces_a_newer_one(kept: Store, version: int, 
 
 
 def test_a_pod_made_anew_replaces_the_old_one(kept: Store) -> None:
-    """Same name, other uid, newer version."""
+    """The new pod has the same name, another uid and a newer version."""
     kept.put(Kind.POD, pod("a", 10))
     assert kept.put(Kind.POD, pod("a", 12, uid="new"))
     assert [one.uid for one in seen(kept).pods] == ["new"]
@@ -237,9 +237,9 @@ def test_a_deleted_policy_is_absent() -> None:
 
 
 def test_a_policy_does_not_speak_for_another_of_its_name() -> None:
-    """The first policy was deleted without a report of a watch.
+    """A policy that is created again and is broken has unknown settings.
 
-    The settings of the broken one that replaced it are not known.
+    No watch reported the deletion of the first policy.
     """
     second = default(4, "Off")
     second["metadata"]["uid"] = "another"
@@ -432,7 +432,7 @@ def test_a_list_says_nothing_of_the_namespace_that_was_there_before(kept: Store)
 
 
 def test_a_list_that_breaks_off_leaves_what_was_known(kept: Store) -> None:
-    """Half a list shows of no namespace that it has no ordinary pods."""
+    """Half a list does not show that a namespace has no ordinary pods."""
     replaced(kept, Kind.EVERY_POD, [ordinary()], "20")
     kept.listing(Kind.EVERY_POD).page([])
     kept.listing(Kind.EVERY_POD, HOME).page([])

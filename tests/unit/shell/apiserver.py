@@ -35,10 +35,11 @@ Fails = Callable[[Request], web.Response | None]
 
 
 class ApiServer:
-    """A server that asks `fails` before each request for a failure to answer with.
+    """A server with scripted failures.
 
-    If `loses` is true for a request, the server carries the request out and closes the connection without an answer.
-    The server calls `told` with each change, as a watch would.
+    The server calls `fails` before each request, and answers with the response that `fails` returns, if any. If `loses`
+    is true for a request, the server carries the request out and closes the connection without an answer. The server
+    calls `told` with each change, as a watch would.
     """
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: 
     ],
 )
 def test_a_review_is_due_after_an_upgrade(reviewed: Any, cluster: Any, asked: bool, result: str) -> None:
-    """If the cluster's minor version is newer than that of the review.
+    """A review is due if the cluster's minor version is newer than that of the review.
 
     Without a version in the review, nobody can tell.
     """
