@@ -1,4 +1,4 @@
-"""The samples of tests/samples that have an exception in tests/samples/exceptions, and what is less than it."""
+"""The samples of tests/samples that have an exception in tests/samples/exceptions, and exceptions that grant less."""
 
 import copy
 import dataclasses
@@ -17,14 +17,14 @@ _STRICTER = {"privileged": "baseline", "baseline": "restricted"}
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A workload with what it needs (a service account), and the exception that is shown for it."""
+    """A workload, the objects that it needs (a service account), and its sample exception."""
 
     objects: tuple[dict[str, Any], ...]
     exception: dict[str, Any]
 
     @classmethod
     def read(cls, name: str, expiry: str) -> Self:
-        """The two files of that name; `expiry`, `…Z`, where the exception wants one filled in."""
+        """Read the two files of that name; `expiry` (`…Z`) replaces `$EXPIRY` in the exception."""
         objects = tuple(yaml.safe_load_all((SAMPLES / f"{name}.yaml").read_text()))
         text = (SAMPLES / "exceptions" / f"{name}.yaml").read_text()
         return cls(objects, yaml.safe_load(text.replace("$EXPIRY", expiry)))
@@ -34,19 +34,19 @@ class Sample:
         return self.objects[-1]
 
     def owners(self, nodes: int) -> list[str]:
-        """The kind that owns each of its pods once its controller has made them, on so many nodes."""
+        """Return the owner kind of each pod that the workload's controller makes on so many nodes."""
         kind = self.workload["kind"]
         return [{"CronJob": "Job", "Deployment": "ReplicaSet"}.get(kind, kind)] * (nodes if kind == "DaemonSet" else 1)
 
     def living(self) -> tuple[dict[str, Any], ...]:
-        """The same objects; a Job is suspended, since a Job that has come to its end is not there to be refused."""
+        """Return the same objects, with a Job suspended: a finished Job does not exist for the gate."""
         if self.workload["kind"] != "Job":
             return self.objects
         return (*self.objects[:-1], {**self.workload, "spec": {**self.workload["spec"], "suspend": True}})
 
     @property
     def pod(self) -> dict[str, Any]:
-        """A pod as the workload's controller makes it; of a pod one more like it."""
+        """A pod as the workload's controller makes it; for a bare pod, another pod like it."""
         kind, spec = self.workload["kind"], self.workload["spec"]
         job = spec["jobTemplate"]["spec"] if kind == "CronJob" else spec
         template = self.workload if kind == "Pod" else job["template"]
@@ -55,14 +55,14 @@ class Sample:
 
 
 def read(expiry: str) -> dict[str, Sample]:
-    """Every sample by its name."""
+    """Return every sample by its name."""
     return {name: Sample.read(name, expiry) for name in NAMES}
 
 
 def smaller(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every exception that grants a little less than that of `sample`, each with what was taken away.
+    """Yield every exception that grants a little less than that of `sample`, each with what was removed.
 
-    A list that may not be empty names something else instead.
+    If a list must not be empty, another value replaces the removed one.
     """
     spec = sample.exception["spec"]
     volumes = [volume["hostPath"]["path"] for volume in sample.pod["spec"].get("volumes", []) if "hostPath" in volume]
@@ -89,8 +89,8 @@ def smaller(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _stricter(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     level = spec.get("podSecurityLevel", "baseline")
-    # A privileged container cannot meet restricted, and the API refuses who asks for both. Without host namespaces a
-    # grant makes nothing stricter than the guard of the namespace, which is baseline in these tests.
+    # A privileged container cannot meet restricted, and the API refuses an exception with both. Without host namespaces
+    # a grant makes nothing stricter than the namespace's guard, which is baseline in these tests.
     if level == "baseline" and (spec.get("privileged") or spec.get("hostNamespaces") == []):
         return
     if level in _STRICTER:

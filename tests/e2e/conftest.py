@@ -1,4 +1,4 @@
-"""A governed cluster with the operator running, and the words that its tests are written in."""
+"""A governed cluster with the operator running, and the helpers that its tests use."""
 
 import contextlib
 import datetime
@@ -15,7 +15,7 @@ from tests.controlplane import api, cluster, operator
 
 LABEL = "hostnetwork-operator.github.io"
 PSA = "pod-security.kubernetes.io/enforce"
-# What overlays/enforce puts on a namespace, at its birth or by the operator.
+# The labels that overlays/enforce puts on a namespace, by label-at-birth or by the operator.
 ENFORCED = {
     f"{LABEL}/enforcement": "Deny",
     PSA: "baseline",
@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 class World:
-    """One cluster, its operator, and what one does and sees there."""
+    """A cluster, its operator, and helpers that act on the cluster and observe it."""
 
     def __init__(self, running: cluster.Cluster) -> None:
         self.cluster = running
@@ -41,9 +41,10 @@ class World:
     # -- doing ----------------------------------------------------------------------------------------------------
 
     def namespace(self, *, deny: bool = True, old: bool = False, labels: dict[str, str] | None = None) -> str:
-        """A new namespace; with `deny`, once the operator has it under enforcement.
+        """Create a namespace and return its name; with `deny`, wait until the operator enforces it.
 
-        It is born with label-at-birth's labels; with `old` it has none of them, as if mode Audit had left it behind.
+        The namespace is created with the labels of label-at-birth. With `old` it has none of them, as if mode Audit had
+        left it behind.
         """
         name = f"e2e-{next(_numbers)}"
         given = {**(labels or {}), **({f"{LABEL}/enforcement": "Audit"} if old else {})}
@@ -56,7 +57,7 @@ class World:
         return name
 
     def exception(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> api.Response:
-        """A Diagnostic exception for IMAGE that ends in so many seconds."""
+        """Create a Diagnostic exception for IMAGE that expires in so many seconds."""
         body = {
             "apiVersion": f"{LABEL}/v1alpha1",
             "kind": "HostNetworkException",
@@ -75,13 +76,13 @@ class World:
         return self.admin.post(self.exceptions(namespace), body)
 
     def pod(self, namespace: str, name: str = "capture", *, dry_run: bool = False, **spec: Any) -> api.Response:
-        """A hostNetwork pod of IMAGE."""
+        """Create a hostNetwork pod of IMAGE."""
         wanted = {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}], **spec}
         query = "?dryRun=All" if dry_run else ""
         return self.admin.post(f"{self.pods(namespace)}{query}", {"metadata": {"name": name}, "spec": wanted})
 
     def granted_pod(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> None:
-        """An exception in force, and a pod under it that is seen as covered."""
+        """Create an exception and a pod under it, and wait until the operator reports the pod as covered."""
         self.exception(namespace, name, seconds=seconds, **spec).expect(201)
         self.until("a pod under it is admitted", lambda: self.pod(namespace, name).status == 201)
         self.until("it is covered", lambda: self.status(namespace, name).get("coveredPods") == 1)
@@ -102,7 +103,7 @@ class World:
         return dict(self.metadata(namespace)["labels"])
 
     def enforced(self, namespace: str) -> bool:
-        """Whether the operator has enforced it: the label alone may be label-at-birth's."""
+        """Return whether the operator has enforced the namespace; the label alone may come from label-at-birth."""
         noted = f"{LABEL}/level-before" in self.metadata(namespace).get("annotations", {})
         return noted and self.labels(namespace).get(f"{LABEL}/enforcement") == "Deny"
 
@@ -128,13 +129,13 @@ class World:
         return self.admin.get(f"{self.pods(namespace)}/{pod}").status == 404
 
     def events(self, namespace: str) -> list[tuple[str, str, str]]:
-        """Kind, name and reason of the operator's Events, with repetitions."""
+        """Return kind, name and reason of the operator's Events, with repetitions."""
         found = self.admin.items(f"/api/v1/namespaces/{namespace}/events")
         ours = [e for e in found if e["source"].get("component") == "hostnetwork-operator"]
         return sorted((e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in ours)
 
     def time(self, seconds: float = 0) -> str:
-        """The API server's time, moved by so many seconds."""
+        """Return the API server's time plus so many seconds."""
         return f"{self.now() + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
     def now(self) -> datetime.datetime:
@@ -143,7 +144,7 @@ class World:
         return datetime.datetime.fromisoformat(answer.body["metadata"]["creationTimestamp"])
 
     def writes(self, since: int = 0) -> list[dict[str, Any]]:
-        """What the operator has written, from the audit log, dry runs left out."""
+        """Return the operator's writes from the audit log, without dry runs and without the first `since` requests."""
         verbs = {"create", "update", "patch", "delete", "deletecollection"}
         return [
             event
@@ -152,32 +153,32 @@ class World:
         ]
 
     def recorded(self, key: str) -> dict[str, Any]:
-        """What the ledger has under a data key, {} for nothing."""
+        """Return what the ledger has under a data key, or {}."""
         path = "/api/v1/namespaces/hostnetwork-system/configmaps"
         selected = f"{path}?labelSelector={MANAGED_BY.replace('/', '%2F')}%3D{MANAGER}"
         found = (body["data"].get(key) for body in self.admin.items(selected))
         return next((json.loads(text) for text in found if text), {})
 
     def audited(self) -> int:
-        """How many requests the audit log has, for `writes`."""
+        """Return how many requests the audit log has, for `writes`."""
         return sum(1 for _ in self.cluster.audit_events())
 
     def until(self, what: str, probe: Callable[[], object], deadline_seconds: float = 30) -> None:
-        """Until `probe` holds; AssertionError with the operator's last lines else."""
+        """Wait until `probe` is true. Raise AssertionError with the operator's last log lines after the deadline."""
         deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds
         while not probe():
             assert time.monotonic() < deadline, f"never: {what}\n{self.operator.tail(10)}"
             time.sleep(0.03)
 
     def holds_until(self, moment: datetime.datetime, what: str, probe: Callable[[], object]) -> None:
-        """`probe` holds again and again until the API server's clock shows `moment`."""
+        """Assert that `probe` stays true until the API server's clock shows `moment`."""
         while self.now() < moment:
             assert probe(), f"no longer: {what}\n{self.operator.tail(10)}"
 
 
 @contextlib.contextmanager
 def enforced(**environment: str) -> Iterator[World]:
-    """A cluster as the README's enforce overlay leaves it, policies in force; the operator is not started."""
+    """Yield a cluster as the README's enforce overlay leaves it, policies in force and the operator not started."""
     with cluster.Cluster(audit=True) as running:
         operator.install(running)
         world = World(running)
@@ -191,14 +192,14 @@ def enforced(**environment: str) -> Iterator[World]:
 
 @pytest.fixture(scope="package")
 def installed() -> Iterator[World]:
-    """That cluster, one for all files here."""
+    """The cluster of `enforced`, shared by all files of this package."""
     with enforced() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def tended(installed: World) -> World:
-    """That cluster with the operator running, for what one file arranges once."""
+    """The cluster with the operator running, for objects that one file creates once."""
     if not installed.operator.running():
         installed.operator.start()
     return installed
@@ -206,7 +207,7 @@ def tended(installed: World) -> World:
 
 @pytest.fixture
 def world(installed: World) -> World:
-    """That cluster with the operator running."""
+    """The cluster with the operator running."""
     if not installed.operator.running():
         installed.operator.start()
     return installed
@@ -214,7 +215,7 @@ def world(installed: World) -> World:
 
 @pytest.fixture
 def unattended(installed: World) -> World:
-    """That cluster; a test stops, kills and starts the operator as it likes."""
+    """The cluster for a test that stops, kills and starts the operator as it likes."""
     if not installed.operator.running():
         installed.operator.start()
     return installed

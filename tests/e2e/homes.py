@@ -1,4 +1,4 @@
-"""Many samples at the same moment, each in a namespace of its own: one wait for all of them, one outcome for each."""
+"""Many samples at the same time, each in a namespace of its own: one wait for all samples, one result per sample."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from tests.e2e.conftest import LABEL, World
 
 @dataclasses.dataclass(frozen=True)
 class Home:
-    """A sample and the namespace that it is tried in; `late` is what did not come about there, with why if known."""
+    """A sample and the namespace in which it is tried; `late` lists what did not happen there, and why if known."""
 
     sample: agents.Sample
     namespace: str
@@ -26,7 +26,7 @@ Homes = Mapping[str, Home]
 
 @contextlib.contextmanager
 def made(world: World, samples: Mapping[str, agents.Sample], **labels: str) -> Iterator[Homes]:
-    """A namespace with these labels for each sample. All are deleted in the end: two agents cannot have one port."""
+    """Create a namespace with these labels per sample, and delete all at the end: two agents cannot share a port."""
     homes = {name: Home(sample, world.namespace(deny=False, labels=labels)) for name, sample in samples.items()}
     yield homes
     for home in homes.values():
@@ -34,14 +34,14 @@ def made(world: World, samples: Mapping[str, agents.Sample], **labels: str) -> I
 
 
 def until(world: World, homes: Homes, what: str, probe: Callable[[Home], object], deadline_seconds: float = 30) -> None:
-    """Until `probe` holds of every home. A home that is late is left out from then on and keeps no other waiting."""
+    """Wait until `probe` is true of every home. From then on a late home is left out and delays no other home."""
     waiting = on_time(homes)
 
     def done() -> bool:
         waiting[:] = [home for home in waiting if not probe(home)]
         return not waiting
 
-    with contextlib.suppress(AssertionError):  # the test of each agent asserts what became of that agent
+    with contextlib.suppress(AssertionError):  # the test of each agent asserts the result for that agent
         world.until(what, done, deadline_seconds)
     for home in waiting:
         home.late.append(what)
@@ -52,7 +52,7 @@ def on_time(homes: Homes) -> list[Home]:
 
 
 def apply(world: World, objects: Iterable[tuple[Home, dict[str, Any]]]) -> None:
-    """All objects into the namespaces of their homes, by one `kubectl apply`."""
+    """Apply all objects to the namespaces of their homes with one `kubectl apply`."""
     bodies = [
         {**body, "metadata": {**body["metadata"], "namespace": home.namespace}}
         for home, body in objects
@@ -64,7 +64,7 @@ def apply(world: World, objects: Iterable[tuple[Home, dict[str, Any]]]) -> None:
 
 
 def grant(world: World, home: Home, name: str, spec: dict[str, Any]) -> None:
-    """An exception with that spec; the home is late if the API server refuses the exception."""
+    """Create an exception with that spec; the home is late if the API server refuses the exception."""
     body = {"apiVersion": f"{LABEL}/v1alpha1", "kind": "HostNetworkException"}
     answer = world.admin.post(world.exceptions(home.namespace), {**body, "metadata": {"name": name}, "spec": spec})
     if answer.status != 201:
@@ -72,13 +72,13 @@ def grant(world: World, home: Home, name: str, spec: dict[str, Any]) -> None:
 
 
 def running(world: World, namespace: str) -> list[str]:
-    """Kinds of the owners of the pods that run, or have run to their end."""
+    """Return the owner kinds of the pods that run or have succeeded."""
     pods = [p for p in world.admin.items(world.pods(namespace)) if p["status"].get("phase") in {"Running", "Succeeded"}]
     return [owner["kind"] for pod in pods for owner in pod["metadata"].get("ownerReferences", [{"kind": "Pod"}])]
 
 
 def flags(world: World, namespace: str) -> set[str]:
-    """The verdicts that its pods are flagged with."""
+    """Return the verdicts in the labels of the namespace's pods."""
     pods = world.admin.items(world.pods(namespace))
     return {pod["metadata"].get("labels", {}).get(f"{LABEL}/verdict", "") for pod in pods} - {""}
 
@@ -90,9 +90,9 @@ def flags(world: World, namespace: str) -> set[str]:
 def lessened(
     world: World, samples: Mapping[str, agents.Sample]
 ) -> Iterator[Mapping[str, tuple[Home, api.Response | None]]]:
-    """What the API server says to each sample's pod while all exceptions that grant a little less are in force.
+    """Yield the API server's answer to each sample's pod while all exceptions that grant a little less are in force.
 
-    A home is late where that could not be tried, or where the pod is refused with the whole exception in force too.
+    A home is late if that could not be tried, or if the pod is refused although the whole exception is in force too.
     """
     with made(world, samples) as homes:
         until(world, homes, "it is enforced", lambda home: world.enforced(home.namespace))
@@ -110,7 +110,7 @@ def lessened(
 
 
 def enough(world: World, home: Home) -> str:
-    """What had been taken away from the exception without which the pod is no longer admitted."""
+    """Delete the smaller exceptions one by one until the pod is refused; return what the last one did not grant."""
     world.admin.delete(f"{world.exceptions(home.namespace)}/sample").expect(200)
     for name, (taken, _) in zip(_smaller(home), agents.smaller(home.sample), strict=True):
         world.admin.delete(f"{world.exceptions(home.namespace)}/{name}").expect(200)
@@ -134,7 +134,7 @@ def _tried(world: World, home: Home) -> api.Response:
 
 
 def _witnessed(world: World, homes: Homes, name: str = "witness") -> None:
-    """The API server judges by a grant of that name, which is written now, and so by all that stand or went before."""
+    """Wait until the API server decides by a grant that is written now, and so by every earlier write and removal."""
     image = f"registry.example.com/{name}:1"
     pod = {"containers": [{"name": "main", "image": image}]}
     for home in on_time(homes):

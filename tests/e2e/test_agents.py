@@ -1,4 +1,4 @@
-"""Each sample runs under its exception in a namespace that refuses it otherwise, and under nothing less than that."""
+"""Each sample runs under its exception in a namespace that otherwise refuses it, and no smaller exception is enough."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from tests.e2e.conftest import LABEL, PSA, World
 
 @pytest.fixture(scope="module")
 def excepted(tended: World) -> Iterator[homes.Homes]:
-    """Each sample, applied where its exception is in force, once its pods should run and be covered."""
+    """Apply each sample while its exception is in force, and wait until its pods run and are covered."""
     with homes.made(tended, agents.read(tended.time(3600))) as made:
         homes.until(tended, made, "it is enforced", lambda home: tended.enforced(home.namespace))
         for home in made.values():
@@ -23,9 +23,9 @@ def excepted(tended: World) -> Iterator[homes.Homes]:
         homes.apply(tended, ((home, body) for home in made.values() for body in home.sample.objects))
         for home in homes.on_time(made):
             _set_going(tended, home)
-        # A CronJob starts with the next minute, and a controller that was refused waits before it tries again.
+        # A CronJob starts at the next minute, and a controller whose pod was refused waits before it retries.
         homes.until(tended, made, "its pods run", lambda home: _runs(tended, home), deadline_seconds=90)
-        # Pods with only hostPID or hostIPC are listed at the start, and hourly.
+        # The operator lists pods with only hostPID or hostIPC at its start and then hourly.
         tended.operator.stop()
         tended.operator.start()
         homes.until(tended, made, "its pods are covered", lambda home: _covered(tended, home))
@@ -34,13 +34,13 @@ def excepted(tended: World) -> Iterator[homes.Homes]:
 
 @pytest.fixture(scope="module")
 def lessened(tended: World) -> Iterator[Mapping[str, tuple[homes.Home, api.Response | None]]]:
-    """For each sample the answer to its pod while all exceptions that grant a little less are in force."""
+    """The answer to each sample's pod while all exceptions that grant a little less are in force."""
     with homes.lessened(tended, agents.read(tended.time(3600))) as answered:
         yield answered
 
 
 def _set_going(world: World, home: homes.Home) -> None:
-    """The workload's controller has pods to make now."""
+    """Give the workload's controller pods to make."""
     kind, name = home.sample.workload["kind"], home.sample.workload["metadata"]["name"]
     path = f"{home.namespace}/{kind.lower()}s/{name}"
     if kind == "ReplicaSet":
@@ -56,20 +56,20 @@ def _runs(world: World, home: homes.Home) -> bool:
 
 def _covered(world: World, home: homes.Home) -> bool:
     expected = home.sample.owners(len(world.cluster.nodes))
-    # A Job's pod has come to its end.
+    # A Job's pod has already finished.
     return "Job" in expected or world.status(home.namespace, "sample").get("coveredPods") == len(expected)
 
 
 def _warned(sample: agents.Sample) -> set[str]:
-    """The findings that the page admits to, and that of a pod without a service account."""
+    """Return the findings that the page documents, and the finding for a pod without a service account."""
     spec = sample.exception["spec"]
     account = {"DefaultServiceAccount"} if "serviceAccountName" not in spec else set()
     return {"ImageNotPinned"} | ({"PrivilegedGranted"} if spec.get("privileged") else set()) | account
 
 
 def test_the_page_can_be_followed(world: World) -> None:
-    """Its commands, in a namespace that they make themselves, leave the speaker running on both nodes."""
-    # This test comes first: later the speaker of the samples has the ports.
+    """The page's commands create a namespace and leave the speaker running on both nodes."""
+    # This test runs first: later the speaker of the samples uses the ports.
     (block,) = markdown.blocks(markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md")
     for line in block.script.splitlines():
         done = world.cluster.kubectl(*shlex.split(line)[1:])
@@ -80,7 +80,7 @@ def test_the_page_can_be_followed(world: World) -> None:
 
 @pytest.mark.parametrize("name", agents.NAMES)
 def test_a_sample_runs_under_its_exception(world: World, excepted: homes.Homes, name: str) -> None:
-    """Its controller's pods are admitted and run, all of them covered, while everybody else is held to baseline."""
+    """The controller's pods are admitted, run and are covered, while the guard holds every other pod to baseline."""
     home = excepted[name]
     assert home.late == []
     assert world.labels(home.namespace)[f"{LABEL}/guard"] == "baseline"
@@ -94,7 +94,10 @@ def test_a_sample_runs_under_its_exception(world: World, excepted: homes.Homes, 
 def test_the_exception_of_a_sample_is_the_smallest(
     world: World, lessened: Mapping[str, tuple[homes.Home, api.Response | None]], name: str
 ) -> None:
-    """With any one grant of it taken away, all such exceptions in force together, its pod is refused; with it, not."""
+    """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
+
+    All exceptions with one grant removed are in force together.
+    """
     home, answer = lessened[name]
     assert answer is not None, home.late
     assert answer.status == 403, f"this is enough already: {homes.enough(world, home)}"

@@ -1,4 +1,4 @@
-"""Each sample in a namespace that was there before: its exception takes the namespace from Held to Deny."""
+"""Each sample in a namespace that existed before enforcement: its exception takes the namespace from Held to Deny."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 
 @pytest.fixture(scope="module")
 def audited(tended: World) -> Iterator[World]:
-    """The policy with a rule that leaves namespaces labelled `wave: later` in Audit; afterwards as it was."""
+    """The policy with a rule that leaves namespaces labelled `wave: later` in Audit; the rule is removed afterwards."""
     rule = {"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}
     tended.admin.patch(_POLICY, {"spec": {"rules": [rule]}}).expect(200)
     yield tended
@@ -35,7 +35,7 @@ def held(audited: World) -> Iterator[homes.Homes]:
 
 @pytest.fixture(scope="module")
 def excepted(audited: World, held: homes.Homes) -> homes.Homes:
-    """The same with their exceptions, once they should be enforced and relaxed."""
+    """The held samples with their exceptions, after waiting until the namespaces are enforced and relaxed."""
     for home in held.values():
         homes.grant(audited, home, "sample", home.sample.exception["spec"])
     homes.until(audited, held, "it is in force", lambda home: audited.ready(home.namespace, "sample") == "Active")
@@ -67,7 +67,7 @@ def _runs(world: World, home: homes.Home) -> bool:
 def test_the_exception_of_a_sample_takes_a_living_namespace_to_deny(
     world: World, excepted: homes.Homes, name: str
 ) -> None:
-    """Held by its agent, the namespace is enforced and relaxed with the exception; the agent runs, and may restart."""
+    """Under the exception the operator enforces and relaxes the Held namespace; the agent runs on, and may restart."""
     home = excepted[name]
     assert home.late == [], _held_by(world, home)
     assert world.labels(home.namespace)[f"{LABEL}/guard"] == "baseline"

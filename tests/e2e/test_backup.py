@@ -1,4 +1,4 @@
-"""docs/howto/backup-and-restore.md: followed, pods with host namespaces and held namespaces come back."""
+"""The steps of docs/howto/backup-and-restore.md bring back pods with host namespaces and Held namespaces."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 
 @pytest.fixture
 def reader(unattended: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[readme.Reader]:
-    """Somebody with a directory `backup` of what was in two namespaces."""
+    """A reader with a directory `backup` that contains the objects of two namespaces."""
     made = readme.Reader(unattended.cluster, tmp_path_factory.mktemp("restore"))
     before = unattended.admin.get(POLICY).expect(200).body["spec"]
     yield made
@@ -44,7 +44,7 @@ def _pod(namespace: str) -> dict[str, Any]:
 
 
 def test_the_page_is_true(unattended: World, reader: readme.Reader) -> None:
-    """In its order everything comes back; an old grant counts for nothing, and a Held namespace waits for its pods."""
+    """In the page's order everything comes back; an old grant counts for nothing, and a Held namespace awaits its pods."""
     old = (
         "5f0c8f1e-0000-4000-8000-000000000001|Infrastructure|9999-12-31T23:59:59Z|default|Network|true|privileged|-|-|*"
     )
@@ -75,5 +75,5 @@ def test_the_page_is_true(unattended: World, reader: readme.Reader) -> None:
 
 
 def test_every_block_is_run() -> None:
-    """No command of the page is left out above."""
+    """The test above leaves out no command of the page."""
     assert set(BLOCKS) == {"exceptions", "rest", "grace"}

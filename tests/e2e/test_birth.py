@@ -1,4 +1,4 @@
-"""Namespaces that are born enforced, with the operator away, and what it makes of them when it comes."""
+"""Namespaces that are created enforced while the operator is down, and what the operator does when it starts."""
 
 import datetime
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _BEFORE = f"{LABEL}/level-before"
 
 @pytest.fixture
 def ruled(unattended: World) -> Iterator[World]:
-    """The policy with rules by the label `kept`, and the operator away; afterwards as it was."""
+    """The policy with rules that select by the label `kept`, and the operator stopped; both are restored afterwards."""
     before = unattended.admin.get(_POLICY).expect(200).body["spec"]
     rules = [
         {"selector": {"matchLabels": {"kept": "audit"}}, "mode": "Audit"},
@@ -32,7 +32,7 @@ def ruled(unattended: World) -> Iterator[World]:
 
 
 def _labels(world: World, name: str) -> dict[str, str]:
-    """Without the one that names it and those that the rules select by."""
+    """Return the labels without the name label and without those that the rules select by."""
     return {
         key: value for key, value in world.labels(name).items() if "/" in key and not key.endswith("/metadata.name")
     }
@@ -48,7 +48,7 @@ def _set(world: World, name: str, **values: str) -> None:
 
 
 def _requests(world: World, name: str) -> list[dict[str, Any]]:
-    """What the operator asked of that Namespace object, dry runs too."""
+    """Return the operator's patches of that Namespace object, including dry runs."""
     return [
         event
         for event in world.cluster.audit_events()
@@ -60,8 +60,9 @@ def _requests(world: World, name: str) -> list[dict[str, Any]]:
 
 
 def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> None:
-    """From its first moment; when the operator comes it claims the labels, writes one note, asks no gate, and tells
-    once.
+    """A namespace is enforced from its creation, although the operator is stopped.
+
+    When the operator starts, it claims the labels, writes one note (level-before), asks no gate, and emits one Event.
     """
     name = ruled.namespace(deny=False)
     assert _labels(ruled, name) == ENFORCED
@@ -80,7 +81,7 @@ def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> Non
 
 
 def test_the_policy_says_what_comes_of_it(ruled: World) -> None:
-    """Where a rule says restricted, privileged or Audit, the level of birth is nobody's and follows."""
+    """If a rule says restricted, privileged or Audit, the level set at birth has no owner and follows the rule."""
     strict, agents, audit = (
         ruled.namespace(deny=False, labels={"kept": kept}) for kept in ("strict", "agents", "audit")
     )
@@ -93,7 +94,8 @@ def test_the_policy_says_what_comes_of_it(ruled: World) -> None:
     shown = {key: value for key, value in ENFORCED.items() if key not in level} | {f"{LABEL}/enforcement": "Audit"}
     ruled.until("audit is shown only", lambda: _labels(ruled, audit) == shown)
     assert [_note(ruled, name) for name in (strict, agents, audit)] == ["", "", None]
-    # And from Enforce to Audit later: what birth wrote is not written back, there was nothing before.
+    # On a later change from Enforce to Audit, the operator does not write back the level set at birth: nothing was set
+    # before.
     _set(ruled, strict, kept="audit")
     _set(ruled, agents, kept="audit")
     for name in (strict, agents):
@@ -102,7 +104,7 @@ def test_the_policy_says_what_comes_of_it(ruled: World) -> None:
 
 
 def test_a_namespace_that_is_exempt_loses_all_of_it(ruled: World) -> None:
-    """Exempt by a name that label-at-birth does not know: the operator's one clean-up write leaves nothing."""
+    """If the exempt name is unknown to label-at-birth, one clean-up write of the operator removes every label."""
     name = ruled.namespace(deny=False)
     exempt = ruled.admin.get(_POLICY).body["spec"]["exemptNamespaces"]
     ruled.admin.patch(_POLICY, {"spec": {"exemptNamespaces": [*exempt, name]}}).expect(200)
@@ -115,7 +117,10 @@ def test_a_namespace_that_is_exempt_loses_all_of_it(ruled: World) -> None:
 
 @pytest.mark.parametrize("given", ["privileged", "restricted"])
 def test_a_level_of_the_creator_is_his(ruled: World, given: str) -> None:
-    """Enforced until the operator comes; a looser one is tightened then, a stricter one stays, Audit restores it."""
+    """The namespace is enforced from its creation, and the creator's level comes back in Audit.
+
+    When the operator starts, it tightens a looser level and keeps a stricter one.
+    """
     name = ruled.namespace(deny=False, labels={PSA: given})
     assert _labels(ruled, name) == {**ENFORCED, PSA: given}
     assert ruled.pod(name).status == 403
@@ -129,7 +134,7 @@ def test_a_level_of_the_creator_is_his(ruled: World, given: str) -> None:
 
 
 def test_what_server_side_apply_makes_of_it(ruled: World) -> None:
-    """A bare namespace made by apply has no managedFields before the operator's: who applies it again owns its own."""
+    """Before the operator writes, a bare applied namespace has no managedFields; a later apply owns its own fields."""
     name = "applied-twice"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     path = f"/api/v1/namespaces/{name}"
@@ -144,7 +149,7 @@ def test_what_server_side_apply_makes_of_it(ruled: World) -> None:
 
 
 def test_a_namespace_that_is_made_again_is_closed(ruled: World) -> None:
-    """With the operator away a namespace of the same name starts enforced, and an old grant line opens nothing."""
+    """With the operator down, a recreated namespace starts enforced, and an old grant annotation opens nothing."""
     ruled.operator.start()
     name = ruled.namespace()
     ruled.granted_pod(name)
@@ -160,7 +165,7 @@ def test_a_namespace_that_is_made_again_is_closed(ruled: World) -> None:
 
 
 def test_only_a_diagnostic_has_a_deadline(world: World) -> None:
-    """Its pod ends a day after its start at the latest, whoever is gone; a pod of an Application runs on."""
+    """A Diagnostic's pod ends within a day of its start, even without the operator; an Application's pod runs on."""
     diagnostic, application = world.namespace(), world.namespace()
     world.granted_pod(diagnostic)
     world.granted_pod(application, type="Application")
@@ -169,8 +174,10 @@ def test_only_a_diagnostic_has_a_deadline(world: World) -> None:
 
 
 def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(ruled: World) -> None:
-    """Server-side apply by who has made the namespace, the operator dead by then, and without labels-kept: what the
-    operator relies on is its own, also what label-at-birth wrote.
+    """The operator owns every label that it relies on, including those that label-at-birth wrote.
+
+    The creator of the namespace applies it server-side without labels. By then the operator is stopped and labels-kept
+    is unbound.
     """
     ruled.operator.start()
     bindings = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings"
@@ -186,7 +193,7 @@ def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(ruled: World) -
     try:
         before = ruled.labels(name)
         del body["metadata"]["labels"]
-        # Until the API server knows that the binding is gone, nothing is shown by that.
+        # Until the API server knows that the binding is gone, the test proves nothing.
         until = ruled.now() + datetime.timedelta(seconds=3)
         ruled.until("it is known", lambda: ruled.now() > until)
         ruled.admin.apply(path, body, "gitops").expect(200)

@@ -1,7 +1,7 @@
-"""Clocks that are off: the operator's by an hour either way and stepping, and API servers that contradict each other.
+"""Wrong clocks: the operator's by an hour either way and stepping, and API servers that contradict each other.
 
-The wall clock of the operator's process is set off by tests/faults/wall_clock, that of API servers by a proxy that
-changes the Date of answers. Whatever the operator thinks, the API server says when an exception is over.
+tests/faults/wall_clock shifts the wall clock of the operator's process; a proxy changes the Date in the API servers'
+answers. Whatever the operator's clock shows, the API server's clock decides when an exception ends.
 """
 
 import datetime
@@ -21,7 +21,7 @@ _WALL_CLOCK = pathlib.Path(__file__).parent.parent / "faults" / "wall_clock"
 
 
 class Wall:
-    """The wall clock of an operator's process: so many seconds ahead of this machine's."""
+    """The wall clock of an operator's process, so many seconds ahead of this machine's clock."""
 
     def __init__(self, file: pathlib.Path) -> None:
         self._file = file
@@ -30,7 +30,7 @@ class Wall:
     def ahead(self, seconds: float) -> None:
         new = self._file.with_suffix(".new")
         new.write_text(str(seconds))
-        new.rename(self._file)  # at once: it is read at any time
+        new.rename(self._file)  # atomic: the operator reads the file at any time
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,7 +44,7 @@ def wall(tmp_path: pathlib.Path) -> Wall:
 
 @pytest.fixture
 def off(unattended: World, wall: Wall) -> Iterator[operator.OperatorProcess]:
-    """An operator whose wall clock is set off, instead of the other; not started."""
+    """An operator whose wall clock is shifted, in place of the usual operator; not started."""
     unattended.operator.stop()
     process = operator.OperatorProcess(unattended.cluster, name="operator-off", environment=wall.environment)
     yield process
@@ -57,7 +57,7 @@ def _gauge(process: operator.OperatorProcess, name: str) -> float:
 
 
 def _synchronized(world: World) -> tuple[str, str]:
-    """Status and reason of the policy's condition."""
+    """Return status and reason of the policy's condition ClockSynchronized."""
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
     found = world.admin.get(path).expect(200).body.get("status", {}).get("conditions", [])
     return next(((one["status"], one["reason"]) for one in found if one["type"] == "ClockSynchronized"), ("", ""))
@@ -86,7 +86,7 @@ def _written(world: World, namespace: str, verb: str, resource: str) -> list[dic
 
 
 def _restored_and_held(world: World, process: operator.OperatorProcess, name: str) -> None:
-    """The level is back, not before the end; the pod is there still, and its exception says why."""
+    """Assert that the level is restored, not before the expiry, and that the pod stays and its exception says why."""
     until = world.admin.get(f"{world.exceptions(name)}/capture").body["spec"]["expiry"]
     _until(world, process, "restored", lambda: world.labels(name)[PSA] == "baseline")
     restore = _written(world, name, "patch", "namespaces")[-1]
@@ -98,7 +98,7 @@ def _restored_and_held(world: World, process: operator.OperatorProcess, name: st
 
 
 def _deleted(world: World, process: operator.OperatorProcess, name: str) -> None:
-    """Once clocks agree again, without anything else having changed."""
+    """Assert that the operator deletes the pod once the clocks agree again, without any other change."""
     _until(world, process, "the pod is deleted", lambda: world.gone(name))
     _until(world, process, "the condition", lambda: _synchronized(world) == ("True", "Agrees"))
     _until(world, process, "cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
@@ -108,7 +108,10 @@ def _deleted(world: World, process: operator.OperatorProcess, name: str) -> None
 def test_an_hour_off_holds_deletes_and_nothing_else(
     unattended: World, wall: Wall, off: operator.OperatorProcess, ahead: int
 ) -> None:
-    """Started so: flagged by metric, condition and Event; levels are lifted and put back by the API server's clock."""
+    """An operator that starts with a wrong clock reports it by metric, condition and Event.
+
+    The operator still lifts and restores levels by the API server's clock.
+    """
     wall.ahead(ahead)
     told = _told(unattended, "PolicySkewed")
     off.start()
@@ -126,7 +129,10 @@ def test_an_hour_off_holds_deletes_and_nothing_else(
 def test_a_clock_that_steps_is_flagged_and_followed_by_nothing(
     unattended: World, wall: Wall, off: operator.OperatorProcess
 ) -> None:
-    """An hour forth and back in the middle of an exception: it ends by the API server's clock, then deletes go on."""
+    """The clock steps an hour forward and back during an exception, which ends by the API server's clock.
+
+    Deletes resume once the clocks agree.
+    """
     off.start()
     name = unattended.namespace()
     _until(unattended, off, "agreed", lambda: _synchronized(unattended) == ("True", "Agrees"))
@@ -137,14 +143,14 @@ def test_a_clock_that_steps_is_flagged_and_followed_by_nothing(
         wanted = ("False", "Skewed") if ahead else ("True", "Agrees")
         _until(unattended, off, f"{ahead}: {wanted}", lambda wanted=wanted: _synchronized(unattended) == wanted)
     _restored_and_held(unattended, off, name)
-    # Until nothing but the clocks can be what the delete waits for: its namespace was looked at for the last time.
+    # Until only the clocks can delay the delete: the operator has checked the namespace for the last time.
     unattended.holds_until(end + plan.LOOK_AGAIN * 1.2, "the pod stays", lambda: not unattended.gone(name))
     wall.ahead(0)
     _deleted(unattended, off, name)
 
 
 def test_api_servers_that_contradict_each_other_hold_deletes(unattended: World) -> None:
-    """Every other answer is half a minute ahead: a spread; the level is put back, and the pod goes once they agree."""
+    """Every other answer is 30 seconds ahead. The level is restored, and the pod is deleted once the answers agree."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False)
     turns = itertools.cycle([0.0, 30.0])

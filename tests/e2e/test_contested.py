@@ -1,7 +1,7 @@
-"""Other owners of a namespace's labels: what is theirs stays theirs, and what is undone again and again is let be.
+"""Other owners of a namespace's labels keep them, and the operator stops repairing what others undo repeatedly.
 
-Real other writers: server-side apply by a second manager, `kubectl apply`, `kubectl replace`, and loops of a minute
-that undo it each second. How often the operator writes is read from the audit log.
+The other writers are real: server-side apply by a second manager, `kubectl apply`, `kubectl replace`, and loops that
+undo the operator's write every second for a minute. The audit log shows how often the operator writes.
 """
 
 import datetime
@@ -19,12 +19,12 @@ from tests.e2e.conftest import ENFORCED, LABEL, PSA, World
 from tests.faults import proxy
 
 _WAR_SECONDS = 60
-# The first repair, and what a restore or a revocation in between adds to it.
+# The first repair, and the writes that a restore or a revocation adds meanwhile.
 _HANDFUL = 4
 
 
 def _writes(world: World, namespace: str) -> list[dict[str, Any]]:
-    """The operator's writes of that Namespace that were carried out."""
+    """Return the operator's successful writes of that Namespace."""
     return [
         event
         for event in world.writes()
@@ -54,7 +54,7 @@ def _manifest(tmp_path: pathlib.Path, name: str, **labels: str) -> str:
 
 
 class Loop:
-    """Does something each second in a thread of its own, until the `with` ends; what went wrong is raised there."""
+    """Call a function every second in its own thread until the `with` block ends, which raises the function's error."""
 
     def __init__(self, what: Callable[[], object]) -> None:
         self._what = what
@@ -85,7 +85,7 @@ class Loop:
 
 
 def _replace(world: World, body: dict[str, Any]) -> Callable[[], object]:
-    """PUT without a version, as `kubectl replace` does: the whole object is as the file says."""
+    """PUT without a version, as `kubectl replace` does: the file replaces the whole object."""
     path = f"/api/v1/namespaces/{body['metadata']['name']}?fieldManager=kubectl-replace"
     return lambda: world.admin.put(path, body).expect(200)
 
@@ -94,8 +94,10 @@ def _replace(world: World, body: dict[str, Any]) -> Callable[[], object]:
 
 
 def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
-    """It applies what the operator wrote, which is no claim yet. Once it insists, its level stays and nothing is
-    relaxed; once it lets go nothing is missing.
+    """A second applier claims a level only by force; then its level stays and nothing is relaxed.
+
+    Applying the value that the operator wrote is no claim. Once the applier drops the label, the exception is in force
+    and no label is missing afterwards.
     """
     name = world.namespace()
     before = world.labels(name)
@@ -119,7 +121,7 @@ def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
 
 
 def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
-    """Labels that enforce nothing are left to whoever wants them, and everything else is written."""
+    """The operator leaves labels that enforce nothing to another applier, and writes every other label."""
     name = world.namespace()
     theirs = {"pod-security.kubernetes.io/audit": "baseline", "pod-security.kubernetes.io/warn": "baseline"}
     applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
@@ -132,7 +134,7 @@ def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
 
 
 def test_who_follows_the_remedy_twice_contests_nothing(world: World) -> None:
-    """LevelOwnedByOther asks for the removal of a level and its version: neither removal is a revert."""
+    """LevelOwnedByOther asks for the removal of a level and its version; neither removal counts as a revert."""
     name = world.namespace()
     theirs = {PSA: "restricted", f"{PSA}-version": "latest"}
     applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
@@ -149,8 +151,9 @@ def test_who_follows_the_remedy_twice_contests_nothing(world: World) -> None:
 
 
 def test_an_exception_ends_the_contest_about_the_level_that_it_lifts(world: World) -> None:
-    """A vendor's namespace is privileged in Git, and synced twice: the exception that would end it is not withheld,
-    and the guard holds everybody else.
+    """If a vendor's namespace is privileged in Git and synced twice, an exception still ends the contest.
+
+    The operator does not withhold the exception, and the guard restricts every other pod.
     """
     name = world.namespace()
     path = f"/api/v1/namespaces/{name}"
@@ -172,7 +175,7 @@ def test_an_exception_ends_the_contest_about_the_level_that_it_lifts(world: Worl
 
 
 def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.Path) -> None:
-    """At the target or stricter it is his who applied it: said in the exception, never taken off, never deleted."""
+    """The operator never lifts or deletes an applied level at the target or stricter; the exception reports it."""
     name = world.namespace()
     operator.apply(world.cluster, "-f", _manifest(tmp_path, name, **{PSA: "restricted"}))
     world.exception(name).expect(201)
@@ -185,7 +188,7 @@ def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.
 
 
 def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -> None:
-    """It removes every label, grant and note; enforcement is back although something has come in that violates it."""
+    """The replace removes every label, grant and note; the operator enforces again although a pod violates that."""
     name = world.namespace()
     world.granted_pod(name)
     done = world.cluster.kubectl("replace", "-f", _manifest(tmp_path, name))
@@ -199,7 +202,7 @@ def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -
 
 
 def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
-    """With every verb in it he can only tighten: the level is his then, nothing is granted, and nothing is fought."""
+    """A tenant with every verb can only tighten: the level is theirs then, nothing is granted, no contest starts."""
     name = world.namespace()
     world.granted_pod(name)
     tenant = world.cluster.api(world.cluster.tenant(name))
@@ -219,7 +222,7 @@ def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
 
 
 def _war(world: World, name: str, harm: Callable[[], object]) -> list[dict[str, Any]]:
-    """A minute of it; what the operator wrote there meanwhile."""
+    """Run `harm` for a minute, and return what the operator wrote to the namespace meanwhile."""
     before = len(_writes(world, name))
     with Loop(harm) as loop:
         world.until("it is contested", lambda: ("Namespace", name, "NamespaceContested") in world.events(name))
@@ -230,11 +233,12 @@ def _war(world: World, name: str, harm: Callable[[], object]) -> list[dict[str, 
 
 
 def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: World) -> None:
-    """One repair and no more; it is said in three places, host namespaces stay closed. A new exception, which wants
-    what the tool wants, is in force, with the guard for everybody else.
+    """The operator repairs the level once, then reports the contest in three places; host namespaces stay closed.
+
+    A new exception, which wants the tool's level, is in force, with the guard for every other pod.
     """
     unattended.operator.stop()
-    unattended.operator.start()  # as if nothing had been contested yet
+    unattended.operator.start()  # start without any contested namespace
     name = unattended.namespace()
     enforcing = len(_writes(unattended, name))
     path = f"/api/v1/namespaces/{name}?fieldManager=gitops"
@@ -254,7 +258,7 @@ def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: Wor
 
 
 def test_a_replace_each_second_takes_nothing_that_stands_half(unattended: World) -> None:
-    """In a relaxed namespace: privileged is never left without its guard and its grant by a write of the operator's."""
+    """In a relaxed namespace no write of the operator leaves privileged without its guard and its grant."""
     name = unattended.namespace()
     unattended.granted_pod(name)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "privileged"}}}
@@ -269,7 +273,7 @@ def test_a_replace_each_second_takes_nothing_that_stands_half(unattended: World)
 
 
 def test_a_copy_from_before_a_revocation_each_second_is_paced(unattended: World) -> None:
-    """It brings the grant and the level back; they are taken again once a minute, not once a second."""
+    """The copy brings the grant and the level back; the operator removes them once per minute, not once per second."""
     name = unattended.namespace()
     unattended.granted_pod(name)
     kept = unattended.metadata(name)
@@ -285,7 +289,7 @@ def test_a_copy_from_before_a_revocation_each_second_is_paced(unattended: World)
 
 
 def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
-    """Somebody removes a label that enforces nothing, each second; the exception's end is written in its second."""
+    """While a client removes a harmless label every second, the operator still revokes the grant at the expiry."""
     name = unattended.namespace()
     unattended.granted_pod(name, seconds=25)
     until = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
@@ -306,13 +310,13 @@ def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
 
 @pytest.fixture
 def through(unattended: World) -> Iterator[proxy.Proxy]:
-    """A way to the API server whose clock can be moved."""
+    """A proxy to the API server whose clock the test can move."""
     with proxy.Proxy(unattended.cluster.url, str(unattended.cluster.authority.certificate_path)) as way:
         yield way
 
 
 def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, through: proxy.Proxy) -> None:
-    """By the API server's clock: nothing before, and then what should stand is written."""
+    """By the API server's clock: the operator writes nothing before, and the wanted labels afterwards."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False)
     process = operator.OperatorProcess(unattended.cluster, name="contested", server=through.url)

@@ -1,4 +1,4 @@
-"""docs/howto/exceptions-for-agents.md about `kubectl debug node/…`, tried with the real kubectl, and Windows paths."""
+"""`kubectl debug node/…` as docs/howto/exceptions-for-agents.md describes it, with the real kubectl; Windows paths."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tests.e2e.conftest import LABEL, PSA, World
 
 PAGE = markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md"
 IMAGE = "registry.example.com/busybox:1.37"
-# A profile, and what an exception for its pod says beside the usual, empty where the pod needs none.
+# Each profile, and what its exception needs beside the usual fields; empty if the pod needs no exception.
 PROFILES: dict[str, dict[str, Any]] = {
     markdown.codes(profile)[0]: {
         field: value for snippet in markdown.codes(needs) for field, value in yaml.safe_load(snippet).items()
@@ -36,7 +36,7 @@ def _exception(world: World, profile: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def debugged(tended: World) -> Iterator[homes.Homes]:
-    """A namespace for each profile with the exception of the table, once kubectl should have made its pod."""
+    """A namespace per profile with the exception of the table, after waiting for kubectl to make the pod."""
     asked = {profile: agents.Sample((), _exception(tended, profile)) for profile in EXCEPTED}
     with homes.made(tended, asked) as made:
         profiles = {home.namespace: profile for profile, home in made.items()}
@@ -56,10 +56,10 @@ def debugged(tended: World) -> Iterator[homes.Homes]:
 
 @pytest.fixture(scope="module")
 def lessened(tended: World, debugged: homes.Homes) -> Iterator[Mapping[str, tuple[homes.Home, api.Response | None]]]:
-    """For each profile the answer to its pod while all exceptions that grant a little less are in force."""
+    """The answer to each profile's pod while all exceptions that grant a little less are in force."""
     samples = {}
     for profile, home in debugged.items():
-        # One at most: kubectl made none where it was refused.
+        # At most one pod: kubectl makes none if it is refused.
         for pod in tended.admin.items(tended.pods(home.namespace)):
             body = {"kind": "Pod", "metadata": {}, "spec": pod["spec"]}
             samples[profile] = agents.Sample((body,), home.sample.exception)
@@ -68,7 +68,7 @@ def lessened(tended: World, debugged: homes.Homes) -> Iterator[Mapping[str, tupl
 
 
 def test_the_table_has_every_profile_of_kubectl(world: World) -> None:
-    """Those that its help names, and `legacy`, which is deprecated."""
+    """The table has the profiles that kubectl's help names, and the deprecated `legacy`."""
     text = world.cluster.kubectl("debug", "--help").stdout
     (options,) = re.findall(r"--profile=.*\n?\s*Options are (.*?)[.]", text)
     assert set(re.findall(r'"(\w+)"', options)) | {"legacy"} == set(PROFILES)
@@ -85,7 +85,10 @@ def test_the_exception_of_a_profile_admits_kubectl_debug(world: World, debugged:
 def test_the_exception_of_a_profile_is_the_smallest(
     world: World, lessened: Mapping[str, tuple[homes.Home, api.Response | None]], profile: str
 ) -> None:
-    """With any one grant of it taken away, all such exceptions in force together, its pod is refused; with it, not."""
+    """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
+
+    All exceptions with one grant removed are in force together.
+    """
     assert profile in lessened, "kubectl debug made no pod"
     home, answer = lessened[profile]
     assert answer is not None, home.late
@@ -104,7 +107,7 @@ def test_a_profile_without_host_namespaces_needs_no_exception(world: World, prof
 
 
 def test_no_exception_holds_a_path_with_a_drive(world: World) -> None:
-    """A pod that mounts one is refused under an exception for the whole disk; without the drive it is admitted."""
+    """A pod that mounts such a path is refused under an exception for the whole disk; without the drive it passes."""
     namespace = world.namespace()
     world.exception(namespace, hostPaths=[{"path": "/", "readOnly": False}]).expect(201)
     mounts = [{"name": "log", "mountPath": "/log"}]

@@ -1,4 +1,4 @@
-"""From an applied exception to its pod, to its end."""
+"""The life of an exception: it is applied, a pod uses it, and it ends."""
 
 import datetime
 
@@ -6,7 +6,7 @@ from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 
 
 def test_an_applied_exception_admits_its_pod(world: World) -> None:
-    """The level is lifted, the pod gets in, and the exception's status names it."""
+    """The operator lifts the level, the pod is admitted, and the exception's status names the pod."""
     name = world.namespace()
     assert world.pod(name).status == 403
     world.granted_pod(name)
@@ -18,7 +18,7 @@ def test_an_applied_exception_admits_its_pod(world: World) -> None:
 
 
 def test_a_grant_covers_nothing_else(world: World) -> None:
-    """While it is relaxed, another image is refused by host-namespaces, and a privileged pod by the guard."""
+    """In a relaxed namespace host-namespaces refuses another image, and the guard refuses a privileged pod."""
     name = world.namespace()
     world.granted_pod(name)
     other = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
@@ -31,7 +31,7 @@ def test_a_grant_covers_nothing_else(world: World) -> None:
 
 
 def _warned(world: World, namespace: str) -> str:
-    """What a user is warned of who applies the covered agent."""
+    """Return the warnings for a user who applies the covered agent."""
     template = {
         "metadata": {"labels": {"app": "agent"}},
         "spec": {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}]},
@@ -42,7 +42,10 @@ def _warned(world: World, namespace: str) -> str:
 
 
 def test_the_warn_level_of_a_relaxed_namespace_follows_its_guard(unattended: World) -> None:
-    """Nobody is warned of a level that nobody is held to. The policy's is back with the end; nothing is contested."""
+    """The API server warns nobody of a level that no pod must meet.
+
+    When the exception ends, the policy's warn level is back, and nothing is contested.
+    """
     name = unattended.namespace()
     assert 'PodSecurity "restricted:latest"' in _warned(unattended, name)
     unattended.granted_pod(name, seconds=25)
@@ -60,7 +63,7 @@ def test_the_warn_level_of_a_relaxed_namespace_follows_its_guard(unattended: Wor
 
 
 def test_a_diagnostic_ends(world: World) -> None:
-    """At its expiry the namespace is restored, its pod deleted, a new one refused, and the record says so."""
+    """At the expiry the operator restores the namespace, deletes the pod and reports that; a new pod is refused."""
     name = world.namespace()
     world.granted_pod(name, seconds=8)
     world.until("its pod is deleted", lambda: world.gone(name))
@@ -78,11 +81,11 @@ def test_a_diagnostic_ends(world: World) -> None:
 
 
 def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
-    """From warnBefore on its condition says so, and one Event each on the exception and its pod."""
+    """From warnBefore on, the condition says so, and the exception and its pod get one Event each."""
     name = world.namespace()
     world.granted_pod(name)
     assert world.condition(name, kind="Expiring")["reason"] == "NotSoon"
-    body = {"spec": {"expiry": world.time(1803)}}  # Diagnostic: 30 minutes before
+    body = {"spec": {"expiry": world.time(1803)}}  # warnBefore of a Diagnostic: 30 minutes
     world.admin.patch(f"{world.exceptions(name)}/capture", body).expect(200)
     world.until("it is expiring", lambda: world.condition(name, kind="Expiring")["status"] == "True")
     told = [(kind, subject) for kind, subject, reason in world.events(name) if reason == "Expiring"]
@@ -95,7 +98,10 @@ def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
 
 
 def test_an_agent_reviewed_for_an_older_kubernetes_is_due(world: World) -> None:
-    """The version is the running API server's; a review for it settles it, and other findings are told once."""
+    """The running API server's version counts; a review for that version settles the condition.
+
+    Other findings are reported once.
+    """
     name = world.namespace()
     version = world.admin.get("/version").body
     older = f"{version['major']}.{int(version['minor']) - 1}"
@@ -111,7 +117,7 @@ def test_an_agent_reviewed_for_an_older_kubernetes_is_due(world: World) -> None:
 
 
 def test_revoking_cleans_up(world: World) -> None:
-    """An expiry moved to now ends the exception like one that ran out."""
+    """An expiry that is moved to now ends the exception like an expiry that has passed."""
     name = world.namespace()
     world.granted_pod(name)
     body = {"spec": {"expiry": world.time(2)}}
@@ -121,7 +127,7 @@ def test_revoking_cleans_up(world: World) -> None:
 
 
 def test_extending_keeps_the_pod(world: World) -> None:
-    """An expiry moved on before it passes leaves the pod where it is."""
+    """If the expiry is moved before it passes, the pod stays."""
     name = world.namespace()
     world.granted_pod(name, seconds=6)
     first = datetime.datetime.fromisoformat(world.admin.get(f"{world.exceptions(name)}/capture").body["spec"]["expiry"])
@@ -131,7 +137,7 @@ def test_extending_keeps_the_pod(world: World) -> None:
 
 
 def test_deleting_an_exception_flags_its_pods_and_deletes_none(world: World) -> None:
-    """Its grant ends, its pod becomes Uncovered and lives on."""
+    """The grant ends; the pod becomes Uncovered and keeps running."""
     name = world.namespace()
     world.granted_pod(name)
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
@@ -141,7 +147,7 @@ def test_deleting_an_exception_flags_its_pods_and_deletes_none(world: World) -> 
 
 
 def test_an_application_that_ends_is_flagged_and_lives_on(world: World) -> None:
-    """Only pods of Diagnostic exceptions are deleted."""
+    """The operator deletes only pods of Diagnostic exceptions."""
     name = world.namespace()
     world.granted_pod(name, seconds=6, type="Application")
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
@@ -151,7 +157,7 @@ def test_an_application_that_ends_is_flagged_and_lives_on(world: World) -> None:
 
 
 def test_a_diagnostic_that_only_reports_deletes_nothing(world: World) -> None:
-    """onExpiry: Report flags."""
+    """With onExpiry: Report the operator flags the pod."""
     name = world.namespace()
     world.granted_pod(name, seconds=6, onExpiry="Report")
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
@@ -159,7 +165,7 @@ def test_a_diagnostic_that_only_reports_deletes_nothing(world: World) -> None:
 
 
 def test_a_pod_covered_by_another_exception_is_spared(world: World) -> None:
-    """The end of one exception does not touch a pod that another in force covers."""
+    """The end of one exception does not affect a pod that another exception in force covers."""
     name = world.namespace()
     world.exception(name, "longer", seconds=3600).expect(201)
     world.exception(name, "shorter", seconds=6).expect(201)
@@ -172,7 +178,7 @@ def test_a_pod_covered_by_another_exception_is_spared(world: World) -> None:
 
 
 def test_describe_explains_itself(world: World) -> None:
-    """kubectl describe of exception, pod and namespace says what is the case and why, in words."""
+    """kubectl describe of exception, pod and namespace says in words what the state is, and why."""
     name = world.namespace()
     world.granted_pod(name)
     world.exception(name, "typo", seconds=3600, serviceAccountName="nobody").expect(201)
@@ -195,7 +201,7 @@ def test_describe_explains_itself(world: World) -> None:
 
 
 def test_kubectl_debug_node_ends_with_its_exception(world: World) -> None:
-    """The real thing: kubectl's own debug pod is admitted, covered, and deleted at the expiry."""
+    """kubectl's own debug pod is admitted, covered, and deleted at the expiry."""
     name = world.namespace()
     spec = {"hostNamespaces": ["Network", "PID", "IPC"], "hostPaths": [{"path": "/", "readOnly": False}]}
     world.exception(name, "node-debug", seconds=12, images=["registry.example.com/busybox:1.37"], **spec).expect(201)
@@ -209,7 +215,7 @@ def test_kubectl_debug_node_ends_with_its_exception(world: World) -> None:
 
 
 def test_a_tenant_is_told_what_to_ask_for(world: World) -> None:
-    """With every verb in his namespace a tenant can write no exception, and the refusal names the way."""
+    """A tenant with every verb in the namespace can write no exception, and the refusal names the verb `approve`."""
     name = world.namespace()
     tenant = world.cluster.tenant(name)
     body = {
@@ -232,7 +238,7 @@ def test_a_tenant_is_told_what_to_ask_for(world: World) -> None:
 
 
 def test_an_exception_from_an_earlier_namespace_counts_for_nothing(world: World) -> None:
-    """Written in one incarnation, its record is worth nothing in the next: a new object is judged anew."""
+    """In a recreated namespace the exception of the earlier namespace grants nothing."""
     name = world.namespace()
     world.exception(name).expect(201)
     world.until("in force", lambda: world.ready(name) == "Active")

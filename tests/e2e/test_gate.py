@@ -1,4 +1,4 @@
-"""Enforcement goes on where it refuses nothing that lived there; what came later or is excepted does not hold it."""
+"""The operator enforces where that refuses no existing workload; later and excepted workloads do not block it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,14 @@ from tests.e2e import test_without_host_namespaces as plain
 from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, PSA, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
-_AGAIN_SECONDS = 90  # it is looked at once a minute
-_MANY = 600  # questions: a look at them takes some seconds
+_AGAIN_SECONDS = 90  # the gate checks a Held namespace once per minute
+_MANY = 600  # dry runs: a gate check with so many takes some seconds
 _PRIVILEGED = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
 
 
 @pytest.fixture
 def adopting(world: World) -> Iterator[World]:
-    """The policy with a rule that leaves namespaces labelled `wave: later` in Audit; afterwards as it was."""
+    """The policy with a rule that leaves namespaces labelled `wave: later` in Audit; the rule is removed afterwards."""
     rule = {"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}
     world.admin.patch(_POLICY, {"spec": {"rules": [rule]}}).expect(200)
     yield world
@@ -44,7 +44,7 @@ def _held_by(world: World, name: str) -> str:
 
 
 def _make(world: World, namespace: str, kind: str, name: str, pod: dict[str, Any], **spec: Any) -> str:
-    """A workload of apps/v1 with that pod; its path."""
+    """Create a workload of apps/v1 with that pod, and return its path."""
     template = {"metadata": {"labels": {"app": name}}, "spec": pod}
     body = {
         "metadata": {"name": name},
@@ -56,7 +56,7 @@ def _make(world: World, namespace: str, kind: str, name: str, pod: dict[str, Any
 
 
 def test_a_template_without_a_pod_holds(adopting: World) -> None:
-    """A Deployment of no replicas and a suspended CronJob would be refused some day; they are named, with why."""
+    """A Deployment without replicas and a suspended CronJob would be refused later; held-by names both and says why."""
     name = _audited(adopting)
     _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
     pod = {"hostNetwork": True, "restartPolicy": "Never", "containers": [{"name": "main", "image": IMAGE}]}
@@ -73,7 +73,7 @@ def test_a_template_without_a_pod_holds(adopting: World) -> None:
 
 
 def test_what_an_exception_covers_does_not_hold(adopting: World) -> None:
-    """A namespace with an agent and its exception goes from Audit to enforced and relaxed, and its agent rolls on."""
+    """A namespace with an agent and its exception goes from Audit to enforced and relaxed, and its agent rolls out."""
     name = _audited(adopting)
     adopting.exception(name, type="Application").expect(201)
     adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
@@ -99,7 +99,7 @@ def test_what_an_exception_covers_does_not_hold(adopting: World) -> None:
 
 
 def test_an_exception_that_asks_too_little_does_not_let_it_go_on(adopting: World) -> None:
-    """What the exception does not name is judged still: the answer is Pod Security Admission's about the rest."""
+    """The gate still checks what the exception does not name; held-by has Pod Security Admission's answer to that."""
     name = _audited(adopting)
     adopting.exception(name, type="Application").expect(201)
     adopting.until("it is in force", lambda: adopting.ready(name) == "Active")
@@ -112,7 +112,10 @@ def test_an_exception_that_asks_too_little_does_not_let_it_go_on(adopting: World
 
 
 def test_what_came_later_has_no_veto(adopting: World) -> None:
-    """Held by one workload, a second comes; when the first is mended enforcement goes on, and the second is flagged."""
+    """A workload that violates the level and is created while the namespace is Held does not block enforcement.
+
+    Once the first workload is fixed, the operator enforces the namespace and flags the later pod.
+    """
     name = _audited(adopting)
     path = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
     _adopt(adopting, name)
@@ -130,7 +133,7 @@ def test_what_came_later_has_no_veto(adopting: World) -> None:
 
 
 def _claims(world: World, name: str, pod: str) -> None:
-    """A pod that names an object of its maker's own as its owner."""
+    """Create a pod that names an object of the same creator as its owner."""
     base = f"/api/v1/namespaces/{name}"
     made = world.admin.post(f"{base}/configmaps", {"metadata": {"name": "cluster"}}).expect(201, 409)
     uid = (made if made.status == 201 else world.admin.get(f"{base}/configmaps/cluster")).body["metadata"]["uid"]
@@ -140,7 +143,7 @@ def _claims(world: World, name: str, pod: str) -> None:
 
 
 def test_a_pod_whose_owner_is_not_read_is_as_old_as_itself(adopting: World) -> None:
-    """One that was there holds; a younger one holds no longer than that."""
+    """A pod from before blocks enforcement; a pod from later does not, once the older pod is deleted."""
     name = _audited(adopting)
     _claims(adopting, name, "database-1")
     _adopt(adopting, name)
@@ -153,7 +156,10 @@ def test_a_pod_whose_owner_is_not_read_is_as_old_as_itself(adopting: World) -> N
 
 
 def test_a_template_that_was_changed_later_has_no_veto(adopting: World) -> None:
-    """A33: of two old workloads one holds; the other is changed so that it would, and the first is mended."""
+    """A33: an old workload that is changed to violate the level while the namespace is Held does not block it.
+
+    Another old workload makes the namespace Held and is then fixed.
+    """
     name = _audited(adopting)
     plain = {"name": "main", "image": IMAGE, "securityContext": None}
     held = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
@@ -169,7 +175,7 @@ def test_a_template_that_was_changed_later_has_no_veto(adopting: World) -> None:
 
 
 def test_annotations_without_room_for_the_moment_are_no_veto(adopting: World) -> None:
-    """A33: the moment since when a namespace is Held is in the ledger."""
+    """A33: the ledger records since when a namespace is Held."""
     name = _audited(adopting)
     held = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
     annotations = adopting.metadata(name).get("annotations", {})
@@ -189,7 +195,7 @@ def test_annotations_without_room_for_the_moment_are_no_veto(adopting: World) ->
 
 
 def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: World) -> None:
-    """Without the label that makes Pod Security Admission speak, nothing is enforced, and it says what to do."""
+    """Without the label that makes Pod Security Admission warn, nothing is enforced, and held-by says what to do."""
     preview = "/api/v1/namespaces/hostnetwork-preview-baseline"
     label = "pod-security.kubernetes.io/warn"
     name = _audited(adopting)
@@ -207,7 +213,7 @@ def test_a_preview_namespace_that_does_not_warn_is_no_clean_answer(adopting: Wor
 
 @pytest.fixture
 def looked_at(adopting: World) -> Iterator[str]:
-    """A namespace that the gate looks at for some seconds, and has just begun to."""
+    """A namespace whose gate check takes some seconds and has just begun."""
     name = _audited(adopting)
     jobs = f"/apis/batch/v1/namespaces/{name}/cronjobs"
     for number in range(_MANY):
@@ -221,7 +227,7 @@ def looked_at(adopting: World) -> Iterator[str]:
 
 
 def _requests(world: World, namespace: str, verb: str, resource: str) -> list[int]:
-    """Where in the audit log the operator's requests are for such objects of a namespace, or for itself."""
+    """Return where the audit log has the operator's requests for such objects in a namespace, or for the namespace."""
     found = []
     for number, event in enumerate(world.cluster.audit_events()):
         wanted = (OPERATOR, verb, resource, namespace)
@@ -232,7 +238,7 @@ def _requests(world: World, namespace: str, verb: str, resource: str) -> list[in
 
 
 def test_a_new_pod_is_flagged_while_the_gate_looks(adopting: World, looked_at: str) -> None:
-    """Nor does it wait for what the gate says: its flag is there before the namespace has its label."""
+    """The flag does not wait for the gate: the pod has its label before the namespace has its own."""
     adopting.pod(looked_at, "stranger").expect(201)
     adopting.until("it is flagged", lambda: adopting.verdict(looked_at, "stranger") == "Uncovered")
     adopting.until("it is enforced", lambda: adopting.enforced(looked_at))
@@ -242,7 +248,7 @@ def test_a_new_pod_is_flagged_while_the_gate_looks(adopting: World, looked_at: s
 
 
 def test_a_look_from_before_enforcement_was_taken_back_does_not_count(adopting: World, looked_at: str) -> None:
-    """It has not seen what came in meanwhile, which is to hold."""
+    """Such a gate check has not seen a pod that was created meanwhile and has to block enforcement."""
     later = {"metadata": {"labels": {"wave": "later"}}}
     adopting.admin.patch(f"/api/v1/namespaces/{looked_at}", later).expect(200)
     adopting.exception(looked_at).expect(201)
@@ -256,7 +262,10 @@ def test_a_look_from_before_enforcement_was_taken_back_does_not_count(adopting: 
 
 
 def test_what_else_is_said_of_a_pod_hides_no_verdict(adopting: World) -> None:
-    """The API server warns of each variable that is there twice, and sends 4,096 characters of warnings in all."""
+    """The gate finds the violation although the API server sends many other warnings about the pod.
+
+    The API server warns about each duplicate variable, and sends at most 4,096 characters of warnings in all.
+    """
     name = _audited(adopting)
     many = [{"name": "A_VARIABLE_THAT_IS_THERE_SIXTY_TIMES", "value": str(number)} for number in range(60)]
     _make(adopting, name, "deployments", "web", {"containers": [{**_PRIVILEGED, "env": many}]})
@@ -266,7 +275,7 @@ def test_what_else_is_said_of_a_pod_hides_no_verdict(adopting: World) -> None:
 
 
 def test_pods_that_differ_in_their_service_account_alone_are_all_looked_at(adopting: World) -> None:
-    """An exception covers the older one, and the other holds."""
+    """An exception covers the older pod, and the other pod blocks enforcement."""
     name = _audited(adopting)
     adopting.admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "agent"}}).expect(201)
     adopting.exception(name, type="Application", serviceAccountName="agent").expect(201)
@@ -279,7 +288,7 @@ def test_pods_that_differ_in_their_service_account_alone_are_all_looked_at(adopt
 
 
 def test_an_agent_that_mounts_for_others_is_enforced_under_its_exception(adopting: World) -> None:
-    """The API allows Bidirectional only to a privileged container, and hostPort beside hostNetwork only as it is."""
+    """The API allows Bidirectional only in a privileged container, and beside hostNetwork only an equal hostPort."""
     name = _audited(adopting)
     path = "/var/lib/kubelet/pods"
     paths = [{"path": path, "readOnly": False}]
@@ -299,7 +308,7 @@ def test_an_agent_that_mounts_for_others_is_enforced_under_its_exception(adoptin
 
 @pytest.fixture
 def rewriting(adopting: World) -> Iterator[tuple[str, str]]:
-    """An audited namespace where admission puts another image into every pod, and that image."""
+    """An audited namespace where an admission policy replaces the image of every pod, and that image."""
     name = _audited(adopting)
     image = "mirror.example.com/netshoot@sha256:" + "0" * 64
     patch = f'[JSONPatch{{op: "replace", path: "/spec/containers/0/image", value: "{image}"}}]'
@@ -331,7 +340,10 @@ def rewriting(adopting: World) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.since("1.36", "a mutating admission policy")
 def test_where_admission_rewrites_images_both_forms_are_asked_for(adopting: World, rewriting: tuple[str, str]) -> None:
-    """The pods are covered and the template holds: it says so, and an exception with both forms lets it go on."""
+    """The pods are covered, but their template blocks enforcement, and held-by says why.
+
+    Once an exception lists both forms of the image, the operator enforces the namespace.
+    """
     name, image = rewriting
     adopting.exception(name, "digest", type="Application", images=[image]).expect(201)
     adopting.until("it is in force", lambda: adopting.ready(name, "digest") == "Active")
@@ -354,7 +366,7 @@ def test_where_admission_rewrites_images_both_forms_are_asked_for(adopting: Worl
 
 @pytest.fixture
 def labelling(adopting: World) -> Iterator[None]:
-    """A policy of somebody else by which every pod needs a label."""
+    """A policy of another owner that requires a label on every pod."""
     base = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
     resource = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     expression = "has(object.metadata.labels) && 'team' in object.metadata.labels"
@@ -377,7 +389,10 @@ def labelling(adopting: World) -> Iterator[None]:
 
 @pytest.mark.usefixtures("labelling")
 def test_another_policy_about_pods_is_named_with_the_remedy(adopting: World) -> None:
-    """It refuses every question; with the preview namespaces excepted as docs/howto/install.md says, all goes on."""
+    """The policy refuses every dry run until it excepts the preview namespaces.
+
+    With the exception that docs/howto/install.md shows, the operator enforces the namespace.
+    """
     name = _audited(adopting)
     labels = {"metadata": {"labels": {"team": "web", "app": "web"}}}
     path = _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
@@ -399,7 +414,7 @@ def test_another_policy_about_pods_is_named_with_the_remedy(adopting: World) -> 
 
 @pytest.fixture
 def webhook(adopting: World) -> Iterator[str]:
-    """A webhook for the pods of one preview namespace, at which nobody answers; the path of its configuration."""
+    """The path of a webhook configuration for the pods of one preview namespace; no server answers at the webhook."""
     path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
     hook = {
         "name": "pods.example.com",
@@ -420,7 +435,7 @@ def webhook(adopting: World) -> Iterator[str]:
 
 
 def test_a_webhook_that_does_not_answer_is_named_with_the_remedy(adopting: World, webhook: str) -> None:
-    """It fails every question; once it has gone, enforcement goes on."""
+    """The webhook fails every dry run; once its configuration is deleted, the operator enforces the namespace."""
     name = _audited(adopting)
     _make(adopting, name, "deployments", "web", {"containers": [{"name": "main", "image": IMAGE}]})
     _adopt(adopting, name)
@@ -433,7 +448,10 @@ def test_a_webhook_that_does_not_answer_is_named_with_the_remedy(adopting: World
 
 
 def test_what_an_exception_without_host_namespaces_covers_does_not_hold(adopting: World) -> None:
-    """An agent without host namespaces holds until an exception covers the whole pod; held-by says what is lacking."""
+    """An agent without host namespaces blocks enforcement until an exception covers the whole pod.
+
+    held-by says what the closest exception lacks.
+    """
     name = _audited(adopting)
     plain.workload(adopting, name)
     _adopt(adopting, name)
@@ -448,7 +466,7 @@ def test_what_an_exception_without_host_namespaces_covers_does_not_hold(adopting
 
 
 def test_a_covered_pod_hides_no_other_that_looks_alike(adopting: World) -> None:
-    """Two bare pods differ in their service account alone, and an exception covers the older: the other one holds."""
+    """Two bare pods differ only in their service account; an exception covers the older, and the other blocks."""
     name = _audited(adopting)
     for account in ("sensor", "other"):
         path = f"/api/v1/namespaces/{name}/serviceaccounts"

@@ -1,4 +1,4 @@
-"""The admission policies are watched: what they say, whom they bind, and through an upgrade."""
+"""The operator watches the admission policies: their content, their bindings, and both during an upgrade."""
 
 import datetime
 import json
@@ -27,14 +27,14 @@ TOLD = {"PolicyGuardMissing", "PolicyIntact"}
 
 
 def lost(world: World) -> list[str]:
-    """The policies that the metric shows as not intact."""
+    """Return the policies that the metric shows as not intact."""
     text = world.operator.metrics()
     assert "hostnetwork_admission_policy_intact{" in text
     return [name for name in labels.POLICIES if f'_policy_intact{{policy="{name}"}} 1.0' not in text]
 
 
 def guarded(world: World) -> str:
-    """The reason of the policy's condition Guarded."""
+    """Return the reason of the policy's condition Guarded."""
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
     conditions = world.admin.get(path).expect(200).body.get("status", {}).get("conditions", [])
     return next((str(one["reason"]) for one in conditions if one["type"] == "Guarded"), "")
@@ -45,25 +45,25 @@ def told(world: World) -> list[str]:
 
 
 def mend(world: World) -> None:
-    """As the messages say."""
+    """Repair the policies as the messages say, and wait until exceptions count again."""
     for words in (("apply",), ("replace", "--save-config")):
         done = world.cluster.kubectl(*words, "-k", str(ADMISSION))
         assert done.returncode == 0, done.stderr
     world.until("all in place", lambda: lost(world) == [])
     world.until("the policy says so", lambda: guarded(world) == "Intact")
     mended = world.now()
-    # An exception counts only if it is written when what it rests on is five seconds old.
+    # An exception counts only if it is written when the policies that it rests on are five seconds old.
     world.until("they have settled", lambda: world.now() > mended + datetime.timedelta(seconds=6))
 
 
 def bodies() -> list[dict[str, Any]]:
-    """Every object of manifests/admission, in the order of the files."""
+    """Return every object of manifests/admission, in the order of the files."""
     files = [file for file in sorted(ADMISSION.glob("*.yaml")) if file.name != "kustomization.yaml"]
     return [body for file in files for body in yaml.safe_load_all(file.read_text())]
 
 
 def change_all(world: World) -> None:
-    """Every policy as another release might have it: a word more in its first message."""
+    """Change every policy as another release might: with another first message."""
     for body in bodies():
         if body["kind"] == "ValidatingAdmissionPolicy":
             word = [{"op": "add", "path": "/spec/validations/0/message", "value": "in other words"}]
@@ -72,7 +72,7 @@ def change_all(world: World) -> None:
 
 
 def not_shipped(world: World) -> list[str]:
-    """What is wrong with the policies as the API server gives them, without an operator."""
+    """Return what is wrong with the policies as the API server returns them, without an operator."""
     kept = store.Store()
     for kind, path in zip((store.Kind.ADMISSION_POLICY, store.Kind.ADMISSION_BINDING), KINDS.values(), strict=True):
         for body in world.admin.items(path):
@@ -82,7 +82,7 @@ def not_shipped(world: World) -> list[str]:
 
 @pytest.fixture
 def mended(unattended: World) -> Iterator[World]:
-    """That cluster, and the policies as shipped afterwards."""
+    """The cluster; afterwards the operator runs and the policies are as shipped."""
     yield unattended
     if not unattended.operator.running():
         unattended.operator.start()
@@ -90,7 +90,10 @@ def mended(unattended: World) -> Iterator[World]:
 
 
 def test_what_the_api_server_gives_back_is_what_is_shipped(mended: World) -> None:
-    """With its defaults, whichever way the files came: a store that reads them has every guard in place."""
+    """A store that reads the policies back finds every guard in place.
+
+    The API server adds its defaults, and the test applies the files in three ways.
+    """
     for words in (("apply",), ("apply", "--server-side", "--force-conflicts"), ("replace", "--save-config")):
         done = mended.cluster.kubectl(*words, "-k", str(ADMISSION))
         assert done.returncode == 0, done.stderr
@@ -98,9 +101,9 @@ def test_what_the_api_server_gives_back_is_what_is_shipped(mended: World) -> Non
 
 
 def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> None:
-    """Within seconds: the level is back, the exception and the policy say why, Infrastructure stays, nothing is added.
+    """Within seconds the level is restored, and the exception and the policy say why.
 
-    Mended, everything is as it was.
+    The Infrastructure exception stays, and nothing new is granted. After the repair every exception is in force.
     """
     since = mended.audited()
     diagnostic, permanent, later = (mended.namespace() for _ in range(3))
@@ -124,8 +127,9 @@ def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> 
 
 
 def test_an_upgrade_is_no_alarm(mended: World) -> None:
-    """Files of another release with this operator, restarted in between: grants stand, no Event, nothing new is
-    granted. With its own files again, the new one is.
+    """While the files are another release's, grants stay, no Event is emitted, and nothing new is granted.
+
+    The operator restarts in between. With its own files again, it grants the new exception.
     """
     name, later = mended.namespace(), mended.namespace()
     mended.granted_pod(name)
@@ -152,7 +156,7 @@ def test_an_upgrade_is_no_alarm(mended: World) -> None:
 
 
 def test_what_is_not_known_after_a_minute_is_missing(mended: World) -> None:
-    """A policy that says true ends Diagnostics 60 s after it came, also where the operator was away in between."""
+    """A policy that always says true ends Diagnostics 60 s after that change, also if the operator restarts."""
     name = mended.namespace()
     mended.granted_pod(name)
     mended.admin.patch(HOST_NAMESPACES, OPEN).expect(200)
@@ -170,7 +174,7 @@ def test_what_is_not_known_after_a_minute_is_missing(mended: World) -> None:
 
 
 def test_what_was_written_under_a_weak_policy_is_not_approved(mended: World) -> None:
-    """Also where the operator saw nothing of it: the policy is as young as its mending."""
+    """The policy counts from its repair, even if the operator was down while the policy was weak."""
     name = mended.namespace()
     mended.operator.stop()
     mended.admin.patch(WRITERS, OPEN).expect(200)
@@ -191,7 +195,7 @@ ORDERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_files_can_be_applied_in_any_order(mended: World, order: str) -> None:
-    """From nothing, object by object: every policy counts in the end, and an exception that stood is in force again."""
+    """Applied one by one from nothing, every policy counts in the end, and an older exception is in force again."""
     name = mended.namespace()
     mended.granted_pod(name)
     found = ORDERS[order](bodies())

@@ -1,4 +1,4 @@
-"""The ledger at work: what is granted while it cannot be written or read, and after it was lost."""
+"""The ledger in use: what is granted while the operator cannot write or read it, and after it was lost."""
 
 import datetime
 import re
@@ -20,27 +20,27 @@ WRITERS = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/ex
 
 
 def intact(world: World) -> tuple[str, bool]:
-    """The reason of the policy's condition LedgerIntact, and whether the metric says 1."""
+    """Return the reason of the policy's condition LedgerIntact, and whether the metric is 1."""
     conditions = world.admin.get(POLICY).expect(200).body.get("status", {}).get("conditions", [])
     reason = next((str(one["reason"]) for one in conditions if one["type"] == "LedgerIntact"), "")
     return reason, "hostnetwork_ledger_intact 1.0" in world.operator.metrics()
 
 
 def lose(world: World) -> None:
-    """Every ConfigMap of the ledger is gone."""
+    """Delete every ConfigMap of the ledger."""
     for body in world.admin.items(SELECTED):
         world.admin.delete(f"{CONFIGMAPS}/{body['metadata']['name']}").expect(200)
 
 
 def under_policy(world: World, namespace: str) -> bool:
-    """Whether the ledger says under which exception-writers it has read the exception there."""
+    """Return whether the ledger says under which exception-writers it has read the namespace's exception."""
     uid = world.admin.get(f"{world.exceptions(namespace)}/capture").expect(200).body["metadata"]["uid"]
     return "under" in world.recorded(f"hne.{uid}")
 
 
 @pytest.fixture
 def ruled(world: World) -> Iterator[World]:
-    """The operator runs. Afterwards its Role is there again, and no exception of the test is."""
+    """The cluster with the operator running; afterwards its Role is restored and the test's exceptions are deleted."""
     stored = world.admin.get(ROLE).expect(200).body
     yield world
     body = {"metadata": {"name": stored["metadata"]["name"]}, "rules": stored["rules"]}
@@ -53,7 +53,7 @@ def ruled(world: World) -> Iterator[World]:
 
 
 def forbid(world: World) -> None:
-    """The operator may no longer write its ledger, and the API server knows."""
+    """Take away the operator's right to write its ledger, and wait until the API server knows."""
     world.admin.delete(ROLE).expect(200)
     attributes = {"group": "", "resource": "configmaps", "verb": "list", "namespace": "hostnetwork-system"}
     client = world.cluster.api(world.cluster.service_account("hostnetwork-system", "hostnetwork-operator"))
@@ -61,7 +61,10 @@ def forbid(world: World) -> None:
 
 
 def test_what_cannot_be_recorded_is_not_granted(ruled: World) -> None:
-    """The exception says why, condition and metric too; what was granted goes on, and ends; then all is granted."""
+    """The exception, the condition and the metric say why; an earlier grant goes on and ends in time.
+
+    Once the operator may write again, it grants the waiting exception.
+    """
     before, namespace = ruled.namespace(), ruled.namespace()
     ruled.granted_pod(before, seconds=25)
     forbid(ruled)
@@ -77,11 +80,14 @@ def test_what_cannot_be_recorded_is_not_granted(ruled: World) -> None:
 
 
 def test_an_operator_that_cannot_read_its_ledger_starts_and_grants_nothing(ruled: World) -> None:
-    """A Diagnostic's grant ends, an agent's stays, no pod is deleted; readable again, all is as it was."""
+    """A Diagnostic's grant ends, an agent's grant stays, and no pod is deleted.
+
+    Once the ledger is readable again, all exceptions are in force.
+    """
     agents, captures, later = ruled.namespace(), ruled.namespace(), ruled.namespace()
     ruled.granted_pod(agents, **AGENT)
     ruled.granted_pod(captures)
-    # An upgrade, so that the creation of an exception proves nothing.
+    # An upgrade, so that the creation time of an exception proves nothing.
     word = [{"op": "add", "path": "/spec/validations/0/message", "value": "in other words"}]
     before = ruled.admin.get(WRITERS).expect(200).body["spec"]
     ruled.admin.patch(WRITERS, word, api.JSON_PATCH).expect(200)
@@ -105,8 +111,9 @@ def test_an_operator_that_cannot_read_its_ledger_starts_and_grants_nothing(ruled
 
 
 def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: World) -> None:
-    """What the present policies do not prove: an agent's grant stays until an approver acts, a Diagnostic's ends, its
-    pod is flagged and not deleted, and what nobody approved is not approved by the loss.
+    """An agent's grant that the present policies do not prove stays until an approver acts; a Diagnostic's ends.
+
+    The operator flags the Diagnostic's pod and does not delete it. The loss approves nothing that nobody approved.
     """
     agents, captures, attacked = (ruled.namespace() for _ in range(3))
     ruled.granted_pod(agents, **AGENT)
@@ -140,7 +147,7 @@ def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: Wor
     ruled.until("a pod of the agent comes", lambda: ruled.pod(agents, "next").status == 201)
     ruled.until("flagged", lambda: ruled.verdict(captures, "capture") == "Uncovered")
     assert not ruled.gone(captures)
-    # From the moment that the ledger says under which policy it has read an exception, the next change approves it.
+    # Once the ledger says under which policy it has read an exception, the next change approves the exception.
     ruled.until("read under the policy", lambda: all(under_policy(ruled, n) for n in (agents, captures, attacked)))
     for namespace in (agents, captures, attacked):
         path = f"{ruled.exceptions(namespace)}/capture"
@@ -151,7 +158,7 @@ def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: Wor
 
 
 def test_a_running_operator_puts_its_records_back(ruled: World) -> None:
-    """Whoever administers hostnetwork-system changes one or deletes them all: with the next record they are back."""
+    """If an administrator of hostnetwork-system deletes or changes records, they are back with the next record."""
     namespace, other = ruled.namespace(), ruled.namespace()
     ruled.granted_pod(namespace, **AGENT)
     uid = ruled.admin.get(f"{ruled.exceptions(namespace)}/capture").body["metadata"]["uid"]
@@ -165,7 +172,7 @@ def test_a_running_operator_puts_its_records_back(ruled: World) -> None:
 
 
 def test_an_exception_that_cannot_be_read_ends_as_the_ledger_says(ruled: World) -> None:
-    """Another CRD leaves out a field of every stored exception, without a new generation: the Diagnostic still ends."""
+    """Another CRD drops a field of every stored exception, without a new generation: the Diagnostic still ends."""
     namespace = ruled.namespace()
     ruled.granted_pod(namespace, seconds=20)
     schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
@@ -184,7 +191,7 @@ def test_an_exception_that_cannot_be_read_ends_as_the_ledger_says(ruled: World) 
         assert ruled.grants(namespace) == {}
     finally:
         ruled.admin.patch(CRD, {"spec": {"versions": stored["versions"]}}).expect(200)
-    # The API server takes a moment for the CRD, and until then the next test has its exceptions without a reason.
+    # The API server takes a moment to use the CRD; until then the next test's exceptions would lose their reason.
     spec = {**ruled.admin.get(path).expect(200).body["spec"], "reason": "Another reason", "expiry": ruled.time(3600)}
     kind = {"apiVersion": f"{LABEL}/v1alpha1", "kind": "HostNetworkException"}
     other, dry = {**kind, "metadata": {"name": "other"}, "spec": spec}, f"{ruled.exceptions(namespace)}?dryRun=All"

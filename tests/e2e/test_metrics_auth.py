@@ -1,4 +1,4 @@
-"""Who reads the metrics where the operator asks the API server: over TLS, with a token whose user may get /metrics."""
+"""Metrics with access control: over TLS, with a token whose user the API server allows to get /metrics."""
 
 import pathlib
 import re
@@ -25,13 +25,13 @@ ASKS = f"{BINDINGS}/hostnetwork-operator-metrics-auth"
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Where the operator has its certificate."""
+    """The directory of the operator's certificate."""
     return tmp_path_factory.mktemp("metrics-tls")
 
 
 @pytest.fixture(scope="module")
 def secured(directory: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The operator with the component's variables and rights; a reader is made as docs/howto/monitoring.md says."""
+    """The operator with the component's variables and rights, and a reader as docs/howto/monitoring.md makes it."""
     variables = {"HOSTNETWORK_METRICS_AUTH": "TokenReview", "HOSTNETWORK_METRICS_CERT_DIR": str(directory)}
     with enforced(**variables) as world:
         for file in sorted(COMPONENT.glob("metrics-*.yaml")):
@@ -45,7 +45,7 @@ def secured(directory: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def renew(world: World, directory: pathlib.Path) -> str:
-    """Another certificate, as cert-manager would write it; the certificate."""
+    """Write another certificate, as cert-manager would, and return the certificate."""
     certificate, key = world.cluster.authority.issue("metrics", "metrics")
     certificate.rename(directory / "tls.crt")
     key.rename(directory / "tls.key")
@@ -53,7 +53,7 @@ def renew(world: World, directory: pathlib.Path) -> str:
 
 
 def ask(world: World, token: str | None) -> tuple[int, str]:
-    """Status and body of GET /metrics with this token."""
+    """Return status and body of GET /metrics with this token."""
     context = ssl.create_default_context(cafile=str(world.cluster.authority.certificate_path))
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -66,18 +66,18 @@ def ask(world: World, token: str | None) -> tuple[int, str]:
 
 
 def token_of(world: World, account: str) -> str:
-    """A token that nobody has seen yet."""
+    """Return a token that no request has used yet."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     return str(world.admin.post(f"{ACCOUNTS}/{account}/token", request).expect(201).body["status"]["token"])
 
 
 def reviews(world: World) -> int:
-    """How many TokenReviews the API server has seen."""
+    """Return how many TokenReviews the API server has received."""
     return sum(event.get("objectRef", {}).get("resource") == "tokenreviews" for event in world.cluster.audit_events())
 
 
 def test_the_page_is_for_who_may_get_it(secured: World) -> None:
-    """A30: the reader of the documentation, by the token of its Secret and by a fresh one, and nobody else."""
+    """A30: the documentation's reader, with the token of its Secret and with a fresh token, and no other user."""
     secured.until("the token", lambda: "token" in secured.admin.get(SECRET).expect(200).body.get("data", {}))
     shown = secured.cluster.kubectl(
         *"get secret hostnetwork-operator-metrics-token -n hostnetwork-system".split(),
@@ -99,7 +99,7 @@ def test_the_page_is_for_who_may_get_it(secured: World) -> None:
 
 
 def test_a_token_for_somebody_else_is_refused(secured: World) -> None:
-    """One whose audience is not the API server."""
+    """The token's audience is not the API server."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -110,7 +110,7 @@ def test_a_token_for_somebody_else_is_refused(secured: World) -> None:
 
 
 def test_a_renewed_certificate_is_served(secured: World, directory: pathlib.Path) -> None:
-    """By the running process."""
+    """The running process serves the new certificate."""
     address, pid = ("127.0.0.1", secured.operator.port), secured.operator.pid
     before = ssl.get_server_certificate(address, timeout=60)
     after = renew(secured, directory)
@@ -120,7 +120,7 @@ def test_a_renewed_certificate_is_served(secured: World, directory: pathlib.Path
 
 
 def test_forged_tokens_do_not_flood_the_api_server(secured: World) -> None:
-    """A30: of 300 forged tokens few are reviewed, and a reader who is known reads on."""
+    """A30: the API server reviews few of 300 forged tokens, and a known reader can still read."""
     token, before = token_of(secured, "metrics-reader"), reviews(secured)
     secured.until("the reader is known", lambda: ask(secured, token)[0] == 200)
     statuses = {ask(secured, f"forged-{number}")[0] for number in range(300)}
@@ -130,7 +130,7 @@ def test_forged_tokens_do_not_flood_the_api_server(secured: World) -> None:
 
 
 def test_without_the_rights_nobody_reads_and_the_log_says_why(secured: World) -> None:
-    """503; afterwards the operator asks again without a restart. No token is in the log."""
+    """The answer is 503; later the operator asks again without a restart. No token is in the log."""
     binding = secured.admin.get(ASKS).expect(200).body
     token = token_of(secured, "metrics-reader")
     secured.admin.delete(ASKS).expect(200)

@@ -1,4 +1,4 @@
-"""The policy's modes, rules and exempt namespaces, and the way from one to the other."""
+"""The policy's modes, rules and exempt namespaces, and changes between them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 
-_RESTRICTED: dict[str, Any] = {  # a pod spec that meets it
+_RESTRICTED: dict[str, Any] = {  # a pod spec that meets Restricted
     "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
     "containers": [
         {
@@ -23,7 +23,7 @@ _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 
 @pytest.fixture
 def waves(world: World) -> Iterator[World]:
-    """The policy with rules by the label `wave`; afterwards as it was."""
+    """The policy with rules that select by the label `wave`; the policy is restored afterwards."""
     before = world.admin.get(_POLICY).expect(200).body["spec"]
     rules = [
         {"selector": {"matchLabels": {"wave": "audit"}}, "mode": "Audit"},
@@ -48,7 +48,7 @@ def _enforcement(world: World, name: str) -> str | None:
 
 
 def test_in_audit_everything_is_shown_and_nothing_refused(waves: World) -> None:
-    """A hostNetwork pod gets in and is flagged, levels are audited and warned about, none is enforced."""
+    """A hostNetwork pod is admitted and flagged; levels are audited and warned about, and none is enforced."""
     name = waves.namespace(deny=False, labels={"wave": "audit"})
     waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
     waves.until("a pod is admitted", lambda: waves.pod(name, "squatter").status == 201)
@@ -60,7 +60,7 @@ def test_in_audit_everything_is_shown_and_nothing_refused(waves: World) -> None:
 
 
 def test_in_audit_an_exception_counts_and_its_end_deletes_nothing(waves: World) -> None:
-    """A covered pod is not flagged; when the exception ends the pod is flagged as Expired, and lives on."""
+    """A covered pod is not flagged; when the exception ends, the operator flags the pod as Expired and lets it run."""
     name = waves.namespace(deny=False, labels={"wave": "audit"})
     waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
     waves.granted_pod(name, seconds=6)
@@ -74,7 +74,7 @@ def test_in_audit_an_exception_counts_and_its_end_deletes_nothing(waves: World) 
 
 
 def test_from_enforce_to_audit_the_level_before_comes_back(waves: World) -> None:
-    """Guard, grants' effect and the level go; what stood before adoption is written back; and it says so."""
+    """The guard, the level and the effect of grants end; the level from before adoption is restored, with an Event."""
     name = waves.namespace(labels={"wave": "later"})
     waves.granted_pod(name)
     assert waves.labels(name)[PSA] == "privileged"
@@ -97,7 +97,7 @@ def test_a_level_that_stood_before_is_written_back(waves: World) -> None:
 
 
 def test_immediate_enforces_over_what_lives_there(waves: World) -> None:
-    """With rollout Immediate a namespace with an offender is enforced at once; the offender is flagged and lives on."""
+    """With rollout Immediate the operator enforces despite a violating pod, which is flagged and keeps running."""
     name = waves.namespace(deny=False, labels={"wave": "audit"})
     waves.until("it is audited", lambda: _enforcement(waves, name) == "Audit")
     waves.until("a pod is admitted", lambda: waves.pod(name, "squatter").status == 201)
@@ -110,7 +110,7 @@ def test_immediate_enforces_over_what_lives_there(waves: World) -> None:
 
 
 def test_a_namespace_kept_for_agents_still_needs_exceptions(waves: World) -> None:
-    """With target privileged PSA refuses nothing and no guard is set, and host-namespaces refuses all the same."""
+    """With target privileged PSA refuses nothing and no guard is set, but host-namespaces still refuses the pod."""
     name = waves.namespace(labels={"wave": "agents"})
     assert waves.labels(name)[PSA] == "privileged"
     waves.until("the level of birth is lifted", lambda: "host-namespaces" in waves.pod(name).message)
@@ -119,7 +119,7 @@ def test_a_namespace_kept_for_agents_still_needs_exceptions(waves: World) -> Non
 
 
 def test_an_exception_in_a_restricted_namespace_opens_it_for_its_pods_only(waves: World) -> None:
-    """Beside a covered pod at Baseline everybody is held to Restricted by the guard, and afterwards by Pod Security."""
+    """Beside a covered pod at Baseline the guard holds all others to Restricted; afterwards Pod Security does."""
     name = waves.namespace(labels={"wave": "strict"})
     assert waves.labels(name)[PSA] == "restricted"
     waves.granted_pod(name, seconds=12)
@@ -135,7 +135,7 @@ def test_an_exception_in_a_restricted_namespace_opens_it_for_its_pods_only(waves
 
 
 def test_a_covered_pod_is_held_to_the_level_of_its_exception(waves: World) -> None:
-    """With podSecurityLevel restricted an excepted pod meets Restricted in everything but its host network."""
+    """With podSecurityLevel restricted a covered pod has to meet Restricted in everything but its host network."""
     name = waves.namespace()
     waves.exception(name, podSecurityLevel="restricted").expect(201)
     waves.until("it is granted", lambda: waves.ready(name) == "Active")
@@ -145,7 +145,7 @@ def test_a_covered_pod_is_held_to_the_level_of_its_exception(waves: World) -> No
 
 
 def test_a_namespace_that_becomes_exempt_is_cleaned_in_one_write(waves: World) -> None:
-    """Everything of ours goes, the level that stood before is written back, and afterwards nothing is written."""
+    """The operator removes all that it wrote, restores the earlier level, and writes nothing afterwards."""
     name = waves.namespace()
     before = waves.admin.get(_POLICY).body["spec"]
     _set(waves, {**before, "exemptNamespaces": [*before["exemptNamespaces"], name]})
@@ -157,7 +157,7 @@ def test_a_namespace_that_becomes_exempt_is_cleaned_in_one_write(waves: World) -
 
 
 def test_a_new_ceiling_makes_a_longer_exception_invalid(waves: World) -> None:
-    """An exception that outlives a lowered exceptions.maxDuration is Invalid, and the message does the sum."""
+    """An exception longer than a lowered exceptions.maxDuration becomes Invalid, and the message shows the sum."""
     name = waves.namespace()
     waves.exception(name, seconds=4 * 3600).expect(201)
     waves.until("in force", lambda: waves.ready(name) == "Active")
@@ -171,7 +171,7 @@ def test_a_new_ceiling_makes_a_longer_exception_invalid(waves: World) -> None:
 
 
 def test_the_policy_tells_how_the_cluster_stands(waves: World) -> None:
-    """`kubectl get hnep` counts namespaces and pods, and says that the policy is acted on."""
+    """The status counts namespaces and pods, and `kubectl get hnep` says that the operator acts on the policy."""
     name = waves.namespace()
     waves.granted_pod(name)
 

@@ -1,17 +1,17 @@
-"""Namespaces get the level they should have, keep it, and keep what somebody made stricter."""
+"""Namespaces get their target level, keep it, and keep a stricter level that another client set."""
 
 from tests.e2e.conftest import ENFORCED, LABEL, PSA, World
 
 
 def test_a_new_namespace_gets_its_labels(world: World) -> None:
-    """A namespace that nobody labelled is enforced at the policy's levels, and says so in an Event."""
+    """A namespace that nobody labelled is enforced at the policy's levels, and an Event reports that."""
     name = world.namespace()
     assert {**ENFORCED, "kubernetes.io/metadata.name": name} == world.labels(name)
     world.until("its Event", lambda: ("Namespace", name, "LevelEnforced") in world.events(name))
 
 
 def test_a_removed_label_comes_back_with_an_event(world: World) -> None:
-    """Each of the operator's labels that a cluster administrator removes is put back, and an Event says so."""
+    """The operator restores each of its labels that a cluster administrator removes, and an Event reports that."""
     for label in (PSA, f"{PSA}-version", "pod-security.kubernetes.io/warn", f"{LABEL}/enforcement"):
         name = world.namespace()
         before = world.labels(name)
@@ -22,7 +22,7 @@ def test_a_removed_label_comes_back_with_an_event(world: World) -> None:
 
 
 def test_a_stricter_level_that_somebody_set_stays(world: World) -> None:
-    """Restricted set by a user outlives the operator's next judgements, and no exception lifts it."""
+    """Restricted set by a user survives each re-evaluation by the operator, and no exception lifts it."""
     name = world.namespace()
     stricter = {"metadata": {"labels": {PSA: "restricted"}}}
     world.admin.patch(f"/api/v1/namespaces/{name}?fieldManager=somebody", stricter).expect(200)
@@ -34,7 +34,7 @@ def test_a_stricter_level_that_somebody_set_stays(world: World) -> None:
 
 
 def test_a_looser_level_is_tightened(world: World) -> None:
-    """Privileged set by an administrator is put back to the target."""
+    """The operator changes an administrator's privileged back to the target."""
     name = world.namespace()
     looser = {"metadata": {"labels": {PSA: "privileged"}}}
     world.admin.patch(f"/api/v1/namespaces/{name}?fieldManager=somebody", looser).expect(200)
@@ -42,7 +42,7 @@ def test_a_looser_level_is_tightened(world: World) -> None:
 
 
 def test_a_namespace_with_an_offender_is_held_and_says_by_whom(unattended: World) -> None:
-    """What lived there before is not refused: the namespace waits, names the pod, and is enforced once it is gone."""
+    """An existing pod is not refused: the namespace waits, names the pod, and is enforced once the pod is deleted."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False, old=True)
     unattended.pod(name, "squatter").expect(201)
@@ -60,7 +60,7 @@ def test_a_namespace_with_an_offender_is_held_and_says_by_whom(unattended: World
 
 
 def test_exempt_namespaces_are_not_written_into(world: World) -> None:
-    """kube-system carries nothing of ours, also with host pods in it; they are counted as Exempt."""
+    """kube-system gets no label of the operator, even with host pods; the pods are counted as Exempt."""
     world.pod("kube-system", "agent").expect(201)
     world.until("it is counted", lambda: 'namespace="kube-system",verdict="Exempt"} 1.0' in world.operator.metrics())
     assert not [key for key in world.labels("kube-system") if LABEL in key or "pod-security" in key]
@@ -69,7 +69,7 @@ def test_exempt_namespaces_are_not_written_into(world: World) -> None:
 
 
 def test_a_namespace_goes_with_everything_in_it(unattended: World) -> None:
-    """Deleting a namespace with grants, exceptions and pods needs no operator; nothing of ours stands in the way."""
+    """A namespace with grants, exceptions and pods can be deleted without the operator; nothing blocks the deletion."""
     name = unattended.namespace()
     unattended.granted_pod(name)
     unattended.operator.stop()

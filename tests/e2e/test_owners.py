@@ -1,4 +1,4 @@
-"""What becomes of a pod's owner, and of a pod that does not go, when a diagnostic ends."""
+"""The owner of a pod, and a pod that is not removed, when a Diagnostic ends."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.conftest import IMAGE, OPERATOR, World
 
-NOWHERE = {"example.com/no-such-node": "true"}  # so that the pods of a Job stay as they are
+NOWHERE = {"example.com/no-such-node": "true"}  # so that no pod of a Job is scheduled
 
 
 def _template(**spec: Any) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def _job(**spec: Any) -> dict[str, Any]:
 
 
 def _deletes(world: World, namespace: str) -> list[tuple[str, dict[str, Any]]]:
-    """Resource and options of each DELETE by the operator there that did something."""
+    """Return resource and options of each DELETE in the namespace by which the operator deleted something."""
     return [
         (event["objectRef"]["resource"], event["requestObject"])
         for event in world.writes()
@@ -30,7 +30,7 @@ def _deletes(world: World, namespace: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _made(world: World, namespace: str, count: int = 1) -> list[str]:
-    """Names of the pods there, once there are so many."""
+    """Wait for so many pods in the namespace, and return their names."""
     world.until("its pods", lambda: len(world.admin.items(world.pods(namespace))) == count, deadline_seconds=60)
     return [pod["metadata"]["name"] for pod in world.admin.items(world.pods(namespace))]
 
@@ -41,7 +41,10 @@ def _granted(world: World, namespace: str, seconds: float, **spec: Any) -> None:
 
 
 def test_the_job_of_an_expired_diagnostic_goes_with_its_pod(world: World) -> None:
-    """Once, by uid and version, its pods with it; exception and Job are told; nothing is made anew."""
+    """The operator deletes the Job once, by its uid, and its pods with it; no pod is recreated.
+
+    The exception and the Job get an Event each.
+    """
     name = world.namespace()
     jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
     _granted(world, name, 12)
@@ -59,7 +62,7 @@ def test_the_job_of_an_expired_diagnostic_goes_with_its_pod(world: World) -> Non
 
 
 def test_a_cron_job_stays_and_its_job_goes(world: World) -> None:
-    """The schedule is its owner's; what it makes next is refused like every other."""
+    """The CronJob belongs to its owner; the pods of its next Job are refused like all others."""
     name = world.namespace()
     batch = f"/apis/batch/v1/namespaces/{name}"
     _granted(world, name, 12)
@@ -73,7 +76,7 @@ def test_a_cron_job_stays_and_its_job_goes(world: World) -> None:
 
 
 def test_a_job_that_makes_other_pods_stays(world: World) -> None:
-    """A Job whose template no ended exception covers keeps its place; only the pod that claims it goes."""
+    """A Job whose template no ended exception covers stays; the operator deletes only the pod that claims the Job."""
     name = world.namespace()
     jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
     _granted(world, name, 12)
@@ -90,7 +93,7 @@ def test_a_job_that_makes_other_pods_stays(world: World) -> None:
 
 
 def test_another_owner_is_told_once_and_stays(world: World) -> None:
-    """A ReplicaSet's two pods are deleted once each, its next ones are refused, and it has one Event."""
+    """The operator deletes a ReplicaSet's two pods once each; its next pods are refused, and it gets one Event."""
     name = world.namespace()
     path = f"/apis/apps/v1/namespaces/{name}/replicasets"
     _granted(world, name, 12)
@@ -107,7 +110,7 @@ def test_another_owner_is_told_once_and_stays(world: World) -> None:
 
 
 def test_a_pod_that_does_not_go_is_shown_and_never_forced(world: World) -> None:
-    """A minute after its grace CleanedUp says since when and where; one DELETE was sent, and none follows."""
+    """A minute after the grace period CleanedUp says since when and where; the operator sends one DELETE only."""
     name = world.namespace()
     _granted(world, name, 8, gracePeriodSeconds=1)
     held = _template()
@@ -122,10 +125,13 @@ def test_a_pod_that_does_not_go_is_shown_and_never_forced(world: World) -> None:
     world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
 
 
-# With 18446744074 the API server's sum overflows, and the end of the grace is said to be now.
+# With 18446744074 the API server's sum overflows, and the answer says that the grace period ends now.
 @pytest.mark.parametrize("seconds", [10**9, 18446744074])
 def test_a_grace_of_years_does_not_outlast_the_expiry(world: World, seconds: int) -> None:
-    """A pod that its owner deleted with a grace of years before the expiry is given that of the exception."""
+    """If a pod's owner deleted it with a grace of years before the expiry, the operator shortens that.
+
+    The pod gets the grace period of the exception.
+    """
     name = world.namespace()
     _granted(world, name, 10)
     world.pod(name, "capture", nodeName="node-without-kubelet").expect(201)
@@ -133,7 +139,7 @@ def test_a_grace_of_years_does_not_outlast_the_expiry(world: World, seconds: int
     world.admin.delete(path, {"gracePeriodSeconds": seconds}).expect(200)
     world.until("it is shortened", lambda: _grace(world, path) <= 30)
     assert [user for user in _deleters(world, name) if user == OPERATOR] == [OPERATOR]
-    world.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200)  # no kubelet will; shown as pending later otherwise
+    world.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200)  # no kubelet removes it; it would be pending
     world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
 
 

@@ -1,4 +1,4 @@
-"""A workload whose pods are refused for their host namespaces is reported where people look, with the remedy."""
+"""A workload whose pods are refused for their host namespaces is reported where users look, with the remedy."""
 
 import json
 import re
@@ -22,7 +22,7 @@ KINDS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController"
 
 @pytest.fixture(scope="module")
 def watched() -> Iterator[World]:
-    """A cluster of its own that serves reports, and an operator that waits two seconds for a controller."""
+    """A separate cluster that serves reports, with an operator that waits two seconds for a controller."""
     with conftest.enforced(HOSTNETWORK_CONTROLLER_WAIT_SECONDS=str(WAIT_SECONDS)) as made:
         operator.apply(made.cluster, "-f", str(FILES[OPEN]))
         yield made
@@ -30,40 +30,40 @@ def watched() -> Iterator[World]:
 
 @pytest.fixture
 def world(watched: World) -> World:
-    """That cluster with the operator running."""
+    """The cluster of `watched` with the operator running."""
     if not watched.operator.running():
         watched.operator.start()
     return watched
 
 
 def create(world: World, namespace: str, kind: str = "DaemonSet", name: str = "agent", **spec: Any) -> dict[str, Any]:
-    """A workload whose pods share the node's network, as the API server has it."""
+    """Create a workload whose pods share the node's network, and return it as the API server has it."""
     body = workload(kind, name, **{"hostNetwork": True, **spec})
     return dict(world.admin.post(workloads(namespace, kind), body).expect(201).body)
 
 
 def emitted(world: World, namespace: str, reason: str = REFUSED) -> list[dict[str, Any]]:
-    """The operator's Events with this reason."""
+    """Return the operator's Events with this reason."""
     found = world.admin.items(f"/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3D{reason}")
     return [one for one in found if one["source"].get("component") == "hostnetwork-operator"]
 
 
 def counted(world: World, namespace: str = '[^"]*') -> float:
-    """What hostnetwork_refused_workloads says of a namespace, by default of all of them; -1 if nothing."""
+    """Return hostnetwork_refused_workloads of a namespace, by default of all namespaces; -1 if it has no series."""
     pattern = rf'^hostnetwork_refused_workloads{{namespace="{namespace}"}} (\S+)$'
     found = re.findall(pattern, world.operator.metrics(), re.MULTILINE)
     return sum(map(float, found)) if found else -1
 
 
 def total(world: World) -> int:
-    """What the policy's status says of the whole cluster."""
+    """Return the policy's count of refused workloads in the whole cluster."""
     return int(world.admin.get(POLICY).expect(200).body["status"]["workloads"]["refused"])
 
 
 def claim(
     namespace: str, subject: dict[str, Any], event: str = "claim", message: str = "forbidden", **involved: Any
 ) -> dict[str, Any]:
-    """An Event such as controllers emit, about an object."""
+    """Return an Event about an object, as controllers emit it."""
     meta = subject["metadata"]
     about = {key: subject[key] for key in ("apiVersion", "kind")} | {"name": meta["name"], "uid": meta["uid"]}
     return {
@@ -78,7 +78,7 @@ def claim(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refused_workload_gets_an_event_with_the_remedy(world: World, kind: str) -> None:
-    """The Event is on the workload that people describe, and names what the pods use and what to ask for."""
+    """The Event is on the workload that users describe; it names what the pods use and what to request."""
     namespace = world.namespace()
     subject = create(world, namespace, kind)
     world.until("the Event", lambda: emitted(world, namespace))
@@ -96,7 +96,7 @@ def test_a_refused_workload_gets_an_event_with_the_remedy(world: World, kind: st
 
 
 def test_the_event_names_the_nearest_exception_and_what_it_lacks(world: World) -> None:
-    """Where an exception nearly covers the pods, the Event says which, and the field that is missing."""
+    """If an exception nearly covers the pods, the Event names the exception and the missing field."""
     namespace = world.namespace()
     world.exception(namespace, "nearly", images=["registry.example.com/other:1"]).expect(201)
     world.until("in force", lambda: world.ready(namespace, "nearly") == "Active")
@@ -106,7 +106,7 @@ def test_the_event_names_the_nearest_exception_and_what_it_lacks(world: World) -
 
 
 def test_an_exception_ends_the_refusal(world: World) -> None:
-    """The policy's status, the metric and the report count a refused workload until its pods are there."""
+    """The policy's status, the metric and the report count a refused workload until its pods exist."""
     namespace = world.namespace()
     create(world, namespace)
     world.until("counted", lambda: counted(world, namespace) == 1)
@@ -124,7 +124,7 @@ def test_an_exception_ends_the_refusal(world: World) -> None:
 
 @pytest.mark.parametrize("end", ["scaled", "deleted"])
 def test_a_workload_that_wants_no_pod_is_counted_no_longer(world: World, end: str) -> None:
-    """Scaled to nothing, or deleted."""
+    """The workload is scaled to zero, or deleted."""
     namespace = world.namespace()
     create(world, namespace, "StatefulSet")
     world.until("counted", lambda: counted(world, namespace) == 1)
@@ -136,10 +136,10 @@ def test_a_workload_that_wants_no_pod_is_counted_no_longer(world: World, end: st
     world.until("no longer counted", lambda: counted(world, namespace) == 0, 60)
 
 
-# After so many refusals the pause of the controller is 16 to 20 seconds.
+# After so many refusals the controller waits 16 to 20 seconds.
 @pytest.mark.parametrize(("kind", "refusals"), [("DaemonSet", 12), ("Job", 5), ("ReplicaSet", 12)])
 def test_a_controller_that_waits_is_reported_with_what_wakes_it(world: World, kind: str, refusals: int) -> None:
-    """After an exception is given the Event names a command, and with the command the pods are there."""
+    """After an exception is granted the Event names a command, and with the command the pods are created."""
     namespace = world.namespace()
     create(world, namespace, kind)
     world.until("the Event", lambda: emitted(world, namespace))
@@ -158,14 +158,14 @@ def test_a_controller_that_waits_is_reported_with_what_wakes_it(world: World, ki
 
 
 def attempts(world: World, namespace: str) -> int:
-    """How often a pod was refused there, from the audit log."""
+    """Return how many pods were refused in the namespace, from the audit log."""
     path = world.pods(namespace)
     found = (e for e in world.cluster.audit_events() if e["verb"] == "create" and e["requestURI"].split("?")[0] == path)
     return sum(e.get("responseStatus", {}).get("code") == 403 for e in found)
 
 
 def test_a_restart_counts_again_and_repeats_no_event(world: World) -> None:
-    """What was refused before the operator started is found by its Events, and reported once: no report is touched."""
+    """The operator finds earlier refusals by their Events, reports them once, and writes no report again."""
     namespace = world.namespace()
     create(world, namespace)
     world.until("the Event", lambda: emitted(world, namespace))
@@ -184,7 +184,7 @@ def test_a_restart_counts_again_and_repeats_no_event(world: World) -> None:
 
 
 def test_in_audit_nothing_is_refused(world: World) -> None:
-    """A FailedCreate Event about an uncovered workload leads to nothing where enforcement is off."""
+    """Where enforcement is off, a FailedCreate Event about an uncovered workload has no effect."""
     rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": "audited"}}, "mode": "Audit"}
     world.admin.patch(POLICY, {"spec": {"rules": [rule]}}).expect(200)
     world.admin.post("/api/v1/namespaces", {"metadata": {"name": "audited"}}).expect(201)
@@ -197,14 +197,14 @@ def test_in_audit_nothing_is_refused(world: World) -> None:
 
 
 def _and_then(world: World) -> None:
-    """Waits for what comes after: another workload is refused, and reported."""
+    """Wait until the operator reports a later refusal, of another workload."""
     namespace = world.namespace()
     create(world, namespace)
     world.until("a later refusal is reported", lambda: emitted(world, namespace))
 
 
 def _granted(world: World) -> tuple[str, dict[str, Any]]:
-    """A namespace with a covered DaemonSet that has its pods, and whose controller has written that it has them."""
+    """Return a namespace and a covered DaemonSet that has its pods, and whose controller has reported that."""
     namespace = world.namespace()
     world.exception(namespace).expect(201)
     world.until("in force", lambda: world.pod(namespace, dry_run=True).status == 201)
@@ -216,7 +216,7 @@ def _granted(world: World) -> tuple[str, dict[str, Any]]:
 
 
 def _ended(world: World) -> tuple[str, dict[str, Any]]:
-    """The same, once the exception has been deleted: the workload has all its pods, and no exception."""
+    """Return the same after the exception is deleted: the workload has all its pods, and no exception."""
     namespace, subject = _granted(world)
     world.admin.delete(f"{world.exceptions(namespace)}/capture").expect(200)
     world.until("no grant", lambda: not world.grants(namespace))
@@ -224,14 +224,14 @@ def _ended(world: World) -> tuple[str, dict[str, Any]]:
 
 
 def _unmanaged(world: World, namespace: str) -> dict[str, Any]:
-    """A Job that lacks its pod and shares host namespaces, and whose controller does not exist: it emits no Event."""
+    """Create a Job that lacks its pod, shares host namespaces, and has no controller that could emit an Event."""
     body = workload("Job", "agent", hostNetwork=True)
     body["spec"]["managedBy"] = "example.com/nobody"
     return dict(world.admin.post(workloads(namespace, "Job"), body).expect(201).body)
 
 
 def _false(world: World, kind: str) -> tuple[str, dict[str, Any]]:
-    """A namespace, and a false Event in it."""
+    """Return a namespace, and a false Event for it."""
     namespace = world.namespace()
     match kind:
         case "all its pods":
@@ -259,7 +259,7 @@ def _false(world: World, kind: str) -> tuple[str, dict[str, Any]]:
     ],
 )
 def test_a_false_event_counts_and_emits_nothing(world: World, kind: str) -> None:
-    """A37: the Event names another object, or a workload that lacks no pod or shares nothing: nothing follows."""
+    """A37: an Event about another object, or about a workload that lacks no pod or shares nothing, has no effect."""
     namespace, event = _false(world, kind)
     tenant(world, namespace).post(f"/api/v1/namespaces/{namespace}/events", event).expect(201)
     _and_then(world)
@@ -268,7 +268,7 @@ def test_a_false_event_counts_and_emits_nothing(world: World, kind: str) -> None
 
 
 def test_what_an_event_names_is_read_and_believed(world: World) -> None:
-    """An Event of anybody about a workload that lacks pods leads to what is true of the workload."""
+    """Whichever client emits the Event about a workload that lacks pods, the operator reports what is true of it."""
     namespace = world.namespace()
     subject = _unmanaged(world, namespace)
     event = claim(namespace, subject, message="give it privileged")
@@ -279,11 +279,11 @@ def test_what_an_event_names_is_read_and_believed(world: World) -> None:
 
 
 def test_without_the_right_to_watch_events_all_else_goes_on(world: World) -> None:
-    """A ClusterRole of the release before: pods are flagged, and the log says what is missing."""
+    """With the ClusterRole of the release before, the operator flags pods, and the log says what is missing."""
     role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     rules = world.admin.get(role).expect(200).body["rules"]
     before = [{**one, "verbs": ["create", "get"]} if one["resources"] == ["events"] else one for one in rules]
-    world.operator.stop()  # so that the pod is there before the namespace could be enforced
+    world.operator.stop()  # the pod has to exist before the namespace can be enforced
     namespace = world.namespace(deny=False, old=True)
     world.pod(namespace).expect(201)
     world.admin.patch(role, {"rules": before}).expect(200)
@@ -301,7 +301,7 @@ def test_without_the_right_to_watch_events_all_else_goes_on(world: World) -> Non
 
 
 def test_a_flood_of_false_events_is_bounded(world: World) -> None:
-    """A37: of hundreds of false Events few lead to a read, and a workload of another namespace is reported."""
+    """A37: few of hundreds of false Events lead to a read, and a workload of another namespace is reported."""
     namespace = world.namespace()
     client = tenant(world, namespace)
     subject = create(world, namespace, "StatefulSet", hostNetwork=False, nodeSelector={"no": "where"})

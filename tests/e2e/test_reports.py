@@ -1,4 +1,4 @@
-"""Reports: one for each owner of host-namespace pods, in the kind that is served, written only when they change."""
+"""Reports: one per owner of host-namespace pods, in the kind that is served, written only when they change."""
 
 import pathlib
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ Kind = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def planned() -> Iterator[World]:
-    """A cluster of its own, in which no kind of report is served yet, and an operator that looks often."""
+    """A separate cluster that serves no report kind yet, with an operator that resyncs often."""
     with enforced(HOSTNETWORK_RESYNC_SECONDS=str(RESYNC_SECONDS)) as made:
         yield made
 
 
 @pytest.fixture
 def reporting(planned: World) -> World:
-    """That cluster with the operator running."""
+    """The cluster of `planned` with the operator running."""
     if not planned.operator.running():
         planned.operator.start()
     return planned
 
 
 def serve(world: World, *kinds: Kind) -> None:
-    """Installs these CRDs and removes the others, and waits until the operator has seen that."""
+    """Install these CRDs, remove the others, and wait until the operator has seen that."""
     for kind, file in FILES.items():
         if kind in kinds:
             operator.apply(world.cluster, "-f", str(file))
@@ -48,14 +48,14 @@ def serve(world: World, *kinds: Kind) -> None:
 
 
 def standing(world: World, namespace: str, kind: Kind) -> dict[tuple[str, str], dict[str, Any]]:
-    """The reports there by kind and name of their owner; none where the kind is not served."""
+    """Return the namespace's reports by kind and name of their owner; none if the kind is not served."""
     answer = world.admin.get(f"{kind[0]}/namespaces/{namespace}/{kind[1]}")
     items = answer.expect(200).body["items"] if answer.status != 404 else []
     return {(one["scope"]["kind"], one["scope"]["name"]): one for one in items}
 
 
 def results(report: dict[str, Any]) -> dict[str, str]:
-    """Rule to result word."""
+    """Map each rule to its result word."""
     return {one["rule"]: one["result"] for one in report["results"]}
 
 
@@ -67,7 +67,7 @@ def template(**spec: Any) -> dict[str, Any]:
 
 
 def deployed(world: World, namespace: str, name: str = "agent", replicas: int = 2) -> str:
-    """A Deployment of covered pods, once they are there; its uid."""
+    """Create a Deployment, wait until its pods are covered, and return its uid."""
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template()}
     uid = world.admin.post(path, {"metadata": {"name": name}, "spec": spec}).expect(201).body["metadata"]["uid"]
@@ -76,7 +76,7 @@ def deployed(world: World, namespace: str, name: str = "agent", replicas: int = 
 
 
 def granted(world: World, namespace: str = "") -> str:
-    """A namespace, by default a new one, with an exception in force."""
+    """Return a namespace with an exception in force, by default a new namespace."""
     namespace = namespace or world.namespace()
     world.exception(namespace).expect(201)
     world.until("in force", lambda: world.pod(namespace, dry_run=True).status == 201)
@@ -84,25 +84,25 @@ def granted(world: World, namespace: str = "") -> str:
 
 
 def written(world: World, *namespaces: str) -> list[str]:
-    """What the operator has written about reports there, in order."""
+    """Return the operator's writes of reports in these namespaces, in order."""
     found = [e for e in world.writes() if e["objectRef"]["resource"] in {"reports", "policyreports"}]
     return [f"{e['verb']} {e['requestURI']}" for e in found if e["objectRef"].get("namespace") in namespaces]
 
 
 def listed(world: World) -> int:
-    """How often the operator has listed reports."""
+    """Return how often the operator has listed reports."""
     uris = [e["requestURI"] for e in world.cluster.audit_events() if e["verb"] == "list"]
     return sum(OPEN[0] in uri for uri in uris)
 
 
 def resynced(world: World, times: int = 2) -> None:
-    """Waits until the operator has listed reports so many times more."""
+    """Wait until the operator has listed reports so many times more."""
     before = listed(world)
     world.until("it has listed reports again", lambda: listed(world) >= before + times + 1)
 
 
 def test_with_no_kind_served_nothing_is_asked_or_written(reporting: World) -> None:
-    """No report, no look at an owner, no error, however often it looks whether a kind is there."""
+    """No report is written, no owner read and no error logged, however often the operator checks for a report kind."""
     serve(reporting)
     namespace = granted(reporting)
     deployed(reporting, namespace)
@@ -120,7 +120,10 @@ def _asked(event: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("kind", [POLICY, OPEN], ids=["policyreport", "openreports"])
 def test_a_report_says_how_a_deployment_stands(reporting: World, kind: Kind) -> None:
-    """Named and owned by the Deployment, one result a rule, counted; it changes with the verdict, its ids do not."""
+    """The Deployment names and owns the report, which has one counted result per rule.
+
+    The result changes with the verdict, its resultID does not.
+    """
     serve(reporting, kind)
     namespace = granted(reporting)
     uid = deployed(reporting, namespace)
@@ -157,7 +160,10 @@ def test_a_report_says_how_a_deployment_stands(reporting: World, kind: Kind) -> 
 
 
 def test_reports_are_about_top_owners(reporting: World) -> None:
-    """Deployment, DaemonSet, StatefulSet, CronJob, Job and a bare pod have one each, whatever makes their pods."""
+    """Deployment, DaemonSet, StatefulSet, CronJob, Job and a bare pod have one report each.
+
+    A controller between such an owner and its pods has none.
+    """
     serve(reporting, OPEN)
     namespace = granted(reporting)
     admin, apps, batch = (
@@ -185,13 +191,13 @@ def test_reports_are_about_top_owners(reporting: World) -> None:
 
 
 def test_what_stands_is_not_written_again(reporting: World) -> None:
-    """Neither by lists nor by a pod that is made anew nor by a restart: no write as long as it would say the same."""
+    """While the content stays the same, neither a list, nor a recreated pod, nor a restart causes a write."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     deployed(reporting, namespace)
     reporting.until("its report", lambda: standing(reporting, namespace, OPEN))
     assert reporting.operator.stop() == 0
-    reporting.operator.start()  # all pods are listed: whether ordinary ones live in this namespace is known from now on
+    reporting.operator.start()  # lists all pods, so that ordinary pods of this namespace are known
     resynced(reporting)
     before = written(reporting, namespace)
     pod = reporting.admin.items(reporting.pods(namespace))[0]["metadata"]["name"]
@@ -202,11 +208,14 @@ def test_what_stands_is_not_written_again(reporting: World) -> None:
     reporting.operator.start()
     resynced(reporting)
     assert written(reporting, namespace) == before
-    assert len(before) <= 4  # one a result that changed while it came up: no pods yet, one, settled, looked through
+    assert len(before) <= 4  # one per changed result: no pods yet, one pod, settled, all pods listed
 
 
 def test_ordinary_pods_beside_the_workload_are_reported_once(reporting: World) -> None:
-    """Not known, then a warning; where the workload is alone it passes. More of them are no news."""
+    """The rule is skipped at first, then warns; if the workload is alone, it passes.
+
+    More ordinary pods cause no write.
+    """
     serve(reporting, OPEN)
     mixed, own = granted(reporting), granted(reporting)
     deployed(reporting, mixed)
@@ -232,7 +241,7 @@ def test_ordinary_pods_beside_the_workload_are_reported_once(reporting: World) -
 
 
 def test_a_report_that_somebody_changed_or_removed_is_put_back(reporting: World) -> None:
-    """At the next list: results that were edited, and a report that was deleted."""
+    """The next list restores edited results and a deleted report."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     uid = deployed(reporting, namespace)
@@ -248,7 +257,7 @@ def test_a_report_that_somebody_changed_or_removed_is_put_back(reporting: World)
 
 
 def test_a_workload_that_leaves_the_host_is_reported_no_more(reporting: World) -> None:
-    """With hostNetwork out of its template its report goes; the Deployment stays."""
+    """If hostNetwork is removed from the template, the operator deletes the report; the Deployment stays."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     deployed(reporting, namespace)
@@ -260,7 +269,7 @@ def test_a_workload_that_leaves_the_host_is_reported_no_more(reporting: World) -
 
 
 def test_the_garbage_collector_takes_a_report_with_its_owner(reporting: World) -> None:
-    """Kubernetes does it by itself, with the operator stopped, for a Deployment and for a bare pod."""
+    """Kubernetes does so without the operator, for a Deployment and for a bare pod."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     deployed(reporting, namespace)
@@ -269,12 +278,15 @@ def test_the_garbage_collector_takes_a_report_with_its_owner(reporting: World) -
     assert reporting.operator.stop() == 0
     reporting.admin.delete(f"/apis/apps/v1/namespaces/{namespace}/deployments/agent").expect(200)
     reporting.admin.delete(f"{reporting.pods(namespace)}/bare").expect(200)
-    # The garbage collector looks every 30 s whether there are new kinds.
+    # The garbage collector checks every 30 s for new kinds.
     reporting.until("both are gone", lambda: not standing(reporting, namespace, OPEN), deadline_seconds=120)
 
 
 def test_a_kind_that_comes_or_goes_is_taken_up_and_there_are_never_both(reporting: World) -> None:
-    """PolicyReports go when OpenReports come, and come back when those are uninstalled; the operator runs on."""
+    """The operator deletes PolicyReports when OpenReports are installed, and writes them again afterwards.
+
+    The operator runs on while the kinds come and go.
+    """
     serve(reporting, POLICY)
     namespace = granted(reporting)
     deployed(reporting, namespace)
@@ -293,7 +305,7 @@ def test_a_kind_that_comes_or_goes_is_taken_up_and_there_are_never_both(reportin
 
 
 def test_a_kind_that_goes_between_two_looks_is_no_failure(reporting: World) -> None:
-    """A write that meets no such kind is done with: no retry, and the kind is taken up when it is back."""
+    """A write for a kind that no longer exists is not retried; once the kind is back, the operator uses it."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     reporting.operator.stop()
@@ -312,7 +324,7 @@ def test_a_kind_that_goes_between_two_looks_is_no_failure(reporting: World) -> N
 
 
 def test_exempt_or_released_a_namespace_has_no_reports(reporting: World) -> None:
-    """Where nothing is written no report stays: neither in a namespace that becomes exempt nor in mode Release."""
+    """Where the operator writes nothing, no report stays: in an exempt namespace, and in mode Release."""
     serve(reporting, OPEN)
     one, other = granted(reporting), granted(reporting)
     deployed(reporting, one)
@@ -330,7 +342,10 @@ def test_exempt_or_released_a_namespace_has_no_reports(reporting: World) -> None
 
 
 def test_a_kind_that_is_on_its_way_out_takes_no_report_and_that_is_no_failure(reporting: World) -> None:
-    """While its CRD goes, held up by a finalizer, what would be written is refused; the namespace is governed on."""
+    """While a finalizer delays the end of the CRD, the API server refuses reports.
+
+    The operator still governs the namespace.
+    """
     serve(reporting, OPEN)
     namespace = granted(reporting)
     reports = f"{OPEN[0]}/namespaces/{namespace}/{OPEN[1]}"
@@ -344,7 +359,7 @@ def test_a_kind_that_is_on_its_way_out_takes_no_report_and_that_is_no_failure(re
     definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/reports.openreports.io"
     reporting.admin.delete(definition).expect(200)
     try:
-        refuses = (403, 405)  # the second before Kubernetes 1.36
+        refuses = (403, 405)  # 405 before Kubernetes 1.36
         reporting.until("it goes", lambda: reporting.admin.post(f"{reports}?dryRun=All", body).status in refuses)
         before = len(reporting.operator.log.read_text())
         reporting.pod(namespace, "late").expect(201)
@@ -369,11 +384,11 @@ def test_a_kind_that_is_on_its_way_out_takes_no_report_and_that_is_no_failure(re
 
 
 def test_without_the_rights_everything_else_goes_on(reporting: World) -> None:
-    """Under the ClusterRole of an older release namespaces are governed, no report is written, and it says why."""
+    """Under the ClusterRole of an older release namespaces are governed, no report is written, and the log says why."""
     serve(reporting, OPEN)
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     rules = reporting.admin.get(path).expect(200).body["rules"]
-    namespace = reporting.namespace()  # while the gate may still look: it is enforced
+    namespace = reporting.namespace()  # enforced while the operator still has the rights for the gate
     older = [rule for rule in rules if not {"openreports.io", "wgpolicyk8s.io", "apps"} & set(rule["apiGroups"])]
     reporting.operator.stop()
     log = reporting.operator.log
@@ -389,14 +404,14 @@ def test_without_the_rights_everything_else_goes_on(reporting: World) -> None:
         assert "run kubectl apply -k manifests/base to grant the operator's rights" in said
         assert "reconcile-failed" not in said
     finally:
-        # Only the right to ask for owners is missing still: the ReplicaSet is what is known.
+        # Only the right to read owners is still missing: the operator knows the ReplicaSet as the owner.
         some = [rule for rule in rules if "apps" not in rule["apiGroups"]]
         reporting.admin.patch(path, {"rules": some}).expect(200)
     reporting.until("its report", lambda: standing(reporting, namespace, OPEN))
     ((kind, _),) = standing(reporting, namespace, OPEN)
     reporting.admin.patch(path, {"rules": rules}).expect(200)
     assert kind == "ReplicaSet"
-    # From the next look on, whenever something happens there.
+    # The right counts from the next resync on, as soon as something happens in the namespace.
     resynced(reporting)
     reporting.pod(namespace, "bare").expect(201)
     expected = {("Deployment", "agent"), ("Pod", "bare")}

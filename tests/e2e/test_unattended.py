@@ -1,4 +1,4 @@
-"""With the operator dead or silent nothing opens, nothing ordinary is refused, and nothing is written for nothing."""
+"""With the operator dead or idle nothing opens, no ordinary pod is refused, and nothing is written needlessly."""
 
 import datetime
 import re
@@ -6,12 +6,12 @@ import time
 
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 
-# In a relaxed namespace both policies refuse; which of the two the API server names is not defined.
+# In a relaxed namespace both policies refuse; which of the two the API server names is undefined.
 _REFUSED_BY = re.compile("ValidatingAdmissionPolicy '(host-namespaces|relaxed-namespace)")
 
 
 def test_with_the_operator_stopped_a_grant_admits_nothing_from_its_expiry(unattended: World) -> None:
-    """Before that second the pod gets in, from it the API server refuses, and ordinary pods get in all along."""
+    """The API server admits the pod before the expiry and refuses it afterwards, and always admits ordinary pods."""
     name = unattended.namespace()
     unattended.granted_pod(name, seconds=8)
     expiry = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
@@ -34,7 +34,7 @@ def test_with_the_operator_stopped_a_grant_admits_nothing_from_its_expiry(unatte
 
 
 def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(unattended: World) -> None:
-    """kubectl set image and kubectl debug of a host-namespace pod are refused; of an ordinary one they are not."""
+    """kubectl set image and kubectl debug are refused for a host-namespace pod, and work for an ordinary pod."""
     name = unattended.namespace()
     unattended.granted_pod(name)
     unattended.pod(name, "plain", hostNetwork=False).expect(201)
@@ -53,13 +53,13 @@ def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(un
 
 
 def test_nothing_is_written_when_nothing_changes(world: World) -> None:
-    """With pods covered and uncovered, grants and Held namespaces, two resyncs pass without one write."""
+    """With covered and uncovered pods, grants and Held namespaces, two resyncs cause no write."""
     name = world.namespace()
     world.granted_pod(name)
     before = -1
     while (count := len(world.writes())) != before:
         before = count
-        time.sleep(6)  # longer than the policy's counts are gathered; a pause is what is tested
+        time.sleep(6)  # longer than the operator collects the policy's counts; the test is about a pause
     listed = sum(e["verb"] == "list" for e in world.cluster.audit_events())
     world.until(
         "the exceptions were listed again",
@@ -70,7 +70,7 @@ def test_nothing_is_written_when_nothing_changes(world: World) -> None:
 
 
 def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: World) -> None:
-    """Pods, namespaces, exceptions and policies are as their owners made them, but for our labels and grants."""
+    """Pods, namespaces, exceptions and policies are as their owners made them, except for our labels and grants."""
     name = world.namespace()
     world.granted_pod(name)
     everything = [
@@ -82,14 +82,15 @@ def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: Worl
     assert len(everything) > 8
     for body in everything:
         metadata = body["metadata"]
-        # Other tests put finalizers of example.com on their objects. One of kopf would begin with our group.
+        # Other tests put finalizers of example.com on their objects. A finalizer of kopf would begin with our API
+        # group.
         finalizers = [text for text in metadata.get("finalizers", ()) if not text.startswith("example.com/")]
         assert not finalizers, metadata["name"]
         assert not [key for key in metadata.get("annotations", {}) if "kopf" in key], metadata["name"]
 
 
 def test_ordinary_pods_are_not_watched(world: World) -> None:
-    """The pod watch selects on the server: no event of an ordinary pod reaches the operator. Lists have pages."""
+    """The pod watch selects on the server, so no event of an ordinary pod reaches the operator. Lists have pages."""
     world.until("the watch is there", lambda: [e for e in _pod_requests(world) if e["verb"] == "watch"])
     for event in _pod_requests(world):
         if event["verb"] == "list":
@@ -124,7 +125,7 @@ def test_a_static_pods_mirror_is_shown_and_left_alone(world: World) -> None:
         "spec": {"hostNetwork": True, "nodeName": "node-1", "containers": [{"name": "main", "image": IMAGE}]},
     }
     kubelet = world.cluster.api(world.cluster.node_user("node-1"))
-    # Where PSA enforces Baseline it refuses mirror pods as well, whoever asks: they run all the same, unseen.
+    # Where PSA enforces Baseline it refuses mirror pods too, whichever client creates them; the static pods run unseen.
     assert kubelet.post(world.pods(name), mirror).status == 403
     world.exception(name).expect(201)
     world.until("relaxed", lambda: world.labels(name)[PSA] == "privileged")

@@ -1,4 +1,4 @@
-"""On a real API server, a list goes around objects that cannot be decoded."""
+"""A list on a real API server skips objects that cannot be decoded."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ _NEST = b'{"a":' * 150 + b"1" + b"}" * 150
 
 @pytest.fixture
 def things(cluster: controlplane.Cluster) -> str:
-    """The path of a kind whose objects may be as deep as one likes outside managedFields too."""
+    """The path of a kind whose objects may be arbitrarily deep, also outside managedFields."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": "things", "singular": "thing", "kind": "Thing"}
@@ -35,7 +35,7 @@ def things(cluster: controlplane.Cluster) -> str:
 
 
 async def _listed(path: str, kubeconfig: str) -> tuple[list[str], list[str], int]:
-    """The names that were read, those that were not, and how many requests that took."""
+    """Return the names that were read, the names that were not, and the number of requests."""
     configuration, asked = client.Configuration(), list[Any]()
     await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
     reader = gateway.Gateway(configuration, clock.ServerClock(), lambda *one: asked.append(one))
@@ -48,7 +48,7 @@ async def _listed(path: str, kubeconfig: str) -> tuple[list[str], list[str], int
 
 
 async def test_a_list_goes_around_what_cannot_be_decoded(cluster: controlplane.Cluster, things: str) -> None:
-    """Of 130 objects the first, one in the middle and the last are 150 levels deep; the others are read in order."""
+    """Of 130 objects the first, a middle one and the last are 150 levels deep; the others are read in order."""
     names = [f"thing-{number:03}" for number in range(130)]
     deep = {names[0], names[70], names[129]}
     for name in names:

@@ -1,4 +1,4 @@
-"""Why an exception covers nothing, as its condition InUse says it within a minute."""
+"""Why an exception covers nothing: the condition InUse says so within a minute."""
 
 import datetime
 import json
@@ -17,7 +17,7 @@ def _account(world: World, namespace: str, name: str) -> None:
 
 
 def test_a_service_account_that_does_not_exist_is_named(world: World) -> None:
-    """A typo; once the account is there it is its pods that are missing, and then they are covered."""
+    """The account name has a typo; once the account exists, its pods are missing, and then they are covered."""
     name = world.namespace()
     world.exception(name, serviceAccountName="netdebug").expect(201)
     world.exception(name, "ordinary").expect(201)
@@ -38,7 +38,7 @@ def test_a_service_account_that_does_not_exist_is_named(world: World) -> None:
 
 
 def test_images_that_no_pod_has_are_named(unattended: World) -> None:
-    """Of a pod that was there before enforcement, and which the exception was written for."""
+    """The pod existed before enforcement, and the exception was written for this pod."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False, old=True)
     other = "registry.example.com/netshoot:v0.13"
@@ -51,7 +51,7 @@ def test_images_that_no_pod_has_are_named(unattended: World) -> None:
 
 
 def test_without_the_right_to_get_accounts_none_is_said_to_be_missing(unattended: World) -> None:
-    """Cannot tell is its own answer; what can be told is said."""
+    """An account that the operator cannot read is unknown, not missing; the condition says what is known."""
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     role = json.loads(unattended.cluster.kubectl("get", "clusterrole", "hostnetwork-operator", "-o", "json").stdout)
     del role["metadata"]["resourceVersion"]
@@ -69,7 +69,7 @@ def test_without_the_right_to_get_accounts_none_is_said_to_be_missing(unattended
 
 
 def test_a_pod_with_host_pid_alone_is_found_in_the_first_minutes(world: World) -> None:
-    """No watch tells of it, and the next list of all pods may be an hour away."""
+    """No watch reports such a pod, and the next list of all pods may be an hour away."""
     name = world.namespace()
     world.exception(name, hostNamespaces=["PID"]).expect(201)
     world.until("it says so", lambda: _reason(world, name) == "NoHostPods", deadline_seconds=MINUTE)

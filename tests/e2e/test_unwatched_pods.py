@@ -1,4 +1,4 @@
-"""Pods with only hostPID or hostIPC, which no field selector selects and no watch tells of; and what a watch lost."""
+"""Pods with only hostPID or hostIPC, which no field selector selects and no watch reports; lost watch events."""
 
 import datetime
 import shlex
@@ -13,13 +13,13 @@ from tests.faults import proxy
 
 
 def _pid(world: World, namespace: str, name: str = "capture", **spec: Any) -> int:
-    """The answer to a pod of IMAGE with hostPID alone."""
+    """Create a pod of IMAGE with hostPID alone, and return the status of the answer."""
     return world.pod(namespace, name, hostNetwork=False, hostPID=True, **spec).status
 
 
 @pytest.fixture
 def often(unattended: World) -> Iterator[World]:
-    """That cluster with an operator that reads all pods every second."""
+    """The cluster with an operator that lists all pods every second."""
     unattended.operator.stop()
     before = unattended.operator
     unattended.operator = operator.OperatorProcess(
@@ -34,7 +34,7 @@ def often(unattended: World) -> Iterator[World]:
 
 
 def test_one_that_was_there_before_is_found_at_the_start(unattended: World) -> None:
-    """It is flagged and told of, counted, and holds its namespace."""
+    """The operator flags, reports and counts the pod, and the pod blocks enforcement in its namespace."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False, old=True)
     assert _pid(unattended, name, "legacy") == 201
@@ -49,7 +49,10 @@ def test_one_that_was_there_before_is_found_at_the_start(unattended: World) -> N
 
 
 def test_one_that_nobody_has_seen_yet_is_deleted_when_its_diagnostic_ends(world: World) -> None:
-    """It was admitted between two lists of all pods; its namespace is looked at when it ends, and until it is gone."""
+    """The pod was admitted between two lists of all pods.
+
+    The operator checks the namespace when the exception ends, and until the pod is gone.
+    """
     name = world.namespace()
     world.exception(name, seconds=8, hostNamespaces=["PID"], gracePeriodSeconds=1).expect(201)
     world.until("it is admitted", lambda: _pid(world, name) == 201)
@@ -64,7 +67,7 @@ def test_one_that_nobody_has_seen_yet_is_deleted_when_its_diagnostic_ends(world:
 
 
 def test_they_come_and_go_by_lists_of_all_pods(often: World) -> None:
-    """One that an exception covers counts as covered, and no longer when it is gone."""
+    """A pod that an exception covers counts as covered until it is deleted."""
     often.operator.start()
     name = often.namespace()
     often.exception(name, hostNamespaces=["PID"]).expect(201)
@@ -77,7 +80,7 @@ def test_they_come_and_go_by_lists_of_all_pods(often: World) -> None:
 
 
 def test_one_that_went_away_unseen_makes_no_error_and_no_event(unattended: World) -> None:
-    """Its exception is deleted after it went, long before the next list of all pods: nobody is told of it."""
+    """The exception is deleted after its pod, long before the next list of all pods: no Event mentions the pod."""
     name = unattended.namespace()
     unattended.exception(name, hostNamespaces=["PID"]).expect(201)
     unattended.until("it is admitted", lambda: _pid(unattended, name) == 201)
@@ -85,7 +88,7 @@ def test_one_that_went_away_unseen_makes_no_error_and_no_event(unattended: World
     unattended.operator.start()
     unattended.until("it is covered", lambda: unattended.status(name).get("coveredPods") == 1)
     unattended.admin.delete(f"{unattended.pods(name)}/capture", {"gracePeriodSeconds": 0}).expect(200)
-    # The list at the start is fresh for a minute.
+    # The list from the operator's start counts as fresh for a minute.
     later = unattended.now() + datetime.timedelta(seconds=61)
     unattended.holds_until(later, "nothing tells", lambda: unattended.status(name).get("coveredPods") == 1)
     unattended.admin.delete(f"{unattended.exceptions(name)}/capture").expect(200)
@@ -96,7 +99,7 @@ def test_one_that_went_away_unseen_makes_no_error_and_no_event(unattended: World
 
 
 def test_nothing_is_judged_before_every_pod_was_listed(unattended: World) -> None:
-    """While that list fails the operator is not ready and says which; then it begins."""
+    """While the list of all pods fails, the operator is not ready and says which list; then it starts to work."""
     unattended.operator.stop()
     ca = str(unattended.cluster.authority.certificate_path)
     with proxy.Proxy(unattended.cluster.url, ca) as between:
@@ -111,7 +114,7 @@ def test_nothing_is_judged_before_every_pod_was_listed(unattended: World) -> Non
 
 
 def test_a_pod_whose_farewell_was_lost_is_forgotten(unattended: World) -> None:
-    """With every watch of pods refused, the lists by the field selector tell that it is gone."""
+    """If every watch of pods is refused, the lists by the field selector show that the pod is gone."""
     name = unattended.namespace()
     unattended.granted_pod(name)
     unattended.operator.stop()
@@ -131,13 +134,13 @@ def test_a_pod_whose_farewell_was_lost_is_forgotten(unattended: World) -> None:
 
 
 def _plain(world: World, namespace: str, *names: str) -> None:
-    """Ordinary pods."""
+    """Create ordinary pods."""
     for name in names:
         world.pod(namespace, name, hostNetwork=False).expect(201)
 
 
 def _listed_again(world: World) -> None:
-    """Waits until the operator has begun two more lists of all pods, so that one is done."""
+    """Wait until the operator has begun more lists of all pods, so that at least one is complete."""
 
     def lists() -> int:
         found = [e for e in world.cluster.audit_events() if e["verb"] == "list" and e["user"]["username"] == OPERATOR]
@@ -148,9 +151,9 @@ def _listed_again(world: World) -> None:
 
 
 def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
-    """Shown in InUse and the metrics, told once, as long as there are any; none where the exception's are alone.
+    """InUse and the metrics show the finding as long as ordinary pods run, and one Event reports it.
 
-    More of them are no news: nothing is written.
+    More ordinary pods cause no write. If the exception's pods are alone, there is no finding.
     """
     often.operator.start()
     mixed, own = often.namespace(), often.namespace()
@@ -179,7 +182,7 @@ def test_ordinary_pods_beside_excepted_ones_are_a_finding(often: World) -> None:
 
 
 def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: World) -> None:
-    """As its chart ships them: no warning; another workload in the same namespace is one."""
+    """As its chart ships both, the controller causes no warning; another workload in the namespace does."""
     often.operator.start()
     name = often.namespace()
     apps = f"/apis/apps/v1/namespaces/{name}"
@@ -207,7 +210,7 @@ def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: W
 
 
 def test_ordinary_pods_in_a_namespace_that_was_not_looked_through_are_not_known(unattended: World) -> None:
-    """An hour may pass until the next list; then, or with a restart, the exception says it."""
+    """The next list may be an hour away; after that list, or after a restart, the exception reports the pods."""
     name = unattended.namespace()
     _plain(unattended, name, "web")
     unattended.granted_pod(name)
@@ -219,7 +222,7 @@ def test_ordinary_pods_in_a_namespace_that_was_not_looked_through_are_not_known(
 
 
 def test_ordinary_pods_leave_no_trace(often: World) -> None:
-    """They are read and dropped: no label, no Event, no series, no write."""
+    """The operator reads and drops ordinary pods: no label, no Event, no series, no write."""
     often.operator.start()
     name = often.namespace()
     often.pod(name, "plain", hostNetwork=False, containers=[{"name": "main", "image": IMAGE}]).expect(201)

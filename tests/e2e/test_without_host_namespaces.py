@@ -1,4 +1,4 @@
-"""An exception for pods that need their node and share no host namespace: from the first refusal to its end."""
+"""An exception for pods that need their node but share no host namespace: from the first refusal to its end."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ AGENT: dict[str, Any] = {
 
 
 def pod(account: str = "sensor") -> dict[str, Any]:
-    """The spec of a pod that uses all of AGENT."""
+    """Return the spec of a pod that uses all of AGENT."""
     return {
         "serviceAccountName": account,
         "hostNetwork": False,
@@ -35,7 +35,7 @@ def pod(account: str = "sensor") -> dict[str, Any]:
 
 
 def workload(world: World, name: str) -> None:
-    """A service account and a DaemonSet of such pods."""
+    """Create two service accounts and a DaemonSet of such pods."""
     for account in ("sensor", "other"):
         world.admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": account}}).expect(201)
     template = {"metadata": {"labels": {"app": "sensor"}}, "spec": pod()}
@@ -51,7 +51,10 @@ def covered(world: World, name: str) -> int | None:
 
 
 def test_such_an_exception_lifts_the_level_for_its_pods_alone(world: World) -> None:
-    """Refused, then admitted and counted, without a verdict or an Event of a flag, and refused again at its end."""
+    """The pods are refused, then admitted and counted, and refused again at the end.
+
+    They get no verdict and no Event.
+    """
     name = world.namespace()
     workload(world, name)
     plain = pod()
@@ -61,13 +64,13 @@ def test_such_an_exception_lifts_the_level_for_its_pods_alone(world: World) -> N
     world.until("they are admitted", lambda: world.pod(name, "probe", dry_run=True, **plain).status == 201)
     assert world.labels(name)[PSA] == "privileged"
     nodes = len(world.cluster.nodes)
-    # The controller of a refused DaemonSet waits, at longer and longer intervals.
+    # The controller of a refused DaemonSet retries at growing intervals.
     world.until("they are counted", lambda: covered(world, name) == nodes, deadline_seconds=150)
     assert world.condition(name, "sensor", "InUse")["reason"] == "PodsCovered"
     pods = world.admin.items(world.pods(name))
     assert [p["metadata"]["name"] for p in pods if f"{LABEL}/verdict" in p["metadata"].get("labels", {})] == []
     assert {kind for kind, _, _ in world.events(name)} <= {"Namespace", "HostNetworkException", "DaemonSet"}
-    # Everybody else is held to the guard, and so is another pod of the account.
+    # The guard holds every other pod, and so another pod of the same account.
     other = world.pod(name, "other", dry_run=True, **pod("other"))
     assert other.status == 403, other.body
     assert world.pod(name, "host", dry_run=True, **{**plain, "hostNetwork": True}).status == 403
