@@ -1,7 +1,7 @@
-"""Who attacks, where, by which paths; and who it was that stopped him.
+"""The attackers, the namespaces that they attack, their ways, and the part of the API server that refused them.
 
-The numbers (T1, A1, CVE) are those of docs/explanation/threat-model.md. A test asserts who refused, not only that
-somebody did: a wall that stands for the wrong reason falls with it.
+The numbers (T1, A1, CVE) are those of docs/explanation/threat-model.md. A test asserts which part refused, not only
+that one did: if a defence works for the wrong reason, it ends with that reason.
 """
 
 import copy
@@ -19,9 +19,9 @@ from tests.faults import canary
 
 POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 RBAC = "rbac.authorization.k8s.io"
-KEPT = f"{LABEL}/kept-for"  # under our prefix, so that namespace-labels guards what a rule selects by
+KEPT = f"{LABEL}/kept-for"  # under our prefix, so that namespace-labels protects the label of a rule
 HOSTS = {"hostNetwork": "Network", "hostPID": "PID", "hostIPC": "IPC"}
-# In a relaxed namespace both judge a pod; which of the two the API server names is not defined.
+# In a relaxed namespace both policies judge a pod; which of the two the API server names is undefined.
 POD_GUARDS = ("host-namespaces", "relaxed-namespace")
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 
@@ -30,7 +30,7 @@ VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletec
 
 
 def refuser(answer: api.Response) -> str:
-    """Which part of the API server refused: one of our policies, PSA, RBAC, a node's limits, or validation."""
+    """Return which part of the API server refused: one of our policies, PSA, RBAC, a node's limits, or validation."""
     text = answer.message
     if found := re.search(rf"ValidatingAdmissionPolicy '([a-z-]+)\.{re.escape(LABEL)}'", text):
         return found[1]
@@ -46,10 +46,10 @@ def refuser(answer: api.Response) -> str:
 
 
 def refused(answer: api.Response, by: str | tuple[str, ...], *texts: str) -> str:
-    """The message of a refusal by one of these that holds these texts; AssertionError else."""
+    """Assert that one of `by` refused with these texts, and return the message."""
     expected = (by,) if isinstance(by, str) else by
     assert refuser(answer) in expected, f"expected {expected}, got {refuser(answer)}: {answer.message}"
-    # kubectl apply --force and Flux take a 422 for an immutable field: they delete the object and create another.
+    # kubectl apply --force and Flux treat a 422 as an immutable field: they delete the object and create another.
     assert answer.status == (422 if refuser(answer) == "validation" else 403), f"{answer.status}: {answer.message}"
     workbench.sound(answer)
     for text in texts:
@@ -61,7 +61,7 @@ def refused(answer: api.Response, by: str | tuple[str, ...], *texts: str) -> str
 
 
 def tenant(world: World, namespace: str) -> api.Api:
-    """Every verb on everything in this namespace, by a Role."""
+    """Return a client with every verb on everything in this namespace, by a Role."""
     return world.cluster.api(world.cluster.tenant(namespace))
 
 
@@ -70,12 +70,12 @@ def kubelet(world: World, node: str = "node-1") -> api.Api:
 
 
 def stolen(world: World) -> api.Api:
-    """Whoever has the operator's token."""
+    """Return a client with the operator's token."""
     return world.cluster.api(world.cluster.service_account("hostnetwork-system", "hostnetwork-operator"))
 
 
 def holder(world: World, name: str, *rules: dict[str, Any]) -> api.Api:
-    """A user with these rules, cluster-wide."""
+    """Return a client of a user with these cluster-wide rules."""
     return world.cluster.api(holders_kubeconfig(world, name, *rules))
 
 
@@ -99,7 +99,7 @@ def _attributes(rule: dict[str, Any]) -> dict[str, str]:
 
 
 def author(world: World) -> api.Api:
-    """Writes exceptions everywhere as far as RBAC goes, without the verb approve."""
+    """Return a client that RBAC lets write exceptions everywhere, without the verb approve."""
     rule = {"apiGroups": [LABEL], "resources": ["hostnetworkexceptions", "hostnetworkexceptions/status"]}
     return holder(world, "exception-author", {**rule, "verbs": VERBS})
 
@@ -108,7 +108,7 @@ def author(world: World) -> api.Api:
 
 
 def pod(name: str = "evil", **spec: Any) -> dict[str, Any]:
-    """A pod of IMAGE with this spec."""
+    """Return a pod of IMAGE with this spec."""
     wanted = {"containers": [{"name": "main", "image": IMAGE}], **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": wanted}
 
@@ -135,7 +135,7 @@ def workloads(namespace: str, kind: str) -> str:
 
 
 def workload(kind: str, name: str, replicas: int = 1, **spec: Any) -> dict[str, Any]:
-    """A workload whose pods are those of `pod`; its labels are app=<name>."""
+    """Return a workload whose pods are those of `pod`, with the labels app=<name>."""
     labels = {"app": name}
     once = {"restartPolicy": "Never"} if kind in {"Job", "CronJob"} else {}
     template = {"metadata": {"labels": labels}, "spec": {**pod(**spec)["spec"], **once}}
@@ -155,7 +155,7 @@ def workload(kind: str, name: str, replicas: int = 1, **spec: Any) -> dict[str, 
 def writes(
     client: api.Api, path: str, seen: dict[str, Any], at: tuple[str, ...], value: object
 ) -> Iterator[tuple[str, api.Response]]:
-    """Sets one field of an object (None removes it) by every verb that writes; gives the path taken and the answer."""
+    """Set one field of an object (None removes it) by every verb that writes; yield the way and the answer."""
     changed = copy.deepcopy(seen)
     inner = changed
     for step in at[:-1]:
@@ -181,15 +181,15 @@ def writes(
 
 
 def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
-    """Labels and an annotation, as many as are taken; the answers of those that are not.
+    """Write as many labels and annotations as the API server accepts; return the answers that refuse.
 
-    managedFields are emptied in each write: where an object is too large the API server leaves them out, so these
-    alone do not fill it.
+    Each write empties managedFields. The API server drops them from an object that is too large, so managedFields alone
+    do not fill the object.
     """
     refusals: list[api.Response] = []
 
     def accepted(field: str, values: dict[str, str]) -> bool:
-        status = 409  # a controller has written it too
+        status = 409  # a conflict: a controller has written the object too
         while status == 409:
             body = client.get(path).expect(200).body
             body["metadata"]["managedFields"] = [{}]
@@ -215,7 +215,7 @@ def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
 
 
 def said_of(world: World, namespace: str, kind: str, name: str) -> str:
-    """The messages of an owner's conditions and Events, and those of what it owns."""
+    """Return the messages of an owner's conditions and Events, and those of the objects that it owns."""
     texts = []
     for owner in (kind, "ReplicaSet") if kind == "Deployment" else (kind,):
         for found in world.admin.items(workloads(namespace, owner)):
@@ -228,13 +228,13 @@ def said_of(world: World, namespace: str, kind: str, name: str) -> str:
 
 
 def host_pods(world: World, namespace: str) -> list[str]:
-    """Names of the host-namespace pods there."""
+    """Return the names of the namespace's host-namespace pods."""
     found = world.admin.items(world.pods(namespace))
     return sorted(p["metadata"]["name"] for p in found if any(p["spec"].get(field) for field in HOSTS))
 
 
 def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
-    """The operator's own DELETEs of pods there, from the audit log."""
+    """Return the operator's DELETEs of pods in the namespace, from the audit log."""
     return [
         event
         for event in world.writes()
@@ -249,7 +249,7 @@ def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def attacked(installed: World) -> Iterator[World]:
-    """The cluster with the operator running; beside every attack somebody works who must never be refused."""
+    """The cluster with the operator running; beside every attack honest clients work, which must never be refused."""
     if not installed.operator.running():
         installed.operator.start()
     homes = [installed.namespace() for _ in range(2)]
@@ -274,7 +274,7 @@ def relaxed(attacked: World) -> str:
 
 @pytest.fixture(scope="module")
 def kept(attacked: World) -> Iterator[str]:
-    """A namespace kept for such workloads: its target is privileged, so host-namespaces stands there alone."""
+    """A namespace for such workloads: its target is privileged, so that host-namespaces alone protects it."""
     rules = [{"selector": {"matchLabels": {KEPT: "agents"}}, "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     name = attacked.namespace(labels={KEPT: "agents"})
@@ -284,7 +284,7 @@ def kept(attacked: World) -> Iterator[str]:
 
 
 def lift(world: World, namespace: str, name: str = "theirs", account: str = "agent", **spec: Any) -> None:
-    """An exception for that service account, in force, the account made."""
+    """Create the service account and an exception for it, and wait until the exception is in force."""
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     world.admin.post(accounts, {"metadata": {"name": account}}).expect(201, 409)
     world.exception(namespace, name, serviceAccountName=account, **spec).expect(201)

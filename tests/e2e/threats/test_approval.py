@@ -1,4 +1,4 @@
-"""Ways to an approval that nobody gave: the moment without exception-writers, and what a tenant may say at any time."""
+"""Ways to an approval that nobody gave: a moment without exception-writers, and what a tenant may claim any time."""
 
 import contextlib
 import datetime
@@ -17,12 +17,12 @@ from tests.e2e.threats.conftest import POD_GUARDS, VERBS, holder, pod, refused, 
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 BINDING = f"{BINDINGS}/exception-writers-deny.{LABEL}"
 WRITERS = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/exception-writers.{LABEL}"
-RAISING = '{{"spec":{{"gracePeriodSeconds":{}}}}}'  # a number in other words
+RAISING = '{{"spec":{{"gracePeriodSeconds":{}}}}}'  # the same number, written in another way
 NODE = {"hostPaths": [{"path": "/", "readOnly": False}], "privileged": True, "podSecurityLevel": "privileged"}
 
 
 def wanted(name: str = "mine", **spec: Any) -> dict[str, Any]:
-    """What makes a tenant root on every node."""
+    """Return an exception that makes a tenant root on every node."""
     given = {
         "type": "Infrastructure",
         "owner": "me",
@@ -46,7 +46,7 @@ def evil() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unguarded(world: World, attacker: api.Api, namespace: str) -> Iterator[None]:
-    """The moment in which exception-writers is away; afterwards it is there again, and settled."""
+    """Unbind exception-writers for the `with` block; then bind it again and wait until it has settled."""
     stored = world.admin.get(BINDING).expect(200).body
     world.admin.delete(BINDING).expect(200)
     dry = f"{world.exceptions(namespace)}?dryRun=All"
@@ -70,7 +70,7 @@ def unsettled(world: World) -> str:
 
 
 def claims(world: World, attacker: api.Api, path: str) -> None:
-    """Whatever a tenant can say about when and by whom a spec was written, said now."""
+    """Write everything that a tenant can claim about when and by whom a spec was written."""
     entry = {
         "manager": "kubectl",
         "operation": "Update",
@@ -85,7 +85,7 @@ def claims(world: World, attacker: api.Api, path: str) -> None:
 
 
 def holds(world: World, namespace: str, name: str = "mine") -> None:
-    """For a while it is not in force, and no pod comes in under it."""
+    """Assert that the exception stays unapproved for a while, and that no pod is admitted under it."""
     later = world.now() + datetime.timedelta(seconds=4)
     world.until("it is judged", lambda: world.ready(namespace, name) == "NotApproved")
     world.holds_until(later, "not approved", lambda: world.ready(namespace, name) == "NotApproved")
@@ -94,7 +94,7 @@ def holds(world: World, namespace: str, name: str = "mine") -> None:
 
 
 def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_claims(attacked: World) -> None:
-    """A9: A tenant writes one, edits it, and says later that its spec is new: by managedFields, under any manager."""
+    """A9: A tenant writes and edits an exception, and later claims in managedFields, as any manager, that it is new."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     with unguarded(attacked, attacker, namespace):
@@ -102,13 +102,13 @@ def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_clai
         attacker.patch(path, {"spec": {"owner": "me again"}}).expect(200)
     claims(attacked, attacker, path)
     holds(attacked, namespace)
-    for text in ("30.0", "3e1"):  # CEL finds both equal to 30, the API server raises the generation
+    for text in ("30.0", "3e1"):  # CEL finds both equal to 30; the API server raises the generation
         refused(attacker.patch(path, RAISING.format(text).encode()), "exception-writers")
     holds(attacked, namespace)
 
 
 def test_a_status_of_the_moment_without_the_policy_approves_nothing(attacked: World) -> None:
-    """A9: A tenant says in the status that it is approved, in this namespace and generation, with the operator away."""
+    """A9: While the operator is down, a tenant's status claims approval in this namespace and generation."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     uid = attacked.metadata(namespace)["uid"]
@@ -133,7 +133,7 @@ def test_a_status_of_the_moment_without_the_policy_approves_nothing(attacked: Wo
 
 @contextlib.contextmanager
 def unguarded_without_operator(world: World, attacker: api.Api, namespace: str) -> Iterator[None]:
-    """The same where no operator can say that it has seen the policy."""
+    """Unbind exception-writers as `unguarded` does, while no operator runs that could report the policy."""
     stored = world.admin.get(BINDING).expect(200).body
     world.admin.delete(BINDING).expect(200)
     dry = f"{world.exceptions(namespace)}?dryRun=All"
@@ -146,7 +146,7 @@ def unguarded_without_operator(world: World, attacker: api.Api, namespace: str) 
 
 
 def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_policy(attacked: World) -> None:
-    """A9: The tenant extends what an approver wrote. It ends; claims do not bring it back, an approver does."""
+    """A9: The tenant extends an approved exception, which then ends; claims do not bring it back, an approver does."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "mine", seconds=600).expect(201)
     attacked.until("in force", lambda: attacked.ready(namespace, "mine") == "Active")
@@ -161,8 +161,9 @@ def test_what_was_approved_is_not_what_was_edited_in_the_moment_without_the_poli
 
 
 def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
-    """A10: After a change of the policy, as an upgrade makes it, no write of a tenant raises the generation of an
-    agent's exception: it stays in force, and its next pod is admitted.
+    """A10: After a policy change, as in an upgrade, no tenant's write raises the generation of an agent's exception.
+
+    The exception stays in force, and its next pod is admitted.
     """
     namespace = attacked.namespace()
     permanent = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
@@ -183,7 +184,7 @@ def test_a_tenant_takes_no_approval_away(attacked: World) -> None:
 
 
 def test_trust_at_the_installation_converges_from_one_sync(tmp_path: pathlib.Path) -> None:
-    """A9: Everything in one apply, repeated until it exits 0: every exception is in force with no further hand."""
+    """A9: Everything in one apply, repeated until it exits 0, brings every exception into force without other steps."""
     with cluster.Cluster(audit=True) as running:
         world = World(running)
         agent = wanted("agent") | {"metadata": {"name": "agent", "namespace": "agents"}}
@@ -210,9 +211,9 @@ def test_trust_at_the_installation_converges_from_one_sync(tmp_path: pathlib.Pat
 
 
 def test_a_slow_watch_of_namespaces_takes_no_approval_away(attacked: World) -> None:
-    """A10: The operator sees an approver's exception before the namespace, made anew, that the exception is in.
+    """A10: The operator sees an approver's exception before it sees the recreated namespace of that exception.
 
-    A creator makes it so: large writes of another Namespace, which the watch of namespaces has to bring first.
+    A creator causes this with large writes of another Namespace, which the watch of namespaces has to deliver first.
     """
     rule = {"apiGroups": [""], "resources": ["namespaces"], "verbs": VERBS}
     creator = holder(attacked, "creator", rule)

@@ -1,6 +1,6 @@
-"""A tenant who patches his own objects without pause: nothing that takes away, tightens or deletes waits for him.
+"""A tenant who patches their own objects without pause delays nothing that revokes, tightens or deletes.
 
-HNO_EXPIRIES is how many expiries are carried out under churn.
+HNO_EXPIRIES is the number of expiries that are carried out under churn.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from tests.e2e.threats.conftest import KEPT, POLICY, VERBS, holder, pod, refused
 pytestmark = pytest.mark.alone
 THREADS = 16
 EXPIRIES = int(os.environ.get("HNO_EXPIRIES", "3"))
-# An idle machine needs half a second. Asserted is only that churn does not hold it up without end.
+# An idle machine needs half a second. The tests assert only that churn does not delay the operator without end.
 DEADLINE_SECONDS = 30
 AGENT = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
 
 
 @contextlib.contextmanager
 def churn(*ways: Callable[[int], api.Response], first: int = 50) -> Iterator[None]:
-    """THREADS threads in turn through these writes, without pause. The body begins after the `first` that are taken."""
+    """Send these writes in turn from THREADS threads, without pause; the body begins after `first` successes."""
     stop, taken = threading.Event(), [0] * THREADS
 
     def patch(number: int) -> None:
@@ -43,7 +43,7 @@ def churn(*ways: Callable[[int], api.Response], first: int = 50) -> Iterator[Non
     for thread in threads:
         thread.start()
     try:
-        # How long the first writes take is the machine's affair.
+        # How long the first writes take depends on the machine.
         deadline = time.monotonic() + 60
         while sum(taken) <= first:
             assert time.monotonic() < deadline, "that is no churn"
@@ -57,12 +57,12 @@ def churn(*ways: Callable[[int], api.Response], first: int = 50) -> Iterator[Non
 
 
 def note(client: api.Api, path: str) -> Callable[[int], api.Response]:
-    """A new annotation value each time."""
+    """Return a write that sets a new annotation value each time."""
     return lambda count: client.patch(path, {"metadata": {"annotations": {"example.com/churn": str(count)}}})
 
 
 def unseen(client: api.Api, path: str) -> Callable[[int], api.Response]:
-    """The same of an object so large that to read the answers would take longer than to cause them."""
+    """Return the same write for an object so large that reading the answers would take longer than causing them."""
 
     def write(count: int) -> api.Response:
         body = {"metadata": {"annotations": {"example.com/churn": str(count)}}}
@@ -72,14 +72,14 @@ def unseen(client: api.Api, path: str) -> Callable[[int], api.Response]:
 
 
 def churning(world: World, namespace: str, name: str = "capture") -> contextlib.AbstractContextManager[None]:
-    """The tenant of a namespace, on his namespace, pod and exception at once."""
+    """Churn as the tenant of a namespace: on the Namespace, the pod and the exception at the same time."""
     attacker = tenant(world, namespace)
     paths = (f"/api/v1/namespaces/{namespace}", f"{world.pods(namespace)}/{name}")
     return churn(*(note(attacker, path) for path in (*paths, f"{world.exceptions(namespace)}/{name}")))
 
 
 def done(world: World, verb: str, resource: str, namespace: str, since: int, holds: str = "") -> datetime.datetime:
-    """When the operator's write that succeeded arrived, from the audit log; `holds` stands in what it sent."""
+    """Return when the operator's successful write arrived, from the audit log; `holds` is a part of its body."""
     for event in world.writes(since):
         target = event["objectRef"]
         where = target.get("namespace") or target.get("name")
@@ -91,7 +91,7 @@ def done(world: World, verb: str, resource: str, namespace: str, since: int, hol
 
 
 def conflicts(world: World, namespace: str, since: int) -> list[str]:
-    """The operator's writes there that were refused because the object had changed: none of these has a version."""
+    """Return the operator's writes in the namespace that met a conflict: none of its writes carries a version."""
     refused = (e for e in world.writes(since) if e["responseStatus"]["code"] == 409 and e["verb"] != "create")
     uris = [f"{event['verb']} {event['requestURI']}" for event in refused]
     return [uri for uri in uris if f"/namespaces/{namespace}" in uri]
@@ -103,7 +103,7 @@ def gone(world: World, namespace: str, name: str = "capture") -> bool:
 
 
 def test_an_expiry_is_carried_out_under_churn(attacked: World) -> None:
-    """A11: On namespace, pod and exception at once: the level is back and the DELETE is sent, each time."""
+    """A11: With churn on namespace, pod and exception, the level is restored and the DELETE is sent each time."""
     late = []
     for _ in range(EXPIRIES):
         namespace = attacked.namespace()
@@ -125,7 +125,7 @@ def test_an_expiry_is_carried_out_under_churn(attacked: World) -> None:
 
 
 def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
-    """A11: An approver deletes the exception of an agent: its grant goes, and the next pod is refused."""
+    """A11: An approver deletes the exception of an agent: its grant is revoked, and the next pod is refused."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, **AGENT)
     since = attacked.audited()
@@ -138,7 +138,10 @@ def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
 
 
 def test_no_large_pod_under_churn_holds_up_a_flag(attacked: World) -> None:
-    """A36: beside the largest covered pod that he can make others' pods are flagged. Larger ones are refused."""
+    """A36: Beside the largest covered pod that a tenant can make, pods of others are flagged.
+
+    Larger pods are refused.
+    """
     rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     audited, namespace = attacked.namespace(deny=False, labels={KEPT: "audit"}), attacked.namespace()
@@ -146,7 +149,7 @@ def test_no_large_pod_under_churn_holds_up_a_flag(attacked: World) -> None:
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
 
     def of(size: int) -> dict[str, Any]:
-        # Six bytes each in the JSON of the API server.
+        # Each `<` takes six bytes in the JSON of the API server.
         parts = [{"name": "main", "image": IMAGE, "args": ["<" * size]}]
         return pod("capture", hostNetwork=True, containers=parts, schedulingGates=[{"name": "a.b/c"}])
 
@@ -165,7 +168,7 @@ def test_no_large_pod_under_churn_holds_up_a_flag(attacked: World) -> None:
 
 
 def test_enforcement_goes_on_under_churn(attacked: World) -> None:
-    """A11: From Audit to Enforce, in a namespace whose tenant patches it without pause."""
+    """A11: A namespace goes from Audit to Enforce although its tenant patches it without pause."""
     rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace(deny=False, labels={KEPT: "audit"})
@@ -183,7 +186,10 @@ def test_enforcement_goes_on_under_churn(attacked: World) -> None:
 
 
 def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World) -> None:
-    """A11: A creator makes one at privileged and patches it without pause: its level comes, and no privileged pod."""
+    """A11: A creator makes a privileged namespace and patches it without pause: the operator sets its level.
+
+    A privileged pod is then refused.
+    """
     rule: dict[str, Any] = {"apiGroups": [""], "resources": ["namespaces"], "verbs": VERBS}
     creator = holder(attacked, "creator", rule)
     name = "born-loose"
@@ -202,7 +208,7 @@ def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World
 
 
 def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: World) -> None:
-    """A11: The operator is stopped before an expiry and continued after a renewal: its old plans take nothing."""
+    """A11: The operator is suspended before an expiry and resumed after a renewal: its old plans revoke nothing."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=10)
     path = f"{attacked.exceptions(namespace)}/capture"
@@ -224,7 +230,7 @@ def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: Wo
 
 # -- A18: what makes every write of the operator fail ------------------------------------------------------------------
 
-_TEN_THOUSAND = "9999-12-31T23:59:59-12:00"  # stored as 10000-01-01T11:59:59Z, which nobody decodes again
+_TEN_THOUSAND = "9999-12-31T23:59:59-12:00"  # stored as 10000-01-01T11:59:59Z, which no client decodes again
 
 
 def _year_in_the_status(client: api.Api, path: str) -> None:
@@ -243,7 +249,7 @@ def _year_in_managed_fields(client: api.Api, path: str) -> None:
 def test_no_time_that_cannot_be_decoded_keeps_a_level_lifted(
     attacked: World, poison: Callable[[api.Api, str], None]
 ) -> None:
-    """A18: a tenant stores the year 10000 in his Namespace, and an approver deletes the exception: its grant goes."""
+    """A18: A tenant stores the year 10000 in the Namespace; when an approver deletes the exception, its grant ends."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacked.granted_pod(namespace, "agent", **AGENT)
@@ -257,9 +263,9 @@ def test_no_time_that_cannot_be_decoded_keeps_a_level_lifted(
 
 
 def _fill(client: api.Api, path: str) -> None:
-    """So many managedFields that etcd stores not two hundred bytes more of the object.
+    """Fill managedFields until etcd accepts less than two hundred more bytes of the object.
 
-    Where it is a little too large the API server stores it without managedFields: that fills nothing.
+    If the object is a little too large, the API server stores it without managedFields, which fills nothing.
     """
     body = client.get(path).expect(200).body
     entry = {"manager": "x", "operation": "Update", "apiVersion": "v1", "time": "2026-11-22T11:00:00Z"}
@@ -276,7 +282,7 @@ def _fill(client: api.Api, path: str) -> None:
 
 
 def test_no_managed_fields_leave_no_room_for_enforcement(attacked: World) -> None:
-    """A18: a tenant fills his Namespace with managedFields to what etcd stores: from Audit it comes to Enforce."""
+    """A18: A tenant fills the Namespace with managedFields up to etcd's limit: it still goes from Audit to Enforce."""
     rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     try:

@@ -1,7 +1,7 @@
 """Ways to stop or deafen the operator with an object that it reads (A13 to A15, A23).
 
-Whoever may write an object may write its managedFields. The API server stores thousands of nested objects in them, and
-a time that no year has.
+A user who may write an object may write its managedFields. The API server stores thousands of nested objects in them,
+and a time in a year that does not exist.
 """
 
 import datetime
@@ -26,7 +26,7 @@ _NO_YEAR = "0000-01-01T00:00:00Z"
 
 
 def _manage(world: World, user: api.Api, path: str, fields: bytes, time: str = "2026-11-22T11:00:00Z") -> None:
-    """The user replaces the object by itself with these managedFields: a merge patch so deep takes minutes."""
+    """Replace the object, as the user, with these managedFields: a merge patch of that depth takes minutes."""
     entry = {"manager": "x", "operation": "Update", "time": time, "fieldsType": "FieldsV1", "fieldsV1": "FIELDS"}
 
     def replaced() -> bool:
@@ -86,14 +86,14 @@ def cleaned(attacked: World) -> Iterator[list[str]]:
 
 
 def _diagnostic(world: World, namespace: str, seconds: float) -> datetime.datetime:
-    """A covered pod `capture`, and when its exception ends."""
+    """Create a covered pod `capture`, and return when its exception ends."""
     world.granted_pod(namespace, seconds=seconds)
     expiry = world.admin.get(_exception(world, namespace)).expect(200).body["spec"]["expiry"]
     return datetime.datetime.fromisoformat(expiry)
 
 
 def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> None:
-    """The operator deletes the pod there within seconds after that moment, and the grant is removed."""
+    """Assert that the operator deletes the namespace's pod within seconds of that moment and removes the grant."""
     world.until(f"the pod in {namespace} is removed", lambda: world.gone(namespace), 60)
     asked = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
     assert expiry <= asked <= expiry + datetime.timedelta(seconds=_ON_TIME_SECONDS)
@@ -105,7 +105,10 @@ def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> No
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[str], target: str) -> None:
-    """A13: a user nests managedFields 9,990 deep; the operator runs on, and each diagnostic ends on time, his too."""
+    """A13: A user nests managedFields 9,990 deep; the operator runs on, and each Diagnostic ends on time.
+
+    The user's own Diagnostic ends on time, too.
+    """
     victim, neighbour = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 15)
     pid = attacked.operator.pid
@@ -117,9 +120,9 @@ def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[s
 
 
 def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World, cleaned: list[str]) -> None:
-    """A13: with a nest on objects of every kind it starts, ends diagnostics on time, and enforces his namespace.
+    """A13: With a nest on objects of every kind the operator starts, ends Diagnostics on time, and enforces.
 
-    The gate reads the Deployment before it does that: the namespace is one that mode Audit has left behind.
+    Mode Audit has left that namespace behind, so the gate reads its Deployment before the operator enforces.
     """
     neighbour, victim = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 30)
@@ -136,7 +139,7 @@ def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World
 
 
 def test_owners_in_a_circle_stop_nothing(attacked: World) -> None:
-    """A23: Deployments own each other, one owns itself, and a pod is theirs: the gate comes to an end."""
+    """A23: Deployments own each other, one owns itself, and they own pods: the gate check still ends."""
     neighbour = attacked.namespace()
     attacked.operator.stop()
     his = attacked.namespace(deny=False, old=True)
@@ -159,7 +162,7 @@ def test_owners_in_a_circle_stop_nothing(attacked: World) -> None:
 
 
 def _policy(world: World, namespace: str) -> str:
-    """A policy of a user who may write policies of his own."""
+    """Create a policy as a user who may write policies of their own, and return its path."""
     name = f"own-{next(_numbers)}.example.com"
     matched = {"apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["things"]}
     spec = {"matchConstraints": {"resourceRules": [matched]}, "validations": [{"expression": "true"}]}
@@ -168,7 +171,7 @@ def _policy(world: World, namespace: str) -> str:
 
 
 def test_a_time_that_no_year_has_stops_nothing(attacked: World, cleaned: list[str]) -> None:
-    """A14: users write the year 0 as a time in managedFields; the operator starts, and ends diagnostics on time."""
+    """A14: Users write the year 0 as a time in managedFields; the operator starts, and ends Diagnostics on time."""
     victim, neighbour = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 20)
     own = _policy(attacked, victim)
@@ -194,7 +197,10 @@ def _kopf_writes(world: World) -> list[dict[str, Any]]:
 
 
 def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(attacked: World) -> None:
-    """A15: a user puts kopf's finalizer on an exception and patches on; its grant ends within 2 s of a revocation."""
+    """A15: A user puts kopf's finalizer on an exception and goes on patching it.
+
+    The grant ends within 2 s of a revocation.
+    """
     namespace = attacked.namespace()
     lift(attacked, namespace)
     path = f"{attacked.exceptions(namespace)}/theirs"

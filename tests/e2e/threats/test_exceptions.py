@@ -1,4 +1,4 @@
-"""Ways to an exception without somebody who approves it, or to more than was approved (T4 to T6, A22)."""
+"""Ways to an exception without an approver, or to more than was approved (T4 to T6, A22)."""
 
 import datetime
 import json
@@ -34,7 +34,7 @@ CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/hostnetworkexcep
 
 
 def _bound(world: World, namespace: str) -> api.Api:
-    """A tenant who binds the approvers' ClusterRole to himself, as far as he may: by a RoleBinding in his namespace."""
+    """Return a tenant who has bound the approvers' ClusterRole as far as RBAC allows: in the namespace only."""
     attacker = tenant(world, namespace)
     subject = {"apiGroup": RBAC, "kind": "User", "name": f"tenant-{namespace}"}
     reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "hostnetwork-exception-approver"}
@@ -57,7 +57,7 @@ ACTORS: dict[str, Callable[[World, str], api.Api]] = {
 
 @pytest.fixture(params=ACTORS)
 def attacker(request: pytest.FixtureRequest, attacked: World, relaxed: str) -> api.Api:
-    """Somebody who may write exceptions in that namespace, without the cluster-wide verb approve."""
+    """A client that may write exceptions in that namespace, without the cluster-wide verb approve."""
     return ACTORS[request.param](attacked, relaxed)
 
 
@@ -84,7 +84,7 @@ def exception(world: World, name: str = "mine", version: str = "v1alpha1", **spe
 
 
 def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T4, CVE-2024-48921: one's own namespace and every verb in it make no exception, and the refusal names the way."""
+    """T4, CVE-2024-48921: Every verb in a namespace of one's own makes no exception; the refusal names the remedy."""
     path, body = attacked.exceptions(relaxed), exception(attacked)
     before = attacked.grants(relaxed)
     for answer in (
@@ -104,7 +104,7 @@ def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker:
 
 
 def test_kubectl_makes_no_exception(attacked: World, relaxed: str) -> None:
-    """T4: kubectl create, apply and replace --force pass the refusal on; RBAC refuses to pretend to be another."""
+    """T4: kubectl create, apply and replace --force show the refusal; RBAC refuses to let a tenant impersonate."""
     user, text = attacked.cluster.tenant(relaxed), json.dumps(exception(attacked))
     for words in (["create"], ["apply"], ["apply", "--server-side"], ["replace", "--force"]):
         done = attacked.cluster.kubectl(*words, "-n", relaxed, "-f", "-", user=user, stdin=text)
@@ -118,7 +118,7 @@ def test_kubectl_makes_no_exception(attacked: World, relaxed: str) -> None:
 
 
 def test_an_exception_of_another_namespace_covers_nothing_here(attacked: World, enforced: str, relaxed: str) -> None:
-    """T4, CVE-2024-48921: an exception counts in the namespace that it stands in, and in no other."""
+    """T4, CVE-2024-48921: An exception counts in its own namespace, and in no other."""
     body = pod(hostNetwork=True, serviceAccountName="agent")
     account = {"metadata": {"name": "agent"}}
     attacked.admin.post(f"/api/v1/namespaces/{enforced}/serviceaccounts", account).expect(201, 409)
@@ -151,13 +151,13 @@ MUTABLE = {"expiry", "owner", "contact", "reason", "ticket", "review", "onExpiry
 
 @pytest.mark.parametrize(("field", "value"), EDITS, ids=[name for name, _ in EDITS])
 def test_what_was_approved_stays(attacked: World, relaxed: str, attacker: api.Api, field: str, value: Any) -> None:
-    """T5: without approve no field of the spec changes by any verb; with it only those that widen nothing."""
+    """T5: Without approve no verb changes a field of the spec; with approve only fields that widen nothing change."""
     value = attacked.time(7200) if value == "extended" else value
     path = f"{attacked.exceptions(relaxed)}/theirs"
     before = attacked.admin.get(path).expect(200).body
     grants = attacked.grants(relaxed)
     for way, answer in writes(attacker, path, before, ("spec", field), value):
-        # Of what never changes, the CRD may speak first.
+        # For a field that never changes, the CRD may refuse first.
         by = ("exception-writers",) if field in MUTABLE else ("exception-writers", "validation")
         try:
             refused(answer, by)
@@ -174,12 +174,12 @@ def test_what_was_approved_stays(attacked: World, relaxed: str, attacker: api.Ap
 
 
 def test_a_number_written_otherwise_raises_no_generation(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T5: without approve nobody raises the generation of an exception by writing 30.0 in place of 30, by any verb."""
+    """T5: Without approve no verb raises the generation of an exception by writing 30.0 in place of 30."""
     path = f"{attacked.exceptions(relaxed)}/theirs"
     before = attacked.admin.get(path).expect(200).body
     assert before["spec"]["gracePeriodSeconds"] == 30
     for way, answer in writes(attacker, path, before, ("spec", "gracePeriodSeconds"), 30.0):
-        if way == "server-side apply":  # is read as YAML, where 30.0 is 30
+        if way == "server-side apply":  # decoded as YAML, where 30.0 is 30
             answer.expect(200)
         else:
             refused(answer, "exception-writers", APPROVE)
@@ -189,7 +189,7 @@ def test_a_number_written_otherwise_raises_no_generation(attacked: World, relaxe
 
 
 def test_none_is_deleted_or_replaced(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T5: delete, deletecollection and an owner that takes it along need approve; labels and finalizers are free."""
+    """T5: delete, deletecollection and an added owner need approve; labels and finalizers are free."""
     path = attacked.exceptions(relaxed)
     refused(attacker.delete(f"{path}/theirs"), "exception-writers", "to delete a HostNetworkException")
     refused(attacker.delete(f"{path}/theirs?dryRun=All"), "exception-writers", "to delete a HostNetworkException")
@@ -203,7 +203,7 @@ def test_none_is_deleted_or_replaced(attacked: World, relaxed: str, attacker: ap
 
 
 def test_nobody_but_the_operator_says_what_one_is_worth(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T5: its status is not written by whoever asks, administrators and approvers among them."""
+    """T5: Only the operator writes the status; administrators and approvers cannot."""
     path = f"{attacked.exceptions(relaxed)}/theirs"
     admin = attacked.admin
     for client in (attacker, admin):
@@ -215,7 +215,7 @@ def test_nobody_but_the_operator_says_what_one_is_worth(attacked: World, relaxed
 
 
 def test_a_ceiling_is_measured_from_the_api_servers_clock(attacked: World, relaxed: str) -> None:
-    """T5: a forged creationTimestamp makes no exception last longer, not even an approver's."""
+    """T5: A forged creationTimestamp makes no exception last longer, not even an approver's."""
     far = (attacked.now() + datetime.timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = exception(attacked, expiry=far)
     body["metadata"]["creationTimestamp"] = (attacked.now() + datetime.timedelta(days=29, hours=12)).isoformat()
@@ -227,7 +227,7 @@ def test_a_ceiling_is_measured_from_the_api_servers_clock(attacked: World, relax
 
 
 def test_every_served_version_is_judged_alike(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T6, kyverno#17367: by each version that is served, the same exception is refused and reads the same."""
+    """T6, kyverno#17367: By each served version the same exception is refused, and reads the same."""
     served = [v["name"] for v in attacked.admin.get(CRD).expect(200).body["spec"]["versions"] if v["served"]]
     specs = []
     for version in served:
@@ -241,7 +241,7 @@ def test_every_served_version_is_judged_alike(attacked: World, relaxed: str, att
 
 
 def test_every_policy_matches_every_version() -> None:
-    """T6, kyverno#17367: no policy names a version of what it judges, so that a new one is no way around it."""
+    """T6, kyverno#17367: No policy names a version of the objects that it judges, so a new version avoids none."""
     for file in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
         for body in yaml.safe_load_all(file.read_text()):
             rules = body.get("spec", {}).get("matchConstraints", {}).get("resourceRules", [])
@@ -251,7 +251,7 @@ def test_every_policy_matches_every_version() -> None:
 
 
 def test_what_is_not_in_the_schema_means_nothing(attacked: World) -> None:
-    """T6: unknown fields, a status and fields written twice are no more in the grant than in what is stored."""
+    """T6: Unknown fields, a status and misspelled fields are neither in the stored object nor in the grant."""
     namespace = attacked.namespace()
     body = exception(attacked, "odd", approved=True, Privileged=True, host_paths=["/"])
     body |= {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Active"}]}, "spek": {}}
@@ -308,7 +308,10 @@ COMBINED: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 def test_two_exceptions_never_add_up(
     attacked: World, first: dict[str, Any], second: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    """GHSA-gg4x-fgg2-h9w9: a pod that needs two exceptions is refused, whichever is looser; what one covers is not."""
+    """GHSA-gg4x-fgg2-h9w9: A pod that needs two exceptions is refused, whichever of the two is looser.
+
+    A pod that one exception covers is admitted.
+    """
     namespace = attacked.namespace()
     for name, spec in (("first", first), ("second", second)):
         attacked.exception(namespace, name, **spec).expect(201)
@@ -324,7 +327,7 @@ def test_two_exceptions_never_add_up(
 
 
 def test_after_the_end_all_say_the_same(attacked: World) -> None:
-    """kyverno#17473: from its expiry an exception counts for none: API server, condition, label, metric and level."""
+    """kyverno#17473: From its expiry an exception counts nowhere: API server, condition, label, metric and level."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=5, onExpiry="Report")
     attacked.until("the pod is flagged", lambda: attacked.verdict(namespace, "capture") == "Expired")
@@ -346,7 +349,7 @@ def test_after_the_end_all_say_the_same(attacked: World) -> None:
 
 
 def test_what_is_revoked_admits_no_more(attacked: World) -> None:
-    """CVE-2021-43979: an expiry moved to now reaches the API server's copy of the Namespace, and nothing gets in."""
+    """CVE-2021-43979: An expiry moved to now reaches the API server's copy of the Namespace; no pod is admitted."""
     namespace = attacked.namespace()
     attacked.exception(namespace, onExpiry="Report").expect(201)
     attacked.until("in force", lambda: attacked.pod(namespace, dry_run=True).status == 201)
@@ -358,7 +361,7 @@ def test_what_is_revoked_admits_no_more(attacked: World) -> None:
 
 
 def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) -> None:
-    """T5: a tenant may put a finalizer on an exception; when it is deleted its grant ends all the same."""
+    """T5: A tenant may put a finalizer on an exception; after the exception is deleted, its grant still ends."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace)
     path = f"{attacked.exceptions(namespace)}/capture"
@@ -405,9 +408,9 @@ FORCED: dict[str, tuple[list[str], str, str]] = {
 
 @pytest.mark.parametrize("change", FORCED)
 def test_a_forced_apply_deletes_no_exception(attacked: World, change: str) -> None:
-    """T5: `kubectl apply --force` of a change that is refused deletes no exception, by an author or an approver.
+    """T5: A refused `kubectl apply --force` deletes no exception, neither by an author nor by an approver.
 
-    A 422 is an immutable field to kubectl: an approver's exception would be gone, with its grant.
+    kubectl treats a 422 as an immutable field: the approver's exception and its grant would be removed.
     """
     more, field, text = FORCED[change]
     namespace = attacked.namespace()
@@ -432,7 +435,7 @@ def test_a_forced_apply_deletes_no_exception(attacked: World, change: str) -> No
 
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
 def test_the_garbage_collector_takes_an_exception_along(attacked: World, policy: str) -> None:
-    """T5, honest: an exception that is owned goes with its owner, also in the foreground, and its grant with it."""
+    """T5, honest: An exception with an owner is deleted with its owner, also in the foreground, and its grant ends."""
     namespace = attacked.namespace()
     maps = f"/api/v1/namespaces/{namespace}/configmaps"
     owner = attacked.admin.post(maps, {"metadata": {"name": "release"}}).expect(201).body
@@ -448,7 +451,7 @@ def test_the_garbage_collector_takes_an_exception_along(attacked: World, policy:
 
 
 def test_applying_the_same_again_is_no_change(attacked: World) -> None:
-    """T5, honest: a chart that holds an approved exception is applied again by whoever may not approve."""
+    """T5, honest: A user who may not approve applies a chart with an approved exception again, unchanged."""
     namespace = attacked.namespace()
     lift(attacked, namespace, "chart", "agent")
     stored = attacked.admin.get(f"{attacked.exceptions(namespace)}/chart").body

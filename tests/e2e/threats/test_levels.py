@@ -1,4 +1,4 @@
-"""Whose a level is: no tenant lowers what a platform team set, or keeps the operator from its work by tightening."""
+"""Who owns a level: no tenant lowers what a platform team set, or blocks the operator's work by tightening."""
 
 import contextlib
 import datetime
@@ -14,7 +14,7 @@ BINDING = f"{BINDINGS}/namespace-labels-deny.{LABEL}"
 
 
 def claims(client: api.Api, path: str) -> None:
-    """Whatever managedFields can say about who wrote the labels."""
+    """Write everything that managedFields can claim about who wrote the labels."""
     fields = {"f:metadata": {"f:labels": {f"f:{PSA}": {}, f"f:{LABEL}/enforcement": {}}}}
     entry = {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}
     client.patch(path, {"metadata": {"managedFields": [{**entry, "manager": "hostnetwork-operator"}]}}).expect(200)
@@ -22,7 +22,7 @@ def claims(client: api.Api, path: str) -> None:
 
 
 def test_a_stricter_level_of_somebody_else_stays(attacked: World) -> None:
-    """A16: A platform team sets restricted; the tenant empties managedFields, or says the operator wrote it."""
+    """A16: A platform team sets restricted; the tenant empties managedFields, or claims that the operator wrote it."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacked.admin.patch(path, {"metadata": {"labels": {PSA: "restricted"}}}).expect(200)
@@ -36,7 +36,7 @@ def test_a_stricter_level_of_somebody_else_stays(attacked: World) -> None:
 
 
 def test_a_stricter_level_of_before_stays(attacked: World) -> None:
-    """A16: The same in a namespace that had restricted before it was enforced, and in hostnetwork-system."""
+    """A16: The same for a namespace that was restricted before enforcement, and for hostnetwork-system."""
     namespace = attacked.namespace(labels={PSA: "restricted"})
     for name in (namespace, "hostnetwork-system"):
         stands = attacked.labels(name)[PSA]
@@ -48,7 +48,7 @@ def test_a_stricter_level_of_before_stays(attacked: World) -> None:
 
 
 def test_tightening_makes_nothing_contested(attacked: World) -> None:
-    """A16: Again and again, under the operator's own name as field manager: exceptions elsewhere and here go on."""
+    """A16: A tenant tightens repeatedly under the operator's field manager; exceptions here and elsewhere stay."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacker = tenant(attacked, namespace)
@@ -65,7 +65,7 @@ def test_tightening_makes_nothing_contested(attacked: World) -> None:
 
 
 def test_tightening_short_of_the_target_makes_nothing_contested(attacked: World) -> None:
-    """A16: A namespace that is to be restricted is lifted, and its tenant sets baseline: stricter, but not enough."""
+    """A16: The tenant of a lifted namespace with target restricted sets baseline: stricter, but not strict enough."""
     rules = [{"selector": {"matchLabels": {KEPT: "strict"}}, "enforce": "restricted"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace(labels={KEPT: "strict"})
@@ -87,12 +87,12 @@ def test_tightening_short_of_the_target_makes_nothing_contested(attacked: World)
 
 
 def _restricted(world: World, since: int) -> bool:
-    """Whether the operator has written the level restricted somewhere."""
+    """Return whether the operator has written the level restricted since then."""
     return any(f"'{PSA}': 'restricted'" in str(one.get("requestObject")) for one in world.writes(since))
 
 
 def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() -> None:
-    """A6: A tenant knows the label that a rule will select by. Set before there is a policy, it gains him nothing."""
+    """A6: A tenant knows the label that a rule will select by; set before the policy exists, it gains nothing."""
     with cluster.Cluster() as running:
         world = World(running)
         namespace = world.namespace(deny=False)
@@ -107,7 +107,7 @@ def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() 
         with world.operator:
             world.until("enforced", lambda: world.labels(namespace).get(f"{LABEL}/enforcement") == "Deny")
             refused(attacker.post(world.pods(namespace), pod(hostNetwork=True)), ("host-namespaces", "PSA"))
-            # Whoever holds setlevel takes the label off and sets it again.
+            # A holder of setlevel removes the label and sets it again.
             world.admin.patch(path, {"metadata": {"labels": {KEPT: None}}}).expect(200)
             uid = world.metadata(namespace)["uid"]
             world.until("seen without", lambda: world.recorded(f"ns.{uid}").get("under"))
@@ -117,7 +117,7 @@ def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() 
 
 @contextlib.contextmanager
 def unguarded(world: World, namespace: str) -> Iterator[None]:
-    """The moment in which namespace-labels is away."""
+    """Unbind namespace-labels for the `with` block; then bind it again and wait until it has settled."""
     stored = world.admin.get(BINDING).expect(200).body
     world.admin.delete(BINDING).expect(200)
     loose: dict[str, Any] = {"metadata": {"labels": {f"{LABEL}/probe": "x"}}}
@@ -135,7 +135,7 @@ def unguarded(world: World, namespace: str) -> Iterator[None]:
 
 
 def test_a_label_of_the_moment_without_the_policy_takes_no_namespace_out_of_enforce(attacked: World) -> None:
-    """A6: A tenant sets the label that a rule selects by. It loosens nothing then or afterwards; set anew it counts."""
+    """A6: A tenant sets the label that a rule selects by: it loosens nothing, then or later; set again, it counts."""
     rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit", "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace()

@@ -1,4 +1,4 @@
-"""Ways to another level, a forged grant or no enforcement by way of the Namespace object (T2, T3, T19, A19, A20)."""
+"""Ways to another level, a forged grant or no enforcement through the Namespace object (T2, T3, T19, A19, A20)."""
 
 import datetime
 import json
@@ -50,12 +50,12 @@ ACTORS: dict[str, Callable[[World, str], api.Api]] = {
 
 @pytest.fixture(params=ACTORS)
 def attacker(request: pytest.FixtureRequest, attacked: World, relaxed: str) -> api.Api:
-    """Somebody who may write that Namespace, without the verb setlevel."""
+    """A client that may write that Namespace, without the verb setlevel."""
     return ACTORS[request.param](attacked, relaxed)
 
 
 def _attempts(world: World, client: api.Api, namespace: str, at: tuple[str, ...], value: str | None) -> None:
-    """Every write of one label or annotation through every subresource; each that exists is refused."""
+    """Write one label or annotation in every way through every subresource, and assert that each write is refused."""
     path = f"/api/v1/namespaces/{namespace}"
     before = world.metadata(namespace)
     for subresource in SUBRESOURCES:
@@ -63,7 +63,7 @@ def _attempts(world: World, client: api.Api, namespace: str, at: tuple[str, ...]
         tried = 0
         for way, answer in writes(client, path + subresource, seen, at, value):
             if answer.status in {404, 405} and subresource == "/finalize":
-                continue  # it can be replaced only
+                continue  # finalize can only be replaced
             tried += 1
             by = ("namespace-labels", "validation") if value == "nonsense" else ("namespace-labels",)
             try:
@@ -93,13 +93,13 @@ LEVELS: list[tuple[str, str | None]] = [
 def test_the_labels_that_decide_stay(
     attacked: World, relaxed: str, attacker: api.Api, label: str, value: str | None
 ) -> None:
-    """T2: in a relaxed namespace no level, version, guard or enforcement changes by any verb or subresource."""
+    """T2: In a relaxed namespace no verb and no subresource changes a level, version, guard or enforcement."""
     _attempts(attacked, attacker, relaxed, ("metadata", "labels", label), value)
 
 
 @pytest.mark.parametrize("value", ["privileged", None])
 def test_an_enforced_level_is_not_loosened(attacked: World, enforced: str, value: str | None) -> None:
-    """T2: where Baseline is enforced, a tenant sets no privileged and removes nothing; tightening is his to do."""
+    """T2: Where Baseline is enforced, a tenant can neither set privileged nor remove the level; tightening is free."""
     attacker = tenant(attacked, enforced)
     _attempts(attacked, attacker, enforced, ("metadata", "labels", PSA), value)
     refused(attacker.post(attacked.pods(enforced), pod(hostPID=True)), "PSA")
@@ -109,7 +109,7 @@ def test_an_enforced_level_is_not_loosened(attacked: World, enforced: str, value
 
 
 def test_a_namespace_is_not_made_anew(attacked: World, enforced: str) -> None:
-    """T2: replacing, creating and deleting collections of namespaces give a tenant no other Namespace."""
+    """T2: A tenant gets no other Namespace by replacing, creating or deleting collections of namespaces."""
     attacker = tenant(attacked, enforced)
     body = {"metadata": {"name": enforced, "labels": {PSA: "privileged"}}}
     refused(attacker.post("/api/v1/namespaces", {"metadata": {"name": "another"}}), "RBAC")
@@ -122,7 +122,7 @@ def test_a_namespace_is_not_made_anew(attacked: World, enforced: str) -> None:
 
 
 def test_a_tenant_who_shares_a_label_keeps_nothing_open(attacked: World) -> None:
-    """T2, A3: applying the relaxed level and the grant as they stand makes the tenant an owner, and nothing stays."""
+    """T2, A3: A tenant who applies the relaxed level and the grant as they are becomes an owner, but nothing stays."""
     namespace = attacked.namespace()
     lift(attacked, namespace, seconds=8, onExpiry="Report")
     metadata = attacked.metadata(namespace)
@@ -151,7 +151,7 @@ FORCED: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> None:
     """T2: `kubectl apply --force` by a user who may delete namespaces stops at the refusal; uid and content stay.
 
-    A 422 is an immutable field to kubectl: it deletes the namespace with everything in it and creates it anew.
+    kubectl treats a 422 as an immutable field: it deletes the namespace with its content and creates it again.
     """
     deployer = _deployer(attacked)
     name = f"forced-{list(FORCED).index(change)}"
@@ -168,7 +168,7 @@ def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> No
     uid = attacked.metadata(name)["uid"]
     before = attacked.labels(name)
     done = apply(second, "--force", "--timeout=60s")
-    if not second and binary.release().has("1.36"):  # labels-kept puts ours back
+    if not second and binary.release().has("1.36"):  # labels-kept restores our labels
         assert done.returncode == 0, done.stderr
         assert attacked.labels(name) == {key: text for key, text in before.items() if key not in first}
     else:
@@ -180,7 +180,7 @@ def test_a_forced_apply_deletes_no_namespace(attacked: World, change: str) -> No
 
 
 def _deployer(world: World) -> pathlib.Path:
-    """Whoever rolls out namespaces and what is in them, and may delete both."""
+    """Return the kubeconfig of a user who rolls out namespaces and their content, and may delete both."""
     verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
     rule = {"apiGroups": [""], "resources": ["namespaces", "pods", "configmaps"], "verbs": verbs}
     return holders_kubeconfig(world, "deployer", rule)
@@ -190,7 +190,7 @@ def _deployer(world: World) -> pathlib.Path:
 def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None:
     """T2: 88,000 annotations hide no grant, let no forced apply delete the namespace, and keep no level open.
 
-    namespace-size does not let a tenant write them any more; they may be older than that policy.
+    namespace-size no longer lets a tenant write them, but they may be older than that policy.
     """
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=40, onExpiry="Report").expect(201)
@@ -200,8 +200,8 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
     uid = attacked.metadata(namespace)["uid"]
     note = next(key for key in attacked.metadata(namespace)["annotations"] if "hostnetwork" not in key)
     forged = {"metadata": {"annotations": {f"{GRANT}mine": "x", note: None}}}
-    # One annotation for another, so namespace-size has nothing to say.
-    # So large an object takes the API server half a minute on a busy machine.
+    # The patch replaces one annotation by another, so namespace-size does not refuse it. The API server needs half a
+    # minute for so large an object on a busy machine.
     refused(attacker.request("PATCH", path, forged, api.MERGE, timeout=120), "namespace-labels", "mine")
     metadata = {"name": namespace, "labels": {f"{LABEL}/enforcement": "Audit"}}
     text = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -209,11 +209,11 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
     deployer = _deployer(attacked)
     for _ in range(10):
         done = attacked.cluster.kubectl(*words, user=deployer, stdin=text)
-        # What took the API server more than 34 s has no answer.
+        # A request that takes the API server more than 34 s gets no answer.
         if "Timeout: request did not complete" not in done.stderr:
             break
     assert "(Forbidden)" in done.stderr
-    # kubectl adds an annotation of its own, so either policy may be the one that answers.
+    # kubectl adds an annotation of its own, so either policy may answer.
     assert "namespace-labels: " in done.stderr or "namespace-size: " in done.stderr
     assert attacked.metadata(namespace)["uid"] == uid
     attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
@@ -222,7 +222,7 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
 
 @pytest.mark.alone
 def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> None:
-    """A17: a tenant writes no more than the operator can write beside; bytes that are no text keep no level open."""
+    """A17: A tenant leaves room for the operator's writes, and bytes that are not UTF-8 keep no level open."""
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=20, onExpiry="Report").expect(201)
     attacked.until("it is relaxed", lambda: attacked.labels(namespace)[PSA] == "privileged")
@@ -255,7 +255,7 @@ OWN_ATTACKERS: dict[str, Callable[[World, str], api.Api]] = {"a creator": _edito
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("who", OWN_ATTACKERS)
 def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, name: str) -> None:
-    """A19: neither a creator of namespaces nor a tenant deletes one, not even through an owner that does not exist."""
+    """A19: Neither a creator of namespaces nor a tenant deletes one of them, even by an owner that does not exist."""
     attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
     before = attacked.metadata(name)
     refused(attacker.delete(f"{path}?dryRun=All"), "own-namespaces", f'got DELETE of namespace "{name}"')
@@ -273,7 +273,7 @@ def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, n
 
 
 def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
-    """A19: `kubectl delete namespace hostnetwork-system` is refused, and what was granted ends in time."""
+    """A19: `kubectl delete namespace hostnetwork-system` is refused, and existing grants end in time."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=30)
     verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
@@ -292,7 +292,7 @@ def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
 
 @pytest.mark.parametrize("listed", ["by name", "by rule"])
 def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: str) -> None:
-    """A28: only a user who has setlevel creates a namespace whose name the policy exempts, and then it is exempt."""
+    """A28: Only a holder of setlevel creates a namespace whose name the policy exempts; then that is exempt."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     name = f"let-off-{listed.replace(' ', '-')}"
     rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}, "mode": "Audit"}
@@ -318,7 +318,7 @@ def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: s
 
 @pytest.mark.parametrize("level", FROM_LOOSE)
 def test_no_creator_pins_an_old_version(attacked: World, level: str) -> None:
-    """A32: a version from before most controls, beside any level, is soon the policy's, whoever made the namespace."""
+    """A32: Beside any level, a version from before most controls is soon the policy's, whoever made the namespace."""
     version = f"{PSA}-version"
     verbs = ["get", "create", "update", "patch"]
     creator = holder(attacked, "creator-of-levels", {"apiGroups": [""], "resources": ["namespaces"], "verbs": verbs})
@@ -339,7 +339,7 @@ def test_no_creator_pins_an_old_version(attacked: World, level: str) -> None:
 
 @pytest.mark.alone
 def test_many_exceptions_hold_up_no_neighbour(attacked: World) -> None:
-    """A31: beside a namespace with 520 exceptions a pod next door goes in time; 500 are judged, the oldest."""
+    """A31: Next to a namespace with 520 exceptions a pod is deleted in time; only the 500 oldest are judged."""
     crowded, neighbour = attacked.namespace(), attacked.namespace()
     attacked.granted_pod(neighbour, seconds=60)
     exception = f"{attacked.exceptions(neighbour)}/capture"
@@ -378,7 +378,7 @@ TIGHTENED: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", TIGHTENED)
 @pytest.mark.parametrize("who", OWN_ATTACKERS)
 def test_nobody_labels_a_preview_namespace(attacked: World, who: str, name: str) -> None:
-    """A20: neither of them changes a Pod Security label there, by any verb or subresource, even to tighten it."""
+    """A20: Neither attacker changes a Pod Security label there, by any verb or subresource, even to tighten it."""
     attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
     label, value = TIGHTENED[name]
     seen = attacked.admin.get(path).expect(200).body
@@ -386,7 +386,7 @@ def test_nobody_labels_a_preview_namespace(attacked: World, who: str, name: str)
         tried = 0
         for _, answer in writes(attacker, path + subresource, seen, ("metadata", "labels", label), value):
             if answer.status in {404, 405} and subresource == "/finalize":
-                continue  # it can be replaced only
+                continue  # finalize can only be replaced
             tried += 1
             if subresource == "/finalize":  # namespace-labels refuses this too
                 refused(answer, ("own-namespaces", "namespace-labels"))
@@ -398,7 +398,7 @@ def test_nobody_labels_a_preview_namespace(attacked: World, who: str, name: str)
 
 
 def test_a_creator_does_not_silence_the_gate(attacked: World) -> None:
-    """A20: after all that he tried on the preview namespaces, a namespace with a pod in it is enforced."""
+    """A20: After every attempt on the preview namespaces, the operator enforces a namespace with a pod in it."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {KEPT: "audit"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": [*rules, *(before.get("rules") or [])]}}).expect(200)
@@ -423,7 +423,7 @@ def test_a_creator_does_not_silence_the_gate(attacked: World) -> None:
 
 @pytest.mark.parametrize("name", ["theirs", "mine"])
 def test_a_grant_is_not_forged(attacked: World, relaxed: str, attacker: api.Api, name: str) -> None:
-    """T3: no living grant is changed, removed or copied under another name, by any verb or subresource."""
+    """T3: No verb and no subresource changes or removes a grant in force, or copies it under another name."""
     line = attacked.grants(relaxed)["theirs"].replace("|agent|", "|default|")
     assert "|default|" in line
     _attempts(attacked, attacker, relaxed, ("metadata", "annotations", GRANT + name), line)
@@ -433,12 +433,12 @@ def test_a_grant_is_not_forged(attacked: World, relaxed: str, attacker: api.Api,
 
 
 def attacker_pod(world: World, namespace: str) -> api.Response:
-    """What the forged grant would have let in."""
+    """Return the answer to a pod that the forged grant would admit."""
     return tenant(world, namespace).post(world.pods(namespace), pod(hostNetwork=True))
 
 
 def test_no_namespace_is_born_with_a_grant(attacked: World, relaxed: str) -> None:
-    """T3: who may create namespaces creates none with a grant, a guard or enforcement of his own making."""
+    """T3: A user who may create namespaces creates none with a grant, a guard or enforcement of their own."""
     editor = _editor(attacked, relaxed)
     line = attacked.grants(relaxed)["theirs"]
     born: dict[str, dict[str, str]] = {
@@ -462,7 +462,7 @@ def test_no_namespace_is_born_with_a_grant(attacked: World, relaxed: str) -> Non
 
 
 def test_a_grant_that_nobody_may_write_is_taken_away(attacked: World, relaxed: str) -> None:
-    """T3: a grant copied by an administrator from elsewhere admits nothing, and the operator takes it away."""
+    """T3: A grant that an administrator copied from elsewhere admits nothing, and the operator removes it."""
     namespace = attacked.namespace()
     line = attacked.grants(relaxed)["theirs"].replace("|agent|", "|default|")
     path = f"/api/v1/namespaces/{namespace}"
@@ -479,7 +479,7 @@ def test_a_grant_that_nobody_may_write_is_taken_away(attacked: World, relaxed: s
 
 
 def test_a_namespace_of_this_second_is_judged(attacked: World) -> None:
-    """CVE-2025-46342: a pod that comes right after its Namespace, before caches know that, is judged by its labels."""
+    """CVE-2025-46342: A pod that follows its Namespace before caches know that Namespace is judged by its labels."""
     rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}]
     rules.append({"apiGroups": [LABEL], "resources": ["namespaces"], "verbs": ["setlevel"]})
     creator = holder(attacked, "namespace-creator", *rules)
@@ -488,13 +488,13 @@ def test_a_namespace_of_this_second_is_judged(attacked: World) -> None:
         body = {"metadata": {"name": name, "labels": {f"{LABEL}/enforcement": "Deny"}}}
         creator.post("/api/v1/namespaces", body).expect(201)
         answer = attacked.admin.post(attacked.pods(name), pod(hostIPC=True))
-        while "serviceaccount" in answer.message:  # the account of a new namespace takes some milliseconds
+        while "serviceaccount" in answer.message:  # a new namespace gets its account within milliseconds
             answer = attacked.admin.post(attacked.pods(name), pod(hostIPC=True))
         refused(answer, ("host-namespaces", "PSA"))
 
 
 def test_a_rule_by_a_guarded_label_is_not_for_tenants(attacked: World, kept: str) -> None:
-    """A6: what a rule selects by under our prefix is written by nobody who lives there."""
+    """A6: No tenant writes a label under our prefix by which a rule selects."""
     namespace = attacked.namespace()
     refused(
         tenant(attacked, namespace).patch(
@@ -507,7 +507,7 @@ def test_a_rule_by_a_guarded_label_is_not_for_tenants(attacked: World, kept: str
 
 
 def test_a_rule_by_a_free_label_is_warned_of_and_leaving_it_is_told(attacked: World) -> None:
-    """A6: who writes a rule that a tenant can leave is told so; that a tenant has left it is an Event."""
+    """A6: The author of a rule that a tenant's label can trigger is warned; when a tenant does so, an Event says so."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {"wave": "later"}}, "mode": "Audit"}]
     answer = attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
@@ -526,7 +526,7 @@ def test_a_rule_by_a_free_label_is_warned_of_and_leaving_it_is_told(attacked: Wo
 
 
 def test_no_tenant_writes_so_much_that_enforcement_finds_no_room(attacked: World) -> None:
-    """A7: annotations up to their limit, written while a namespace is in Audit, do not keep Enforce from it."""
+    """A7: Annotations up to their limit, written while a namespace is in Audit, do not prevent Enforce."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     rules = [{"selector": {"matchLabels": {f"{LABEL}/wave": "later"}}, "mode": "Audit"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
@@ -560,7 +560,7 @@ def test_no_tenant_writes_so_much_that_enforcement_finds_no_room(attacked: World
 
 @pytest.mark.parametrize("going", [False, True], ids=["living", "going"])
 def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
-    """A2: emptying the finalizers, which would leave pods running, is for the namespace controller."""
+    """A2: Only the namespace controller may empty the finalizers, which would leave pods running."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     path = f"/api/v1/namespaces/{namespace}"
@@ -578,9 +578,9 @@ def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
 
 
 def test_what_a_finalized_namespace_leaves_is_worth_nothing(attacked: World) -> None:
-    """A2: by whoever may, the exception reappears in the next namespace of that name, and grants nothing.
+    """A2: After an authorized finalize the exception reappears in the next namespace of that name, and grants nothing.
 
-    Somebody with `approve` brings it into force by changing its spec.
+    A user with `approve` brings it into force by changing its spec.
     """
     namespace = attacked.namespace()
     attacked.granted_pod(namespace)
@@ -588,12 +588,12 @@ def test_what_a_finalized_namespace_leaves_is_worth_nothing(attacked: World) -> 
     uid = attacked.metadata(namespace)["uid"]
     blocker = {"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}}
     attacked.admin.post(f"{path}/configmaps", blocker).expect(201)
-    # Without the namespace controller between: finalizers first, then the deletion.
+    # First the finalizers, then the deletion, so that the namespace controller does nothing in between.
     body = attacked.admin.get(path).body
     body["spec"]["finalizers"] = []
     attacked.admin.put(f"{path}/finalize", body).expect(200)
     attacked.admin.delete(path).expect(200)
-    attacked.admin.delete(path).expect(200, 409)  # the first says that it goes, the second that nothing holds it
+    attacked.admin.delete(path).expect(200, 409)  # the first marks it, the second removes it
     attacked.until("it is gone", lambda: attacked.admin.get(path).status == 404)
     attacked.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).expect(201)
     assert attacked.metadata(namespace)["uid"] != uid
@@ -613,7 +613,7 @@ def test_what_a_finalized_namespace_leaves_is_worth_nothing(attacked: World) -> 
 
 
 def test_twenty_namespaces_go_with_the_operator_down(attacked: World) -> None:
-    """T19: namespaces with exceptions, grants and covered pods go when their tenants delete them, operator dead."""
+    """T19: Tenants delete namespaces with exceptions, grants and covered pods while the operator is dead."""
     names = [attacked.namespace() for _ in range(20)]
     for name in names:
         lift(attacked, name)
@@ -631,9 +631,9 @@ def test_twenty_namespaces_go_with_the_operator_down(attacked: World) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--server-side", "--force-conflicts"]], ids=["client-side", "server-side"])
 def test_a_chart_is_applied_again_without_a_change(attacked: World, flags: list[str]) -> None:
-    """T2, honest: a Helm-like apply of a Namespace with labels of its own and a workload passes, and again, unchanged.
+    """T2, honest: A Helm-like apply of a Namespace with its own labels and a workload passes, and again, unchanged.
 
-    The operator's labels on it are neither fought over nor removed.
+    The operator's labels on the Namespace are neither contested nor removed.
     """
     namespace = attacked.namespace(labels={"team": "payments"})
     lift(attacked, namespace)
@@ -662,7 +662,7 @@ def test_a_chart_is_applied_again_without_a_change(attacked: World, flags: list[
 
 
 def test_a_namespaces_own_labels_are_free(attacked: World, relaxed: str) -> None:
-    """T2, honest: a tenant adds, changes and removes labels and annotations of his own by every verb."""
+    """T2, honest: A tenant adds, changes and removes labels and annotations of their own by every verb."""
     attacker = tenant(attacked, relaxed)
     path = f"/api/v1/namespaces/{relaxed}"
     for value in ("a", "b", None):

@@ -1,7 +1,7 @@
-"""Ways to fill the memory of the operator, or to fail its work, by what an object says (A25, A26).
+"""Ways to fill the operator's memory, or to make its work fail, by the content of an object (A25, A26).
 
-Objects are as large as etcd stores them, and larger as JSON: `<` is six bytes in the JSON of the API server. The
-container of the operator has 512 MiB.
+Objects are as large as etcd stores them, and larger as JSON: `<` takes six bytes in the JSON of the API server. The
+operator's container has 512 MiB.
 """
 
 import datetime
@@ -24,12 +24,12 @@ _CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
 _MANY = 30
 _MOST_MEGABYTES = 250
 _LARGE = "<" * 1_400_000
-_LARGE_HOST = "<" * 890_000  # pod-size takes no more
+_LARGE_HOST = "<" * 890_000  # pod-size admits no more
 
 
 @pytest.fixture(scope="module")
 def crowded() -> Iterator[World]:
-    """A cluster of its own: what is in it is too large for the other tests."""
+    """A separate cluster: its objects are too large for the other tests."""
     with conftest.enforced() as made:
         operator.apply(made.cluster, "-f", str(_CRD))
         yield made
@@ -49,7 +49,7 @@ def _host(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _many_parts(name: str) -> tuple[str, dict[str, Any]]:
-    """What is small as JSON and large as Python values."""
+    """Return a pod that is small as JSON and large as Python values."""
     parts = container(env=[{"name": f"v{number}"} for number in range(100_000)])
     return "pods", pod(name, containers=[parts], schedulingGates=[{"name": "a.b/c"}])
 
@@ -65,7 +65,7 @@ def _exception(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _report(name: str) -> tuple[str, dict[str, Any]]:
-    """A tenant's, with the label of the operator's."""
+    """Return a tenant's report with the label of the operator's reports."""
     identity = {"apiVersion": "openreports.io/v1alpha1", "kind": "Report"}
     meta = {"name": f"hostnetwork-{name}", "labels": {MANAGED_BY: MANAGER}}
     return "reports", {**identity, "metadata": meta, "results": [{"policy": "p", "message": _LARGE[:220_000]}]}
@@ -93,7 +93,7 @@ def _path(world: World, namespace: str, plural: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_objects_fill_the_memory(crowded: World, kind: str) -> None:
-    """A25: the operator starts, has looked at the namespace that they are in, and took less than 250 MB at any time."""
+    """A25: The operator starts, checks the objects' namespace, and uses less than 250 MB at any time."""
     crowded.operator.stop()
     namespace = crowded.namespace(deny=False, old=True)
     made = []
@@ -110,7 +110,7 @@ def test_no_objects_fill_the_memory(crowded: World, kind: str) -> None:
 
 
 def test_no_namespaces_fill_the_memory(crowded: World) -> None:
-    """A25: by whoever has setlevel, and so may make them larger than namespace-size lets others."""
+    """A25: A holder of setlevel may make namespaces larger than namespace-size allows other users."""
     crowded.operator.stop()
     names = [f"large-{number}" for number in range(_MANY)]
     for name in names:
@@ -121,7 +121,7 @@ def test_no_namespaces_fill_the_memory(crowded: World) -> None:
     assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
 
 
-# The garbage collector deletes a pod whose owner is of a kind that is there and has no object of that name.
+# The garbage collector deletes a pod whose owner is of an existing kind that has no object of that name.
 OWNERS: dict[str, dict[str, str]] = {
     "a query in the version": {"apiVersion": "apps/v1?x=", "kind": "ReplicaSet", "name": "web"},
     "no name of an object": {"apiVersion": "example.com/v1", "kind": "Any Thing", "name": "No Name/at:all"},
@@ -130,7 +130,7 @@ OWNERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("how", OWNERS)
 def test_no_owner_steers_or_fails_the_operator(crowded: World, how: str) -> None:
-    """A26: a tenant writes that as the owner of a pod: reports and deletes in its namespace go on, and on time."""
+    """A26: A tenant writes such an owner on a pod: reports and deletes in its namespace continue, and on time."""
     if not crowded.operator.running():
         crowded.operator.start()
     since = crowded.audited()

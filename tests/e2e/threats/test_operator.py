@@ -1,4 +1,4 @@
-"""Ways to use the operator against others, to outlast it, and to take away what it rests on (T7 to T9, T12 to T22)."""
+"""Ways to use the operator against others, to outlast it, and to remove what it rests on (T7 to T9, T12 to T22)."""
 
 import contextlib
 import datetime
@@ -58,7 +58,7 @@ def _soon(world: World, seconds: float) -> datetime.datetime:
 
 
 def test_no_pod_is_deleted_in_place_of_another(attacked: World) -> None:
-    """T7: pods replaced under their names while their exception ends are never deleted: each DELETE names a uid."""
+    """T7: The operator never deletes a pod that replaces an expired pod of the same name: each DELETE names a uid."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     attacked.exception(namespace, seconds=7).expect(201)
@@ -93,7 +93,7 @@ def test_no_pod_is_deleted_in_place_of_another(attacked: World) -> None:
     assert len(asked) >= 4
     for event in asked:
         assert event["requestObject"]["preconditions"]["uid"] in guilty, event
-    for name in names[:4]:  # the last of the replaced may be on its way out still
+    for name in names[:4]:  # the last replaced pod may still be terminating
         path = f"{attacked.pods(namespace)}/{name}"
         attacked.until(
             f"another {name}",
@@ -105,9 +105,9 @@ def test_no_pod_is_deleted_in_place_of_another(attacked: World) -> None:
 
 
 def test_the_operator_is_nobodys_weapon(attacked: World) -> None:
-    """T8, CVE-2026-22039: no mark that a tenant can set makes it delete a pod, or an owner, that did not expire.
+    """T8, CVE-2026-22039: No mark that a tenant can set makes the operator delete a pod or owner that did not expire.
 
-    Neither does it ask the API server for anything that a tenant has named.
+    The operator also requests nothing from the API server that a tenant has named.
     """
     namespace = attacked.namespace()
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
@@ -157,15 +157,15 @@ def test_the_operator_is_nobodys_weapon(attacked: World) -> None:
     known |= {(f"hostnetworkexception{s}", sub) for s in ("s", "policies") for sub in (None, "status")}
     known |= {(f"validatingadmissionpolic{s}", None) for s in ("ies", "ybindings")}
     known |= {(kind, None) for kind in ("reports", "policyreports")}
-    # Read by the gate, all but the second of them in namespaces and never by a name that somebody gives.
+    # The gate reads these kinds, all except ReplicaSets in namespaces and never by a name that a user gives.
     known |= {(f"{kind}s", None) for kind in ("daemonset", "replicaset", "deployment", "statefulset", "cronjob")}
-    known |= {("replicationcontrollers", None), ("configmaps", None)}  # the latter by names of its own: the ledger
-    known |= {("serviceaccounts", None)}  # by the name in an approved exception, in the namespace of that
+    known |= {("replicationcontrollers", None), ("configmaps", None)}  # ConfigMaps by their own names: the ledger
+    known |= {("serviceaccounts", None)}  # by the name in an approved exception, in the namespace of the exception
     assert asked <= known
 
 
 def test_a_forged_owner_takes_no_job(attacked: World) -> None:
-    """T8: pods that claim a Job by a forged reference end, and take no Job with them that would have stayed."""
+    """T8: Pods that claim a Job by a forged reference are deleted, and no Job that would have stayed goes with them."""
     namespace = attacked.namespace()
     attacker, jobs = tenant(attacked, namespace), workloads(namespace, "Job")
     lift(attacked, namespace, "agents", "agent")
@@ -174,7 +174,7 @@ def test_a_forged_owner_takes_no_job(attacked: World) -> None:
     uids = {}
     for name, spec in (("plain", {}), ("covered", {"hostNetwork": True, "serviceAccountName": "agent"})):
         body = workload("Job", name, **spec)
-        body["spec"]["managedBy"] = "example.com/nobody"  # or the Job controller lets go of what is not its own
+        body["spec"]["managedBy"] = "example.com/nobody"  # or the Job controller releases pods that are not its own
         uids[name] = attacker.post(jobs, body).expect(201).body["metadata"]["uid"]
     elsewhere = attacked.namespace()
     body = workload("Job", "elsewhere", hostNetwork=True)
@@ -206,7 +206,7 @@ def test_a_forged_owner_takes_no_job(attacked: World) -> None:
         for event in attacked.cluster.audit_events()
         if event["user"]["username"] == OPERATOR and "/jobs" in event["requestURI"] and namespace in event["requestURI"]
     }
-    # The gate lists Jobs where a namespace is not born enforced.
+    # The gate lists Jobs if a namespace is not created enforced.
     assert {f"{jobs}/plain", f"{jobs}/covered"} == {uri for uri in asked if "?limit=" not in uri}
     assert not [
         e
@@ -218,7 +218,7 @@ def test_a_forged_owner_takes_no_job(attacked: World) -> None:
 
 
 def test_a_flag_does_not_come_off(attacked: World) -> None:
-    """T9: by no write of its labels does an uncovered pod lose its verdict, in label or metric."""
+    """T9: No write of its labels takes an uncovered pod's verdict away, in label or metric."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace)
     lift(attacked, namespace, "agents", "agent")
@@ -235,13 +235,13 @@ def test_a_flag_does_not_come_off(attacked: World) -> None:
                     lambda: attacked.verdict(namespace, "capture") == "Uncovered",
                 )
     assert f'hostnetwork_pods{{namespace="{namespace}",verdict="Uncovered"}} 1.0' in attacked.operator.metrics()
-    # What cannot be changed: the service account that an exception in force is for.
+    # The service account of an exception in force cannot be put into a pod afterwards.
     swap = [{"op": "replace", "path": "/spec/serviceAccountName", "value": "agent"}]
     refused(attacker.patch(path, swap, api.JSON_PATCH), "validation")
 
 
 def test_a_finished_pod_is_not_forgotten(attacked: World) -> None:
-    """T9: a pod whose status a tenant writes as Succeeded is judged and deleted like any other."""
+    """T9: A pod whose status a tenant writes as Succeeded is judged and deleted like any other pod."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=5)
     lie = {"status": {"phase": "Succeeded"}}
@@ -253,7 +253,7 @@ def test_a_finished_pod_is_not_forgotten(attacked: World) -> None:
 
 
 def test_a_kubelet_makes_mirror_pods_and_no_other(attacked: World, enforced: str, relaxed: str) -> None:
-    """T12, CVE-2025-4563: a node shows the static pods of itself, they are flagged and stay; it makes no other pod."""
+    """T12, CVE-2025-4563: A node creates mirrors of its static pods, which are flagged and stay, and no other pod."""
     node = kubelet(attacked)
     pods = attacked.pods(relaxed)
     owner = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": _uid(attacked, "/api/v1/nodes/node-1")}
@@ -262,7 +262,7 @@ def test_a_kubelet_makes_mirror_pods_and_no_other(attacked: World, enforced: str
     plain = pod("plain-node-1", hostNetwork=True, nodeName="node-1")
     refused(node.post(pods, plain), ("node",))
     refused(kubelet(attacked, "node-2").post(pods, mirror), ("node",))
-    refused(node.post(attacked.pods(enforced), mirror), "PSA")  # where PSA refuses, nobody sees a static pod
+    refused(node.post(attacked.pods(enforced), mirror), "PSA")  # where PSA refuses, no static pod is visible
     node.post(pods, mirror).expect(201)
     attacked.until("it is shown", lambda: attacked.verdict(relaxed, "static-node-1") == "Static")
     line = f'hostnetwork_pods{{namespace="{relaxed}",verdict="Static"}}'
@@ -271,7 +271,7 @@ def test_a_kubelet_makes_mirror_pods_and_no_other(attacked: World, enforced: str
 
 
 def test_a_kubelet_writes_status_and_nothing_of_ours(attacked: World) -> None:
-    """T12, honest: status of a pod passes before and after its expiry; labels, namespaces and exceptions do not."""
+    """T12, honest: A kubelet writes a pod's status before and after its expiry, but no label, level or exception."""
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=6, onExpiry="Report").expect(201)
     body = pod("capture", hostNetwork=True, nodeName="node-1")
@@ -291,9 +291,9 @@ def test_a_kubelet_writes_status_and_nothing_of_ours(attacked: World) -> None:
 
 
 def test_a_pod_that_will_not_go_is_asked_once_and_in_time(attacked: World) -> None:
-    """T14: finalizers, an endless grace period and scheduling gates win nothing: one DELETE, its grace.
+    """T14: Finalizers, an endless grace period and scheduling gates gain nothing: one DELETE, the exception's grace.
 
-    A finalizer is taken off freely, and then the pod is gone.
+    A tenant may remove the finalizer, and then the pod is gone.
     """
     namespace = attacked.namespace()
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
@@ -324,13 +324,13 @@ def test_a_pod_that_will_not_go_is_asked_once_and_in_time(attacked: World) -> No
 
 @pytest.mark.parametrize("how", ["plainly", "with a finalizer on the exception", "while the operator is away"])
 def test_a_namespace_that_goes_keeps_no_pod_beyond_its_expiry(attacked: World, how: str) -> None:
-    """A24: a tenant deletes the namespace of his pod, which has an endless grace period: it is asked again in time."""
+    """A24: A tenant deletes the namespace of a pod with an endless grace period: the operator deletes it in time."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.pods(namespace)}/capture"
     attacked.exception(namespace, seconds=20, gracePeriodSeconds=1).expect(201)
     node = attacked.cluster.nodes[0]
     body = pod("capture", hostNetwork=True, terminationGracePeriodSeconds=10**9, nodeName=node)
-    body["metadata"]["annotations"] = {"example.com/kubelet": "stuck"}  # or kwok gives no pod its grace
+    body["metadata"]["annotations"] = {"example.com/kubelet": "stuck"}  # or kwok gives no pod its grace period
     attacked.until("in force", lambda: attacker.post(attacked.pods(namespace), body).status in {201, 409})
     attacked.until("it is covered", lambda: attacked.status(namespace).get("coveredPods") == 1)
     exception = f"{attacked.exceptions(namespace)}/capture"
@@ -354,7 +354,7 @@ def test_a_namespace_that_goes_keeps_no_pod_beyond_its_expiry(attacked: World, h
 
 
 def test_a_controller_that_makes_pods_anew_makes_none(attacked: World) -> None:
-    """T15: at expiry each pod of a ReplicaSet is deleted once, its next is refused, and the operator is quiet."""
+    """T15: At the expiry each pod of a ReplicaSet is deleted once, its next is refused, and the operator is quiet."""
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=8, gracePeriodSeconds=0).expect(201)
     attacked.until("in force", lambda: attacked.pod(namespace, dry_run=True).status == 201)
@@ -380,7 +380,10 @@ def _writes_in(world: World, namespace: str) -> list[dict[str, Any]]:
 
 
 def test_a_war_over_the_verdict_is_paced(attacked: World) -> None:
-    """A27: a tenant who undoes the verdict label without pause gets ten answers at once, then one in five seconds."""
+    """A27: A tenant undoes the verdict label without pause: the operator writes it ten times immediately.
+
+    Then the operator writes the label once per five seconds.
+    """
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=100)
     attacker, path = tenant(attacked, namespace), f"{attacked.pods(namespace)}/capture"
@@ -398,7 +401,7 @@ def test_a_war_over_the_verdict_is_paced(attacked: World) -> None:
     "request_text", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50], ids=["silent", "asking"]
 )
 def test_nobody_at_a_port_holds_up_the_work(attacked: World, request_text: bytes) -> None:
-    """A30: 300 clients on each port who read nothing: probes and metrics are answered, and a pod goes in time."""
+    """A30: While 300 clients per port read nothing, probes and metrics are answered, and a pod is deleted in time."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=12)
     exception = f"{attacked.exceptions(namespace)}/capture"
@@ -432,9 +435,9 @@ def _weaken(world: World) -> None:
 
 @pytest.fixture
 def careless(attacked: World) -> Iterator[World]:
-    """The cluster, whose admission policies are afterwards what they were before, and in force.
+    """The cluster; afterwards its admission policies are as before, and in force.
 
-    Not by kubectl apply: it leaves a match condition or a selector that somebody has added where it is.
+    The fixture does not use kubectl apply, which keeps a match condition or a selector that somebody has added.
     """
     before = _policies(attacked)
     yield attacked
@@ -449,8 +452,8 @@ def careless(attacked: World) -> Iterator[World]:
             attacked.admin.post(path.rsplit("/", 1)[0], written).expect(201)
     mended = attacked.now()
     attacked.until("all in place", lambda: not [name for name in WEAKER_POLICIES if not _intact(attacked, name)])
-    # The API server takes up what was written once a second, and an exception counts only if it is written when what
-    # it rests on is five seconds old.
+    # The API server picks up a written policy once per second, and an exception counts only if it is written when the
+    # policies that it rests on are five seconds old.
     attacked.until("in force", lambda: attacked.now() > mended + datetime.timedelta(seconds=6))
 
 
@@ -468,9 +471,10 @@ def _intact(world: World, name: str) -> bool:
 
 
 def test_a_policy_that_is_taken_away_is_missed(careless: World) -> None:
-    """T20: unbound, deleted, failing open, bound to warn: each shows, relaxed levels go back, nothing new is granted.
+    """T20: An unbound, deleted, failing-open or only warning policy is reported, and relaxed levels are restored.
 
-    The operator writes no policy, so that whoever opens the cluster on purpose is not fought.
+    Nothing new is granted. The operator writes no policy, so that it does not fight an administrator who opens the
+    cluster on purpose.
     """
     namespace = careless.namespace()
     careless.granted_pod(namespace)
@@ -511,7 +515,7 @@ NARROWED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("how", NARROWED)
 def test_a_policy_that_is_narrowed_is_missed(careless: World, how: str) -> None:
-    """T20: a policy or binding that is there and holds nothing is missed like one that is not."""
+    """T20: A policy or binding that exists but restricts nothing is reported like a missing one."""
     path, patch = NARROWED[how]
     careless.admin.patch(path, patch).expect(200)
     careless.until("it is missed", lambda: not _intact(careless, "host-namespaces"), 5)
@@ -571,9 +575,9 @@ FORBIDDEN: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize("namespace", ["default", "hostnetwork-system", "kube-system"])
 def test_the_stolen_token_may_do_nothing_else(attacked: World, namespace: str) -> None:
-    """T22: none of the rights that would make more of it belongs to the operator's token, in any namespace.
+    """T22: In no namespace does the operator's token have one of the rights that would make more of it.
 
-    Of ConfigMaps it has the right to list and create them beside itself, which operator-limits holds to the ledger's.
+    In its own namespace the token may list and create ConfigMaps, which operator-limits restricts to the ledger's.
     """
     thief = stolen(attacked)
     allowed = []
@@ -588,7 +592,7 @@ def test_the_stolen_token_may_do_nothing_else(attacked: World, namespace: str) -
 
 
 def test_the_stolen_token_is_refused_in_words(attacked: World, relaxed: str) -> None:
-    """T22: making pods and exceptions, entering pods and writing policies is refused by RBAC."""
+    """T22: RBAC refuses to let the token make pods and exceptions, enter pods, or write policies."""
     thief, admin = stolen(attacked), attacked.admin
     system = "/api/v1/namespaces/hostnetwork-system"
     policy = f"{ADMISSION}ies/host-namespaces.{LABEL}"
@@ -609,7 +613,7 @@ def test_the_stolen_token_is_refused_in_words(attacked: World, relaxed: str) -> 
 
 
 def test_what_the_stolen_token_opens_is_closed_again(attacked: World) -> None:
-    """T22: a grant and a level written with the operator's token are refused or put back by the operator itself."""
+    """T22: A grant and a level written with the operator's token are refused, or the operator removes them."""
     namespace = attacked.namespace()
     uid = attacked.metadata(namespace)["uid"]
     line = f"{uid}|Infrastructure|9999-12-31T23:59:59Z|default|Network|true|privileged|-|-|*"
@@ -623,7 +627,7 @@ def test_what_the_stolen_token_opens_is_closed_again(attacked: World) -> None:
 
 
 def test_the_stolen_token_is_held_to_what_the_operator_does(attacked: World, enforced: str) -> None:
-    """T22: other labels, status that is not a verdict, ordinary pods and the system's namespaces are beyond it."""
+    """T22: The token writes no other label and no status but a verdict, and leaves ordinary and system pods alone."""
     thief, pods = stolen(attacked), attacked.pods(enforced)
     attacked.admin.post(pods, pod("ordinary")).expect(201, 409)
     attacked.admin.post(attacked.pods("kube-system"), pod("system", hostNetwork=True)).expect(201, 409)
@@ -643,9 +647,9 @@ def test_the_stolen_token_is_held_to_what_the_operator_does(attacked: World, enf
 
 
 def test_a_thousand_keys_hide_no_other_write_of_the_stolen_token(attacked: World) -> None:
-    """T22: beside 1,001 keys of its own making the token changes no foreign label and writes no more than 64 grants.
+    """T22: Beside 1,001 keys of its own the token changes no foreign label and writes at most 64 grants.
 
-    A Deployment replaces a pod that loses its label, so each such write would give coredns one pod more.
+    A Deployment replaces a pod that loses its label, so each such write would give coredns one more pod.
     """
     namespace = attacked.namespace(labels={"team": "a"})
     path = f"/api/v1/namespaces/{namespace}"
@@ -676,7 +680,7 @@ def test_a_thousand_keys_hide_no_other_write_of_the_stolen_token(attacked: World
 
 
 def test_the_operators_words_are_its_own(attacked: World) -> None:
-    """A8: a tenant may store an Event in the operator's name; label and metric tell the truth."""
+    """A8: A tenant may store an Event in the operator's name; label and metric still tell the truth."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace)
     forged = {
@@ -694,7 +698,7 @@ def test_the_operators_words_are_its_own(attacked: World) -> None:
 
 
 def test_no_image_name_breaks_or_turns_a_line(attacked: World) -> None:
-    """A8: line breaks, direction marks and escape sequences of an image name are in no Event and in no held-by."""
+    """A8: Line breaks, direction marks and escape sequences in an image name reach no Event and no held-by."""
     attacked.operator.stop()
     namespace = attacked.namespace(deny=False, old=True)
     attacked.exception(namespace, type="Application").expect(201)
@@ -715,7 +719,7 @@ def test_no_image_name_breaks_or_turns_a_line(attacked: World) -> None:
 
 
 def test_an_event_that_somebody_stored_first_keeps_none_of_the_operator_back(attacked: World) -> None:
-    """A8: a tenant computes the name of an Event that is to come, and stores one that says nothing."""
+    """A8: A tenant computes the name of a future Event and stores an empty Event under it; the real one is emitted."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=10)
     pod_uid = attacked.admin.get(f"{attacked.pods(namespace)}/capture").body["metadata"]["uid"]

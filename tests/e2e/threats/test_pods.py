@@ -34,7 +34,7 @@ VENUES = {"enforced": ("PSA",), "relaxed": POD_GUARDS, "kept": ("host-namespaces
 
 @pytest.fixture(params=VENUES)
 def venue(request: pytest.FixtureRequest, attacked: World) -> tuple[str, tuple[str, ...]]:
-    """A namespace of each sort, and who has to refuse there."""
+    """Each sort of namespace, and the parts of the API server that have to refuse there."""
     return request.getfixturevalue(request.param), VENUES[request.param]
 
 
@@ -43,7 +43,7 @@ def venue(request: pytest.FixtureRequest, attacked: World) -> tuple[str, tuple[s
 
 @pytest.mark.parametrize("field", HOSTS)
 def test_no_path_makes_a_host_namespace_pod(attacked: World, venue: tuple[str, tuple[str, ...]], field: str) -> None:
-    """T1: create, generateName, dry run, server-side apply and replace make none, and each says what is wrong."""
+    """T1: create, generateName, dry run, server-side apply and replace make no pod, and each refusal says why."""
     namespace, by = venue
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
     body = pod(**{field: True})
@@ -57,13 +57,13 @@ def test_no_path_makes_a_host_namespace_pod(attacked: World, venue: tuple[str, t
         attacked.admin.post(pods, body),
     ):
         refused(answer, by, HOSTS[field])
-    assert attacker.put(f"{pods}/evil", body).status == 404  # a pod is not made by replacing
+    assert attacker.put(f"{pods}/evil", body).status == 404  # replace creates no pod
     assert host_pods(attacked, namespace) == []
     attacker.post(f"{pods}?dryRun=All", pod("plain")).expect(201)
 
 
 def test_kubectl_makes_no_host_namespace_pod(attacked: World, relaxed: str) -> None:
-    """T1: kubectl run with overrides, and a careless administrator's kubectl debug node/, are refused with words."""
+    """T1: kubectl run with overrides, and a careless administrator's kubectl debug node/, are refused with a reason."""
     overrides = f"--overrides={json.dumps({'spec': {'hostNetwork': True}})}"
     user = attacked.cluster.tenant(relaxed)
     done = attacked.cluster.kubectl("run", "evil", f"--image={IMAGE}", overrides, "-n", relaxed, user=user)
@@ -95,8 +95,8 @@ def test_a_running_pod_does_not_become_one(attacked: World, relaxed: str) -> Non
 
 @pytest.fixture(scope="module")
 def born(attacked: World, enforced: str, relaxed: str, kept: str) -> None:
-    """In each namespace, one of every kind of workload that asks for the host network, made by its tenant."""
-    long_ago = {"status": {"lastScheduleTime": attacked.time(-90)}}  # so the CronJob is due at once
+    """In each namespace one workload of every kind that asks for the host network, created by the tenant."""
+    long_ago = {"status": {"lastScheduleTime": attacked.time(-90)}}  # so that the CronJob is due immediately
     for namespace in (enforced, relaxed, kept):
         attacker = tenant(attacked, namespace)
         for kind in WORKLOADS:
@@ -108,7 +108,7 @@ def born(attacked: World, enforced: str, relaxed: str, kept: str) -> None:
 
 @pytest.mark.parametrize("kind", WORKLOADS)
 def test_no_controller_makes_one(attacked: World, born: None, venue: tuple[str, tuple[str, ...]], kind: str) -> None:
-    """T1: of every kind the workload is taken, its pods are not, and the refusal reaches a condition or an Event."""
+    """T1: Workloads of every kind are accepted, their pods are refused, and a condition or an Event says why."""
     namespace, by = venue
     owner = "Job" if kind == "CronJob" else kind
     marks = ("violates PodSecurity",) if by == ("PSA",) else by
@@ -123,7 +123,7 @@ def test_no_controller_makes_one(attacked: World, born: None, venue: tuple[str, 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"])
 def test_no_workload_is_turned_into_one(attacked: World, relaxed: str, kind: str) -> None:
-    """T1: a running workload whose template is changed to the host network, by any verb, gets no such pod."""
+    """T1: A running workload whose template any verb changes to the host network gets no such pod."""
     attacker, name = tenant(attacked, relaxed), f"turned-{kind.lower()}"
     path = f"{workloads(relaxed, kind)}/{name}"
     attacker.post(workloads(relaxed, kind), workload(kind, name)).expect(201)
@@ -137,7 +137,7 @@ def test_no_workload_is_turned_into_one(attacked: World, relaxed: str, kind: str
         at = ("spec", "template", "spec", field)
         for _, answer in writes(attacker, path, attacked.admin.get(path).body, at, value=True):
             assert answer.status in {200, 409}, answer.message
-    if kind in {"ReplicaSet", "ReplicationController"}:  # these replace no pod by themselves
+    if kind in {"ReplicaSet", "ReplicationController"}:  # these do not replace pods automatically
         attacker.delete(f"{attacked.pods(relaxed)}?labelSelector=app%3D{name}").expect(200)
     attacked.until(
         "it says why it has no new pod",
@@ -150,13 +150,13 @@ def test_no_workload_is_turned_into_one(attacked: World, relaxed: str, kind: str
 
 
 def test_a_covered_deployment_scales_rolls_and_is_drained(attacked: World) -> None:
-    """T1, honest: a covered Deployment scales up, rolls out, and its pod is evicted and replaced, beside plain ones."""
+    """T1, honest: A covered Deployment scales up and rolls out, and its evicted pod is replaced, beside plain pods."""
     namespace = attacked.namespace()
     lift(attacked, namespace, images=[IMAGE, OTHER])
     owner = tenant(attacked, namespace)
     path = f"{workloads(namespace, 'Deployment')}/agent"
     spec = {"hostNetwork": True, "serviceAccountName": "agent", "terminationGracePeriodSeconds": 0}
-    # Host ports on one node would collide in the scheduler; there are none.
+    # The pods have no host ports, which would collide in the scheduler on one node.
     owner.post(workloads(namespace, "Deployment"), workload("Deployment", "agent", **spec)).expect(201)
     owner.post(workloads(namespace, "Deployment"), workload("Deployment", "plain")).expect(201)
 
@@ -187,7 +187,7 @@ def covered(attacked: World, relaxed: str) -> str:
 
 
 def test_what_is_done_to_covered_pods_every_day_is_done(attacked: World, relaxed: str, covered: str) -> None:
-    """T13, honest: a kubelet's status write, labels, finalizers on and off, a resize and a binding pass."""
+    """T13, honest: A kubelet's status write, labels, finalizers added and removed, a resize and a binding pass."""
     status = {"status": {"message": "all is well"}}
     kubelet(attacked).patch(f"{covered}/status", status, api.STRATEGIC).expect(200)
     owner = tenant(attacked, relaxed)
@@ -195,7 +195,7 @@ def test_what_is_done_to_covered_pods_every_day_is_done(attacked: World, relaxed
     owner.patch(covered, {"metadata": {"finalizers": None}}).expect(200)
     resized = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]}}
     answer = owner.patch(f"{covered}/resize", resized, api.STRATEGIC)
-    assert answer.status == 200 or refuser(answer) == "validation", answer.message  # of its quality of service
+    assert answer.status == 200 or refuser(answer) == "validation", answer.message  # because of its quality of service
     gated = pod("bound", hostNetwork=True, serviceAccountName="agent", schedulerName="nobody")
     owner.post(attacked.pods(relaxed), gated).expect(201)
     binding = {"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "node-2"}}
@@ -207,7 +207,7 @@ def test_what_is_done_to_covered_pods_every_day_is_done(attacked: World, relaxed
 
 
 def test_the_images_of_a_covered_pod_stay(attacked: World, relaxed: str, covered: str) -> None:
-    """A1: by no verb and no subresource does a covered pod get another image, even a granted one."""
+    """A1: No verb and no subresource gives a covered pod another image, even a granted image."""
     attacker = tenant(attacked, relaxed)
     before = attacked.admin.get(covered).body["spec"]["containers"][0]["image"]
     main = attacked.admin.get(covered).body["spec"]["containers"][0]
@@ -226,7 +226,7 @@ def test_the_images_of_a_covered_pod_stay(attacked: World, relaxed: str, covered
 
 @pytest.mark.parametrize("end", ["while it is in force", "after its expiry"])
 def test_a_host_namespace_pod_takes_no_ephemeral_container(attacked: World, end: str) -> None:
-    """T13: by replace, patch or apply none is added to a host-namespace pod; to an ordinary one it is."""
+    """T13: Replace, patch and apply add no ephemeral container to a host-namespace pod, but one to an ordinary pod."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     attacked.granted_pod(namespace, seconds=3600 if end.startswith("while") else 4, onExpiry="Report")
@@ -239,7 +239,7 @@ def test_a_host_namespace_pod_takes_no_ephemeral_container(attacked: World, end:
     at = ("spec", "ephemeralContainers")
     for way, answer in writes(attacker, f"{path}/ephemeralcontainers", seen, at, debugger):
         assert answer.status != 200, way
-        if answer.status in {403, 422}:  # server-side apply is not offered there
+        if answer.status in {403, 422}:  # the subresource has no server-side apply
             refused(answer, (*POD_GUARDS, "PSA"))
     refused(attacker.patch(f"{path}/ephemeralcontainers", _debugger(), api.STRATEGIC), (*POD_GUARDS, "PSA"))
     assert "ephemeralContainers" not in attacked.admin.get(path).body["spec"]
@@ -257,7 +257,7 @@ def _debugger(**fields: Any) -> dict[str, Any]:
 
 
 def test_the_looks_of_a_covered_pod_cover_nothing(attacked: World, relaxed: str, covered: str) -> None:
-    """T10, CVE-2025-5187: the labels and the owner of a covered pod, on a pod of another account, are worth nothing."""
+    """T10, CVE-2025-5187: The labels and the owner of a covered pod do not cover a pod of another account."""
     attacker = tenant(attacked, relaxed)
     path = workloads(relaxed, "DaemonSet")
     agent = workload("DaemonSet", "allowed", hostNetwork=True, serviceAccountName="agent")
@@ -278,7 +278,7 @@ def _pods_of(world: World, namespace: str, app: str) -> list[dict[str, Any]]:
 
 
 def test_no_service_account_stands_in_for_another(attacked: World, relaxed: str) -> None:
-    """T10: neither the deprecated alias of the field nor an account that is not there gets what `agent` has."""
+    """T10: Neither the deprecated alias of the field nor an account that does not exist gets the grant of `agent`."""
     attacker = tenant(attacked, relaxed)
     for account in ({"serviceAccount": "default"}, {"serviceAccountName": "default", "serviceAccount": "agent"}):
         answer = attacker.post(attacked.pods(relaxed), pod(hostNetwork=True, **account))
@@ -291,7 +291,7 @@ def test_no_service_account_stands_in_for_another(attacked: World, relaxed: str)
 
 @pytest.mark.parametrize("kind", ["relaxed", "kept"])
 def test_a_forged_mirror_pod_is_refused(attacked: World, request: pytest.FixtureRequest, kind: str) -> None:
-    """T11: the annotation of a mirror pod is taken from a kubelet only, at creation and afterwards."""
+    """T11: Only a kubelet may set the annotation of a mirror pod, at creation and afterwards."""
     namespace = request.getfixturevalue(kind)
     attacker = tenant(attacked, namespace)
     body = pod("mirror", hostNetwork=True, nodeName="node-1")
@@ -311,7 +311,7 @@ def test_a_forged_mirror_pod_is_refused(attacked: World, request: pytest.Fixture
 
 
 def test_a_mirror_annotation_by_binding_is_refused(attacked: World) -> None:
-    """T11: a covered pod does not become a static one through a Binding, so it is deleted when its exception ends."""
+    """T11: A Binding does not make a covered pod static, so the operator deletes it when its exception ends."""
     namespace = attacked.namespace()
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
     attacked.exception(namespace, seconds=8, gracePeriodSeconds=0).expect(201)
@@ -347,17 +347,17 @@ BEYOND: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_an_exception_is_no_general_pass(
     attacked: World, relaxed: str, what: str, inner: dict[str, Any], outer: dict[str, Any]
 ) -> None:
-    """T25: a covered pod that asks for anything that its exception does not name is refused."""
+    """T25: A covered pod that asks for anything beyond its exception is refused."""
     attacker = tenant(attacked, relaxed)
     spec = {"hostNetwork": True, "serviceAccountName": "agent"}
     answer = attacker.post(attacked.pods(relaxed), pod(containers=[container(**inner)], **spec, **outer))
-    # procMount needs a user namespace, which the API server allows no pod on the host network.
+    # procMount needs a user namespace, which the API server refuses to every pod on the host network.
     refused(answer, "validation" if what == "procMount" else POD_GUARDS)
     attacker.post(f"{attacked.pods(relaxed)}?dryRun=All", pod(**spec)).expect(201)
 
 
 def test_host_ports_are_for_the_host_network_only(attacked: World, relaxed: str) -> None:
-    """T25: a covered pod has them, since localhost is the node's there anyway; any other pod has not."""
+    """T25: A covered pod may have host ports, because its localhost is the node's anyway; any other pod may not."""
     attacker = tenant(attacked, relaxed)
     ports = [container(ports=[{"containerPort": 80, "hostPort": 80}])]
     refused(attacker.post(attacked.pods(relaxed), pod(containers=ports)), "relaxed-namespace", "hostPort")
@@ -367,7 +367,7 @@ def test_host_ports_are_for_the_host_network_only(attacked: World, relaxed: str)
 
 @pytest.mark.parametrize("sort", ["containers", "initContainers", "sidecar"])
 def test_no_sort_of_container_is_forgotten(attacked: World, relaxed: str, sort: str) -> None:
-    """CVE-2023-2727, CVE-2023-2728, CVE-2024-3177: each container counts, also an init container and a sidecar."""
+    """CVE-2023-2727, CVE-2023-2728, CVE-2024-3177: Every container counts, also an init container and a sidecar."""
     attacker = tenant(attacked, relaxed)
     spec = {"hostNetwork": True, "serviceAccountName": "agent"}
     for evil in (
@@ -389,7 +389,7 @@ def test_no_sort_of_container_is_forgotten(attacked: World, relaxed: str, sort: 
 @pytest.mark.parametrize("kind", VENUES)
 @pytest.mark.parametrize("field", HOSTS)
 def test_a_user_namespace_is_no_bait(attacked: World, request: pytest.FixtureRequest, kind: str, field: str) -> None:
-    """T26: hostUsers: false beside a host namespace is refused, by whoever judges it first."""
+    """T26: hostUsers: false beside a host namespace is refused, by whichever part of the API server checks first."""
     namespace = request.getfixturevalue(kind)
     answer = tenant(attacked, namespace).post(attacked.pods(namespace), pod(hostUsers=False, **{field: True}))
     refused(answer, (*VENUES[kind], "validation"))
@@ -397,7 +397,7 @@ def test_a_user_namespace_is_no_bait(attacked: World, request: pytest.FixtureReq
 
 
 def test_a_forged_time_of_creation_is_not_taken(attacked: World) -> None:
-    """A4: a pod that says it was made before the exception ended is judged by the API server's clock."""
+    """A4: The API server's clock decides about a pod that claims to be older than the exception's end."""
     namespace = attacked.namespace()
     lift(attacked, namespace, seconds=4, onExpiry="Report")
     attacked.until("it has ended", lambda: attacked.ready(namespace, "theirs") == "Expired")
@@ -411,7 +411,7 @@ def test_a_forged_time_of_creation_is_not_taken(attacked: World) -> None:
 
 @pytest.mark.parametrize("kind", VENUES)
 def test_a_huge_pod_is_judged_like_any_other(attacked: World, request: pytest.FixtureRequest, kind: str) -> None:
-    """T24: 2,000 containers are admitted without host namespaces; with them 1,500 are judged as one is."""
+    """T24: 2,000 containers are admitted without host namespaces; with them 1,500 are judged like a single one."""
     namespace = request.getfixturevalue(kind)
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
     many = [{"name": f"c{number}", "image": f"registry.example.com/{number:0400}:1"} for number in range(2000)]
@@ -428,7 +428,7 @@ def test_a_huge_pod_is_judged_like_any_other(attacked: World, request: pytest.Fi
 
 
 def test_no_tenant_fills_a_pod_against_its_deletion(attacked: World) -> None:
-    """A21: a tenant who fills his covered pod, born large or by every write, does not keep it beyond its expiry."""
+    """A21: A tenant who fills a covered pod, at its creation or by every write, does not keep it beyond its expiry."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=100)
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
@@ -454,7 +454,7 @@ def _managed(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["relaxed", "kept"])
 def test_a_namespace_that_is_going_opens_nothing(attacked: World, kept: str, kind: str) -> None:
-    """A5, CVE-2024-7598: with the exceptions gone first, no pod is made and none that is there gets another image."""
+    """A5, CVE-2024-7598: Once the exceptions are gone, no pod is created, and no existing pod gets another image."""
     namespace = attacked.namespace(labels={} if kind == "relaxed" else {KEPT: "agents"})
     attacker = tenant(attacked, namespace)
     lift(attacked, namespace)

@@ -1,4 +1,4 @@
-"""A pod that another exception fits is not deleted for an expired Diagnostic, however that exception is withheld."""
+"""A pod that another exception fits survives an expired Diagnostic, for whatever reason that one is withheld."""
 
 import datetime
 from collections.abc import Callable
@@ -16,26 +16,26 @@ _DIAGNOSTIC_SECONDS = 12
 
 
 def _tightened(world: World, namespace: str) -> Callable[[], object]:
-    """Anybody who may write the Namespace may tighten its level."""
+    """Tighten the level, which any user who may write the Namespace can do."""
     tenant(world, namespace).patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {PSA: "restricted"}}})
     return lambda: world.ready(namespace, "agent") == "LevelOwnedByOther"
 
 
 def _digests(world: World, namespace: str) -> Callable[[], object]:
-    """The policy asks for digests from now on, and the exception has none."""
+    """Let the policy require digests, which the exception does not have."""
     world.admin.patch(POLICY, {"spec": {"exceptions": {"imageDigests": "Require"}}}).expect(200)
     return lambda: world.ready(namespace, "agent") == "Invalid"
 
 
 def _unbound(world: World, namespace: str) -> Callable[[], object]:
-    """An admission policy is not bound for a while."""
+    """Unbind an admission policy for a while."""
     world.admin.delete(BINDING).expect(200)
     return lambda: world.ready(namespace, "agent") == "GuardMissing"
 
 
 @pytest.fixture
 def mended(attacked: World) -> Any:
-    """Whatever was done to the cluster is taken back."""
+    """Undo afterwards what the test did to the cluster."""
     stored = attacked.admin.get(BINDING).expect(200).body
     yield
     attacked.admin.patch(POLICY, {"spec": {"exceptions": {"imageDigests": None}}}).expect(200)
@@ -46,7 +46,7 @@ def mended(attacked: World) -> Any:
 
 
 def _exceptions(world: World, namespace: str) -> datetime.datetime:
-    """A Diagnostic that ends soon, and then another exception that fits the same pods; when the first ends."""
+    """Create a Diagnostic that ends soon and an exception that fits the same pods; return when the first ends."""
     world.exception(namespace, "soon", seconds=_DIAGNOSTIC_SECONDS).expect(201)
     world.exception(namespace, "agent").expect(201)
     for name in ("soon", "agent"):
@@ -60,7 +60,7 @@ def _exceptions(world: World, namespace: str) -> datetime.datetime:
 def test_a_withheld_exception_spares_its_pods(
     attacked: World, withhold: Callable[[World, str], Callable[[], object]]
 ) -> None:
-    """A12: The pod is at most flagged, and covered again when the exception is in force again. So is its Job."""
+    """A12: The pod is at most flagged, and covered again once the exception is in force again. So is its Job."""
     namespace = attacked.namespace()
     ends = _exceptions(attacked, namespace)
     attacked.pod(namespace).expect(201)
@@ -78,7 +78,7 @@ def test_a_withheld_exception_spares_its_pods(
 
 
 def test_what_no_exception_fits_goes(attacked: World) -> None:
-    """A12: The same pods with the other exception for another service account: they are deleted, and so is the Job."""
+    """A12: If the other exception is for another service account, the same pods are deleted, and so is the Job."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "soon", seconds=_DIAGNOSTIC_SECONDS).expect(201)
     attacked.exception(namespace, "agent", type="Application", serviceAccountName="agent").expect(201)
@@ -91,7 +91,7 @@ def test_what_no_exception_fits_goes(attacked: World) -> None:
 
 
 def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> None:
-    """A12: A tenant's own, written while exception-writers was away, does not keep his pod from its expiry."""
+    """A12: A tenant's own exception, written without exception-writers, does not keep the pod beyond its expiry."""
     namespace = attacked.namespace()
     attacked.exception(namespace, "soon", seconds=25).expect(201)
     attacked.until("in force", lambda: attacked.ready(namespace, "soon") == "Active")
@@ -117,7 +117,7 @@ def test_an_exception_that_nobody_approved_spares_nothing(attacked: World) -> No
 
 
 def test_an_exception_that_was_deleted_spares_nothing(attacked: World) -> None:
-    """A12: An approver has deleted the other exception. A tenant's finalizer keeps the object, and nothing else."""
+    """A12: An approver has deleted the other exception; a tenant's finalizer keeps the object, and nothing else."""
     namespace = attacked.namespace()
     _exceptions(attacked, namespace)
     attacked.pod(namespace).expect(201)
@@ -129,7 +129,7 @@ def test_an_exception_that_was_deleted_spares_nothing(attacked: World) -> None:
 
 
 def test_a_deletion_approves_nothing(attacked: World) -> None:
-    """A9: A deletion raises the generation of an exception that nobody approved and that a finalizer keeps."""
+    """A9: The deletion of an unapproved exception that a finalizer keeps raises its generation."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     body = wanted(images=[IMAGE])
