@@ -1,4 +1,4 @@
-"""What the API server answered to one request among very many, and whether that was a refusal."""
+"""The API server's answer to one of very many requests, and whether the answer is a refusal."""
 
 import dataclasses
 import datetime
@@ -6,7 +6,7 @@ import datetime
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What one request came to. `status` 0 is none at all; `began` and `ended` are monotonic."""
+    """The outcome of one request. `status` 0 means that no answer came; `began` and `ended` are monotonic times."""
 
     began: float
     ended: float
@@ -14,7 +14,7 @@ class Answer:
     where: str
     status: int
     message: str
-    created: datetime.datetime | None = None  # the new object's creationTimestamp, where it was kept
+    created: datetime.datetime | None = None  # the new object's creationTimestamp, if recorded
 
     @property
     def passed(self) -> bool:
@@ -22,7 +22,7 @@ class Answer:
 
     @property
     def gap(self) -> bool:
-        """The API server was away, or said that it is not ready: with or without our files."""
+        """Whether the API server was away or reported that it is not ready, which does not depend on our files."""
         return self.status in (0, 429) or self.status >= 500 or "not yet ready to handle request" in self.message
 
     @property

@@ -1,8 +1,8 @@
-"""An honest tenant who works all the time and must never be refused, whatever is being done to the cluster around him.
+"""An honest tenant who works all the time and must never be refused, whatever happens to the cluster.
 
-He creates, updates and deletes ordinary pods, takes finalizers off pods (of host-namespace pods too), and deletes
-namespaces that hold an exception. Every answer is kept. An API server that is away or not ready yet is a gap, which
-is counted and never asserted; anything else that is not success is a refusal.
+The canary creates, updates and deletes ordinary pods, removes finalizers from pods (also from host-namespace pods), and
+deletes namespaces that contain an exception. It records every answer. If the API server is away or not ready yet, the
+answer is a gap, which is counted and never asserted. Any other answer that is not a success is a refusal.
 """
 
 import collections
@@ -23,9 +23,10 @@ _numbers = itertools.count(1)
 
 
 class Canary:
-    """Works in `namespaces` until it is left, then fails if anything was refused or a namespace stays.
+    """A tenant who works in `namespaces` until the `with` ends, which fails if a request was refused.
 
-    `host_pods` are (namespace, name) of living host-namespace pods; one that goes meanwhile is forgotten.
+    The `with` also fails if a deleted namespace still exists. `host_pods` are (namespace, name) of existing
+    host-namespace pods; the canary forgets a pod that is deleted meanwhile.
     """
 
     def __init__(
@@ -83,12 +84,12 @@ class Canary:
             assert idle == [], f"no pod was ever created in {idle}"
 
     def findings(self) -> list[str]:
-        """What was refused, with the seconds since the start; what broke; which namespaces stay."""
+        """Return the refusals, with the seconds since the start, the errors, and the namespaces that still exist."""
         refused = [f"at {a.began - self._began:.2f} s {a}" for a in self.answers if a.refused]
         return refused + self._trouble
 
     def passes(self, what: str, since: float = 0.0) -> list[answers.Answer]:
-        """Requests of that kind that were sent after `since` and passed."""
+        """Return the requests of that kind that were sent after `since` and passed."""
         return [a for a in self.answers if a.what == what and a.passed and a.began >= since]
 
     def __str__(self) -> str:
@@ -104,13 +105,13 @@ class Canary:
     # -- work -----------------------------------------------------------------------------------------------------
 
     def look(self, namespaces: int) -> None:
-        """At once, in the next so many namespaces: would an ordinary pod be admitted?"""
+        """Check in the next so many namespaces whether the API server would admit an ordinary pod now."""
         for name in itertools.islice(self._looks, namespaces):
             body = self._body(name)
             self._ask("dry-run create", name, lambda n=name, b=body: self._api.post(f"{_pods(n)}?dryRun=All", b))
 
     def settle(self, deadline_seconds: float) -> None:
-        """Until every namespace that he has deleted so far is gone; one that stays is a finding."""
+        """Wait until every namespace that the canary has deleted is gone; a namespace that remains is a finding."""
         deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds
         for path in list(self._ending):
             left = max(1.0, deadline - time.monotonic())
@@ -145,7 +146,10 @@ class Canary:
                 self._held.append(path)
 
     def _namespace(self) -> None:
-        """Made, filled, deleted: with an exception, a pod and a plain object in it. That it goes is seen at the end."""
+        """Create a namespace, fill it with an exception, a pod and a ConfigMap, and delete it.
+
+        `settle` checks later that the namespace is gone.
+        """
         name = f"canary-{self._number}-{next(self._names)}"
         path = f"/api/v1/namespaces/{name}"
         made = {"metadata": {"name": name}}
@@ -164,7 +168,7 @@ class Canary:
         self._held = [path for path in self._held if not self._until(lambda p=path: self._release(p), 30)]
         self._trouble += [f"{path}: its finalizer was not taken off" for path in self._held]
         for path in self._ending:
-            # Once more: the first delete may have met an API server that was away.
+            # Delete again: the first DELETE may have met an API server that was away.
             self._ask("namespace delete", path.rsplit("/", 1)[1], lambda p=path: self._api.delete(p), gone=True)
         self.settle(120)
 
@@ -176,14 +180,15 @@ class Canary:
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def _ask(self, what: str, where: str, request: Callable[[], api.Response], *, gone: bool = False) -> int:
-        """Keeps the answer; its status. With `gone`, an object or a kind that is not there is no refusal."""
+        """Record the answer and return its status. With `gone`, a missing object or kind is no refusal."""
         began = time.monotonic()
         try:
             answer = request()
             status, message = answer.status, answer.message
         except api.ConnectionFailedError as error:
             status, message = 0, str(error)
-        # His own doing: a write met another, or the object is on its way out, or (also 405) its whole kind.
+        # Caused by the canary or by the test: a conflict between writes, or an object, or (also 405) its whole kind,
+        # that is being deleted.
         ending = "if the object is being deleted" in message or "while custom resource definition is term" in message
         own = status == 409 or ending or (gone and status in (404, 405))
         if not own:
@@ -197,7 +202,7 @@ class Canary:
             began = time.monotonic()
             try:
                 work()
-            except Exception as error:  # a thread that ends unseen would find nothing
+            except Exception as error:  # a thread that dies unnoticed would find nothing
                 self._trouble.append(f"the canary itself: {error!r}")
                 return
             self._stopped.wait(max(0.02, began + seconds - time.monotonic()))
@@ -216,7 +221,7 @@ class Canary:
     def _body(self, namespace: str, **metadata: Any) -> dict[str, Any]:
         name = f"canary-{self._number}-{next(self._names)}"
         main: dict[str, Any] = {"name": "main", "image": "registry.example.com/app:1"}
-        # One second, or a namespace with it in would take half a minute to go.
+        # One second: otherwise the deletion of a namespace with such a pod takes half a minute.
         spec: dict[str, Any] = {"containers": [main], "terminationGracePeriodSeconds": 1}
         if namespace in self._strict:
             spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -1,4 +1,4 @@
-"""The same governed cluster as in tests/e2e, and the operator behind a proxy."""
+"""The governed cluster of tests/e2e, with the operator behind a proxy."""
 
 from tests.e2e.conftest import installed, unattended, world
 

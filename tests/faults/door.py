@@ -1,4 +1,4 @@
-"""One way in, tried without a pause: the attacker beside the canary."""
+"""One way to a pod, tried without pause: the attacker beside the canary."""
 
 import contextlib
 import datetime
@@ -19,9 +19,10 @@ _numbers = itertools.count(1)
 
 
 class Door:
-    """This kind of pod, in this namespace, through this API server, again and again on some threads.
+    """A client that creates this kind of pod in this namespace through this API server, repeatedly, on some threads.
 
-    A pod that got in is deleted at once. A server that is stopped answers when it goes on, hence the long timeout.
+    The door deletes an admitted pod immediately. A suspended server answers only when it resumes, hence the long
+    timeout.
     """
 
     def __init__(self, client: api.Api, namespace: str, spec: dict[str, Any], threads: int = 1) -> None:
@@ -44,7 +45,7 @@ class Door:
 
     @property
     def tried(self) -> list[answers.Answer]:
-        """All answers, without what met an API server that was away or not ready."""
+        """Return all answers except those of an API server that was away or not ready."""
         return [answer for answer in list(self._answers) if not answer.gap]
 
     @property
@@ -52,15 +53,15 @@ class Door:
         return [answer for answer in self.tried if answer.refused]
 
     def admitted(self, since: float = 0.0) -> list[answers.Answer]:
-        """What got in by an answer after that moment."""
+        """Return the requests that were admitted by an answer after that moment."""
         return [answer for answer in self.tried if answer.passed and answer.ended > since]
 
     def born(self, until: datetime.datetime) -> list[answers.Answer]:
-        """What got in with a creationTimestamp of that moment or later."""
+        """Return the admitted pods whose creationTimestamp is that moment or later."""
         return [answer for answer in self.admitted() if answer.created is not None and answer.created >= until]
 
     def closed(self, seconds: float) -> bool:
-        """It has refused, and let nobody in for so long."""
+        """Return whether the API server has refused a pod, and has admitted none for so many seconds."""
         return bool(self.refused) and not self.admitted(time.monotonic() - seconds)
 
     def _again(self) -> None:
@@ -81,6 +82,6 @@ class Door:
         ended = time.monotonic()
         self._answers.append(answers.Answer(began, ended, "create", self._namespace, status, message, created))
         if status == 201:
-            # What is left over is in nobody's way: no name is used twice.
+            # A pod that is left over disturbs nothing: no name is used twice.
             with contextlib.suppress(api.ConnectionFailedError):
                 self._client.request("DELETE", f"{path}/{name}", {"gracePeriodSeconds": 0}, timeout=120)

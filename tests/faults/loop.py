@@ -1,4 +1,4 @@
-"""Something asynchronous that runs beside a test that is not."""
+"""Asynchronous code that runs beside a synchronous test."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class InThread:
-    """An event loop in a thread of its own: what a subclass starts and stops on it lives as long as the `with`."""
+    """An event loop in a thread of its own: what a subclass starts on it runs until the `with` ends."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

@@ -1,6 +1,6 @@
 """A proxy between the operator and the API server that does harm at a chosen moment.
 
-Plain HTTP on loopback towards the operator, TLS towards the API server; the operator's own token passes through.
+It speaks plain HTTP on loopback with the operator and TLS with the API server; the operator's token passes through.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 @dataclasses.dataclass(frozen=True)
 class Write:
-    """One write as it passed: method, path, and the status that the API server gave (0: it never got there)."""
+    """A write that passed: method, path, and the API server's status (0: the write never reached the API server)."""
 
     method: str
     path: str
@@ -32,9 +32,11 @@ class Write:
 
 
 class Proxy(loop.InThread):
-    """Passes requests on. `harm` is asked at each counted write, with its number from 1 and how often the same write
-    has come before, whether to do harm: "before" kills whoever asks before the write is passed on, "after" once it is
-    done and before the answer is.
+    """A proxy that passes requests on and kills the operator at chosen writes.
+
+    At each counted write the proxy calls `harm` with the number of the write, from 1, and how often the same write has
+    come before. If the answer is "before", the proxy calls `kill` before it passes the write on; if "after", once the
+    write is done and before its answer is returned.
     """
 
     def __init__(self, server: str, ca_file: str, counts: Callable[[str], bool] = lambda _: True) -> None:
@@ -45,10 +47,10 @@ class Proxy(loop.InThread):
         self._counts = counts
         self.writes: list[Write] = []
         self.harm: Callable[[int, int], str] = lambda _number, _repeated: ""
-        self.times: collections.Counter[str] = collections.Counter()  # how often each write came, times apart
+        self.times: collections.Counter[str] = collections.Counter()  # how often each write came, ignoring times
         self.kill: Callable[[], None] = lambda: None
         self.refused: Callable[[str, str], int] = lambda _method, _path: 0
-        self.ahead_seconds: Callable[[], float] = lambda: 0.0  # of the clock in each answer
+        self.ahead_seconds: Callable[[], float] = lambda: 0.0  # added to the clock in each answer
         self.requests: collections.Counter[str] = collections.Counter()
         self.port = 0
 
@@ -112,7 +114,7 @@ class Proxy(loop.InThread):
             response = web.StreamResponse(status=answer.status)
             for key, value in kept:
                 response.headers.add(key, value)
-            with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # whoever asked is dead: that is the test
+            with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # the client is dead: that is the test
                 await response.prepare(request)
                 if counted:
                     await response.write(await answer.read())
@@ -129,5 +131,5 @@ def _moved(date: str, seconds: float) -> str:
 
 
 def _same(method: str, path: str, body: str) -> str:
-    """A write without what differs when it is made anew: times and versions."""
+    """Return the write without the parts that differ when it is repeated: times and versions."""
     return " ".join([method, path, re.sub(r'"(resourceVersion)": ?"[0-9]+"|[0-9-]{10}T[0-9:]{8}Z', "", body)])

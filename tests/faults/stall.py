@@ -1,7 +1,7 @@
-"""A way from an API server to etcd on which the watch of one kind can be held up, and everything else goes on.
+"""A link from an API server to etcd that can hold up the watch of one kind while everything else passes.
 
-A kube-apiserver has connections of their own for each kind, and etcd's keys stand in them as they are (gRPC without
-TLS on loopback). Which connections carry a kind is read off what the API server asks on them.
+A kube-apiserver has separate connections for each kind, and etcd's keys appear on them in clear (gRPC without TLS on
+loopback). The link recognizes the connections of a kind by the requests of the API server on them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _CHUNK = 1 << 16
 
 
 class Link(loop.InThread):
-    """TCP from `port` to etcd. While `hold` is set, nothing comes back on connections that `key` was asked for on."""
+    """TCP from `port` to etcd. After `hold`, no answer passes on connections on which `key` was requested."""
 
     def __init__(self, etcd_port: int, key: bytes) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""kill -9 of the API server, again and again: from its first answer on it holds what it held, and refuses no more."""
+"""kill -9 of the API server, repeatedly: from its first answer on it enforces as before, and refuses no more."""
 
 import os
 import random
@@ -18,7 +18,7 @@ _KILLS = int(os.environ.get("HNO_KILLS", "5"))
 def test_kills_of_the_api_server_open_nothing_and_refuse_nothing_ordinary(
     unattended: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the first answer after each restart: uncovered pods are refused, covered and ordinary ones admitted.
+    """From the first answer after each restart, uncovered pods are refused, and covered and ordinary pods are admitted.
 
     HNO_KILLS=20 is the long run.
     """
@@ -36,7 +36,7 @@ def test_kills_of_the_api_server_open_nothing_and_refuse_nothing_ordinary(
         doors = [covered, without_exception, uncovered, privileged]
         for _ in range(_KILLS):
             starts.append(_kill(unattended, bird, covered))
-            # Within its start-up hooks, or a little later: 0 to 2 s after it works.
+            # The next kill comes within the start-up hooks or a little later: 0 to 2 s after pods are admitted.
             time.sleep(chance.choice((0, 0.5, 2)))
         unattended.until("all are answered", lambda: all(each.tried[-1].ended > starts[-1] for each in doors))
     after = {
@@ -62,7 +62,7 @@ def test_kills_of_the_api_server_open_nothing_and_refuse_nothing_ordinary(
 
 
 def _kill(world: World, bird: canary.Canary, covered: door.Door) -> float:
-    """kill -9 and a restart, until pods are admitted again; when the new API server first answered."""
+    """Kill and restart the API server, wait until it admits pods, and return when it first answered."""
     world.cluster.kill_apiserver()
     world.cluster.components["kube-apiserver"].start()
     start = _first_answer(world)
@@ -72,7 +72,7 @@ def _kill(world: World, bird: canary.Canary, covered: door.Door) -> float:
 
 
 def _first_answer(world: World) -> float:
-    """When the API server that was just started first answered anything at all."""
+    """Return when the API server that was just started first answered any request."""
     deadline = time.monotonic() + cluster.PATIENCE * 60
     while time.monotonic() < deadline:
         try:

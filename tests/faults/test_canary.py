@@ -1,4 +1,4 @@
-"""Ordinary work is never refused: while our files come, change and go in any order, and while grants come and end."""
+"""Ordinary work is never refused while our objects are created, changed and deleted, and grants begin and end."""
 
 import copy
 import functools
@@ -20,7 +20,7 @@ from tests.faults import canary
 ROOT = pathlib.Path(__file__).parent.parent.parent
 _ORDERS = int(os.environ.get("HNO_ORDERS", "6"))
 _SEED = 20260722
-# Every state in which a namespace can meet our policies; the level of those with a guard is lifted.
+# Every state in which a namespace can meet our policies; the level of the states with a guard is lifted.
 _LIFTED = {PSA: "privileged"}
 STATES: dict[str, dict[str, str]] = {
     "plain": {},
@@ -35,10 +35,13 @@ Document = dict[str, Any]
 
 
 def documents() -> list[Document]:
-    """Every object of crds/ and manifests/, as they are today; of the overlays, which give one object, enforce.
-    Monitoring wants kinds of others and meets no request. Components only where their kinds are served.
+    """Return every object of crds/ and manifests/ as it is today.
 
-    The Deployment without a pod: kwok would only fake it, and its namespace would take half a minute to go.
+    Of the overlays, which give one object, only enforce is in it. Monitoring is left out: it needs kinds of other
+    projects and matches no request. Components are in it only if the release serves their kinds.
+
+    The Deployment has no replicas: kwok would only fake the pod, and the deletion of its namespace would take half a
+    minute.
     """
     paths = [*(ROOT / "crds").glob("*.yaml"), *(ROOT / "manifests").rglob("*.yaml")]
     left_out = {"audit", "monitoring"}
@@ -54,7 +57,7 @@ def documents() -> list[Document]:
 
 
 def changed(document: Document) -> Document:
-    """The same object in another release: every policy and binding reads otherwise and means the same."""
+    """Return the object as in another release: each policy and binding has other text with the same meaning."""
     other = copy.deepcopy(document)
     other["metadata"].setdefault("annotations", {})["example.com/release"] = "other"
     for validation in other.get("spec", {}).get("validations", []):
@@ -65,7 +68,7 @@ def changed(document: Document) -> Document:
 
 
 class Installer:
-    """Puts single objects up and takes them down, in orders that kubectl would not choose."""
+    """Applies and deletes single objects, in orders that kubectl would not choose."""
 
     def __init__(self, running: cluster.Cluster) -> None:
         self._admin = running.admin
@@ -73,7 +76,7 @@ class Installer:
 
     def apply(self, document: Document) -> api.Response:
         answer = self._admin.apply(self._path(document), document, "installer", force=True)
-        # Not there yet, or still going: its kind, its namespace. Anything else is wrong.
+        # Its kind or its namespace may not exist yet, or may be in deletion. Any other failure is an error.
         going = answer.status in (404, 405) or "being terminated" in answer.message or "terminating" in answer.message
         assert answer.status in (200, 201) or going, f"{_title(document)}: {answer.status} {answer.message}"
         self.applied += answer.status in (200, 201)
@@ -108,7 +111,7 @@ def _title(document: Document) -> str:
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[cluster.Cluster]:
-    """A control plane of this module's own, with nothing on it: what is tested is how things come onto it."""
+    """A control plane of this module's own without our objects: the test is about the order of their creation."""
     with cluster.Cluster() as running:
         for name, labels in STATES.items():
             running.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
@@ -123,10 +126,10 @@ def bare() -> Iterator[cluster.Cluster]:
 def test_ordinary_work_passes_in_any_order_of_install_upgrade_and_delete(
     bare: cluster.Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each object of our files comes, changes and goes in a random order, and nothing ordinary is ever refused.
+    """Our objects are created, changed and deleted in a random order, and no ordinary request is refused.
 
-    By turns: everything comes, then everything changes (in place, or deleted and made anew), then everything goes,
-    each in an order of its own; or all of that mixed. HNO_ORDERS=120 is the long run.
+    Even orders have phases: the test creates all objects, then changes all (in place, or by deleting and creating
+    them), then deletes all, in another order per phase. Odd orders mix the three. HNO_ORDERS=120 is the long run.
     """
     installer = Installer(bare)
     with canary.Canary(bare, STATES, [(name, "old") for name in STATES], delete_namespaces_every=4) as bird:
@@ -149,13 +152,13 @@ def _in_phases(running: cluster.Cluster, installer: Installer, bird: canary.Cana
     todo = documents()
     missing = chance.sample(todo, len(todo))
     deadline = time.monotonic() + cluster.PATIENCE * 60
-    while missing:  # what needed its kind or namespace first comes in the next round
+    while missing:  # an object that needs its kind or namespace first is retried in the next round
         assert time.monotonic() < deadline, f"cannot be applied: {[_title(document) for document in missing]}"
         missing = [d for d in missing if _step(bird, lambda d=d: installer.apply(d)).status not in (200, 201)]
     running.wait("our policies in force", lambda: _enforced(running))
     bird.look(len(STATES))
     for document in chance.sample(todo, len(todo)):
-        # Anything but a namespace and a kind, with which everything in them would go, may be made anew.
+        # The test recreates any object except a namespace or a kind, whose deletion would remove everything in it.
         anew = chance.random() < 0.5 and document["kind"] not in ("Namespace", "CustomResourceDefinition")
         if anew:
             _step(bird, lambda d=document: installer.delete(d))
@@ -194,14 +197,14 @@ def _step(bird: canary.Canary, work: Any) -> Any:
 
 
 def _linger(bird: canary.Canary, chance: random.Random) -> None:
-    """Now and then until the API server has taken up the last writes: it reads policies once a second."""
+    """Wait now and then until the API server uses the last writes: it reads policies once per second."""
     if chance.random() < 0.03:
-        time.sleep(1.2)  # nothing shows that a policy has been taken up that means the same as the one before
+        time.sleep(1.2)  # nothing shows that a policy with the same meaning is in use
         bird.look(len(STATES))
 
 
 def _enforced(running: cluster.Cluster) -> bool:
-    """A host-namespace pod is refused where enforcement is on, a privileged one where a guard is."""
+    """Return whether enforcement refuses a host-namespace pod, and a guard a privileged pod."""
     host = running.admin.post(f"{_pods('deny')}?dryRun=All", _host_pod("new"))
     body = {"containers": [{"name": "main", "image": "a:1", "securityContext": {"privileged": True}}]}
     privileged = running.admin.post(f"{_pods('relaxed')}?dryRun=All", {"metadata": {"name": "new"}, "spec": body})
@@ -225,7 +228,10 @@ def _host_pod(name: str) -> Document:
 def test_ordinary_work_passes_while_grants_come_and_end_and_the_operator_is_killed(
     unattended: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twenty exceptions in two namespaces begin, half end in one second, half are revoked; kill -9 in between."""
+    """Twenty exceptions in two namespaces begin; half expire in the same second, half are revoked.
+
+    In between the test kills the operator.
+    """
     homes = [unattended.namespace() for _ in range(2)]
     for home in homes:
         unattended.granted_pod(home, "steady")

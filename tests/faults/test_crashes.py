@@ -1,8 +1,8 @@
-"""kill -9 of the operator before and after each of its writes: what is overdue is done once, nothing else is.
+"""kill -9 of the operator before and after each of its writes: overdue work is done once, and nothing else is.
 
-One scenario whose writes come in one order, in a namespace of its own: it is enforced, a grant is given and taken,
-one pod is deleted, one flagged, one spared. First it runs undisturbed and its writes are counted; then once for each
-write and each side of it, with the kill there and a second process that finishes the work.
+The scenario has its own namespace, and its writes come in one order: the operator enforces the namespace, gives and
+revokes a grant, deletes one pod, flags one and spares one. The first run is undisturbed and counts the writes. Then one
+run per write and side kills the operator there, and a second process finishes the work.
 """
 
 import collections
@@ -21,7 +21,7 @@ from tests.faults import proxy
 
 @pytest.fixture
 def unwarned(unattended: World) -> Iterator[World]:
-    """That cluster, where nobody is warned of an end: whether a pod is there by then is a matter of pace."""
+    """The cluster without warnings before an end: whether a pod exists by then depends on the speed."""
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
     never = {"Diagnostic": "0s", "Application": "0s"}
     unattended.admin.patch(path, {"spec": {"exceptions": {"warnBefore": never}}}).expect(200)
@@ -30,18 +30,19 @@ def unwarned(unattended: World) -> Iterator[World]:
 
 
 def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
-    """In one run every write is met by two kills: one before it is passed on, one before its answer is."""
+    """In one run two kills meet every write: one before the proxy passes it on, one before the answer."""
     unwarned.operator.stop()
     expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
     assert len(writes) >= 10, writes
     end, _, times = _scenario(unwarned, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, ""))
     once = [write for write, count in times.items() if count < 2]
-    # The story moves the end of capture to one second later. Whether the operator is alive within that second, and so
-    # writes the grant anew, is a matter of pace. The first grant is another write: it lifts the level too.
+    # The story moves the expiry of capture to one second later. Whether the operator is alive within that second, and
+    # so writes the grant again, depends on the speed. The first grant is another write: it also lifts the level.
     renewal = f'"managedFields": null, "annotations": {{"grant.{LABEL}/capture": "'
     unmet = [write for write in once if "/events?" not in write and renewal not in write]
     assert not unmet, "writes that were not met by both kills:\n" + "\n".join(unmet)
-    # An Event that tells of a write comes after it (docs/adr/0004): a kill exactly between the two loses it.
+    # The operator emits an Event about a write after the write (docs/adr/0004): a kill exactly between the two loses
+    # it.
     assert (
         _differences(
             expected,
@@ -53,7 +54,7 @@ def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(u
 
 
 def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
-    """The same with one kill a run, at some of the writes, or at all of them with HNO_CRASH_POINTS=all."""
+    """The same with one kill per run, at four random writes, or at every write with HNO_CRASH_POINTS=all."""
     unwarned.operator.stop()
     expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
     points = [(side, number) for side in ("before", "after") for number in range(1, len(writes) + 1)]
@@ -62,7 +63,7 @@ def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unwarned: World) 
     problems = []
     for side, number in points:
         end, disturbed, _ = _scenario(unwarned, lambda n, _, side=side, number=number: side if n == number else "")
-        if len(disturbed) < number:  # a busy machine has gathered what were two writes
+        if len(disturbed) < number:  # a busy machine has merged two writes
             continue
         write = disturbed[number - 1]
         where = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
@@ -85,7 +86,7 @@ def _told_after(write: proxy.Write) -> set[str]:
 def _scenario(
     world: World, harm: Callable[[int, int], str]
 ) -> tuple[dict[str, Any], list[proxy.Write], dict[str, int]]:
-    """Runs it in a new namespace; gives the normalized end state, the writes, and how often each was made."""
+    """Run the scenario in a new namespace; return the normalized end state, the writes, and the count of each write."""
     name = world.namespace(deny=False)
     ca = str(world.cluster.authority.certificate_path)
     with proxy.Proxy(world.cluster.url, ca, lambda path: f"/{name}/" in path or f"/{name}?" in path) as between:
@@ -111,7 +112,7 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
 
     until("enforced", lambda: world.enforced(name))
     world.exception(name, "capture").expect(201)
-    # One after the other, or whether one write grants both is a matter of pace.
+    # The exceptions are created one after the other: otherwise it depends on the speed whether one write grants both.
     until("capture is granted", lambda: "capture" in world.grants(name))
     world.exception(name, "service", seconds=3600, type="Application", serviceAccountName="agent").expect(201)
     account = {"metadata": {"name": "agent"}}
@@ -124,7 +125,7 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
     until("the pod is gone", lambda: world.gone(name))
     until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
     until("service covers its pod", lambda: world.status(name, "service").get("coveredPods") == 1)
-    # Its exception goes: the pod is flagged, and the last grant taken.
+    # The exception is deleted: the pod is flagged, and the last grant is revoked.
     world.admin.delete(f"{world.exceptions(name)}/service").expect(200)
     until("the other is flagged", lambda: world.verdict(name, "service") == "Uncovered")
     until("it is restored", lambda: world.labels(name).get(PSA) == "baseline")
@@ -171,7 +172,7 @@ def _differences(expected: dict[str, Any], end: dict[str, Any], may_lose: set[st
 
 @pytest.mark.parametrize("pause", [0.0, 0.4, 0.8])
 def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause: float) -> None:
-    """Five exceptions end in the same second while the operator is killed again and again: all end, once each."""
+    """Five exceptions expire in the same second while the operator is killed repeatedly: each ends exactly once."""
     unattended.operator.stop()
     unattended.operator.start()
     names = [unattended.namespace() for _ in range(5)]
@@ -198,5 +199,6 @@ def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause
         for event in unattended.writes()
         if event["verb"] == "delete" and event["responseStatus"]["code"] == 200
     )
-    # The audit log does not call a DELETE successful whose sender was dead before the answer: at most once, then.
+    # The audit log reports no success for a DELETE whose sender died before the answer, so the test asserts at most
+    # once.
     assert {name: deleted[name] for name in names if deleted[name] > 1} == {}

@@ -1,6 +1,6 @@
-"""Policies and operator are upgraded in either order, and an excepted pod can be created at every moment meanwhile.
+"""Policies and operator are upgraded in either order, and an excepted pod can be created at any moment meanwhile.
 
-`before/` has two admission policies as they were when grants had the first format only.
+`before/` has two admission policies from the time when grants had only the first format.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ def granted(unattended: World) -> Iterator[tuple[World, str]]:
 
 
 def _apply(world: World, directory: pathlib.Path) -> None:
-    """These two policies as `kubectl apply` writes them, and until they are in force."""
+    """Write these two policies with `kubectl apply`."""
     for file in ("host-namespaces", "relaxed-namespace"):
         operator.apply(world.cluster, "-f", str(directory / f"{file}.yaml"))
 
 
 @contextlib.contextmanager
 def always_admitted(world: World, namespace: str) -> Iterator[list[api.Response]]:
-    """An excepted pod is created all the time, in dry runs; every answer is a pod."""
+    """Create an excepted pod all the time, in dry runs; assert that the API server admits every pod."""
     answers: list[api.Response] = []
     done = threading.Event()
 
@@ -73,7 +73,7 @@ def _plain_is_refused(world: World, namespace: str) -> bool:
 
 
 def test_policies_that_come_first_admit_what_an_older_operator_granted(granted: tuple[World, str]) -> None:
-    """With no operator at all, older and newer policies follow each other under grants of the first format."""
+    """Without any operator, older and newer policies replace each other under grants of the first format."""
     world, name = granted
     world.operator.stop()
     with always_admitted(world, name):
@@ -86,7 +86,7 @@ def test_policies_that_come_first_admit_what_an_older_operator_granted(granted: 
 
 
 def test_an_operator_that_comes_first_leaves_what_older_policies_admit(granted: tuple[World, str]) -> None:
-    """The operator finds policies that it does not know, counts them as missing after a minute, and takes no grant."""
+    """The operator finds unknown policies, counts them as missing after a minute, and revokes no grant."""
     world, name = granted
     world.operator.stop()
     _apply(world, BEFORE)

@@ -1,4 +1,4 @@
-"""Nobody reads the operator's log: everything else goes on."""
+"""If nobody reads the operator's log, all other work goes on."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ def test_a_reader_of_the_log_that_is_stuck_holds_nothing_up(unattended: World) -
     unattended.operator.stop()
     fifo = unattended.cluster.directory / "log.fifo"
     os.mkfifo(fifo)
-    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)  # never read from; full from the first line on
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)  # never read; full from the first line on
     while True:
         try:
             os.write(reader, b"." * 4096)

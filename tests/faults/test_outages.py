@@ -1,4 +1,4 @@
-"""What is missing, away, or malformed: a clear error where people look, and everything goes on by itself."""
+"""Something is missing, away or malformed: users see a clear error, and the operator recovers automatically."""
 
 import json
 import pathlib
@@ -13,12 +13,12 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: World) -> None:
-    """The process lives on, and what ended meanwhile is cleaned up when the API server is back."""
+    """The process keeps running, and cleans up what ended meanwhile when the API server is back."""
     name = unattended.namespace()
     unattended.granted_pod(name, seconds=20)
     pid = unattended.operator.pid
     unattended.cluster.kill_apiserver()
-    time.sleep(120)  # the outage is what is tested
+    time.sleep(120)  # the outage itself is tested
     assert unattended.operator.running()
     unattended.cluster.start_apiserver()
     unattended.until("its pod is gone", lambda: unattended.gone(name), deadline_seconds=60)
@@ -30,7 +30,7 @@ def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: Wo
 
 
 def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
-    """Started first, the operator says what it waits for, is not ready, and begins once the API server answers."""
+    """The operator starts first, reports what it waits for, is not ready, and works once the API server answers."""
     with cluster.Cluster() as running:
         operator.install(running)
         process = operator.OperatorProcess(running)
@@ -48,7 +48,7 @@ def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
 
 
 def test_a_missing_crd_is_named_and_waited_for() -> None:
-    """Without crds/ the operator says which command brings them, and begins once they are there."""
+    """Without crds/ the operator names the command that installs them, and works once they are installed."""
     with cluster.Cluster() as running:
         operator.install(running)
         for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
@@ -60,7 +60,7 @@ def test_a_missing_crd_is_named_and_waited_for() -> None:
         operator.install(running)
         world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
         world.namespace()
-        # And away again under way: the process stays, what stands stays, and it comes back by itself.
+        # A CRD is deleted while the operator runs: the process and all existing state stay, and the operator recovers.
         running.kubectl("delete", "crd", f"hostnetworkexceptionpolicies.{LABEL}")
         world.until("it notices", lambda: "watch-failed" in world.operator.log.read_text(), deadline_seconds=90)
         assert world.operator.running()
@@ -72,8 +72,9 @@ def test_a_missing_crd_is_named_and_waited_for() -> None:
 
 
 def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
-    """With the CRDs deleted while the operator is away: after a minute what the ledger has as expired ends; the rest
-    stays as it is until the kind is back. No agent's grant goes for want of a CRD.
+    """If the CRDs are deleted while the operator is down, exceptions that the ledger has as expired end a minute later.
+
+    Everything else stays as it is until the kind is back. The lack of a CRD revokes no agent's grant.
     """
     with enforced() as world:
         world.operator.start()
@@ -95,7 +96,7 @@ def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
         assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
         assert "kubectl apply --server-side -f crds/" in world.operator.log.read_text()
         operator.install(world.cluster)
-        # An exception that is not there grants nothing, as if it had been deleted alone.
+        # A missing exception grants nothing, as if it alone had been deleted.
         world.until("it is judged by what there is", lambda: world.grants(agents) == {}, deadline_seconds=60)
         world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
         assert not world.gone(lasting)
@@ -103,7 +104,10 @@ def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
 
 
 def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) -> None:
-    """Without the right to patch namespaces the log and the metrics say so, flags go on, and it heals by itself."""
+    """Without the right to patch namespaces, the log and the metrics report that, and flags continue.
+
+    Once the right is back, the operator recovers automatically.
+    """
     kubectl = unattended.cluster.kubectl
     role = json.loads(kubectl("get", "clusterrole", "hostnetwork-operator", "-o", "json").stdout)
     weaker = json.loads(json.dumps(role))
@@ -130,7 +134,7 @@ def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) 
 
 
 def test_a_deleted_policy_changes_nothing_that_stands(unattended: World) -> None:
-    """Without a policy what is enforced stays, a grant in force ends on time, and nothing new is granted."""
+    """Without a policy, enforcement stays, a grant in force ends on time, and nothing new is granted."""
     name = unattended.namespace()
     unattended.granted_pod(name, seconds=15)
     kubectl = unattended.cluster.kubectl
@@ -151,7 +155,10 @@ def test_a_deleted_policy_changes_nothing_that_stands(unattended: World) -> None
 
 
 def test_without_the_guard_nothing_is_relaxed(unattended: World) -> None:
-    """relaxed-namespace deleted: a Diagnostic grant ends at once, a new exception says GuardMissing, both come back."""
+    """After the deletion of relaxed-namespace a Diagnostic grant ends immediately, with reason GuardMissing.
+
+    Once the policy is back, the grant is back.
+    """
     name = unattended.namespace()
     unattended.granted_pod(name)
     kubectl = unattended.cluster.kubectl
@@ -169,8 +176,9 @@ def test_without_the_guard_nothing_is_relaxed(unattended: World) -> None:
 
 
 def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
-    """Without the right to watch pods, and while the API server is away: /readyz says which kind is not watched, and
-    is well again soon after.
+    """/readyz names the kind that is not watched, without the right to watch pods and while the API server is away.
+
+    Soon after the end of either, the operator is ready again.
     """
     world = unattended
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
@@ -200,7 +208,7 @@ def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
 
 
 def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended: World) -> None:
-    """After a restart: nothing new is granted, since nobody can tell what holds the others; what is granted ends."""
+    """After a restart nothing new is granted, because the guards are unknown, and existing grants end."""
     world = unattended
     ending, lasting = world.namespace(), world.namespace()
     world.granted_pod(ending, seconds=60, terminationGracePeriodSeconds=0)
@@ -226,7 +234,7 @@ def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended
 
 
 def _unready(world: World) -> str:
-    """What /readyz says where it is not 200."""
+    """Return the answer of /readyz if it is not 200."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{world.operator.probe_port}/readyz", timeout=5):
             return ""

@@ -1,4 +1,4 @@
-"""CRDs that are not those of the operator: it ends with one line and the remedy, and begins once they are its own."""
+"""CRDs of another release: the operator ends with one line and the remedy, and works once the CRDs are its own."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ OPENAPI = f"/openapi/v3/apis/{LABEL}/v1alpha1"
 
 
 def _replace(running: cluster.Cluster, definition: dict[str, Any]) -> None:
-    """This CRD in the place of the one of its name, whose objects go with it."""
+    """Replace the CRD of this name, whose objects are deleted with it."""
     name = definition["metadata"]["name"]
     running.kubectl("delete", "crd", name, "--ignore-not-found")
     path = running.directory / "crd.json"
@@ -26,14 +26,14 @@ def _replace(running: cluster.Cluster, definition: dict[str, Any]) -> None:
 
 
 def _published(running: cluster.Cluster, kind: str) -> dict[str, Any]:
-    """The fields of a kind's status, as the API server publishes them."""
+    """Return the fields of a kind's status, as the API server publishes them."""
     schemas = running.admin.get(OPENAPI).body.get("components", {}).get("schemas", {})
     found = (schema for name, schema in schemas.items() if name.endswith(f".{kind}"))
     return dict(next(found, {}).get("properties", {}).get("status", {}).get("properties", {}))
 
 
 def _refused(running: cluster.Cluster) -> str:
-    """What the operator ends with: one line on stderr, and status 1."""
+    """Assert that the operator ends with status 1 and one line on stderr, and return the line."""
     kubeconfig = running.service_account(operator.NAMESPACE, operator.ACCOUNT)
     given = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
     given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0"}
@@ -46,7 +46,7 @@ def _refused(running: cluster.Cluster) -> str:
 
 
 def test_the_operator_ends_where_a_crd_is_of_another_release() -> None:
-    """Of another version, of its own without a field; with its own CRDs it begins."""
+    """The CRD has another version, or lacks a field; with its own CRDs the operator starts."""
     with cluster.Cluster() as running:
         operator.install(running)
         other = copy.deepcopy(crd.exceptions_crd())

@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of many ends: each Event about what was done is told before the process ends."""
+"""SIGTERM while many exceptions end: the operator emits each Event about what it did before the process ends."""
 
 from tests.e2e.conftest import PSA, World
 
@@ -6,8 +6,9 @@ _MANY = 20
 
 
 def test_sigterm_loses_no_event(unattended: World) -> None:
-    """Twenty diagnostics end in one second, and the process is told to stop when the first pod is gone: no later
-    process knows that there was a pod.
+    """Twenty Diagnostics expire in the same second, and SIGTERM comes when the first pod is gone.
+
+    No later process knows that there was a pod.
     """
     names = [unattended.namespace(deny=False) for _ in range(_MANY)]
     for name in names:

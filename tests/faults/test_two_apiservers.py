@@ -1,9 +1,9 @@
-"""Two API servers on one etcd, one of them behind: what still gets in through it when grant and level are taken back.
+"""Two API servers on one etcd, one of them stale: what the stale one admits after a grant or level is taken back.
 
-A grant that ends by its time ends everywhere at once: the time stands in it. One that is revoked early, and a level
-that is put back, are news, which a server that stalls has not heard
-(docs/explanation/threat-model.md#what-is-not-defended): it goes on with what it knows, for as long as it stalls, and
-that is printed. Because the guard never comes off, it goes on with the guard too.
+A grant that expires ends on every server immediately, because the grant contains the time. An early revocation and a
+restored level are news that a stalled server does not have (docs/explanation/threat-model.md#what-is-not-defended): the
+server goes on with what it knows for as long as it stalls, and the tests print that. Because the guard is never
+removed, the server goes on with the guard, too.
 """
 
 import contextlib
@@ -24,21 +24,21 @@ _REVOKED, _TIMED = "revoked", "timed"
 
 @pytest.fixture
 def link(unattended: World) -> Iterator[stall.Link]:
-    """The second API server's way to etcd."""
+    """The second API server's link to etcd."""
     with stall.Link(unattended.cluster.ports.etcd, b"/registry/namespaces/") as way:
         yield way
 
 
 @pytest.fixture
 def behind(unattended: World, link: stall.Link) -> Iterator[api.Api]:
-    """A second API server; the operator and everybody else talk to the first."""
+    """A second API server; the operator and all other clients use the first."""
     url = unattended.cluster.add_apiserver(f"http://127.0.0.1:{link.port}")
     yield unattended.cluster.api(unattended.cluster.administrator_at(url))
     unattended.cluster.remove_apiserver()
 
 
 def _granted(world: World, behind: api.Api, name: str, seconds: float) -> str:
-    """A namespace with a grant that both API servers know."""
+    """Create a namespace with a grant that both API servers know."""
     home = world.namespace()
     world.exception(home, name, seconds=seconds).expect(201)
     pod = {"metadata": {"name": "known"}, "spec": door.COVERED}
@@ -48,7 +48,10 @@ def _granted(world: World, behind: api.Api, name: str, seconds: float) -> str:
 
 
 def _take_back(world: World, revoked: str, timed: str) -> tuple[float, datetime.datetime]:
-    """Revokes one, waits for the end of the other; when both levels stood again, and the end of the second."""
+    """Revoke one grant and wait for the expiry of the other.
+
+    Return when both levels were restored, and the expiry.
+    """
     until = world.admin.get(f"{world.exceptions(timed)}/{_TIMED}").expect(200).body["spec"]["expiry"]
     world.admin.delete(f"{world.exceptions(revoked)}/{_REVOKED}").expect(200)
     world.until("restored after the revocation", lambda: world.labels(revoked)[PSA] == "baseline")
@@ -61,7 +64,10 @@ def _take_back(world: World, revoked: str, timed: str) -> tuple[float, datetime.
 def test_through_a_server_that_hears_no_news_only_what_it_was_told_gets_in(
     unattended: World, link: stall.Link, behind: api.Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its watch of namespaces is held up: no privileged pod, no uncovered one, none after a grant's own end."""
+    """While the second server's watch of namespaces is held up, it admits only pods that its last state allows.
+
+    It admits no privileged pod, no uncovered pod, and no pod after a grant's own expiry.
+    """
     revoked = _granted(unattended, behind, _REVOKED, 3600)
     timed = _granted(unattended, behind, _TIMED, 20)
     assert link.marked, f"none of {link.connections} connections carries namespaces"
@@ -91,11 +97,11 @@ def test_through_a_server_that_hears_no_news_only_what_it_was_told_gets_in(
 def test_through_a_server_that_was_stopped_only_what_it_knew_gets_in(
     unattended: World, behind: api.Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SIGSTOP, revoke and restore at the other, SIGCONT: the same, and it catches up by itself."""
+    """The server is stopped during a revocation and a restore at the other: the same, and it catches up itself."""
     revoked = _granted(unattended, behind, _REVOKED, 3600)
     timed = _granted(unattended, behind, _TIMED, 15)
     second = unattended.cluster.components["kube-apiserver-2"]
-    # What is asked while it is stopped is answered first thing when it goes on: one request for each thread.
+    # The stopped server first answers the requests that arrived meanwhile when it resumes: one request per thread.
     with (
         door.Door(behind, revoked, door.COVERED, threads=6) as covered,
         door.Door(behind, timed, door.COVERED, threads=3) as ended,
@@ -149,9 +155,9 @@ def _assert_held(until: datetime.datetime, ended: door.Door, hostile: list[door.
 def test_no_privileged_pod_slips_between_the_level_and_the_guard(
     unattended: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The operator relaxes and restores namespaces again and again; privileged pods are tried there all the time.
+    """The operator relaxes and restores namespaces repeatedly, while privileged pods are tried there all the time.
 
-    HNO_FLIPS=100 is the long run. With the guard dropped together with the level 4 to 5 of 19,000 got in.
+    HNO_FLIPS=100 is the long run. When the guard was removed together with the level, 4 to 5 of 19,000 pods got in.
     """
     homes = [unattended.namespace() for _ in range(4)]
     with contextlib.ExitStack() as opened:

@@ -1,7 +1,7 @@
-"""Python imports this by itself where its directory is on PYTHONPATH: the wall clock of that process is set off.
+"""Python imports this module automatically if its directory is on PYTHONPATH; it shifts the process's wall clock.
 
-By as many seconds as the file named in WALL_CLOCK holds, read anew at each look, so that it can be stepped. The
-monotonic clock goes on as it is, as on a machine whose time is set.
+The file named in WALL_CLOCK has the number of seconds. Each call reads the file again, so that a test can step the
+clock. The monotonic clock does not change, as on a machine whose time is set.
 """
 
 import os
