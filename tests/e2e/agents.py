@@ -39,7 +39,7 @@ class Sample:
         return [{"CronJob": "Job", "Deployment": "ReplicaSet"}.get(kind, kind)] * (nodes if kind == "DaemonSet" else 1)
 
     def living(self) -> tuple[dict[str, Any], ...]:
-        """Return the same objects, with a Job suspended: a finished Job does not exist for the gate."""
+        """Return the same objects, with a Job suspended: the gate ignores a finished Job."""
         if self.workload["kind"] != "Job":
             return self.objects
         return (*self.objects[:-1], {**self.workload, "spec": {**self.workload["spec"], "suspend": True}})

@@ -34,7 +34,7 @@ def made(world: World, samples: Mapping[str, agents.Sample], **labels: str) -> I
 
 
 def until(world: World, homes: Homes, what: str, probe: Callable[[Home], object], deadline_seconds: float = 30) -> None:
-    """Wait until `probe` is true of every home. From then on a late home is left out and delays no other home."""
+    """Wait until `probe` is true for every home. From then on a late home is left out and delays no other home."""
     waiting = on_time(homes)
 
     def done() -> bool:
@@ -134,7 +134,7 @@ def _tried(world: World, home: Home) -> api.Response:
 
 
 def _witnessed(world: World, homes: Homes, name: str = "witness") -> None:
-    """Wait until the API server decides by a grant that is written now, and so by every earlier write and removal."""
+    """Wait until the API server decides by a grant written now, and so by every earlier write and removal."""
     image = f"registry.example.com/{name}:1"
     pod = {"containers": [{"name": "main", "image": image}]}
     for home in on_time(homes):

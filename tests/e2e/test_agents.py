@@ -40,7 +40,7 @@ def lessened(tended: World) -> Iterator[Mapping[str, tuple[homes.Home, api.Respo
 
 
 def _set_going(world: World, home: homes.Home) -> None:
-    """Give the workload's controller pods to make."""
+    """Make the workload's controller create pods."""
     kind, name = home.sample.workload["kind"], home.sample.workload["metadata"]["name"]
     path = f"{home.namespace}/{kind.lower()}s/{name}"
     if kind == "ReplicaSet":
@@ -96,7 +96,7 @@ def test_the_exception_of_a_sample_is_the_smallest(
 ) -> None:
     """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
 
-    All exceptions with one grant removed are in force together.
+    All these smaller exceptions are in force together.
     """
     home, answer = lessened[name]
     assert answer is not None, home.late

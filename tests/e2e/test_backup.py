@@ -44,7 +44,7 @@ def _pod(namespace: str) -> dict[str, Any]:
 
 
 def test_the_page_is_true(unattended: World, reader: readme.Reader) -> None:
-    """In the page's order everything comes back; an old grant has no effect; a Held namespace waits for its pods."""
+    """In the page's order everything is restored; an old grant has no effect; a Held namespace waits for its pods."""
     old = (
         "5f0c8f1e-0000-4000-8000-000000000001|Infrastructure|9999-12-31T23:59:59Z|default|Network|true|privileged|-|-|*"
     )

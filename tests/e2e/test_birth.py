@@ -62,7 +62,8 @@ def _requests(world: World, name: str) -> list[dict[str, Any]]:
 def test_with_the_operator_away_a_new_namespace_is_governed(ruled: World) -> None:
     """A namespace is enforced from its creation, although the operator is stopped.
 
-    When the operator starts, it claims the labels, writes one note (level-before), asks no gate, and emits one Event.
+    When the operator starts, it claims the labels, writes one note (level-before), runs no gate check, and emits one
+    Event.
     """
     name = ruled.namespace(deny=False)
     assert _labels(ruled, name) == ENFORCED

@@ -188,7 +188,7 @@ def test_kubectl_apply_of_a_level_is_left_alone(world: World, tmp_path: pathlib.
 
 
 def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -> None:
-    """The replace removes every label, grant and note; the operator enforces again although a pod violates that."""
+    """The replace removes every label, grant and note; the operator enforces again despite a violating pod."""
     name = world.namespace()
     world.granted_pod(name)
     done = world.cluster.kubectl("replace", "-f", _manifest(tmp_path, name))
@@ -202,7 +202,7 @@ def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -
 
 
 def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
-    """A tenant with every verb can only tighten: the level is theirs then, nothing is granted, no contest starts."""
+    """A tenant with every verb can only tighten: the level is then theirs, nothing is granted or contested."""
     name = world.namespace()
     world.granted_pod(name)
     tenant = world.cluster.api(world.cluster.tenant(name))
@@ -316,7 +316,7 @@ def through(unattended: World) -> Iterator[proxy.Proxy]:
 
 
 def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, through: proxy.Proxy) -> None:
-    """By the API server's clock: the operator writes nothing before, and the wanted labels afterwards."""
+    """The operator counts by the API server's clock: it writes nothing before, and the wanted labels afterwards."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False)
     process = operator.OperatorProcess(unattended.cluster, name="contested", server=through.url)

@@ -87,7 +87,7 @@ def test_the_exception_of_a_profile_is_the_smallest(
 ) -> None:
     """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
 
-    All exceptions with one grant removed are in force together.
+    All these smaller exceptions are in force together.
     """
     assert profile in lessened, "kubectl debug made no pod"
     home, answer = lessened[profile]
@@ -107,7 +107,7 @@ def test_a_profile_without_host_namespaces_needs_no_exception(world: World, prof
 
 
 def test_no_exception_holds_a_path_with_a_drive(world: World) -> None:
-    """A pod that mounts such a path is refused under an exception for the whole disk; without the drive it passes."""
+    """Even an exception for the whole disk covers no pod that mounts a path with a drive; without the drive it does."""
     namespace = world.namespace()
     world.exception(namespace, hostPaths=[{"path": "/", "readOnly": False}]).expect(201)
     mounts = [{"name": "log", "mountPath": "/log"}]

@@ -42,7 +42,7 @@ def _warned(world: World, namespace: str) -> str:
 
 
 def test_the_warn_level_of_a_relaxed_namespace_follows_its_guard(unattended: World) -> None:
-    """The API server warns nobody of a level that no pod must meet.
+    """While the namespace is relaxed, the API server warns of violations of the guard's level only.
 
     When the exception ends, the policy's warn level is back, and nothing is contested.
     """
@@ -81,7 +81,7 @@ def test_a_diagnostic_ends(world: World) -> None:
 
 
 def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
-    """From warnBefore on, the condition says so, and the exception and its pod get one Event each."""
+    """From warnBefore on, the condition Expiring is True, and the exception and its pod get one Event each."""
     name = world.namespace()
     world.granted_pod(name)
     assert world.condition(name, kind="Expiring")["reason"] == "NotSoon"

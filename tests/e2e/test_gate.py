@@ -1,4 +1,4 @@
-"""The operator enforces where that refuses no existing workload; later and excepted workloads do not block it."""
+"""The operator enforces if that refuses no existing workload; later and excepted workloads do not block it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -143,7 +143,7 @@ def _claims(world: World, name: str, pod: str) -> None:
 
 
 def test_a_pod_whose_owner_is_not_read_is_as_old_as_itself(adopting: World) -> None:
-    """A pod from before blocks enforcement; a pod from later does not, once the older pod is deleted."""
+    """A pod that existed before blocks enforcement until it is deleted; a younger pod does not block enforcement."""
     name = _audited(adopting)
     _claims(adopting, name, "database-1")
     _adopt(adopting, name)
@@ -156,7 +156,7 @@ def test_a_pod_whose_owner_is_not_read_is_as_old_as_itself(adopting: World) -> N
 
 
 def test_a_template_that_was_changed_later_has_no_veto(adopting: World) -> None:
-    """A33: an old workload that is changed to violate the level while the namespace is Held does not block it.
+    """A33: An old workload that is changed to violate the level while the namespace is Held does not block it.
 
     Another old workload makes the namespace Held and is then fixed.
     """
@@ -175,7 +175,7 @@ def test_a_template_that_was_changed_later_has_no_veto(adopting: World) -> None:
 
 
 def test_annotations_without_room_for_the_moment_are_no_veto(adopting: World) -> None:
-    """A33: the ledger records since when a namespace is Held."""
+    """A33: The ledger records since when a namespace is Held."""
     name = _audited(adopting)
     held = _make(adopting, name, "deployments", "web", {"containers": [_PRIVILEGED]}, replicas=0)
     annotations = adopting.metadata(name).get("annotations", {})
@@ -248,7 +248,7 @@ def test_a_new_pod_is_flagged_while_the_gate_looks(adopting: World, looked_at: s
 
 
 def test_a_look_from_before_enforcement_was_taken_back_does_not_count(adopting: World, looked_at: str) -> None:
-    """Such a gate check has not seen a pod that was created meanwhile and has to block enforcement."""
+    """The gate check from before has not seen a pod that was created meanwhile; that pod blocks enforcement."""
     later = {"metadata": {"labels": {"wave": "later"}}}
     adopting.admin.patch(f"/api/v1/namespaces/{looked_at}", later).expect(200)
     adopting.exception(looked_at).expect(201)
@@ -288,7 +288,11 @@ def test_pods_that_differ_in_their_service_account_alone_are_all_looked_at(adopt
 
 
 def test_an_agent_that_mounts_for_others_is_enforced_under_its_exception(adopting: World) -> None:
-    """The API allows Bidirectional only in a privileged container, and beside hostNetwork only an equal hostPort."""
+    """The gate asks about the agent without what the exception covers, and the API server finds the rest valid.
+
+    The API allows Bidirectional only in a privileged container, and beside hostNetwork only a hostPort that equals the
+    containerPort.
+    """
     name = _audited(adopting)
     path = "/var/lib/kubelet/pods"
     paths = [{"path": path, "readOnly": False}]
@@ -466,7 +470,7 @@ def test_what_an_exception_without_host_namespaces_covers_does_not_hold(adopting
 
 
 def test_a_covered_pod_hides_no_other_that_looks_alike(adopting: World) -> None:
-    """Two bare pods differ only in their service account; an exception covers the older, and the other blocks."""
+    """Two pods differ only in their service account; an exception covers the older, the other blocks enforcement."""
     name = _audited(adopting)
     for account in ("sensor", "other"):
         path = f"/api/v1/namespaces/{name}/serviceaccounts"

@@ -127,7 +127,7 @@ def test_a_narrowed_binding_ends_diagnostics_and_nothing_else(mended: World) -> 
 
 
 def test_an_upgrade_is_no_alarm(mended: World) -> None:
-    """While the files are another release's, grants stay, no Event is emitted, and nothing new is granted.
+    """Under another release's files grants stay, no Event is emitted, and nothing new is granted.
 
     The operator restarts in between. With its own files again, it grants the new exception.
     """

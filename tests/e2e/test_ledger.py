@@ -158,7 +158,7 @@ def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: Wor
 
 
 def test_a_running_operator_puts_its_records_back(ruled: World) -> None:
-    """If an administrator of hostnetwork-system deletes or changes records, they are back with the next record."""
+    """If an administrator of hostnetwork-system deletes or changes records, the next record brings them back."""
     namespace, other = ruled.namespace(), ruled.namespace()
     ruled.granted_pod(namespace, **AGENT)
     uid = ruled.admin.get(f"{ruled.exceptions(namespace)}/capture").body["metadata"]["uid"]

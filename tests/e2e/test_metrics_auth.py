@@ -77,7 +77,7 @@ def reviews(world: World) -> int:
 
 
 def test_the_page_is_for_who_may_get_it(secured: World) -> None:
-    """A30: the documentation's reader, with the token of its Secret and with a fresh token, and no other user."""
+    """A30: Only the documentation's reader gets the metrics, with the token of its Secret or with a fresh token."""
     secured.until("the token", lambda: "token" in secured.admin.get(SECRET).expect(200).body.get("data", {}))
     shown = secured.cluster.kubectl(
         *"get secret hostnetwork-operator-metrics-token -n hostnetwork-system".split(),
@@ -120,7 +120,7 @@ def test_a_renewed_certificate_is_served(secured: World, directory: pathlib.Path
 
 
 def test_forged_tokens_do_not_flood_the_api_server(secured: World) -> None:
-    """A30: the API server reviews few of 300 forged tokens, and a known reader can still read."""
+    """A30: The API server reviews few of 300 forged tokens, and a known reader can still read."""
     token, before = token_of(secured, "metrics-reader"), reviews(secured)
     secured.until("the reader is known", lambda: ask(secured, token)[0] == 200)
     statuses = {ask(secured, f"forged-{number}")[0] for number in range(300)}

@@ -1,4 +1,4 @@
-"""The owner of a pod, and a pod that is not removed, when a Diagnostic ends."""
+"""What happens to a pod's owner, and to a pod that is not removed, when a Diagnostic ends."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def _job(**spec: Any) -> dict[str, Any]:
 
 
 def _deletes(world: World, namespace: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return resource and options of each DELETE in the namespace by which the operator deleted something."""
+    """Return resource and options of each successful DELETE by the operator in the namespace."""
     return [
         (event["objectRef"]["resource"], event["requestObject"])
         for event in world.writes()
@@ -128,7 +128,7 @@ def test_a_pod_that_does_not_go_is_shown_and_never_forced(world: World) -> None:
 # With 18446744074 the API server's sum overflows, and the answer says that the grace period ends now.
 @pytest.mark.parametrize("seconds", [10**9, 18446744074])
 def test_a_grace_of_years_does_not_outlast_the_expiry(world: World, seconds: int) -> None:
-    """If a pod's owner deleted it with a grace of years before the expiry, the operator shortens that.
+    """If a pod's owner deleted it with a grace of years before the expiry, the operator shortens the grace.
 
     The pod gets the grace period of the exception.
     """

@@ -259,7 +259,7 @@ def _false(world: World, kind: str) -> tuple[str, dict[str, Any]]:
     ],
 )
 def test_a_false_event_counts_and_emits_nothing(world: World, kind: str) -> None:
-    """A37: an Event about another object, or about a workload that lacks no pod or shares nothing, has no effect."""
+    """A37: An Event about another object, or about a workload that lacks no pod or shares nothing, has no effect."""
     namespace, event = _false(world, kind)
     tenant(world, namespace).post(f"/api/v1/namespaces/{namespace}/events", event).expect(201)
     _and_then(world)
@@ -301,7 +301,7 @@ def test_without_the_right_to_watch_events_all_else_goes_on(world: World) -> Non
 
 
 def test_a_flood_of_false_events_is_bounded(world: World) -> None:
-    """A37: few of hundreds of false Events lead to a read, and a workload of another namespace is reported."""
+    """A37: Few of hundreds of false Events lead to a read, and a workload of another namespace is reported."""
     namespace = world.namespace()
     client = tenant(world, namespace)
     subject = create(world, namespace, "StatefulSet", hostNetwork=False, nodeSelector={"no": "where"})

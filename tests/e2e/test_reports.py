@@ -120,7 +120,7 @@ def _asked(event: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("kind", [POLICY, OPEN], ids=["policyreport", "openreports"])
 def test_a_report_says_how_a_deployment_stands(reporting: World, kind: Kind) -> None:
-    """The Deployment names and owns the report, which has one counted result per rule.
+    """The report is named after the Deployment, owned by it, and has one counted result per rule.
 
     The result changes with the verdict, its resultID does not.
     """
@@ -212,7 +212,7 @@ def test_what_stands_is_not_written_again(reporting: World) -> None:
 
 
 def test_ordinary_pods_beside_the_workload_are_reported_once(reporting: World) -> None:
-    """The rule is skipped at first, then warns; if the workload is alone, it passes.
+    """MixedNamespace is `skip` before the list of all pods, then `warn`, or `pass` if the workload is alone.
 
     More ordinary pods cause no write.
     """
@@ -269,7 +269,7 @@ def test_a_workload_that_leaves_the_host_is_reported_no_more(reporting: World) -
 
 
 def test_the_garbage_collector_takes_a_report_with_its_owner(reporting: World) -> None:
-    """Kubernetes does so without the operator, for a Deployment and for a bare pod."""
+    """Kubernetes deletes the reports of a Deployment and of a bare pod while the operator is stopped."""
     serve(reporting, OPEN)
     namespace = granted(reporting)
     deployed(reporting, namespace)
@@ -283,7 +283,7 @@ def test_the_garbage_collector_takes_a_report_with_its_owner(reporting: World) -
 
 
 def test_a_kind_that_comes_or_goes_is_taken_up_and_there_are_never_both(reporting: World) -> None:
-    """The operator deletes PolicyReports when OpenReports are installed, and writes them again afterwards.
+    """The operator deletes PolicyReports when OpenReports are installed, and writes PolicyReports again afterwards.
 
     The operator runs on while the kinds come and go.
     """

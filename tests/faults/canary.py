@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 class Canary:
-    """A tenant who works in `namespaces` until the `with` ends, which fails if a request was refused.
+    """A tenant who works in `namespaces` for the time of a `with`, which fails if a request was refused.
 
     The `with` also fails if a deleted namespace still exists. `host_pods` are (namespace, name) of existing
     host-namespace pods; the canary forgets a pod that is deleted meanwhile.

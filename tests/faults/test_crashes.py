@@ -21,7 +21,7 @@ from tests.faults import proxy
 
 @pytest.fixture
 def unwarned(unattended: World) -> Iterator[World]:
-    """The cluster without warnings before an end: whether a pod exists by then depends on the speed."""
+    """The cluster without warnings before an end: whether a pod exists by then depends on timing."""
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
     never = {"Diagnostic": "0s", "Application": "0s"}
     unattended.admin.patch(path, {"spec": {"exceptions": {"warnBefore": never}}}).expect(200)
@@ -37,7 +37,7 @@ def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(u
     end, _, times = _scenario(unwarned, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, ""))
     once = [write for write, count in times.items() if count < 2]
     # The story moves the expiry of capture to one second later. Whether the operator is alive within that second, and
-    # so writes the grant again, depends on the speed. The first grant is another write: it also lifts the level.
+    # so writes the grant again, depends on timing. The first grant is another write: it also lifts the level.
     renewal = f'"managedFields": null, "annotations": {{"grant.{LABEL}/capture": "'
     unmet = [write for write in once if "/events?" not in write and renewal not in write]
     assert not unmet, "writes that were not met by both kills:\n" + "\n".join(unmet)
@@ -112,7 +112,7 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
 
     until("enforced", lambda: world.enforced(name))
     world.exception(name, "capture").expect(201)
-    # The exceptions are created one after the other: otherwise it depends on the speed whether one write grants both.
+    # The exceptions are created one after the other: otherwise it depends on timing whether one write grants both.
     until("capture is granted", lambda: "capture" in world.grants(name))
     world.exception(name, "service", seconds=3600, type="Application", serviceAccountName="agent").expect(201)
     account = {"metadata": {"name": "agent"}}

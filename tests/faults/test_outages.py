@@ -104,7 +104,7 @@ def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
 
 
 def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) -> None:
-    """Without the right to patch namespaces, the log and the metrics report that, and flags continue.
+    """Without the right to patch namespaces, the log and the metrics report that, and the operator still flags pods.
 
     Once the right is back, the operator recovers automatically.
     """
@@ -208,7 +208,7 @@ def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
 
 
 def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended: World) -> None:
-    """After a restart nothing new is granted, because the guards are unknown, and existing grants end."""
+    """After a restart nothing new is granted, because the guards cannot be checked; existing grants still end."""
     world = unattended
     ending, lasting = world.namespace(), world.namespace()
     world.granted_pod(ending, seconds=60, terminationGracePeriodSeconds=0)

@@ -274,7 +274,7 @@ def relaxed(attacked: World) -> str:
 
 @pytest.fixture(scope="module")
 def kept(attacked: World) -> Iterator[str]:
-    """A namespace for such workloads: its target is privileged, so that host-namespaces alone protects it."""
+    """A namespace kept for node agents: its target is privileged, so that host-namespaces alone protects it."""
     rules = [{"selector": {"matchLabels": {KEPT: "agents"}}, "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     name = attacked.namespace(labels={KEPT: "agents"})

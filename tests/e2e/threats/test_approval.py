@@ -94,7 +94,7 @@ def holds(world: World, namespace: str, name: str = "mine") -> None:
 
 
 def test_an_exception_of_the_moment_without_the_policy_is_never_approved_by_claims(attacked: World) -> None:
-    """A9: A tenant writes and edits an exception, and later claims in managedFields, as any manager, that it is new."""
+    """A9: A tenant writes and edits an exception, and later claims a new spec in managedFields, under any manager."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     with unguarded(attacked, attacker, namespace):

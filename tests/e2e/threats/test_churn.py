@@ -91,7 +91,7 @@ def done(world: World, verb: str, resource: str, namespace: str, since: int, hol
 
 
 def conflicts(world: World, namespace: str, since: int) -> list[str]:
-    """Return the operator's writes in the namespace that met a conflict: none of its writes carries a version."""
+    """Return the operator's writes in the namespace that met a conflict; none should, because they carry no version."""
     refused = (e for e in world.writes(since) if e["responseStatus"]["code"] == 409 and e["verb"] != "create")
     uris = [f"{event['verb']} {event['requestURI']}" for event in refused]
     return [uri for uri in uris if f"/namespaces/{namespace}" in uri]

@@ -120,9 +120,9 @@ def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[s
 
 
 def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World, cleaned: list[str]) -> None:
-    """A13: With a nest on objects of every kind the operator starts, ends Diagnostics on time, and enforces.
+    """A13: With a nest on objects of every kind the operator starts, ends Diagnostics on time, and still enforces.
 
-    Mode Audit has left that namespace behind, so the gate reads its Deployment before the operator enforces.
+    Mode Audit has left the enforced namespace behind, so the gate reads its Deployment before the operator enforces.
     """
     neighbour, victim = attacked.namespace(), attacked.namespace()
     expiry = _diagnostic(attacked, victim, 30)

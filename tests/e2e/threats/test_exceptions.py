@@ -84,7 +84,7 @@ def exception(world: World, name: str = "mine", version: str = "v1alpha1", **spe
 
 
 def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker: api.Api) -> None:
-    """T4, CVE-2024-48921: Every verb in a namespace of one's own makes no exception; the refusal names the remedy."""
+    """T4, CVE-2024-48921: With every verb in a namespace a tenant makes no exception; the refusal names the remedy."""
     path, body = attacked.exceptions(relaxed), exception(attacked)
     before = attacked.grants(relaxed)
     for answer in (
@@ -104,7 +104,7 @@ def test_nobody_makes_his_own_exception(attacked: World, relaxed: str, attacker:
 
 
 def test_kubectl_makes_no_exception(attacked: World, relaxed: str) -> None:
-    """T4: kubectl create, apply and replace --force show the refusal; RBAC refuses to let a tenant impersonate."""
+    """T4: kubectl create, apply and replace --force show the refusal; RBAC refuses impersonation."""
     user, text = attacked.cluster.tenant(relaxed), json.dumps(exception(attacked))
     for words in (["create"], ["apply"], ["apply", "--server-side"], ["replace", "--force"]):
         done = attacked.cluster.kubectl(*words, "-n", relaxed, "-f", "-", user=user, stdin=text)
@@ -241,7 +241,7 @@ def test_every_served_version_is_judged_alike(attacked: World, relaxed: str, att
 
 
 def test_every_policy_matches_every_version() -> None:
-    """T6, kyverno#17367: No policy names a version of the objects that it judges, so a new version avoids none."""
+    """T6, kyverno#17367: No policy names a version of the objects that it judges, so a new version bypasses none."""
     for file in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
         for body in yaml.safe_load_all(file.read_text()):
             rules = body.get("spec", {}).get("matchConstraints", {}).get("resourceRules", [])
@@ -327,7 +327,7 @@ def test_two_exceptions_never_add_up(
 
 
 def test_after_the_end_all_say_the_same(attacked: World) -> None:
-    """kyverno#17473: From its expiry an exception counts nowhere: API server, condition, label, metric and level."""
+    """kyverno#17473: From its expiry an exception counts nowhere; API server, status, label, metric and level agree."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=5, onExpiry="Report")
     attacked.until("the pod is flagged", lambda: attacked.verdict(namespace, "capture") == "Expired")
@@ -377,7 +377,7 @@ def test_a_finalizer_of_a_tenant_keeps_no_exception_in_force(attacked: World) ->
 
 
 def test_no_tenant_fills_an_exception_against_its_end(attacked: World) -> None:
-    """A22: a tenant who fills an exception leaves room for an earlier expiry and a deletion, which end its grant."""
+    """A22: A tenant who fills an exception leaves room for an earlier expiry and a deletion, which end its grant."""
     namespace = attacked.namespace()
     spec = {"type": "Infrastructure", "expiry": None, "ticket": None, "serviceAccountName": "default"}
     attacked.granted_pod(namespace, **spec)

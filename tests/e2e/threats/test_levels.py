@@ -48,7 +48,7 @@ def test_a_stricter_level_of_before_stays(attacked: World) -> None:
 
 
 def test_tightening_makes_nothing_contested(attacked: World) -> None:
-    """A16: A tenant tightens repeatedly under the operator's field manager; exceptions here and elsewhere stay."""
+    """A16: A tenant tightens repeatedly under the operator's field manager; all exceptions still count."""
     namespace = attacked.namespace()
     path = f"/api/v1/namespaces/{namespace}"
     attacker = tenant(attacked, namespace)
@@ -92,7 +92,7 @@ def _restricted(world: World, since: int) -> bool:
 
 
 def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() -> None:
-    """A6: A tenant knows the label that a rule will select by; set before the policy exists, it gains nothing."""
+    """A6: A tenant who sets the label of a future rule before there is a policy gains nothing."""
     with cluster.Cluster() as running:
         world = World(running)
         namespace = world.namespace(deny=False)
@@ -135,7 +135,10 @@ def unguarded(world: World, namespace: str) -> Iterator[None]:
 
 
 def test_a_label_of_the_moment_without_the_policy_takes_no_namespace_out_of_enforce(attacked: World) -> None:
-    """A6: A tenant sets the label that a rule selects by: it loosens nothing, then or later; set again, it counts."""
+    """A6: A tenant sets the label of a rule without the policy: that loosens nothing, then or later.
+
+    An administrator who sets the label again with the policy makes it count.
+    """
     rules = [{"selector": {"matchLabels": {KEPT: "anything"}}, "mode": "Audit", "enforce": "privileged"}]
     attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
     namespace = attacked.namespace()

@@ -99,7 +99,7 @@ def test_the_labels_that_decide_stay(
 
 @pytest.mark.parametrize("value", ["privileged", None])
 def test_an_enforced_level_is_not_loosened(attacked: World, enforced: str, value: str | None) -> None:
-    """T2: Where Baseline is enforced, a tenant can neither set privileged nor remove the level; tightening is free."""
+    """T2: Where Baseline is enforced, a tenant can neither set privileged nor remove the level, but may tighten it."""
     attacker = tenant(attacked, enforced)
     _attempts(attacked, attacker, enforced, ("metadata", "labels", PSA), value)
     refused(attacker.post(attacked.pods(enforced), pod(hostPID=True)), "PSA")
@@ -122,7 +122,7 @@ def test_a_namespace_is_not_made_anew(attacked: World, enforced: str) -> None:
 
 
 def test_a_tenant_who_shares_a_label_keeps_nothing_open(attacked: World) -> None:
-    """T2, A3: A tenant who applies the relaxed level and the grant as they are becomes an owner, but nothing stays."""
+    """T2, A3: A tenant who applies the relaxed level and the grant becomes their co-owner; both end all the same."""
     namespace = attacked.namespace()
     lift(attacked, namespace, seconds=8, onExpiry="Report")
     metadata = attacked.metadata(namespace)
@@ -222,7 +222,7 @@ def test_a_tenant_who_fills_his_namespace_gains_nothing(attacked: World) -> None
 
 @pytest.mark.alone
 def test_no_tenant_fills_his_namespace_against_the_operator(attacked: World) -> None:
-    """A17: A tenant leaves room for the operator's writes, and bytes that are not UTF-8 keep no level open."""
+    """A17: A tenant cannot fill the room of the operator's writes; bytes that are not UTF-8 keep no level open."""
     namespace = attacked.namespace()
     attacked.exception(namespace, seconds=20, onExpiry="Report").expect(201)
     attacked.until("it is relaxed", lambda: attacked.labels(namespace)[PSA] == "privileged")
@@ -255,7 +255,7 @@ OWN_ATTACKERS: dict[str, Callable[[World, str], api.Api]] = {"a creator": _edito
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("who", OWN_ATTACKERS)
 def test_nobody_deletes_a_namespace_of_the_operator(attacked: World, who: str, name: str) -> None:
-    """A19: Neither a creator of namespaces nor a tenant deletes one of them, even by an owner that does not exist."""
+    """A19: Neither a creator nor a tenant deletes such a namespace, not even through an owner that does not exist."""
     attacker, path = OWN_ATTACKERS[who](attacked, name), f"/api/v1/namespaces/{name}"
     before = attacked.metadata(name)
     refused(attacker.delete(f"{path}?dryRun=All"), "own-namespaces", f'got DELETE of namespace "{name}"')
@@ -292,7 +292,7 @@ def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
 
 @pytest.mark.parametrize("listed", ["by name", "by rule"])
 def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: str) -> None:
-    """A28: Only a holder of setlevel creates a namespace whose name the policy exempts; then that is exempt."""
+    """A28: Only a holder of setlevel can create a namespace by a name that the policy exempts; it is exempt then."""
     before = attacked.admin.get(POLICY).expect(200).body["spec"]
     name = f"let-off-{listed.replace(' ', '-')}"
     rule = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}, "mode": "Audit"}
@@ -318,7 +318,7 @@ def test_no_creator_makes_a_namespace_that_is_let_off(attacked: World, listed: s
 
 @pytest.mark.parametrize("level", FROM_LOOSE)
 def test_no_creator_pins_an_old_version(attacked: World, level: str) -> None:
-    """A32: Beside any level, a version from before most controls is soon the policy's, whoever made the namespace."""
+    """A32: The operator soon replaces a version from before most controls, beside any level and by any creator."""
     version = f"{PSA}-version"
     verbs = ["get", "create", "update", "patch"]
     creator = holder(attacked, "creator-of-levels", {"apiGroups": [""], "resources": ["namespaces"], "verbs": verbs})
@@ -479,7 +479,7 @@ def test_a_grant_that_nobody_may_write_is_taken_away(attacked: World, relaxed: s
 
 
 def test_a_namespace_of_this_second_is_judged(attacked: World) -> None:
-    """CVE-2025-46342: A pod that follows its Namespace before caches know that Namespace is judged by its labels."""
+    """CVE-2025-46342: A pod that comes before caches know its new Namespace is judged by the Namespace's labels."""
     rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}]
     rules.append({"apiGroups": [LABEL], "resources": ["namespaces"], "verbs": ["setlevel"]})
     creator = holder(attacked, "namespace-creator", *rules)
@@ -560,7 +560,7 @@ def test_no_tenant_writes_so_much_that_enforcement_finds_no_room(attacked: World
 
 @pytest.mark.parametrize("going", [False, True], ids=["living", "going"])
 def test_no_tenant_finalizes(attacked: World, going: bool) -> None:
-    """A2: Only the namespace controller may empty the finalizers, which would leave pods running."""
+    """A2: Only the namespace controller may empty the finalizers, because that would leave pods running."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     path = f"/api/v1/namespaces/{namespace}"

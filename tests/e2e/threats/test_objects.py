@@ -110,7 +110,7 @@ def test_no_objects_fill_the_memory(crowded: World, kind: str) -> None:
 
 
 def test_no_namespaces_fill_the_memory(crowded: World) -> None:
-    """A25: A holder of setlevel may make namespaces larger than namespace-size allows other users."""
+    """A25: A holder of setlevel made the namespaces, and so may make them larger than namespace-size allows others."""
     crowded.operator.stop()
     names = [f"large-{number}" for number in range(_MANY)]
     for name in names:
@@ -130,7 +130,7 @@ OWNERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("how", OWNERS)
 def test_no_owner_steers_or_fails_the_operator(crowded: World, how: str) -> None:
-    """A26: A tenant writes such an owner on a pod: reports and deletes in its namespace continue, and on time."""
+    """A26: A tenant names a malformed owner on a pod: reports and deletes in the namespace continue, and on time."""
     if not crowded.operator.running():
         crowded.operator.start()
     since = crowded.audited()

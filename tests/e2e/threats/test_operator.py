@@ -291,9 +291,9 @@ def test_a_kubelet_writes_status_and_nothing_of_ours(attacked: World) -> None:
 
 
 def test_a_pod_that_will_not_go_is_asked_once_and_in_time(attacked: World) -> None:
-    """T14: Finalizers, an endless grace period and scheduling gates gain nothing: one DELETE, the exception's grace.
+    """T14: Finalizers, an endless grace period and scheduling gates do not delay the operator's one DELETE.
 
-    A tenant may remove the finalizer, and then the pod is gone.
+    The DELETE has the grace period of the exception. A tenant may remove the finalizer, and then the pod is gone.
     """
     namespace = attacked.namespace()
     attacker, pods = tenant(attacked, namespace), attacked.pods(namespace)
@@ -324,7 +324,7 @@ def test_a_pod_that_will_not_go_is_asked_once_and_in_time(attacked: World) -> No
 
 @pytest.mark.parametrize("how", ["plainly", "with a finalizer on the exception", "while the operator is away"])
 def test_a_namespace_that_goes_keeps_no_pod_beyond_its_expiry(attacked: World, how: str) -> None:
-    """A24: A tenant deletes the namespace of a pod with an endless grace period: the operator deletes it in time."""
+    """A24: A tenant deletes the namespace of a pod with endless grace: the operator deletes the pod in time."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.pods(namespace)}/capture"
     attacked.exception(namespace, seconds=20, gracePeriodSeconds=1).expect(201)
@@ -575,7 +575,7 @@ FORBIDDEN: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize("namespace", ["default", "hostnetwork-system", "kube-system"])
 def test_the_stolen_token_may_do_nothing_else(attacked: World, namespace: str) -> None:
-    """T22: In no namespace does the operator's token have one of the rights that would make more of it.
+    """T22: In no namespace does the operator's token have a right that would extend its power.
 
     In its own namespace the token may list and create ConfigMaps, which operator-limits restricts to the ledger's.
     """
@@ -613,7 +613,7 @@ def test_the_stolen_token_is_refused_in_words(attacked: World, relaxed: str) -> 
 
 
 def test_what_the_stolen_token_opens_is_closed_again(attacked: World) -> None:
-    """T22: A grant and a level written with the operator's token are refused, or the operator removes them."""
+    """T22: A grant and a level written with the operator's token are refused, or the operator undoes them."""
     namespace = attacked.namespace()
     uid = attacked.metadata(namespace)["uid"]
     line = f"{uid}|Infrastructure|9999-12-31T23:59:59Z|default|Network|true|privileged|-|-|*"
@@ -719,7 +719,7 @@ def test_no_image_name_breaks_or_turns_a_line(attacked: World) -> None:
 
 
 def test_an_event_that_somebody_stored_first_keeps_none_of_the_operator_back(attacked: World) -> None:
-    """A8: A tenant computes the name of a future Event and stores an empty Event under it; the real one is emitted."""
+    """A8: A tenant computes the name of a future Event and stores another under it; the operator's Event is emitted."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, seconds=10)
     pod_uid = attacked.admin.get(f"{attacked.pods(namespace)}/capture").body["metadata"]["uid"]

@@ -78,7 +78,7 @@ def test_kubectl_makes_no_host_namespace_pod(attacked: World, relaxed: str) -> N
 
 
 def test_a_running_pod_does_not_become_one(attacked: World, relaxed: str) -> None:
-    """T1: no write and no subresource turns an ordinary pod into a host-namespace pod."""
+    """T1: No write and no subresource turns an ordinary pod into a host-namespace pod."""
     attacker, path = tenant(attacked, relaxed), f"{attacked.pods(relaxed)}/turncoat"
     attacker.post(attacked.pods(relaxed), pod("turncoat")).expect(201)
     for subresource in ("", "/status", "/resize", "/ephemeralcontainers"):
@@ -226,7 +226,7 @@ def test_the_images_of_a_covered_pod_stay(attacked: World, relaxed: str, covered
 
 @pytest.mark.parametrize("end", ["while it is in force", "after its expiry"])
 def test_a_host_namespace_pod_takes_no_ephemeral_container(attacked: World, end: str) -> None:
-    """T13: Replace, patch and apply add no ephemeral container to a host-namespace pod, but one to an ordinary pod."""
+    """T13: Replace, patch and apply add an ephemeral container to an ordinary pod, but none to a host-namespace pod."""
     namespace = attacked.namespace()
     attacker = tenant(attacked, namespace)
     attacked.granted_pod(namespace, seconds=3600 if end.startswith("while") else 4, onExpiry="Report")

@@ -60,7 +60,10 @@ def _exceptions(world: World, namespace: str) -> datetime.datetime:
 def test_a_withheld_exception_spares_its_pods(
     attacked: World, withhold: Callable[[World, str], Callable[[], object]]
 ) -> None:
-    """A12: The pod is at most flagged, and covered again once the exception is in force again. So is its Job."""
+    """A12: The pod is at most flagged, and covered again once the exception is in force again.
+
+    The pod's Job stays, too.
+    """
     namespace = attacked.namespace()
     ends = _exceptions(attacked, namespace)
     attacked.pod(namespace).expect(201)
@@ -129,7 +132,7 @@ def test_an_exception_that_was_deleted_spares_nothing(attacked: World) -> None:
 
 
 def test_a_deletion_approves_nothing(attacked: World) -> None:
-    """A9: The deletion of an unapproved exception that a finalizer keeps raises its generation."""
+    """A9: Deleting an unapproved exception that has a finalizer raises its generation, which approves nothing."""
     namespace = attacked.namespace()
     attacker, path = tenant(attacked, namespace), f"{attacked.exceptions(namespace)}/mine"
     body = wanted(images=[IMAGE])
