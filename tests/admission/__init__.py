@@ -1,1 +1,1 @@
-"""What the policies of manifests/admission hold, asked of a real API server."""
+"""Tests that ask a real API server what the policies in manifests/admission enforce."""

@@ -1,4 +1,4 @@
-"""Namespaces that the policies look at."""
+"""Namespaces to which the admission policies apply."""
 
 import itertools
 import pathlib
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def complete() -> Iterator[controlplane.Cluster]:
-    """A control plane of its own with all policies, the mutating ones too, and no operator."""
+    """A separate control plane with all policies, including the mutating policies, and no operator."""
     files = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem == file.parent.name)
     with controlplane.Cluster() as running:
         for words in (
@@ -26,7 +26,7 @@ def complete() -> Iterator[controlplane.Cluster]:
         ):
             done = running.kubectl("apply", *words)
             assert done.returncode == 0, done.stderr
-        # The policies come into force one by one, all of them within a second or so.
+        # The API server activates the policies one after another, all within about a second.
         probe = {"metadata": {"generateName": "probe-", "labels": {labels.GUARD: "x"}}}
         creator = running.api(workbench.may(running, "prober", "namespaces", "create"))
         path = "/api/v1/namespaces?dryRun=All"
@@ -44,7 +44,7 @@ def complete() -> Iterator[controlplane.Cluster]:
 
 @pytest.fixture
 def make_home(governed: controlplane.Cluster) -> Callable[..., workbench.Home]:
-    """Makes a namespace with these labels, on a cluster with the policies in force."""
+    """Return a function that creates a namespace with the given labels on a cluster whose policies are in force."""
 
     def make(**values: str) -> workbench.Home:
         name = f"home-{next(_numbers)}"
@@ -67,5 +67,5 @@ def deny(make_home: Callable[..., workbench.Home]) -> workbench.Home:
 
 @pytest.fixture
 def relaxed(make_home: Callable[..., workbench.Home]) -> workbench.Home:
-    """A namespace whose level is lifted, under the guard."""
+    """A namespace at level privileged that a guard restricts."""
     return make_home(enforcement="Deny", guard="baseline", level="privileged")

@@ -1,8 +1,8 @@
-"""Objects as large and as odd as those who write them can make them, and what the API server says of expressions.
+"""The largest and oddest objects that a client can write, and a check for failed CEL expressions.
 
-An expression that fails, or costs more than the API server allows, is answered with 422 whatever the policy says, and
-`kubectl apply --force` then deletes the object. `HNO_FUZZ` says how many writes are drawn; where they are more than the
-slice of `make test`, the largest objects are written too. `HNO_SEED` draws others.
+If an expression fails, or costs more than the API server allows, the API server answers 422 whatever the policy says.
+`kubectl apply --force` then deletes the object. `HNO_FUZZ` sets the number of writes to draw. If it exceeds the slice
+of `make test`, the tests write the largest objects too. `HNO_SEED` selects other writes.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from tests.controlplane import cluster as controlplane
 SLICE = 120
 FUZZ = int(os.environ.get("HNO_FUZZ", str(SLICE)))
 SEED = int(os.environ.get("HNO_SEED", "1"))
-# What no policy of these may ever report. Those about pods have limits of their own (docs/adr/0008).
+# The policies whose expressions must never fail. The policies about pods have their own limits (docs/adr/0008).
 POLICIES = (
     "exception-expiry",
     "exception-writers",
@@ -34,17 +34,17 @@ POLICIES = (
     "rule-selectors",
 )
 GRANT = labels.GRANT_PREFIX
-ROOM = labels.ANNOTATION_BYTES - 1000  # for the few annotations that every object has, and one that is written
+ROOM = labels.ANNOTATION_BYTES - 1000  # less the few annotations that every object has and one written annotation
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_SECONDS = 120.0  # for one request: the largest take some
-_STEP = 30_000  # keys that are written at once: the managedFields of a step need more room than its keys
+_SECONDS = 120.0  # for one request: the largest requests take a while
+_STEP = 30_000  # keys per write: the managedFields of a step need more room than its keys
 Map = dict[str, str]
 Request = tuple[str, str, Any, str]  # method, path, body, content type
 
 
 @dataclasses.dataclass(frozen=True)
 class Sort:
-    """One sort of object, by what is on it beside the few keys that every object of a test has."""
+    """A sort of object: what the object has beside the few keys that every object of a test has."""
 
     labels: Map = dataclasses.field(default_factory=dict)
     annotations: Map = dataclasses.field(default_factory=dict)
@@ -52,22 +52,25 @@ class Sort:
 
     @property
     def heavy(self) -> bool:
-        """Whether the API server alone takes seconds for it, with no policy."""
+        """Return whether the API server alone, without any policy, takes seconds to write the object."""
         return len(self.labels) + len(self.annotations) > 30_000
 
     @property
     def stepwise(self) -> bool:
-        """Whether it is written in steps only: at once the API server does not finish its managedFields in time."""
+        """Return whether the object must be written in steps.
+
+        In a single write, the API server does not finish the object's managedFields in time.
+        """
         return len(self.labels) + len(self.annotations) > 100_000
 
     @property
     def draws(self) -> int:
-        """How many writes are tried on it."""
+        """The number of writes to try on the object."""
         return FUZZ // (30 if self.heavy else 8)
 
 
 def smallest(count: int = 10**6, size: int = 10**7) -> Map:
-    """The shortest keys that there are, without values: so many, or with so many bytes in all."""
+    """Return the shortest possible keys with empty values: at most `count` keys of at most `size` bytes in all."""
     found: Map = {}
     for length in itertools.count(1):
         for letters in itertools.product(_ALPHABET, repeat=length):
@@ -79,17 +82,17 @@ def smallest(count: int = 10**6, size: int = 10**7) -> Map:
 
 
 def look_alikes(count: int) -> Map:
-    """Keys that end as ours do, and one that begins so."""
+    """Return keys that end like the operator's keys, and one key that begins like them."""
     return {f"a{number:x}.{labels.GROUP}/x": "" for number in range(count)} | {f"{labels.GROUP}.example.com/x": ""}
 
 
 def pretending(size: int) -> Map:
-    """Values with the text of grants in them, as JSON and as the text of a map has it."""
+    """Return values that contain the text of grants, as JSON and as the text form of a map."""
     text = f'", "{GRANT}mine":"x", \\", \\"{GRANT}mine\\":\\"x\\" {{"{labels.GUARD}":"x"}} '
     return {"a": text * (size // len(text)), f"b/{'c' * 63}": f'"{GRANT}mine":"x'}
 
 
-OWNERS = [  # of a kind that the garbage collector does not know: it takes what has no living owner
+OWNERS = [  # of a kind unknown to the garbage collector, which deletes an object if all its owners are gone
     {"apiVersion": "example.com/v1", "kind": "Nothing", "name": f"owner-{number}", "uid": f"{number:032x}"}
     for number in range(1000)
 ]
@@ -98,10 +101,10 @@ LONGEST = {f"{number:05}.{'a' * 57}.{'b' * 60}.{'c' * 60}/{'d' * 63}": "e" * 63 
 
 
 def fill(client: api.Api, path: str, field: str, values: Map) -> None:
-    """Adds so many labels or annotations as somebody does who wants room: managedFields are emptied in each step."""
+    """Add labels or annotations in steps and empty managedFields in each step, as a client that needs room would do."""
     items = list(values.items())
     for start in range(0, len(items), _STEP):
-        status = 409  # a controller has written it too
+        status = 409  # a controller wrote the object meanwhile
         while status == 409:
             body = client.get(path).expect(200).body
             body["metadata"]["managedFields"] = [{}]
@@ -109,7 +112,7 @@ def fill(client: api.Api, path: str, field: str, values: Map) -> None:
             status = client.request("PUT", path, body, timeout=_SECONDS).expect(200, 409).status
 
 
-# Of each field of a Namespace's metadata as much as the API server stores.
+# Per metadata field of a Namespace: as much as the API server stores.
 LARGEST: dict[str, Callable[[], dict[str, Any]]] = {
     "annotations": lambda: {"annotations": smallest(size=ROOM)},
     "labels": lambda: {"labels": smallest(60_000)},
@@ -119,7 +122,7 @@ LARGEST: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def enlarge(client: api.Api, path: str, name: str) -> None:
-    """Gives a Namespace what LARGEST has under this name."""
+    """Fill the Namespace with the LARGEST entry of this name."""
     metadata = LARGEST[name]()
     for field in ("labels", "annotations"):
         fill(client, path, field, metadata.pop(field, {}))
@@ -128,13 +131,13 @@ def enlarge(client: api.Api, path: str, name: str) -> None:
         ask(client, ("PATCH", path, change, api.MERGE)).expect(200)
 
 
-MARKER = "written-by-hand-01"  # as long as what takes its place
+MARKER = "written-by-hand-01"  # as long as the bytes that replace it
 _INVALID = b"\xff\xc3A\xf0\x9f\x92\xed\xa0\x80\xe2\x82\xc0\xafzzzzz"
 
 
 def spoil(client: api.Api, path: str, at: str = "") -> None:
-    """Writes bytes that are not UTF-8 for each MARKER in the object, by protobuf, to `at` below the path."""
-    status = 409  # a controller has written it too
+    """Replace each MARKER in the object by bytes that are not UTF-8; the write uses protobuf, to `path + at`."""
+    status = 409  # a controller wrote the object meanwhile
     while status == 409:
         body = client.protobuf(path)
         assert MARKER.encode() in body
@@ -144,13 +147,13 @@ def spoil(client: api.Api, path: str, at: str = "") -> None:
 
 
 def ask(client: api.Api, request: Request) -> api.Response:
-    """The answer, however long it takes."""
+    """Send the request and return the answer, with a timeout that also the slowest request meets."""
     method, path, body, content_type = request
     return client.request(method, path, body, content_type, _SECONDS)
 
 
 def judge(answer: api.Response, status: int, what: object) -> None:
-    """The answer has this status, and no expression failed on the way to it."""
+    """Assert that the answer has this status and that no expression failed for the request."""
     workbench.sound(answer)
     assert answer.status == status, f"{what}: expected {status}, got {answer.status}: {answer.message[:1000]}"
     if status == 403:
@@ -158,8 +161,11 @@ def judge(answer: api.Response, status: int, what: object) -> None:
 
 
 def failures(cluster: controlplane.Cluster) -> list[str]:
-    """What the API server counted and logged of expressions of these policies that failed, in answers or not."""
-    # A refusal by a validating policy counts as invalid_error too; an error of that sort is in the answer.
+    """Return the metrics and log lines in which the API server reports failed expressions of these policies.
+
+    They include failures that no answer shows.
+    """
+    # A validating policy's refusal also counts as invalid_error; a real error of that type shows in the answer.
     counted = re.compile(
         r'^apiserver_(validating_admission_policy_check_total\{.*error_type="(compile_error|out_of_budget)'
         r'|mutating_admission_policy_check_total\{.*error_type="(?!no_error))'

@@ -1,4 +1,4 @@
-"""No expression of a policy fails for any exception or policy object: a write passes, or a rule says 403."""
+"""No policy expression fails for any exception or policy object: each write passes, or a rule answers 403."""
 
 import itertools
 from typing import Any
@@ -32,7 +32,7 @@ if objects.FUZZ > objects.SLICE:
 REFUSED, PASSES = 403, 200
 ADDS_A_LABEL = {"metadata": {"labels": {"own": "x"}}}
 ADDS_FINALIZERS = {"metadata": {"finalizers": ["example.com/a", "example.com/a"]}}
-# By whom, through which subresource, what: the answer to a merge patch in a dry run.
+# Actor, subresource, change, and the status of the answer to this merge patch in a dry run.
 CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("tenant", "", ADDS_A_LABEL, PASSES),
     ("tenant", "", {"metadata": {"labels": None, "annotations": None, "finalizers": None}}, PASSES),
@@ -57,7 +57,7 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
 @pytest.mark.alone
 @pytest.mark.parametrize("sort", SORTS)
 def test_whatever_is_on_an_exception_each_write_has_its_answer(governed: controlplane.Cluster, sort: str) -> None:
-    """Labels, annotations, finalizers and owners by the thousand, a large status: each request has its answer."""
+    """Each request gets its expected answer beside thousands of labels, finalizers or owners and a large status."""
     name = f"any-{next(_numbers)}"
     governed.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
     collection = f"/apis/{labels.API_VERSION}/namespaces/{name}/{exception.PLURAL}"
@@ -82,7 +82,7 @@ def test_whatever_is_on_an_exception_each_write_has_its_answer(governed: control
     objects.fill(governed.admin, path, "annotations", given.annotations)
     objects.judge(clients["operator"].patch(f"{path}/status", {"status": _largest_status()}), 200, "status")
     for actor, subresource, patch, expected in CASES:
-        beyond = sort != "nothing" and actor == "tenant"  # 100,000 bytes of metadata: a tenant adds nothing
+        beyond = sort != "nothing" and actor == "tenant"  # above 100,000 bytes of metadata, a tenant adds nothing
         adds = patch == ADDS_A_LABEL or (patch == ADDS_FINALIZERS and sort != "lists")
         status = REFUSED if beyond and adds else expected
         answer = objects.ask(clients[actor], ("PATCH", f"{path}{subresource}?dryRun=All", patch, api.MERGE))
@@ -110,7 +110,10 @@ def _largest_status() -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["Diagnostic", "Application", "Infrastructure"])
 def test_odd_specs_are_no_trouble(governed: controlplane.Cluster, kind: str) -> None:
-    """Numbers as floats, null and empty fields, the largest texts: a tenant gets 403, an approver what the CRD says."""
+    """With floats for integers, null and empty fields, and the longest texts, a tenant gets 403.
+
+    An approver gets the answer of the CRD.
+    """
     collection = f"/apis/{labels.API_VERSION}/namespaces/default/{exception.PLURAL}"
     tenant = governed.api(governed.tenant("default"))
     whole = {"apiVersion": labels.API_VERSION, "kind": exception.KIND, "metadata": {"name": "odd"}}
@@ -130,7 +133,7 @@ def test_odd_specs_are_no_trouble(governed: controlplane.Cluster, kind: str) -> 
             answer = workbench.sound(client.post(f"{collection}?dryRun=All&fieldValidation=Ignore", body))
             if "ValidatingAdmissionPolicy" in answer.message:
                 assert answer.status == 403, (odd, answer.message)
-            else:  # the CRD speaks first
+            else:  # the CRD answered before the policy
                 assert answer.status in {201, 400, 422}, (odd, answer.message)
                 assert client is governed.admin or answer.status != 201, odd
     assert objects.failures(governed) == []
@@ -161,7 +164,7 @@ RULES: dict[str, Any] = {
 
 @pytest.mark.parametrize("rules", RULES)
 def test_whatever_a_rule_selects_by_the_warning_is_a_sentence(governed: controlplane.Cluster, rules: str) -> None:
-    """The largest HostNetworkExceptionPolicy that etcd stores is admitted, with a warning that no expression spoils."""
+    """The API server admits the largest policy object that etcd stores, and no expression spoils its warning."""
     path = f"/apis/{labels.API_VERSION}/{policy.PLURAL}?dryRun=All"
     identity = {"apiVersion": labels.API_VERSION, "kind": policy.KIND, "metadata": {"name": "default"}}
     body = {**identity, "spec": {"mode": "Enforce", "rules": RULES[rules]}}

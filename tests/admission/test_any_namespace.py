@@ -1,6 +1,6 @@
-"""No expression of a policy fails for any Namespace that the API server accepts: a write passes, or a rule says 403.
+"""No policy expression fails for any Namespace that the API server accepts: each write passes, or a rule answers 403.
 
-So the answer to each write is known before, whatever is on the Namespace and whoever writes it in which way.
+So the answer to each write is known in advance, whatever the Namespace contains, whoever writes it and by which method.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ BASE = {
     "team": "a",
 }
 NOTES = {GRANT + "a": "line", labels.LEVEL_BEFORE: "", "note": "b"}
-Change = dict[str, Any]  # of metadata, as a merge patch has it
+Change = dict[str, Any]  # to metadata, in the form of a merge patch
 HONEST: dict[str, Change] = {
     "a label of his own": {"labels": {"own": "x"}},
     "another value of it": {"labels": {"team": "b"}},
@@ -100,7 +100,7 @@ WAYS = ("merge patch", "strategic patch", "replace", "apply", "status", "replace
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A change of a Namespace by somebody, in some way, and the status of the answer."""
+    """A change to a Namespace by an actor, by one method, with the expected status of the answer."""
 
     actor: str
     way: str
@@ -114,8 +114,8 @@ def _cases() -> Iterator[Case]:
         for name, change in changes.items():
             if way == "apply" and not _only_adds(change):
                 continue
-            # Through /finalize nobody writes but the namespace controller and who has setlevel.
-            kept = name == "no labels" and binary.release().has("1.36")  # labels-kept puts ours back
+            # Only the namespace controller and holders of setlevel may write /finalize.
+            kept = name == "no labels" and binary.release().has("1.36")  # labels-kept restores the operator's labels
             status = 200 if (changes is HONEST or kept) and way != "finalize" else 403
             yield Case("tenant", way, name, change, status)
             yield Case("creator", way, name, change, status)
@@ -134,13 +134,16 @@ BOUNDS = {"labels": 200, "annotations": 500, "finalizers": 50, "ownerReferences"
 
 
 def _too_large(metadata: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether this is beyond a bound of namespace-size and more than before."""
+    """Return whether the metadata exceeds a bound of namespace-size and has grown."""
     sizes = {field: len(metadata.get(field) or ()) for field in BOUNDS}
     return any(sizes[field] > max(most, len(before.get(field) or ())) for field, most in BOUNDS.items())
 
 
 def expected(case: Case, before: dict[str, Any]) -> int:
-    """The status of the answer to a case where this metadata is: nobody but holders of setlevel lets it grow."""
+    """Return the expected status of the answer to a case, given the metadata before the change.
+
+    Only holders of setlevel may let metadata grow beyond the bounds.
+    """
     after = dict(before)
     for field, values in case.change.items():
         if isinstance(values, dict):
@@ -155,14 +158,14 @@ def expected(case: Case, before: dict[str, Any]) -> int:
 
 
 def request(case: Case, path: str, body: dict[str, Any]) -> objects.Request:
-    """Method, path, body and content type of a case in a dry run; `body` is the Namespace as it is."""
+    """Return the method, path, body and content type of a case in a dry run; `body` is the current Namespace."""
     patch = {"metadata": case.change}
     whole = {**body, "metadata": {**body["metadata"], **case.change}}
     for field in ("labels", "annotations"):
         if isinstance(case.change.get(field), dict):
             merged = {**body["metadata"].get(field, {}), **case.change[field]}
             whole["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
-    del whole["metadata"]["resourceVersion"]  # controllers write it too
+    del whole["metadata"]["resourceVersion"]  # controllers write the object too
     applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": body["metadata"]["name"], **case.change}}
     json = "application/json"
     return {
@@ -178,14 +181,14 @@ def request(case: Case, path: str, body: dict[str, Any]) -> objects.Request:
 
 @pytest.fixture(scope="module")
 def policed(request: pytest.FixtureRequest) -> controlplane.Cluster:
-    """A cluster with all policies; where the API server has none that mutate, with those that validate."""
+    """A cluster with all policies; if the API server has no mutating policies, with the validating policies only."""
     cluster: controlplane.Cluster = request.getfixturevalue("complete" if MUTATES else "governed")
     return cluster
 
 
 @pytest.fixture(scope="module")
 def actors(policed: controlplane.Cluster) -> dict[str, api.Api]:
-    """Who writes namespaces, but for the tenant, who is another for each."""
+    """Clients of the actors that write namespaces, except the tenant, who is a different user per namespace."""
     resources = "namespaces,namespaces/status,namespaces/finalize"
     verbs = ("get", "create", "update", "patch", "delete")
     users = {
@@ -203,7 +206,7 @@ def actors(policed: controlplane.Cluster) -> dict[str, api.Api]:
 def test_whatever_is_on_a_namespace_each_write_has_its_answer(
     policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
 ) -> None:
-    """Ordinary work passes and what decides about host namespaces is refused with 403, by whoever and in every way."""
+    """Ordinary work passes; a write that decides about host namespaces gets 403, from any actor and by any method."""
     name = f"any-{next(_numbers)}"
     path = f"{NAMESPACES}/{name}"
     given = SORTS[sort]()
@@ -227,9 +230,10 @@ def test_whatever_is_on_a_namespace_each_write_has_its_answer(
 def test_whatever_a_namespace_is_created_with_there_is_an_answer(
     policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
 ) -> None:
-    """A creator makes it, also by apply or under a generated name, and it is born enforced; with a grant it is not.
+    """A creator's namespace is enforced from its creation, also by apply or with a generated name.
 
-    Beyond the bounds of namespace-size he makes none, and a holder of setlevel does.
+    The API server refuses a namespace that is created with a grant. Only a holder of setlevel may create a namespace
+    beyond the bounds of namespace-size.
     """
     given = SORTS[sort]()
     metadata = {"labels": given.labels, "annotations": given.annotations, **given.metadata}
@@ -266,7 +270,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_metadata_is_no_trouble(policed: controlplane.Cluster, actors: dict[str, api.Api], odd: str) -> None:
-    """With absent, null and empty fields, repeated elements and any text a tenant writes what is his and no grant."""
+    """Beside absent, null and empty fields, repeated elements and any text, a tenant can label but not grant."""
     name = f"odd-{next(_numbers)}"
     path = f"{NAMESPACES}/{name}"
     objects.judge(actors["creator"].post(NAMESPACES, {"metadata": {"name": name, **ODD[odd]}}), 201, odd)
@@ -275,7 +279,7 @@ def test_odd_metadata_is_no_trouble(policed: controlplane.Cluster, actors: dict[
         for at in (path, f"{path}/status"):
             objects.judge(tenant.patch(f"{at}?dryRun=All", {"metadata": change}), status, (odd, change))
             whole = policed.admin.get(path).expect(200).body
-            del whole["metadata"]["resourceVersion"]  # controllers write it too
+            del whole["metadata"]["resourceVersion"]  # controllers write the object too
             for field, values in change.items():
                 whole["metadata"].setdefault(field, {}).update(values)
             objects.judge(tenant.put(f"{at}?dryRun=All", whole), status, (odd, change))

@@ -1,4 +1,4 @@
-"""diagnostic-deadline: a pod under a Diagnostic grant is ended by its kubelet after a day, whoever else is gone."""
+"""diagnostic-deadline: the kubelet ends a pod under a Diagnostic grant after a day, even if nothing else runs."""
 
 import datetime
 import itertools
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def make(cluster: controlplane.Cluster, enforcement: str | None = "Deny") -> Home:
-    """A namespace at privileged, where enforcement is said to be this."""
+    """Create a namespace at privileged with this value of the enforcement label."""
     body = {"metadata": {"name": f"deadline-{next(_numbers)}", "labels": {labels.PSA_ENFORCE: "privileged"}}}
     home = Home(cluster, cluster.admin.post("/api/v1/namespaces", body).expect(201).body["metadata"]["name"])
     cluster.admin.patch(home.path, {"metadata": {"labels": {labels.ENFORCEMENT: enforcement}}}).expect(200)
@@ -32,7 +32,7 @@ def diagnostic(**fields: Any) -> grants.Grant:
 
 
 def deadline(home: Home, body: dict[str, Any]) -> int | None:
-    """What the pod would be stored with."""
+    """Return the deadline with which the API server would store the pod."""
     stored = home.create(body).expect(201).body["spec"].get("activeDeadlineSeconds")
     return None if stored is None else int(stored)
 
@@ -49,32 +49,32 @@ def home(complete: controlplane.Cluster) -> Home:
     ("asked", "stored"), [(None, DAY), (DAY + 1, DAY), (2**31 - 1, DAY), (DAY, DAY), (DAY - 1, DAY - 1), (1, 1)]
 )
 def test_a_day_is_the_most(home: Home, asked: int | None, stored: int) -> None:
-    """Absent and larger become a day, a smaller deadline stays."""
+    """A missing or larger deadline becomes one day; a smaller deadline stays."""
     given = {} if asked is None else {"activeDeadlineSeconds": asked}
     assert deadline(home, pod(hostNetwork=True, **given)) == stored
 
 
 @pytest.mark.parametrize("restart", ["Always", "OnFailure", "Never"])
 def test_whatever_its_restart_policy(home: Home, restart: str) -> None:
-    """The kubelet fails a pod at its deadline also where it would restart containers."""
+    """The kubelet fails a pod at its deadline even if the restart policy would restart its containers."""
     assert deadline(home, pod(hostNetwork=True, restartPolicy=restart)) == DAY
 
 
 @pytest.mark.parametrize("field", ["hostNetwork", "hostPID", "hostIPC"])
 def test_each_host_namespace_counts(home: Home, field: str) -> None:
-    """One of them is enough."""
+    """A single host namespace is enough for the deadline."""
     home.give(capture=diagnostic(host_namespaces=frozenset(labels.HostNamespace)))
     assert deadline(home, pod(**{field: True})) == DAY
 
 
 def test_an_ordinary_pod_is_left_as_it_is(home: Home) -> None:
-    """With and without a deadline of its own, also beside a Diagnostic grant that would fit it."""
+    """The policy does not change a pod without host namespaces, even beside a Diagnostic grant that fits the pod."""
     assert deadline(home, pod()) is None
     assert deadline(home, pod(hostNetwork=False, activeDeadlineSeconds=DAY + 1)) == DAY + 1
 
 
 def test_the_deadline_is_not_moved_afterwards(home: Home) -> None:
-    """Neither raised nor removed; shortened it may be."""
+    """The deadline can be shortened, but not raised or removed."""
     path = home.put_up(pod(hostNetwork=True))
     for later in (DAY + 1, None):
         home.cluster.admin.patch(path, {"spec": {"activeDeadlineSeconds": later}}).expect(422)
@@ -110,13 +110,13 @@ OTHER = datetime.timedelta(hours=1)
     ],
 )
 def test_of_several_grants_the_longest_counts(home: Home, other: grants.Grant, stored: int | None) -> None:
-    """A grant of another type that fits and lives at least as long as the Diagnostic leaves the pod as it is."""
+    """A pod gets no deadline if a fitting grant of another type lasts at least as long as the Diagnostic grant."""
     home.give(other=other)
     assert deadline(home, pod(hostNetwork=True)) == stored
 
 
 def test_under_another_type_alone_there_is_none(complete: controlplane.Cluster) -> None:
-    """Infrastructure and Application pods run on."""
+    """Pods under Infrastructure and Application grants get no deadline."""
     home = make(complete)
     for one in (grant(), grant(type="Application", until=NOON)):
         home.give(one=one)
@@ -125,23 +125,26 @@ def test_under_another_type_alone_there_is_none(complete: controlplane.Cluster) 
 
 
 def test_an_uncovered_pod_is_refused_as_before(home: Home) -> None:
-    """With the message of host-namespaces, and a deadline of its own makes no difference."""
+    """The refusal has the message of host-namespaces, with or without a deadline in the pod."""
     for given in ({}, {"activeDeadlineSeconds": 60}):
         home.refuses(pod({"image": "another:1"}, hostNetwork=True, **given), "does not list image another:1")
 
 
 def test_where_a_level_is_lifted(complete: controlplane.Cluster) -> None:
-    """Beside a guard the deadline is written as well, whatever the level."""
+    """The policy also writes the deadline in a namespace with a guard, at either guard level."""
     for guard in ("baseline", "restricted"):
         home = make(complete)
         complete.admin.patch(home.path, {"metadata": {"labels": {labels.GUARD: guard}}}).expect(200)
         home.give(capture=diagnostic())
-        # What the guard asks for, so that the pod is judged by no other level than its grant's.
+        # The pod meets the guard's level, so only the level of its grant applies.
         complete.wait("the deadline", lambda home=home: deadline(home, pod(hostNetwork=True)) == DAY)
 
 
 def test_where_enforcement_is_held_or_audited(complete: controlplane.Cluster) -> None:
-    """Held has the deadline, as its diagnostics are deleted too; Audit and ungoverned namespaces end nothing."""
+    """Held namespaces get the deadline, because the operator deletes diagnostic pods there too.
+
+    The policy sets no deadline in Audit and ungoverned namespaces.
+    """
     for enforcement, stored in (("Deny", DAY), ("Held", DAY), ("Audit", None), (None, None)):
         home = make(complete, enforcement)
         annotations = {labels.GRANT_PREFIX + "capture": home.line(diagnostic())}
@@ -166,7 +169,10 @@ def test_where_enforcement_is_held_or_audited(complete: controlplane.Cluster) ->
     ids=["type", "level", "longer", "other namespace", "empty", "separators"],
 )
 def test_a_malformed_grant_is_none(complete: controlplane.Cluster, spoil: Any) -> None:
-    """It sets no deadline, and spoils no other grant and no admission: seen where nothing is refused, in Held."""
+    """A malformed grant sets no deadline and breaks no other grant and no admission.
+
+    The test uses a Held namespace, where nothing is refused.
+    """
     home = make(complete, "Held")
     home.give(capture=spoil(home.line(diagnostic())))
     assert deadline(home, pod(hostNetwork=True)) is None
@@ -175,7 +181,10 @@ def test_a_malformed_grant_is_none(complete: controlplane.Cluster, spoil: Any) -
 
 
 def test_a_mirror_pod_of_a_kubelet_is_left_as_it_is(home: Home) -> None:
-    """It shows what runs already; from anybody else it is refused, so the annotation helps nobody."""
+    """A mirror pod shows a pod that already runs.
+
+    From any other user it is refused, so the annotation cannot evade the deadline.
+    """
     node = home.cluster.nodes[0]
     uid = home.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
     body = pod(hostNetwork=True, nodeName=node)
@@ -188,7 +197,7 @@ def test_a_mirror_pod_of_a_kubelet_is_left_as_it_is(home: Home) -> None:
 
 
 def test_the_pods_of_a_deployment_have_it(home: Home) -> None:
-    """A template may not say it, the pod gets it all the same, and the Deployment becomes available."""
+    """The pod gets the deadline even though a template cannot set it, and the Deployment becomes available."""
     spec = {
         "selector": {"matchLabels": {"app": "capture"}},
         "template": {"metadata": {"labels": {"app": "capture"}}, "spec": pod(hostNetwork=True)["spec"]},
@@ -205,7 +214,7 @@ def test_the_pods_of_a_deployment_have_it(home: Home) -> None:
 
 
 def test_a_pod_that_is_given_a_covered_image_on_its_way_has_it(home: Home) -> None:
-    """Where another mutating policy writes the image that the grant names, in whichever order, this is called again."""
+    """The API server calls the policy again if another mutating policy writes the granted image, in either order."""
     base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     write = f"[JSONPatch{{op: 'replace', path: '/spec/containers/0/image', value: '{workbench.IMAGE}'}}]"
@@ -231,7 +240,7 @@ def test_a_pod_that_is_given_a_covered_image_on_its_way_has_it(home: Home) -> No
 
 
 def test_the_largest_namespace_and_pod_are_within_the_budget(complete: controlplane.Cluster) -> None:
-    """64 grants of 16 images each, 50 containers: a covered pod has its deadline, an uncovered one is refused."""
+    """With 64 grants of 16 images, a covered pod of 50 containers gets its deadline, an uncovered pod is refused."""
     home = make(complete)
     images = [[f"registry.example.com/team/image-{number}-{one}:1" for one in range(16)] for number in range(63)]
     home.give(**{f"g{number:02}": diagnostic(images=tuple(names)) for number, names in enumerate(images)})

@@ -1,4 +1,4 @@
-"""exception-writers and exception-expiry: who may write exceptions, for how long, and who says what they are worth."""
+"""exception-writers and exception-expiry: who may write exceptions and their status, and how long exceptions last."""
 
 import datetime
 from collections.abc import Callable
@@ -23,13 +23,13 @@ def home(make_home: Callable[..., Home]) -> Home:
 
 @pytest.fixture
 def tenant(home: Home) -> api.Api:
-    """Every verb on everything in the namespace: `approve` on exceptions among them, but in a Role."""
+    """A client with every verb on everything in the namespace, through a Role; including `approve` on exceptions."""
     return home.cluster.api(home.cluster.tenant(home.name))
 
 
 @pytest.fixture
 def approver(home: Home) -> api.Api:
-    """Ordinary rights to write exceptions everywhere, and the verb approve."""
+    """A client with ordinary cluster-wide rights to write exceptions and the verb approve."""
     user = workbench.may(home.cluster, "approver", "hostnetworkexceptions", *VERBS, "approve", group=labels.GROUP)
     return home.cluster.api(user)
 
@@ -45,7 +45,7 @@ def exceptions(home: Home, name: str = "") -> str:
 
 
 def exception(home: Home, name: str, kind: str = "Diagnostic", hours: float = 1, **spec: Any) -> dict[str, Any]:
-    """A valid exception that ends so many hours from now."""
+    """Return a valid exception that expires in `hours` hours."""
     until = workbench.seconds_from_now(home.cluster, int(hours * 3600))
     given: dict[str, Any] = {"type": kind, "owner": "team-net", "reason": "Because it must be so."}
     if kind == "Infrastructure":
@@ -73,11 +73,11 @@ def in_hours(home: Home, hours: int, seconds: int = 0) -> str:
     return grants.format_time(now + datetime.timedelta(hours=hours))
 
 
-# -- who --------------------------------------------------------------------------------------------------------------
+# -- who may write ----------------------------------------------------------------------------------------------------
 
 
 def test_a_tenant_writes_no_exception(home: Home, tenant: api.Api, approver: api.Api) -> None:
-    """A tenant with every verb in his namespace creates, extends, changes, deletes none, and is told whom to ask."""
+    """A tenant with every verb in the namespace cannot write or delete an exception; the refusal says whom to ask."""
     message = workbench.refused(create(tenant, home, exception(home, "mine")), APPROVE)
     assert "ClusterRole hostnetwork-exception-approver" in message
     create(approver, home, exception(home, "theirs")).expect(201)
@@ -92,7 +92,7 @@ def test_a_tenant_writes_no_exception(home: Home, tenant: api.Api, approver: api
 
 
 def test_a_tenant_makes_no_owner_that_takes_the_exception_along(home: Home, tenant: api.Api, approver: api.Api) -> None:
-    """ownerReferences are added, changed and removed with the verb approve only: the owner's end deletes."""
+    """Only a holder of approve may change ownerReferences, because the owner's deletion deletes the exception."""
     create(approver, home, exception(home, "a")).expect(201)
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
     path = exceptions(home, "a")
@@ -109,7 +109,7 @@ def test_a_tenant_makes_no_owner_that_takes_the_exception_along(home: Home, tena
 def test_labels_annotations_and_finalizers_of_an_exception_are_free(
     home: Home, tenant: api.Api, approver: api.Api
 ) -> None:
-    """What decides nothing is anybody's who has the ordinary right to write it."""
+    """Any user with the ordinary right to write exceptions may change these fields, because they decide nothing."""
     create(approver, home, exception(home, "a")).expect(201)
     path = exceptions(home, "a")
     metadata = {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/f"]}
@@ -133,7 +133,7 @@ GROWS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("what", GROWS)
 def test_a_tenant_makes_no_exception_too_large(home: Home, tenant: api.Api, approver: api.Api, what: str) -> None:
-    """Up to 100,000 bytes his metadata are free, beyond he is refused; an approver and the operator still write it."""
+    """A tenant may write metadata up to 100,000 bytes; an approver and the operator may write larger exceptions."""
     create(approver, home, exception(home, "a")).expect(201)
     path = exceptions(home, "a")
     write(tenant, path, {"metadata": GROWS[what](90_000)}).expect(200)
@@ -141,7 +141,7 @@ def test_a_tenant_makes_no_exception_too_large(home: Home, tenant: api.Api, appr
         write(tenant, path, {"metadata": GROWS[what](190_000)}),
         workbench.sound(tenant.apply(path, applied(GROWS[what](190_000)), "me", force=True)),
     ):
-        if what != "managedFields" or answer.status != 400:  # an apply takes none
+        if what != "managedFields" or answer.status != 400:  # the API server accepts no managedFields in an apply
             workbench.refused(answer, "exception-writers: the metadata", "at most 100,000 bytes, got ")
     write(approver, path, {"metadata": GROWS[what](190_000)}).expect(200)
     size = {"annotations": {"note": "x" * 1000}}
@@ -157,7 +157,7 @@ def applied(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_status_is_bounded_too(home: Home, approver: api.Api, operator: api.Api) -> None:
-    """The operator's token writes at most 100,000 bytes of status, beside whatever metadata there are."""
+    """The operator's token writes at most 100,000 bytes of status, whatever the size of the metadata."""
     create(approver, home, exception(home, "a")).expect(201)
     path = exceptions(home, "a")
     write(approver, path, {"metadata": {"annotations": {"a": "<" * 99_000}}}).expect(200)
@@ -171,7 +171,7 @@ def test_a_status_is_bounded_too(home: Home, approver: api.Api, operator: api.Ap
 
 
 def test_the_same_number_written_otherwise_needs_approve(home: Home, tenant: api.Api, approver: api.Api) -> None:
-    """Writing 30.0 in place of 30 raises the generation, so a tenant cannot do it by any verb, and an approver can."""
+    """Writing 30.0 for 30 raises the generation, so an approver can write it and a tenant cannot, by any verb."""
     create(approver, home, exception(home, "a", gracePeriodSeconds=30)).expect(201)
     path = exceptions(home, "a")
 
@@ -190,7 +190,8 @@ def test_the_same_number_written_otherwise_needs_approve(home: Home, tenant: api
     }
     for way, answer in answers.items():
         assert APPROVE in workbench.refused(answer), way
-    # A custom resource takes no strategic patch. An apply is read as YAML, where 30.0 is 30: it changes nothing.
+    # Custom resources do not support strategic patches. The API server reads an apply as YAML, where 30.0 is 30, so the
+    # apply changes nothing.
     workbench.sound(tenant.patch(path, {"spec": {"gracePeriodSeconds": 30.0}}, api.STRATEGIC)).expect(415)
     workbench.sound(tenant.apply(path, applied, "me", force=True)).expect(200)
     assert generation() == 1
@@ -199,7 +200,7 @@ def test_the_same_number_written_otherwise_needs_approve(home: Home, tenant: api
 
 
 def test_an_approver_writes_all_of_it(home: Home, approver: api.Api) -> None:
-    """The cluster-wide verb approve is what it takes to create, extend and delete."""
+    """The cluster-wide verb approve allows a user to create, extend and delete exceptions."""
     create(approver, home, exception(home, "a")).expect(201)
     path = exceptions(home, "a")
     write(approver, path, {"spec": {"expiry": in_hours(home, 20), "contact": "a@example.com"}}).expect(200)
@@ -207,7 +208,7 @@ def test_an_approver_writes_all_of_it(home: Home, approver: api.Api) -> None:
 
 
 def test_rights_to_write_are_not_rights_to_approve(home: Home) -> None:
-    """Cluster-wide create, update and delete without approve write nothing; nor does the operator."""
+    """Cluster-wide create, update and delete without approve do not allow a write; nor can the operator write."""
     user = workbench.may(home.cluster, "writer", "hostnetworkexceptions", *VERBS, group=labels.GROUP)
     for client in (home.cluster.api(user), home.cluster.api(workbench.operator(home.cluster))):
         workbench.refused(create(client, home, exception(home, "a")), APPROVE)
@@ -219,7 +220,7 @@ def status(reason: str = "Active", value: str = "True") -> dict[str, Any]:
 
 
 def test_the_status_is_the_operators_alone(home: Home, tenant: api.Api, approver: api.Api, operator: api.Api) -> None:
-    """Nobody but the operator says what an exception is worth: no tenant, no approver, no administrator."""
+    """No tenant, approver or administrator can write the status; only the operator can."""
     create(approver, home, {**exception(home, "a"), **status()}).expect(201)
     path = exceptions(home, "a")
     assert "status" not in home.cluster.admin.get(path).expect(200).body
@@ -230,12 +231,12 @@ def test_the_status_is_the_operators_alone(home: Home, tenant: api.Api, approver
     assert home.cluster.admin.get(path).body["status"]["conditions"][0]["reason"] == "Active"
 
 
-# -- how long ---------------------------------------------------------------------------------------------------------
+# -- how long an exception lasts --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "hours"), [("Diagnostic", 24), ("Application", 2160)])
 def test_each_type_has_its_ceiling(home: Home, approver: api.Api, kind: str, hours: int) -> None:
-    """An expiry later than the type allows after creation is refused at creation and when it is moved."""
+    """An expiry that is too far after creation for its type is refused, at creation and on a later change."""
     late = workbench.refused(
         create(approver, home, exception(home, "late", kind, expiry=in_hours(home, hours, 60))),
         f"spec.expiry must be within {hours}h of creation for type {kind}",
@@ -248,25 +249,25 @@ def test_each_type_has_its_ceiling(home: Home, approver: api.Api, kind: str, hou
     after = grants.format_time(last + datetime.timedelta(seconds=1))
     workbench.refused(write(approver, path, {"spec": {"expiry": after}}), f'got "{after}"', grants.format_time(last))
     write(approver, path, {"spec": {"expiry": grants.format_time(last)}}).expect(200)
-    write(approver, path, {"spec": {"expiry": "2020-01-01T00:00:00Z"}}).expect(200)  # revoking
+    write(approver, path, {"spec": {"expiry": "2020-01-01T00:00:00Z"}}).expect(200)  # revokes the exception
 
 
 def test_infrastructure_has_no_ceiling(home: Home, approver: api.Api) -> None:
-    """An Infrastructure exception ends when it says, or never."""
+    """An Infrastructure exception may end at any time or never."""
     create(approver, home, exception(home, "a", "Infrastructure")).expect(201)
     create(approver, home, exception(home, "b", "Infrastructure", expiry="2999-12-31T23:59:59Z")).expect(201)
 
 
 @pytest.mark.parametrize("expiry", ["tomorrow", "", "2026-11-22", "2026-11-22T16:00:00+00:00", "9", None])
 def test_an_expiry_that_is_no_time_is_refused(home: Home, approver: api.Api, expiry: str | None) -> None:
-    """Nothing but a time in UTC to the second is taken, whoever refuses it first."""
+    """Only a UTC time with seconds is accepted; either the CRD or a policy may refuse other values."""
     body = exception(home, "a")
     body["spec"]["expiry"] = expiry
     assert create(approver, home, body).status == 422
 
 
 def test_what_has_expired_does_not_come_back(home: Home, approver: api.Api, operator: api.Api) -> None:
-    """Once its status says Expired, not even an approver moves the expiry; the rest of the record stays editable."""
+    """If the status says Expired, not even an approver can change the expiry; the other fields stay editable."""
     create(approver, home, exception(home, "a")).expect(201)
     path = exceptions(home, "a")
     write(operator, f"{path}/status", status("Expired", "False")).expect(200)
@@ -274,7 +275,7 @@ def test_what_has_expired_does_not_come_back(home: Home, approver: api.Api, oper
         answer = write(approver, path, {"spec": {"expiry": expiry}})
         assert answer.status == 422, answer.message
     write(approver, path, {"spec": {"contact": "b@example.com"}}).expect(200)
-    # Of these the CRD speaks first; of one without an expiry, only the policy.
+    # The CRD refuses these changes before the policy. Only the policy refuses them for an exception without an expiry.
     create(approver, home, exception(home, "endless", "Infrastructure")).expect(201)
     path = exceptions(home, "endless")
     write(operator, f"{path}/status", status("Expired", "False")).expect(200)
@@ -286,7 +287,7 @@ def test_what_has_expired_does_not_come_back(home: Home, approver: api.Api, oper
 
 
 def test_an_exception_that_is_born_expired_is_warned_of(home: Home, approver: api.Api, tenant: api.Api) -> None:
-    """An expiry in the past is admitted with a warning at creation, and with none otherwise."""
+    """The API server admits an expiry in the past with a warning at creation, and gives no warning otherwise."""
     answer = create(approver, home, exception(home, "old", expiry="2020-01-01T00:00:00Z")).expect(201)
     assert len(answer.warnings) == 1
     assert "has passed, got 2020-01-01T00:00:00Z at " in answer.warnings[0]
@@ -296,12 +297,12 @@ def test_an_exception_that_is_born_expired_is_warned_of(home: Home, approver: ap
     workbench.refused(create(tenant, home, exception(home, "no", expiry="2020-01-01T00:00:00Z")), APPROVE)
 
 
-# -- what must go on --------------------------------------------------------------------------------------------------
+# -- what must not be refused -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
 def test_the_garbage_collector_takes_an_exception_with_its_owner(home: Home, approver: api.Api, policy: str) -> None:
-    """An exception that is owned goes with its owner, in the foreground and in the background."""
+    """The garbage collector deletes an owned exception with its owner, in foreground and in background deletion."""
     owner = home.cluster.admin.post(f"{home.path}/configmaps", {"metadata": {"name": "owner"}}).expect(201).body
     body = exception(home, "owned")
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
@@ -316,7 +317,7 @@ def test_the_garbage_collector_takes_an_exception_with_its_owner(home: Home, app
 def test_an_exception_that_is_being_deleted_gives_up_its_finalizers(
     home: Home, tenant: api.Api, approver: api.Api
 ) -> None:
-    """A deletion raises the generation; a tenant still removes the finalizers, and the exception is deleted."""
+    """A deletion raises the generation; a tenant can still remove the finalizers, and the exception is then deleted."""
     held = exception(home, "held")
     held["metadata"]["finalizers"] = ["example.com/hold", "example.com/more"]
     create(approver, home, held).expect(201)
@@ -332,7 +333,7 @@ def test_an_exception_that_is_being_deleted_gives_up_its_finalizers(
 
 
 def test_an_orphaned_exception_stays(home: Home, approver: api.Api) -> None:
-    """The garbage collector takes the reference off an exception whose owner is deleted with orphaning."""
+    """If an owner is deleted with orphaning, the garbage collector removes the owner reference from the exception."""
     owner = home.cluster.admin.post(f"{home.path}/configmaps", {"metadata": {"name": "owner"}}).expect(201).body
     body = exception(home, "owned")
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
@@ -341,7 +342,7 @@ def test_an_orphaned_exception_stays(home: Home, approver: api.Api) -> None:
     path = exceptions(home, "owned")
 
     def settled() -> bool:
-        # The collector learns of a new owner from its watch; deleting before that orphans nothing.
+        # The garbage collector learns of a new owner from its watch. A deletion before that orphans nothing.
         return home.cluster.admin.get(path).status == 200
 
     home.cluster.wait("the exception", settled)
@@ -353,7 +354,7 @@ def test_an_orphaned_exception_stays(home: Home, approver: api.Api) -> None:
 
 
 def test_shared_controller_credentials_may_delete(home: Home, approver: api.Api) -> None:
-    """Where the controllers share one user, that user deletes exceptions and takes owners off, and writes no spec."""
+    """If all controllers share one user, that user can delete exceptions and remove owners, but not write a spec."""
     create(approver, home, exception(home, "a")).expect(201)
     base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
     rule = {"apiGroups": [labels.GROUP], "resources": ["hostnetworkexceptions"], "verbs": ["*"]}
@@ -372,7 +373,10 @@ def test_shared_controller_credentials_may_delete(home: Home, approver: api.Api)
 
 
 def test_a_namespace_takes_its_exceptions_along(home: Home, tenant: api.Api, approver: api.Api) -> None:
-    """A namespace with exceptions goes; while it goes anybody may delete them and change owners, not the spec."""
+    """A namespace with exceptions can be deleted.
+
+    While it terminates, any user may delete its exceptions and change their owners, but not their spec.
+    """
     held = exception(home, "held")
     held["metadata"]["finalizers"] = ["example.com/hold"]
     create(approver, home, held).expect(201)

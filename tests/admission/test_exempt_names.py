@@ -1,4 +1,4 @@
-"""exempt-names: nobody without `setlevel` makes a namespace of a name that the policy object lets off."""
+"""exempt-names: only a holder of `setlevel` may create a namespace whose name the policy object exempts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,10 @@ RULES = [
 
 @pytest.fixture(scope="module")
 def named(governed: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
-    """That cluster with a policy object that lets some names off. Without the object no name is refused."""
+    """The governed cluster with a policy object that exempts some names.
+
+    Without the object, the policy refuses no name.
+    """
     body = {
         "apiVersion": labels.API_VERSION,
         "kind": policy.KIND,
@@ -58,7 +61,7 @@ def _made(who: api.Api, name: str, **metadata: Any) -> api.Response:
 
 @pytest.mark.parametrize("name", ["rook-ceph", "watched-1", "watched-2", "watched-3", "lifted"])
 def test_a_name_that_is_let_off_needs_setlevel(named: controlplane.Cluster, name: str) -> None:
-    """Also with labels that say otherwise; a holder of setlevel and an administrator create it."""
+    """Labels in the request make no difference; a holder of setlevel and an administrator can create the namespace."""
     by = "spec.exemptNamespaces" if name == "rook-ceph" else "spec.rules"
     text = f'exempt-names: HostNetworkExceptionPolicy "default" exempts namespaces with the name "{name}" in {by}, so'
     for metadata in ({}, {"labels": {"team": "a"}}, {"labels": {labels.ENFORCEMENT: "Deny"}}):
@@ -69,19 +72,19 @@ def test_a_name_that_is_let_off_needs_setlevel(named: controlplane.Cluster, name
 
 @pytest.mark.parametrize("name", ["payments", "stricter", "rook-ceph-2", "watched"])
 def test_any_other_name_is_free(named: controlplane.Cluster, name: str) -> None:
-    """Names that no rule loosens, also beside rules that select by other labels."""
+    """A name that no rule relaxes is free, also beside rules that select by other labels."""
     workbench.sound(_made(_creator(named), name, labels={"team": "a"})).expect(201)
 
 
 def test_a_generated_name_is_the_one_that_is_judged(named: controlplane.Cluster) -> None:
-    """A prefix that is a name of the list is not the name."""
+    """A generateName prefix that equals an exempt name is not refused, because the generated name differs."""
     workbench.sound(
         _creator(named).post(f"{NAMESPACES}?dryRun=All", {"metadata": {"generateName": "rook-ceph"}})
     ).expect(201)
 
 
 def test_a_namespace_that_is_there_is_changed_as_ever(named: controlplane.Cluster) -> None:
-    """The policy is about creation alone, and about what is created again."""
+    """The policy applies to creation only, including a new creation after deletion."""
     named.admin.post(NAMESPACES, {"metadata": {"name": "rook-ceph"}}).expect(201)
     someone, path = _creator(named), f"{NAMESPACES}/rook-ceph"
     workbench.sound(someone.patch(path, {"metadata": {"labels": {"a": "b"}}})).expect(200)

@@ -1,4 +1,4 @@
-"""host-namespaces: no host-namespace pod without a grant that covers the whole of it."""
+"""host-namespaces: a host-namespace pod needs a grant that covers the whole pod."""
 
 import datetime
 import re
@@ -36,7 +36,7 @@ def host_pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("field", "word"), [("hostNetwork", "Network"), ("hostPID", "PID"), ("hostIPC", "IPC")])
 def test_each_host_namespace_needs_a_grant(deny: Home, field: str, word: str) -> None:
-    """Where enforcement is on and nothing is granted, a pod with any one host namespace is refused and told why."""
+    """With enforcement on and no grant, a pod with any one host namespace is refused, and the message says why."""
     body = pod(**{field: True})
     text = f"shares host {word}, and no exception in force in its namespace covers the pod"
     message = deny.refuses(body, f'host-namespaces: pod "{body["metadata"]["name"]}" {text}')
@@ -46,7 +46,10 @@ def test_each_host_namespace_needs_a_grant(deny: Home, field: str, word: str) ->
 
 
 def test_a_pod_whose_name_the_api_server_makes_is_named(deny: Home) -> None:
-    """With generateName the refusal has the whole name, which the API server sets before it evaluates the policy."""
+    """For a pod with generateName, the refusal contains the complete name.
+
+    The API server sets the name before it evaluates the policy.
+    """
     body = host_pod()
     body["metadata"] = {"generateName": "made-"}
     assert re.search(r'host-namespaces: pod "made-[a-z0-9]+" shares host Network, and', deny.refuses(body))
@@ -69,7 +72,7 @@ def test_administrators_are_no_exception(deny: Home) -> None:
 
 @pytest.mark.parametrize("enforcement", ["Deny", "Audit", "Held"])
 def test_ordinary_pods_are_never_refused(make_home: Callable[..., Home], enforcement: str) -> None:
-    """An ordinary pod passes without a word in every governed namespace, whatever it says besides."""
+    """In every governed namespace an ordinary pod passes without a warning, whatever else its spec contains."""
     home = make_home(enforcement=enforcement)
     broken = {labels.GRANT_PREFIX + "broken": "|||", labels.GRANT_PREFIX + "empty": ""}
     home.cluster.admin.patch(home.path, {"metadata": {"annotations": broken}}).expect(200)
@@ -82,7 +85,10 @@ def test_ordinary_pods_are_never_refused(make_home: Callable[..., Home], enforce
 
 @pytest.mark.parametrize("enforcement", ["Audit", "Held"])
 def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[..., Home], enforcement: str) -> None:
-    """Where enforcement is not on, an uncovered pod is admitted with the warning it would be refused with, audited."""
+    """In Audit and Held namespaces an uncovered pod is admitted.
+
+    The user sees the warning that would otherwise be the refusal, and the audit log records it.
+    """
     home = make_home(enforcement=enforcement)
     body = host_pod()
     answer = home.create(body).expect(201)
@@ -102,7 +108,7 @@ def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[.
 
 
 def test_namespaces_without_the_label_are_left_alone(make_home: Callable[..., Home]) -> None:
-    """Where no enforcement label is, host-namespace pods are nobody's business here."""
+    """In a namespace without the enforcement label, host-namespace pods pass without a warning."""
     assert make_home().create(host_pod()).expect(201).warnings == ()
 
 
@@ -110,7 +116,7 @@ def test_namespaces_without_the_label_are_left_alone(make_home: Callable[..., Ho
 
 
 def test_a_grant_admits_the_pod_that_it_covers(deny: Home) -> None:
-    """A pod that one grant covers is admitted, by itself and through a controller's hands."""
+    """A pod that one grant covers is admitted."""
     deny.give(web=grant())
     deny.admits(host_pod())
     deny.admits(host_pod({}, {"name": "second"}, initContainers=[container(name="i")]))
@@ -118,7 +124,7 @@ def test_a_grant_admits_the_pod_that_it_covers(deny: Home) -> None:
 
 @pytest.mark.parametrize("asked", [{"hostNetwork": True}, {"hostPID": True}, {"hostPID": True, "hostIPC": True}])
 def test_a_pod_may_use_fewer_host_namespaces_than_granted(deny: Home, asked: dict[str, bool]) -> None:
-    """Host namespaces are within the grant's, not equal to them."""
+    """The pod's host namespaces may be a subset of the granted host namespaces."""
     deny.give(web=grant(host_namespaces=ALL_HOSTS))
     deny.admits(pod(**asked))
 
@@ -213,7 +219,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 def test_one_difference_is_enough_to_refuse(
     deny: Home, fields: dict[str, Any], body: dict[str, Any], text: str
 ) -> None:
-    """A pod that differs from its grant in one thing is refused, and the message names grant and thing."""
+    """A pod that differs from its grant in one respect is refused; the message names the grant and the difference."""
     deny.give(web=grant(**fields))
     deny.refuses(body, '"web" ', text)
 
@@ -270,7 +276,7 @@ ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("fields", "body"), [row[1:] for row in ALIKE], ids=[row[0] for row in ALIKE])
 def test_what_a_grant_names_is_admitted(deny: Home, fields: dict[str, Any], body: dict[str, Any]) -> None:
-    """A pod within everything that its grant names is admitted."""
+    """A pod that stays within its grant is admitted."""
     deny.give(web=grant(**fields))
     deny.admits(body)
 
@@ -303,7 +309,7 @@ REPOSITORIES: list[tuple[str, str, bool]] = [
 
 @pytest.mark.parametrize(("entry", "image", "listed"), REPOSITORIES)
 def test_what_is_no_image_of_the_repository_is_refused(deny: Home, entry: str, image: str, listed: bool) -> None:
-    """Any tag or any digest of exactly that repository, letter by letter, and nothing else."""
+    """An entry for a repository matches any tag, or any digest, of exactly that repository and nothing else."""
     deny.give(web=grant(images=(entry,)))
     assert (deny.create(host_pod({"image": image})).status == 201) is listed
 
@@ -319,12 +325,12 @@ PATHS: list[tuple[grants.HostPathAccess, str, bool]] = [
     (rw("/var/lib/"), "/var/lib/", True),
     (rw("/var/lib/"), "/var/lib/kubelet", True),
     (rw("/var/lib/"), "/var/library", False),
-    (rw("/var/lib//"), "/var/lib", False),  # a path that is not written plainly is no reason to guess
+    (rw("/var/lib//"), "/var/lib", False),  # the policy does not normalize an unusual path
     (rw("/var/lib"), "/var//lib", False),
     (rw("/var/lib"), "/var/./lib", False),
     (rw("/"), "/", True),
     (rw("/"), "/etc/kubernetes", True),
-    (rw("/"), "etc", False),  # a runtime's idea of a relative path is not ours
+    (rw("/"), "etc", False),  # only a container runtime knows what a relative path means
 ]
 
 
@@ -332,7 +338,7 @@ PATHS: list[tuple[grants.HostPathAccess, str, bool]] = [
 def test_host_paths_are_prefixes_by_segment(
     deny: Home, granted: grants.HostPathAccess, path: str, within: bool
 ) -> None:
-    """A hostPath volume is held by a prefix of whole segments, and / holds every absolute path."""
+    """A granted path covers hostPath volumes by whole path segments, and / covers every absolute path."""
     deny.give(web=grant(host_paths=(granted,)))
     body = host_pod(volumes=[{"name": "v", "hostPath": {"path": path}}])
     assert (deny.create(body).status == 201) is within
@@ -358,7 +364,7 @@ MOUNTS: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]], bool]] = [
 def test_a_read_only_host_path_is_read_only_everywhere(
     deny: Home, first: list[dict[str, Any]], init: list[dict[str, Any]], within: bool
 ) -> None:
-    """A grant `ro:` holds a volume only if every mount of it in every container says readOnly: true."""
+    """A `ro:` path covers a volume only if every mount of the volume in every container sets readOnly: true."""
     deny.give(web=grant(host_paths=(ro("/proc"),)))
     volumes = [{"name": "v", "hostPath": {"path": "/proc"}}, {"name": "w", "emptyDir": {}}]
     body = host_pod({"volumeMounts": first}, initContainers=[container(name="i", volumeMounts=init)], volumes=volumes)
@@ -371,7 +377,10 @@ def test_a_read_only_host_path_is_read_only_everywhere(
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket"])
 @pytest.mark.parametrize("mounts", [[mount("v", readOnly=True)], []])
 def test_a_type_that_writes_is_writable(deny: Home, kind: str, mounts: list[dict[str, Any]]) -> None:
-    """The kubelet makes what is not there, and a socket is written to through a read-only mount too."""
+    """A read-only path does not cover these types.
+
+    The kubelet creates missing directories and files, and a process can write to a socket through a read-only mount.
+    """
     deny.give(web=grant(host_paths=(ro("/"),)))
     socket = "/run/containerd/containerd.sock"
     body = host_pod({"volumeMounts": mounts}, volumes=[{"name": "v", "hostPath": {"path": socket, "type": kind}}])
@@ -382,7 +391,7 @@ def test_a_type_that_writes_is_writable(deny: Home, kind: str, mounts: list[dict
 
 @pytest.mark.parametrize("kind", ["", "Directory", "File", "CharDevice", "BlockDevice"])
 def test_a_type_that_writes_nothing_is_as_its_mounts_say(deny: Home, kind: str) -> None:
-    """A path that must be there is not made."""
+    """For a type that creates nothing on the node, only the mounts decide whether the volume is writable."""
     deny.give(web=grant(host_paths=(ro("/"),)))
     volumes = [{"name": "v", "hostPath": {"path": "/proc", "type": kind}}]
     deny.admits(host_pod({"volumeMounts": [mount("v", readOnly=True)]}, volumes=volumes))
@@ -390,7 +399,7 @@ def test_a_type_that_writes_nothing_is_as_its_mounts_say(deny: Home, kind: str) 
 
 
 def test_the_widest_of_several_host_paths_counts(deny: Home) -> None:
-    """A volume needs one granted prefix that holds it, and each volume may have another."""
+    """A volume needs one granted path that covers it, and each volume may use a different granted path."""
     deny.give(web=grant(host_paths=(ro("/"), rw("/var/log"))))
     volumes = [{"name": "a", "hostPath": {"path": "/var/log"}}, {"name": "b", "hostPath": {"path": "/etc"}}]
     deny.admits(host_pod({"volumeMounts": [mount("a"), mount("b", readOnly=True)]}, volumes=volumes))
@@ -398,7 +407,7 @@ def test_the_widest_of_several_host_paths_counts(deny: Home) -> None:
 
 
 def test_two_grants_never_add_up(deny: Home) -> None:
-    """A pod that needs one grant for its network and another for its image is covered by neither."""
+    """If one grant fits a pod's network and another fits its image, neither grant covers the pod."""
     deny.give(a=grant(images=("other:1",)), b=grant(host_namespaces=frozenset({PID}), images=None))
     body = host_pod({"image": "third:1"})
     deny.refuses(body, 'closest exception of 3: "a" does not list image third:1')
@@ -407,7 +416,10 @@ def test_two_grants_never_add_up(deny: Home) -> None:
 
 
 def test_a_grant_is_for_one_service_account(deny: Home) -> None:
-    """The service account must be equal; none said is `default`; the deprecated field is the same field."""
+    """The service account must be equal.
+
+    A pod without a service account uses `default`, and the deprecated field counts too.
+    """
     accounts = f"{deny.path}/serviceaccounts"
     deny.cluster.admin.post(accounts, {"metadata": {"name": "agent"}}).expect(201)
     deny.give(web=grant(service_account="agent"))
@@ -415,21 +427,21 @@ def test_a_grant_is_for_one_service_account(deny: Home) -> None:
     deny.admits(host_pod(serviceAccount="agent"))
     deny.refuses(host_pod(), '"web" is for service account agent', "serviceAccountName: default")
     deny.refuses(host_pod(serviceAccountName="default"), '"web" is for service account agent')
-    # Where both are said, the API server takes serviceAccountName; so does the policy.
+    # If both fields are set, the API server and the policy use serviceAccountName.
     deny.refuses(host_pod(serviceAccountName="default", serviceAccount="agent"), '"web" is for service account agent')
     deny.give(web=grant())
     deny.refuses(host_pod(serviceAccountName="agent"), '"web" is for service account default')
 
 
 def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) -> None:
-    """A line with the uid of an earlier namespace grants nothing and is not named."""
+    """A grant line with the uid of an earlier namespace grants nothing, and the refusal does not name it."""
     old = grant(namespace_uid="00000000-0000-0000-0000-000000000000").encode()
     deny.give(old=old)
     assert "old " not in deny.refuses(host_pod(), '(closest exception of 1: "zz-seen" is for')
 
 
 def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
-    """The message counts the live grants, and of those that ended only one that would cover the pod: the nearest."""
+    """The refusal counts all grants and names the closest: an expired grant only if it would cover the pod."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     deny.give(
         elsewhere=grant(service_account="other"),
@@ -440,7 +452,7 @@ def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
 
 
 def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
-    """A grant that ends in 5 s admits until that second and nothing that is created in it or later."""
+    """A grant that ends in 5 s admits pods until that second, and no pod created in that second or later."""
     until = workbench.seconds_from_now(deny.cluster, 5)
     deny.give(short=grant(until=until))
     body = host_pod()
@@ -457,7 +469,7 @@ def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
             workbench.refused(answer, f'"short" expired at {grants.format_time(until)}')
     assert admitted is not None, "it never admitted anything"
     assert refused is not None, "it never ended"
-    # The plain pod went first, so the refusal came in that second or the next.
+    # The test creates the plain pod first, so the refusal came in that second or the next.
     assert grants.parse_time(refused) >= until - datetime.timedelta(seconds=1)
 
 
@@ -504,7 +516,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_line_grants_nothing_and_spoils_no_other(deny: Home, text: str) -> None:
-    """A line that is not a grant admits nothing, raises nothing, and leaves its neighbours in force."""
+    """A line that is not a grant admits nothing, causes no error, and leaves the other lines in force."""
     deny.give(aa_bad=text.replace("UID", deny.uid), mm_good=grant(images=("good:1",)))
     deny.refuses(host_pod(), '"mm-good" does not list')
     deny.admits(host_pod({"image": "good:1"}))
@@ -512,7 +524,7 @@ def test_a_malformed_line_grants_nothing_and_spoils_no_other(deny: Home, text: s
 
 
 def test_the_line_that_the_malformed_ones_are_made_from_is_a_grant(deny: Home) -> None:
-    """The text that the malformed lines vary is itself admitted, so each of them fails for its one fault."""
+    """The text behind the malformed lines is a valid grant, so each malformed line fails because of its one fault."""
     deny.give(good=GOOD.replace("UID", deny.uid))
     deny.admits(host_pod())
 
@@ -521,7 +533,7 @@ def test_the_line_that_the_malformed_ones_are_made_from_is_a_grant(deny: Home) -
 
 
 def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
-    """kubectl set image on a covered pod is refused, for containers and init containers, even to a granted image."""
+    """kubectl set image on a covered pod is refused, for containers and init containers, even for a granted image."""
     deny.give(web=grant(images=(IMAGE, "other:1")))
     body = host_pod(initContainers=[container(name="i")])
     path = deny.put_up(body)
@@ -534,7 +546,7 @@ def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
 
 
 def test_other_changes_of_a_host_namespace_pod_pass(deny: Home) -> None:
-    """Labels, annotations, tolerations, finalizers, status and deletion of a pod are free, grant or no grant."""
+    """Metadata, tolerations and status can change and the pod can be deleted, with or without a grant."""
     deny.give(web=grant())
     path = deny.put_up(host_pod({}, {}, initContainers=[container(name="i")]))
     deny.give(web=None)
@@ -556,7 +568,7 @@ def debug(home: Home, path: str, **fields: Any) -> api.Response:
 
 
 def test_a_host_namespace_pod_takes_no_ephemeral_container(deny: Home) -> None:
-    """An ephemeral container is refused in a covered pod, even with a granted image, and free in an ordinary one."""
+    """An ephemeral container is refused in a covered pod, even with a granted image, and allowed in an ordinary pod."""
     deny.give(web=grant())
     workbench.refused(
         debug(deny, deny.put_up(host_pod())),
@@ -567,7 +579,7 @@ def test_a_host_namespace_pod_takes_no_ephemeral_container(deny: Home) -> None:
 
 
 def test_a_namespace_that_is_going_opens_nothing_and_goes(deny: Home) -> None:
-    """In a terminating namespace images stay frozen, labels and finalizers change freely, and the namespace goes."""
+    """In a terminating namespace images stay frozen, labels and finalizers can change, and the deletion completes."""
     deny.give(web=grant())
     body = host_pod()
     body["metadata"]["finalizers"] = ["example.com/hold"]
@@ -577,7 +589,7 @@ def test_a_namespace_that_is_going_opens_nothing_and_goes(deny: Home) -> None:
     deny.cluster.admin.delete(deny.path).expect(200)
 
     def going() -> bool:
-        # Until the API server's cache of namespaces says so; a new pod is refused from then on.
+        # The API server's cache of namespaces must show the deletion; from then on the API server refuses new pods.
         return "being terminated" in deny.create(pod()).message
 
     deny.cluster.wait("it to be going", going, 10)
@@ -602,13 +614,13 @@ def mirror_pod(home: Home, node: str) -> dict[str, Any]:
 
 
 def test_a_kubelet_shows_its_static_pods(deny: Home) -> None:
-    """A mirror pod with host namespaces is admitted from the kubelet of its node without any grant."""
+    """A kubelet can create a mirror pod with host namespaces for its own node without a grant."""
     node = deny.cluster.nodes[0]
     deny.admits(mirror_pod(deny, node), deny.cluster.node_user(node))
 
 
 def test_a_forged_mirror_pod_is_refused(deny: Home) -> None:
-    """The mirror annotation proves nothing from anybody else: refused, even where the pod would be covered."""
+    """A mirror annotation from any other user is refused, even if a grant would cover the pod."""
     deny.give(web=grant())
     tenant = deny.cluster.tenant(deny.name)
     for user in (tenant, None):
@@ -622,7 +634,7 @@ def test_a_forged_mirror_pod_is_refused(deny: Home) -> None:
 
 
 def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
-    """A tenant with every verb on everything in his namespace writes no grant, moves none, and gets no host network."""
+    """A tenant with every verb in the namespace can neither write nor extend a grant nor use the host network."""
     tenant = deny.cluster.api(deny.cluster.tenant(deny.name))
     deny.give(ended=grant(until=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)))
     for name in ("mine", "ended"):
@@ -631,11 +643,11 @@ def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
             answer = tenant.patch(path, forged)
             if not path.endswith("finalize"):
                 workbench.refused(answer, f"only the operator may write annotation {labels.GRANT_PREFIX}{name} of")
-            assert answer.status in (403, 405)  # /finalize takes no patch
+            assert answer.status in (403, 405)  # /finalize does not support patches
     deny.refuses(host_pod(), "expired at 2020", user=deny.cluster.tenant(deny.name))
 
 
-# -- the largest ------------------------------------------------------------------------------------------------------
+# -- cost limits ------------------------------------------------------------------------------------------------------
 
 
 def long_image(number: int, length: int = 112) -> str:
@@ -643,13 +655,13 @@ def long_image(number: int, length: int = 112) -> str:
 
 
 def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> None:
-    """64 grants of 16 images in 128 KiB judge a pod of 50 containers, covered by the last grant or by none."""
+    """64 grants of 16 images in 128 KiB and a pod of 50 containers fit the limit, with the pod covered or uncovered."""
     lines = {
         f"g{number:02}": grant(images=tuple(long_image(number * 16 + n) for n in range(16))) for number in range(63)
     }
     written = sum(len(labels.GRANT_PREFIX + name) + len(deny.line(one)) for name, one in lines.items())
     assert 120 * 1024 < written <= grants.MAX_BYTES
-    deny.give(**lines)  # with the one that `give` adds: 64
+    deny.give(**lines)  # 64 with the grant that `give` adds
     last = [{"image": long_image(62 * 16 + number % 16)} for number in range(50)]
     deny.admits(host_pod(*last))
     message = deny.refuses(
@@ -660,7 +672,7 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> 
 
 
 def test_long_images_are_within_the_cost_limit(deny: Home) -> None:
-    """32 grants with 16 images of 256 characters, all of them 128 KiB, judge a pod of 50 such containers."""
+    """32 grants with 16 images of 256 characters, 128 KiB in all, and a pod of 50 containers fit the limit."""
     many = {f"g{number:02}": grant(images=tuple(long_image(n, 250) for n in range(16))) for number in range(31)}
     deny.give(**many)
     deny.admits(host_pod(*({"image": long_image(n % 16, 250)} for n in range(50))))
@@ -668,7 +680,7 @@ def test_long_images_are_within_the_cost_limit(deny: Home) -> None:
 
 
 def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
-    """64 grants that name 8 capabilities and 8 paths judge a pod of 50 containers that use them all."""
+    """64 grants with 8 capabilities and 8 paths each, and a pod whose 50 containers use all of them, fit the limit."""
     capabilities = tuple(f"CAPABILITY_{n}" for n in range(8))
     paths = tuple(rw(f"/path-{n}") for n in range(8))
     fields: dict[str, Any] = {"images": None, "host_paths": paths}
@@ -683,7 +695,7 @@ def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
 
 
 def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
-    """20,000 annotations beside the grants, and as many on a pod, leave the verdicts as they are."""
+    """20,000 annotations beside the grants, and 20,000 on a pod, do not change the verdicts."""
     many = {f"a{number}": "" for number in range(20000)}
     deny.give(web=grant())
     deny.cluster.admin.patch(deny.path, {"metadata": {"annotations": many}}).expect(200)
@@ -697,7 +709,7 @@ def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
 
 @pytest.mark.parametrize("image", ["x" * 2000, "é" * 1000, "a\nb", 'a"b', "|", "*", "-"])
 def test_a_refusal_is_one_short_line(deny: Home, image: str) -> None:
-    """Whatever a pod names its images, its refusal is one line under 1 KB."""
+    """The refusal is one line under 1 KB, whatever image names the pod has."""
     deny.give(web=grant(), **{f"g{n}": grant() for n in range(30)})
     answer = deny.create(host_pod({"image": image}, hostPID=True, hostIPC=True))
     message = workbench.refused(answer).partition("denied request: ")[2]

@@ -1,4 +1,4 @@
-"""label-at-birth: a namespace is governed in the request that creates it, with no operator anywhere."""
+"""label-at-birth: the API server labels a namespace in the request that creates it, without the operator."""
 
 import itertools
 import json
@@ -39,35 +39,38 @@ def named(values: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def creator(cluster: controlplane.Cluster) -> api.Api:
-    """Somebody who may create namespaces and change what he created, and not setlevel."""
+    """Return a client that may create namespaces and change them, but not setlevel."""
     return cluster.api(workbench.may(cluster, "creator", "namespaces", "create", "get", "patch", "update"))
 
 
 def born(body: dict[str, Any]) -> dict[str, str]:
-    """The labels of a Namespace, without the one that names it."""
+    """Return the labels of a Namespace without kubernetes.io/metadata.name."""
     return {key: value for key, value in body["metadata"]["labels"].items() if key != "kubernetes.io/metadata.name"}
 
 
 def home(cluster: controlplane.Cluster, name: str) -> workbench.Home:
-    """That namespace, ready for pods."""
+    """Return the namespace of this name, ready for pods."""
     made = workbench.Home(cluster, name)
     cluster.admin.post(f"{made.path}/serviceaccounts", {"metadata": {"name": "default"}}).expect(201, 409)
     return made
 
 
-# -- what is born -----------------------------------------------------------------------------------------------------
+# -- labels at creation -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [None, {}, {"team": "net"}], ids=["none", "empty", "other"])
 def test_every_namespace_is_born_with_all_labels(complete: controlplane.Cluster, given: dict[str, str] | None) -> None:
-    """The answer to the request that creates it carries them, whether or not it had labels of its own."""
+    """The answer to the creation request contains the labels, with or without labels from the creator."""
     answer = creator(complete).post(NAMESPACES, named(given)).expect(201)
     assert born(answer.body) == {**BIRTH, **(given or {})}
     assert answer.warnings == ()
 
 
 def test_the_first_host_namespace_pod_is_refused(complete: controlplane.Cluster) -> None:
-    """By Pod Security at once, by host-namespaces where who has setlevel set privileged; an ordinary pod gets in."""
+    """Pod Security refuses the first host-namespace pod immediately, and an ordinary pod is admitted.
+
+    If a holder of setlevel set privileged, host-namespaces refuses the pod.
+    """
     loose, someone = {labels.PSA_ENFORCE: "privileged"}, creator(complete)
     cases = (
         (someone, {}, "violates PodS"),
@@ -85,7 +88,10 @@ def test_the_first_host_namespace_pod_is_refused(complete: controlplane.Cluster)
 
 
 def test_by_every_path(complete: controlplane.Cluster) -> None:
-    """kubectl create, replace --force, apply, server-side apply, generateName; a dry run only shows it."""
+    """Every method gives the labels: create, replace --force, apply, server-side apply, generateName.
+
+    A dry run only shows the labels.
+    """
     body, applied_one = named(), named()
     name = body["metadata"]["name"]
     shown = complete.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(body))
@@ -105,7 +111,7 @@ def test_by_every_path(complete: controlplane.Cluster) -> None:
 
 
 def test_nobody_owns_what_birth_wrote(complete: controlplane.Cluster) -> None:
-    """No manager in managedFields has the labels, after create and after apply; what the creator wrote is his."""
+    """After create and apply no manager owns the labels in managedFields; the creator's labels stay the creator's."""
     for number, given in enumerate(({}, {labels.PSA_ENFORCE: "baseline"})):
         body = named(given)
         path = f"{NAMESPACES}/{body['metadata']['name']}"
@@ -118,18 +124,18 @@ def test_nobody_owns_what_birth_wrote(complete: controlplane.Cluster) -> None:
             assert [label for label in BIRTH if f'f:{label}"' in owned] == [labels.PSA_ENFORCE] * number
 
 
-# -- what birth says of itself ----------------------------------------------------------------------------------------
+# -- the annotation born-with -----------------------------------------------------------------------------------------
 
 
 def noted(body: dict[str, Any]) -> str | None:
-    """Which Pod Security labels birth says that it wrote."""
+    """Return the value of born-with: the Pod Security labels that the policy wrote at creation."""
     note: str | None = body["metadata"].get("annotations", {}).get(labels.BORN_WITH)
     return note
 
 
 @pytest.mark.parametrize("given", [(), ("enforce",), ("warn", "audit-version"), MODES], ids=",".join)
 def test_birth_says_which_levels_it_wrote(complete: controlplane.Cluster, given: tuple[str, ...]) -> None:
-    """born-with lists those of the six labels that the creator left out or that were replaced, in one order."""
+    """born-with lists, in fixed order, those of the six labels that the policy added or replaced."""
     replaced = {"enforce-version"} & set(given)
     marked = {name: f"{name}!" if name in replaced else name for name in IN_ORDER.split(",")}
     written = ",".join(mark for name, mark in marked.items() if name in replaced or name not in given)
@@ -148,7 +154,7 @@ def test_birth_says_which_levels_it_wrote(complete: controlplane.Cluster, given:
 
 
 def test_the_note_has_no_owner_and_leaves_other_annotations(complete: controlplane.Cluster) -> None:
-    """Annotations of the creator stay beside it, and managedFields do not name it."""
+    """The creator's annotations stay beside born-with, and managedFields do not name born-with."""
     body = named()
     body["metadata"]["annotations"] = {"team": "net"}
     answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", body).expect(201)
@@ -157,7 +163,7 @@ def test_the_note_has_no_owner_and_leaves_other_annotations(complete: controlpla
 
 
 def test_a_namespace_that_is_governed_otherwise_says_nothing(complete: controlplane.Cluster) -> None:
-    """Where birth writes no label it writes no annotation either: a restored backup, and the preview namespaces."""
+    """If the policy writes no label, it writes no annotation: for a restored backup and for the preview namespaces."""
     for body in (named({labels.ENFORCEMENT: "Held"}), {"metadata": {"name": "hostnetwork-preview-baseline"}}):
         answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", body).expect(201)
         assert noted(answer.body) is None
@@ -165,7 +171,7 @@ def test_a_namespace_that_is_governed_otherwise_says_nothing(complete: controlpl
 
 @pytest.mark.parametrize("size", [261_000, 262_000, labels.ANNOTATION_BYTES])
 def test_a_note_without_room_is_left_out(complete: controlplane.Cluster, size: int) -> None:
-    """A namespace whose annotations are as large as they may be is born like any other, and says nothing."""
+    """A namespace with annotations of the maximum size gets all labels, but no born-with annotation."""
     body = named()
     body["metadata"]["annotations"] = {"a": "x" * (size - 1)}
     answer = workbench.sound(creator(complete).post(f"{NAMESPACES}?dryRun=All", body)).expect(201)
@@ -175,7 +181,10 @@ def test_a_note_without_room_is_left_out(complete: controlplane.Cluster, size: i
 
 @pytest.mark.parametrize("value", ["", "enforce", "warn-version", "enforce,audit,warn", IN_ORDER])
 def test_a_creator_may_write_the_note_himself(complete: controlplane.Cluster, value: str) -> None:
-    """A note that is there stays, as in a second pass; in its one form it passes, since birth adds enforcement=Deny."""
+    """A born-with annotation from the creator stays, as in a second pass of the policy.
+
+    In a valid form it passes, because the policy adds enforcement=Deny.
+    """
     body = named()
     body["metadata"]["annotations"] = {labels.BORN_WITH: value}
     answer = workbench.sound(creator(complete).post(f"{NAMESPACES}?dryRun=All", body)).expect(201)
@@ -187,7 +196,7 @@ def test_a_creator_may_write_the_note_himself(complete: controlplane.Cluster, va
     [",", "enforce,", ",warn", "warn,enforce", "warn,warn", "enforce, warn", "Enforce", "guard", f"{IN_ORDER}\n"],
 )
 def test_a_note_in_another_form_is_refused(complete: controlplane.Cluster, value: str) -> None:
-    """A list out of order, with something twice or with another word is none that birth writes."""
+    """The policy never writes a list that is out of order, has a repeated word or has another word."""
     body = named()
     body["metadata"]["annotations"] = {labels.BORN_WITH: value}
     answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", body)
@@ -195,7 +204,7 @@ def test_a_note_in_another_form_is_refused(complete: controlplane.Cluster, value
 
 
 def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -> None:
-    """The creator neither changes nor removes it; the operator removes it."""
+    """The creator can neither change nor remove the annotation; the operator can remove it."""
     name = creator(complete).post(NAMESPACES, named()).expect(201).body["metadata"]["name"]
     path = f"{NAMESPACES}/{name}"
     for value in ("", "enforce", None):
@@ -207,12 +216,12 @@ def test_after_birth_the_note_is_the_operators(complete: controlplane.Cluster) -
     assert noted(complete.admin.get(path).body) is None
 
 
-# -- where labels are there already -----------------------------------------------------------------------------------
+# -- labels from the creator ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", ["privileged", "baseline", "restricted"])
 def test_a_label_of_the_creator_stays(complete: controlplane.Cluster, given: str) -> None:
-    """Each Pod Security label alone, but for a looser level of enforce; the others are written beside it."""
+    """Each Pod Security label from the creator stays, except a looser enforce level; the policy adds the rest."""
     for label in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
         if (label, given) != (labels.PSA_ENFORCE, "privileged"):
             answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({label: given})).expect(201)
@@ -233,7 +242,7 @@ LOOSER: list[tuple[dict[str, str], str]] = [
 
 @pytest.mark.parametrize(("given", "replaced"), LOOSER, ids=str)
 def test_what_is_looser_is_replaced(complete: controlplane.Cluster, given: dict[str, str], replaced: str) -> None:
-    """By every path the creator gets the policy's value, and a warning that names the label and the page."""
+    """By every method the creator gets the policy's value, and a warning that names the label and the page."""
     values = {labels.PSA_PREFIX + name: value for name, value in given.items()}
     names = [labels.PSA_PREFIX + name for name in replaced.split()]
     kept = {key: value for key, value in values.items() if key not in names}
@@ -257,7 +266,7 @@ def test_what_is_looser_is_replaced(complete: controlplane.Cluster, given: dict[
 
 @pytest.mark.parametrize(("given", "replaced"), LOOSER, ids=str)
 def test_who_has_setlevel_is_obeyed(complete: controlplane.Cluster, given: dict[str, str], replaced: str) -> None:
-    """A level that he may set afterwards he may set at once."""
+    """A holder of setlevel may set a looser level at creation too, not only later."""
     values = {labels.PSA_PREFIX + name: value for name, value in given.items()}
     holder = complete.api(workbench.may(complete, "birth-setlevel", "namespaces", "create", "setlevel"))
     complete.wait("the right", lambda: holder.post(f"{NAMESPACES}?dryRun=All", named()).status == 201)
@@ -268,7 +277,7 @@ def test_who_has_setlevel_is_obeyed(complete: controlplane.Cluster, given: dict[
 
 
 def test_a_second_apply_names_the_line(complete: controlplane.Cluster) -> None:
-    """A manifest with a looser level creates a namespace once; the next apply is refused, and says what to write."""
+    """A manifest with a looser level creates a namespace once; the refusal of the next apply says what to write."""
     body = named({labels.PSA_ENFORCE: "privileged"})
     text, user = json.dumps(body), workbench.may(complete, "creator", "namespaces", "create", "get", "patch", "update")
     done = complete.kubectl("apply", "-f", "-", stdin=text, user=user)
@@ -282,7 +291,7 @@ def test_a_second_apply_names_the_line(complete: controlplane.Cluster) -> None:
     body["metadata"]["labels"][labels.PSA_ENFORCE] = "baseline"
     cured = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
     assert cured.returncode == 0, cured.stderr
-    del body["metadata"]["labels"][labels.PSA_ENFORCE]  # kubectl would take the label off
+    del body["metadata"]["labels"][labels.PSA_ENFORCE]  # kubectl would remove the label
     removed = complete.kubectl("apply", "-f", "-", stdin=json.dumps(body), user=user)
     assert f'label {labels.PSA_ENFORCE} from "baseline" to none' in removed.stderr
     last = complete.kubectl("apply", "set-last-applied", "-f", "-", stdin=json.dumps(body), user=user)
@@ -292,13 +301,16 @@ def test_a_second_apply_names_the_line(complete: controlplane.Cluster) -> None:
 
 
 def test_a_value_that_is_no_level_is_refused(complete: controlplane.Cluster) -> None:
-    """By Pod Security after the mutation, with the value in its message: so a mistake in the file would show."""
+    """Pod Security refuses the value after the mutation and names it, so a mistake in the policy file would show."""
     answer = creator(complete).post(f"{NAMESPACES}?dryRun=All", named({labels.PSA_ENFORCE: "Baseline"})).expect(422)
     assert f'{labels.PSA_ENFORCE}]: Invalid value: "Baseline"' in answer.message
 
 
 def test_a_creator_may_say_deny_and_nothing_else(complete: controlplane.Cluster) -> None:
-    """Deny is what he would get; Held, Audit and anything else is refused, and grants, guard and notes beside it."""
+    """A creator may set the enforcement label to Deny, which the policy would write anyway.
+
+    Held, Audit and any other value are refused, and so are grants, the guard and notes.
+    """
     path = f"{NAMESPACES}?dryRun=All"
     body = named({labels.ENFORCEMENT: "Deny"})
     assert born(workbench.sound(creator(complete).post(path, body)).expect(201).body) == BIRTH
@@ -316,13 +328,13 @@ def test_a_creator_may_say_deny_and_nothing_else(complete: controlplane.Cluster)
 
 @pytest.mark.parametrize("value", ["Held", "Audit"])
 def test_who_has_setlevel_may_restore_a_namespace_as_it_was(complete: controlplane.Cluster, value: str) -> None:
-    """Where enforcement is said to be something else, nothing is written: a backup comes back as it was taken."""
+    """With another value of the enforcement label the policy writes nothing, so a restore keeps the backup's labels."""
     answer = complete.admin.post(f"{NAMESPACES}?dryRun=All", named({labels.ENFORCEMENT: value})).expect(201)
     assert born(answer.body) == {labels.ENFORCEMENT: value}
 
 
 def test_nobody_takes_off_what_birth_wrote(complete: controlplane.Cluster) -> None:
-    """The creator, who may write the Namespace, neither removes nor loosens it afterwards."""
+    """The creator, who may write the Namespace, can neither remove nor loosen the labels later."""
     client = creator(complete)
     name = client.post(NAMESPACES, named()).expect(201).body["metadata"]["name"]
     for label, value in ((labels.ENFORCEMENT, None), (labels.ENFORCEMENT, "Audit"), (labels.PSA_ENFORCE, "privileged")):
@@ -332,13 +344,13 @@ def test_nobody_takes_off_what_birth_wrote(complete: controlplane.Cluster) -> No
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
 def test_the_preview_namespaces_are_left_alone(complete: controlplane.Cluster, level: str) -> None:
-    """They are for dry runs, and a level there would refuse what is to be judged."""
+    """The policy does not label the preview namespaces, because a level would refuse pods in the dry runs there."""
     body = {"metadata": {"name": f"hostnetwork-preview-{level}"}}
     assert born(complete.admin.post(f"{NAMESPACES}?dryRun=All", body).expect(201).body) == {}
 
 
 def test_the_names_that_are_left_out_are_those_of_the_policy() -> None:
-    """What is exempt by default, and the preview namespaces."""
+    """The policy leaves out the names that are exempt by default and the preview namespaces."""
     (names,) = [
         condition["expression"]
         for condition in policy_object()["spec"]["matchConditions"]
@@ -351,11 +363,11 @@ def test_the_names_that_are_left_out_are_those_of_the_policy() -> None:
     }
 
 
-# -- by which form nobody escapes -------------------------------------------------------------------------------------
+# -- no form of a Namespace escapes -----------------------------------------------------------------------------------
 
 
 def test_no_form_of_a_namespace_escapes(complete: controlplane.Cluster) -> None:
-    """Tens of thousands of labels, lists with an element twice, strange keys: all of them are born like any other."""
+    """Tens of thousands of labels, lists with a repeated element and strange keys do not prevent the labels."""
     many = {f"l{number}": "" for number in range(40_000)}
     twice = ["example.com/a", "example.com/a"]
     for metadata, spec in (
@@ -372,7 +384,7 @@ def test_no_form_of_a_namespace_escapes(complete: controlplane.Cluster) -> None:
 
 
 def test_another_policy_takes_nothing_off(complete: controlplane.Cluster) -> None:
-    """A mutating policy that removes the labels has them put on again, whichever policy runs first."""
+    """If a mutating policy removes the labels, label-at-birth adds them again, whichever policy runs first."""
     base = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["namespaces"]}
     remove = "[JSONPatch{op: 'remove', path: '/metadata/labels'}]"
@@ -394,7 +406,8 @@ def test_another_policy_takes_nothing_off(complete: controlplane.Cluster) -> Non
         )
         answer = complete.admin.post(path, body).expect(201)
         assert born(answer.body) == BIRTH
-        # The other policy took the creator's warn level. Birth saw that level if birth ran first, and says what it saw.
+        # The other policy removed the creator's warn level. If label-at-birth ran first, it saw that level and recorded
+        # it.
         assert noted(answer.body) in (IN_ORDER, ",".join(name for name in IN_ORDER.split(",") if name != "warn"))
     finally:
         complete.admin.delete(f"{base}ybindings/zz-strip").expect(200)
@@ -402,7 +415,7 @@ def test_another_policy_takes_nothing_off(complete: controlplane.Cluster) -> Non
 
 
 def test_the_first_namespace_after_a_restart_is_labelled(complete: controlplane.Cluster) -> None:
-    """An API server that was killed comes back with it: its first answer to a creation is a labelled namespace."""
+    """After a kill and a restart, the API server's first answer to a creation is a labelled namespace."""
     complete.kill_apiserver()
     complete.components["kube-apiserver"].start()
 
@@ -429,7 +442,7 @@ def policy_object() -> dict[str, Any]:
 
 
 def test_the_levels_are_those_of_the_overlay() -> None:
-    """What is born is what the operator would write under overlays/enforce/policy.yaml."""
+    """The policy writes the labels that the operator would write under overlays/enforce/policy.yaml."""
     spec = yaml.safe_load((MANIFESTS / "overlays/enforce/policy.yaml").read_text())["spec"]["podSecurity"]
     modes = {"enforce": spec["enforce"], "audit": spec["audit"], "warn": spec["warn"]}
     wanted = {labels.PSA_PREFIX + mode: level for mode, level in modes.items()}
@@ -438,7 +451,7 @@ def test_the_levels_are_those_of_the_overlay() -> None:
 
 @pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
 def test_a_component_is_one_mutating_policy_that_fails_closed(file: pathlib.Path) -> None:
-    """Named after its file, without parameters, called again where others mutate, with bindings."""
+    """The policy has the name of its file, has bindings and no parameters, and runs again after other mutations."""
     made, *bindings = yaml.safe_load_all(file.read_text())
     assert (made["kind"], made["metadata"]["name"]) == ("MutatingAdmissionPolicy", f"{file.stem}.{labels.GROUP}")
     assert (made["spec"]["failurePolicy"], made["spec"]["reinvocationPolicy"]) == ("Fail", "IfNeeded")
@@ -453,7 +466,7 @@ def test_a_component_is_one_mutating_policy_that_fails_closed(file: pathlib.Path
 
 @pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: file.stem)
 def test_a_component_says_what_it_enforces_against_whom_and_what_not(file: pathlib.Path) -> None:
-    """Before anything else in the file, each in a paragraph of its own, in this order."""
+    """The file starts with these three paragraphs in this order."""
     head = file.read_text().split("\napiVersion:")[0]
     assert all(line.startswith("#") for line in head.splitlines())
     paragraphs = [text.strip("# \n") for text in head.split("\n#\n")]

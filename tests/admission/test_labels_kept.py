@@ -1,4 +1,7 @@
-"""labels-kept: a request that leaves a governed namespace no label takes none of ours, with no operator anywhere."""
+"""labels-kept: a request that removes all labels of a governed namespace does not remove the operator's labels.
+
+The policy does this without the operator.
+"""
 
 import itertools
 import json
@@ -27,7 +30,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def relaxed(complete: controlplane.Cluster) -> str:
-    """The path of a namespace with our labels and one of its own."""
+    """The path of a namespace with the operator's labels and one other label."""
     name = f"kept-{next(_numbers)}"
     body = {"metadata": {"name": name, "labels": {**RELAXED, "team": "net"}}}
     complete.admin.post("/api/v1/namespaces", body).expect(201)
@@ -72,7 +75,10 @@ def labels_of(cluster: controlplane.Cluster, path: str) -> dict[str, str]:
 def test_who_leaves_no_label_takes_none_of_ours(
     complete: controlplane.Cluster, relaxed: str, way: str, setlevel: bool
 ) -> None:
-    """Whatever the way; the values are the old ones, not those of birth. Finalize stays with the controller."""
+    """By any method, the operator's labels keep their values and do not fall back to those of label-at-birth.
+
+    Only the namespace controller and holders of setlevel may write finalize.
+    """
     verbs = ("get", "patch", "update", *(["setlevel"] if setlevel else []))
     resources = "namespaces,namespaces/status,namespaces/finalize"
     client = complete.api(workbench.may(complete, "dropper" if setlevel else "careless", resources, *verbs))
@@ -86,7 +92,7 @@ def test_who_leaves_no_label_takes_none_of_ours(
 
 
 def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(complete: controlplane.Cluster) -> None:
-    """kubectl apply by an administrator, who has applied the manifest with a label before: it sends labels: null."""
+    """An administrator applied a manifest with a label and now applies it without: kubectl sends labels: null."""
     name = f"kept-{next(_numbers)}"
 
     def apply(*values: str) -> None:
@@ -106,7 +112,7 @@ def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(complete: contr
 
 
 def test_who_has_setlevel_and_names_labels_is_obeyed(complete: controlplane.Cluster, relaxed: str) -> None:
-    """As long as the namespace has another label, as break-glass.md does."""
+    """A holder of setlevel can remove labels by name if the namespace keeps another label, as in break-glass.md."""
     client = complete.api(workbench.may(complete, "renamer", "namespaces", "get", "patch", "update", "setlevel"))
     gone = dict.fromkeys((labels.ENFORCEMENT, labels.GUARD))
     client.patch(relaxed, {"metadata": {"labels": {**gone, labels.PSA_ENFORCE: "baseline"}}}).expect(200)
@@ -115,7 +121,7 @@ def test_who_has_setlevel_and_names_labels_is_obeyed(complete: controlplane.Clus
 
 
 def test_the_operator_takes_its_labels_off(complete: controlplane.Cluster, relaxed: str) -> None:
-    """In mode Release, where nothing else may be left."""
+    """The operator can remove its labels even if no other label is left, as in mode Release."""
     complete.admin.patch(relaxed, {"metadata": {"labels": {"team": None}}}).expect(200)
     _one_by_one(complete.api(workbench.operator(complete)), relaxed).expect(200)
     assert labels_of(complete, relaxed).keys() == {NAME}
@@ -123,7 +129,7 @@ def test_the_operator_takes_its_labels_off(complete: controlplane.Cluster, relax
 
 @pytest.mark.parametrize("enforcement", ["Audit", "Held"])
 def test_a_level_that_nothing_enforces_is_its_owners(complete: controlplane.Cluster, enforcement: str) -> None:
-    """He takes privileged out of his manifest, his last label: it does not come back without a word."""
+    """If an owner removes privileged, the last label of the manifest, the policy does not silently restore it."""
     name = f"kept-{next(_numbers)}"
     values = {labels.ENFORCEMENT: enforcement, labels.PSA_ENFORCE: "privileged", labels.PSA_WARN: "baseline"}
     complete.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
@@ -134,7 +140,7 @@ def test_a_level_that_nothing_enforces_is_its_owners(complete: controlplane.Clus
 
 
 def test_a_namespace_that_nobody_governs_is_its_owners(complete: controlplane.Cluster) -> None:
-    """Its Pod Security labels are not ours."""
+    """The Pod Security labels of an ungoverned namespace are not the operator's."""
     name = f"kept-{next(_numbers)}"
     values = {labels.ENFORCEMENT: "Audit", labels.PSA_WARN: "baseline"}
     complete.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)

@@ -1,4 +1,4 @@
-"""namespace-labels: what decides about host namespaces on a Namespace is not written by those who live in it."""
+"""namespace-labels: a namespace's users cannot write the keys of the Namespace that decide about host namespaces."""
 
 import itertools
 from collections.abc import Callable
@@ -18,7 +18,10 @@ PSA = labels.PSA_PREFIX
 
 @pytest.fixture
 def make(make_home: Callable[..., Home]) -> Callable[..., tuple[Home, api.Api]]:
-    """Makes a namespace with these labels and annotations; gives it and a tenant with every verb in it."""
+    """Return a function that creates a namespace with labels and annotations.
+
+    The function returns the namespace and a tenant with every verb in it.
+    """
 
     def make(values: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> tuple[Home, api.Api]:
         home = make_home()
@@ -30,7 +33,7 @@ def make(make_home: Callable[..., Home]) -> Callable[..., tuple[Home, api.Api]]:
 
 
 def put(client: api.Api, home: Home, subresource: str, **metadata: dict[str, str | None]) -> api.Response:
-    """Writes the whole Namespace with these labels or annotations changed, through a subresource or none."""
+    """Replace the whole Namespace with these labels or annotations changed, optionally through a subresource."""
     body = home.cluster.admin.get(home.path).expect(200).body
     for field, values in metadata.items():
         merged = {**body["metadata"].get(field, {}), **values}
@@ -54,7 +57,7 @@ OURS: list[tuple[str, str]] = [
 def test_our_keys_are_not_for_tenants(
     make: Callable[..., tuple[Home, api.Api]], field: str, key: str, subresource: str
 ) -> None:
-    """A tenant with every verb in his namespace adds, changes and removes none of our keys by any path."""
+    """A tenant with every verb in the namespace cannot add, change or remove the operator's keys by any path."""
     word = field.removesuffix("s")
     home, tenant = make()
     workbench.refused(
@@ -72,7 +75,7 @@ def test_our_keys_are_not_for_tenants(
 
 @pytest.mark.parametrize(("field", "key"), OURS)
 def test_our_keys_are_not_for_creators(governed: controlplane.Cluster, field: str, key: str) -> None:
-    """Who may create namespaces and no more creates none that carries one of our keys."""
+    """A user who may create namespaces and no more cannot create a namespace with one of the operator's keys."""
     creator = governed.api(workbench.may(governed, "creator", "namespaces", "create"))
     name = f"born-{next(_numbers)}"
     body = {"metadata": {"name": name, field: {key: "x"}}}
@@ -83,7 +86,7 @@ def test_our_keys_are_not_for_creators(governed: controlplane.Cluster, field: st
 
 
 def test_deny_is_free_in_the_request_that_creates_and_never_after(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """label-at-birth writes it under the creator's name; a tenant turns enforcement neither on nor to another value."""
+    """label-at-birth writes Deny under the creator's name; a tenant can neither turn enforcement on nor change it."""
     home, tenant = make()
     creator = home.cluster.api(workbench.may(home.cluster, "creator", "namespaces", "create"))
     for value, status in (("Deny", 201), ("Held", 403), ("Audit", 403), ("DENY", 403), ("", 403)):
@@ -96,7 +99,7 @@ def test_deny_is_free_in_the_request_that_creates_and_never_after(make: Callable
 
 
 def test_born_with_is_free_in_the_request_that_creates_an_enforced_namespace(governed: controlplane.Cluster) -> None:
-    """label-at-birth writes it under the creator's name, beside enforcement=Deny and in one form."""
+    """label-at-birth writes born-with under the creator's name, beside enforcement=Deny and in one fixed form."""
     creator = governed.api(workbench.may(governed, "creator", "namespaces", "create"))
     for value, enforcement, status in (
         ("", "Deny", 201),
@@ -113,7 +116,7 @@ def test_born_with_is_free_in_the_request_that_creates_an_enforced_namespace(gov
 
 
 def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """The cluster-wide verb setlevel, and the operator's service account, write all of it; update alone does not."""
+    """A holder of the cluster-wide verb setlevel and the operator may write all of them; update alone is not enough."""
     home, _ = make({PSA + "enforce": "restricted"})
     everything = {
         "labels": {labels.ENFORCEMENT: "Deny", labels.GUARD: "baseline", PSA + "enforce": "privileged"},
@@ -127,7 +130,7 @@ def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]
     workbench.sound(operator.patch(home.path, {"metadata": everything})).expect(200)
 
 
-# from, to, whether a tenant may; None is no label
+# old level, new level, whether a tenant may write the change; None means no label
 LEVELS: list[tuple[str | None, str | None, bool]] = [
     (None, "restricted", True),
     (None, "baseline", True),
@@ -152,7 +155,7 @@ LEVELS: list[tuple[str | None, str | None, bool]] = [
 def test_levels_are_tightened_freely_and_loosened_by_nobody_else(
     make: Callable[..., tuple[Home, api.Api]], mode: str, old: str | None, new: str | None, free: bool
 ) -> None:
-    """A tenant makes a Pod Security label stricter, and neither looser nor gone nor nonsense, by no path."""
+    """A tenant can tighten a Pod Security label, but not loosen, remove or garble it, by any path."""
     key = PSA + mode
     home, tenant = make({key: old} if old else {})
     for subresource in ("/status", "/finalize", ""):
@@ -161,7 +164,7 @@ def test_levels_are_tightened_freely_and_loosened_by_nobody_else(
             answer.expect(200)
             home.cluster.admin.patch(home.path, {"metadata": {"labels": {key: old}}}).expect(200)
         else:
-            # Nonsense is refused by Pod Security Admission itself, except through a subresource.
+            # Pod Security Admission itself refuses an invalid value, except through a subresource.
             by_policy = "namespace-labels" in answer.message
             assert answer.status == (403 if by_policy else 422), answer.message
             if by_policy and subresource != "/finalize":
@@ -171,7 +174,7 @@ def test_levels_are_tightened_freely_and_loosened_by_nobody_else(
 
 
 def test_privileged_where_no_level_was_loosens_enforce_only(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """enforce=privileged may loosen a default that the cluster has; for audit and warn it takes nothing away."""
+    """enforce=privileged may loosen a cluster-wide default; audit and warn set to privileged loosen nothing."""
     home, tenant = make()
     workbench.refused(
         put(tenant, home, "", labels={PSA + "enforce": "privileged"}), 'enforce from none to "privileged"'
@@ -202,7 +205,7 @@ VERSIONS: list[tuple[str | None, str | None, bool]] = [
 def test_versions_move_forward_only(
     make: Callable[..., tuple[Home, api.Api]], mode: str, old: str | None, new: str | None, free: bool
 ) -> None:
-    """A tenant raises a pinned Pod Security version or sets latest, and neither pins, lowers nor removes one."""
+    """A tenant can raise a pinned Pod Security version or set latest, but not pin, lower or remove a version."""
     key = f"{PSA}{mode}-version"
     home, tenant = make({key: old} if old else {})
     answer = put(tenant, home, "/status", labels={key: new})
@@ -213,11 +216,11 @@ def test_versions_move_forward_only(
             answer,
             f"a user needs the cluster-wide verb setlevel on namespaces.{labels.GROUP}, got a change of label {key} of",
         )
-        assert put(tenant, home, "", labels={key: new}).status in {403, 422}  # Pod Security refuses what is no version
+        assert put(tenant, home, "", labels={key: new}).status in {403, 422}  # Pod Security refuses an invalid version
 
 
 def test_an_unreadable_old_value_is_replaced_by_the_strictest_only(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """Where a level is nonsense Pod Security enforces restricted, so only that is no loosening of it."""
+    """Pod Security enforces restricted if a level is invalid, so any other level would loosen it."""
     home, tenant = make()
     body = home.cluster.admin.get(home.path).expect(200).body
     body["metadata"]["labels"] |= {PSA + "enforce": "nonsense", PSA + "warn-version": "nonsense"}
@@ -232,7 +235,7 @@ def test_an_unreadable_old_value_is_replaced_by_the_strictest_only(make: Callabl
 
 
 def test_everything_else_on_a_namespace_is_free(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """Other labels and annotations, look-alikes among them, are written and removed beside ours without a word."""
+    """Other labels and annotations, similar keys among them, can be written and removed without a warning."""
     ours = {labels.ENFORCEMENT: "Deny", PSA + "enforce": "baseline"}
     home, tenant = make(ours, {labels.GRANT_PREFIX + "a": "x"})
     others: dict[str, str | None] = {"team": "a", f"not-{labels.GROUP}/a": "b", labels.GROUP: "c", PSA + "other": "d"}
@@ -242,7 +245,7 @@ def test_everything_else_on_a_namespace_is_free(make: Callable[..., tuple[Home, 
 
 
 def test_finalize_is_for_the_namespace_controller(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """A tenant ends no namespace through /finalize, also not one that is going; setlevel may."""
+    """A tenant cannot finalize a namespace, not even a terminating namespace; a holder of setlevel can."""
     home, tenant = make()
     body = home.cluster.admin.get(home.path).expect(200).body
     body["spec"]["finalizers"] = []
@@ -268,7 +271,7 @@ def test_finalize_is_for_the_namespace_controller(make: Callable[..., tuple[Home
 
 
 def test_shared_controller_credentials_may_finalize(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """Where the controllers share one user, that user finalizes."""
+    """If all controllers share one user, that user can finalize namespaces."""
     home, _ = make()
     body = home.cluster.admin.get(home.path).expect(200).body
     base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
@@ -287,7 +290,7 @@ def test_shared_controller_credentials_may_finalize(make: Callable[..., tuple[Ho
 
 
 def test_a_namespace_with_everything_on_it_is_deleted(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """A namespace full of our keys, thousands of other labels, pods and exceptions goes when its tenant deletes it."""
+    """A tenant can delete a namespace with the operator's keys, a grant, a pod and thousands of other labels."""
     many: dict[str, str] = {f"l{number}": "" for number in range(5000)}
     ours = {labels.ENFORCEMENT: "Deny", labels.GUARD: "baseline", PSA + "enforce": "privileged"}
     home, tenant = make({**ours, **many}, {labels.GRANT_PREFIX + "a": "x", **many})
@@ -297,7 +300,7 @@ def test_a_namespace_with_everything_on_it_is_deleted(make: Callable[..., tuple[
 
 
 def test_many_annotations_do_not_hold_up_the_operator(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """Where a tenant wrote 40,000 annotations, the operator still puts a level back in one write."""
+    """If a tenant wrote 40,000 annotations, the operator can still restore a level in one write."""
     many = {f"{number:x}": "" for number in range(40000)}
     home, _ = make({PSA + "enforce": "privileged"}, many)
     operator = home.cluster.api(workbench.operator(home.cluster))
@@ -309,7 +312,10 @@ def test_many_annotations_do_not_hold_up_the_operator(make: Callable[..., tuple[
 def test_a_grant_is_not_hidden_among_as_many_annotations_as_there_can_be(
     make: Callable[..., tuple[Home, api.Api]],
 ) -> None:
-    """Among 88,000 annotations a forged grant is found and named, and a removed one; a tenant's own come and go."""
+    """Among 88,000 annotations the policy finds and names a forged or removed grant.
+
+    The tenant can still add and remove other annotations.
+    """
     grant = labels.GRANT_PREFIX + "mine"
     home, tenant = make({}, {labels.GRANT_PREFIX + "theirs": "line", "note": "a"})
     objects.fill(home.cluster.admin, home.path, "annotations", objects.smallest(size=objects.ROOM))
@@ -323,7 +329,7 @@ def test_a_grant_is_not_hidden_among_as_many_annotations_as_there_can_be(
     patch({"note": f', "{grant}":"x', "other": "b", "0": None}).expect(200)
 
 
-# What a namespace has, and what somebody writes in its place: no more labels, so namespace-size has nothing to say.
+# The labels of a namespace, and their replacement: not more labels than before, so namespace-size allows the write.
 TOO_MANY = {
     "characters": (
         {f"{number:05}": "" for number in range(6500)},
@@ -338,7 +344,10 @@ TOO_MANY = {
 
 @pytest.mark.parametrize("what", TOO_MANY)
 def test_labels_beyond_what_can_be_compared_are_refused(make: Callable[..., tuple[Home, api.Api]], what: str) -> None:
-    """More than etcd stores, or more of ours than anybody has, is a 403 that says the limit, and never an error."""
+    """Labels that exceed the comparison limits get a 403 with the limit, never an error.
+
+    The limits are above what etcd stores and above the number of the operator's labels that any namespace has.
+    """
     before, after = TOO_MANY[what]
     home, tenant = make(before)
     patch = {"metadata": {"labels": {**dict.fromkeys(before), **after}}}
@@ -347,10 +356,10 @@ def test_labels_beyond_what_can_be_compared_are_refused(make: Callable[..., tupl
 
 
 def test_many_labels_do_not_spoil_the_message(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """A write that touches thousands of our keys is refused like any other, with the sentence that names none."""
+    """The refusal of a write to thousands of the operator's keys has the general sentence, which names no key."""
     notes = {f"note-{number}": "x" for number in range(2000)}
     home, tenant = make({}, notes)
     forged: dict[str, Any] = {f"{labels.GRANT_PREFIX}{number}": "x" for number in range(2000)}
-    # As many annotations as before, so namespace-size has nothing to say.
+    # Not more annotations than before, so namespace-size allows the write.
     answer = tenant.patch(home.path, {"metadata": {"annotations": {**dict.fromkeys(notes), **forged}}})
     workbench.refused(answer, "only the operator may write annotations under hostnetwork-operator.github.io/")

@@ -1,4 +1,4 @@
-"""namespace-size: nobody without `setlevel` makes a Namespace so large that the operator cannot write it any more."""
+"""namespace-size: only a holder of `setlevel` can make a Namespace too large for the operator to write."""
 
 import dataclasses
 import itertools
@@ -49,13 +49,13 @@ def _conditions(count: int, size: int = 0) -> list[Body]:
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """One bound: how a Namespace is made that holds this much, where it is written, and what the refusal says."""
+    """A bound of namespace-size: how to build a change of a given size, where to write it, and the refusal's text."""
 
     most: int
     make: Callable[[int], Body]
     text: str
     at: str = ""
-    born: bool = True  # whether a Namespace can be created so
+    born: bool = True  # whether a Namespace can be created with it
 
 
 BOUNDS = {
@@ -77,7 +77,8 @@ BOUNDS = {
         born=False,
     ),
 }
-# In one text there is more than what a test counts: quotes, names of fields. Beyond the bound is well beyond it.
+# The measured text also contains quotes and field names, which the tests do not count. So these tests exceed the bound
+# clearly.
 _MORE = {"long owners": 200, "long conditions": 200}
 
 
@@ -86,7 +87,7 @@ def beyond(name: str) -> int:
 
 
 def made(policed: controlplane.Cluster, body: Body | None = None, at: str = "") -> str:
-    """The path of a new Namespace, into which an administrator has written this."""
+    """Create a Namespace with this content, written by an administrator, and return its path."""
     path = f"{NAMESPACES}/size-{next(_numbers)}"
     policed.admin.post(NAMESPACES, {"metadata": {"name": path.split("/")[-1]}}).expect(201)
     if body is not None:
@@ -96,7 +97,10 @@ def made(policed: controlplane.Cluster, body: Body | None = None, at: str = "") 
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_each_bound_is_reached_and_not_passed(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
-    """A write at the bound passes; beyond it a creator and a tenant are refused, by patch, replacement and creation."""
+    """A write at the bound passes.
+
+    Beyond the bound, a creator and a tenant are refused, by patch, replacement and creation.
+    """
     bound = BOUNDS[name]
     path = made(policed)
     tenant = policed.api(policed.tenant(path.split("/")[-1]))
@@ -108,7 +112,7 @@ def test_each_bound_is_reached_and_not_passed(policed: controlplane.Cluster, cre
             for key, value in values.items():
                 given = whole[field].get(key)
                 whole[field][key] = {**given, **value} if isinstance(given, dict) else value
-        del whole["metadata"]["resourceVersion"]  # controllers write it too
+        del whole["metadata"]["resourceVersion"]  # controllers write the object too
         refused(client.put(path + bound.at, whole), bound.text)
     if bound.born:
         born = bound.make(beyond(name))
@@ -122,7 +126,10 @@ def refused(answer: api.Response, text: str) -> None:
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_larger_one_stays_or_shrinks(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
-    """Where an administrator has written more, a user keeps it, changes the rest and removes some; it never grows."""
+    """Beyond the bound, after an administrator's write, a user can keep or shrink the content and change the rest.
+
+    The content cannot grow.
+    """
     bound = BOUNDS[name]
     much = beyond(name) + _MORE.get(name, 1)
     path = made(policed, bound.make(much), bound.at)
@@ -137,7 +144,7 @@ def test_a_larger_one_stays_or_shrinks(policed: controlplane.Cluster, creator: a
 
 
 def test_an_ordinary_namespace_is_never_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
-    """With 64 grants, 100 labels and 100 annotations, some of them long, it is created, written and deleted."""
+    """A namespace with 64 grants, 100 labels and 100 long annotations can be created, written and deleted."""
     grants = {f"{labels.GRANT_PREFIX}g{number}": "line" * 100 for number in range(64)}
     notes = {f"field.cattle.io/{number}": '{"a": "b\\n\u00e4\u4e2d\U0001f600"}\n\t' * 20 for number in range(100)}
     values = {f"example.com/l{number}": "v" * 63 for number in range(100)}
@@ -156,7 +163,10 @@ def test_an_ordinary_namespace_is_never_refused(policed: controlplane.Cluster, c
 
 
 def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api.Api) -> None:
-    """A Namespace is created with at most 50, of which the API server adds one; /finalize is not for users."""
+    """A Namespace may be created with at most 50 spec.finalizers, one of them from the API server.
+
+    Users cannot write /finalize.
+    """
     for count in (49, 50):
         body = {"metadata": {"generateName": "size-"}, "spec": {"finalizers": objects.FINALIZERS[:count]}}
         answer = workbench.sound(creator.post(f"{NAMESPACES}?dryRun=All", body))
@@ -172,7 +182,7 @@ def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api
 
 
 def test_bytes_that_are_no_text_are_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
-    """A user writes none into annotations; where they are, each other write passes."""
+    """A user cannot write bytes that are not UTF-8 into annotations; if such bytes exist, any other write passes."""
     path = made(policed, {"metadata": {"annotations": {"bytes": objects.MARKER}}})
     with pytest.raises(AssertionError, match="annotations of a Namespace must be UTF-8"):
         objects.spoil(creator, path)
@@ -194,7 +204,7 @@ LARGE: Body = {
 
 
 def test_the_operator_and_holders_of_setlevel_write_what_they_need(policed: controlplane.Cluster) -> None:
-    """Neither of them is bound, by creation, patch and status."""
+    """The bounds do not apply to the operator and holders of setlevel, in creation, patch and status."""
     path = made(policed)
     holder = _user(policed, "size-setlevel", "setlevel")
     workbench.sound(holder.patch(path, LARGE)).expect(200)
@@ -211,7 +221,7 @@ def test_the_operator_and_holders_of_setlevel_write_what_they_need(policed: cont
 
 
 def test_what_ends_a_namespace_is_never_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
-    """Of one that is being deleted finalizers go one by one, and what is written is not measured."""
+    """In a terminating namespace, finalizers can be removed one by one, and the policy does not measure writes."""
     path = made(policed, LARGE)
     creator.delete(path).expect(200)
     creator.patch(path, {"metadata": {"labels": {"more": "x"}, "finalizers": objects.FINALIZERS[:59]}}).expect(200)
@@ -221,7 +231,7 @@ def test_what_ends_a_namespace_is_never_refused(policed: controlplane.Cluster, c
 
 @pytest.mark.parametrize("name", objects.LARGEST)
 def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
-    """Beside as much as the API server stores, a change passes, growth is refused and costs no more than allowed."""
+    """Beside as much metadata as the API server stores, a change passes and growth is refused within the cost limit."""
     path = made(policed)
     objects.enlarge(policed.admin, path, name)
     field = name if name != "owners" else "ownerReferences"

@@ -1,4 +1,4 @@
-"""Whichever of two policies answers, the refusal of a host-namespace pod is the same, and is the one that helps."""
+"""The refusal of a host-namespace pod is the same whichever of two policies answers, and it says what helps."""
 
 import re
 from collections.abc import Callable
@@ -20,14 +20,14 @@ VOLUMES = [{"name": "v", "hostPath": {"path": "/var/lib"}}, {"name": "w", "hostP
 
 
 def said(answer: api.Response) -> str:
-    """What a policy's refusal says, without which policy it was, and without the name of the pod."""
+    """Return the text of a policy's refusal without the policy's and the pod's name."""
     text = workbench.refused(answer).partition("denied request: ")[2]
     return re.sub('^host-namespaces: pod "pod-[0-9]+" shares', "host-namespaces: the pod shares", text)
 
 
 @pytest.fixture(params=["baseline", "restricted"])
 def alone(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> dict[str, Home]:
-    """Namespaces where host-namespaces alone answers, the guard alone, and both."""
+    """Namespaces where host-namespaces answers alone, the guard answers alone, and both can answer."""
     guard = str(request.param)
     return {
         "host-namespaces": make_home(enforcement="Deny"),
@@ -37,7 +37,7 @@ def alone(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> dic
 
 
 def the_one(homes: dict[str, Home], ask: Callable[[Home], api.Response]) -> str:
-    """The refusal that all of them give."""
+    """Return the refusal, which must be the same in all of the namespaces."""
     texts = {name: said(ask(home)) for name, home in homes.items()}
     assert set(texts.values()) == {texts["both"]}, texts
     return texts["both"]
@@ -69,7 +69,7 @@ LACKS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 def test_each_refusal_says_what_the_nearest_exception_lacks(
     alone: dict[str, Home], given: dict[str, Any], body: dict[str, Any], text: str
 ) -> None:
-    """Both policies name the nearest exception and what it lacks, in the same words."""
+    """Both policies name the closest exception and what it lacks, in the same words."""
     for home in alone.values():
         if given:
             home.give(y_far=grant(service_account="far"), **given)
@@ -77,7 +77,7 @@ def test_each_refusal_says_what_the_nearest_exception_lacks(
 
 
 def test_the_refusal_says_what_to_ask_for(alone: dict[str, Home]) -> None:
-    """All that the pod uses is in the draft, as an exception names it."""
+    """The draft lists everything that the pod uses, in the fields of an exception."""
     both = {**EVERYTHING, "image": "other:1"}
     text = the_one(alone, lambda home: home.create(pod(both, PRIVILEGED, hostNetwork=True, volumes=VOLUMES)))
     for part in (
@@ -92,7 +92,7 @@ def test_the_refusal_says_what_to_ask_for(alone: dict[str, Home]) -> None:
 
 
 def test_the_nearest_of_many_is_named(alone: dict[str, Home]) -> None:
-    """What fails last in the order of covering comes nearest; of two alike the first by name."""
+    """The closest exception fails at the latest step of the coverage check; of two equals, the first by name wins."""
     given = {
         "a": grant(service_account="other"),
         "b": grant(images=("x:1",)),
@@ -106,7 +106,7 @@ def test_the_nearest_of_many_is_named(alone: dict[str, Home]) -> None:
 
 
 def test_a_change_of_a_host_namespace_pod_is_refused_for_what_it_is(alone: dict[str, Home]) -> None:
-    """An ephemeral container and another image get their own remedy, although no exception covers the pod either."""
+    """An ephemeral container and another image get their own remedy, even though no exception covers the pod either."""
     lifted: dict[str, Any] = {"metadata": {"labels": {labels.ENFORCEMENT: None, labels.GUARD: None}}}
     paths = {}
     for name, home in alone.items():
@@ -132,7 +132,7 @@ def test_a_change_of_a_host_namespace_pod_is_refused_for_what_it_is(alone: dict[
 
 
 def test_a_forged_mirror_pod_is_refused_for_that(alone: dict[str, Home]) -> None:
-    """The annotation of a static pod is named, not the exception that a real one would not need."""
+    """The refusal names the annotation and no missing exception, because a real mirror pod needs no exception."""
     body = pod(hostNetwork=True, nodeName=alone["both"].cluster.nodes[0])
     body["metadata"]["annotations"] = {labels.MIRROR: "a-hash"}
     text = the_one(alone, lambda home: home.create(body))

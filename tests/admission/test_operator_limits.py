@@ -1,7 +1,7 @@
-"""operator-limits: the operator's own account does what the operator does, and nothing else.
+"""operator-limits: the operator's own account can do the operator's work and nothing else.
 
-The account's real token is used. `stolen` has the rights that are shipped; `omnipotent` is the same account with
-cluster-admin, so that what refuses is the policy and not RBAC.
+The tests use the account's real token. `stolen` has the shipped rights. `omnipotent` is the same account with
+cluster-admin, so the policy refuses a request and not RBAC.
 """
 
 import itertools
@@ -27,7 +27,7 @@ RELAXED = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged", labels.
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """A control plane of this module's own where no namespace is born enforced, with agents in the system's."""
+    """A separate control plane for this module without label-at-birth, with an agent pod in each system namespace."""
     with controlplane.Cluster() as running:
         operator.install(running, "enforce-before-1.36")
         operator.apply(running, "-f", str(operator.ROOT / "tests" / "reports"))
@@ -42,7 +42,7 @@ def cluster() -> Iterator[controlplane.Cluster]:
 
 @pytest.fixture(scope="module")
 def stolen(cluster: controlplane.Cluster) -> api.Api:
-    """The operator's token, once operator-limits is in force."""
+    """A client with the operator's token; operator-limits is in force."""
     client = cluster.api(cluster.service_account(labels.SYSTEM_NAMESPACE, labels.MANAGER))
     forged = {"metadata": {"labels": {"team": "mine"}}}
     cluster.wait("operator-limits", lambda: client.patch("/api/v1/namespaces/default?dryRun=All", forged).status == 403)
@@ -51,7 +51,7 @@ def stolen(cluster: controlplane.Cluster) -> api.Api:
 
 @pytest.fixture
 def omnipotent(cluster: controlplane.Cluster, stolen: api.Api) -> Iterator[api.Api]:
-    """The same account while RBAC lets it do everything."""
+    """A client with the same account, which RBAC allows everything meanwhile."""
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     subject = {"kind": "ServiceAccount", "namespace": labels.SYSTEM_NAMESPACE, "name": labels.MANAGER}
     binding = {"metadata": {"name": "by-mistake"}, "roleRef": role, "subjects": [subject]}
@@ -67,7 +67,7 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def make(cluster: controlplane.Cluster) -> Make:
-    """Makes a namespace with these labels and annotations; gives its path."""
+    """Return a function that creates a namespace with these labels and annotations and returns its path."""
 
     def made(
         values: dict[str, str] | None = None, notes: dict[str, str] | None = None, finalizers: tuple[str, ...] = ()
@@ -94,14 +94,14 @@ def write(
 
 
 def place(cluster: controlplane.Cluster, path: str, name: str = "", **spec: Any) -> str:
-    """Puts a pod there as an administrator; gives its path."""
+    """Create a pod as an administrator and return its path."""
     body = workbench.pod(**spec)
     body["metadata"]["name"] = name or body["metadata"]["name"]
     cluster.admin.post(f"{path}/pods", body).expect(201)
     return f"{path}/pods/{body['metadata']['name']}"
 
 
-# -- what it does -----------------------------------------------------------------------------------------------------
+# -- the operator's own writes pass -----------------------------------------------------------------------------------
 
 Sequence = list[tuple[dict[str, str | None], dict[str, str | None]]]
 WORK: dict[str, tuple[dict[str, str], dict[str, str], Sequence]] = {
@@ -165,7 +165,7 @@ WORK: dict[str, tuple[dict[str, str], dict[str, str], Sequence]] = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_the_operators_writes_of_a_namespace_pass(stolen: api.Api, make: Make, name: str) -> None:
-    """Each step of each way that a namespace goes, and the gate's dry run at any time."""
+    """Each step of each sequence passes, and so does the gate's dry run at any time."""
     values, notes, steps = WORK[name]
     path = make(values, notes)
     for labelled, noted in steps:
@@ -175,7 +175,7 @@ def test_the_operators_writes_of_a_namespace_pass(stolen: api.Api, make: Make, n
 
 
 def test_the_operators_writes_of_pods_pass(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
-    """Each verdict is written through pods/status and taken off; pods with each host namespace are deleted."""
+    """The operator can write and remove each verdict through pods/status, and delete pods with each host namespace."""
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         path = place(cluster, make(), **{field: True})
         for verdict in ("Uncovered", "Expired", "Static", "Unknown", None):
@@ -202,7 +202,7 @@ MANY: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 def test_a_level_is_put_back_in_the_largest_namespace(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, values: objects.Map, notes: objects.Map
 ) -> None:
-    """A tenant who empties managedFields has room for more keys, and keeps no level open with them."""
+    """A tenant who empties managedFields has room for more keys, but the keys cannot prevent the restore of a level."""
     path = make(RELAXED, {GRANT + "a": "line", labels.LEVEL_BEFORE: ""})
     objects.fill(cluster.admin, path, "labels", values)
     objects.fill(cluster.admin, path, "annotations", notes)
@@ -213,7 +213,7 @@ def test_a_level_is_put_back_in_the_largest_namespace(
 
 @pytest.mark.parametrize("name", MANY)
 def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.Api, make: Make, name: str) -> None:
-    """No loop costs more than CEL allows: the restore passes, and so do the next grant and its end."""
+    """No loop exceeds the CEL cost limit: the restore passes, and so do the next grant and its removal."""
     values, notes = MANY[name]
     path = make({**values, **RELAXED}, {**notes, GRANT + "a": "line", labels.LEVEL_BEFORE: ""})
     write(stolen, path, {labels.PSA_ENFORCE: "baseline"}, {GRANT + "a": None}).expect(200)
@@ -226,8 +226,11 @@ def test_a_level_is_put_back_however_many_keys_a_tenant_has_written(stolen: api.
 def test_a_pod_with_many_labels_is_flagged(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, many: int
 ) -> None:
-    """A tenant cannot hide a pod behind labels that cost too much to look at, and a thief writes no other of them."""
-    body = workbench.pod(hostNetwork=many < 30_000)  # pod-size takes no pod with host namespaces that is larger
+    """A tenant cannot hide a pod behind labels that are too expensive to compare.
+
+    A thief of the token cannot change any other label of the pod.
+    """
+    body = workbench.pod(hostNetwork=many < 30_000)  # pod-size refuses a larger host-namespace pod
     body["metadata"]["labels"] = objects.smallest(many)
     path = f"{make()}/pods"
     objects.ask(cluster.admin, ("POST", path, body, "application/json")).expect(201)
@@ -249,7 +252,10 @@ OWNER = {"apiVersion": objects.MARKER, "kind": objects.MARKER, "name": objects.M
 def test_bytes_that_are_no_text_on_a_namespace_keep_no_level_open(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make
 ) -> None:
-    """A patch is JSON and writes U+FFFD for them: the restore passes, also after it, and a thief changes nothing."""
+    """A patch is JSON, so it replaces such bytes by U+FFFD: the restore passes, and a thief changes nothing.
+
+    A second restore after that passes too.
+    """
     path = make(RELAXED, {GRANT + "a": "line", labels.LEVEL_BEFORE: "", "bytes": objects.MARKER, "note": "Text"})
     _own(cluster, path, OWNER)
     objects.spoil(cluster.admin, path)
@@ -267,7 +273,7 @@ def test_bytes_that_are_no_text_on_a_namespace_keep_no_level_open(
 def test_bytes_that_are_no_text_among_many_owners_keep_no_level_open(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, many: int
 ) -> None:
-    """However many owners a Namespace has, the restore passes; none is added."""
+    """The restore passes whatever the number of owners, and a thief cannot add an owner."""
     path = make(RELAXED, {GRANT + "a": "line"})
     _own(cluster, path, *({**OWNER, "uid": f"{number}"} for number in range(many)))
     objects.spoil(cluster.admin, path)
@@ -285,7 +291,7 @@ def _own(cluster: controlplane.Cluster, path: str, *owners: dict[str, Any]) -> N
 def test_a_pod_with_bytes_that_are_no_text_is_flagged(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make
 ) -> None:
-    """In its annotations and owners they hide no pod, and a thief changes nothing beside the flag."""
+    """Such bytes in annotations or owners do not hide a pod, and a thief can change nothing but the verdict label."""
     body = workbench.pod(hostNetwork=True, nodeName="node-1")
     body["metadata"]["annotations"] = {"bytes": objects.MARKER, "note": "Text"}
     path = f"{make()}/pods"
@@ -298,7 +304,7 @@ def test_a_pod_with_bytes_that_are_no_text_is_flagged(
     write(stolen, f"{path}/status", {labels.VERDICT: "Uncovered"}).expect(200)
 
 
-# -- what it does not do, by the policy alone -------------------------------------------------------------------------
+# -- what the policy alone refuses ------------------------------------------------------------------------------------
 
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"labels": {"team": "mine"}}, "got a change of another label"),
@@ -326,21 +332,25 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
 def test_nothing_of_others_on_a_namespace(
     stolen: api.Api, make: Make, metadata: dict[str, Any], text: str, dry: bool
 ) -> None:
-    """Other labels and annotations, finalizers, owners: alone, with a write that is its own, and by every patch."""
+    """The account cannot change other labels, annotations, finalizers or owners.
+
+    This holds for the change alone, together with an allowed change, and by each kind of patch.
+    """
     path = make({"present": "x", **DENIED}, {"present": "x"}, ("example.com/kept",)) + ("?dryRun=All" if dry else "")
     workbench.refused(stolen.patch(path, {"metadata": metadata}), "operator-limits", text)
     own = {"metadata": {**metadata, "labels": {**metadata.get("labels", {}), labels.PSA_AUDIT: "restricted"}}}
     workbench.refused(stolen.patch(path, own), "operator-limits", text)
-    if "finalizers" not in metadata:  # which a strategic patch adds to
+    if "finalizers" not in metadata:  # a strategic patch adds to finalizers
         workbench.refused(stolen.patch(path, {"metadata": metadata}, api.STRATEGIC), "operator-limits", text)
 
 
-# What a stolen token once wrote beside other keys, so that none of them was looked at.
+# A number of keys that once made the policy skip the comparison, so a stolen token could hide other changes behind
+# them.
 SMOKE: dict[str, str | None] = {f"smoke-{number}": "" for number in range(1001)}
 
 
 def test_keys_of_ones_own_making_hide_nothing_on_a_namespace(stolen: api.Api, make: Make) -> None:
-    """With 1,001 labels or annotations beside it no foreign key is written, and no more grants than 64."""
+    """Beside 1,001 new labels or annotations, the account cannot write another key or more than 64 grants."""
     path = make({"team": "a", **DENIED}, {"note": "b"})
     for values, text in (
         ({**SMOKE, "team": None}, "got a change of another label"),
@@ -353,7 +363,7 @@ def test_keys_of_ones_own_making_hide_nothing_on_a_namespace(stolen: api.Api, ma
 
 
 def test_no_namespace_is_made_so_large_that_it_is_no_longer_looked_at(stolen: api.Api, make: Make) -> None:
-    """However many requests the thief makes, he adds nothing to a namespace but the operator's few keys."""
+    """However many requests a thief sends, the thief can add only the operator's few keys to a namespace."""
     path = make({"team": "a"}, {"note": "b"})
     for step in range(0, 3000, 1000):
         more: dict[str, str | None] = {f"smoke-{step + number}": "" for number in range(1000)}
@@ -369,7 +379,10 @@ def test_no_namespace_is_made_so_large_that_it_is_no_longer_looked_at(stolen: ap
 def test_a_namespace_that_its_tenant_has_filled_gets_nothing_new_of_others(
     stolen: api.Api, make: Make, field: str
 ) -> None:
-    """Where 2,500 keys are not compared one by one, none is added or removed, and 64 grants are the most."""
+    """With 2,500 keys, which the policy does not compare one by one, the account can add and remove none.
+
+    64 grants stay the maximum.
+    """
     many = {f"many-{number}": "" for number in range(2500)}
     path = make(many if field == "labels" else {}, {**(many if field == "annotations" else {}), GRANT + "a": "line"})
     for change in ({"new": "x"}, {"many-1": None}, {"many-1": None, "new": "x", "newer": "x"}):
@@ -387,7 +400,7 @@ def test_a_namespace_that_its_tenant_has_filled_gets_nothing_new_of_others(
 
 @pytest.mark.parametrize("present", [0, 1, 64])
 def test_no_more_grants_than_the_operator_ever_writes(stolen: api.Api, make: Make, present: int) -> None:
-    """At most 64: with more of them the token alone could fill a namespace until its keys are not looked at."""
+    """With more than 64 grants the token could fill a namespace until the policy no longer compares its keys."""
     home = make(DENIED, {f"{GRANT}{number}": "line" for number in range(present)})
     more: dict[str, str | None] = {f"{GRANT}more-{number}": "line" for number in range(65 - present)}
     workbench.refused(
@@ -399,7 +412,7 @@ def test_no_more_grants_than_the_operator_ever_writes(stolen: api.Api, make: Mak
 
 
 def test_grants_beyond_the_limit_can_go(stolen: api.Api, make: Make) -> None:
-    """Where an administrator has put more than 64, one after the other can be taken."""
+    """If an administrator wrote more than 64 grants, the operator can remove them one by one."""
     path = make(DENIED, {f"{GRANT}{number}": "line" for number in range(70)})
     write(stolen, path, {}, {GRANT + "0": None}).expect(200)
     write(stolen, path, {}, {GRANT + "1": None, GRANT + "new": "line"}).expect(200)
@@ -409,7 +422,10 @@ def test_grants_beyond_the_limit_can_go(stolen: api.Api, make: Make) -> None:
 def test_nothing_is_written_into_a_system_namespace_that_nobody_governs(
     cluster: controlplane.Cluster, stolen: api.Api, name: str
 ) -> None:
-    """No level that would stop the system's pods, no grant; what is there can go; one label by a person opens it."""
+    """The account can write no grant and no level, which could stop the system's pods.
+
+    Removals pass, and an administrator can allow more with one label.
+    """
     path = f"/api/v1/namespaces/{name}"
     text = f'the operator may not add or change labels and annotations of namespace "{name}" while'
     for values, notes in (
@@ -430,10 +446,10 @@ def test_nothing_is_written_into_a_system_namespace_that_nobody_governs(
 
 
 def test_no_other_request_about_namespaces(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
-    """Not created, deleted, finalized, or written through /status; not by deletecollection either."""
+    """The account cannot create, delete or finalize a namespace, write /status or use deletecollection."""
     path = make(DENIED)
     body = cluster.admin.get(path).expect(200).body
-    del body["metadata"]["resourceVersion"]  # controllers write it too
+    del body["metadata"]["resourceVersion"]  # controllers write the object too
     text = "of namespaces and pods, the operator may only update namespaces and pods/status and delete pods, got "
     created = omnipotent.post("/api/v1/namespaces", {"metadata": {"name": "another"}})
     workbench.refused(created, text + "CREATE of namespaces")
@@ -453,11 +469,11 @@ def test_no_other_request_about_namespaces(cluster: controlplane.Cluster, omnipo
 
 
 def test_no_other_request_about_pods(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
-    """Not patched or replaced, entered, evicted or bound, and none gets an ephemeral container."""
-    # Bound, or the scheduler writes its spec between reading and replacing it.
+    """The account cannot patch, replace, enter, evict or bind a pod, or add an ephemeral container."""
+    # The pod is bound to a node. Otherwise the scheduler would write its spec between the read and the replacement.
     path = place(cluster, make(), hostNetwork=True, nodeName="node-1")
     body = cluster.admin.get(path).expect(200).body
-    del body["metadata"]["resourceVersion"]  # controllers write it too
+    del body["metadata"]["resourceVersion"]  # controllers write the object too
     name = body["metadata"]["name"]
     text = "of namespaces and pods, the operator may only update namespaces and pods/status and delete pods, got "
     labelled = {"metadata": {"labels": {labels.VERDICT: "Uncovered"}}}
@@ -503,7 +519,7 @@ POD_STATUS: list[dict[str, Any]] = [
 def test_through_the_status_of_a_pod_nothing_but_the_verdict(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, change: dict[str, Any]
 ) -> None:
-    """Alone and together with a verdict; a status says which endpoints a Service has."""
+    """Neither alone nor together with a verdict; the status decides which endpoints a Service has."""
     path = place(cluster, make(), hostNetwork=True)
     cluster.admin.patch(path, {"metadata": {"labels": {"app": "a"}}}).expect(200)
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
@@ -521,7 +537,10 @@ def test_through_the_status_of_a_pod_nothing_but_the_verdict(
 def test_labels_of_ones_own_making_hide_nothing_on_a_pod(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, name: str
 ) -> None:
-    """With 1,001 labels beside it no label of a pod is changed: one of coredns' would give its Deployment new pods."""
+    """Beside 1,001 new labels the account cannot change a pod's label.
+
+    A changed label of a coredns pod would make its Deployment create new pods.
+    """
     home = make() if name == "limits" else f"/api/v1/namespaces/{name}"
     path = place(cluster, home, f"dns-{name}", hostNetwork=True)
     cluster.admin.patch(path, {"metadata": {"labels": {"k8s-app": "kube-dns"}}}).expect(200)
@@ -536,7 +555,10 @@ def test_labels_of_ones_own_making_hide_nothing_on_a_pod(
 def test_no_verdict_that_is_never_written(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, verdict: str
 ) -> None:
-    """Covered and Exempt are shown by the absence of the label. An empty one says nothing, and is let through."""
+    """The operator never sets Covered or Exempt but removes the label.
+
+    An empty value means nothing, and the policy allows it.
+    """
     path = place(cluster, make(), hostNetwork=True)
     answer = write(stolen, f"{path}/status", {labels.VERDICT: verdict})
     if verdict:
@@ -547,7 +569,7 @@ def test_no_verdict_that_is_never_written(
 
 @pytest.mark.parametrize("name", SYSTEM)
 def test_no_pod_of_the_system_is_deleted(omnipotent: api.Api, cluster: controlplane.Cluster, name: str) -> None:
-    """One by one, by deletecollection, in a dry run."""
+    """By a single DELETE, by deletecollection and in a dry run."""
     pods = f"/api/v1/namespaces/{name}/pods"
     text = "operator-limits: the operator may not delete pods in kube-system, kube-public and kube-node-lease"
     for path in (f"{pods}/agent", f"{pods}/agent?dryRun=All", pods):
@@ -556,7 +578,7 @@ def test_no_pod_of_the_system_is_deleted(omnipotent: api.Api, cluster: controlpl
 
 
 def test_no_ordinary_pod_is_deleted(cluster: controlplane.Cluster, omnipotent: api.Api, make: Make) -> None:
-    """One by one, by deletecollection, in a dry run; host-namespace pods beside it are."""
+    """By a single DELETE, by deletecollection and in a dry run; host-namespace pods beside it can be deleted."""
     home = make()
     path = place(cluster, home)
     text = "operator-limits: the operator may only delete pods with hostNetwork, hostPID or hostIPC"
@@ -568,7 +590,7 @@ def test_no_ordinary_pod_is_deleted(cluster: controlplane.Cluster, omnipotent: a
 
 
 def test_no_mirror_pod_is_deleted(cluster: controlplane.Cluster, stolen: api.Api, make: Make) -> None:
-    """A static pod runs on, and nobody would see it."""
+    """The static pod would run on without a visible pod object."""
     node = cluster.admin.get("/api/v1/nodes/node-1").expect(200).body["metadata"]
     home = make()
     body = workbench.pod(nodeName="node-1", hostNetwork=True)
@@ -580,7 +602,7 @@ def test_no_mirror_pod_is_deleted(cluster: controlplane.Cluster, stolen: api.Api
 
 
 def test_nobody_else_is_held(cluster: controlplane.Cluster, make: Make) -> None:
-    """Administrators, controllers and kubelets do all of it; a namespace with pods in it is deleted."""
+    """Administrators, controllers and kubelets can do all of this, and a namespace with pods can be deleted."""
     home = make({"present": "x"}, {}, ("example.com/kept",))
     path = place(cluster, home, nodeName="node-1")
     node = cluster.api(cluster.node_user("node-1"))
@@ -590,11 +612,11 @@ def test_nobody_else_is_held(cluster: controlplane.Cluster, make: Make) -> None:
     cluster.wait("it is gone", lambda: cluster.admin.get(home).status == 404)
 
 
-# -- what the stolen token cannot do as the operator is installed -----------------------------------------------------
+# -- what a stolen token cannot do in an installation -----------------------------------------------------------------
 
 
 def _forbidden() -> list[tuple[str, str, Any]]:
-    """Method, path and body of requests that a thief would like; in {home} runs an ordinary pod."""
+    """Return the method, path and body of requests that are useful to a thief; an ordinary pod runs in {home}."""
     pod, new = workbench.pod(hostNetwork=True), {"metadata": {"name": "new"}}
     everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
@@ -608,7 +630,7 @@ def _forbidden() -> list[tuple[str, str, Any]]:
     guard = f"{ADMISSION}/validatingadmissionpolicies/{labels.POLICY_HOST_NAMESPACES}"
     bound = f"{ADMISSION}/validatingadmissionpolicybindings/operator-limits-deny.{labels.GROUP}"
     return [
-        # Whoever reads these is somebody else.
+        # With these a thief can become another user.
         ("GET", "/api/v1/secrets", None),
         ("GET", f"{own}/secrets", None),
         ("POST", f"{own}/secrets", new),
@@ -647,7 +669,7 @@ def _forbidden() -> list[tuple[str, str, Any]]:
         ("DELETE", "{home}/pods", None),
         ("DELETE", "/api/v1/namespaces/kube-system/pods/agent", None),
         ("DELETE", "/api/v1/namespaces/kube-system/pods", None),
-        # What makes pods.
+        # Objects that create pods.
         ("POST", "/apis/apps/v1/namespaces/{name}/deployments", new),
         ("POST", "/apis/apps/v1/namespaces/kube-system/daemonsets", new),
         ("POST", "/apis/batch/v1/namespaces/{name}/jobs", new),
@@ -663,7 +685,7 @@ def _forbidden() -> list[tuple[str, str, Any]]:
         ("PUT", "{home}/finalize", {"metadata": {"name": "{name}"}, "spec": {"finalizers": []}}),
         ("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}),
         ("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"annotations": {GRANT + "a": "x"}}}),
-        # What governs.
+        # Objects that govern host namespaces.
         ("POST", exceptions, new),
         ("PATCH", exceptions + "/a", {"spec": {"expiry": "2099-01-01T00:00:00Z"}}),
         ("DELETE", exceptions + "/a", None),
@@ -700,7 +722,7 @@ def _forbidden() -> list[tuple[str, str, Any]]:
 def test_what_a_thief_would_like_is_forbidden(
     cluster: controlplane.Cluster, stolen: api.Api, thiefs_home: str, method: str, path: str, body: Any
 ) -> None:
-    """With the rights that are shipped: RBAC says Forbidden, or a policy refuses. Never anything else."""
+    """With the shipped rights, RBAC or a policy answers 403 to each request."""
     name = thiefs_home.rsplit("/", 1)[1]
     filled = path.format(home=thiefs_home, name=name)
     if isinstance(body, dict) and body.get("metadata", {}).get("name") == "{name}":
@@ -708,7 +730,7 @@ def test_what_a_thief_would_like_is_forbidden(
     media = api.MERGE if method == "PATCH" else "application/json"
     answer = stolen.request(method, filled, body, media)
     assert answer.status == 403, f"{answer.status}: {answer.message[:500]}"
-    if " cannot " not in answer.message:  # so it was not RBAC
+    if " cannot " not in answer.message:  # not an RBAC refusal
         workbench.refused(answer, "preview-dry-run: " if "/hostnetwork-preview-" in filled else "operator-limits: ")
 
 
@@ -723,7 +745,7 @@ def thiefs_home(cluster: controlplane.Cluster, stolen: api.Api) -> str:
 
 
 def test_the_list_is_long() -> None:
-    """Threat T22: at least 60 requests."""
+    """Threat T22 requires at least 60 requests."""
     assert len(_forbidden()) >= 60
 
 
@@ -739,7 +761,7 @@ REPORTS = (
 def test_only_its_own_reports(
     cluster: controlplane.Cluster, stolen: api.Api, make: Make, group: str, kind: str, plural: str
 ) -> None:
-    """It makes, changes and deletes reports with its own names, and none of another tool beside them."""
+    """The account can create, change and delete reports with the operator's names, but no report of another tool."""
     home = make().removeprefix("/api/v1")
     path = f"{group}{home}/{plural}"
     cluster.wait("the kind", lambda: cluster.admin.get(path).status == 200)

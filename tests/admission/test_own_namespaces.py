@@ -1,4 +1,4 @@
-"""own-namespaces: nobody without `setlevel` ends the operator's three namespaces, or makes their levels others."""
+"""own-namespaces: only a holder of `setlevel` can delete the operator's three namespaces or change their levels."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ Body = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def policed() -> Iterator[controlplane.Cluster]:
-    """A control plane of this module's own, with the three namespaces and the policies in force."""
+    """A separate control plane for this module, with the three namespaces and the policies in force."""
     with controlplane.Cluster() as running:
         for name in NAMES:
             operator.apply(running, "-f", str(FILES[name]))
@@ -68,13 +68,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def attacker(policed: controlplane.Cluster, who: str, name: str) -> api.Api:
-    """A user who may write that Namespace, without `setlevel`."""
+    """A client of a user who may write the Namespace, without `setlevel`."""
     return policed.api(ATTACKERS[who](policed, name))
 
 
 @pytest.fixture(scope="module")
 def holder(policed: controlplane.Cluster) -> api.Api:
-    """A user with `setlevel` and the same verbs."""
+    """A client of a user with `setlevel` and the same verbs."""
     return policed.api(_user(policed, "own-setlevel", "setlevel"))
 
 
@@ -83,12 +83,12 @@ def refused(answer: api.Response, *texts: str) -> None:
 
 
 def written(path: str, body: Body, change: Body) -> dict[str, objects.Request]:
-    """Each way to write this change of metadata, in a dry run; `body` is the Namespace as it is."""
+    """Return each method's request for this change of metadata, in a dry run; `body` is the current Namespace."""
     whole = {**body, "metadata": {**body["metadata"], **change}}
     if isinstance(change.get("labels"), dict):
         merged = {**body["metadata"].get("labels", {}), **change["labels"]}
         whole["metadata"]["labels"] = {key: value for key, value in merged.items() if value is not None}
-    del whole["metadata"]["resourceVersion"]  # controllers write it too
+    del whole["metadata"]["resourceVersion"]  # controllers write the object too
     json, patch = "application/json", {"metadata": change}
     found = {
         "merge patch": ("PATCH", f"{path}?dryRun=All", patch, api.MERGE),
@@ -104,11 +104,11 @@ def written(path: str, body: Body, change: Body) -> dict[str, objects.Request]:
     return found
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- refused writes ----------------------------------------------------------------------------------------------------
 
 
 def test_nobody_deletes_one(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
-    """With any options, also in a dry run; a Namespace knows no deletecollection."""
+    """No delete option makes a difference, also in a dry run; namespaces have no deletecollection."""
     path, text = (
         f"{NAMESPACES}/{name}",
         f'needs the cluster-wide verb setlevel on namespaces.{labels.GROUP}, got DELETE of namespace "{name}"',
@@ -130,7 +130,7 @@ def test_nobody_deletes_one(policed: controlplane.Cluster, attacker: api.Api, na
 
 
 def test_kubectl_deletes_none(policed: controlplane.Cluster, who: str, name: str) -> None:
-    """kubectl names the policy and the remedy, with --force too."""
+    """kubectl shows the refusal and the remedy, with --force too."""
     user = ATTACKERS[who](policed, name)
     for flags in ((), ("--force",), ("--now",), ("--cascade=orphan",)):
         done = policed.kubectl("delete", "namespace", name, "--wait=false", *flags, user=user)
@@ -143,23 +143,24 @@ def test_kubectl_deletes_none(policed: controlplane.Cluster, who: str, name: str
 def test_no_pod_security_label_changes(
     policed: controlplane.Cluster, attacker: api.Api, name: str, label: str, value: str | None
 ) -> None:
-    """Neither added, altered nor removed, tightened nor loosened, in any way that writes a Namespace."""
+    """No method that writes a Namespace can add, change or remove the label, to a stricter or a looser value."""
     path = f"{NAMESPACES}/{name}"
     body = policed.admin.get(path).expect(200).body
     now = body["metadata"]["labels"].get(label)
     for way, request in written(path, body, {"labels": {label: value}}).items():
         answer = workbench.sound(objects.ask(attacker, request))
-        if value == now and way != "finalize":  # that is for the namespace controller
+        if value == now and way != "finalize":  # only the namespace controller may write finalize
             assert answer.status == 200, f"{way}: {answer.message}"
         else:
-            # namespace-labels refuses what loosens, and finalize itself; which of the two answers is not defined.
+            # namespace-labels also refuses a looser value and any write of finalize; Kubernetes does not define which
+            # policy answers.
             workbench.refused(answer)
             if value == "restricted" and way != "finalize":
                 refused(answer, label, '"restricted"', "leave the label unchanged")
 
 
 def test_no_owner_is_named(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
-    """The garbage collector would delete the Namespace in the place of a user who may not."""
+    """Otherwise the garbage collector would delete the Namespace for a user who may not delete it."""
     path = f"{NAMESPACES}/{name}"
     body = policed.admin.get(path).expect(200).body
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": "nowhere", "uid": "0" * 32}
@@ -171,14 +172,14 @@ def test_no_owner_is_named(policed: controlplane.Cluster, attacker: api.Api, nam
 
 
 def test_the_garbage_collector_deletes_none(policed: controlplane.Cluster, name: str) -> None:
-    """Where an administrator has named an owner that does not exist, the Namespace stays."""
+    """If an administrator set an owner that does not exist, the Namespace stays."""
     account = "system:serviceaccount:kube-system:generic-garbage-collector"
     collector = policed.api(policed.user(account, "system:serviceaccounts", "system:authenticated"))
     refused(collector.delete(f"{NAMESPACES}/{name}"), f'got DELETE of namespace "{name}"')
 
 
 def test_nobody_makes_one(policed: controlplane.Cluster, holder: api.Api, name: str) -> None:
-    """A creator makes none of them anew, by POST or by apply; a holder of setlevel does."""
+    """A creator cannot recreate any of the namespaces, by POST or by apply; a holder of setlevel can."""
     creator = policed.api(_user(policed, "own-creator"))
     body = yaml.safe_load(FILES[name].read_text())
     path = f"{NAMESPACES}/{name}"
@@ -196,11 +197,11 @@ def test_nobody_makes_one(policed: controlplane.Cluster, holder: api.Api, name: 
         operator.apply(policed, "-f", str(FILES[name]))
 
 
-# -- what is not refused -----------------------------------------------------------------------------------------------
+# -- allowed writes ----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_the_operators_is_free(policed: controlplane.Cluster) -> None:
-    """A creator makes, labels, gives to an owner and deletes a namespace with a name that resembles one of these."""
+    """A creator can create, label and delete a namespace with a similar name, and give it an owner."""
     creator = policed.api(_user(policed, "own-creator"))
     for name in ("hostnetwork-systems", "hostnetwork-preview", "hostnetwork-preview-baseline-2"):
         path = f"{NAMESPACES}/{name}"
@@ -213,7 +214,7 @@ def test_what_is_not_the_operators_is_free(policed: controlplane.Cluster) -> Non
 
 
 def test_other_writes_of_one_pass(policed: controlplane.Cluster, attacker: api.Api, name: str) -> None:
-    """Other labels, annotations, finalizers and conditions, and a write that changes nothing."""
+    """Other labels, annotations, finalizers and conditions can change, and so can a write that changes nothing."""
     path = f"{NAMESPACES}/{name}"
     body = policed.admin.get(path).expect(200).body
     for change in (
@@ -223,14 +224,14 @@ def test_other_writes_of_one_pass(policed: controlplane.Cluster, attacker: api.A
         {},
     ):
         for way, request in written(path, body, change).items():
-            if way != "finalize":  # namespace-labels leaves it to the namespace controller
+            if way != "finalize":  # namespace-labels reserves finalize for the namespace controller
                 workbench.sound(objects.ask(attacker, request)).expect(200)
     condition = {"type": "T", "status": "True", "reason": "R", "message": "m"}
     attacker.patch(f"{path}/status?dryRun=All", {"status": {"conditions": [condition]}}).expect(200)
 
 
 def test_a_holder_of_setlevel_writes_all_of_it(policed: controlplane.Cluster, holder: api.Api, name: str) -> None:
-    """So does a cluster administrator, in every way."""
+    """A holder of setlevel and a cluster administrator may write everything, by any method."""
     path = f"{NAMESPACES}/{name}"
     body = policed.admin.get(path).expect(200).body
     for client in (holder, policed.admin):
@@ -245,7 +246,7 @@ def test_a_holder_of_setlevel_writes_all_of_it(policed: controlplane.Cluster, ho
 
 
 def test_the_operator_labels_its_namespace(policed: controlplane.Cluster) -> None:
-    """hostnetwork-system is governed like every namespace that nobody has exempted."""
+    """The operator governs hostnetwork-system like any namespace that is not exempt."""
     account = workbench.operator(policed)
     policed.wait_for_right(account, {"resource": "namespaces", "verb": "patch"})
     change = {"labels": {labels.ENFORCEMENT: "Deny", labels.PSA_WARN: "baseline", labels.PSA_VERSIONS[0]: "latest"}}
@@ -256,12 +257,15 @@ def test_the_operator_labels_its_namespace(policed: controlplane.Cluster) -> Non
 def test_an_administrator_deletes_one_and_it_goes(
     policed: controlplane.Cluster, attacker: api.Api, who: str, name: str
 ) -> None:
-    """The namespace controller finalizes it, a second DELETE by anybody changes nothing, and finalizers can go."""
+    """The namespace controller finalizes the namespace, and a second DELETE by any user changes nothing.
+
+    Finalizers can be removed.
+    """
     path = f"{NAMESPACES}/{name}"
     policed.admin.patch(path, {"metadata": {"finalizers": ["example.com/held"]}}).expect(200)
     policed.admin.delete(path).expect(200)
     uid = policed.admin.get(path).expect(200).body["metadata"]["uid"]
-    if who == "creator":  # of the tenant's rights nothing may be left by now
+    if who == "creator":  # by now the tenant may have no rights left
         workbench.sound(attacker.delete(path)).expect(200, 409)
         change = {"metadata": {"labels": {labels.PSA_WARN: "restricted", labels.PSA_AUDIT: "baseline"}}}
         workbench.refused(attacker.patch(path, change))
@@ -272,12 +276,12 @@ def test_an_administrator_deletes_one_and_it_goes(
     assert policed.admin.get(path).expect(200).body["metadata"]["uid"] != uid
 
 
-# -- however large it is -----------------------------------------------------------------------------------------------
+# -- the largest namespaces --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sort", objects.LARGEST)
 def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, sort: str) -> None:
-    """Beside as much as the API server stores, each of these requests has its answer."""
+    """Beside as much metadata as the API server stores, each request gets its expected answer."""
     name = labels.PREVIEW_NAMESPACES[0]
     path = f"{NAMESPACES}/{name}"
     creator = policed.api(_user(policed, "own-creator"))
@@ -285,7 +289,7 @@ def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, sort
     dry = f"{path}?dryRun=All"
     for change in ({"labels": {labels.PSA_WARN: "restricted"}}, {"ownerReferences": objects.OWNERS[:1]}):
         objects.judge(objects.ask(creator, ("PATCH", dry, {"metadata": change}, api.MERGE)), 403, (sort, change))
-    if sort == "annotations":  # one of its own is changed; of what is new namespace-size has something to say
+    if sort == "annotations":  # the namespace's own annotation changes; namespace-size would refuse a new annotation
         change = {"annotations": {next(iter(objects.smallest(1))): "x"}}
         objects.judge(objects.ask(creator, ("PATCH", dry, {"metadata": change}, api.MERGE)), 200, sort)
     refused(objects.ask(creator, ("DELETE", dry, None, "application/json")), "got DELETE")
@@ -297,7 +301,7 @@ def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, sort
 
 
 def test_the_names_are_those_of_the_operator() -> None:
-    """The list in the match condition is what the operator calls its own."""
+    """The match condition lists the namespaces that the operator calls its own."""
     policy, _ = yaml.safe_load_all((operator.ROOT / "manifests" / "admission" / "own-namespaces.yaml").read_text())
     conditions = {one["name"]: one["expression"] for one in policy["spec"]["matchConditions"]}
     listed = conditions["of-hostnetwork-operator"].split("[")[1].rstrip("] \n")

@@ -1,4 +1,4 @@
-"""pod-size: nobody makes a pod with host namespaces so large that it has no room for its deletionTimestamp."""
+"""pod-size: no user can make a host-namespace pod so large that it has no room for its deletionTimestamp."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ HOSTS = ("hostNetwork", "hostPID", "hostIPC")
 
 @pytest.fixture(scope="module")
 def home(governed: controlplane.Cluster) -> str:
-    """The path of the pods of a namespace in which pod-size is in force and host namespaces are free."""
+    """The path of the pods of a namespace without enforcement in which pod-size is in force."""
     governed.admin.post("/api/v1/namespaces", {"metadata": {"name": "pod-size"}}).expect(201)
     account = "/api/v1/namespaces/pod-size/serviceaccounts/default"
     governed.wait("its service account", lambda: governed.admin.get(account).status == 200)
@@ -32,13 +32,13 @@ def home(governed: controlplane.Cluster) -> str:
 
 @pytest.fixture(scope="module")
 def tenant(governed: controlplane.Cluster, home: str) -> api.Api:
-    """A user with every verb in that namespace."""
+    """A client of a user with every verb in that namespace."""
     return governed.api(governed.tenant("pod-size"))
 
 
 @pytest.fixture(scope="module")
 def controller(governed: controlplane.Cluster, home: str) -> api.Api:
-    """A controller of kube-system that may write all pods."""
+    """A client of a kube-system service account that may write all pods, as a controller would."""
     path = "/api/v1/namespaces/kube-system/serviceaccounts"
     governed.admin.post(path, {"metadata": {"name": "pod-writer"}}).expect(201, 409)
     rbac = "rbac.authorization.k8s.io"
@@ -54,7 +54,7 @@ def controller(governed: controlplane.Cluster, home: str) -> api.Api:
 
 
 def pod(args: str = "", metadata: Body | None = None, **spec: Any) -> Body:
-    """A pod that no kubelet takes and that a DELETE marks only: it is on a node that does not exist."""
+    """Return a pod on a node that does not exist, so no kubelet runs the pod and a DELETE only marks it."""
     body = workbench.pod({"args": [args]}, **{"nodeName": "nowhere", **spec})
     body["metadata"] |= metadata or {}
     return body
@@ -83,9 +83,9 @@ def labels(size: int) -> Body:
     return {f"l{number:05d}-" + "k" * 56: "v" * 63 for number in range(size // 133)}
 
 
-# What makes a pod so many bytes larger, by a merge patch, and through which subresource.
+# Per way: the subresource, and a merge patch that makes a pod this many bytes larger.
 WAYS: dict[str, tuple[str, Callable[[int], Body]]] = {
-    "labels": ("", lambda size: {"metadata": {"labels": labels(size // 2)}}),  # their managedFields take as much again
+    "labels": ("", lambda size: {"metadata": {"labels": labels(size // 2)}}),  # their managedFields take the other half
     "managedFields": ("", lambda size: {"metadata": {"managedFields": managed("x" * size)}}),
     "finalizers": ("", lambda size: {"metadata": {"finalizers": [f"a.b/{n:06}" for n in range(size // 40)]}}),
     "owners": ("", lambda size: {"metadata": {"ownerReferences": [{**objects.OWNERS[0], "name": "x" * size}]}}),
@@ -95,7 +95,7 @@ WAYS: dict[str, tuple[str, Callable[[int], Body]]] = {
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_bound_is_reached_and_not_passed(home: str, tenant: api.Api, host: str) -> None:
-    """A pod of exactly 900,000 bytes is created, one of a byte more is not, whichever host namespace it shares."""
+    """A pod of exactly 900,000 bytes is created and a pod with one byte more is refused, for each host namespace."""
     body = pod("x" * MOST, **{host: True})
     message = refused(tenant.post(f"{home}?dryRun=All", body))
     beyond = int(re.findall(r"got (\d+) \(0 before\)", message)[0]) - MOST
@@ -106,7 +106,7 @@ def test_the_bound_is_reached_and_not_passed(home: str, tenant: api.Api, host: s
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_write_passes_the_bound(home: str, tenant: api.Api, way: str) -> None:
-    """Whatever grows, through whatever stores the pod: well below the bound a write passes, beyond it it is refused."""
+    """Whatever part of the pod grows, a write well below the bound passes and a write beyond the bound is refused."""
     at, make = WAYS[way]
     path = put_up(tenant, home, pod(hostNetwork=True))
     patched(tenant, path + at, make(800_000)).expect(200)
@@ -120,7 +120,7 @@ def test_no_write_passes_the_bound(home: str, tenant: api.Api, way: str) -> None
 
 
 def test_ephemeral_containers_and_applies_are_bounded(home: str, tenant: api.Api) -> None:
-    """An ephemeral container, and a server-side apply that creates or changes a pod, do not pass the bound."""
+    """The bound applies to an ephemeral container, and to a server-side apply that creates or changes a pod."""
     path = put_up(tenant, home, pod(hostNetwork=True))
     debugger = {"name": "debugger", "image": workbench.IMAGE, "args": ["x" * 950_000]}
     change = {"spec": {"ephemeralContainers": [debugger]}}
@@ -133,7 +133,7 @@ def test_ephemeral_containers_and_applies_are_bounded(home: str, tenant: api.Api
 
 
 def test_a_large_pod_stays_shrinks_and_does_not_grow(home: str, tenant: api.Api, controller: api.Api) -> None:
-    """Beyond the bound a user keeps what there is, and removes some; controllers have 50,000 bytes for what they do."""
+    """Beyond the bound, a user can keep or shrink the pod; controllers have another 50,000 bytes for their work."""
     notes = {"a": "x" * 100_000}
     body = pod("x" * 800_000, {"annotations": notes}, hostNetwork=True, nodeName="node-1")
     container = body["spec"]["containers"][0]
@@ -142,7 +142,7 @@ def test_a_large_pod_stays_shrinks_and_does_not_grow(home: str, tenant: api.Api,
     refused(patched(tenant, path, {"metadata": {"labels": {"own": "x"}}}))
     resize = {"spec": {"containers": [{"name": container["name"], "resources": {"requests": {"cpu": "1001m"}}}]}}
     refused(patched(tenant, f"{path}/resize", resize, api.STRATEGIC))
-    for at in ("/status", "/resize"):  # managedFields of a request are not taken there
+    for at in ("/status", "/resize"):  # these subresources ignore managedFields in a request
         patched(tenant, path + at, {"metadata": {"managedFields": managed("x" * 500_000)}}).expect(200)
     refused(patched(tenant, path, {"metadata": {"managedFields": managed("x" * 50_000)}}))
     patched(controller, f"{path}/status", {"metadata": {"labels": {"own": "x"}}}).expect(200)
@@ -155,7 +155,7 @@ def test_a_large_pod_stays_shrinks_and_does_not_grow(home: str, tenant: api.Api,
 
 @pytest.mark.parametrize("collection", ["pods/{}/binding", "bindings"])
 def test_a_binding_merges_no_more_than_there_is_room_for(home: str, tenant: api.Api, collection: str) -> None:
-    """Labels and annotations of a Binding become those of the pod: they are bounded; an ordinary Binding passes."""
+    """A Binding's labels and annotations become the pod's, so the policy bounds them; an ordinary Binding passes."""
     path = put_up(tenant, home, pod(hostNetwork=True, nodeName=None, schedulerName="nobody"))
     name = path.split("/")[-1]
     way = home.removesuffix("pods") + collection.format(name)
@@ -173,7 +173,7 @@ def test_a_binding_merges_no_more_than_there_is_room_for(home: str, tenant: api.
 @pytest.mark.parametrize("collection", ["pods/{}/binding", "bindings"])
 @pytest.mark.parametrize("host", [{"hostNetwork": True}, {}], ids=["host network", "ordinary"])
 def test_a_binding_makes_no_mirror_pod(home: str, tenant: api.Api, collection: str, host: Body) -> None:
-    """The annotation of static pods is refused on a Binding, whatever it says, and of whatever pod."""
+    """A Binding with the annotation of static pods is refused, for any value and any pod."""
     path = put_up(tenant, home, pod(**host, nodeName=None, schedulerName="nobody"))
     name = path.split("/")[-1]
     way = home.removesuffix("pods") + collection.format(name)
@@ -186,7 +186,10 @@ def test_a_binding_makes_no_mirror_pod(home: str, tenant: api.Api, collection: s
 
 
 def test_ordinary_pods_are_left_alone(home: str, tenant: api.Api) -> None:
-    """A pod without host namespaces is as large as the API server takes it; a usual host-namespace pod is written."""
+    """Only the API server's limit applies to a pod without host namespaces.
+
+    Usual writes of a host-namespace pod pass.
+    """
     tenant.post(f"{home}?dryRun=All", pod("x" * 1_200_000)).expect(201)
     path = put_up(tenant, home, pod(hostNetwork=True))
     for at, change in (
@@ -198,7 +201,7 @@ def test_ordinary_pods_are_left_alone(home: str, tenant: api.Api) -> None:
 
 
 def test_bytes_that_are_no_text_are_measured(home: str, tenant: api.Api) -> None:
-    """Each counts as four characters: 60,000 of them pass, 240,000 are refused, and a patch afterwards passes."""
+    """Each such byte counts as four characters: 60,000 pass, 240,000 are refused, and a later patch passes."""
     for size, status in ((60_000, 200), (240_000, 403)):
         mark = b"M" * size
         path = put_up(tenant, home, pod("", {"annotations": {"a": mark.decode()}}, hostNetwork=True))
@@ -207,7 +210,7 @@ def test_bytes_that_are_no_text_are_measured(home: str, tenant: api.Api) -> None
         patched(tenant, path, {"metadata": {"labels": {"a": "b"}}}).expect(200)
 
 
-# What takes most room in etcd for its text: control characters in managedFields, quantities, long values, odd bytes.
+# Content that takes most room in etcd for its size: control characters in managedFields, arguments, labels.
 DENSE: dict[str, Callable[[int], Body]] = {
     "control characters": lambda size: pod("", {"managedFields": managed("\x01" * (size // 4))}, hostNetwork=True),
     "arguments": lambda size: pod("x" * size, hostNetwork=True),
@@ -217,7 +220,7 @@ DENSE: dict[str, Callable[[int], Body]] = {
 
 @pytest.mark.parametrize("what", DENSE)
 def test_what_is_admitted_can_be_deleted(home: str, tenant: api.Api, what: str) -> None:
-    """At the bound, of what takes most room in etcd, and with the largest Binding: DELETE marks the pod."""
+    """A DELETE marks a pod at the bound with the largest Binding and content that takes most room in etcd."""
     body = DENSE[what](MOST - 8000)
     body["metadata"]["finalizers"] = ["example.com/kept"]
     body["spec"] |= {"nodeName": None, "schedulerName": "nobody"}
@@ -236,7 +239,7 @@ def test_what_is_admitted_can_be_deleted(home: str, tenant: api.Api, what: str) 
 
 
 def largest() -> Iterator[tuple[str, Body]]:
-    """As much as a request holds, 3 MiB."""
+    """Yield pods as large as a request allows, 3 MiB."""
     yield "arguments", pod("x" * 2_900_000, hostNetwork=True)
     yield "escaped", pod("\x85" * 1_450_000, hostNetwork=True)
     yield "wide", pod("\U0001f600" * 700_000, hostNetwork=True)
@@ -248,7 +251,7 @@ def largest() -> Iterator[tuple[str, Body]]:
 
 
 def test_no_expression_fails_for_the_largest(governed: controlplane.Cluster, home: str, tenant: api.Api) -> None:
-    """The largest pods that a request holds are refused with 403, and no expression fails or costs too much."""
+    """The largest pods that fit into a request get 403, and no expression fails or exceeds the cost limit."""
     for what, body in largest():
         data = json.dumps(body, ensure_ascii=False).encode()
         objects.judge(objects.ask(tenant, ("POST", f"{home}?dryRun=All", data, "application/json")), 403, what)

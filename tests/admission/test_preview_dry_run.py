@@ -1,4 +1,4 @@
-"""preview-dry-run: in the preview namespaces pods are asked about, and nothing ever runs."""
+"""preview-dry-run: the preview namespaces answer dry runs about pods, and no pod ever runs there."""
 
 import pathlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ BAD = {"hostNetwork": True, "hostPID": True}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """A control plane on which a pod ran in each preview namespace before the policies came."""
+    """A control plane with two pods in each preview namespace from before the policies."""
     with controlplane.Cluster() as running:
         for level in ("baseline", "restricted"):
             operator.apply(running, "-f", str(operator.ROOT / f"manifests/base/preview-{level}-namespace.yaml"))
@@ -36,7 +36,7 @@ def cluster() -> Iterator[controlplane.Cluster]:
 
 @pytest.fixture(scope="module")
 def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
-    """That control plane, once the policies are in force."""
+    """That control plane with the policies in force."""
     for name in NAMESPACES:
         pods = f"/api/v1/namespaces/{name}/pods"
 
@@ -77,7 +77,7 @@ def _operator_that_may_create_pods(cluster: controlplane.Cluster) -> pathlib.Pat
 @pytest.mark.parametrize("who", ["administrator", "tenant", "operator"])
 @pytest.mark.parametrize("spec", [{}, BAD], ids=["harmless", "host-namespaces"])
 def test_nobody_creates_a_pod(governed: controlplane.Cluster, name: str, who: str, spec: dict[str, Any]) -> None:
-    """Posted under a name or a generated one, or applied: every pod is refused, with what to do instead."""
+    """Every pod is refused, with a remedy: posted with a name or a generated name, or applied."""
     client = asker(governed, name, who)
     pods = f"/api/v1/namespaces/{name}/pods"
     named = workbench.pod(**spec)
@@ -100,7 +100,7 @@ def _names(cluster: controlplane.Cluster, name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_a_node_stores_no_mirror_pod_there(governed: controlplane.Cluster, name: str) -> None:
-    """A kubelet's own mirror pod, which NodeRestriction would let it store, is refused like all others."""
+    """NodeRestriction would let a kubelet store its own mirror pod; the policy refuses it like any other pod."""
     node = governed.admin.get("/api/v1/nodes/node-1").expect(200).body["metadata"]
     body = workbench.pod(nodeName="node-1", hostNetwork=True)
     body["metadata"]["annotations"] = {labels.MIRROR: "x"}
@@ -115,7 +115,10 @@ def test_a_node_stores_no_mirror_pod_there(governed: controlplane.Cluster, name:
 def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
     governed: controlplane.Cluster, name: str
 ) -> None:
-    """Admitted and not stored, each control that it breaks in the warning; a pod that breaks none warns of nothing."""
+    """The API server admits the dry run, stores nothing and warns of each violated control.
+
+    A pod without a violation gets no warning.
+    """
     level = name.removeprefix("hostnetwork-preview-")
     client = asker(governed, name, "tenant")
     bad = workbench.pod({"securityContext": {"privileged": True}}, **BAD)
@@ -134,7 +137,7 @@ def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
 
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_controllers_are_made_and_their_pods_refused(governed: controlplane.Cluster, name: str) -> None:
-    """Deployment, DaemonSet and Job are stored; what they ask for is refused, and they say so."""
+    """The API server stores Deployment, DaemonSet and Job and refuses their pods; their Events report the refusal."""
     template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [workbench.container()]}}
     apps, selector = f"/apis/apps/v1/namespaces/{name}", {"matchLabels": {"app": "a"}}
     spec = {"selector": selector, "template": template}
@@ -155,7 +158,7 @@ def test_controllers_are_made_and_their_pods_refused(governed: controlplane.Clus
 
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_the_name_that_it_is_selected_by_stays(governed: controlplane.Cluster, name: str) -> None:
-    """Whoever writes another kubernetes.io/metadata.name, or all labels away, by any path, changes nothing."""
+    """No write by any path can change kubernetes.io/metadata.name or remove it with all labels."""
     path = f"/api/v1/namespaces/{name}"
     key = "kubernetes.io/metadata.name"
     before = governed.admin.get(path).expect(200).body
@@ -171,7 +174,7 @@ def test_the_name_that_it_is_selected_by_stays(governed: controlplane.Cluster, n
 
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_a_pod_that_was_there_before_gets_no_ephemeral_container(governed: controlplane.Cluster, name: str) -> None:
-    """Not even a harmless one; a dry run may ask."""
+    """Not even a harmless container is allowed; a dry run is."""
     path = f"/api/v1/namespaces/{name}/pods/first/ephemeralcontainers"
     change = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": workbench.IMAGE}]}}
     for who in ("administrator", "tenant"):
@@ -183,7 +186,7 @@ def test_a_pod_that_was_there_before_gets_no_ephemeral_container(governed: contr
 
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_what_ends_a_pod_and_a_namespace_passes(governed: controlplane.Cluster, name: str) -> None:
-    """Labels, status, finalizers, eviction, deletecollection, service accounts, deletion of all: none is held up."""
+    """Changes of labels, status and finalizers, evictions and deletions pass, and so does a new service account."""
     namespace = f"/api/v1/namespaces/{name}"
     first, second = f"{namespace}/pods/first", f"{namespace}/pods/second"
     tenant = asker(governed, name, "tenant")
@@ -207,7 +210,7 @@ def test_what_ends_a_pod_and_a_namespace_passes(governed: controlplane.Cluster, 
 
 @pytest.mark.parametrize("spec", [{}, BAD], ids=["harmless", "host-namespaces"])
 def test_elsewhere_nothing_is_refused(governed: controlplane.Cluster, spec: dict[str, Any]) -> None:
-    """Also in a namespace that carries the same labels and nearly the same name."""
+    """This includes a namespace with the same labels and nearly the same name."""
     given = {"pod-security.kubernetes.io/warn": "baseline", "app.kubernetes.io/name": "hostnetwork-operator"}
     metadata = {"name": "hostnetwork-preview", "labels": given}
     governed.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201, 409)

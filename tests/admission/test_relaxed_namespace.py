@@ -1,4 +1,4 @@
-"""relaxed-namespace: the guard holds everybody else to Baseline where an exception lifted the level."""
+"""relaxed-namespace: if an exception lifted the level, the guard restricts all other pods to Baseline."""
 
 import pathlib
 from collections.abc import Callable
@@ -90,7 +90,7 @@ VIOLATIONS: list[tuple[str, str, dict[str, Any], str]] = [
         'container "c0" has windowsOptions.hostProcess: true',
     ),
 ]
-# A host process pod must share the host network: it is shown with a grant for that.
+# A host process pod must share the host network, so the test grants that.
 GRANTED = {"windowsHostProcess"}
 
 
@@ -98,10 +98,10 @@ GRANTED = {"windowsHostProcess"}
     ("control", "body", "text"), [(v[0], v[2], v[3]) for v in VIOLATIONS], ids=[f"{v[0]} {v[1]}" for v in VIOLATIONS]
 )
 def test_each_control_of_baseline_refuses(relaxed: Home, control: str, body: dict[str, Any], text: str) -> None:
-    """A pod that violates one control is refused by it, with control, place, value and what to do."""
+    """The control refuses a pod that violates it; the message names the control, the field, the value and a remedy."""
     if control in GRANTED:
         relaxed.give(web=grant())
-    if control != "hostNamespaces":  # there host-namespaces may answer first
+    if control != "hostNamespaces":  # for that control, host-namespaces may answer first
         relaxed.refuses(body, f'violates the Baseline control "{control}": ', text, "; ")
         return
     relaxed.refuses(body)
@@ -123,14 +123,14 @@ INIT_VIOLATIONS = {
 
 @pytest.mark.parametrize("control", INIT_VIOLATIONS)
 def test_init_containers_are_judged_like_the_others(relaxed: Home, control: str) -> None:
-    """What a container must not say, an init container and a sidecar must not say."""
+    """Init containers and sidecars have the same restrictions as containers."""
     for restart in ({}, {"restartPolicy": "Always"}):
         first = container(name="i", **INIT_VIOLATIONS[control], **restart)
         relaxed.refuses(pod(initContainers=[first]), f'violates the Baseline control "{control}": ', 'container "i"')
 
 
 def test_a_sidecar_probe_must_not_name_a_host(relaxed: Home) -> None:
-    """Probes of restartable init containers are judged too."""
+    """The policy also checks the probes of restartable init containers."""
     first = container(name="i", restartPolicy="Always", startupProbe=PROBE)
     relaxed.refuses(
         pod(initContainers=[first]), 'violates the Baseline control "hostProbesAndHostLifecycle": ', 'container "i"'
@@ -139,7 +139,7 @@ def test_a_sidecar_probe_must_not_name_a_host(relaxed: Home) -> None:
 
 @pytest.mark.parametrize("control", [c for c in INIT_VIOLATIONS if c != "hostPorts"])
 def test_ephemeral_containers_are_judged_like_the_others(relaxed: Home, control: str) -> None:
-    """What a container must not say, an ephemeral container must not say; a conforming one is added."""
+    """An ephemeral container has the same restrictions as a container; a conforming ephemeral container is added."""
     path = relaxed.put_up(pod())
     answer = debug(relaxed, path, **INIT_VIOLATIONS[control])
     workbench.refused(answer, f'violates the Baseline control "{control}": ', 'container "debugger"')
@@ -191,18 +191,18 @@ CONFORMING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CONFORMING)
 def test_conforming_pods_pass_without_a_word(relaxed: Home, name: str) -> None:
-    """A pod that meets Baseline is admitted where the guard is, with broken grants about."""
+    """A pod that meets Baseline is admitted under the guard without a warning, even beside broken grants."""
     relaxed.give(broken="|||", good=grant())
     assert relaxed.create(CONFORMING[name]).expect(201).warnings == ()
 
 
 def test_windows_pods_are_no_exception(relaxed: Home) -> None:
-    """Baseline knows no exception for pods that say they are for Windows; neither does the guard."""
+    """Neither Baseline nor the guard has an exception for Windows pods."""
     relaxed.refuses(pod(os={"name": "windows"}, volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "hostPathVolumes")
 
 
 def test_app_armor_annotations_are_judged(relaxed: Home) -> None:
-    """The annotation that older kubelets read is held to the same profiles; its field is what the API server copies."""
+    """The annotation for older kubelets may have only the profiles that the field may have."""
     key = "container.apparmor.security.beta.kubernetes.io/"
     for value, passes in (("runtime/default", True), ("localhost/a", True), ("unconfined", False)):
         body = pod()
@@ -213,7 +213,7 @@ def test_app_armor_annotations_are_judged(relaxed: Home) -> None:
     answer = relaxed.create(body)
     if "ValidatingAdmissionPolicy" in answer.message:
         workbench.refused(answer, 'violates the Baseline control "appArmorProfile": ', "annotation")
-    else:  # validation knows no such container
+    else:  # validation refuses an unknown container
         answer.expect(422)
 
 
@@ -233,7 +233,10 @@ GREEDY = grant(
 
 
 def test_what_a_grant_names_is_not_judged_again(relaxed: Home) -> None:
-    """A covered pod has host namespaces, capabilities, privileged and host paths as its grant says, and host ports."""
+    """A covered pod may use what its grant names: host namespaces, capabilities, privileged and host paths.
+
+    It may use host ports too.
+    """
     relaxed.give(web=GREEDY)
     first = {
         **context(privileged=True, capabilities={"add": ["NET_ADMIN"]}),
@@ -243,7 +246,7 @@ def test_what_a_grant_names_is_not_judged_again(relaxed: Home) -> None:
     }
     volumes = [{"name": "v", "hostPath": {"path": "/etc"}}]
     relaxed.admits(covered_pod(first, hostPID=True, hostIPC=True, volumes=volumes))
-    # The same in a pod that the grant does not cover.
+    # The same containers in a pod that the grant does not cover.
     relaxed.refuses(covered_pod(first, {"image": "other:1"}, hostPID=True, volumes=volumes))
 
 
@@ -258,10 +261,10 @@ JUDGED_BY_LEVEL = {
 
 @pytest.mark.parametrize("control", JUDGED_BY_LEVEL)
 def test_the_rest_is_judged_by_the_level_of_the_grant(relaxed: Home, control: str) -> None:
-    """A covered pod meets the other controls at level baseline, and none of them at level privileged."""
+    """A covered pod must meet the other controls at grant level baseline, but not at level privileged."""
     body = covered_pod(hostPID=True, hostIPC=True, securityContext=JUDGED_BY_LEVEL[control])
     if control == "sysctls":
-        body["spec"]["hostIPC"] = False  # validation knows kernel.msg* as of the IPC namespace
+        body["spec"]["hostIPC"] = False  # validation treats kernel.msg* as part of the IPC namespace
     relaxed.give(web=GREEDY)
     relaxed.refuses(body, f'violates the Baseline control "{control}": ')
     relaxed.give(web=grant(host_namespaces=ALL_HOSTS, level=labels.Level.PRIVILEGED))
@@ -271,7 +274,7 @@ def test_the_rest_is_judged_by_the_level_of_the_grant(relaxed: Home, control: st
 
 
 def test_proc_mount_is_judged_as_far_as_validation_lets_it(relaxed: Home) -> None:
-    """Kubernetes 1.36 refuses Unmasked outside a user namespace, and inside one Baseline allows it."""
+    """Kubernetes 1.36 refuses Unmasked outside a user namespace; inside a user namespace Baseline allows it."""
     for spec in ({}, {"hostUsers": True}):
         answer = relaxed.create(pod(context(procMount="Unmasked"), **spec))
         assert "`hostUsers` must be false to use `Unmasked`" in answer.message
@@ -279,7 +282,7 @@ def test_proc_mount_is_judged_as_far_as_validation_lets_it(relaxed: Home) -> Non
 
 
 def test_proc_mount_is_refused_where_validation_is_laxer(make_home: Callable[..., Home]) -> None:
-    """The control itself, in a copy of the policy that knows no user namespaces, refuses every kind of container."""
+    """A copy of the policy without the exception for user namespaces refuses Unmasked in every kind of container."""
     home = make_home()
     clause = "expression: has(object.spec.hostUsers) && !object.spec.hostUsers"
     text = (ADMISSION / "relaxed-namespace.yaml").read_text()
@@ -317,7 +320,7 @@ def test_proc_mount_is_refused_where_validation_is_laxer(make_home: Callable[...
 def test_host_ports_and_hosts_are_free_with_the_host_network_only(
     relaxed: Home, control: str, fields: dict[str, Any]
 ) -> None:
-    """A covered pod with only the host's PIDs has no more host ports or probe hosts than any other pod."""
+    """A covered pod that shares only the host's PIDs may have no more host ports or probe hosts than any other pod."""
     relaxed.give(web=GREEDY)
     relaxed.admits(pod(fields, hostNetwork=True))
     relaxed.refuses(pod(fields, hostPID=True), f'violates the Baseline control "{control}": ')
@@ -326,14 +329,14 @@ def test_host_ports_and_hosts_are_free_with_the_host_network_only(
 
 
 def test_the_level_of_one_grant_is_not_lent_to_another(relaxed: Home) -> None:
-    """The privileged level of a grant that does not cover the pod frees nothing."""
+    """The privileged level of a grant that does not cover the pod allows the pod nothing."""
     relaxed.give(web=grant(), loose=grant(images=("other:1",), level=labels.Level.PRIVILEGED))
     body = covered_pod(securityContext={"seccompProfile": {"type": "Unconfined"}})
     relaxed.refuses(body, 'violates the Baseline control "seccompProfile": ')
 
 
 def test_only_host_namespace_pods_are_covered(relaxed: Home) -> None:
-    """A grant spares nothing to a pod that shares no host namespace, although everything else fits."""
+    """A grant for host-namespace pods allows nothing to a pod without host namespaces, even if everything else fits."""
     relaxed.give(web=GREEDY)
     relaxed.admits(covered_pod(context(privileged=True)))
     relaxed.refuses(pod(context(privileged=True)), 'violates the Baseline control "privileged": ')
@@ -343,7 +346,7 @@ def test_only_host_namespace_pods_are_covered(relaxed: Home) -> None:
 
 
 def test_the_guard_refuses_whoever_asks(relaxed: Home) -> None:
-    """A tenant with every verb in his namespace gets no more than Baseline; nor does an administrator."""
+    """A tenant with every verb in the namespace and an administrator may create only pods that meet Baseline."""
     for user in (relaxed.cluster.tenant(relaxed.name), None):
         relaxed.refuses(pod(context(privileged=True)), 'violates the Baseline control "privileged": ', user=user)
 
@@ -352,7 +355,7 @@ def test_the_guard_refuses_whoever_asks(relaxed: Home) -> None:
 
 
 def test_only_containers_make_an_update_worth_judging(make_home: Callable[..., Home]) -> None:
-    """A violating pod from before the guard keeps its labels, finalizers and end; a new image is refused."""
+    """A violating pod from before the guard can be labelled, finalized and deleted; a new image is refused."""
     home = make_home(level="privileged")
     path = home.put_up(pod(context(privileged=True), initContainers=[container(name="i")]))
     home.cluster.admin.patch(home.path, {"metadata": {"labels": {labels.GUARD: "baseline"}}}).expect(200)
@@ -371,7 +374,7 @@ def test_only_containers_make_an_update_worth_judging(make_home: Callable[..., H
 
 
 def test_an_ephemeral_container_is_judged_in_a_namespace_that_is_going(relaxed: Home) -> None:
-    """Deleting one's namespace opens no moment for a privileged ephemeral container; finalizers come off freely."""
+    """In a terminating namespace a privileged ephemeral container is still refused; finalizers can be removed."""
     body = pod()
     body["metadata"]["finalizers"] = ["example.com/hold"]
     path = relaxed.put_up(body)
@@ -382,7 +385,7 @@ def test_an_ephemeral_container_is_judged_in_a_namespace_that_is_going(relaxed: 
 
 
 def test_the_guard_holds_beside_any_level(make_home: Callable[..., Home]) -> None:
-    """The guard judges whatever the Pod Security level says, also when it says nothing, so restoring opens no gap."""
+    """The guard applies at any Pod Security level, also without a level, so restoring the level leaves no gap."""
     for values in ({"guard": "baseline"}, {"guard": "baseline", "level": "baseline"}):
         home = make_home(**values)
         assert home.create(pod(context(privileged=True))).status == 403
@@ -393,7 +396,7 @@ def test_the_guard_holds_beside_any_level(make_home: Callable[..., Home]) -> Non
 
 
 def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
-    """A mirror pod of a privileged static pod is admitted from its kubelet, and judged from anybody else."""
+    """A kubelet may create a mirror pod of a privileged static pod; from other users the guard refuses it."""
     node = relaxed.cluster.nodes[0]
     uid = relaxed.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
     body = pod(context(privileged=True), nodeName=node, volumes=[{"name": "v", "hostPath": {"path": "/"}}])
@@ -403,11 +406,11 @@ def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
     relaxed.refuses(body, 'violates the Baseline control "privileged": ', user=relaxed.cluster.tenant(relaxed.name))
 
 
-# -- the largest ------------------------------------------------------------------------------------------------------
+# -- cost limits ------------------------------------------------------------------------------------------------------
 
 
 def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) -> None:
-    """64 grants of 16 images in 128 KiB judge a pod of 50 containers that says everything it may."""
+    """64 grants of 16 images in 128 KiB and a pod of 50 containers that use every field fit the limit."""
     images = [[f"registry.example.com/{g:02}/{n:02}/".ljust(112, "x") for n in range(16)] for g in range(63)]
     relaxed.give(**{f"g{g:02}": grant(images=tuple(images[g]), privileged=True) for g in range(63)})
     fields = {
@@ -425,7 +428,7 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
     }
 
     def body(last: str) -> dict[str, Any]:
-        # Ports of one protocol must differ between the containers of a host network pod.
+        # In a host network pod, ports of one protocol must differ between the containers.
         first = {**fields, "image": images[62][0]}
         rest = {key: value for key, value in fields.items() if key != "ports"}
         others = [{**rest, "image": images[62][n % 16]} for n in range(48)]
@@ -438,18 +441,18 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
 
 
 def test_annotations_cost_no_pod_its_admission(relaxed: Home) -> None:
-    """A pod with 30,000 annotations is judged like any other."""
+    """30,000 annotations on a pod make no difference."""
     many = {f"{number:x}": "" for number in range(30000)}
     for body, status in ((pod(), 201), (pod({"lifecycle": {}}), 201), (pod(context(privileged=True)), 403)):
         body["metadata"]["annotations"] = many
         assert relaxed.create(body).status == status
 
 
-# -- one text ---------------------------------------------------------------------------------------------------------
+# -- one text for both levels -----------------------------------------------------------------------------------------
 
 
 def test_both_levels_are_judged_with_the_same_words() -> None:
-    """The guard's two policies differ in name, binding and the last match condition, and in nothing else."""
+    """The guard's two policies differ only in name, binding and the last match condition."""
     baseline, to_baseline = yaml.safe_load_all((ADMISSION / "relaxed-namespace.yaml").read_text())
     restricted, to_restricted = yaml.safe_load_all((ADMISSION / "relaxed-namespace-restricted.yaml").read_text())
     *shared, last = baseline["spec"].pop("matchConditions")
@@ -462,7 +465,7 @@ def test_both_levels_are_judged_with_the_same_words() -> None:
 
 
 def selected(binding: dict[str, Any]) -> list[str]:
-    """The values of the guard label that a binding is for."""
+    """Return the values of the guard label that a binding selects."""
     (expression,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
     assert (expression["key"], expression["operator"]) == (labels.GUARD, "In")
     return list(expression["values"])
@@ -470,9 +473,10 @@ def selected(binding: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_each_file_is_one_policy_with_its_bindings(file: pathlib.Path) -> None:
-    """A file holds one fail-closed policy without parameters, named after the file, and bindings named after it.
+    """A file has one fail-closed policy without parameters, named after the file, and bindings named after the policy.
 
-    exempt-names alone reads the policy object: without that object or its CRD nobody could create a Namespace.
+    Only exempt-names reads the policy object and fails open: otherwise, without the object or its CRD, nobody could
+    create a Namespace.
     """
     policy, *bindings = yaml.safe_load_all(file.read_text())
     name = f"{file.stem}.{labels.GROUP}"
@@ -489,7 +493,7 @@ def test_each_file_is_one_policy_with_its_bindings(file: pathlib.Path) -> None:
 
 
 def test_the_api_server_finds_no_fault_with_the_types(relaxed: Home) -> None:
-    """Type checking of every policy against every type it matches warns of nothing."""
+    """The API server's type checking of each policy, against every type that it matches, gives no warning."""
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
     ours = [item for item in relaxed.cluster.admin.items(path) if item["metadata"]["name"].endswith(labels.GROUP)]
     assert {item["metadata"]["name"].split(".")[0] for item in ours} == {file.stem for file in FILES}
@@ -498,6 +502,6 @@ def test_the_api_server_finds_no_fault_with_the_types(relaxed: Home) -> None:
 
 
 def test_every_policy_is_shipped() -> None:
-    """Every file of manifests/admission is listed in its kustomization."""
+    """The kustomization lists every file in manifests/admission."""
     listed = yaml.safe_load((ADMISSION / "kustomization.yaml").read_text())["resources"]
     assert listed == [file.name for file in FILES]

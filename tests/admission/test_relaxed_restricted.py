@@ -1,4 +1,4 @@
-"""relaxed-namespace-restricted: the guard holds everybody else to Restricted where that was to be enforced."""
+"""relaxed-namespace-restricted: at target restricted, the guard restricts all other pods to Restricted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +17,15 @@ FOR_ALL: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "Run
 
 @pytest.fixture
 def strict(make_home: Callable[..., Home]) -> Home:
-    """A namespace whose level is lifted, under the guard restricted."""
+    """A namespace at level privileged under the guard restricted."""
     return make_home(enforcement="Deny", guard="restricted", level="privileged")
 
 
 def meeting(own: dict[str, Any] | None = None, for_all: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """A pod that meets Restricted, with these fields set in its container's or its own context (None removes)."""
+    """Return a pod that meets Restricted, with changes to its container's context and its own context.
+
+    None removes a field.
+    """
     return pod({"securityContext": merged(STRICT, own)}, **{"securityContext": merged(FOR_ALL, for_all), **spec})
 
 
@@ -68,7 +71,10 @@ VIOLATIONS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("control", "body", "text"), VIOLATIONS, ids=[f"{v[0]}: {v[2]}" for v in VIOLATIONS])
 def test_each_control_of_restricted_refuses(strict: Home, control: str, body: dict[str, Any], text: str) -> None:
-    """A pod that violates one control is refused by that alone, with control, place, value and what to do."""
+    """A pod that violates one control is refused for that control only.
+
+    The message names the control, the field, the value and a remedy.
+    """
     message = strict.refuses(body, f'violates the Restricted control "{control}": ', text, "; ")
     assert "all violated controls: " not in message
 
@@ -84,7 +90,7 @@ def test_each_control_of_restricted_refuses(strict: Home, control: str, body: di
     ids=str,
 )
 def test_what_baseline_forbids_restricted_forbids(strict: Home, control: str, body: dict[str, Any]) -> None:
-    """Restricted includes Baseline."""
+    """Restricted includes the controls of Baseline."""
     if control == "hostPorts":
         body["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 80}]
     strict.refuses(body, f'violates the Baseline control "{control}": ')
@@ -121,12 +127,12 @@ CONFORMING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CONFORMING)
 def test_pods_that_meet_restricted_pass(strict: Home, name: str) -> None:
-    """A pod that meets Restricted is admitted without a word."""
+    """A pod that meets Restricted is admitted without a warning."""
     assert strict.create(CONFORMING[name]).expect(201).warnings == ()
 
 
 def test_windows_and_user_namespaces_spare_no_other_control(strict: Home) -> None:
-    """Pods for Windows still must not run as root; root in a user namespace still drops its capabilities."""
+    """Windows pods must not run as root, and root in a user namespace must still drop its capabilities."""
     strict.refuses(pod(os={"name": "windows"}), 'violates the Restricted control "runAsNonRoot": ')
     strict.refuses(pod(hostUsers=False), 'violates the Restricted control "capabilities": ')
 
@@ -134,7 +140,7 @@ def test_windows_and_user_namespaces_spare_no_other_control(strict: Home) -> Non
 @pytest.mark.parametrize("control", ["capabilities", "allowPrivilegeEscalation", "runAsNonRoot", "seccompProfile"])
 @pytest.mark.parametrize("where", ["init", "sidecar", "ephemeral"])
 def test_every_kind_of_container_must_say_it(strict: Home, control: str, where: str) -> None:
-    """An init container, a sidecar or an ephemeral container without the field is refused, and with it admitted."""
+    """An init container, a sidecar or an ephemeral container is refused without the field and admitted with it."""
     whole = {**STRICT, **FOR_ALL}
     one = container(name="x", securityContext={key: value for key, value in whole.items() if key != control})
     good = container(name="x", securityContext=whole)
@@ -155,7 +161,7 @@ def test_every_kind_of_container_must_say_it(strict: Home, control: str, where: 
 
 
 def test_a_covered_pod_is_judged_by_its_grant(strict: Home) -> None:
-    """Under the guard restricted a covered pod meets Baseline, or Restricted where its exception says so."""
+    """Under the guard restricted a covered pod must meet Baseline, or Restricted if its exception says restricted."""
     strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=(grants.HostPathAccess("/proc", read_only=True),)))
     loose = pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, hostNetwork=True)
     strict.admits(loose)
@@ -174,7 +180,7 @@ def test_a_covered_pod_is_judged_by_its_grant(strict: Home) -> None:
 
 
 def test_a_grant_may_ask_for_more_than_its_namespace(relaxed: Home) -> None:
-    """Under the guard baseline a pod whose exception says restricted must meet that, and others Baseline only."""
+    """Under the guard baseline a pod must meet Restricted if its exception says so; other pods only Baseline."""
     relaxed.give(web=grant(level=labels.Level.RESTRICTED))
     relaxed.refuses(pod(hostNetwork=True), "violates the Restricted control ")
     relaxed.admits(meeting(hostNetwork=True))
@@ -182,13 +188,13 @@ def test_a_grant_may_ask_for_more_than_its_namespace(relaxed: Home) -> None:
 
 
 def test_the_least_strict_of_the_grants_that_cover_counts(relaxed: Home) -> None:
-    """Of two grants for the same pod one is enough."""
+    """If two grants fit a pod, one covering grant is enough."""
     relaxed.give(web=grant(level=labels.Level.RESTRICTED), too=grant())
     relaxed.admits(pod(hostNetwork=True))
 
 
 def test_the_largest_pod_is_within_the_cost_limit(strict: Home) -> None:
-    """A pod of 50 containers that violates nearly every control is refused by them, not by a budget."""
+    """A pod of 50 containers that violates nearly every control is refused for the controls, not for the cost."""
     strict.give(**{f"g{number:02}": grant(images=("other:1",) * 16) for number in range(63)})
     own = {
         "privileged": True,

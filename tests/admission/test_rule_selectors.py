@@ -1,4 +1,4 @@
-"""rule-selectors: who writes a rule that tenants can leave is told so."""
+"""rule-selectors: the API server warns a user whose rule selects by a label that tenants can change."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def expression(key: str) -> dict[str, Any]:
 def test_a_rule_by_a_free_label_is_warned_of(
     governed: controlplane.Cluster, rules: list[dict[str, Any]] | None, named: str | None
 ) -> None:
-    """The warning names the labels under no protection; a rule by a guarded label or a name passes without a word."""
+    """The warning names the unprotected labels; a rule by a protected label or by name gets no warning."""
     spec: dict[str, Any] = {"mode": "Enforce"} if rules is None else {"mode": "Enforce", "rules": rules}
     body = {
         "apiVersion": labels.API_VERSION,

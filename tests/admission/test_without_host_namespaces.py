@@ -18,7 +18,7 @@ PROC = grants.HostPathAccess("/proc", read_only=True)
 
 @pytest.fixture(params=["baseline", "restricted"])
 def guarded(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> Home:
-    """A relaxed namespace, enforced."""
+    """A relaxed namespace with enforcement on."""
     return make_home(enforcement="Deny", guard=str(request.param), level="privileged")
 
 
@@ -48,7 +48,7 @@ ALLOWED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_a_grant_without_host_namespaces_allows_what_it_names(
     guarded: Home, fields: dict[str, Any], body: dict[str, Any]
 ) -> None:
-    """A pod without host namespaces is admitted with what the grant names, and refused without the grant."""
+    """A pod without host namespaces may use what the grant names, and is refused without the grant."""
     guarded.give(agent=None)
     guarded.refuses(body, "relaxed-namespace: ")
     guarded.give(agent=plain(**fields))
@@ -71,7 +71,7 @@ def test_a_grant_without_host_namespaces_allows_what_it_names(
 def test_another_grant_covers_no_pod_without_host_namespaces(
     guarded: Home, body: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    """Account, image and time hold for these grants too, and a grant with host namespaces is for other pods."""
+    """Account, image and expiry must match too, and a grant with host namespaces covers only other pods."""
     everything = {
         "host_paths": (PROC,), "host_ports": True, "capabilities": ("NET_ADMIN",), "privileged": True,
     }  # fmt: skip
@@ -80,13 +80,13 @@ def test_another_grant_covers_no_pod_without_host_namespaces(
 
 
 def test_it_admits_no_host_namespace_pod(guarded: Home) -> None:
-    """The pod is refused, and told which exception comes near."""
+    """The pod is refused, and the refusal names the closest exception."""
     guarded.give(agent=plain(privileged=True, images=None))
     guarded.refuses(pod(hostNetwork=True), '"agent" allows no host namespaces')
 
 
 def test_an_ordinary_pod_of_the_account_is_judged_as_before(guarded: Home) -> None:
-    """Without anything that a grant can name, the guard holds: the level of the grant is for covered pods."""
+    """The guard applies to a pod that uses nothing a grant can name: the grant's level is for covered pods only."""
     guarded.give(agent=plain(privileged=True, level=labels.Level.PRIVILEGED))
     unconfined = {"seccompProfile": {"type": "Unconfined"}}
     guarded.refuses(pod(securityContext=unconfined), "seccompProfile")
@@ -94,7 +94,7 @@ def test_an_ordinary_pod_of_the_account_is_judged_as_before(guarded: Home) -> No
 
 
 def test_nothing_becomes_stricter(make_home: Callable[..., Home]) -> None:
-    """A pod that meets the guard is admitted, although a stricter exception covers it."""
+    """A pod that meets the guard is admitted, even if a stricter exception covers the pod."""
     home = make_home(enforcement="Deny", guard="baseline", level="privileged")
     home.give(agent=plain(level=labels.Level.RESTRICTED, capabilities=("CHOWN",), host_paths=(PROC,)))
     home.admits(context(capabilities={"add": ["CHOWN"]}))
@@ -102,7 +102,7 @@ def test_nothing_becomes_stricter(make_home: Callable[..., Home]) -> None:
 
 
 def test_no_change_of_such_a_pod_is_covered(guarded: Home) -> None:
-    """A new image and an ephemeral container are judged by the guard: the time of creation proves nothing then."""
+    """The guard applies to a new image and to an ephemeral container, because then the creation time proves nothing."""
     guarded.give(agent=plain(privileged=True, images=None))
     path = guarded.put_up(context(privileged=True))
     image = {"spec": {"containers": [{"name": "c0", "image": "other:1"}]}}
@@ -115,7 +115,7 @@ def test_no_change_of_such_a_pod_is_covered(guarded: Home) -> None:
 
 
 def test_probe_hosts_are_nothing_that_can_be_granted(guarded: Home) -> None:
-    """Only a pod with the host network may name the hosts of its probes: localhost is the node's there anyway."""
+    """Only a pod with the host network may set probe hosts, because there localhost is the node's anyway."""
     guarded.give(agent=plain(privileged=True))
     probe = {"httpGet": {"port": 80, "host": "10.0.0.1"}}
     guarded.refuses(
@@ -124,7 +124,7 @@ def test_probe_hosts_are_nothing_that_can_be_granted(guarded: Home) -> None:
 
 
 def test_a_default_capability_opts_no_pod_out_of_the_guard(guarded: Home) -> None:
-    """What the guard allows to everybody needs no grant, so a grant covers no pod for it."""
+    """A capability that the guard allows needs no grant, so a grant does not cover a pod because of it."""
     guarded.give(agent=plain(level=labels.Level.PRIVILEGED, host_paths=(PROC,)))
     allowed = ["CHOWN"] if _baseline(guarded) else ["NET_BIND_SERVICE"]
     body = pod(
@@ -135,7 +135,7 @@ def test_a_default_capability_opts_no_pod_out_of_the_guard(guarded: Home) -> Non
 
 
 def test_a_backslash_hides_no_other_directory(guarded: Home) -> None:
-    """On a Windows node a backslash separates segments, and `..` goes up: no grant covers such a path."""
+    """On a Windows node a backslash separates segments and `..` goes up, so no grant covers such a path."""
     guarded.give(
         agent=plain(host_paths=(grants.HostPathAccess("/var/log", read_only=True),)),
         shared=grant(host_paths=(grants.HostPathAccess("/var/log", read_only=True),)),
@@ -155,7 +155,7 @@ def _baseline(home: Home) -> bool:
 
 
 def test_grants_cost_an_ordinary_pod_nothing_that_it_could_fail_by(guarded: Home) -> None:
-    """64 grants of either sort, and an ordinary pod whose image has a million characters: no expression fails."""
+    """With 64 grants of both kinds and an image name of a million characters, no expression fails."""
     sorts = [plain(images=tuple(f"r.example.com/{n}:1" for n in range(16))), grant()]
     guarded.give(**{f"g{n:02}": sorts[n % 2] for n in range(60)})
     own = {

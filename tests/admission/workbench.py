@@ -1,7 +1,8 @@
-"""A namespace under test: what is granted in it, and what the API server says to a pod.
+"""A namespace under test: the grants in it, and the API server's answers to its pods.
 
-A grant is in force when the API server's own cache has the Namespace, some milliseconds after the write. Every write
-of grants therefore carries one for an image that nobody else uses, and waits until a dry run with that image passes.
+A grant is in force once the API server's own cache has the Namespace, some milliseconds after the write. Therefore
+every write of grants adds a grant for an image that nothing else uses, and waits until a dry run with that image
+passes.
 """
 
 import dataclasses
@@ -18,12 +19,12 @@ from tests.controlplane import cluster as controlplane
 
 IMAGE = "registry.example.com/app:1"
 SETLEVEL = "setlevel"
-WITNESS = "zz-seen"  # a grant and a service account of that name, so that no other pod comes near the grant
+WITNESS = "zz-seen"  # a grant and a service account that no other pod uses, so the grant is never closest
 _numbers = itertools.count(1)
 
 
 def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """A pod of these containers (one plain one if none is given) with this spec."""
+    """Return a pod with these containers (default: one plain container) and this spec."""
     name = f"pod-{next(_numbers)}"
     named = [container(**{"name": f"c{number}", **given}) for number, given in enumerate(containers or ({},))]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": named, **spec}}
@@ -34,7 +35,7 @@ def container(**fields: Any) -> dict[str, Any]:
 
 
 def grant(**fields: Any) -> grants.Grant:
-    """A grant for plain host network pods of the default service account; the namespace fills in its uid."""
+    """Return a grant for plain host network pods of the default service account; the namespace fills in its uid."""
     given = {
         "namespace_uid": "filled-in",
         "type": "Infrastructure",
@@ -52,7 +53,7 @@ def grant(**fields: Any) -> grants.Grant:
 
 @dataclasses.dataclass(frozen=True)
 class Home:
-    """One namespace on a governed cluster."""
+    """A namespace on a governed cluster."""
 
     cluster: controlplane.Cluster
     name: str
@@ -66,11 +67,11 @@ class Home:
         return str(self.cluster.admin.get(self.path).expect(200).body["metadata"]["uid"])
 
     def line(self, given: grants.Grant) -> str:
-        """The grant as it is written here."""
+        """Return the grant's line for this namespace."""
         return dataclasses.replace(given, namespace_uid=self.uid).encode()
 
     def give(self, **given: grants.Grant | str | None) -> None:
-        """Writes grants (a text is written as it is, None takes one away), until the API server knows."""
+        """Write grants and wait until the API server has them; a string is written as is, None removes a grant."""
         image = f"seen:{next(_numbers)}"
         lines = {**given, WITNESS: grant(images=(image,), service_account=WITNESS)}
         annotations = {
@@ -84,7 +85,7 @@ class Home:
         self.cluster.wait("the grants known to the API server", lambda: self.create(probe).status == 201)
 
     def create(self, body: dict[str, Any], user: pathlib.Path | None = None, *, dry: bool = True) -> api.Response:
-        """Creates the pod, in a dry run unless told; an expression that fails is never an answer."""
+        """Create the pod, by default in a dry run; fail if an expression failed."""
         client = self.cluster.api(user) if user else self.cluster.admin
         answer = client.post(f"{self.path}/pods" + ("?dryRun=All" if dry else ""), body)
         return sound(answer)
@@ -93,16 +94,16 @@ class Home:
         self.create(body, user).expect(201)
 
     def refuses(self, body: dict[str, Any], *texts: str, user: pathlib.Path | None = None) -> str:
-        """The message of the refusal, which is a policy's and holds these texts."""
+        """Assert that a policy refuses the pod with these texts, and return the message."""
         return refused(self.create(body, user), *texts)
 
     def put_up(self, body: dict[str, Any]) -> str:
-        """Creates the pod for real and gives its path."""
+        """Create the pod for real and return its path."""
         self.create(body, dry=False).expect(201)
         return f"{self.path}/pods/{body['metadata']['name']}"
 
 
-# What the API server answers where an expression fails, costs too much or has no message.
+# What the API server answers if an expression fails, exceeds the cost limit or has no message.
 FAILURES = (
     "resulted in error",
     "fails to evaluate",
@@ -118,7 +119,7 @@ FAILURES = (
 
 
 def sound(answer: api.Response) -> api.Response:
-    """The answer, unless an expression failed in it."""
+    """Return the answer; fail if it reports a failed expression."""
     text = answer.message + " ".join(answer.warnings)
     for failure in FAILURES:
         assert failure not in text, text[:2000]
@@ -126,7 +127,7 @@ def sound(answer: api.Response) -> api.Response:
 
 
 def refused(answer: api.Response, *texts: str) -> str:
-    """The message of a policy's refusal that holds these texts."""
+    """Assert that a policy refused the request with these texts, and return the message."""
     message = sound(answer).message
     assert answer.status == 403, f"{answer.status}: {message}"
     assert "ValidatingAdmissionPolicy" in message, message
@@ -136,7 +137,7 @@ def refused(answer: api.Response, *texts: str) -> str:
 
 
 def seconds_from_now(cluster: controlplane.Cluster, seconds: int) -> datetime.datetime:
-    """That moment by the API server's clock, to the second."""
+    """Return the time in this number of seconds by the API server's clock, to the second."""
     body = pod()
     created = cluster.admin.post("/api/v1/namespaces/default/pods?dryRun=All", body).expect(201).body
     now = grants.parse_time(created["metadata"]["creationTimestamp"])
@@ -144,7 +145,10 @@ def seconds_from_now(cluster: controlplane.Cluster, seconds: int) -> datetime.da
 
 
 def may(cluster: controlplane.Cluster, name: str, resources: str, *verbs: str, group: str = "") -> pathlib.Path:
-    """A user with these verbs on those resources (with a comma between), cluster-wide; setlevel is of our group."""
+    """Create a user with these verbs on these comma-separated resources, cluster-wide.
+
+    The verb setlevel is in the operator's API group.
+    """
     user = f"{name}-{hashlib.sha256(' '.join(verbs).encode()).hexdigest()[:8]}"
     base = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
     rules = [{"apiGroups": [group], "resources": resources.split(","), "verbs": [v for v in verbs if v != SETLEVEL]}]
@@ -163,7 +167,7 @@ def may(cluster: controlplane.Cluster, name: str, resources: str, *verbs: str, g
 
 
 def operator(cluster: controlplane.Cluster) -> pathlib.Path:
-    """The operator's service account, with leave to write what it asks for: the policies must do the rest."""
+    """Return the operator's service account with wide RBAC rights, so that only the policies restrict its writes."""
     path = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}"
     cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": labels.SYSTEM_NAMESPACE}}).expect(201, 409)
     cluster.admin.post(f"{path}/serviceaccounts", {"metadata": {"name": labels.MANAGER}}).expect(201, 409)
