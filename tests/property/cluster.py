@@ -1,6 +1,6 @@
-"""A namespace that does what a plan says: a plan's effects on a snapshot, as the API server and the store make them.
+"""A simulated namespace: applies a plan's effects to a snapshot, as the API server and the store would.
 
-Pure and small: no clock, no I/O. Pods do not come by themselves, and a deleted pod is gone at once.
+The simulation is pure and small: no clock, no I/O. It creates no pods, and a deleted pod disappears immediately.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from tests.unit import builders
 
 
 def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
-    """The snapshot once every effect of the plan is done."""
+    """Return the snapshot after all effects of the plan."""
     if not seen.ledger.trouble:
         seen = builders.stored(seen, made)
     for effect in made.effects:
@@ -51,8 +51,9 @@ def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> sna
 def answered(
     seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """The plan once the ledger has what it is to have, and the gate was asked where it wants to be; `holders` are those
-    that the gate finds.
+    """Return the snapshot and the plan after the ledger has its records and the gate has answered, if the plan asks it.
+
+    `holders` is the gate's answer.
     """
     seen, made = _recorded(seen, now)
     if (level := builders.gate_level(made)) is not None:
@@ -65,7 +66,7 @@ def answered(
 def settled(
     seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...], rounds: int
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """What there is after so many plans were carried out, one after the other, and the plan that follows."""
+    """Carry out at most `rounds` plans in turn, and return the resulting snapshot and the next plan."""
     seen, made = answered(seen, now, holders)
     for _ in range(rounds):
         if not doing(made):
@@ -75,7 +76,7 @@ def settled(
 
 
 def doing(made: plan.NamespacePlan) -> list[effects.Effect]:
-    """The effects but records, which are asked for again as long as the ledger cannot be written."""
+    """Return the effects without the records, which a plan repeats as long as the ledger cannot be written."""
     asked = builders.records(made)
     return [effect for effect in made.effects if effect not in asked]
 

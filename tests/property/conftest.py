@@ -1,5 +1,7 @@
-"""How hard to look: the profile `default` for every run, the same samples each time so that it fails for a change only;
-`thorough` (HYPOTHESIS_PROFILE=thorough), other samples each time, before a release.
+"""The Hypothesis profiles.
+
+`default` is for every run: it uses the same samples each time, so only a change can make it fail. `thorough`
+(HYPOTHESIS_PROFILE=thorough) is for a release: it uses other samples each time.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What can stand in a cluster, from pools so small that things meet: the same image, the same second, the same name."""
+"""Possible cluster states from small pools, so that values collide: the same image, the same second, the same name."""
 
 import datetime
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from tests.unit.builders import NOW, at
 
 _IMAGES = (builders.IMAGE, "registry.example.com/app:2", builders.PINNED)
 _NAMES = ("a", "b", "c")
-# Around the births of pods and the present second; hours beyond the ceilings too.
+# Close to the creation of the pods and to the present second; two are hours away, beyond the ceilings.
 _ENDS = (
     at(hours=1), at(seconds=1), at(minutes=10), at(hours=30), NOW, NOW, NOW, at(seconds=-1), at(minutes=-30),
     at(minutes=-59), at(minutes=-59, seconds=1), at(minutes=-61),
@@ -25,7 +25,7 @@ Fields = dict[str, Any]
 
 
 def changed(pool: dict[str, tuple[object, ...]], most: int) -> st.SearchStrategy[Fields]:
-    """A few fields with other values than the builders', so that most of what is drawn is one step from in order."""
+    """Return a few fields that differ from the builders' values, so most samples are nearly in order."""
     steps = [(name, value) for name, values in pool.items() for value in values]
     return st.lists(st.sampled_from(steps), max_size=most).map(dict)
 
@@ -94,7 +94,7 @@ def exceptions(draw: st.DrawFn, name: str) -> exception.HostNetworkException:
 
 @st.composite
 def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
-    """Never written, or with any reason: nothing but Events and times is decided by it."""
+    """A status that was never written or that has any reason: it decides only about Events and times."""
     reason = draw(st.sampled_from([None, *[conditions.Ready.ACTIVE] * 3, *conditions.Ready]))
     if reason is None:
         return exception.ExceptionStatus()
@@ -116,7 +116,7 @@ def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
 
 @st.composite
 def records(draw: st.DrawFn, subject: exception.HostNetworkException) -> ledger.ExceptionRecord | None:
-    """What the ledger has of an exception: mostly that it is approved as it is."""
+    """The ledger's record of an exception: usually that the exception is approved in its present generation."""
     kind = draw(st.sampled_from([*["approved"] * 6, "none", "refused", "kept", "elsewhere", "earlier", "other policy"]))
     generation = subject.metadata.generation
     return {
@@ -144,7 +144,7 @@ _STATES = (
 def ledgers(
     draw: st.DrawFn, home: snapshot.Namespace, subjects: tuple[exception.HostNetworkException, ...]
 ) -> snapshot.LedgerView:
-    """A ledger that fits the namespace more or less, whole or not, that can be written or not."""
+    """A ledger that more or less fits the namespace, intact or not, writable or not."""
     state, trouble = draw(st.sampled_from(_STATES))
     theirs = draw(st.sampled_from(_OWNED))
     before = draw(st.sampled_from(["", "", "privileged", "restricted", None]))
@@ -160,7 +160,7 @@ def ledgers(
 
 @st.composite
 def parts(draw: st.DrawFn) -> tuple[snapshot.Pod, tuple[exception.HostNetworkException, ...]]:
-    """A pod that asks for several things, and exceptions that each name some of them."""
+    """A pod that needs several things, and exceptions that each name some of them."""
 
     def some(*pool: Any) -> tuple[Any, ...]:
         return tuple(one for one in pool if draw(st.booleans()))
@@ -209,7 +209,7 @@ _guards = st.sampled_from(
     [builders.guards()] * 5
     + [builders.guards(missing=[name]) for name in labels.POLICIES]
     + [builders.guards(missing=labels.POLICIES, excused=until) for until in (at(seconds=40), NOW)]
-    # One is missing, another is not in force yet.
+    # One policy is missing, another is not in force yet.
     + [{**builders.guards(missing=[name]), **_new_policy} for name in (labels.POLICY_RELAXED_NAMESPACE,)]
     + [builders.guards(since=at(minutes=-30)), *(builders.guards(since=at(seconds=-age)) for age in (5, 4, 4, 1, 1))]
 )
@@ -236,7 +236,7 @@ _NOTES: dict[str, tuple[object, ...]] = {
 
 @st.composite
 def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, ...]) -> snapshot.Namespace:
-    """Untouched, enforced, relaxed, held, or as somebody with too many rights has left it."""
+    """A namespace that is untouched, enforced, relaxed or held, or changed by a user with too many rights."""
     stands = draw(st.sampled_from(_STANDING))
     lines = {
         labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, builders.namespace())
@@ -268,11 +268,11 @@ _CONTESTED = snapshot.Record(
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
-    """One namespace of a cluster in which anything may have happened, with the gate not asked yet."""
+    """A namespace of a cluster in which anything may have happened, before the gate is asked."""
     present = tuple(draw(exceptions(name)) for name in _NAMES[: draw(st.integers(0, 3))])
     odd = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
     home = draw(namespaces(present))
-    hidden = draw(st.sampled_from([0] * 8 + [1]))  # how many of the exceptions cannot be read
+    hidden = draw(st.sampled_from([0] * 8 + [1]))  # number of exceptions that cannot be read
     unreadable = tuple(
         snapshot.UnreadableException(builders.NAMESPACE, one.metadata.name, one.metadata.uid, "odd", generation)
         for one in present[:hidden]
@@ -303,12 +303,12 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
     )
 
 
-# By whom enforcement is held, as the gate finds it.
+# The holders that block enforcement, as in the gate's answer.
 GATE_ANSWERS = st.sampled_from([(), ("Deployment web: host namespaces (hostNetwork=true) (level baseline)",)])
 
 
 def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snapshot.NamespaceSnapshot:
-    """The same snapshot, with everything that happened, and every end that is set, that much later."""
+    """Return the snapshot with all past events and all expiries moved later by `delta`."""
 
     def move(moment: datetime.datetime | None) -> datetime.datetime | None:
         return None if moment is None else moment + delta

@@ -1,7 +1,8 @@
-"""Whatever a field says that the operator reads: no object fails a plan or a look, and all others are dealt with.
+"""Whatever a field that the operator reads contains, no object fails a plan or a gate check.
 
-A body of each kind has one or two of its fields replaced by any JSON, also by what the API server would not store. Only
-what the API server sets by itself stays: name, namespace, uid, resourceVersion, creationTimestamp.
+The operator still handles all other objects. Each test replaces one or two fields of an object by any JSON, including
+JSON that the API server would not store. Only the fields that the API server sets itself stay: name, namespace, uid,
+resourceVersion, creationTimestamp.
 """
 
 import asyncio
@@ -143,7 +144,7 @@ _REPORT = {
 
 
 def _paths(body: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where there is something that may be replaced: all below metadata, spec, status and the like."""
+    """Yield the paths that may be replaced: everything below metadata, spec, status and the like."""
     steps = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
     for step, inner in steps:
         here = (*at, step)
@@ -154,7 +155,7 @@ def _paths(body: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class _Gone:
-    """In place of a value: the field is not there."""
+    """A marker that stands for an absent field."""
 
 
 @st.composite
@@ -174,7 +175,7 @@ def _odd(draw: st.DrawFn, body: Body) -> Body:
 
 
 def _stored(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
-    """A namespace in which an exception has ended, its pod `capture` is to go, and these objects are there too."""
+    """Return a namespace with these objects, an ended exception and its pod `capture`, which must be deleted."""
     kept = store.Store()
     kept.put(store.Kind.NAMESPACE, {"metadata": {**_NAMESPACE["metadata"], "namespace": "", "deletionTimestamp": None}})
     for kind, body in bodies:
@@ -195,12 +196,12 @@ def _stored(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
 
 
 def pod_that_ended() -> snapshot.Pod:
-    """The pod that `hne()` covered until it ended."""
+    """Return the pod that `hne()` covered until it ended."""
     return pod(verdict_label="Expired")
 
 
 def _planned(found: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
-    """The plan, with all that is made of it to be sent."""
+    """Return the plan after rendering everything that the operator would send for it."""
     made = plan.plan_namespace(found, NOW)
     for effect in made.effects:
         match effect:
@@ -228,7 +229,7 @@ class _Answer:
 
 
 class _Asker:
-    """An API server that has these lists, by the last part of their paths, and answers every other GET with `one`."""
+    """An API server with these lists, by the last part of their paths; any other GET gets `one`."""
 
     def __init__(self, lists: dict[str, list[Body]], one: Body | None = None) -> None:
         self._lists = lists
@@ -260,7 +261,7 @@ class _Clock:
 
 @hypothesis.given(_odd(_POD))
 def test_no_pod_fails_a_plan(body: Body) -> None:
-    """The pod beside it that is to go is deleted, and the odd one is judged or Unknown."""
+    """The operator deletes the other pod, which must go, and gives the odd pod a verdict or Unknown."""
     made = _planned(_stored((store.Kind.POD, body)))
     assert "capture" in _deleted(made)
     assert len(made.verdicts) + made.unreadable == 2
@@ -268,7 +269,7 @@ def test_no_pod_fails_a_plan(body: Body) -> None:
 
 @hypothesis.given(_odd(_POD), _odd(_WORKLOADS["ReplicaSet"]))
 def test_no_owner_fails_a_plan(body: Body, owner: Body) -> None:
-    """Whatever the answer is when its owner is looked up: it is that owner's owner, the owner, or none."""
+    """Whatever the look-up of the owner answers, the result is the owner's owner, the owner, or none."""
     found = _stored((store.Kind.POD, body))
     asked = builders.owners(_planned(found))
     tops = {one: asyncio.run(live.top_of(_Asker({}, owner), one)) for one in asked}
@@ -286,7 +287,7 @@ _LABELS = st.sampled_from([
 
 @hypothesis.given(st.dictionaries(_LABELS, _TEXTS), st.dictionaries(_LABELS, _TEXTS))
 def test_no_namespace_fails_a_plan(put: dict[str, str], noted: dict[str, str]) -> None:
-    """Labels and annotations are texts; whoever may write the Namespace chooses them."""
+    """Labels and annotations are strings that any user who may write the Namespace chooses."""
     found = _stored()
     home = found.namespace
     home = replace(home, labels={**home.labels, **put}, annotations={**home.annotations, **noted})
@@ -295,7 +296,7 @@ def test_no_namespace_fails_a_plan(put: dict[str, str], noted: dict[str, str]) -
 
 @hypothesis.given(_odd(_EXCEPTION), _odd(_REPORT))
 def test_no_exception_and_no_report_fails_a_plan(body: Body, report: Body) -> None:
-    """An exception that is not understood is unreadable."""
+    """An exception that cannot be parsed becomes an unreadable exception."""
     made = _stored((store.Kind.EXCEPTION, body), (store.Kind.REPORT, report))
     assert len(made.exceptions) + len(made.unreadable_exceptions) == 2
     _planned(made)
@@ -303,7 +304,7 @@ def test_no_exception_and_no_report_fails_a_plan(body: Body, report: Body) -> No
 
 @hypothesis.given(st.sampled_from(sorted(_WORKLOADS)).flatmap(lambda kind: _odd(_WORKLOADS[kind])), _odd(_POD))
 def test_no_workload_and_no_pod_fails_a_look(body: Body, odd: Body) -> None:
-    """What they live beside holds the namespace by what it is."""
+    """Another pod beside the odd objects blocks enforcement for its own violation."""
     plural = preview.TEMPLATES[body["kind"]].rsplit("/", 1)[-1]
     bad = {"containers": [{"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}]}
     plain = {"metadata": _meta("plain", ownerReferences=[], deletionTimestamp=None), "spec": bad}

@@ -1,4 +1,4 @@
-"""For random JSON: `bodies.decode` gives what json gives, with every managedFields empty."""
+"""For random JSON, `bodies.decode` returns the result of json with every managedFields empty."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hostnetwork_operator import bodies
 
-# Characters that could be mistaken for structure, and the key itself.
+# Characters that resemble JSON structure, and the key itself.
 _TEXTS = st.one_of(
     st.text(max_size=8),
     st.text(alphabet='"\\[]{}:,\nmé', max_size=12),
@@ -47,7 +47,7 @@ def _depth(value: Any) -> int:
 def test_decoding_changes_nothing_but_managed_fields(
     body: dict[str, Any], ascii_only: bool, indent: int | None
 ) -> None:
-    """Whatever texts and keys there are, with blanks or without, in ASCII or not."""
+    """This holds for any texts and keys, with and without whitespace, in ASCII or not."""
     data = json.dumps(body, ensure_ascii=ascii_only, indent=indent).encode(errors="surrogatepass")
     try:
         data.decode()
@@ -59,14 +59,14 @@ def test_decoding_changes_nothing_but_managed_fields(
 
 @given(_BODIES, st.integers(1, 12))
 def test_depth_is_known_without_decoding(body: dict[str, Any], limit: int) -> None:
-    """The bound says exactly whether arrays and objects are nested deeper."""
+    """The check is exact: it says whether arrays and objects are nested deeper than the limit."""
     data = json.dumps(body).encode()
     assert bodies._exceeds(data, limit) == (_depth(body) > limit)
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='"\\[]{}:,1', max_size=60).map(str.encode))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
-    """Nothing but an object or a DecodeError comes of any bytes, in managedFields or after them."""
+    """Any bytes give an object or a DecodeError, in managedFields or after them."""
     for begin in (b"", b'{"managedFields":[', b'{"managedFields":[],"a":'):
         with contextlib.suppress(bodies.DecodeError):
             assert isinstance(bodies.decode(begin + data), dict)

@@ -1,4 +1,4 @@
-"""The grant line: what is written is read back, and nothing else is ever read."""
+"""The grant line: decoding returns what was encoded, and accepts nothing else."""
 
 import dataclasses
 import datetime
@@ -19,7 +19,7 @@ _MOMENTS = st.datetimes(
     datetime.datetime(9999, 12, 31, 23, 59, 59),  # noqa: DTZ001
     timezones=st.just(datetime.UTC),
 ).map(lambda moment: moment.replace(microsecond=0))
-# Anything at all, with what separates, hides or turns text around often among it.
+# Any characters, often with characters that separate, hide or reverse text.
 _HOSTILE = st.text(
     st.one_of(
         st.characters(exclude_categories=["Cs"]),
@@ -76,7 +76,7 @@ def test_a_grant_is_read_as_it_was_written(given: grant.Grant) -> None:
 
 @hypothesis.given(_HOSTILE, st.integers(0, grant.FIELDS - 1))
 def test_only_what_encode_writes_is_a_grant(text: str, place: int) -> None:
-    """A line with anything put in the place of a field is refused, or is exactly what its grant encodes to."""
+    """A line with any text in place of a field is refused, or is exactly the encoding of its grant."""
     fields = _LINE.encode().split("|")
     fields[place] = text
     line = "|".join(fields)
@@ -91,7 +91,7 @@ def test_only_what_encode_writes_is_a_grant(text: str, place: int) -> None:
 
 @hypothesis.given(st.text(max_size=80))
 def test_no_text_breaks_the_reader(text: str) -> None:
-    """Any text is a grant or a GrantError, and nothing else."""
+    """The reader raises GrantError for any text that is not a grant, and no other error."""
     with pytest.raises(grant.GrantError):
         grant.Grant.decode(text)
 
@@ -100,7 +100,10 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     _HOSTILE, st.sampled_from(["namespace_uid", "type", "service_account", "capability", "path", "image"])
 )
 def test_hostile_text_makes_no_other_line(text: str, where: str) -> None:
-    """A value with a separator, a space or an invisible character has no line; another one stays in its own field."""
+    """A value with a separator, a space or an invisible character cannot be encoded.
+
+    Any other value stays in its field.
+    """
     match where:
         case "capability":
             given = dataclasses.replace(_LINE, capabilities=(text,))

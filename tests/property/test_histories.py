@@ -1,7 +1,7 @@
-"""What holds in every history of one namespace: who writes what when, what is away, and what the operator misses.
+"""Properties of every history of one namespace: writes by users, missing policies, and events that the operator misses.
 
-The world here knows the truth: who wrote which generation of an exception, and which of the policies were in force in
-that moment. The operator sees it late or in time, keeps its ledger, and does what its plans say.
+The simulated world knows the truth: who wrote which generation of an exception, and which policies were in force at
+that moment. The operator learns of it late or in time, keeps its ledger, and carries out its plans.
 """
 
 import datetime
@@ -24,20 +24,20 @@ _POLICIES: tuple[dict[str, Any], ...] = (
     {"exceptions": {"imageDigests": "Require"}},
     {"rollout": "Gated"},
 )
-# The admission policy is in force on the API server about a second after it is there (measured).
+# The API server enforces an admission policy about a second after its creation (measured).
 _IN_FORCE = datetime.timedelta(seconds=1)
 
 
 class World:
-    """One namespace with one pod of each of two kinds, and an operator that looks at it."""
+    """A namespace with one pod of each of two kinds, and an operator that watches it."""
 
     def __init__(self) -> None:
         self.now = builders.NOW
         self.number = 0
         self.guards = builders.guards(since=self.now - datetime.timedelta(minutes=1))
         self.exceptions: dict[str, exception.HostNetworkException] = {}
-        self.approved: dict[str, bool] = {}  # uid to whether an approver stands behind its present generation
-        self.proved: dict[str, bool] = {}  # and whether that can be proved, or is only doubted since a loss
+        self.approved: dict[str, bool] = {}  # uid to whether an approver wrote the present generation
+        self.proved: dict[str, bool] = {}  # and whether the approval can be proved, or is only doubted since a loss
         self.pods = {name: self._pod(name, image) for name, image in (("one", builders.IMAGE), ("two", "other:1"))}
         self.home = builders.denied(created=self.now - datetime.timedelta(hours=1))
         self.policy = builders.governed()
@@ -48,10 +48,10 @@ class World:
         self.missed: dict[str, exception.HostNetworkException] | None = None  # what the operator's watch shows instead
         self.stale_guards: dict[str, snapshot.Guard] | None = None
 
-    # -- what people do ---------------------------------------------------------------------------------------------
+    # -- actions of users -------------------------------------------------------------------------------------------
 
     def create(self, name: str, kind: str, minutes: int, both: bool, tenant: bool) -> None:
-        """An approver at any time, a tenant only while nobody asks him."""
+        """Create an exception: as an approver at any time, as a tenant only while the policy does not refuse it."""
         if name in self.exceptions or (tenant and self._asked):
             return
         self.number += 1
@@ -67,7 +67,7 @@ class World:
         self._said(subject, tenant=tenant)
 
     def change(self, name: str, minutes: int, tenant: bool) -> None:
-        """The end is moved; the API server raises the generation."""
+        """Move the expiry of an exception; the API server raises the generation."""
         subject = self.exceptions.get(name)
         if subject is None or (tenant and self._asked):
             return
@@ -89,19 +89,22 @@ class World:
         self.exceptions.pop(name, None)
 
     def label(self, level: str | None) -> None:
-        """A tenant tightens the level, or somebody with setlevel removes it."""
+        """Set the level: a tenant tightens it, or a user with setlevel removes it."""
         rest = {key: value for key, value in self.home.labels.items() if key != labels.PSA_ENFORCE}
         self.home = replace(self.home, labels=rest | ({labels.PSA_ENFORCE: level} if level else {}))
 
     def disturb(self, name: str, tenant: bool) -> None:
-        """A policy is removed. A tenant who waits for that writes at once."""
+        """Remove a policy; a tenant who waits for that writes immediately."""
         self.guards[name] = snapshot.Guard(name, None, "missing")
         if tenant and name == _WRITERS:
             self.change("a", 30, tenant=True)
             self.create("b", "Infrastructure", 30, both=True, tenant=True)
 
     def mend(self, seconds: int) -> None:
-        """Every policy is there again, as another one. What is not recorded by now can no longer be proved."""
+        """Create every missing policy anew, with another identity.
+
+        An approval that is not recorded by now can no longer be proved.
+        """
         for name, guard in self.guards.items():
             if guard.since is None and name == _WRITERS:
                 self._forget()
@@ -122,14 +125,14 @@ class World:
     def wait(self, seconds: int) -> None:
         self.now += datetime.timedelta(seconds=seconds)
 
-    # -- what befalls the operator ----------------------------------------------------------------------------------
+    # -- faults of the operator -------------------------------------------------------------------------------------
 
     def trouble(self, trouble: bool) -> None:
-        """The ledger can or cannot be written."""
+        """Make the ledger writable or not writable."""
         self.ledger = replace(self.ledger, trouble="forbidden" if trouble else "")
 
     def lose(self, state: ledger.State) -> None:
-        """The ledger is gone, and the operator starts anew with or without knowing that there was one."""
+        """Delete the ledger and restart the operator, which may or may not know that there was a ledger."""
         self.ledger, self.memory = snapshot.LedgerView(state=state, trouble=self.ledger.trouble), snapshot.Record()
         settled = self.guards[_WRITERS].settled
         for subject in self.exceptions.values() if state is not ledger.State.LOST else ():
@@ -137,20 +140,20 @@ class World:
             self.proved[subject.metadata.uid] &= since_then
 
     def lag(self) -> None:
-        """The watches of exceptions and policies stop telling."""
+        """Stop the watches of exceptions and policies."""
         self.missed, self.stale_guards = dict(self.exceptions), dict(self.guards)
 
     def catch_up(self, which: str) -> None:
-        """They tell again, in no common order."""
+        """Resume one or both watches, in any order."""
         self.missed = self.missed if which == "policies" else None
         self.stale_guards = self.stale_guards if which == "exceptions" else None
 
     def stop(self, stopped: bool) -> None:
-        """The operator is away, or back."""
+        """Stop or start the operator."""
         self.stopped = stopped
 
     def look(self) -> None:
-        """After each step the operator plans and carries out, a few times, as it does when its own writes come back."""
+        """Let the operator plan and act a few times, as after each of its own writes."""
         for _ in range(0 if self.stopped else 3):
             self._look()
 
@@ -182,7 +185,7 @@ class World:
         )
 
     def _record(self, effect: effects.RecordException | effects.RecordNamespace) -> None:
-        """As control/bookkeeping does: what a record rests on is read again first."""
+        """Record as control/bookkeeping does: first read again what the record depends on."""
         if self.ledger.trouble:
             return
         if isinstance(effect, effects.RecordException):
@@ -209,7 +212,7 @@ class World:
             assert self.approved[given.metadata.uid] or not newest, f"{name} was granted, and nobody approved it"
 
     def _delete(self, effect: effects.DeletePod) -> None:
-        """As act/pods does: judged again by what is there now."""
+        """Delete as act/pods does: re-evaluate with the live objects first."""
         again = plan.plan_namespace(self._seen(live=True), self.now)
         if not any(isinstance(one, effects.DeletePod) and one.pod == effect.pod for one in again.effects):
             return
@@ -225,13 +228,13 @@ class World:
         return builders.pod(name, created=self.now - datetime.timedelta(minutes=1), images=frozenset({image}))
 
     def run(self, name: str) -> None:
-        """A pod comes."""
+        """Create the pod if it does not exist."""
         image = builders.IMAGE if name == "one" else "other:1"
         self.pods.setdefault(name, builders.pod(name, created=self.now, images=frozenset({image})))
 
     @property
     def _asked(self) -> bool:
-        """Whether exception-writers refuses a tenant now."""
+        """Return whether exception-writers would refuse a tenant now."""
         since = self.guards[_WRITERS].since
         return since is not None and self.now >= since + _IN_FORCE
 
@@ -243,7 +246,7 @@ def _only(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, effect: effe
 _NAMES = st.sampled_from("ab")
 _TENANT = st.sampled_from([False, False, True])
 _KINDS = st.sampled_from(["Diagnostic", "Diagnostic", "Diagnostic", "Application", "Infrastructure"])
-# What happens, how often, and with what.
+# Each step with its weight and the values to draw.
 _STEPS: dict[Any, tuple[int, tuple[st.SearchStrategy[Any], ...]]] = {
     World.create: (5, (_NAMES, _KINDS, st.sampled_from([1, 1, 30]), st.booleans(), _TENANT)),
     World.change: (4, (_NAMES, st.sampled_from([0, 0, 0, -1, 1, 30]), _TENANT)),
@@ -271,8 +274,10 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
 
 @hypothesis.given(histories())
 def test_nobody_approves_himself_and_no_pod_is_deleted_that_an_approved_exception_fits(steps: list[Any]) -> None:
-    """A grant is given only where an approver stands behind the generation of which it is made. No pod is deleted while
-    an exception that is known to be approved, and has not ended, fits it in everything but being in force.
+    """The operator grants an exception only if an approver wrote the generation that the grant comes from.
+
+    The operator deletes no pod while an exception that is provably approved and has not ended fits the pod. The
+    exception may fail to cover the pod only because it is not in force.
     """
     world = World()
     for step, *words in steps:

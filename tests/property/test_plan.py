@@ -1,4 +1,4 @@
-"""What holds of every plan, whatever stands in the cluster."""
+"""Properties of every plan in any cluster state."""
 
 import dataclasses
 import datetime
@@ -18,8 +18,9 @@ from tests.property import cluster, strategies
 from tests.unit import builders
 from tests.unit.builders import NOW
 
-# Plans until nothing is left to do: what takes, what gives, what comes of both. One round more where a level that
-# somebody set is tightened first, or where the policy is not known and so the target is what was written.
+# Plans until nothing is left to do: a write that takes, a write that gives, and the effects of both. One more round is
+# for a level that a user set and that is tightened first, or for an unknown policy, where the target is the written
+# level.
 _ROUNDS = 4
 _MOMENT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
@@ -28,7 +29,7 @@ _MOMENT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 def test_plans_that_are_carried_out_leave_nothing_to_do(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """A few plans at the same time, each carried out, end with one that has no effects."""
+    """A few plans at the same time, each carried out, end with a plan without effects."""
     _, made = cluster.answered(seen, NOW, gate)
     after, again = cluster.settled(seen, NOW, gate, _ROUNDS)
     hypothesis.note(f"first: {made.effects}")
@@ -41,7 +42,10 @@ def test_plans_that_are_carried_out_leave_nothing_to_do(
 def test_what_is_done_before_the_gate_has_answered_is_right_after_it(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...], enforcement: str | None
 ) -> None:
-    """A plan that asks flags and deletes only: whom any answer leaves uncovered or expired, whom it has deleted too."""
+    """A plan that asks the gate only flags and deletes pods.
+
+    It does so only if every answer of the gate leaves the pod uncovered or expired.
+    """
     home = dataclasses.replace(
         seen.namespace, labels={labels.ENFORCEMENT: enforcement} if enforcement else {}, annotations={}
     )
@@ -80,7 +84,7 @@ def test_the_order_of_pods_and_exceptions_changes_nothing(
 
 @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS)
 def test_no_two_exceptions_add_up(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]) -> None:
-    """A pod is Covered if and only if one single exception covers it alone."""
+    """A pod is Covered if and only if a single exception covers it alone."""
     _, made = cluster.answered(seen, NOW, gate)
     for verdict in made.verdicts:
         alone = [
@@ -94,7 +98,7 @@ def test_no_two_exceptions_add_up(seen: snapshot.NamespaceSnapshot, gate: tuple[
 def test_no_two_exceptions_that_name_a_part_each_add_up(
     parts: tuple[snapshot.Pod, tuple[exception.HostNetworkException, ...]],
 ) -> None:
-    """What one names of a pod and what another names of it do not make it Covered."""
+    """If one exception names a part of what the pod needs and another exception the rest, the pod is not Covered."""
     subject, named = parts
     (verdict,) = builders.planned(builders.seen(subject, *named)).verdicts
     alone = [
@@ -109,7 +113,7 @@ def test_no_two_exceptions_that_name_a_part_each_add_up(
 
 @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS, st.data())
 def test_taking_away_never_gives(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...], data: st.DataObject) -> None:
-    """Removing, ending or shortening an exception covers no further pod and writes no further grant."""
+    """Removing, ending or shortening an exception covers no other pod and writes no other grant."""
     if not seen.exceptions:
         return
     victim = data.draw(st.sampled_from(seen.exceptions))
@@ -121,8 +125,8 @@ def test_taking_away_never_gives(seen: snapshot.NamespaceSnapshot, gate: tuple[s
         "shortened": [_until(victim, victim.spec.until - datetime.timedelta(minutes=20))],
     }[how]
     rest = [one for one in seen.exceptions if one is not victim]
-    # The gate goes by what lives there: taking an exception away may hold the namespace, which withholds less. So the
-    # same enforcement is asked for on both sides.
+    # The gate evaluates the existing objects. So removing an exception may block enforcement in the namespace, and then
+    # less is withheld. The test therefore asks for the same enforcement on both sides.
     if seen.policy.spec is not None:
         seen = dataclasses.replace(seen, policy=_at_once(seen.policy))
     _, before = cluster.answered(seen, NOW, gate)
@@ -133,7 +137,10 @@ def test_taking_away_never_gives(seen: snapshot.NamespaceSnapshot, gate: tuple[s
 
 @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS)
 def test_only_expired_diagnostic_pods_are_ever_deleted(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]) -> None:
-    """Never a pod that is covered, unknown, a mirror, exempt, in Audit, of another type, or at an uncertain time."""
+    """The operator never deletes a pod that is covered, unknown, a mirror pod, exempt, in Audit or of another type.
+
+    It deletes no pod while the time is uncertain.
+    """
     _, made = cluster.answered(seen, NOW, gate)
     by_uid = {verdict.pod.uid: verdict for verdict in made.verdicts}
     for effect in builders.deletes(made):
@@ -161,7 +168,7 @@ def test_only_expired_diagnostic_pods_are_ever_deleted(seen: snapshot.NamespaceS
 def test_a_level_is_lifted_only_under_a_guard_and_a_grant(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """Where enforcement is on below privileged, level privileged stands only with a guard label and a grant."""
+    """With enforcement on and a target below privileged, level privileged needs a guard label and a grant."""
     seen, made = cluster.answered(seen, NOW, gate)
     if made.enforcement is not labels.Enforcement.DENY or seen.policy.spec is None or seen.namespace.terminating:
         return
@@ -170,9 +177,9 @@ def test_a_level_is_lifted_only_under_a_guard_and_a_grant(
     if target is labels.Level.PRIVILEGED:
         return
     if made.contested is not None:
-        return  # somebody else's doing, and not written again for now; test_contest has what is written then
+        return  # another client reverts the level, and the operator does not write for now; test_contest covers that
     if made.partial:
-        return  # the plan that follows has the rest
+        return  # the next plan does the rest
     if after.labels.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED:
         assert target.value == after.labels[labels.GUARD]
         assert after.grants
@@ -184,7 +191,7 @@ def test_a_level_is_lifted_only_under_a_guard_and_a_grant(
 
 @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS, st.integers(1, 10**8))
 def test_time_comes_in_only_as_now(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...], seconds: int) -> None:
-    """Moving every moment and `now` by the same time gives the same plan, moved by it."""
+    """Shifting every time and `now` by the same amount gives the same plan, shifted."""
     delta = datetime.timedelta(seconds=seconds)
     _, made = cluster.answered(_without_held_by(seen), NOW, gate)
     _, moved = cluster.answered(strategies.shifted(_without_held_by(seen), delta), NOW + delta, gate)
@@ -213,7 +220,7 @@ def test_nothing_changes_before_the_next_check(seen: snapshot.NamespaceSnapshot,
 def test_an_unsettled_plan_does_not_change_before_the_next_check_either(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """Until just before the next check, or until the gate's answer is old, the effects are the same but for times."""
+    """Until just before the next check, or until the gate's answer is stale, the effects differ only in times."""
     seen, made = cluster.answered(seen, NOW, gate)
     moments = [NOW + datetime.timedelta(days=365)]
     moments += [made.next_check] if made.next_check else []
@@ -224,7 +231,7 @@ def test_an_unsettled_plan_does_not_change_before_the_next_check_either(
 
 @hypothesis.given(strategies.snapshots(), strategies.GATE_ANSWERS)
 def test_at_every_next_check_a_cluster_settles_again(seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]) -> None:
-    """From check to check each plan converges, until everything that has an end has ended."""
+    """From check to check each plan converges, until everything with an expiry has ended."""
     now: datetime.datetime | None = NOW
     for _ in range(8):
         seen, settled = cluster.settled(seen, now, gate, _ROUNDS)
@@ -239,7 +246,10 @@ def test_at_every_next_check_a_cluster_settles_again(seen: snapshot.NamespaceSna
 def test_what_takes_away_is_a_write_of_its_own_before_what_gives(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """At most one write a plan; one that removes a grant gives none, and needs no version of the namespace."""
+    """A plan has at most one write of the Namespace.
+
+    A write that removes a grant adds none, and needs no version of the Namespace.
+    """
     _, made = cluster.answered(seen, NOW, gate)
     written = builders.writes(made)
     assert len(written) <= 1
@@ -257,8 +267,9 @@ def test_what_takes_away_is_a_write_of_its_own_before_what_gives(
 def test_exempt_and_terminating_namespaces_get_no_labels(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """Of a terminating namespace the pods are flagged and deleted; an exempt one is only cleaned of what the operator
-    wrote.
+    """In a terminating namespace the operator only flags and deletes pods.
+
+    In an exempt namespace it only removes what it wrote.
     """
     seen, made = cluster.answered(seen, NOW, gate)
     if seen.namespace.terminating:
@@ -274,9 +285,10 @@ def test_exempt_and_terminating_namespaces_get_no_labels(
 def test_reports_say_what_is_decided_and_are_of_one_kind(
     seen: snapshot.NamespaceSnapshot, gate: tuple[str, ...]
 ) -> None:
-    """Once a plan is carried out every pod is in one report of the kind that is written, and its verdict counts there.
+    """After a plan, every pod is in exactly one report of the written kind, and the report counts the pod's verdict.
 
-    None stands in an exempt namespace or in another kind; nothing is touched where no kind is served.
+    An exempt namespace has no report, and no report of another kind exists. If no kind is served, the operator changes
+    no report.
     """
     seen, made = cluster.answered(seen, NOW, gate)
     after = cluster.carry_out(seen, made)
@@ -298,7 +310,7 @@ def test_reports_say_what_is_decided_and_are_of_one_kind(
 
 
 def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
-    """Every verdict, Ready reason, enforcement and namespace action comes up; nothing above holds for want of cases."""
+    """The strategies reach every verdict, Ready reason, enforcement and action, so no property is vacuous."""
     reached: Counter[object] = Counter()
 
     @hypothesis.settings(max_examples=2500, derandomize=True, database=None)
@@ -317,7 +329,7 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
 
     look()
     actions = {value for name, value in vars(effects.Action).items() if name.isupper()}
-    # 65 and 501 exceptions are in the unit tests: too many to draw by chance.
+    # Unit tests cover 65 and 501 exceptions, which are too many to draw by chance.
     ready = set(conditions.Ready) - {conditions.Ready.GRANT_TOO_LARGE, conditions.Ready.TOO_MANY}
     wanted = {*labels.Verdict, *ready, *labels.Enforcement, None, *actions, "deletes", "partial"}
     wanted |= {effects.WriteReport, effects.DeleteReport, "owners asked for"}
@@ -325,11 +337,11 @@ def test_the_strategies_reach_every_verdict_and_every_reason() -> None:
     assert set() == {str(one) for one in wanted if not reached[one]}
 
 
-# -- how plans are compared -----------------------------------------------------------------------------------------
+# -- helpers to compare plans ---------------------------------------------------------------------------------------
 
 
 def _fits(standing: validity.Standing, pod: snapshot.Pod) -> bool:
-    """Whether an exception covers a pod in everything but being in force."""
+    """Return whether an exception covers a pod in everything except being in force."""
     return coverage.covers(standing, pod).failed in {None, coverage.Criterion.IN_FORCE}
 
 
@@ -384,7 +396,7 @@ def _plain(thing: object) -> Any:
 
 
 def _shape(made: plan.NamespacePlan, now: datetime.datetime) -> str:
-    """The plan as text, every moment in it as seconds from `now`."""
+    """Return the plan as text, with each time as seconds from `now`."""
 
     def ago(match: re.Match[str]) -> str:
         return f"<{(datetime.datetime.fromisoformat(match.group()) - now).total_seconds():+.0f}s>"
@@ -393,5 +405,5 @@ def _shape(made: plan.NamespacePlan, now: datetime.datetime) -> str:
 
 
 def _timeless(made: plan.NamespacePlan) -> str:
-    """The effects as text, without the moments in them."""
+    """Return the effects as text, without their times."""
     return _MOMENT.sub("<time>", json.dumps(_plain(made.effects), indent=1))
