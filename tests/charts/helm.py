@@ -1,7 +1,7 @@
-"""The helm command: taken from PATH, or built once from the Go module in go/ into the user's cache.
+"""The helm command: from PATH, or built once from the Go module in go/ into the user's cache.
 
-Most of what it is made of is in the test control plane too, at the same version and built the same way, so that little
-is compiled.
+The test control plane already contains most of helm's modules in the same version, built the same way. So the build
+compiles little.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ MODULE = pathlib.Path(__file__).parent / "go"
 
 
 def find_or_build() -> pathlib.Path:
-    """Where helm is. Raises binary.BuildError."""
+    """Return the path of helm. Raise binary.BuildError if helm cannot be built."""
     if found := shutil.which("helm"):
         return pathlib.Path(found)
     sources = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))

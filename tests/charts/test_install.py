@@ -1,4 +1,4 @@
-"""What people install: one file for kubectl, and the chart for Helm, are the objects of crds/ and manifests/."""
+"""The installation file for kubectl and the Helm chart contain the objects of crds/ and manifests/."""
 
 import datetime
 import pathlib
@@ -40,21 +40,24 @@ Identity = tuple[str, str, str, str]
 
 
 class Person(readme.Reader):
-    """Somebody who follows docs/howto/install.md, with helm on the PATH."""
+    """A user who follows docs/howto/install.md, with helm on the PATH."""
 
     def __init__(self, running: cluster.Cluster, checkout: pathlib.Path, program: pathlib.Path) -> None:
         super().__init__(running, checkout)
         self.run: set[str] = set()
         shutil.copytree(render.CHART, checkout / "charts" / render.CHART.name)
         (checkout / ".bin" / "helm").symlink_to(program)
-        # `make install-yaml` as make would run it, without setting up a .venv in this checkout.
+        # Runs `make install-yaml` as make would, without setting up a .venv in this checkout.
         make = f'#!/bin/sh\ncd {render.ROOT} && exec {sys.executable} -m charts.render "$1" "${{2#IMAGE=}}"\n'
         (checkout / ".bin" / "make").write_text(make)
         (checkout / ".bin" / "make").chmod(0o755)
         (checkout / "dist").symlink_to(render.ROOT / "dist")
 
     def follow(self, name: str) -> str:
-        """Runs a block; on Kubernetes before 1.36 with the other file and the other value that the page names."""
+        """Run a block of the page.
+
+        On Kubernetes before 1.36, use the other file and the other value that the page names.
+        """
         self.run.add(name)
         script = BLOCKS[name].script
         if not binary.release().has("1.36"):
@@ -66,17 +69,17 @@ class Person(readme.Reader):
         return self.paste("kubectl get hnep default -o jsonpath='{.spec.mode}'")
 
     def guarded_before_the_definitions(self) -> None:
-        """Every policy and binding is as it was created, at least five seconds before the first CRD."""
+        """Assert that each policy and binding is unchanged and at least five seconds older than the first CRD."""
         guards = [*self.api.items(GUARDS), *self.api.items(BINDINGS)]
         assert len(guards) == len(_bodies(render.admission_yaml()))
-        # The API server raises the generation with each change: another text of an expression is one.
+        # The API server raises the generation with each change of the spec, also with a change of an expression's text.
         assert {body["metadata"]["generation"] for body in guards} == {1}
         definitions = self.api.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
         first = min(_created(body) for body in definitions if "hostnetwork" in body["metadata"]["name"])
         assert max(_created(body) for body in guards) + datetime.timedelta(seconds=5) <= first
 
     def excepts(self) -> None:
-        """An exception that is written now, without trustAtInstall, is approved with no further hand."""
+        """Assert that an exception written now becomes approved without trustAtInstall and without further steps."""
         assert self.paste("kubectl get hnep default -o jsonpath='{.spec.exceptions.trustAtInstall}'") == ""
         self.paste("kubectl get namespace monitoring || kubectl create namespace monitoring")
         self.paste(f"kubectl create -f {SAMPLE}")
@@ -95,7 +98,7 @@ def program() -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def person(program: pathlib.Path) -> Iterator[Person]:
-    """On a control plane of this module's own, fresh: nothing is installed."""
+    """A user on a fresh control plane of this module, with nothing installed."""
     with tempfile.TemporaryDirectory(prefix="hno-install-") as checkout, cluster.Cluster() as running:
         yield Person(running, pathlib.Path(checkout), program)
 
@@ -141,11 +144,11 @@ def _without_blank_lines(value: Any) -> Any:
     return re.sub(r"\n+", "\n", value) if isinstance(value, str) else value
 
 
-# -- the one file -----------------------------------------------------------------------------------------------------
+# -- the installation file --------------------------------------------------------------------------------------------
 
 
 def test_the_file_of_the_policies_has_them_word_for_word() -> None:
-    """All of manifests/admission and nothing else, in the very text that Helm's chart has."""
+    """The file has all of manifests/admission and nothing else, in exactly the text of the Helm chart."""
     bodies = _by_identity(_bodies(render.admission_yaml()))
     assert {identity[1] for identity in bodies} == set(POLICY_KINDS)
     assert len(bodies) == len(_bodies(render._kustomized({"resources": ["../../manifests/admission"]})))
@@ -155,7 +158,10 @@ def test_the_file_of_the_policies_has_them_word_for_word() -> None:
 
 @pytest.mark.parametrize("overlay", render.OVERLAYS)
 def test_the_one_file_has_the_policies_first_then_the_definitions(overlay: str) -> None:
-    """admission.yaml, crds/ and the rest of the overlay, namespaces before what is in them; nothing is lost."""
+    """The file has admission.yaml, crds/ and the rest of the overlay, each namespace before its objects.
+
+    The file omits nothing.
+    """
     text = render.install_yaml(overlay)
     policies = render.admission_yaml()
     assert text.startswith(f"{policies}---\n")
@@ -178,22 +184,22 @@ def test_the_one_file_has_the_policies_first_then_the_definitions(overlay: str) 
     [(f"{IMAGE}:1.2", f"{IMAGE}:1.2"), (f"{IMAGE}@{DIGEST}", f"{IMAGE}@{DIGEST}"), ("", "hostnetwork-operator:0.1.0")],
 )
 def test_the_image_of_the_one_file_can_be_said(given: str, expected: str) -> None:
-    """By tag or digest, also on a registry with a port; without one it is that of manifests/."""
+    """A tag and a digest work, also with a registry port; without an image the file has the image of manifests/."""
     text = render.install_yaml("audit", given)
     assert re.findall(r"image: (\S+)", text) == [expected]
 
 
 @pytest.mark.parametrize("image", ["nginx", f"{IMAGE}", "registry.example.com:5000/x"])
 def test_an_image_without_a_version_is_refused(image: str) -> None:
-    """It would be :latest."""
+    """Without a version the image would be :latest."""
     with pytest.raises(SystemExit, match="must have a tag or a digest"):
         render.install_yaml("audit", image)
 
 
 def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
-    """The first go makes everything but the policy, whose kind is new; the second makes that; then Enforce.
+    """The first apply creates everything except the policy object, whose kind is new; the second creates that.
 
-    An exception counts as soon as the steps are done.
+    Then mode Enforce can be applied. An exception counts as soon as the steps are done.
     """
     person.follow("render")
     person.follow("policies")
@@ -216,7 +222,7 @@ def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
 
 
 def _starts(running: cluster.Cluster) -> None:
-    """The Deployment gets its pod, at the priority of the cluster's own."""
+    """Wait until the Deployment has its pod, and check the pod's system priority."""
     path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dhostnetwork-operator"
     running.wait("the operator's pod", lambda: running.admin.items(path), deadline_seconds=90)
     (pod,) = running.admin.items(path)
@@ -239,7 +245,7 @@ def _nothing_is_left(running: cluster.Cluster) -> None:
 
 
 def test_the_chart_has_the_version_of_the_package() -> None:
-    """Chart and appVersion; and manifests/ name the image with it."""
+    """Chart version and appVersion equal the package's version, and the image in manifests/ has it too."""
     version = tomllib.loads((render.ROOT / "pyproject.toml").read_text())["project"]["version"]
     chart = _bodies((render.CHART / "Chart.yaml").read_text())[0]
     assert (chart["version"], chart["appVersion"]) == (version, version)
@@ -248,9 +254,11 @@ def test_the_chart_has_the_version_of_the_package() -> None:
 
 @pytest.mark.parametrize("overlay", render.OVERLAYS)
 def test_helm_renders_what_kustomize_renders(program: pathlib.Path, overlay: str) -> None:
-    """The same objects, field for field; only that Helm is told to keep the namespace that holds its record.
+    """Helm and kustomize render the same objects, field for field.
 
-    kustomize puts blank lines into folded text (no CEL expression means another thing for it): those are not compared.
+    Only the annotation differs that tells Helm to keep the namespace, which contains Helm's release record.
+
+    kustomize adds blank lines to folded text, which changes no CEL expression. So the test ignores blank lines.
     """
     ours = _by_identity(_template(program, *VALUES[overlay]))
     keep = ours["v1", "Namespace", "", NAMESPACE]["metadata"].pop("annotations")
@@ -260,7 +268,7 @@ def test_helm_renders_what_kustomize_renders(program: pathlib.Path, overlay: str
 
 
 def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> None:
-    """What monitoring.enabled adds is manifests/monitoring, field for field; the labels asked for come on top."""
+    """monitoring.enabled adds manifests/monitoring, field for field; monitoring.labels adds the given labels."""
     plain = _by_identity(_template(program))
     more = _by_identity(_template(program, "monitoring.enabled=true"))
     assert {key: more[key] for key in plain} == plain
@@ -274,7 +282,7 @@ def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> Non
 
 
 def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> None:
-    """What metricsAuth.enabled adds and changes is what the component does, field for field, with monitoring or not."""
+    """metricsAuth.enabled adds and changes what the component does, field for field, with and without monitoring."""
     for values, components in (([], []), (["monitoring.enabled=true"], ["../../manifests/monitoring"])):
         ours = _by_identity(_template(program, "metricsAuth.enabled=true", *values))
         overlay, component = "../../manifests/overlays/audit", "../../manifests/components/metrics-auth"
@@ -287,13 +295,13 @@ def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> N
 
 
 def test_the_prometheus_rule_is_the_plain_file() -> None:
-    """Its spec says what Prometheus reads from rules.yaml."""
+    """The spec of the PrometheusRule equals rules.yaml, which Prometheus reads."""
     text = (render.MONITORING / "prometheusrule.yaml").read_text()
     assert _bodies(text)[0]["spec"] == _bodies((render.MONITORING / "rules.yaml").read_text())[0]
 
 
 def test_values_change_what_they_name(program: pathlib.Path) -> None:
-    """Image by tag and by digest, resources; nothing else."""
+    """The values set the image by tag and by digest and the resources, and change nothing else."""
     plain = _by_identity(_template(program))
     key = ("apps/v1", "Deployment", NAMESPACE, RELEASE)
     for values, image in (
@@ -328,17 +336,17 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
     ],
 )
 def test_what_cannot_work_is_refused(program: pathlib.Path, words: list[str], complaint: str) -> None:
-    """Another namespace, another mode, an unknown value, a cluster that is too old: each says what is wrong."""
+    """The error for another namespace or mode, an unknown value or a cluster that is too old names the problem."""
     done = _try(program, "template", RELEASE, str(render.CHART), "--kube-version", "1.36.0", *words)
     assert done.returncode != 0
     assert complaint in done.stderr
 
 
 def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
-    """Into a namespace that it adopts, Audit and then Enforce; a rule set by hand stays; nothing is left.
+    """Helm installs into a namespace that it adopts, in Audit and then in Enforce.
 
-    It adopts the policies, which are there five seconds before its CRDs, without a change: an exception counts as soon
-    as the steps are done.
+    Helm adopts the policies, which exist five seconds before its CRDs, without a change. So an exception counts as soon
+    as the steps are done. A rule set by hand stays, and uninstalling leaves nothing.
     """
     person.follow("render")
     person.follow("helm-policies")
@@ -363,12 +371,12 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
 
 
 def _releases(body: dict[str, Any]) -> str:
-    """The release of Helm to which an object belongs."""
+    """Return the name of the Helm release that owns the object."""
     return str(body["metadata"].get("annotations", {}).get("meta.helm.sh/release-name", ""))
 
 
 def _upgrades_a_policy(person: Person) -> None:
-    """A chart in which a policy says something else changes that policy, whoever applied its first text."""
+    """Upgrade to a chart with a changed policy: Helm changes the policy, whoever applied its first text."""
     template = person.checkout / "charts" / RELEASE / "templates" / "exception-expiry.yaml"
     template.write_text(template.read_text().replace("failurePolicy: Fail", "failurePolicy: Ignore"))
     person.follow("helm-enforce")
@@ -377,6 +385,6 @@ def _upgrades_a_policy(person: Person) -> None:
 
 
 def test_every_command_of_the_document_was_run(person: Person) -> None:
-    """No block is left out."""
+    """The tests ran every block."""
     assert {block.name for block in markdown.blocks(DOCUMENT)} <= person.run
     assert DOCUMENT.read_text().count("```bash") == len(markdown.blocks(DOCUMENT))
