@@ -1,4 +1,4 @@
-"""A cluster that knows both kinds, and nothing else of ours."""
+"""A cluster with both CRDs and no other object of the operator."""
 
 import pathlib
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ CRDS = pathlib.Path(__file__).parent.parent.parent / "crds"
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """One of its own: elsewhere the admission policies are installed, and would answer first."""
+    """A separate cluster: in the shared cluster the admission policies would answer first."""
     with controlplane.Cluster() as running:
         yield running
 
 
 @pytest.fixture(scope="package")
 def described(cluster: controlplane.Cluster) -> controlplane.Cluster:
-    """crds/ applied, as the README says, and established."""
+    """The cluster with crds/ applied as in the README and established."""
     done = cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
     assert done.returncode == 0, done.stderr
     waited = cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
     assert waited.returncode == 0, waited.stderr
-    # Served, and a moment later told of by discovery, which is where kubectl looks.
+    # The CRDs are served first; a moment later discovery lists them, and kubectl uses discovery.
     cluster.wait("discovery", lambda: cluster.kubectl("explain", "hne").returncode == 0)
     cluster.wait("discovery", lambda: cluster.kubectl("explain", "hnep").returncode == 0)
     return cluster

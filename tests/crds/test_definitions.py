@@ -1,4 +1,4 @@
-"""The definitions themselves: described to the last field, installable."""
+"""The CRDs have a description for every field and can be installed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def properties(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[st
 
 @pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
 def test_every_field_is_described(plural: str) -> None:
-    """Each field at each depth has a description of its own, but metadata, which Kubernetes describes."""
+    """Each field at each depth has its own description, except metadata, which Kubernetes describes."""
     definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     fields = dict(properties(schema, ""))
@@ -31,7 +31,7 @@ def test_every_field_is_described(plural: str) -> None:
 
 @pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
 def test_kubectl_explains_every_field(described: controlplane.Cluster, plural: str) -> None:
-    """`kubectl explain --recursive` knows each field, and `kubectl explain` says what the description says."""
+    """`kubectl explain --recursive` lists each field, and `kubectl explain` shows the descriptions."""
     definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     done = described.kubectl("explain", "--recursive", plural)
@@ -48,7 +48,7 @@ def test_kubectl_explains_every_field(described: controlplane.Cluster, plural: s
 
 @pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
 def test_the_api_server_has_nothing_against_them(described: controlplane.Cluster, plural: str) -> None:
-    """The definition is established, its schema is structural, its names are accepted, its rules are in the budget."""
+    """The CRD is established, its schema is structural, its names are accepted and its rules fit the cost limit."""
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{labels.GROUP}"
     conditions = described.admin.get(path).expect(200).body["status"]["conditions"]
     assert {c["type"]: c["status"] for c in conditions} == {"Established": "True", "NamesAccepted": "True"}

@@ -1,4 +1,4 @@
-"""What somebody sees who asks kubectl: columns, short names, selectors."""
+"""The kubectl view of the objects: columns, short names, selectors."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ STATUS = {
 
 @pytest.fixture(scope="module")
 def shown(described: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
-    """A cluster with three exceptions in namespace `shown`, one of them with a status, and for a while the policy."""
+    """A cluster with three exceptions in namespace `shown`, one with a status, and a policy object for this module."""
     described.admin.post("/api/v1/namespaces", {"metadata": {"name": "shown"}}).expect(201)
     path = f"/apis/{labels.API_VERSION}/namespaces/shown/{exception.PLURAL}"
     for name, spec in OBJECTS.items():
@@ -58,7 +58,7 @@ def rows(cluster: controlplane.Cluster, *words: str) -> list[list[str]]:
 
 
 def test_the_columns_say_who_what_until_when(shown: controlplane.Cluster) -> None:
-    """`kubectl get hne` shows type, owner, ticket, readiness, pods and the expiry as it was written."""
+    """`kubectl get hne` shows type, owner, ticket, readiness, pods and the expiry as written."""
     header, *lines = rows(shown, "hne")
     assert header == ["NAME", "TYPE", "OWNER", "TICKET", "READY", "PODS", "EXPIRY", "AGE"]
     seen = {line[0]: line[1:-1] for line in lines}

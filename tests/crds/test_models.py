@@ -1,4 +1,4 @@
-"""The models read what the API server gives, and the API server takes what they write."""
+"""The models read the API server's objects, and the API server accepts the models' objects."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def path_of(body: dict[str, Any]) -> str:
 
 def spec_of(body: dict[str, Any]) -> exception.ExceptionSpec | policy.PolicySpec | None:
     if body["kind"] == policy.KIND:
-        # The answer to a dry run has no resourceVersion.
+        # An answer to a dry run has no resourceVersion.
         return parse.host_network_policy({**body, "metadata": {"resourceVersion": "1", **body["metadata"]}}).spec
     read = parse.host_network_exception(body)
     assert isinstance(read, exception.HostNetworkException), read
@@ -37,7 +37,7 @@ def spec_of(body: dict[str, Any]) -> exception.ExceptionSpec | policy.PolicySpec
 
 @pytest.mark.parametrize("file", GOOD, ids=stem)
 def test_the_models_read_what_the_api_server_gives(models: controlplane.Cluster, file: Any) -> None:
-    """Every good object is read with its defaults, and what the model writes of it is the same object again."""
+    """The model reads every good object with its defaults, and the object that the model writes is read back equal."""
     body = objects(file)[-1]
     answer = models.admin.post(f"{path_of(body)}?dryRun=All", body).expect(201).body
     read = spec_of(answer)
@@ -48,7 +48,7 @@ def test_the_models_read_what_the_api_server_gives(models: controlplane.Cluster,
 
 
 def test_defaults_of_the_models_are_those_of_the_api_server(models: controlplane.Cluster) -> None:
-    """An object with only what is required is read the same before and after the API server has filled it in."""
+    """An object with only the required fields is read the same before and after the API server adds the defaults."""
     for file in GOOD:
         body = objects(file)[-1]
         metadata = {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-22T12:00:00Z"}
@@ -58,7 +58,7 @@ def test_defaults_of_the_models_are_those_of_the_api_server(models: controlplane
 
 
 def test_the_status_of_an_exception_is_taken_and_read_back(models: controlplane.Cluster) -> None:
-    """What status_for makes is accepted on /status, whole, and read back equal: a second write is not needed."""
+    """/status accepts the result of status_for completely, and it is read back equal, so no second write is needed."""
     body = next(objects(file)[0] for file in GOOD if file.stem == "diagnostic")
     path = path_of(body)
     created = models.admin.post(path, {**body, "metadata": {"name": "with-status"}}).expect(201).body
@@ -86,7 +86,7 @@ def test_the_status_of_an_exception_is_taken_and_read_back(models: controlplane.
 
 
 def test_the_status_of_a_policy_is_taken_and_read_back(models: controlplane.Cluster) -> None:
-    """What policy_status makes is accepted on /status and read back equal."""
+    """/status accepts the result of policy_status, and it is read back equal."""
     body = next(objects(file)[0] for file in GOOD if file.stem == "policy-shortest")
     path = f"{path_of(body)}/{policy.NAME}"
     present = parse.host_network_policy(models.admin.post(path_of(body), body).expect(201).body)
@@ -102,7 +102,7 @@ def test_the_status_of_a_policy_is_taken_and_read_back(models: controlplane.Clus
 
 
 def test_times_are_read_as_they_are_written(models: controlplane.Cluster) -> None:
-    """The expiry that the API server took is the moment that the grant line says."""
+    """The grant line has the same time as the expiry that the API server accepted."""
     body = next(objects(file)[0] for file in GOOD if file.stem == "infrastructure-with-expiry")
     answer = models.admin.post(f"{path_of(body)}?dryRun=All", body).expect(201).body
     read = spec_of(answer)

@@ -1,8 +1,9 @@
-"""Objects on disk, tried on a real API server: good/ is taken, bad/ is refused in words that help.
+"""Object files tried on a real API server: it accepts those in good/ and refuses those in bad/ helpfully.
 
-A file holds one object. With two, the first stands (with its status, if it has one) and the second is a change of it.
-The comments at the top of a bad file are parts that the refusal must have: the field, the rule, what was given, what
-to do. The comments at the top of a good file are `path = value` pairs that the answer must have, as JSON.
+A file contains one object, or two: then the test creates the first, with its status if it has one, and changes it to
+the second. The comments at the top of a bad file are parts of the expected refusal: the field, the rule, the given
+value and the remedy. The comments at the top of a good file are `path = value` pairs that the answer must have, as
+JSON.
 """
 
 import itertools
@@ -40,7 +41,7 @@ def comments(file: pathlib.Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def home(described: controlplane.Cluster) -> str:
-    """A namespace for what has to stand."""
+    """A namespace for the objects that must exist first."""
     name = "crd-objects"
     described.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
     return name
@@ -48,7 +49,10 @@ def home(described: controlplane.Cluster) -> str:
 
 @pytest.fixture
 def attempt(described: controlplane.Cluster, home: str) -> Callable[[list[dict[str, Any]]], api.Response]:
-    """Creates the object in a dry run; with two, stands the first up and changes it into the second for real."""
+    """Return a function that creates the object in a dry run.
+
+    With two objects, the function creates the first and changes it into the second for real.
+    """
 
     def do(bodies: list[dict[str, Any]]) -> api.Response:
         kind = bodies[0]["kind"]
@@ -71,7 +75,7 @@ def attempt(described: controlplane.Cluster, home: str) -> Callable[[list[dict[s
 def test_a_bad_object_is_refused_in_words_that_help(
     file: pathlib.Path, attempt: Callable[[list[dict[str, Any]]], api.Response]
 ) -> None:
-    """The refusal names the field, the rule, what was given and what to do, and shows no regular expression."""
+    """The refusal names the field, the rule, the given value and the remedy, and shows no regular expression."""
     expected = comments(file)
     assert expected, f"{file} says nothing about the refusal"
     answer = attempt(objects(file))
@@ -86,7 +90,7 @@ def test_a_bad_object_is_refused_in_words_that_help(
 def test_a_good_object_is_taken_and_its_defaults_are_filled_in(
     file: pathlib.Path, attempt: Callable[[list[dict[str, Any]]], api.Response]
 ) -> None:
-    """The API server takes it without a warning, and the answer has the values that the file says."""
+    """The API server accepts the object without a warning, and the answer has the values in the file's comments."""
     answer = attempt(objects(file))
     answer.expect(200, 201)
     assert answer.warnings == ()
@@ -99,18 +103,18 @@ def test_a_good_object_is_taken_and_its_defaults_are_filled_in(
 
 
 def test_every_immutable_field_has_a_change_on_disk() -> None:
-    """Each field that is fixed has a bad file that changes it, one that removes it, and one that adds it."""
+    """For each immutable field there is a bad file that changes it, one that removes it, and one that adds it."""
     names = {file.stem for file in BAD}
     defaulted = {"hostNamespaces", "hostPorts", "privileged", "podSecurityLevel"}
     wanted = {f"change-{field}" for field in exception.IMMUTABLE}
-    # A field with a default is never absent, and type never is.
+    # A field with a default is never absent, and neither is type.
     optional = [field for field in exception.IMMUTABLE if field not in defaulted | {"type"}]
     wanted |= {f"{how}-{field}" for field in optional for how in ("add", "remove")}
     assert set() == wanted - names
 
 
 def test_every_mutable_field_has_a_change_on_disk() -> None:
-    """Each field that may change has a good file that changes it."""
+    """For each mutable field there is a good file that changes it."""
     fields = set(exception.ExceptionSpec.model_json_schema(by_alias=True)["properties"])
     mutable = fields - {*exception.IMMUTABLE, "namespace"}
     assert {f"change-{field}" for field in mutable} == {file.stem for file in GOOD if file.stem.startswith("change-")}
