@@ -1,4 +1,4 @@
-"""What the documentation holds that a test can hold against the software: commands, tables, links."""
+"""Parts of the documentation that tests compare with the software: commands, tables, links."""
 
 import pathlib
 import re
@@ -22,7 +22,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True)
 class Block:
-    """Commands that a reader pastes, and the output that is shown beneath them, '' for none."""
+    """Commands that a reader pastes, and the output that the page shows below them, '' for none."""
 
     name: str
     script: str
@@ -30,25 +30,25 @@ class Block:
 
 
 def blocks(document: pathlib.Path) -> list[Block]:
-    """Every block of the document that is marked with `<!-- run: name -->`, in order."""
+    """Return every block of the document that is marked with `<!-- run: name -->`, in order."""
     found = _BLOCK.finditer(document.read_text())
     return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
 
 
 def files(document: pathlib.Path) -> dict[str, str]:
-    """Path to text of each file that the document shows, marked with `<!-- file: path -->`."""
+    """Return path to text of each file that the document shows, marked with `<!-- file: path -->`."""
     return {match["path"]: match["text"] for match in _FILE.finditer(document.read_text())}
 
 
 def metrics(document: pathlib.Path) -> dict[str, list[str]]:
-    """The lines that are shown in each block that is marked with `<!-- metrics: name -->`."""
+    """Return the lines of each block that is marked with `<!-- metrics: name -->`."""
     return {match["name"]: match["lines"].splitlines() for match in _METRICS.finditer(document.read_text())}
 
 
 def table(name: str, document: pathlib.Path | None = None) -> list[list[str]]:
-    """The cells of the table that a document marks with `<!-- table: name -->`, without its head.
+    """Return the cells of the table that a document marks with `<!-- table: name -->`, without the table's head.
 
-    Without a document, the one table of that name in all documents; ValueError if there is none, or a second one.
+    Without a document, search all documents. Raise ValueError if there is no table of that name, or more than one.
     """
     documents = DOCUMENTS if document is None else (document,)
     (rows,) = (
@@ -58,12 +58,12 @@ def table(name: str, document: pathlib.Path | None = None) -> list[list[str]]:
 
 
 def column(name: str, number: int = 0) -> list[str]:
-    """The first code word in each cell of a column, every row has one."""
+    """Return the first code word in each cell of a column; every row must have one."""
     return [_CODE.findall(row[number])[0] for row in table(name)]
 
 
 def anchors(document: pathlib.Path) -> set[str]:
-    """The anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors of a document's headings, as GitHub generates them."""
     lines = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL).splitlines()
     headings = [line.lstrip("# ").lower() for line in lines if line.startswith("#")]
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""docs/reference/admission.md says what the files of manifests/ say."""
+"""docs/reference/admission.md agrees with the files in manifests/."""
 
 import re
 
@@ -16,17 +16,17 @@ def _table(name: str) -> str:
 
 
 def test_every_policy_has_its_row_by_hand() -> None:
-    """Each policy that there is, in admission/ and in components/, is described; none twice."""
+    """The page describes each policy in admission/ and components/, and none twice."""
     described = _ROW.findall(_table("purposes"))
     there = {admission_page.short(policy["metadata"]["name"]) for _, policy, _ in admission_page.policies()}
     assert there <= set(described)
     assert len(described) == len(set(described))
-    # Components may not be part of a checkout; nothing else is described that is not there.
+    # A checkout may lack the components. Otherwise the page describes only policies that exist.
     assert set(described) - there <= {"label-at-birth", "labels-kept", "diagnostic-deadline"}
 
 
 def test_every_control_has_its_row() -> None:
-    """Each control that relaxed-namespace has a validation for stands in the column of its level."""
+    """Each control for which relaxed-namespace has a validation is in the column of its level."""
     rows = [[markdown.codes(cell) for cell in row.strip("|").split("|")] for row in _table("controls").splitlines()[2:]]
     listed = {
         (level, name)
@@ -39,7 +39,7 @@ def test_every_control_has_its_row() -> None:
 
 
 def test_the_walk_finds_the_files() -> None:
-    """At least the seven policies of manifests/admission, each with a binding."""
+    """The walk finds at least the seven policies of manifests/admission, each with a binding."""
     found = admission_page.policies()
     assert len(found) >= 7
     assert [policy["metadata"]["name"] for _, policy, bound in found if not bound] == []

@@ -1,4 +1,4 @@
-"""docs/howto/exceptions-for-agents.md: shows the exceptions of tests/samples, the smallest by tests/e2e."""
+"""docs/howto/exceptions-for-agents.md shows the exceptions of tests/samples; tests/e2e proves them the smallest."""
 
 from hostnetwork_operator.api import policy
 from tests.docs import markdown
@@ -9,7 +9,7 @@ FOR_PEOPLE = {"tcpdump", "node-debug"}
 
 
 def test_the_page_shows_every_exception_of_an_agent_word_for_word() -> None:
-    """Each block is the file that it names, and every file but those for people has a block."""
+    """Each block equals the file that it names, and each file has a block, except the files for people."""
     shown = markdown.files(PAGE)
     files = {
         str(path.relative_to(markdown.ROOT)): path.read_text()
@@ -21,7 +21,7 @@ def test_the_page_shows_every_exception_of_an_agent_word_for_word() -> None:
 
 
 def test_every_agent_has_a_namespace_of_its_own() -> None:
-    """No two share one, none is exempt, and no sample says in which it is."""
+    """No two samples share a namespace, no namespace is exempt, and no sample sets its namespace."""
     spaces = []
     for name in agents.NAMES:
         sample = agents.Sample.read(name, "2027-01-31T00:00:00Z")
@@ -33,7 +33,7 @@ def test_every_agent_has_a_namespace_of_its_own() -> None:
 
 
 def test_no_two_agents_listen_on_one_port_of_a_node() -> None:
-    """tests/e2e runs all of them at the same moment, and the scheduler keeps the second off the node."""
+    """tests/e2e runs all agents at the same time, and the scheduler would not place a second pod with the same port."""
     taken = [
         (port[number], port.get("protocol", "TCP"))
         for sample in agents.read("2027-01-31T00:00:00Z").values()
@@ -46,5 +46,5 @@ def test_no_two_agents_listen_on_one_port_of_a_node() -> None:
 
 
 def test_a_sample_without_an_exception_is_one_that_should_have_none() -> None:
-    """The ordinary application, and the one that uses the node's network by mistake."""
+    """Only the ordinary application and the application that uses the node's network by mistake have no exception."""
     assert {path.stem for path in agents.SAMPLES.glob("*.yaml")} - set(agents.NAMES) == {"web", "by-mistake"}

@@ -1,7 +1,7 @@
-"""Every place that reads what a tenant may write, each with the reason why he gains nothing by it (ADR 0026).
+"""Every place that reads what a tenant may write, with the reason why the tenant gains nothing (ADR 0026).
 
-A new place fails the test until somebody has asked who can write the value, when, and what he would gain. The threat
-model has the same by fact: docs/explanation/threat-model.md, "What is believed".
+A new place fails the test until its author has found out who can write the value, when, and what a forged value would
+gain. The threat model has the same list by fact: docs/explanation/threat-model.md, "What is believed".
 """
 
 import ast
@@ -12,7 +12,7 @@ from tests.docs import markdown
 
 PACKAGE = markdown.ROOT / "operator" / "hostnetwork_operator"
 LAYERS = ("observe", "decide", "control", "act")
-# Fields of objects that a tenant may write, and what the code calls their contents.
+# Fields of objects that a tenant may write, and the names of their contents in the code.
 CLAIMS = {
     "labels",
     "annotations",
@@ -27,13 +27,13 @@ CLAIMS = {
     "verdict_label",
     "owner",
 }
-# What the operator itself has made: plans, effects and records of the ledger. They have parts of the same names.
+# Objects that the operator itself creates: plans, effects and ledger records. Their parts have the same names.
 MADE = {"before", "decision", "difference", "effect", "following", "namespace_plan", "owned", "part", "plan", "write"}
-# What an HTTP answer and an error of the gateway are like.
+# The names of HTTP answers and of the gateway's errors.
 ANSWERED = {"error", "response"}
 
 REASONS: dict[str, tuple[str, ...]] = {
-    # -- what passes a claim on and decides nothing
+    # -- passes a claim on and decides nothing
     "parses a Namespace; who reads its labels and annotations stands below": (
         "decide.snapshot:Namespace.enforcement",
         "decide.snapshot:Namespace.grants",
@@ -47,7 +47,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:_status",
         "observe.parse:host_network_exception",
     ),
-    # -- what decides nothing: it is shown, or compared with what is to stand there
+    # -- decides nothing: the claim is shown, or compared with the wanted value
     "a status is written where it differs, and an Event told once; a forged one costs one write": (
         "decide.messages:standing_events",
         "decide.plan:_statuses",
@@ -104,7 +104,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "when a workload is read again: whether pods that name it as their owner have come": (
         "control.shortages:Shortages.heed",
     ),
-    # -- what only tightens
+    # -- only tightens
     "the verdict Static: nothing is deleted. The API takes the annotation from kubelets alone, and from who binds a pod"
     " by hand. Such a pod was covered when it was admitted (T11)": ("decide.coverage:judge",),
     "enforcement that has been on stays on: a claim makes it stricter": ("decide.level:_once_on",),
@@ -125,7 +125,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "a write gives or takes by what it changes: what is taken for giving is written with the version that was judged": (
         "decide.writes:_loosens",
     ),
-    # -- what stands is compared with what is wanted
+    # -- compares the present value with the wanted value
     "what stands is compared with what is wanted; what differs is written": (
         "decide.level:changes",
         "decide.level:_fitting",
@@ -149,7 +149,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.contest:_tightened",
         "decide.contest:planned",
     ),
-    # -- what is believed under a condition
+    # -- believes a claim under a condition
     "while the ledger is lost or unreadable, a label that a rule selects by, unless it loosens what stands": (
         "decide.selection:_is_what_stands",
     ),
@@ -165,7 +165,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.ownership:_adopted",
     ),
     "since when a namespace is Held, before the ledger has it; never later than now": ("decide.level:_noted",),
-    # -- the gate: what holds a namespace in Audit or Held (docs/explanation/architecture.md#the-gate)
+    # -- the gate: what keeps a namespace in Audit or Held (docs/explanation/architecture.md#the-gate)
     "the gate: whether a pod or Job is at its end, what its template asks, and who makes it. A tenant can hold his own"
     " namespace with what is older than the moment since which it is Held": (
         "observe.living:workload",
@@ -173,7 +173,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:runs_or_will",
         "observe.living:top",
     ),
-    # -- objects that RBAC protects
+    # -- reads objects that RBAC protects
     "status of the HostNetworkExceptionPolicy: cluster-scoped, written by the operator alone": (
         "act.policies:_write",
         "control.bookkeeping:Bookkeeper.load",
@@ -188,7 +188,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.cluster:read",
         "observe.parse:host_network_policy",
     ),
-    # -- what is no claim
+    # -- reads no claim
     "what the API server answers to a review, which nobody else writes": ("control.access:_review",),
     "the name of a field in a schema that the API server publishes": ("decide.definitions:_paths",),
     "the status code of an HTTP answer": (
@@ -219,7 +219,7 @@ REASONS: dict[str, tuple[str, ...]] = {
 
 
 def _reads() -> Iterator[tuple[str, str]]:
-    """Each place, module and function, and the claim that is read there."""
+    """Yield each place (module and function) and the claim that it reads."""
     for path in sorted(file for layer in LAYERS for file in (PACKAGE / layer).rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for function, node in _within(ast.parse(path.read_text()), ""):
@@ -242,7 +242,7 @@ def _within(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
 
 
 def test_every_place_that_reads_a_claim_says_why_it_may() -> None:
-    """Nobody reads a label, an annotation, a status or an owner without having said who could have written it."""
+    """Each place that reads a label, an annotation, a status or an owner has a reason that says who could write it."""
     read = {place for place, _ in _reads()}
     listed = [place for places in REASONS.values() for place in places]
     assert sorted(read - set(listed)) == []
@@ -251,7 +251,7 @@ def test_every_place_that_reads_a_claim_says_why_it_may() -> None:
 
 
 def test_nothing_reads_managed_fields() -> None:
-    """They are cut out of every answer before it is decoded, and left out of every patch of a Namespace."""
+    """The operator cuts managedFields from every answer before decoding, and omits them from Namespace patches."""
     naming = {
         file.relative_to(PACKAGE)
         for file in PACKAGE.rglob("*.py")
@@ -267,7 +267,7 @@ def _names_them(node: ast.Constant) -> bool:
 
 
 def test_a_new_place_is_seen() -> None:
-    """By attribute and by key, in a function of a class too; what the operator made itself is no claim."""
+    """The walk finds reads by attribute and by key, also in methods; objects of the operator itself are no claims."""
     code = """
 class A:
     def one(self, namespace):

@@ -1,6 +1,6 @@
-"""docs/howto/break-glass.md: every command is run as whom it says, opens what it says, shows what it says, and closes.
+"""docs/howto/break-glass.md: each command runs as the stated user, opens and shows what the page says, and closes.
 
-The sections are gone through one after the other, each from a closed cluster to a closed cluster.
+The sections run one after another, each from a closed cluster to a closed cluster.
 """
 
 import datetime
@@ -25,10 +25,10 @@ _run: set[str] = set()
 
 
 class Person(readme.Reader):
-    """Somebody with the document in hand, as an administrator or with the role that is bound to nobody."""
+    """A user who follows the document, as an administrator or with the role that has no binding."""
 
     def arrange(self) -> None:
-        """The overlay enforce in a directory of one's own, the operator at work, two namespaces enforced."""
+        """Install the overlay enforce from the user's directory and start the operator, with two namespaces."""
         (self.checkout / "my-cluster").mkdir()
         kustomization = self.checkout / "my-cluster" / "kustomization.yaml"
         kustomization.write_text(f"resources: [../manifests/overlays/{operator.enforcing()}]\n")
@@ -44,7 +44,7 @@ class Person(readme.Reader):
             self.until("enforcement", lambda name=name: self.stands(name, "Deny", "baseline"))
 
     def follow(self, name: str, *, on_call: bool = False) -> str:
-        """Runs a block until it shows what the document shows; then the metrics that are shown beneath it."""
+        """Run a block until it shows the document's output, then wait for the metrics shown below it."""
         block = BLOCKS[name]
         _run.add(name)
         who = self.cluster.user(ON_CALL) if on_call else self.cluster.kubeconfig
@@ -61,13 +61,13 @@ class Person(readme.Reader):
         return output
 
     def pod(self, namespace: str, name: str = "emergency", *, dry: bool = False) -> int:
-        """The HTTP status of creating a pod that shares its node's network."""
+        """Return the HTTP status of creating a pod that uses its node's network."""
         body = {"metadata": {"name": name}, "spec": SHARES}
         query = "?dryRun=All" if dry else ""
         return self.api.post(f"/api/v1/namespaces/{namespace}/pods{query}", body).status
 
     def close(self) -> None:
-        """The document's closing section, and that it is as it was."""
+        """Follow the document's closing section, and check that the cluster is as before."""
         self.follow("close")
         self.see_closed()
 
@@ -80,7 +80,7 @@ class Person(readme.Reader):
 
 
 def missing(shown: str, output: str) -> set[str]:
-    """Lines that the document shows and the shell did not; an ellipsis stands for any text."""
+    """Return the lines that the document shows and the shell did not; an ellipsis stands for any text."""
     said = [readme._normal(" " + line) for line in output.splitlines()]
     patterns = {
         line: ".*".join(re.escape(part.strip()) for part in readme._normal(" " + line).split("…"))
@@ -96,7 +96,7 @@ def person() -> Iterator[Person]:
 
 
 def test_the_role_is_bound_to_nobody_and_then_to_one(person: Person) -> None:
-    """As shipped it opens nothing to anybody; bound, it opens and neither writes exceptions nor policies."""
+    """As shipped, the role has no binding. Once bound, its holder may open, but not write exceptions or policies."""
     bindings = person.api.items("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings")
     assert [b for b in bindings if b["roleRef"]["name"] == "hostnetwork-break-glass"] == []
     person.follow("bind")
@@ -114,7 +114,7 @@ def test_the_role_is_bound_to_nobody_and_then_to_one(person: Person) -> None:
 
 
 def test_the_role_names_every_binding_that_denies() -> None:
-    """A policy that comes later is in it too."""
+    """This includes policies that are added later."""
     path = markdown.ROOT / "manifests" / "rbac" / "break-glass-clusterrole.yaml"
     rules = [rule for rule in yaml.safe_load(path.read_text())["rules"] if "resourceNames" in rule]
     named = {
@@ -135,7 +135,7 @@ def test_the_role_names_every_binding_that_denies() -> None:
 
 
 def test_one_namespace(person: Person) -> None:
-    """Exempt, it admits what it admitted before adoption, others do not; the repository closes it."""
+    """Only the exempt namespace admits what it admitted before adoption; the repository closes it."""
     person.see_closed()
     person.follow("exempt", on_call=True)
     person.until("a host network pod", lambda: person.pod("payments") == 201)
@@ -145,7 +145,7 @@ def test_one_namespace(person: Person) -> None:
 
 
 def test_a_pod_that_stays_holds_its_namespace(person: Person) -> None:
-    """Closed while what was let in still runs: Held by it, and enforced by itself once it has gone."""
+    """A namespace closed while the admitted pod runs is Held, and enforced automatically after the pod's removal."""
     person.follow("exempt", on_call=True)
     person.until("a host network pod", lambda: person.pod("payments") == 201)
     person.paste("kubectl apply -k my-cluster")
@@ -156,7 +156,7 @@ def test_a_pod_that_stays_holds_its_namespace(person: Person) -> None:
 
 
 def test_the_whole_cluster(person: Person) -> None:
-    """In Audit a host network pod is admitted anywhere, warned of and flagged; the repository closes it."""
+    """In Audit a host network pod is admitted anywhere, with a warning and a flag; the repository closes it."""
     person.follow("audit", on_call=True)
     person.follow("audit-look")
     output = person.follow("audit-pod")
@@ -166,7 +166,10 @@ def test_the_whole_cluster(person: Person) -> None:
 
 
 def test_the_operator_is_down(person: Person) -> None:
-    """Labels by hand open while it is down and are put back when it is up; while it is up, at once."""
+    """While the operator is down, labels set by hand open a namespace; the operator restores them when it is up.
+
+    While the operator is up, it restores the labels immediately.
+    """
     script = BLOCKS["label"].script.split("kubectl get")[0]
     person.paste(f"export KUBECONFIG={person.cluster.user(ON_CALL)}\n{script}")
     person.until("put back", lambda: person.label("payments", labels.ENFORCEMENT) == "Deny")
@@ -182,7 +185,10 @@ def test_the_operator_is_down(person: Person) -> None:
 
 
 def test_a_policy_is_broken(person: Person) -> None:
-    """Bound to warn or not at all, it refuses nothing; levels stand, Diagnostics end, the rest stays."""
+    """A policy whose binding only warns or is missing refuses nothing.
+
+    The levels stay, Diagnostic exceptions end, and other exceptions stay.
+    """
     for name, namespace, kind in (("capture", "payments", "Diagnostic"), ("agent", "monitoring", "Infrastructure")):
         _except(person, name, namespace, kind)
     person.follow("warn", on_call=True)
@@ -224,7 +230,7 @@ def _post(person: Person, name: str, namespace: str, kind: str, expiry: str | No
 
 
 def test_the_role_is_taken_away(person: Person) -> None:
-    """Then she opens nothing any more."""
+    """After that the user can open nothing."""
     person.follow("unbind")
     ann = person.cluster.api(person.cluster.user(ON_CALL))
     person.until("her right is gone", lambda: ann.get("/api/v1/namespaces").status == 403)
@@ -232,7 +238,7 @@ def test_the_role_is_taken_away(person: Person) -> None:
 
 
 def test_every_command_of_the_document_was_run(person: Person) -> None:
-    """No block is left out."""
+    """The tests ran every block."""
     assert set(BLOCKS) == _run
     assert set(METRICS) <= set(BLOCKS)
     text = DOCUMENT.read_text()

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md lists the files that a change touches by hand: all of them, and no other."""
+"""CONTRIBUTING.md lists exactly the files that a change of a kind touches by hand."""
 
 import pathlib
 import re
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "operator" / "hostnetwork_operator"
 
 
 def listed(table: str, **names: str) -> set[pathlib.Path]:
-    """The files of a table, with names for the <placeholders>; those of the package are written without its path."""
+    """Return the files of a table, with the <placeholders> filled in; the table omits the path of the package."""
     files = set()
     for row in markdown.table(table, PAGE):
         name = re.sub(r"<(\w+)>", lambda match: names[match[1]], markdown.codes(row[0])[0])
@@ -24,7 +24,7 @@ def listed(table: str, **names: str) -> set[pathlib.Path]:
 
 
 def naming(pattern: str, *directories: str) -> set[pathlib.Path]:
-    """The files in these directories that are written by hand and have a text that matches."""
+    """Return the hand-written files in these directories whose text matches."""
     generated = {path for files in steps.STEPS.values() for path in files()}
     paths = {path for name in directories for path in (ROOT / name).rglob("*.*") if path.suffix != ".pyc"}
     return {path for path in paths - generated if path.is_file() and re.search(pattern, path.read_text())}
@@ -44,12 +44,12 @@ def relative(files: set[pathlib.Path]) -> list[str]:
     ],
 )
 def test_every_file_of_a_list_exists(table: str, names: dict[str, str]) -> None:
-    """With an example for each placeholder."""
+    """The test uses an example for each placeholder."""
     assert [str(path) for path in listed(table, **names) if not path.is_file()] == []
 
 
 def test_a_field_that_admission_checks_is_in_these_files_and_no_other() -> None:
-    """hostPaths is named in every file that each field needs, and neither hostPaths nor hostPorts outside the lists."""
+    """Every file of the list names hostPaths, and no file outside the lists names hostPaths or hostPorts."""
     always, sometimes = listed("field-files"), listed("field-files-sometimes")
     paths = naming(r"\bhost_paths\b|\bg\.paths\b", "operator", "policies", "manifests")
     ports = naming(r"\bhost_ports\b|\bg\.ports\b", "operator", "policies", "manifests")
@@ -58,7 +58,7 @@ def test_a_field_that_admission_checks_is_in_these_files_and_no_other() -> None:
 
 
 def test_a_finding_is_in_these_files_and_no_other() -> None:
-    """DefaultServiceAccount is named in each of them, and nowhere else but where Events are listed."""
+    """DefaultServiceAccount is in each listed file, and elsewhere only in the list of Events."""
     files = listed("finding-files", rule="default_service_account", Id="DefaultServiceAccount")
     pattern = r"(?i)\bdefault_service_account\b|\bDefaultServiceAccount\b"
     found = naming(pattern, "operator", "policies", "manifests", "docs/reference/findings", "tests/unit")
@@ -66,14 +66,14 @@ def test_a_finding_is_in_these_files_and_no_other() -> None:
 
 
 def test_a_command_has_its_list_as_soon_as_there_is_one() -> None:
-    """Until there is a command line, the page says that there is none."""
+    """As long as there is no command line, the page says so."""
     text = PAGE.read_text()
     assert (PACKAGE / "cli").exists() is ("<!-- table: command-files -->" in text)
     assert (PACKAGE / "cli").exists() is not ("There is no command line yet." in text)
 
 
 def test_a_version_of_kubernetes_is_in_these_files_and_no_other() -> None:
-    """Each version that is tested is in RELEASES and its module, its minor version in the README, and in no default."""
+    """Each tested version is in RELEASES and its module, its minor version is in the README, and no default has it."""
     files = listed("kubernetes-files", minor=binary.RELEASES[-1].minor)
     directories = ("operator", "policies", "manifests", "charts", "tests/controlplane", "tests/conformance")
     for release in binary.RELEASES:

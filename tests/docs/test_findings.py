@@ -1,4 +1,4 @@
-"""The pages of docs/reference/findings are the rules of the code: none missing, none too many, saying the same."""
+"""The pages of docs/reference/findings and the rules in the code agree; no page is missing and none is left over."""
 
 import importlib
 
@@ -12,21 +12,21 @@ PAGES = markdown.ROOT / "docs/reference/findings"
 
 
 def example(rule: rules.Rule) -> findings.Finding:
-    """The finding about the example in the unit test of the rule."""
+    """Return the finding for the example in the rule's unit test."""
     name = rule.judge.__module__.rpartition(".")[2]
     test = importlib.import_module(f"tests.unit.decide.rules.test_{name}")
     return judged.warns(rule, test.EXAMPLE)
 
 
 def test_every_rule_has_a_page_and_no_other() -> None:
-    """One page per rule, and the index."""
+    """There is one page per rule, and the index."""
     pages = {str(path.relative_to(markdown.ROOT)) for path in PAGES.glob("*.md")}
     assert {rule.page for rule in rules.RULES} | {"docs/reference/findings/README.md"} == pages
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.id)
 def test_a_page_says_what_the_code_says(rule: rules.Rule) -> None:
-    """Id, severity with its source, an example as the code words it, and the remedy."""
+    """The page has the id, the severity with its source, the code's text for an example, and the remedy."""
     text = (markdown.ROOT / rule.page).read_text()
     assert text.startswith(f"# {rule.id}\n\nSeverity {rule.severity} ({rule.source}).\n")
     assert f"## For example\n\n```text\n{example(rule).sentence}\n```\n" in text

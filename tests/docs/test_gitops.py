@@ -1,6 +1,6 @@
-"""docs/howto/gitops.md: its overlays are built, its orders are those of kubectl and Helm, its commands end in Active.
+"""docs/howto/gitops.md: its overlays build, its orders are those of kubectl and Helm, its commands end in Active.
 
-Flux and Argo CD are not run: what they would apply is built with kubectl and looked at.
+The tests do not run Flux and Argo CD. They build with kubectl what these tools would apply, and check the result.
 """
 
 import datetime
@@ -29,7 +29,7 @@ POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 EXCEPTION, POLICY_OBJECT = "HostNetworkException", "HostNetworkExceptionPolicy"
 WAVE = "argocd.argoproj.io/sync-wave"
 LEDGER = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies/default"
-# A namespace and its exception, as a repository has them from its first day.
+# A namespace and its exception that a repository contains from its first day.
 EXCEPTIONS = """\
 apiVersion: v1
 kind: Namespace
@@ -62,12 +62,12 @@ def _by_identity(bodies: Bodies) -> dict[Identity, dict[str, Any]]:
 
 
 def _kinds(bodies: Bodies) -> list[str]:
-    """The kinds in their order, each once."""
+    """Return the kinds in order, each once per run of equal kinds."""
     return [kind for kind, _ in itertools.groupby(body["kind"] for body in bodies)]
 
 
 def _write(repository: pathlib.Path) -> None:
-    """A Git repository with what the page names: crds/, manifests/, exceptions/, dist/ and the files that it shows."""
+    """Create a Git repository as on the page: crds/, manifests/, exceptions/, dist/ and the files that it shows."""
     for name in ("crds", "manifests"):
         if not (repository / name).exists():
             shutil.copytree(markdown.ROOT / name, repository / name)
@@ -100,19 +100,19 @@ def _definitions() -> Bodies:
 
 
 def _as_helm_applies(bodies: Bodies) -> Bodies:
-    """Kinds that Helm does not know after all others, by the name of the kind."""
+    """Return the objects in Helm's order: kinds unknown to Helm after all others, sorted by kind."""
     unknown = {EXCEPTION, POLICY_OBJECT, *POLICIES, *(kind.replace("Validating", "Mutating") for kind in POLICIES)}
     return sorted(bodies, key=lambda body: body["kind"] if body["kind"] in unknown else "")
 
 
-# -- what is built ----------------------------------------------------------------------------------------------------
+# -- builds -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("overlay", render.OVERLAYS)
 def test_policies_and_operator_of_flux_are_the_overlay_and_no_object_has_two_owners(
     repository: pathlib.Path, overlay: str
 ) -> None:
-    """What the two Kustomizations apply is the ordinary overlay, object for object, but for minReadySeconds."""
+    """The two Kustomizations together apply the ordinary overlay, object for object, except for minReadySeconds."""
     directory = repository / "hostnetwork-operator"
     shown = yaml.safe_load((directory / "kustomization.yaml").read_text())
     assert shown["resources"] == ["../manifests/overlays/audit"]
@@ -129,7 +129,7 @@ def test_policies_and_operator_of_flux_are_the_overlay_and_no_object_has_two_own
 
 
 def test_each_kustomization_of_flux_waits_for_the_one_before(repository: pathlib.Path) -> None:
-    """Policies, CRDs, operator, exceptions, each ready before the next; nothing that exceptions need is pruned."""
+    """Policies, CRDs, operator and exceptions are ready in this order; Flux prunes nothing that exceptions need."""
     steps = _bodies(FILES["flux/hostnetwork.yaml"])
     assert [step["spec"]["path"] for step in steps] == [
         "./manifests/admission",
@@ -148,7 +148,10 @@ def test_each_kustomization_of_flux_waits_for_the_one_before(repository: pathlib
 
 
 def test_the_waves_of_argo_cd_are_more_than_five_seconds_apart(repository: pathlib.Path) -> None:
-    """Policies, CRDs, the operator, exceptions, with two seconds after each wave but the last; no object is lost."""
+    """The waves are policies, CRDs, operator, exceptions, with two seconds after each wave except the last.
+
+    The waves omit no object.
+    """
     bodies = _built(repository / "argo-cd")
     waves: dict[int, set[str]] = {}
     for body in bodies:
@@ -164,7 +167,7 @@ def test_the_waves_of_argo_cd_are_more_than_five_seconds_apart(repository: pathl
 
 
 def test_kubectl_sorts_as_the_page_says(repository: pathlib.Path) -> None:
-    """The page's list is the order in which `kubectl apply -k` has these kinds."""
+    """The page's list is the order of these kinds in `kubectl apply -k`."""
     directory = repository / "all"
     directory.mkdir()
     for path in [*(repository / "crds").glob("*.yaml"), repository / "exceptions" / "boot.yaml"]:
@@ -180,7 +183,7 @@ def test_kubectl_sorts_as_the_page_says(repository: pathlib.Path) -> None:
 
 
 def test_helm_sorts_as_the_page_says(repository: pathlib.Path) -> None:
-    """Of a chart with exceptions these come before the policies: the CRDs first, unknown kinds last and by name."""
+    """Helm applies CRDs first and unknown kinds last and by name, so a chart's exceptions come before the policies."""
     chart = repository / "chart"
     shutil.copytree(render.CHART, chart)
     (chart / "templates" / "exceptions.yaml").write_text(EXCEPTIONS)
@@ -195,11 +198,11 @@ def test_helm_sorts_as_the_page_says(repository: pathlib.Path) -> None:
     assert _kinds(_as_helm_applies(bodies))[-6:] == _kinds(bodies)[-6:]
 
 
-# -- what is applied --------------------------------------------------------------------------------------------------
+# -- syncs ------------------------------------------------------------------------------------------------------------
 
 
 class Syncer(readme.Reader):
-    """Somebody with a repository, and a cluster where nothing is installed."""
+    """A user with a repository and a cluster where nothing is installed."""
 
     run: set[str] = set()
 
@@ -214,9 +217,9 @@ class Syncer(readme.Reader):
         return self.exception("boot", "agent")[0]
 
     def sync(self, bodies: Bodies) -> int:
-        """Apply these in this order as one file, every second until kubectl exits 0; how often it did not.
+        """Apply the objects in this order as one file, every second until kubectl exits 0; return how often it failed.
 
-        The operator starts as soon as its service account is there.
+        The operator starts as soon as its service account exists.
         """
         file = self.checkout / "sync.yaml"
         file.write_text("---\n".join(yaml.safe_dump(body) for body in bodies))
@@ -230,7 +233,7 @@ class Syncer(readme.Reader):
         raise AssertionError("the sync never succeeded")
 
     def define(self) -> None:
-        """The CRDs, until they are served: Helm and Flux do that first."""
+        """Apply the CRDs and wait until they are served, as Helm and Flux do first."""
         self.paste("kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/")
 
     def created(self, path: str) -> datetime.datetime:
@@ -245,7 +248,7 @@ AGENT = f"{readme.EXCEPTIONS}/namespaces/boot/hostnetworkexceptions/agent"
 
 
 def _trusting(repository: pathlib.Path) -> Bodies:
-    """The overlay of the page that trusts at the installation, for the Kubernetes that is tested."""
+    """Return the page's overlay that trusts at installation, for the Kubernetes version under test."""
     kustomization = repository / "trusting" / "kustomization.yaml"
     kustomization.write_text(readme.before_1_36(kustomization.read_text()) if _older() else kustomization.read_text())
     return _built(kustomization.parent)
@@ -257,9 +260,9 @@ def _older() -> bool:
 
 @pytest.mark.parametrize("definitions_first", [True, False], ids=["definitions-first", "one-file"])
 def test_with_trust_every_exception_ends_active(definitions_first: bool) -> None:
-    """Exceptions before the policies, in the order of Helm, by a tool that only repeats itself: no further hand.
+    """Exceptions that Helm applies before the policies become Active without further steps, by repeated syncs only.
 
-    And they stay Active when the policy object no longer says so.
+    They stay Active after the policy object no longer sets trustAtInstall.
     """
     with readme.following(Syncer) as syncer:
         bodies = _as_helm_applies([*_trusting(syncer.checkout), *_bodies(EXCEPTIONS)])
@@ -288,7 +291,7 @@ def _observed(syncer: Syncer) -> bool:
 
 
 def test_without_an_order_only_an_approver_helps() -> None:
-    """Exceptions before the policies are NotApproved; the same sync again approves nothing, the page's commands do."""
+    """Exceptions from before the policies are NotApproved; another sync approves nothing, the page's commands do."""
     with readme.following(Syncer) as syncer:
         overlay = _built(syncer.checkout / "manifests" / "overlays" / operator.enforcing())
         bodies = _as_helm_applies([*overlay, *_bodies(EXCEPTIONS)])
@@ -308,11 +311,11 @@ def test_without_an_order_only_an_approver_helps() -> None:
 
 
 def test_the_two_commands_for_kubectl_end_active() -> None:
-    """The policies, five seconds, everything else: an exception of the same commands is Active without trust."""
+    """The policies, five seconds later everything else: an exception in these commands becomes Active without trust."""
     with readme.following(Syncer) as syncer:
         syncer.follow("kubectl")
         settled = syncer.created(WRITERS) + datetime.timedelta(seconds=5)
-        # The first object of the second command: how long kubectl takes for the rest proves nothing.
+        # The first object of the second command, because the time that kubectl needs for the rest proves nothing.
         assert settled <= syncer.created(DEFINITION)
         assert syncer.api.get(WRITERS).body["metadata"]["generation"] == 1
         with syncer.operator:
@@ -320,7 +323,7 @@ def test_the_two_commands_for_kubectl_end_active() -> None:
 
 
 def test_the_page_shows_nothing_that_is_not_tested() -> None:
-    """Each block is run above or is one of the files that are built."""
+    """The tests above run each block, or build it if it is a file."""
     assert Syncer.run == set(BLOCKS)
     assert PAGE.read_text().count("```bash") == len(BLOCKS)
     assert set(FILES) == {
@@ -333,7 +336,7 @@ def test_the_page_shows_nothing_that_is_not_tested() -> None:
 
 
 def test_the_page_names_the_versions_that_are_tested() -> None:
-    """kubectl and Helm as the modules of the tests have them."""
+    """The page names the versions of kubectl and Helm in the modules of the tests."""
     kubectl = re.search(r"k8s\.io/kubectl => k8s\.io/kubectl (v\S+)", (binary.MODULE / "go.mod").read_text())
     tested = re.search(r"helm\.sh/helm/v3 (v\S+)", (helm.MODULE / "go.mod").read_text())
     assert kubectl

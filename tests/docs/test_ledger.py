@@ -1,4 +1,4 @@
-"""docs/howto/ledger.md: each command is run, on a cluster whose ledger is begun, backed up, lost and restored."""
+"""docs/howto/ledger.md: each command runs, on a cluster whose ledger is started, backed up, lost and restored."""
 
 import pathlib
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ _run: set[str] = set()
 
 
 class Keeper(readme.Reader):
-    """An administrator who has an agent from before the admission policies."""
+    """An administrator with an agent from before the admission policies."""
 
     def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
         super().__init__(running, checkout)
         self.name = ""
 
     def arrange(self) -> None:
-        """The CRDs and an exception first, then everything else."""
+        """Create the CRDs and an exception first, then everything else."""
         self.api.post("/api/v1/namespaces", {"metadata": {"name": "monitoring"}}).expect(201)
         self.paste("kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/")
         self.paste(f"kubectl apply -f {readme.SAMPLES / 'exceptions' / 'node-exporter.yaml'}")
@@ -44,12 +44,12 @@ class Keeper(readme.Reader):
         self.until(f"it is {reason}", lambda: self.exception("monitoring", "node-exporter")[0] == reason)
 
     def ledger(self) -> str:
-        """The reason of LedgerIntact."""
+        """Return the reason of LedgerIntact."""
         conditions = self.api.get(POLICY).expect(200).body.get("status", {}).get("conditions", [])
         return str(next((one["reason"] for one in conditions if one["type"] == "LedgerIntact"), ""))
 
     def stored(self) -> dict[str, dict[str, str]]:
-        """The data of each ConfigMap by its name."""
+        """Return the data of each ConfigMap by its name."""
         return {body["metadata"]["name"]: body["data"] for body in self.api.items(CONFIGMAPS)}
 
     def events(self, reason: str) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def keeper() -> Iterator[Keeper]:
 
 
 def test_the_first_start_names_what_nothing_proves(keeper: Keeper) -> None:
-    """An exception from before the policies is NotApproved, and the Event has its name; an approver approves it."""
+    """An exception from before the policies is NotApproved, and the Event names it; an approver approves it."""
     keeper.sees("NotApproved")
     keeper.until("the Event", lambda: keeper.events("PolicyLedgerSeeded"))
     (event,) = keeper.events("PolicyLedgerSeeded")
@@ -73,7 +73,7 @@ def test_the_first_start_names_what_nothing_proves(keeper: Keeper) -> None:
 
 
 def test_it_can_be_looked_at(keeper: Keeper) -> None:
-    """Every command shows something, and the record is there."""
+    """Every command shows something, and the record exists."""
     keeper.until("it is recorded", lambda: keeper.ledger() == "Recorded")
     keeper.until("it is counted", lambda: '"exceptions":1' in keeper.follow("look"))
     assert "hostnetwork-ledger-1" in keeper.follow("look")
@@ -84,7 +84,7 @@ def test_it_can_be_looked_at(keeper: Keeper) -> None:
 
 
 def test_what_is_deleted_while_the_operator_runs_is_put_back(keeper: Keeper) -> None:
-    """With the next record that is written, or the next resync; nobody loses an approval meanwhile."""
+    """The next record or resync restores deleted ConfigMaps, and no approval is lost meanwhile."""
     keeper.follow("backup")
     before = keeper.stored()
     keeper.paste(DELETED)
@@ -98,7 +98,10 @@ def _keys(stored: dict[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def test_a_loss_is_said_and_a_backup_brings_it_back(keeper: Keeper) -> None:
-    """Lost with the operator away: the agent's grant stays and is said to be unproven; restored, it is Active."""
+    """After a loss while the operator is down, the agent's grant stays and is reported as unproven.
+
+    After the restore the exception is Active.
+    """
     keeper.follow("backup")
     assert keeper.operator.stop() == 0
     keeper.paste(DELETED)
@@ -115,6 +118,6 @@ def test_a_loss_is_said_and_a_backup_brings_it_back(keeper: Keeper) -> None:
 
 
 def test_every_command_of_the_document_was_run() -> None:
-    """No block is left out."""
+    """The tests ran every block."""
     assert set(BLOCKS) == _run
     assert DOCUMENT.read_text().count("```bash") == len(BLOCKS)

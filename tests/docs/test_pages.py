@@ -1,4 +1,4 @@
-"""The documents as a whole: every page can be found, every citation leads to a section, the map names every module."""
+"""The documents as a whole: the index names every page, every citation is valid, and the map names every module."""
 
 import pathlib
 import re
@@ -45,13 +45,13 @@ def test_the_readme_links_the_index() -> None:
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_index_names_every_page(page: pathlib.Path) -> None:
-    """docs/README.md links the page, or links the index of the page's directory, which does."""
+    """docs/README.md links the page, or links the index of the page's directory, which links the page."""
     assert set(INDEXES) <= links(INDEX) | {INDEX}
     assert page in {INDEX}.union(*(links(index) for index in INDEXES))
 
 
 def test_the_changelog_has_one_unreleased_section() -> None:
-    """The newest version may be unreleased, no older one; sections and lines have the form of Keep a Changelog."""
+    """Only the newest version may be unreleased; sections and lines have the form of Keep a Changelog."""
     text = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## (.*)", text, re.MULTILINE)
     unreleased = [version for version in versions if "unreleased" in version.lower()]
@@ -63,7 +63,7 @@ def test_the_changelog_has_one_unreleased_section() -> None:
 
 
 def test_every_citation_of_a_page_leads_to_a_section() -> None:
-    """A path of a page in code, manifests and tests exists, its anchor is a heading, and so is each record's number."""
+    """In code, manifests and tests, every cited page and record exists, and every anchor is a heading."""
     records = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("0*.md")}
     wrong = []
     for path in CITING:
@@ -77,7 +77,7 @@ def test_every_citation_of_a_page_leads_to_a_section() -> None:
 
 
 def test_nothing_cites_a_document_that_is_not_here() -> None:
-    """The contract is docs/explanation/architecture.md; no comment cites the page that it was written from."""
+    """The contract is docs/explanation/architecture.md; no comment cites the earlier page from which it was written."""
     old = re.compile(r"\(design\b|\bdesign(?:\.md)?, (?:section|promise)|\bthe design\b")
     documents = [path for path in markdown.DOCUMENTS if path.name != "CHANGELOG.md"]
     citing = [path for path in [*CITING, *documents] if path != pathlib.Path(__file__)]
@@ -86,7 +86,7 @@ def test_nothing_cites_a_document_that_is_not_here() -> None:
 
 @pytest.mark.parametrize("directory", ["api", "decide", "observe", "act", "control", "root"])
 def test_the_map_names_every_module_and_no_other(directory: str) -> None:
-    """The tables of docs/explanation/architecture.md have each module of the package once, where it is."""
+    """The tables of docs/explanation/architecture.md list each module of the package once, in its directory."""
     modules = PACKAGE if directory == "root" else PACKAGE / directory
     named = [code for row in markdown.table(f"modules-{directory}") for code in markdown.codes(" | ".join(row[:2]))]
     assert sorted(name for name in named if name.endswith(".py")) == sorted(

@@ -1,7 +1,7 @@
-"""The commands of the README and of the two pages that it leads to, in order, on one cluster with a history.
+"""The commands of the README and of the two pages it leads to, in order, on one cluster with a history.
 
-A reader pastes each block into a shell, in a checkout, as a cluster administrator, with the real operator at work: the
-README installs and writes a first exception, docs/howto/exceptions.md goes on from there, and
+A reader pastes each block into a shell, in a checkout, as a cluster administrator, while the real operator runs. The
+README installs and writes a first exception, docs/howto/exceptions.md continues from there, and
 docs/howto/held-namespaces.md follows. Each block does what its page says.
 """
 
@@ -29,14 +29,14 @@ SAMPLES = markdown.ROOT / "tests" / "samples"
 PAGES = (markdown.README, markdown.EXCEPTIONS, markdown.HELD)
 BLOCKS = [block for page in PAGES for block in markdown.blocks(page)]
 EXCEPTIONS = f"/apis/{labels.API_VERSION}"
-_PATIENCE_SECONDS = 90.0  # a Held namespace is asked again every 60 s
-_HASH = "[bcdfghjklmnpqrstvwxz2456789]"  # what Kubernetes makes names of
+_PATIENCE_SECONDS = 90.0  # the operator repeats the gate check of a Held namespace every 60 s
+_HASH = "[bcdfghjklmnpqrstvwxz2456789]"  # the characters of generated names in Kubernetes
 
 Person = TypeVar("Person", bound="Reader")
 
 
 class Reader:
-    """A person who follows the README: a checkout, a shell, a cluster where things run already."""
+    """A user who follows the README: a checkout, a shell, and a cluster with running workloads."""
 
     def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
         self.cluster = running
@@ -53,9 +53,9 @@ class Reader:
         path.chmod(0o755)
 
     def arrange(self) -> None:
-        """Agents in kube-system, an exporter, an application, one that shares the node's network by mistake."""
+        """Create agents in kube-system, an exporter, and two applications, one with the node's network by mistake."""
         for namespace in ("monitoring", "shop", "legacy", "payments", "debug"):
-            # One with a level of its own, looser than the target.
+            # One namespace has its own level, looser than the target.
             given = {labels.PSA_ENFORCE: "privileged"} if namespace == "shop" else {}
             self.api.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": given}}).expect(201)
             account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
@@ -73,7 +73,7 @@ class Reader:
         self.levels_before = {name: self.label(name, labels.PSA_ENFORCE) for name in self.namespaces()}
 
     def paste(self, script: str) -> str:
-        """What the shell printed. AssertionError with everything it said if a command failed."""
+        """Run a script and return its output. Raise AssertionError with all output if a command fails."""
         if not binary.release().has("1.36"):
             script = before_1_36(script)
         environment = {
@@ -113,7 +113,7 @@ class Reader:
         return [self.label(namespace, key) for key in keys] == [enforcement, level, guard]
 
     def exception(self, namespace: str, name: str) -> tuple[str, int]:
-        """Reason of Ready, and how many pods it covers."""
+        """Return the reason of Ready and the number of covered pods."""
         path = f"{EXCEPTIONS}/namespaces/{namespace}/hostnetworkexceptions/{name}"
         status = self.api.get(path).expect(200).body.get("status", {})
         ready = [c["reason"] for c in status.get("conditions", []) if c["type"] == "Ready"]
@@ -125,7 +125,7 @@ class Reader:
 
 
 def before_1_36(script: str) -> str:
-    """What the documents ask for on an older Kubernetes: the overlay by its other name, nothing of its components."""
+    """Return the script for an older Kubernetes, as the documents ask: another overlay, and no components."""
     script = re.sub(r"(overlays|s/audit)/enforce\b(?!-)", rf"\1/{operator.enforcing()}", script)
     commands = re.split(r"\n(?! )", script)
     return "\n".join(command for command in commands if "mutatingadmissionpolicy" not in command)
@@ -133,7 +133,7 @@ def before_1_36(script: str) -> str:
 
 @contextlib.contextmanager
 def following(somebody: Callable[[cluster.Cluster, pathlib.Path], Person]) -> Iterator[Person]:
-    """Somebody with a checkout and an arranged cluster of his own."""
+    """Run an arranged cluster with a checkout for this reader."""
     checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-reader-"))
     try:
         with cluster.Cluster() as running:
@@ -153,7 +153,7 @@ def reader() -> Iterator[Reader]:
         yield reading
 
 
-# -- what has to be so after one --------------------------------------------------------------------------------------
+# -- checks after a block ---------------------------------------------------------------------------------------------
 
 
 def _installed(reader: Reader) -> None:
@@ -242,7 +242,7 @@ def _metrics_are_those_of_the_table(reader: Reader) -> None:
     text = reader.operator.metrics()
     documented = {markdown.codes(row[0])[0]: set(markdown.codes(row[1])) for row in markdown.table("metrics")}
     types = re.findall(r"^# TYPE (hostnetwork_\w+)", text, re.MULTILINE)
-    # The client library says beside each counter and histogram when it was made.
+    # The client library adds a creation time to each counter and histogram.
     assert {name for name in types if not name.endswith("_created")} == set(documented)
     for name, expected in documented.items():
         sample = re.search(rf"^{name}(?:_bucket|_count)?(?:{{(.*)}})? ", text, re.MULTILINE)
@@ -285,7 +285,7 @@ AFTER = {
 
 
 def _normal(line: str) -> str:
-    """A line of output without what differs from run to run: ages, times, generated names, widths."""
+    """Return an output line without what differs between runs: ages, times, generated names, widths."""
     line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>", line)
     line = re.sub(r"(?<=\s)(\d+[hms])+(?=\s|$)", "<age>", line)
     line = re.sub(rf"{_HASH}{{8,10}}|(?<=-){_HASH}{{5}}\b", "<generated>", line)
@@ -293,7 +293,7 @@ def _normal(line: str) -> str:
 
 
 def _missing(shown: str, output: str) -> set[str]:
-    """Lines that the page shows and the shell did not; those with an ellipsis are shortened."""
+    """Return the lines that the page shows and the shell did not, except lines shortened with an ellipsis."""
     return {_normal(line) for line in shown.splitlines() if "…" not in line} - {
         _normal(line) for line in output.splitlines()
     }
@@ -301,7 +301,7 @@ def _missing(shown: str, output: str) -> set[str]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
-    """The block runs without a change, shows what its page shows, and does what its page says."""
+    """The block runs unchanged, shows the page's output, and does what its page says."""
     if reader.failed:
         pytest.skip(f"the commands before it failed: {reader.failed}")
     reader.failed = block.name
@@ -317,14 +317,14 @@ def test_commands_of_the_readme(reader: Reader, block: markdown.Block) -> None:
 
 
 def test_every_claim_belongs_to_a_block() -> None:
-    """What is checked after blocks names blocks that exist, and no two blocks have one name."""
+    """The checks after blocks name existing blocks, and no two blocks have the same name."""
     names = [block.name for block in BLOCKS]
     assert len(names) == len(set(names))
     assert set(AFTER) <= set(names)
 
 
 def test_every_command_for_a_cluster_is_run() -> None:
-    """On each of the pages a block with kubectl in it is marked for running."""
+    """On each page every block with kubectl is marked for running."""
     scripts = {block.script for block in BLOCKS}
     for page in PAGES:
         shown = re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)

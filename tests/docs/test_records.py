@@ -1,4 +1,4 @@
-"""The decision records have one form: status, date, what supersedes what, then context, decision and consequences."""
+"""All decision records have one form: status, date, supersession, then context, decision and consequences."""
 
 import datetime
 import pathlib
@@ -31,7 +31,7 @@ def head(record: pathlib.Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name[:4])
 def test_a_record_has_the_form(record: pathlib.Path) -> None:
-    """Number as in the file's name, a date that exists, three sections, and no more than a page of text."""
+    """A record has the number of its file name, a valid date, three sections and at most a page of text."""
     parts = head(record)
     assert parts["number"] == record.name[:4]
     assert datetime.date.fromisoformat(parts["date"])
@@ -43,7 +43,7 @@ def test_a_record_has_the_form(record: pathlib.Path) -> None:
 
 
 def test_both_records_say_what_supersedes_what() -> None:
-    """A record that supersedes another is named there, and the other way round, and is the later one."""
+    """If one record supersedes another, each names the other, and the superseding record is the later one."""
     supersedes = {(one.name[:4], other) for one in RECORDS for other in _LINK.findall(head(one)["supersedes"])}
     superseded = {(other, one.name[:4]) for one in RECORDS for other in _LINK.findall(head(one)["by"])}
     assert supersedes == superseded
@@ -51,7 +51,7 @@ def test_both_records_say_what_supersedes_what() -> None:
 
 
 def test_the_index_has_every_record_and_no_other() -> None:
-    """docs/adr/README.md has each record in order, with title, date and status as in the record."""
+    """docs/adr/README.md lists each record in order, with the record's title, date and status."""
     expected = []
     for record in RECORDS:
         parts = head(record)
@@ -62,6 +62,6 @@ def test_the_index_has_every_record_and_no_other() -> None:
 
 
 def test_no_number_is_used_twice() -> None:
-    """A number means one record, whoever cites it."""
+    """A number means the same record in every citation."""
     numbers = [record.name[:4] for record in RECORDS]
     assert sorted(set(numbers)) == numbers

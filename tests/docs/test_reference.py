@@ -1,4 +1,4 @@
-"""The tables of docs/reference are what the code has: nothing missing, nothing that does not exist."""
+"""The tables of docs/reference agree with the code: nothing is missing, and nothing is listed that does not exist."""
 
 import enum
 import re
@@ -30,26 +30,26 @@ _POLICY_REASONS: tuple[type[enum.StrEnum], ...] = (
 
 
 def test_every_event_reason_is_documented_and_no_other() -> None:
-    """The table of Events has every reason that an Event can have, once."""
+    """The table of Events lists every possible reason of an Event once."""
     findings = {rule.id for rule in rules.RULES}
     reasons = {*messages.Reason, *messages.PolicyReason, *findings, *conditions.Ready}
     assert sorted(reasons) == sorted(markdown.column("events"))
 
 
 def test_the_reasons_of_events_on_the_policy_are_those_of_its_conditions() -> None:
-    """Every reason of a condition of the policy has its Event, but for Changing and the contests of namespaces."""
+    """Every reason of a policy condition has an Event, except Changing and the contests of namespaces."""
     reasons = {f"Policy{reason}" for reasons in _POLICY_REASONS for reason in reasons}
     silent = {f"Policy{reason}" for reason in (conditions.Guarded.CHANGING, *conditions.Contested)}
     assert set(messages.PolicyReason) == (reasons - silent) | {messages.PolicyReason.LEDGER_SEEDED}
 
 
 def test_every_reason_of_ready_is_documented_and_no_other() -> None:
-    """The table of Ready has every reason of an exception's Ready condition, in the order of the code."""
+    """The table of Ready lists every reason of an exception's Ready condition, in the order of the code."""
     assert [reason.value for reason in conditions.Ready] == markdown.column("ready")
 
 
 def test_the_reasons_of_other_conditions_are_documented_and_no_other() -> None:
-    """The table has every reason of each condition of an exception beside Ready, with the condition."""
+    """The table lists every reason of each other condition of an exception, with the condition."""
     documented = [
         (kind, reason)
         for kinds, reasons, *_ in markdown.table("other-reasons")
@@ -67,18 +67,18 @@ def test_every_condition_is_documented() -> None:
 
 
 def test_the_reasons_of_the_policy_are_documented_and_no_other() -> None:
-    """The table has the reasons of all of the policy's conditions."""
+    """The table lists the reasons of all conditions of the policy."""
     expected = [reason.value for reasons in _POLICY_REASONS for reason in reasons]
     assert markdown.column("policy-reasons") == expected
 
 
 def test_every_verdict_is_documented_and_no_other() -> None:
-    """The table of verdicts has every verdict, in the order of the code."""
+    """The table of verdicts lists every verdict, in the order of the code."""
     assert [verdict.value for verdict in labels.Verdict] == markdown.column("verdicts")
 
 
 def test_every_label_and_annotation_is_documented_and_no_other() -> None:
-    """The table has every key that the operator or label-at-birth writes, and says which are labels."""
+    """The table lists every key that the operator or label-at-birth writes, and says which keys are labels."""
     ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.VERDICT)}
     psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
     keys = (labels.BORN_WITH, labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")
@@ -89,7 +89,7 @@ def test_every_label_and_annotation_is_documented_and_no_other() -> None:
 
 
 def test_no_key_stands_in_the_documentation_that_does_not_exist() -> None:
-    """Every key under our prefix, wherever it is written, is one of the table."""
+    """Every key under the operator's prefix, anywhere in the documentation, is in the table."""
     known = {key.split()[-1] for key in (row[0].strip("| ").replace("`", "") for row in markdown.table("keys"))}
     known.add(labels.API_VERSION)
     for document in markdown.DOCUMENTS:
@@ -99,7 +99,7 @@ def test_no_key_stands_in_the_documentation_that_does_not_exist() -> None:
 
 
 def test_every_environment_variable_is_documented_with_its_default_and_no_other() -> None:
-    """The table of environment variables is config.Config, field by field."""
+    """The table of environment variables equals config.Config, field by field."""
     fields = config.Config.model_fields
     expected = [[f"HOSTNETWORK_{name.upper()}", str(field.default)] for name, field in fields.items()]
     actual = [["".join(markdown.codes(cell)) for cell in row[:2]] for row in markdown.table("environment")]
@@ -109,7 +109,7 @@ def test_every_environment_variable_is_documented_with_its_default_and_no_other(
 
 
 def test_every_documented_variable_is_accepted() -> None:
-    """The operator takes each documented variable with its default; any other name is an error."""
+    """The operator accepts each documented variable with its default; any other name is an error."""
     given = {markdown.codes(row[0])[0]: "".join(markdown.codes(row[1])) for row in markdown.table("environment")}
     assert config.Config() == config.from_environment(given)
     with pytest.raises(config.ConfigError):
@@ -117,7 +117,7 @@ def test_every_documented_variable_is_accepted() -> None:
 
 
 def test_every_admission_policy_is_documented_and_no_other() -> None:
-    """The table of admission policies has the objects of manifests/admission and manifests/components."""
+    """The table of admission policies lists the objects of manifests/admission and manifests/components."""
     names = set()
     for path in [*(ROOT / "manifests/admission").glob("*.yaml"), *(ROOT / "manifests/components").rglob("*.yaml")]:
         for body in yaml.safe_load_all(path.read_text()):
@@ -128,7 +128,7 @@ def test_every_admission_policy_is_documented_and_no_other() -> None:
 
 
 def test_every_make_target_is_documented_and_no_other() -> None:
-    """What `make help` shows is in the documentation, and what that says of make exists."""
+    """The documentation has every target of `make help`, and every make target in the documentation exists."""
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -139,7 +139,7 @@ def test_every_make_target_is_documented_and_no_other() -> None:
 
 
 def test_the_fields_that_can_change_are_said() -> None:
-    """The list of mutable fields in docs/howto/exceptions.md is what the CRD leaves mutable."""
+    """The list of mutable fields in docs/howto/exceptions.md equals the CRD's mutable fields."""
     text = markdown.EXCEPTIONS.read_text()
     paragraph = text[text.index("`expiry`, `owner`") :].split(" can change")[0]
     fields = {field.alias or name for name, field in exception.ExceptionSpec.model_fields.items()}
@@ -147,7 +147,7 @@ def test_the_fields_that_can_change_are_said() -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    """Package, README and changelog speak of one version."""
+    """Package, README and changelog have the same version."""
     version = hostnetwork_operator.__version__
     assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
     assert f"newTag: {version}}}" in markdown.README.read_text()
@@ -155,14 +155,14 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_no_metric_stands_in_the_documentation_that_does_not_exist() -> None:
-    """Every name with our prefix, wherever it is written, is in the table of metrics (or is the package)."""
+    """Every name with the metrics prefix in the documentation is in the table of metrics (or is the package)."""
     known = {*markdown.column("metrics"), "hostnetwork_operator"}
     for document in markdown.DOCUMENTS:
         assert set(re.findall(r"\bhostnetwork_\w+", document.read_text())) - known == set(), document.name
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link names a file or directory, every anchor a heading of its page."""
+    """Every relative link names an existing file or directory, and every anchor a heading of its page."""
     for document in markdown.DOCUMENTS:
         for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
             if target.startswith("https://"):

@@ -1,4 +1,4 @@
-"""docs/reference/reports.md says what the code puts into reports, and nothing else."""
+"""docs/reference/reports.md describes exactly what the code writes into reports."""
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.api import report as words
@@ -11,7 +11,7 @@ ODD = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError:
 
 
 def entries() -> list[words.Entry]:
-    """Of a covered, an uncovered, an expired, a static and an unreadable pod, and of a workload that is refused."""
+    """Return the entries for covered, uncovered, expired, static and unreadable pods, and for a refused workload."""
     covered, ended = builders.hne(), builders.hne("ended", service_account_name="late", expiry=builders.at(minutes=-1))
     pods = [
         builders.pod(),
@@ -28,25 +28,25 @@ def entries() -> list[words.Entry]:
 
 
 def test_every_result_is_documented_and_no_other() -> None:
-    """Policy, rule and each result word of the rule about pods; the findings by their own pages."""
+    """The table has the policy, the rule and each result of the rule about pods; the findings have their own pages."""
     rows = [[markdown.codes(cell) for cell in row[:3]] for row in markdown.table("report-results", PAGE)]
     pods = {(policy, rule, result) for (policy,), (rule,), (result,) in rows[:-1]}
     made = {(one.policy, one.rule, one.result.value) for one in entries() if one.policy == report.POLICY}
     assert made == pods
     assert rows[-1][0] == [report.FINDINGS_POLICY]
     assert {one.rule for one in entries() if one.policy == report.FINDINGS_POLICY} <= {r.id for r in rules.RULES}
-    # No finding fails: it is worth a look.
+    # A finding never fails: it only deserves attention.
     assert set(rows[-1][2]) == {word.value for word in words.Result} - {"fail"}
 
 
 def test_every_property_is_documented_and_no_other() -> None:
-    """With the id that every result has."""
+    """The table has the properties, and the id that every result has."""
     made = {name for one in entries() for name in one.properties} | {"resultID"}
     assert made == {markdown.codes(row[0])[0] for row in markdown.table("report-properties", PAGE)}
 
 
 def test_both_kinds_are_named_as_they_are_served() -> None:
-    """Resource and version."""
+    """The page names each kind's resource and version."""
     text = PAGE.read_text()
     for kind in (words.OPEN_REPORT, words.POLICY_REPORT):
         assert f"`{kind.plural}.{kind.group}`, {kind.version}" in text.replace("\n", " ")

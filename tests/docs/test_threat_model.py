@@ -1,4 +1,4 @@
-"""The threat model names tests that exist, and every test of tests/e2e/threats stands where its docstring says."""
+"""The threat model names existing tests, and each test of tests/e2e/threats is in the rows that its docstring names."""
 
 import ast
 import pathlib
@@ -31,7 +31,7 @@ def _ids(text: str) -> set[str]:
 
 
 def test_every_threat_has_a_row_and_every_row_a_test() -> None:
-    """Each threat that the project answers for stands in a table, once, with a defence and a test."""
+    """Each threat that the project must answer is in a table once, with a defence and a test."""
     found = [number for row in _rows() for number in sorted(_ids(row[0]))]
     assert sorted(set(found)) == sorted(found)
     assert set(found) >= REQUIRED
@@ -41,13 +41,13 @@ def test_every_threat_has_a_row_and_every_row_a_test() -> None:
 
 
 def test_every_test_that_is_named_exists() -> None:
-    """No test in the threat model is one that nobody can run."""
+    """Every test that the threat model names exists."""
     existing = {name for file in (markdown.ROOT / "tests").glob("**/test_*.py") for name in _tests(file)}
     assert _named(DOCUMENT.read_text()) - existing == set()
 
 
 def test_every_test_of_a_threat_stands_in_its_row() -> None:
-    """The numbers at the beginning of a docstring lead to rows that name the test."""
+    """The ids at the beginning of a docstring lead to rows that name the test."""
     said = {
         (number, name)
         for file in THREATS.glob("test_*.py")
@@ -61,13 +61,13 @@ def test_every_test_of_a_threat_stands_in_its_row() -> None:
 
 
 def test_no_attack_is_expected_to_work() -> None:
-    """Every test that the document names is one that passes: none is marked as an expected failure."""
+    """Every test that the document names must pass: none is marked as an expected failure."""
     tests = [node for file in THREATS.glob("test_*.py") for node in _tests(file).values()]
     assert [node.name for node in tests for mark in node.decorator_list if "xfail" in ast.unparse(mark)] == []
 
 
 def test_every_policy_that_is_named_as_a_defence_is_there() -> None:
-    """What stands in the column of defences as code is a file in manifests/admission."""
+    """Each code word in the column of defences is a file in manifests/admission or a verb."""
     files = {file.stem for file in (markdown.ROOT / "manifests" / "admission").glob("*.yaml")}
     named = {code for row in _rows() for code in markdown.codes(row[1])}
     verbs = {"approve", "setlevel"}

@@ -1,4 +1,4 @@
-"""docs/tutorial/first-exception.md: every block does what is said of it, in its order, and shows what is shown."""
+"""docs/tutorial/first-exception.md: every block runs in order, does what the page says and shows the page's output."""
 
 import time
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from tests.docs.test_break_glass import missing
 
 DOCUMENT = markdown.ROOT / "docs" / "tutorial" / "first-exception.md"
 BLOCKS = markdown.blocks(DOCUMENT)
-_REFUSED = {"refused", "another"}  # kubectl says no there, and exits with 1
+_REFUSED = {"refused", "another"}  # kubectl reports a refusal in these blocks and exits with 1
 
 
 class Learner(readme.Reader):
-    """Somebody with a fresh cluster, whose second terminal is the operator's process."""
+    """A user with a fresh cluster, whose second terminal is the operator's process."""
 
     def arrange(self) -> None:
-        """Nothing: the page makes it all."""
+        """Do nothing: the page creates everything."""
 
     def follow(self, block: markdown.Block) -> str:
         return self.paste(f"{{ {block.script} }} 2>&1 || true" if block.name in _REFUSED else block.script)
@@ -33,7 +33,7 @@ def learner() -> Iterator[Learner]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_a_step_of_the_lesson(learner: Learner, block: markdown.Block) -> None:
-    """The block runs as it stands and shows what the page shows; one that only looks is run again for a moment."""
+    """The block runs unchanged and shows the page's output; a block that only reads is repeated for a moment."""
     if learner.failed:
         pytest.skip(f"the step before it failed: {learner.failed}")
     learner.failed = block.name
@@ -50,7 +50,7 @@ def test_a_step_of_the_lesson(learner: Learner, block: markdown.Block) -> None:
 
 
 def test_no_step_is_left_out() -> None:
-    """Blocks that are not run are those that start and end cluster and operator."""
+    """Only the blocks that start and stop the cluster and the operator are not run."""
     others = DOCUMENT.read_text().count("```bash") - len(BLOCKS)
     starts = ('eval "$(make cluster)"\n', 'eval "$(make cluster)" && make run\n', "make cluster-down\n")
     assert [DOCUMENT.read_text().count(f"```bash\n{one}") for one in starts] == [1, 1, 1]

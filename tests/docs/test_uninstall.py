@@ -1,6 +1,6 @@
-"""docs/howto/uninstall.md: followed on a cluster with a history, it leaves every namespace as it was before adoption.
+"""docs/howto/uninstall.md, followed on a cluster with a history, leaves every namespace as it was before adoption.
 
-HNO_NAMESPACES says how many namespaces there are (30); 300 are more than exemptNamespaces could name.
+HNO_NAMESPACES sets the number of namespaces (default 30). 300 namespaces are more than exemptNamespaces could name.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _run: set[str] = set()
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """A namespace before adoption, and what lives there; `manager` owns its labels by server-side apply."""
+    """A namespace before adoption, with its contents; `manager` owns its labels by server-side apply."""
 
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
     annotations: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -50,14 +50,14 @@ PAST = {f"ns-{number:03}": PASTS[number % len(PASTS)] for number in range(NAMESP
 
 
 class Leaver(readme.Reader):
-    """Somebody who has adopted it everywhere and takes it off."""
+    """A user who adopted the operator everywhere and uninstalls it."""
 
     def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
         super().__init__(running, checkout)
         self.before: dict[str, Any] = {}
 
     def arrange(self) -> None:
-        """Namespaces with a history; what they carry is kept to be compared with."""
+        """Create namespaces with a history, and keep their labels and annotations for later comparison."""
         self.paste(f"kubectl apply -f {markdown.ROOT / 'tests/reports/openreports.yaml'}")
         (self.checkout / "my-cluster").mkdir()
         text = f"resources: [../manifests/overlays/{operator.enforcing()}]\n"
@@ -77,7 +77,7 @@ class Leaver(readme.Reader):
         self.before = self.carried()
 
     def adopt(self) -> None:
-        """The overlay enforce, the operator at work; `in force` are the exceptions of those that have one."""
+        """Apply the overlay enforce, start the operator and wait until all namespaces are governed."""
         self.paste("kubectl apply -k manifests/admission")
         self.paste("kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/")
         self.paste("kubectl apply -k my-cluster")
@@ -89,7 +89,7 @@ class Leaver(readme.Reader):
         return self.api.post(f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": name}, "spec": spec})
 
     def except_some(self) -> None:
-        """An exception, and when it is in force a pod under it."""
+        """Create exceptions, and a pod under each exception once it is in force."""
         end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
         spec = {"type": "Diagnostic", "owner": "team-sre", "reason": "Capture SYN retries on a node", "images": [TOOL]}
         body = {
@@ -107,7 +107,7 @@ class Leaver(readme.Reader):
             self.until("a pod under it", lambda name=name: self.host_pod(name).status in {201, 409})
 
     def carried(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
-        """Labels and annotations of every namespace but ours."""
+        """Return the labels and annotations of every namespace except the operator's."""
         return {
             body["metadata"]["name"]: (body["metadata"]["labels"], body["metadata"].get("annotations", {}))
             for body in self.api.items("/api/v1/namespaces")
@@ -115,7 +115,7 @@ class Leaver(readme.Reader):
         }
 
     def follow(self, name: str) -> str:
-        """Runs a block; one that only looks is run until it shows what the document shows."""
+        """Run a block; repeat a block that only reads until it shows the document's output."""
         _run.add(name)
         block = BLOCKS[name]
         output = self.paste(block.script)
@@ -127,23 +127,26 @@ class Leaver(readme.Reader):
         return output
 
     def levels_unknown(self) -> int:
-        """Of how many namespaces the policy's status says that nobody knows the level before."""
+        """Return the number of namespaces whose earlier level is unknown, from the policy's status."""
         path = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies/default"
         return int(self.api.get(path).expect(200).body.get("status", {}).get("ledger", {}).get("levelsUnknown", 0))
 
     def reports(self) -> set[str]:
-        """Namespaces with a report."""
+        """Return the namespaces with a report."""
         return {body["metadata"]["namespace"] for body in self.api.items("/apis/openreports.io/v1alpha1/reports")}
 
     def of_ours(self) -> list[str]:
-        """Everything in the cluster, of any kind, whose name or group is ours; Events apart."""
+        """Return every object of any kind whose name or group is the operator's, except Events."""
         kinds = self.paste("kubectl api-resources --verbs=list -o name").split()
         kept = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
         listed = self.paste(f"kubectl get {kept} -A -o name --ignore-not-found").split()
         return [name for name in listed if "hostnetwork" in name]
 
     def picks_up(self, *, excepted: bool) -> None:
-        """Every namespace is enforced, or Held by the host-namespace pod that lives there; exceptions cover some."""
+        """Wait until every namespace is enforced, or Held because of its host-namespace pod.
+
+        If `excepted`, exceptions cover some of the pods.
+        """
         for name, past in PAST.items():
             wanted = "Held" if past.offender or (past.excepted and not excepted) else "Deny"
             self.until(f"{name} is {wanted}", lambda n=name, w=wanted: self.label(n, labels.ENFORCEMENT) == w)
@@ -161,7 +164,7 @@ def leaver() -> Iterator[Leaver]:
 
 
 def test_it_has_a_hold_on_all_of_them(leaver: Leaver) -> None:
-    """Before it is taken off there are enforced, relaxed and Held namespaces, and flagged pods."""
+    """Before the release there are enforced, relaxed and Held namespaces, and flagged pods."""
     leaver.except_some()
     stand: dict[str, Callable[[str], bool]] = {
         name: (lambda n: leaver.stands(n, "Held", None)) if past.offender else (lambda n: _denied(leaver, n))
@@ -181,7 +184,7 @@ def _denied(leaver: Leaver, name: str) -> bool:
 
 
 def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
-    """Labels and annotations of every namespace are those before adoption, to the letter; pods run on, unflagged."""
+    """Labels and annotations of every namespace are exactly as before adoption; pods run on, without a flag."""
     pods = {pod["metadata"]["uid"] for pod in leaver.api.items("/api/v1/pods")}
     assert leaver.levels_unknown() == 0
     leaver.release()
@@ -198,7 +201,10 @@ def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
 
 
 def test_a_release_is_taken_back_by_the_overlay(leaver: Leaver) -> None:
-    """Applied again it governs as on the first day: what lives there holds its namespace. And is released again."""
+    """After the overlay is applied again, the operator governs as on the first day, and can be released again.
+
+    A pod that violates the target blocks enforcement in its namespace.
+    """
     leaver.paste("kubectl apply -k my-cluster")
     leaver.picks_up(excepted=True)
     leaver.release()
@@ -206,7 +212,7 @@ def test_a_release_is_taken_back_by_the_overlay(leaver: Leaver) -> None:
 
 
 def test_deleted_nothing_of_ours_is_in_the_cluster(leaver: Leaver) -> None:
-    """No object of any kind but Events, and namespaces as before."""
+    """No object of any kind is left except Events, and the namespaces are as before."""
     assert leaver.operator.stop() == 0
     leaver.follow("delete")
     leaver.follow("bindings")
@@ -215,7 +221,7 @@ def test_deleted_nothing_of_ours_is_in_the_cluster(leaver: Leaver) -> None:
 
 
 def test_installed_again_it_picks_up(leaver: Leaver) -> None:
-    """It governs as the first time; and in Audit again the levels are those that stood before."""
+    """The operator governs as the first time; in Audit the levels are those from before."""
     leaver.adopt()
     leaver.picks_up(excepted=False)
     leaver.follow("audit")
@@ -227,8 +233,9 @@ def test_installed_again_it_picks_up(leaver: Leaver) -> None:
 
 
 def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -> None:
-    """Operator, ledger, policies and CRDs deleted while namespaces are enforced: installed again, all of it goes, and
-    the levels are written back from what the annotations said.
+    """The operator, the ledger, the policies and the CRDs are deleted while namespaces are enforced.
+
+    After another installation all of it can be removed. The levels are restored from the annotations.
     """
     leaver.paste("kubectl apply -k my-cluster")
     leaver.until("enforced", lambda: _denied(leaver, "ns-000"))
@@ -249,11 +256,11 @@ def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -
 
 
 def _decided(carried: dict[str, str], notes: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Without the Pod Security labels that refuse nothing."""
+    """Return the metadata without the Pod Security labels that refuse nothing."""
     return {key: value for key, value in carried.items() if key == f"{PSA}/enforce" or not key.startswith(PSA)}, notes
 
 
 def test_every_command_of_the_document_was_run() -> None:
-    """No block is left out; tests/charts runs those for the one file and for Helm."""
+    """The tests ran every block; tests/charts runs the blocks for the installation file and for Helm."""
     assert set(BLOCKS) == _run | {"delete-file", "delete-helm"}
     assert DOCUMENT.read_text().count("```bash") == len(BLOCKS)

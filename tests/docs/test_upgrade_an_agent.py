@@ -1,4 +1,4 @@
-"""docs/howto/upgrade-an-agent.md: every block is run as it stands, in order, with the operator at work."""
+"""docs/howto/upgrade-an-agent.md: every block runs unchanged, in order, while the operator runs."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def test_an_agent_is_upgraded_both_ways(person: Person) -> None:
 
 
 def test_an_upgrade_that_came_first_is_refused_and_says_why(person: Person) -> None:
-    """A DaemonSet of an image that no exception lists gets no pod, and the refusal says what is lacking."""
+    """A DaemonSet with an image that no exception lists gets no pod, and the refusal says what is missing."""
     name = "registry.example.com/other:1.0"
     person.paste(f"kubectl set image daemonset/agent agent={name} -n agents")
 

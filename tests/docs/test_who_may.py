@@ -1,4 +1,4 @@
-"""docs/howto/who-may.md: its commands name everybody who holds a verb, and nobody else."""
+"""docs/howto/who-may.md: its commands name exactly the users who hold a verb."""
 
 import pytest
 
@@ -14,7 +14,7 @@ BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}
 
 @pytest.fixture(scope="module")
 def reader(governed: controlplane.Cluster, tmp_path_factory: pytest.TempPathFactory) -> readme.Reader:
-    """Somebody with the README in front, on a cluster where some hold the verbs and some seem to."""
+    """A reader of the README on a cluster where some users hold the verbs and some only seem to."""
     workbench.may(governed, "by-name", "namespaces", "setlevel")
     workbench.may(governed, "of-the-core-group", "namespaces", "*")
     workbench.may(governed, "of-our-group", "*", "*", group=labels.GROUP)
@@ -29,7 +29,7 @@ def _holders(shown: str) -> set[str]:
 
 
 def test_one_user_is_asked_for(reader: readme.Reader) -> None:
-    """For somebody with no rights both answers are no."""
+    """For a user without rights both answers are no."""
     said = reader.paste(BLOCKS["one"].script).splitlines()
     assert [line for line in said if line in {"yes", "no"}] == ["no", "no"]
 
@@ -44,7 +44,10 @@ def test_one_user_is_asked_for(reader: readme.Reader) -> None:
 def test_everybody_is_listed(
     reader: readme.Reader, verb: str, resource: str, holders: set[str], others: set[str]
 ) -> None:
-    """By name and by wildcard, cluster administrators among them; the verb `*` on core resources is not it."""
+    """The list has holders by name and by wildcard, and cluster administrators.
+
+    The verb `*` on core resources is not enough.
+    """
     script = BLOCKS["list"].script.replace("VERB=setlevel RESOURCE=namespaces", f"VERB={verb} RESOURCE={resource}")
     shown = reader.paste(script)
     found = _holders(shown)
