@@ -1,1 +1,1 @@
-"""The image as it is shipped: built by buildah from the Dockerfile, and started as the Deployment starts it."""
+"""The shipped image: built by buildah from the Dockerfile, and started as the Deployment starts it."""

@@ -1,8 +1,9 @@
-"""A base image for the Dockerfile where no registry can be reached: this machine's own Debian or Ubuntu, in small.
+"""A base image for the Dockerfile if no registry is reachable: a small copy of this machine's Debian or Ubuntu.
 
-`HNO_BASE` names another, as buildah does (`docker.io/library/python:3.13-slim`, `oci-archive:/path`). Else one is made
-by debootstrap from the package source that apt is configured with, once (about 2 minutes), and kept in the user's
-cache, keyed by what goes into it. No host is named here: whatever this machine may use is what is used.
+`HNO_BASE` names another base image, in buildah's syntax (`docker.io/library/python:3.13-slim`, `oci-archive:/path`).
+Otherwise debootstrap builds a base image once (about 2 minutes) from apt's configured package source. The image stays
+in the user's cache, and its key is a hash of its inputs. The code names no host, so it uses only what the machine is
+allowed to use.
 """
 
 import hashlib
@@ -17,25 +18,25 @@ import tempfile
 from tests.controlplane import binary
 
 TOOLS = ("buildah", "debootstrap")
-# What a Python base image has and Debian's smallest has not: python with venv under that name, and certificates.
+# The packages that a Python base image has and Debian's smallest lacks: python with venv, and certificates.
 _PACKAGES = "ca-certificates,python-is-python3,python3,python3-venv"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MARGIN_MIB = 3072  # a base, a stage of the build and the image, each a whole copy with the driver vfs
+_MARGIN_MIB = 3072  # a base, a build stage and the image, each a complete copy with the driver vfs
 
 
 class ImageError(Exception):
-    """No image can be built here; the message says what to do."""
+    """No image can be built on this machine; the message has the remedy."""
 
 
 class Buildah:
-    """buildah with a storage of its own in `directory`, without anything that a machine may lack."""
+    """buildah with its own storage in `directory`, without features that a machine may lack."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         storage = ["--storage-driver", "vfs", "--root", str(directory / "storage"), "--runroot", str(directory / "run")]
         self._command = ["buildah", *storage]
 
     def __call__(self, *words: str) -> str:
-        """What it printed. Raises ImageError with its last lines."""
+        """Run buildah and return its output. Raise ImageError with the last lines of output on failure."""
         return run([*self._command, *words], "BUILDAH_ISOLATION=chroot")
 
 
@@ -49,7 +50,7 @@ def run(command: list[str], *settings: str) -> str:
 
 
 def install_tools() -> None:
-    """buildah and debootstrap, by apt where they are missing. Raises ImageError."""
+    """Install buildah and debootstrap by apt if they are missing. Raise ImageError on failure."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     free = shutil.disk_usage(tempfile.gettempdir()).free >> 20
     if free < _MARGIN_MIB:
@@ -70,7 +71,7 @@ def install_tools() -> None:
 
 
 def find_or_make() -> str:
-    """A base in buildah's words. Raises ImageError."""
+    """Return a base image in buildah's syntax. Raise ImageError if there is none."""
     if given := os.environ.get("HNO_BASE"):
         return given
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
@@ -88,7 +89,7 @@ def _make(suite: str, archive: pathlib.Path) -> None:
     unfinished = archive.with_suffix(f".{os.getpid()}")
     with tempfile.TemporaryDirectory(prefix="hno-base-") as directory:
         root = pathlib.Path(directory) / "root"
-        # What debootstrap mounts must be gone whatever becomes of it, before the directory is removed.
+        # A private mount namespace ends debootstrap's mounts in any case, before the directory is removed.
         alone = ["unshare", "--mount", "--propagation", "private"]
         run([*alone, "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), mirror])
         for kept in (*root.glob("var/cache/apt/archives/*.deb"), *root.glob("var/lib/apt/lists/*_*")):
@@ -102,7 +103,7 @@ def _make(suite: str, archive: pathlib.Path) -> None:
 
 
 def _mirror(suite: str) -> str:
-    """Where apt gets the suite from on this machine."""
+    """Return the source from which this machine's apt gets the suite."""
     words = ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"]
     for line in run(words).splitlines() if shutil.which("apt-get") else []:
         if line.split()[:3] == ["Packages", suite, "main"]:

@@ -1,4 +1,4 @@
-"""Builds the Dockerfile of this checkout, with the package index that this machine's pip is configured with."""
+"""Builds this checkout's Dockerfile with the package index of this machine's pip configuration."""
 
 import ast
 import configparser
@@ -15,7 +15,7 @@ _CONFIG = "/etc/pip.conf"
 
 @dataclass(frozen=True)
 class Image:
-    """What a container runtime knows of it: its file system unpacked, and its configuration."""
+    """An image as a container runtime knows it: the unpacked file system and the configuration."""
 
     root: pathlib.Path
     environment: dict[str, str]
@@ -24,7 +24,7 @@ class Image:
 
 
 def build(directory: pathlib.Path) -> Image:
-    """The image, in a storage of its own in `directory`. Raises base.ImageError."""
+    """Build the image with its own storage in `directory`. Raise base.ImageError on failure."""
     base.install_tools()
     buildah = base.Buildah(directory)
     words = ["--quiet", "--network=host", "--layers=false", f"--build-arg=BASE={base.find_or_make()}"]
@@ -42,12 +42,12 @@ def build(directory: pathlib.Path) -> Image:
 
 
 def _pip(directory: pathlib.Path) -> dict[str, str]:
-    """Paths here and where the build sees them: one pip.conf of all that pip goes by here, and what it names."""
+    """Return local paths and their paths in the build: a pip.conf with pip's settings here, and the files it names."""
     listed = base.run([sys.executable, "-m", "pip", "config", "list"])
     config = configparser.ConfigParser(interpolation=None)
     config.add_section("global")
     seen = {}
-    # The environment goes before every file.
+    # The environment has precedence over every file.
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         section, _, option = name.rpartition(".")

@@ -1,8 +1,8 @@
-"""The operator in its image as the Deployment has it run: its user, no capability, nothing to write to, as process 1.
+"""The operator in its image as the Deployment runs it: same user, no capabilities, nothing writable, process 1.
 
-The container is made of the kernel's own parts by `unshare` and `setpriv`, since a container runtime may not be had
-where the tests run. Not as on a node: the network is this machine's, where the control plane listens on localhost, and
-there is no seccomp filter and no memory limit.
+`unshare` and `setpriv` build the container from kernel features, because the test machine may have no container
+runtime. Some things differ from a node: the container uses this machine's network, where the control plane listens on
+localhost, and has no seccomp filter and no memory limit.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tests.controlplane import cluster, operator
 from tests.image import base, build
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-# $1 the image's file system, $2 the service account's volume, $3 the user, then the command.
+# $1 is the image's file system, $2 the service account's volume, $3 the user; the command follows.
 _ENTER = f"""
 root=$1 volume=$2 user=$3; shift 3
 mount --bind "$root" "$root"
@@ -38,19 +38,19 @@ exec unshare --root="$root" --wd=/ setpriv --reuid="$user" --regid="$user" --cle
 
 
 def deployed() -> dict[str, Any]:
-    """The pod of manifests/base/deployment.yaml."""
+    """Return the pod of manifests/base/deployment.yaml."""
     manifest = yaml.safe_load((operator.ROOT / "manifests" / "base" / "deployment.yaml").read_text())
     pod: dict[str, Any] = manifest["spec"]["template"]["spec"]
     return pod
 
 
 def _links() -> dict[str, str]:
-    """What a kubelet sets for a Service `hostnetwork-metrics` beside the Deployment, unless that says not to."""
+    """Return a kubelet's variables for a Service `hostnetwork-metrics`, unless the Deployment opts out of them."""
     return {} if deployed().get("enableServiceLinks") is False else {"HOSTNETWORK_METRICS_PORT": "tcp://10.96.0.7:8080"}
 
 
 def check() -> None:
-    """Raises base.ImageError where no container can be made."""
+    """Raise base.ImageError if no container can be made."""
     try:
         base.run(["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"])
     except (base.ImageError, FileNotFoundError) as error:
@@ -58,7 +58,7 @@ def check() -> None:
 
 
 class Container(operator.OperatorProcess):
-    """The image's command, with the service account's volume and environment as a kubelet gives them."""
+    """The image's command, with the service account's volume and environment as a kubelet provides them."""
 
     def __init__(self, running: cluster.Cluster, image: build.Image) -> None:
         self._image = image
@@ -71,7 +71,7 @@ class Container(operator.OperatorProcess):
         return [*alone, "sh", "-euc", _ENTER, "sh", str(self._image.root), str(self._volume), user, *words]
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
-        """As the pod is started: the token and the address of the API server, no kubeconfig."""
+        """Start as a kubelet starts the pod: with the token and the API server's address, without a kubeconfig."""
         assert kubeconfig is None, "a container gets its token from its volume"
         self._write_volume()
         ports = {"HOSTNETWORK_PORT": str(self.port), "HOSTNETWORK_PROBE_PORT": str(self.probe_port)}
@@ -88,7 +88,7 @@ class Container(operator.OperatorProcess):
         return {**self._image.environment, **address, **_links()}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Another command beside it, in a container of the same kind."""
+        """Run another command in a second container of the same kind."""
         self._write_volume()
         command = self._entered(*words)
         return subprocess.run(command, env=self._given(), capture_output=True, text=True, timeout=120, check=False)
@@ -108,15 +108,15 @@ class Container(operator.OperatorProcess):
 
     @property
     def pid(self) -> int:
-        """As seen from outside; inside it is 1."""
+        """The process id outside the container; inside, the id is 1."""
         outer = super().pid
         return int(pathlib.Path(f"/proc/{outer}/task/{outer}/children").read_text())
 
     def stop(self) -> int | None:
-        """As a kubelet does: SIGTERM to process 1, SIGKILL after the pod's grace period; its exit status."""
+        """Stop as a kubelet does and return the exit status: SIGTERM, then SIGKILL after the pod's grace period."""
         if not self.running():
             return None
-        # It may end at any moment: then its number or its list of children is gone, or the list is empty.
+        # The process may end at any moment. Then its id or its list of children is missing, or the list is empty.
         with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
             os.kill(self.pid, signal.SIGTERM)
         try:

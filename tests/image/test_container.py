@@ -1,4 +1,4 @@
-"""The image does the operator's main job where it may write nothing and has no right but its service account's."""
+"""The image does the operator's main job without write access and with only its service account's rights."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def image() -> Iterator[build.Image]:
 
 @pytest.fixture(scope="module")
 def world(image: build.Image) -> Iterator[World]:
-    """overlays/enforce as the README says, a pod from before in namespace `legacy`; the operator is its container."""
+    """overlays/enforce as in the README, with an older pod in namespace `legacy`; the operator is a container."""
     with cluster.Cluster(audit=True) as running:
         operator.install(running)
         world = World(running)
@@ -36,7 +36,7 @@ def world(image: build.Image) -> Iterator[World]:
 
 
 def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
-    """Its user is the Deployment's, and the Deployment changes neither command nor environment."""
+    """The image's user is the Deployment's, and the Deployment changes neither command nor environment."""
     pod = container.deployed()
     (only,) = pod["containers"]
     assert (
@@ -53,7 +53,7 @@ def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
 
 
 def test_nothing_can_be_written(world: World) -> None:
-    """Not even by the directories that are usually open to everybody."""
+    """Not even the directories that are usually writable for everybody are writable."""
     code = "import os, sys; print([name for name in sys.argv[1:] if os.access(name, os.W_OK)])"
     places = ["/", "/tmp", "/var/tmp", "/run", "/dev", "/opt/venv", "/root", "/home"]
     done = world.operator.run("python", "-c", code, *places)
@@ -61,7 +61,7 @@ def test_nothing_can_be_written(world: World) -> None:
 
 
 def test_the_main_job_from_a_container(world: World) -> None:
-    """It flags the pod from before, enforces a namespace, grants an exception, and ends within its grace period."""
+    """The operator flags the older pod, enforces a namespace, grants an exception and ends within its grace period."""
     legacy = world.namespace(deny=False, old=True)
     world.pod(legacy, "from-before").expect(201)
     since = world.now()
@@ -84,7 +84,7 @@ def test_the_main_job_from_a_container(world: World) -> None:
 
 
 def _watched(world: World) -> set[str]:
-    """What the API server let the operator watch."""
+    """Return the resources for which the API server accepted the operator's watch."""
     events = [event for event in world.cluster.audit_events() if event["user"]["username"] == OPERATOR]
     return {
         event["objectRef"]["resource"]
@@ -94,7 +94,7 @@ def _watched(world: World) -> set[str]:
 
 
 def _is_shut_in(pid: int) -> None:
-    """By what the kernel says of the process, not by what it was started with."""
+    """Check the process's limits in /proc, not the options of its start."""
     said = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     assert (said["Uid"], said["Gid"], said["Groups"].strip()) == ("\t".join([str(USER)] * 4),) * 2 + ("",)
     assert {said[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
