@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be checked without a container engine: its steps are carried out one by one."""
+"""The Dockerfile, checked without a container engine: the tests perform its steps one by one."""
 
 import fnmatch
 import json
@@ -33,7 +33,7 @@ def _copied() -> list[str]:
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[pathlib.Path]:
-    """A directory that everybody can read, with nothing but what the first stage copies."""
+    """A directory readable for everybody that contains only what the first stage copies."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="hno-image-"))
     directory.chmod(0o755)
     for name in _copied():
@@ -59,7 +59,7 @@ def wheel(context: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def python(context: pathlib.Path, wheel: pathlib.Path) -> pathlib.Path:
-    """The interpreter of a fresh venv with the wheel and what it depends on, nothing else."""
+    """The interpreter of a fresh venv that contains only the wheel and its dependencies."""
     found = next((path for path in _PYTHONS if os.access(path, os.X_OK) and _version(path) >= (3, 11)), sys.executable)
     subprocess.run([found, "-m", "venv", "--without-pip", str(context / "venv")], check=True)
     installed = context / "venv" / "bin" / "python"
@@ -77,7 +77,7 @@ def _version(python: str) -> tuple[int, ...]:
 
 
 def _run(python: pathlib.Path, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """As the container would: the image's user where we may become it, and a directory that it cannot write to."""
+    """Run as the container would: as the image's user if possible, in a directory that is not writable."""
     given = dict(setting.split("=", 1) for name, rest in _instructions() if name == "ENV" for setting in rest.split())
     given["PATH"] = given["PATH"].replace("/opt/venv/bin", str(python.parent)).replace("$PATH", "/usr/bin:/bin")
     entry = yaml.safe_load(next(rest for name, rest in _instructions() if name == "ENTRYPOINT"))
@@ -97,14 +97,14 @@ def _run(python: pathlib.Path, environment: dict[str, str], *words: str) -> subp
 
 
 def test_the_image_is_built_in_two_stages_from_a_base_that_can_be_changed() -> None:
-    """Both stages are FROM ${BASE}, whose default names no registry."""
+    """Both stages are FROM ${BASE}, and the default of BASE names no registry."""
     instructions = _instructions()
     assert [rest for name, rest in instructions if name == "ARG"] == ["BASE=python:3.13-slim"]
     assert [rest for name, rest in instructions if name == "FROM"] == ["${BASE} AS build", "${BASE}"]
 
 
 def test_the_image_runs_as_the_user_of_the_deployment() -> None:
-    """USER in the last stage, by number, is runAsUser and runAsGroup."""
+    """The numeric USER of the last stage equals runAsUser and runAsGroup."""
     last = _instructions()[max(i for i, (name, _) in enumerate(_instructions()) if name == "FROM") :]
     deployment = yaml.safe_load((ROOT / "manifests" / "base" / "deployment.yaml").read_text())
     context = deployment["spec"]["template"]["spec"]["securityContext"]
@@ -123,7 +123,7 @@ def test_what_is_installed_is_what_was_tested() -> None:
 
 
 def test_the_build_context_has_what_is_copied_and_not_more() -> None:
-    """.dockerignore excludes everything but what the Dockerfile copies."""
+    """.dockerignore excludes everything except what the Dockerfile copies."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line.startswith("!")} == {name.rstrip("/") for name in _copied()}
@@ -132,7 +132,7 @@ def test_the_build_context_has_what_is_copied_and_not_more() -> None:
 
 
 def test_the_wheel_has_the_package_and_the_license(wheel: pathlib.Path) -> None:
-    """What the first stage copies is enough to build the wheel, and nothing of the tests is in it."""
+    """What the first stage copies is enough to build the wheel, and the wheel contains nothing of the tests."""
     listed = subprocess.run(
         [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
     )
@@ -142,18 +142,18 @@ def test_the_wheel_has_the_package_and_the_license(wheel: pathlib.Path) -> None:
 
 
 def test_without_a_cluster_it_says_so_and_ends_with_1(python: pathlib.Path) -> None:
-    """Installed alone, as the image's user, in a directory that cannot be written to: one clear line, status 1."""
+    """Installed alone, as the image's user, in a directory that is not writable: one clear line, exit status 1."""
     done = _run(python, {})
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.startswith("hostnetwork-operator: the operator needs a service account or a kubeconfig, got ")
     assert "; set KUBECONFIG to a kubeconfig that exists" in done.stderr
     assert done.stderr.count("\n") == 1
     for line in done.stdout.splitlines():
-        json.loads(line)  # the log, which libraries write to as well
+        json.loads(line)  # the log, to which libraries write too
 
 
 def test_a_wrong_setting_is_named_and_ends_with_2(python: pathlib.Path) -> None:
-    """The variable and what was given stand in one line."""
+    """One line has the variable and its value."""
     done = _run(python, {"HOSTNETWORK_PORT": "http"})
     assert done.returncode == 2
     assert done.stderr.startswith("hostnetwork-operator: environment variable HOSTNETWORK_PORT: ")
@@ -161,7 +161,7 @@ def test_a_wrong_setting_is_named_and_ends_with_2(python: pathlib.Path) -> None:
 
 
 def test_an_address_in_use_is_named_and_ends_with_1(python: pathlib.Path, context: pathlib.Path) -> None:
-    """Two of them on one machine: the address, and the variables that say another one."""
+    """With two operators on one machine, the error has the address and the variables that set another address."""
     file = context / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
     context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
@@ -180,13 +180,16 @@ def test_an_address_in_use_is_named_and_ends_with_1(python: pathlib.Path, contex
 
 
 def test_a_service_beside_the_operator_gives_it_no_settings() -> None:
-    """For each Service of its namespace a kubelet sets variables, some with our prefix: the Deployment says not to."""
+    """A kubelet sets variables for each Service in the namespace, some with the operator's prefix.
+
+    The Deployment opts out of these variables.
+    """
     deployment = yaml.safe_load((ROOT / "manifests" / "base" / "deployment.yaml").read_text())
     assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
 
 
 def test_nothing_of_the_development_tools_is_installed(python: pathlib.Path) -> None:
-    """The runtime dependencies suffice: the whole package can be imported without the extra `dev`."""
+    """The runtime dependencies are enough: all modules can be imported without the extra `dev`."""
     code = (
         "import importlib, importlib.util, pkgutil, hostnetwork_operator as package\n"
         "for found in pkgutil.walk_packages(package.__path__, 'hostnetwork_operator.'):\n"

@@ -1,4 +1,4 @@
-"""Every file of crds/ and manifests/ is applied to a real API server, as the README says, and looked at."""
+"""The files of crds/ and manifests/, applied to a real API server as in the README."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ NAMESPACE = "team"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """A control plane of this module's own: the overlays say how a whole cluster is governed."""
+    """A separate control plane for this module, because an overlay decides how the whole cluster is governed."""
     with controlplane.Cluster() as running:
         running.admin.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).expect(201)
         yield running
@@ -37,7 +37,7 @@ def cluster() -> Iterator[controlplane.Cluster]:
 
 @pytest.fixture(scope="module")
 def installed(cluster: controlplane.Cluster) -> controlplane.Cluster:
-    """With crds/ and the overlay enforce applied as they are."""
+    """The control plane with crds/ and the unmodified overlay enforce."""
     _apply(cluster, "--server-side", "-f", str(ROOT / "crds"))
     done = cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def installed(cluster: controlplane.Cluster) -> controlplane.Cluster:
 
 @pytest.fixture(scope="module")
 def monitoring(installed: controlplane.Cluster, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What kubectl said of each object when the component was added to the overlay."""
+    """kubectl's output line per object after adding the monitoring component to the overlay."""
     _apply(installed, "-f", str(ROOT / "tests" / "manifests" / "monitoring-definitions.yaml"))
     kinds = ("crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
     assert installed.kubectl("wait", "--for=condition=Established", *kinds).returncode == 0
@@ -59,12 +59,12 @@ def monitoring(installed: controlplane.Cluster, tmp_path_factory: pytest.TempPat
 def readers(
     installed: controlplane.Cluster, monitoring: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    """What kubectl said of each object when metrics-auth was added too, as docs/howto/monitoring.md says."""
+    """kubectl's output line per object after adding metrics-auth too, as in docs/howto/monitoring.md."""
     return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), MONITORING["kustomization.yaml"])
 
 
 def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Path, text: str) -> list[str]:
-    """A kustomization of somebody's own, with the enforcing overlay."""
+    """Apply a user's own kustomization on top of the enforcing overlay."""
     shutil.copytree(MANIFESTS, checkout / "manifests")
     (checkout / "my-cluster").mkdir()
     own = text.replace("overlays/audit", f"overlays/{operator.enforcing()}")
@@ -73,7 +73,10 @@ def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Pa
 
 
 def _apply(cluster: controlplane.Cluster, *words: str) -> str:
-    """What kubectl printed. AssertionError if it failed or complained, of an unknown field for instance."""
+    """Run kubectl apply and return its output.
+
+    Raise AssertionError if it fails or warns, for example of an unknown field.
+    """
     done = cluster.kubectl("apply", "--validate=strict", *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -90,7 +93,7 @@ def _identity(body: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _reached(directory: pathlib.Path) -> set[pathlib.Path]:
-    """The files that a kustomization takes in, itself included."""
+    """Return the files that a kustomization includes, itself too."""
     file = directory / "kustomization.yaml"
     found = {file}
     body = _bodies(file)[0]
@@ -114,7 +117,7 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_is_part_of_an_overlay() -> None:
-    """No file under manifests/ is left out: what is not applied is not enforced. Two are asked for by themselves."""
+    """No file under manifests/ is left out, because only applied files take effect; two components are optional."""
     reached = set().union(*(_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS))
     monitoring = _reached(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
     optional = monitoring | _reached(METRICS_AUTH)
@@ -123,7 +126,7 @@ def test_every_file_is_part_of_an_overlay() -> None:
 
 
 def test_the_overlays_differ_in_the_policy_only() -> None:
-    """Going from audit to enforce changes the HostNetworkExceptionPolicy and adds the components."""
+    """Between audit and enforce only the HostNetworkExceptionPolicy changes, and enforce adds the components."""
     overlays = MANIFESTS / "overlays"
     audit, enforce = _reached(overlays / "audit"), _reached(overlays / "enforce")
     components = {path for path in enforce if MANIFESTS / "components" in path.parents}
@@ -135,7 +138,7 @@ def test_the_overlays_differ_in_the_policy_only() -> None:
 
 
 def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: controlplane.Cluster) -> None:
-    """enforce-before-1.36 renders as enforce without what those clusters do not serve."""
+    """enforce-before-1.36 renders as enforce without the kinds that older clusters do not serve."""
 
     def rendered(overlay: str) -> list[dict[str, Any]]:
         done = cluster.kubectl("kustomize", str(MANIFESTS / "overlays" / overlay))
@@ -148,7 +151,7 @@ def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: contr
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:
-    """The account that the admission policies let write is the one that base makes, binds and runs as."""
+    """The admission policies allow writes by exactly the account that base creates, binds and runs as."""
     account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
     subject = _bodies(MANIFESTS / "rbac" / "operator-clusterrolebinding.yaml")[0]["subjects"]
     pod = _deployment()["spec"]["template"]["spec"]
@@ -167,9 +170,9 @@ def test_one_namespace_and_one_service_account_everywhere() -> None:
 
 
 def test_admission_policies_fail_closed_and_are_bound() -> None:
-    """Each policy says Fail and has a binding in its own file; those that are watched have one that says Deny.
+    """Each policy has failurePolicy Fail and a binding in its file; each watched policy has one with Deny.
 
-    exempt-names reads the policy object: where its kind is missing, nobody could create a namespace.
+    Only exempt-names fails open. It reads the policy object, and without that kind nobody could create a namespace.
     """
     denying = set()
     for path in (MANIFESTS / "admission").glob("*.yaml"):
@@ -184,7 +187,7 @@ def test_admission_policies_fail_closed_and_are_bound() -> None:
 
 
 def test_every_refusal_of_a_policy_is_forbidden() -> None:
-    """Each rule of each policy that denies answers 403: `kubectl apply --force` deletes the object after a 422."""
+    """Each rule of a denying policy answers 403, because `kubectl apply --force` deletes the object after a 422."""
     denying = 0
     for path in sorted((MANIFESTS / "admission").glob("*.yaml")):
         policy, *bindings = yaml.safe_load_all(path.read_text())
@@ -192,11 +195,11 @@ def test_every_refusal_of_a_policy_is_forbidden() -> None:
             denying += 1
             reasons = {validation.get("reason", "Invalid") for validation in policy["spec"]["validations"]}
             assert reasons == {"Forbidden"}, path.name
-    assert denying == len(labels.POLICIES) + 1  # exempt-names is not watched
+    assert denying == len(labels.POLICIES) + 1  # the operator does not watch exempt-names
 
 
 def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
-    """Replicas, security context, port and probes are exactly these."""
+    """Replicas, security context, ports and probes have exactly these values."""
     spec = _deployment()["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
@@ -225,7 +228,7 @@ def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
 
 
 def test_the_operator_has_few_rights() -> None:
-    """No wildcard, no secrets, no exec, no creating or patching of pods, no writing of policies or exceptions."""
+    """The role has no wildcard, secrets or exec, and cannot create or patch pods or write policies or exceptions."""
     rights = {
         (group, resource, verb)
         for rule in _cluster_role("operator")
@@ -254,7 +257,7 @@ def test_the_operator_has_few_rights() -> None:
 
 
 def test_the_component_for_readers_brings_two_rights_and_a_role_for_them() -> None:
-    """Reviews and nothing else; readers get /metrics and nothing else, and the role is bound to nobody."""
+    """The component may only create reviews; readers get only /metrics, and the reader role has no binding."""
     (asks,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrole.yaml")
     assert asks["rules"] == [
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
@@ -277,8 +280,9 @@ def test_the_component_for_readers_brings_two_rights_and_a_role_for_them() -> No
 def test_the_component_for_readers_changes_the_deployment_and_the_pod_monitor(
     installed: controlplane.Cluster, readers: list[str]
 ) -> None:
-    """The variables name where the Secret of the page's Certificate is mounted, whose DNS name is asked for; the probes
-    are as they were, and the pod is admitted at restricted.
+    """The variables name the mount of the Secret from the page's Certificate, and Prometheus asks for its DNS name.
+
+    The probes are as before, and the pod is admitted at restricted.
     """
     assert [line.split()[0] for line in readers if not line.endswith(" unchanged")] == [
         "clusterrole.rbac.authorization.k8s.io/hostnetwork-operator-metrics-auth",
@@ -317,13 +321,13 @@ def test_the_component_for_readers_changes_the_deployment_and_the_pod_monitor(
     ],
 )
 def test_an_overlay_applies_and_a_second_time_changes_nothing(installed: controlplane.Cluster, overlay: str) -> None:
-    """Strictly validated, without a warning; afterwards each object is the version that it was before."""
+    """The overlay passes strict validation without a warning, and a second apply changes no object."""
     path = MANIFESTS / "overlays" / overlay
     _apply(installed, "-k", str(path))
     before = _versions(installed, path)
     lines = _apply(installed, "-k", str(path)).splitlines()
     assert before == _versions(installed, path)
-    # kubectl says `configured` of a rule whose default `scope: "*"` is not written out; the API server changes nothing.
+    # kubectl reports `configured` for a rule that omits the default `scope: "*"`; the API server changes nothing.
     other = [line for line in lines if not re.match("(validating|mutating)admissionpolicy[.]", line)]
     assert [line for line in other if not line.endswith(" unchanged")] == []
     assert len(lines) == len(before)
@@ -334,7 +338,10 @@ def test_an_overlay_applies_and_a_second_time_changes_nothing(installed: control
 
 
 def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tuple[str, str, str, str], Any]:
-    """What changes with an object's spec: its generation, where its kind has one (a status changes by itself)."""
+    """Return per object what changes with its spec: the generation, or the resourceVersion for kinds without one.
+
+    A status may change meanwhile, so it must not count.
+    """
     done = cluster.kubectl("get", "-k", str(overlay), "-o", "json")
     assert done.returncode == 0, done.stderr
     bodies = json.loads(done.stdout)["items"]
@@ -343,7 +350,7 @@ def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tupl
 
 @pytest.mark.usefixtures("readers")
 def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
-    """Each object is read back from the API server, whichever file it is in; components where they can be."""
+    """The API server returns each object of every file; components only if the cluster serves them."""
     missing = []
     paths = {*MANIFESTS.rglob("*.yaml"), *(ROOT / "crds").glob("*.yaml")}
     if not binary.release().has("1.36"):
@@ -357,7 +364,7 @@ def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) ->
 
 
 def test_the_crds_apply_again_without_a_change(installed: controlplane.Cluster) -> None:
-    """A second server-side apply leaves the resource versions where they are."""
+    """A second server-side apply does not change the resource versions."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
     def versions() -> dict[str, str]:
@@ -371,7 +378,7 @@ def test_the_crds_apply_again_without_a_change(installed: controlplane.Cluster) 
 
 
 def test_the_admission_policies_type_check(installed: controlplane.Cluster) -> None:
-    """The API server has looked at every policy and has no warning about an expression."""
+    """The API server has checked every policy and warns of no expression."""
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 
     def checked() -> bool:
@@ -390,7 +397,7 @@ def test_the_admission_policies_type_check(installed: controlplane.Cluster) -> N
 
 
 def test_the_operators_pod_is_admitted_at_restricted(installed: controlplane.Cluster) -> None:
-    """Its namespace enforces restricted; the ReplicaSet's pod is there, and PSA warns of nothing."""
+    """The namespace enforces restricted; the ReplicaSet's pod exists, and Pod Security gives no warning."""
     namespace = installed.admin.get("/api/v1/namespaces/hostnetwork-system").expect(200).body["metadata"]["labels"]
     for mode in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
         assert namespace[mode] == "restricted"
@@ -404,7 +411,7 @@ def test_the_operators_pod_is_admitted_at_restricted(installed: controlplane.Clu
 
 
 def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -> None:
-    """With nothing but its own token it may do what the ClusterRole says, and nothing that it must never do."""
+    """With its own token alone, the operator may do what the ClusterRole lists, and none of the forbidden requests."""
     account = installed.service_account(operator.NAMESPACE, operator.ACCOUNT)
     api = installed.api(account)
 
@@ -436,7 +443,7 @@ def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -
 
 
 def test_the_monitoring_component_adds_three_objects_and_changes_none(monitoring: list[str]) -> None:
-    """Beside an overlay, as documented, where the Prometheus Operator's kinds are."""
+    """The component works beside an overlay, as documented, if the Prometheus Operator's kinds exist."""
     assert [line.split()[0] for line in monitoring if not line.endswith(" unchanged")] == [
         "configmap/hostnetwork-operator-dashboard",
         "podmonitor.monitoring.coreos.com/hostnetwork-operator",
@@ -445,7 +452,7 @@ def test_the_monitoring_component_adds_three_objects_and_changes_none(monitoring
 
 
 def test_the_pod_monitor_finds_the_operators_port() -> None:
-    """It selects the Deployment's pods in its namespace, and names the port by the name that the container gives it."""
+    """The PodMonitor selects the Deployment's pods in their namespace, and uses the container's name for the port."""
     monitor = _bodies(MANIFESTS / "monitoring" / "podmonitor.yaml")[0]
     deployment = _deployment()
     assert monitor["metadata"]["namespace"] == deployment["metadata"]["namespace"]
@@ -457,11 +464,11 @@ def test_the_pod_monitor_finds_the_operators_port() -> None:
     assert monitor["spec"]["jobLabel"] in deployment["spec"]["template"]["metadata"]["labels"]
 
 
-# -- who may what with exceptions -------------------------------------------------------------------------------------
+# -- rights on exceptions ---------------------------------------------------------------------------------------------
 
 
 def _bound(cluster: controlplane.Cluster, role: str, name: str) -> controlplane.api.Api:
-    """A user with that ClusterRole in one namespace, through a RoleBinding."""
+    """Return a client of a user with this ClusterRole in one namespace, through a RoleBinding."""
     binding = {
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -499,7 +506,7 @@ def test_whoever_views_a_namespace_sees_its_exceptions_and_writes_none(
 
 
 def test_an_approver_in_one_namespace_approves_nothing(installed: controlplane.Cluster) -> None:
-    """Through a RoleBinding the approver role passes RBAC and exception-writers refuses; cluster-wide it counts."""
+    """Through a RoleBinding the approver role passes RBAC, but exception-writers refuses; cluster-wide it counts."""
     user = _bound(installed, "hostnetwork-exception-approver", "halfway")
     installed.wait("its right", lambda: user.get(_PATH).status == 200, deadline_seconds=20)
 
