@@ -1,4 +1,7 @@
-"""Which metrics exist, with their labels: docs/reference/metrics.md, which a test compares with a running operator."""
+"""The existing metrics with their labels, from docs/reference/metrics.md.
+
+Another test compares that page with a running operator.
+"""
 
 import re
 
@@ -6,10 +9,10 @@ from tests.docs import markdown
 
 METRICS = {
     **{markdown.codes(row[0])[0]: set(markdown.codes(row[1])) for row in markdown.table("metrics")},
-    # Of the client library's process collector, which the table names as a whole.
+    # Metrics of the client library's process collector, which the table names only as a whole.
     **{name: set[str]() for name in ("process_resident_memory_bytes", "process_cpu_seconds_total")},
 }
-# What is put beside a metric by whoever scrapes it, and by a histogram.
+# Labels that a scraper or a histogram adds to a metric.
 _BESIDE = {"instance", "le"}
 _NAME = re.compile(r"\b((?:hostnetwork|process)_\w+)\b(?:\{([^}]*)\})?")
 _GROUPED = re.compile(r"\b(?:by|on|without|ignoring) ?\(([^)]*)\)")
@@ -17,7 +20,7 @@ _LABEL = re.compile(r"(\w+) ?(?:=~|!~|!=|=)")
 
 
 def unknown(expression: str) -> set[str]:
-    """Names in a PromQL expression that are no metric of ours, and labels that none of its metrics has."""
+    """Return the unknown metric names in a PromQL expression, and the labels that none of its metrics has."""
     wrong: set[str] = set()
     labels: set[str] = set(_BESIDE)
     found = _NAME.findall(expression)

@@ -1,7 +1,8 @@
-"""The promtool command: taken from PATH, or from Debian's package `prometheus`, unpacked into the user's cache.
+"""The promtool command: from PATH, or from Debian's package `prometheus`, unpacked into the user's cache.
 
-The package is only unpacked, not installed: it would start a server. To build promtool from its Go module takes eight
-minutes on 2 cores, and the package two seconds, so without apt-get there is nothing but what is on PATH.
+The code unpacks the package without installing it, because an installation would start a server. A build from the Go
+module would take eight minutes on 2 cores; the package takes two seconds. So without apt-get only a promtool on PATH
+works.
 """
 
 import fcntl
@@ -17,12 +18,12 @@ _REMEDY = "put promtool on PATH; it comes with Prometheus, on Debian and Ubuntu 
 
 
 def find_or_fetch() -> pathlib.Path:
-    """Where promtool is. Raises binary.BuildError with what to do."""
+    """Return the path of promtool. Raise binary.BuildError with the remedy if there is none."""
     if found := shutil.which("promtool"):
         return pathlib.Path(found)
     cached = binary.cache_directory() / "promtool"
     cached.parent.mkdir(parents=True, exist_ok=True)
-    with cached.with_suffix(".lock").open("w") as lock:  # two runs of apt-get update at once refuse each other
+    with cached.with_suffix(".lock").open("w") as lock:  # two parallel runs of apt-get update refuse each other
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not cached.exists():
             _fetch(cached)
@@ -33,7 +34,8 @@ def _fetch(target: pathlib.Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise binary.BuildError(f"no promtool on PATH, and no apt-get to get it with; {_REMEDY}")
     with tempfile.TemporaryDirectory(prefix="hno-promtool-") as directory:
-        # A fresh machine has no lists of packages yet; fetching them needs root, and so may fail where this does not.
+        # A fresh machine has no package lists yet. Fetching the lists needs root, so it may fail where the download
+        # does not.
         if _run(directory, "apt-get", "download", "prometheus"):
             _run(directory, "apt-get", "update", "-q")
             if error := _run(directory, "apt-get", "download", "prometheus"):
@@ -47,6 +49,6 @@ def _fetch(target: pathlib.Path) -> None:
 
 
 def _run(directory: str, *command: str) -> str:
-    """What it complained of; '' if it went well."""
+    """Run a command and return its error text; '' on success."""
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
     return (done.stderr.strip()[-500:] or f"exit status {done.returncode}") if done.returncode else ""

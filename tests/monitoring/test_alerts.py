@@ -1,4 +1,4 @@
-"""The alert rules fire when they should and not otherwise, as Prometheus' own promtool sees it; each has its page."""
+"""The alert rules fire when they should and not otherwise, according to promtool; each alert has its page."""
 
 import pathlib
 import re
@@ -40,13 +40,16 @@ def _promtool(program: pathlib.Path, *words: str) -> None:
 
 
 def test_the_rules_are_valid(program: pathlib.Path) -> None:
-    """promtool finds nothing wrong with them, nor anything to warn of."""
+    """promtool reports no error and no warning."""
     _promtool(program, "check", "rules", "--lint=all", "--lint-fatal", str(RULES))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_fires_and_is_silent_when_it_should(program: pathlib.Path, alert: str) -> None:
-    """At the moments that its file names, with labels and texts as they stand there; at least one of each kind."""
+    """The alert fires or is silent at the times in its test file, with the labels and texts there.
+
+    The file has at least one time of each kind.
+    """
     file = TESTS / f"{alert}.yaml"
     checks = [check for test in yaml.safe_load(file.read_text())["tests"] for check in test["alert_rule_test"]]
     assert {check["alertname"] for check in checks} == {alert}
@@ -55,7 +58,7 @@ def test_an_alert_fires_and_is_silent_when_it_should(program: pathlib.Path, aler
 
 
 def test_every_rule_is_seen_to_fire() -> None:
-    """Each pair of alert and severity; and no test is about an alert that does not exist."""
+    """The test files cover each pair of alert and severity, and no test names an alert that does not exist."""
     seen = set()
     for file in TESTS.iterdir():
         for test in yaml.safe_load(file.read_text())["tests"]:
@@ -67,7 +70,7 @@ def test_every_rule_is_seen_to_fire() -> None:
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
 def test_a_rule_says_what_a_person_needs(rule: dict[str, Any]) -> None:
-    """Its name, a severity of three, a summary without variables, a description, and the address of its page."""
+    """A rule has a name, one of three severities, a summary without variables, a description and its page's address."""
     assert re.fullmatch(r"Hostnetwork([A-Z][a-z]+)+", rule["alert"])
     assert rule["labels"] in [{"severity": severity} for severity in SEVERITIES]
     notes = rule["annotations"]
@@ -78,7 +81,7 @@ def test_a_rule_says_what_a_person_needs(rule: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
 def test_a_rule_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
-    """Every metric and every label in its expression is in the table of metrics."""
+    """The table of metrics has every metric and every label in the rule's expression."""
     assert exposed.unknown(rule["expr"]) == set()
     known = set().union(*exposed.METRICS.values(), {"value"})
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
@@ -86,7 +89,7 @@ def test_a_rule_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
 
 
 def test_every_alert_has_a_page_and_no_other() -> None:
-    """A page says severity and what is asked, as the rules do, and has the parts that a person looks for."""
+    """A page has the severity from the rules and the sections that a user looks for."""
     assert {page.stem for page in PAGES.glob("*.md")} == set(ALERTS)
     for alert in ALERTS:
         text = (PAGES / f"{alert}.md").read_text()
@@ -108,6 +111,6 @@ def test_the_index_has_every_alert_and_no_other() -> None:
 
 
 def test_the_skew_that_alerts_is_the_skew_that_stops_deletes() -> None:
-    """The number in the rule is that of the clock."""
+    """The threshold in the rule equals the clock's tolerance."""
     (rule,) = [rule for rule in _rules() if rule["alert"] == "HostnetworkClockSkew"]
     assert rule["expr"].endswith(f"> {clock.TOLERANCE_SECONDS:g}")

@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for what exists, in PromQL that Prometheus takes, and its panels lie side by side."""
+"""The Grafana dashboard queries existing metrics in valid PromQL, and its panels do not overlap."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ from tests.monitoring import exposed, promtool
 DASHBOARD: dict[str, Any] = json.loads((render.MONITORING / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
-# What Grafana puts in the place of its variables.
+# The values that Grafana would use for its variables.
 _VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*"}
 
 
@@ -28,14 +28,14 @@ def _expression(target: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("title", "target"), QUERIES, ids=lambda one: one if isinstance(one, str) else one["refId"])
 def test_a_query_names_metrics_that_exist(title: str, target: dict[str, Any]) -> None:
-    """Every metric is in the table of metrics, with every label that is selected, summed by, or in the legend."""
+    """The table of metrics has every metric, and every label in a selector, a sum or the legend."""
     assert exposed.unknown(target["expr"]) == set(), title
     kept = {label for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
     assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
 
 
 def test_every_query_is_promql(tmp_path: pathlib.Path) -> None:
-    """promtool takes each as the expression of a rule."""
+    """promtool accepts each query as the expression of a rule."""
     rules = [{"record": f"query:{number}", "expr": _expression(target)} for number, (_, target) in enumerate(QUERIES)]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -47,14 +47,14 @@ def test_every_query_is_promql(tmp_path: pathlib.Path) -> None:
 
 
 def test_every_metric_of_ours_is_on_it() -> None:
-    """None of the table is left out, but the version."""
+    """The dashboard has every metric of the table, except the version."""
     text = " ".join(target["expr"] for _, target in QUERIES)
     absent = {name for name in exposed.METRICS if name.startswith("hostnetwork_") and not re.search(rf"\b{name}", text)}
     assert absent == set()
 
 
 def test_variables_are_declared() -> None:
-    """Each variable that a panel uses, and the one that lists namespaces asks for a metric that has them."""
+    """Each variable in a panel is declared, and the namespace variable queries a metric that has the label."""
     declared = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(PANELS))) - {"__rate_interval"}
     assert used == set(declared)
@@ -64,7 +64,7 @@ def test_variables_are_declared() -> None:
 
 
 def test_panels_are_told_apart_and_do_not_overlap() -> None:
-    """An id, a title and a description of their own, within the 24 columns, no cell taken twice."""
+    """Each panel has its own id, title and description, and no two panels share a cell of the 24 columns."""
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     assert len({panel["title"] for panel in PANELS}) == len(PANELS)
     assert [panel["title"] for panel in PANELS if not panel["description"].endswith(".")] == []
