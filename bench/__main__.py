@@ -1,7 +1,7 @@
-"""`make bench`: benchmarks on real control planes, with the operator as a process of its own and only its own token.
+"""`make bench`: benchmarks on real control planes, with the operator as a separate process with only its own token.
 
-The table goes to stdout, progress to stderr, every single value to a JSON file. A goal that is not reached is shown
-and is no failure; the exit status is 1 only if something could not be measured.
+The table goes to stdout, progress to stderr, every single value to a JSON file. A missed goal is shown but is not a
+failure. The exit status is 1 only if a measurement failed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tests.controlplane import api, binary, cluster
 from bench import admission, detection, expiry, figures, granting, memory, refused, report, startup, steady
 from bench.world import OFFENDERS, World, say
 
-# In this order: what wants a quiet cluster comes first.
+# In this order: measures that need a quiet cluster come first.
 _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "start": startup.measure,
     "steady": steady.measure,
@@ -53,14 +53,14 @@ how to read the figures: bench/README.md
 
 
 class _Run:
-    """Rows as they come, and what could not be measured."""
+    """The rows so far, and the measurements that failed."""
 
     def __init__(self) -> None:
         self.rows: list[figures.Row] = []
         self.failed: dict[str, str] = {}
 
     def add(self, name: str, pods: int | None, measure: Callable[[], list[figures.Row]]) -> None:
-        """One measure. That it fails keeps no other from being made."""
+        """Run one measure. A failure does not prevent the other measures."""
         say(f"--- {name}{f', {pods} pods' if pods else ''}")
         try:
             self.rows += [dataclasses.replace(row, pods=pods) for row in measure()]

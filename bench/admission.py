@@ -1,7 +1,7 @@
-"""What the policies add to creating an ordinary pod, beside no policy, a trivial one and a webhook.
+"""What the policies add to creating an ordinary pod, compared with no policy, a trivial policy and a webhook.
 
-Every place gets a create in each round, in a new order each round: whatever else the machine does meets all of them
-alike. One client or eight at once, as a dry run or for real.
+Every place gets a create in each round, in a new order per round. So other load on the machine affects all places
+alike. There are one or eight parallel clients, in dry runs or for real.
 """
 
 import concurrent.futures
@@ -15,12 +15,12 @@ from typing import Any
 from bench import figures, places
 from bench.world import LABEL, host_pod, ordinary_pod, say
 
-_CLEAN_EVERY = 20  # rounds; pods that are there make lists longer, not creates slower
+_CLEAN_EVERY = 20  # rounds; existing pods make lists longer, not creates slower
 
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """How many clients at once, whether for real, and how often."""
+    """The number of parallel clients, whether the creates are real, and the number of rounds."""
 
     clients: int
     dry_run: bool = dataclasses.field(kw_only=True)
@@ -72,7 +72,7 @@ def _rows(mode: Mode, values: dict[str, list[float]]) -> list[figures.Row]:
 
 
 def _covered(everywhere: dict[str, places.Place]) -> list[figures.Row]:
-    """The excepted pod itself, which pays for the reading of all grants; beside it the same pod without policy."""
+    """Measure the excepted pod itself, which pays for reading all grants, beside the same pod without a policy."""
     chosen = {name: everywhere[name] for name in (places.BARE, places.TRIVIAL, *places.RELAXED.values())}
     mode = dataclasses.replace(_MODES[0], rounds=300)
     say(f"admission: an excepted pod, {mode.rounds} rounds of {len(chosen)} places")
@@ -81,7 +81,7 @@ def _covered(everywhere: dict[str, places.Place]) -> list[figures.Row]:
 
 
 def _alternate(everywhere: dict[str, places.Place], mode: Mode, *, host: bool = False) -> dict[str, list[float]]:
-    """Milliseconds of each place, the rounds in step."""
+    """Return the milliseconds per place, with the rounds in step."""
     values: dict[str, list[float]] = {name: [] for name in everywhere}
     with concurrent.futures.ThreadPoolExecutor(mode.clients) as pool:
         for number in range(mode.warm_up + mode.rounds):
@@ -114,7 +114,7 @@ def _clean(everywhere: Iterable[places.Place]) -> None:
 
 
 def _restricted_pod() -> dict[str, Any]:
-    """An ordinary pod that every level takes without a warning, so that no place has to write one."""
+    """Return an ordinary pod that every level admits without a warning, so that no place has to write a warning."""
     body = ordinary_pod("probe")
     body["metadata"]["labels"] = {f"{LABEL}/bench": "probe"}
     body["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -124,7 +124,7 @@ def _restricted_pod() -> dict[str, Any]:
 
 
 def _added(values: dict[str, list[float]], name: str) -> list[float]:
-    """By how much a place took longer than the one without policy, round by round."""
+    """Return by how much a place took longer than the place without policies, per round."""
     return [with_it - without for with_it, without in zip(values[name], values[places.BARE], strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The operator's requests as the API server's audit log has them: what was asked for, received when, answered when."""
+"""The operator's requests in the API server's audit log: the request, when it was received, when it was answered."""
 
 import collections
 import dataclasses
@@ -17,7 +17,7 @@ _READS = frozenset({"get", "list", "watch"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """One request; moments in Unix seconds by the API server's clock."""
+    """A request; times are Unix seconds by the API server's clock."""
 
     verb: str
     resource: str  # with its subresource: pods/status
@@ -35,7 +35,7 @@ class Request:
 
 
 def by_operator(running: cluster.Cluster, since: float, until: float = float("inf")) -> list[Request]:
-    """What the operator asked for in a time, oldest first; a request and its stages once."""
+    """Return the operator's requests in a period, oldest first; a request with several stages counts once."""
     found: dict[str, Request] = {}
     for event in _events(running):
         request = _request(event)
@@ -45,7 +45,7 @@ def by_operator(running: cluster.Cluster, since: float, until: float = float("in
 
 
 def counts(requests: Iterable[Request]) -> dict[str, int]:
-    """How many reads of each verb, and writes of each verb and resource; the most frequent first."""
+    """Return the number of reads per verb and of writes per verb and resource, most frequent first."""
     return dict(collections.Counter(_sort(request) for request in requests).most_common())
 
 
@@ -56,13 +56,13 @@ def _sort(request: Request) -> str:
 
 
 def now() -> float:
-    """The clock of the audit log: the API server is on this machine."""
+    """Return the time of the audit log's clock, because the API server runs on this machine."""
     return time.time()
 
 
 def _events(running: cluster.Cluster) -> Iterator[dict[str, Any]]:
     assert running.audit_log is not None, "this cluster was started without audit=True"
-    # The API server begins a new file at 100 MB and renames the full one to audit-<time>.log.
+    # The API server starts a new file at 100 MB and renames the full file to audit-<time>.log.
     for path in sorted(pathlib.Path(running.directory).glob("audit*.log")):
         with path.open() as lines:
             for line in lines:

@@ -1,8 +1,8 @@
-"""A cluster with very many pods: two are made by the API server, all others are copies of these in etcd.
+"""A cluster with very many pods: the API server creates two, and the others are copies of these in etcd.
 
-50,000 creates take more than ten minutes; as copies they were there in 40 s. To the operator they are no different: it
-reads them from an API server that serves what stands in its etcd. No scheduler, no kwok and no controllers run, so
-nothing else touches them (the garbage collector would take pods of nodes that are not there).
+50,000 creates take more than ten minutes; the copies took 40 s. For the operator there is no difference, because the
+API server serves what its etcd contains. Nothing else touches the pods: no scheduler, kwok or controllers run (the
+garbage collector would delete pods of missing nodes).
 """
 
 import base64
@@ -18,16 +18,16 @@ from tests.controlplane import operator
 
 from bench.world import IMAGE, NAMESPACES, SETTLE_SECONDS, VERDICT, World, host_pod, parallel, say
 
-_A_TRANSACTION = 100  # puts; etcd takes 128 and 1.5 MB
+_A_TRANSACTION = 100  # puts; etcd allows 128 and 1.5 MB
 _PREVIEWS = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
 _READY = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 _WEB = "registry.example.com/web:1"
 
 
 class Crowd(World):
-    """`pods` running pods in 20 namespaces, one of 50 an uncovered host-namespace pod; the operator is not up.
+    """`pods` running pods in 20 namespaces, 1 of 50 an uncovered host-namespace pod; the operator is not started.
 
-    The operator lists everything anew each `resync_seconds`.
+    The operator lists everything again every `resync_seconds`.
     """
 
     def __init__(self, pods: int, resync_seconds: int) -> None:
@@ -36,7 +36,7 @@ class Crowd(World):
         self.host_pods = pods // 50
 
     def reported(self) -> int:
-        """How many pods have a verdict label."""
+        """Return the number of pods with a verdict label."""
         return len(self.api.items(f"/api/v1/pods?labelSelector={VERDICT}"))
 
     def _start(self) -> None:
@@ -57,7 +57,7 @@ class Crowd(World):
         time.sleep(SETTLE_SECONDS)
 
     def _accounts(self, namespaces: tuple[str, ...] | list[str]) -> None:
-        # The service account controller's work.
+        # These are the service account controller's work.
         body = {"metadata": {"name": "default"}}
         parallel(lambda name: self._post(f"/api/v1/namespaces/{name}/serviceaccounts", body), namespaces)
 
@@ -86,7 +86,7 @@ class Crowd(World):
             kind, pattern = ("host", host) if number < self.host_pods else ("web", web)
             name = f"{kind}-{number if kind == 'host' else number - self.host_pods}"
             namespace = self.teams[number % NAMESPACES]
-            if (self.teams[0], name) not in made:  # these two the API server has made
+            if (self.teams[0], name) not in made:  # the API server created these two
                 yield name, namespace, pattern
 
     def _put(self, pool: urllib3.PoolManager, puts: list[dict[str, Any]]) -> None:
@@ -95,7 +95,7 @@ class Crowd(World):
         assert answer.status == 200, f"etcd: {answer.status} {answer.data[:300]!r}"
 
     def _pattern(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The pod as the API server has made it, on a node and running, as a kubelet would say."""
+        """Return a pod created by the API server, on a node and running, as a kubelet would report it."""
         path = f"/api/v1/namespaces/{self.teams[0]}/pods"
         body["spec"]["nodeName"] = "node-1"
         made = self._post(path, body)
@@ -104,7 +104,7 @@ class Crowd(World):
 
 
 def _web_pod(name: str) -> dict[str, Any]:
-    """With what a Deployment's pod usually has: a probe, resources, variables, labels."""
+    """Return a pod with what a Deployment's pod usually has: a probe, resources, variables, labels."""
     variables = [{"name": f"SETTING_{number}", "value": f"value-{number}"} for number in range(8)]
     probe = {"httpGet": {"path": "/healthz", "port": 8080}}
     resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
@@ -141,14 +141,14 @@ def _running(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(pattern: dict[str, Any], namespace: str, name: str) -> dict[str, str]:
-    """Key and value as etcd takes them. The API server reads JSON there as well as what it writes itself."""
+    """Return key and value for etcd. The API server reads JSON there as well as its own format."""
     made = copy.copy(pattern)
     made["metadata"] = {**pattern["metadata"], "name": name, "namespace": namespace, "uid": str(uuid.uuid4())}
-    del made["metadata"]["resourceVersion"]  # etcd's own
+    del made["metadata"]["resourceVersion"]  # etcd has its own version
     own = f"kube-api-access-{uuid.uuid4().hex[:5]}"
     text = json.dumps(made)
     for volume in pattern["spec"].get("volumes", ()):
-        text = text.replace(volume["name"], own)  # each pod has a token by a name of its own
+        text = text.replace(volume["name"], own)  # each pod has a token volume with its own name
     key = f"/registry/pods/{namespace}/{name}"
     return {"key": _base64(key), "value": _base64(text)}
 

@@ -1,4 +1,4 @@
-"""From the creation of an uncovered host-namespace pod until it is flagged: label, Event, metric."""
+"""The time from the creation of an uncovered host-namespace pod to its flags: label, Event, metric."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from bench import figures, streams
 from bench.world import VERDICT, World, host_pod, say
 
 _PODS = 100  # for label and Event, in each kind of namespace
-_POLLED = 50  # for the metric, in each
+_POLLED = 50  # for the metric, in each kind
 _POLL_SECONDS = 0.005
 _DEADLINE_SECONDS = 30.0
 _GOAL = figures.Goal("p99", 250)
@@ -23,7 +23,7 @@ def measure(world: World) -> list[figures.Row]:
 
 
 def measure_held(world: World, goal: figures.Goal) -> list[figures.Row]:
-    """In Held namespaces alone: those of whose other pods the operator reads all again and again."""
+    """Measure in Held namespaces only, whose other pods the operator reads again and again."""
     return _in(world, "Held", world.teams[:5], goal)
 
 
@@ -62,7 +62,7 @@ def _watched(world: World, kind: str, places: list[str]) -> tuple[list[float], l
 
 
 def _polled(world: World, kind: str, places: list[str]) -> list[float]:
-    """The metric, in a pass of its own: asking 200 times a second takes CPU from the operator."""
+    """Measure the metric in a separate pass, because 200 requests per second take CPU from the operator."""
     until_metric = []
     with urllib3.HTTPConnectionPool("127.0.0.1", world.operator.port, maxsize=1) as http:
         for number in range(_POLLED):
@@ -89,12 +89,12 @@ def _uncovered(http: urllib3.HTTPConnectionPool, namespace: str) -> float:
 
 
 def _clean(world: World, places: list[str], prefix: str, number: int) -> None:
-    """Deletes the pods and lets the operator come to rest, so that one pass does not weigh on the next."""
+    """Delete the pods and let the operator become idle, so that one pass does not affect the next."""
     for at in range(number):
         world.api.delete(f"/api/v1/namespaces/{places[at % len(places)]}/pods/{prefix}-{at}").expect(200)
     time.sleep(1)
 
 
 def _rest() -> None:
-    # Not in step with anything: kwok's and the scheduler's work on the pod before goes on meanwhile.
+    # A random pause avoids steps in time with kwok's and the scheduler's work on the previous pod.
     time.sleep(random.uniform(0.05, 0.15))

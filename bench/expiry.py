@@ -1,4 +1,4 @@
-"""From the second of an exception's expiry until its namespace is restored and the DELETE of its pod is sent."""
+"""The time from the second of an exception's expiry until its namespace is restored and its pod's DELETE is sent."""
 
 import dataclasses
 import time
@@ -13,14 +13,14 @@ _DEADLINE_SECONDS = 300.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Delays:
-    """Milliseconds after the expiry, one of each for every exception."""
+    """Milliseconds after the expiry, one value of each per exception."""
 
     restored: list[float]
     deleted: list[float]
 
 
 def singles(world: World) -> list[figures.Row]:
-    """One expiry a second."""
+    """Measure one expiry per second."""
     places = [f"expiring-{number}" for number in range(_SINGLES)]
     say(f"expiry: {_SINGLES} diagnostics, one ending each second")
     world.enforced(places)
@@ -34,7 +34,7 @@ def singles(world: World) -> list[figures.Row]:
 
 
 def bursts(world: World) -> list[figures.Row]:
-    """Many in the same second, each in a namespace of its own: the restores cannot share a write."""
+    """Measure many expiries in the same second, each in its own namespace: the restores cannot share a write."""
     return [row for size in _BURSTS for row in _burst(world, size)]
 
 
@@ -44,7 +44,7 @@ def _burst(world: World, size: int) -> list[figures.Row]:
     began = time.monotonic()
     world.enforced(places)
     enforced = time.monotonic() - began
-    # Grants and pods have to be there by then, which takes about twice as long as enforcing; it is checked.
+    # Grants and pods must exist by then, which takes about twice as long as enforcing. The measure checks that.
     end = int(audit.now() + 20 + 5 * enforced)
     say(f"burst: {size} diagnostics that end in the same second, {end - int(audit.now())} s from now")
     delays = _expire(world, dict.fromkeys(places, end))
@@ -57,7 +57,7 @@ def _burst(world: World, size: int) -> list[figures.Row]:
 
 
 def _expire(world: World, ends: dict[str, int]) -> _Delays:
-    """Exceptions with these ends, a running pod under each, and what the operator did when they ended."""
+    """Create exceptions with these expiries and a running pod under each, and return the delays of the operator."""
     parallel(lambda item: world.create_exception(*item), ends.items())
     relaxed = f"{PSA_ENFORCE}=privileged"
     world.cluster.wait("the namespaces relaxed", lambda: ends.keys() <= world.labelled(relaxed), _DEADLINE_SECONDS)
@@ -77,7 +77,7 @@ def _with_diagnostic(world: World) -> set[str]:
 
 
 def _delays(world: World, ends: dict[str, int]) -> _Delays:
-    """From the audit log: when the restoring patch was answered, when the delete was received."""
+    """Return the delays from the audit log: the answer to the restoring patch and the arrival of the delete."""
     restored: dict[str, float] = {}
     deleted: dict[str, float] = {}
     for request in audit.by_operator(world.cluster, min(ends.values()) - 1):

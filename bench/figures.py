@@ -1,6 +1,6 @@
-"""One line of the table: what was measured, every value of it, and the goal that it is held against.
+"""A row of the table: a measure, all of its values, and its goal.
 
-It knows nothing of how a value came about.
+A row does not know where a value comes from.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Goal:
-    """`statistic` (p50, p99, max) of the values is to be at most `at_most`."""
+    """`statistic` (p50, p99, max) of the values must be at most `at_most`."""
 
     statistic: str
     at_most: float
@@ -22,7 +22,7 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """Values of one measure in one unit. With a single value p50, p90, p99 and max are that value."""
+    """The values of one measure in one unit. With a single value p50, p90, p99 and max are that value."""
 
     what: str
     unit: str
@@ -31,7 +31,7 @@ class Row:
     pods: int | None = None
 
     def quantile(self, share: float) -> float:
-        """The smallest value that at least this share of all values does not exceed (nearest rank)."""
+        """Return the smallest value that at least this share of the values does not exceed (nearest rank)."""
         ordered = sorted(self.values)
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """None where there is no goal."""
+        """Return whether the goal is reached; None without a goal."""
         return None if self.goal is None else self.statistics[self.goal.statistic] <= self.goal.at_most
 
     def as_json(self) -> dict[str, Any]:
@@ -63,19 +63,22 @@ class Row:
 
 
 def spread(what: str, values: Iterable[float], unit: str = "ms", goal: Goal | None = None) -> Row:
-    """Many values. AssertionError without any: a measure that saw nothing must not look like a fast one."""
+    """Return a row of many values.
+
+    Raise AssertionError without values: a measure that observed nothing must not look like a fast measure.
+    """
     row = Row(what, unit, tuple(values), goal)
     assert row.values, f"{what}: nothing was measured"
     return row
 
 
 def single(what: str, value: float, unit: str, at_most: float | None = None) -> Row:
-    """One value."""
+    """Return a row of one value."""
     return Row(what, unit, (value,), None if at_most is None else Goal("max", at_most))
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as aligned text; a single value stands in the column p50."""
+    """Return the rows as aligned text; a single value is in the column p50."""
     head = ("measure", "pods", "unit", "p50", "p90", "p99", "max", "n", "goal", "reached")
     lines = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]

@@ -1,4 +1,4 @@
-"""From an exception that the API server has taken until a pod under it is admitted."""
+"""The time from the API server's acceptance of an exception until a pod under the exception is admitted."""
 
 import time
 

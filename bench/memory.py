@@ -1,6 +1,6 @@
-"""What the operator holds of memory with very many pods: when all is reported, and while everything is listed again.
+"""The operator's memory with very many pods: when all are reported, and while everything is listed again.
 
-Then how soon it flags one pod more, while that goes on.
+Meanwhile the benchmark also measures how soon the operator flags one more pod.
 """
 
 import re
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from bench import crowd, detection, figures, usage
 from bench.world import say
 
-_POLL_SECONDS = 1.0  # a look costs the API server something: it lists by label
+_POLL_SECONDS = 1.0  # a poll lists by label, which costs the API server something
 _DEADLINE_SECONDS = 900.0
 _RESYNC_SECONDS = 60
-_LISTS = 2  # complete lists of all pods that are waited for, besides the first
+_LISTS = 2  # complete lists of all pods to wait for, besides the first
 _DETECTED = figures.Goal("p99", 1000)
 _LISTED = re.compile(r'^hostnetwork_operator_last_resync_timestamp_seconds\{kind="pods-all"\} (\S+)$', re.MULTILINE)
 

@@ -1,6 +1,6 @@
-"""Where the admission benchmark creates its pods: control planes side by side, and the namespaces on them.
+"""The places where the admission benchmark creates its pods: namespaces on parallel control planes.
 
-Every place is a namespace that differs from another in one thing only.
+Each place differs from another place in one respect only.
 """
 
 import base64
@@ -25,7 +25,7 @@ _RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPD
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Whom to ask, and in which namespace."""
+    """A client and a namespace."""
 
     client: api.Api
     namespace: str
@@ -36,7 +36,7 @@ class Place:
 
 
 def build(stack: contextlib.ExitStack) -> dict[str, Place]:
-    """Every place, ready. What runs for it ends with the stack."""
+    """Return every place, ready for creates. Everything that runs for the places ends with the stack."""
     say("admission: five control planes side by side")
     bare, again, trivial, hooked = (stack.enter_context(cluster.Cluster()) for _ in range(4))
     ours = stack.enter_context(World(pods=0, audit=False))
@@ -71,7 +71,7 @@ def _namespace(running: cluster.Cluster, labels: dict[str, str], name: str = "pl
 
 
 def _restore(ours: World) -> None:
-    """A namespace in which an exception came and went: level and grants as before, and the guard."""
+    """Restore a namespace after an exception: its level and grants are as before, and it keeps the guard."""
     ours.create_exception("restored", int(audit.now()) + 3600)
     ours.cluster.wait("relaxed", lambda: "restored" in ours.labelled(f"{PSA_ENFORCE}=privileged"))
     path = f"/apis/{LABEL}/v1alpha1/namespaces/restored/hostnetworkexceptions/bench"
@@ -80,7 +80,7 @@ def _restore(ours: World) -> None:
 
 
 def _grant(ours: World, namespace: str, count: int) -> None:
-    """So many exceptions of 16 images each; the last is for `host_pod`."""
+    """Create `count` exceptions with 16 images each; the last is for `host_pod`."""
     path = f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
     expiry = int(audit.now()) + 7200
     for number in range(count - 1):
@@ -98,7 +98,7 @@ def _grants(ours: World, namespace: str) -> int:
 
 
 def _apply_trivial(running: cluster.Cluster) -> None:
-    """One expression on every pod, bound to deny; waits until it is in force."""
+    """Apply a policy with one expression for every pod, bound to deny, and wait until it is in force."""
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {"resourceRules": [_RULE]},
@@ -113,7 +113,10 @@ def _apply_trivial(running: cluster.Cluster) -> None:
 
 
 def _apply_webhook(running: cluster.Cluster, stack: contextlib.ExitStack) -> None:
-    """A webhook of its own process on every pod; waits until it is asked (while nobody answers, pods are refused)."""
+    """Run a webhook in a separate process for every pod, and wait until the API server calls it.
+
+    While the webhook does not answer, the API server refuses pods.
+    """
     certificate, key = running.authority.issue("webhook", "webhook")
     (port,) = cluster.free_ports(1)
     hook = {

@@ -1,4 +1,4 @@
-"""From the creation of a DaemonSet whose pods are refused until an Event on it says what to ask for."""
+"""The time from the creation of a DaemonSet whose pods are refused until an Event on it has the remedy."""
 
 import random
 import time
@@ -21,7 +21,7 @@ def measure(world: World) -> list[figures.Row]:
     until_event = []
     with streams.Watch(world.cluster, path, lambda moment, body: events.note(body["involvedObject"]["uid"], moment)):
         for number in range(_WORKLOADS):
-            # Not in step with anything: the controller goes on trying for the ones before.
+            # A random pause avoids steps in time with the controller's retries for the earlier DaemonSets.
             time.sleep(random.uniform(0.5, 1.0))
             sent = time.monotonic()
             uid = _create(world, places[number % len(places)], f"agent-{number}")

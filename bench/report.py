@@ -1,4 +1,4 @@
-"""What was measured on what: the JSON file beside the table."""
+"""The JSON file beside the table: the measurements and their circumstances."""
 
 import importlib.metadata
 import json
@@ -23,7 +23,7 @@ def default_path() -> pathlib.Path:
 
 
 def circumstances() -> dict[str, Any]:
-    """The machine, the versions and the commit, and how busy the machine is before anything was started."""
+    """Return the machine, the versions, the commit, and the machine's load before the start."""
     return {
         "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""From the start of the process until every offender is reported: time, writes, CPU and memory."""
+"""The time, writes, CPU and memory from the start of the process until every offender is reported."""
 
 import dataclasses
 import time
@@ -9,7 +9,7 @@ from bench.world import OFFENDERS, VERDICT, World, say
 
 _POLL_SECONDS = 0.02
 _DEADLINE_SECONDS = 300.0
-_AFTER_SECONDS = 10.0  # writes that come after the last report (the policy's status) belong to the start too
+_AFTER_SECONDS = 10.0  # writes after the last report (the policy's status) belong to the start too
 
 
 @dataclasses.dataclass(slots=True)
@@ -43,7 +43,10 @@ def measure(world: World) -> list[figures.Row]:
 
 
 def _follow(world: World, progress: _Progress, labels: streams.Moments, events: streams.Moments) -> None:
-    """Until all is labelled, told and ready. AssertionError after the deadline, with how far it came."""
+    """Wait until all offenders are labelled and reported and the operator is ready.
+
+    Raise AssertionError after the deadline, with the progress so far.
+    """
     wanted, pid = world.offenders, world.operator.pid
     while True:
         seen = labels.seen(wanted), events.seen(wanted)

@@ -1,4 +1,4 @@
-"""What the operator costs when nothing changes, and what ordinary pods cost it: nothing, if the watch is selective."""
+"""The operator's cost when nothing changes, and for ordinary pods: nothing, if the watch is selective."""
 
 import dataclasses
 import functools
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from bench import audit, figures, usage
 from bench.world import World, ordinary_pod, say
 
-_SETTLING_SECONDS = 10.0  # the start's last writes (the policy's status) are no steady state
+_SETTLING_SECONDS = 10.0  # the start's last writes (the policy's status) are not steady state
 _SECONDS = 60.0
 _ORDINARY = 200
 _BATCHES = 3
-_AFTER_SECONDS = 2.0  # for what would come of them
+_AFTER_SECONDS = 2.0  # for possible effects of the pods
 _RECONCILES = "hostnetwork_operator_reconcile_duration_seconds_count"
 _SKEW = "hostnetwork_operator_clock_skew_seconds"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Window:
-    """What the operator did in a time."""
+    """The operator's activity in a period."""
 
     requests: list[audit.Request]
     cpu_seconds: float
@@ -48,7 +48,10 @@ def measure(world: World) -> list[figures.Row]:
 
 
 def _ordinary(world: World) -> list[figures.Row]:
-    """Held namespaces are looked at again each minute, which may fall into a batch; hence the least of several."""
+    """Measure ordinary pods, and take the minimum of several batches.
+
+    The operator repeats the gate check of Held namespaces every minute, which may fall into a batch.
+    """
     batches = [_window(world, functools.partial(_create, world, batch)) for batch in range(_BATCHES)]
     return [
         figures.single(f"{_ORDINARY} ordinary pods: writes", max(b.writes for b in batches), "requests", at_most=0),
@@ -77,9 +80,10 @@ def _window(world: World, happening: Callable[[], None]) -> _Window:
 
 
 def _clock(world: World) -> list[float]:
-    """How late the operator takes it to be, second by second, when it has little to ask the API server.
+    """Return the lag of the operator's clock, second by second, while the operator sends few requests.
 
-    Its clock is a lower bound of the API server's. Both are this machine's, so what it calls skew is what it is late.
+    The operator's clock is a lower bound of the API server's clock. Both use this machine's clock, so the reported skew
+    is the lag.
     """
     values = []
     for _ in range(int(_SECONDS)):

@@ -1,4 +1,4 @@
-"""Watches of the API server, a thread each: a moment is taken when the event arrives, not when it is asked for."""
+"""Watches of the API server, one thread each, which take an event's time on arrival, not when it is read."""
 
 import http.client
 import json
@@ -13,11 +13,11 @@ from typing import Any, Self
 import yaml
 from tests.controlplane import cluster
 
-Note = Callable[[float, dict[str, Any]], None]  # moment on time.monotonic(), the object
+Note = Callable[[float, dict[str, Any]], None]  # time on time.monotonic(), the object
 
 
 class Watch:
-    """Calls `note` for every object that is there, comes or changes, while it is entered. As administrator."""
+    """A context that calls `note` for every object that exists, appears or changes, with an administrator's rights."""
 
     def __init__(self, running: cluster.Cluster, path: str, note: Note) -> None:
         user = yaml.safe_load(running.kubeconfig.read_text())["users"][0]["user"]
@@ -55,13 +55,13 @@ class Watch:
                 if event["type"] != "DELETED":
                     self._note(moment, event["object"])
         except Exception:
-            # Our own shutdown of the socket shows up as any of several errors.
+            # Our own shutdown of the socket may raise any of several errors.
             if not self._stopping:
                 raise
 
 
 class Moments:
-    """When something was first seen of each uid; filled by the thread of a watch, waited on by the measure."""
+    """The time of the first event per uid; a watch's thread fills it, a measure waits for it."""
 
     def __init__(self) -> None:
         self._first: dict[str, float] = {}
@@ -73,18 +73,18 @@ class Moments:
             self._changed.notify_all()
 
     def seen(self, uids: set[str]) -> int:
-        """How many of these."""
+        """Return how many of these uids have a time."""
         with self._changed:
             return len(uids & self._first.keys())
 
     def wait(self, uid: str, deadline_seconds: float = 30) -> float:
-        """The moment. AssertionError after the deadline."""
+        """Return the time of the first event. Raise AssertionError after the deadline."""
         with self._changed:
             found = self._changed.wait_for(lambda: uid in self._first, deadline_seconds)
             assert found, f"nothing seen of {uid} for {deadline_seconds:.0f} s"
             return self._first[uid]
 
     def latest(self, uids: set[str]) -> float:
-        """When the last of these was first seen."""
+        """Return the latest of these uids' times."""
         with self._changed:
             return max(self._first[uid] for uid in uids)

@@ -1,4 +1,4 @@
-"""What a process has used, from /proc: CPU seconds and memory."""
+"""The CPU seconds and memory of a process, from /proc."""
 
 import os
 import pathlib
@@ -7,13 +7,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all its threads since its start (proc(5): fields 14 and 15 of stat)."""
+    """Return user and system time of all threads since the start (proc(5): fields 14 and 15 of stat)."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def megabytes(pid: int, name: str) -> float:
-    """VmRSS or VmHWM in 10^6 bytes."""
+    """Return VmRSS or VmHWM in 10^6 bytes."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         key, _, value = line.partition(":")
         if key == name:

@@ -1,6 +1,6 @@
-"""A validating webhook that admits everything at once: what a webhook costs before it has looked at anything.
+"""A validating webhook that admits everything immediately: the cost of a webhook before it evaluates anything.
 
-`python -m bench.webhook PORT CERTIFICATE KEY`, on loopback, a process of its own as a webhook is.
+`python -m bench.webhook PORT CERTIFICATE KEY` listens on loopback, in a separate process as a webhook does.
 """
 
 import ssl

@@ -1,6 +1,6 @@
-"""A cluster with a population, and the operator on it as its own process with only its own token.
+"""A cluster with a population, and the operator as a separate process with only its own token.
 
-What the population is stands in README.md; measures add to it what they need, under names of their own.
+README.md describes the population. Measures add what they need, under their own names.
 """
 
 import concurrent.futures
@@ -30,7 +30,7 @@ _AUDITED = {"selector": {"matchLabels": {"bench": "audited"}}, "mode": "Audit"}
 
 
 class World:
-    """`pods` pods (or none) in 20 namespaces, 50 of them uncovered host-namespace pods; the operator is not up."""
+    """`pods` pods (or none) in 20 namespaces, 50 of them uncovered host-namespace pods; the operator is not started."""
 
     def __init__(self, pods: int, *, audit: bool = True, environment: dict[str, str] | None = None) -> None:
         self.pods = pods
@@ -61,7 +61,7 @@ class World:
         self.cluster.start()
 
     def _populate(self) -> None:
-        # First the population, then what governs it: what is made afterwards is born enforced.
+        # The population comes first, the policies second: later namespaces are enforced from their creation.
         self.namespaces(self.teams)
         if self.pods:
             self._fill()
@@ -78,29 +78,29 @@ class World:
         uids = self.create_pods(made)
         self.offenders = set(uids[:OFFENDERS])
 
-    # -- making ---------------------------------------------------------------------------------------------------
+    # -- create ---------------------------------------------------------------------------------------------------
 
     def namespaces(self, names: list[str], labels: dict[str, str] | None = None) -> None:
-        """Makes them, and waits for their service accounts: no pod is admitted before."""
+        """Create namespaces and wait for their service accounts, because no pod is admitted before."""
         bodies = [{"metadata": {"name": name, "labels": labels or {}}} for name in names]
         parallel(lambda body: self.api.post("/api/v1/namespaces", body).expect(201), bodies)
         wanted = set(names)
         self.cluster.wait("the service accounts", lambda: wanted <= self._with_account())
 
     def enforced(self, names: list[str]) -> None:
-        """Makes clean namespaces and waits until the operator has taken up all of them; born enforced they are."""
+        """Create clean namespaces, which are enforced from creation, and wait until the operator has adopted all."""
         self.namespaces(names)
         wanted = set(names)
         self.cluster.wait("namespaces taken up", lambda: wanted <= self._taken_up(), 180)
 
     def audited(self, names: list[str]) -> None:
-        """Makes namespaces for which the policy says mode: Audit."""
+        """Create namespaces with mode: Audit in the policy object."""
         self.namespaces(names, {"bench": "audited"})
         wanted = set(names)
         self.cluster.wait("enforcement=Audit", lambda: wanted <= self.labelled(f"{ENFORCEMENT}=Audit"), 60)
 
     def create_pods(self, pods: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
-        """Creates (namespace, body) pairs with 8 threads; their uids in the same order."""
+        """Create (namespace, body) pairs with 8 threads, and return the uids in the same order."""
         return parallel(lambda pair: self.create_pod(*pair), pods)
 
     def create_pod(self, namespace: str, body: dict[str, Any]) -> str:
@@ -108,23 +108,23 @@ class World:
         return str(answer.body["metadata"]["uid"])
 
     def admitted(self, namespace: str, body: dict[str, Any]) -> bool:
-        """Whether the API server would take the pod now."""
+        """Return whether the API server would admit the pod now."""
         status = self.api.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body).expect(201, 403, 422).status
         return bool(status == 201)
 
     def create_exception(self, namespace: str, expiry: float) -> None:
-        """A Diagnostic exception for `host_pod`, until `expiry` (Unix seconds, whole)."""
+        """Create a Diagnostic exception for `host_pod` until `expiry` (whole Unix seconds)."""
         path = f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
         self.api.post(path, exception("bench", expiry)).expect(201)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- read -----------------------------------------------------------------------------------------------------
 
     def labelled(self, selector: str) -> set[str]:
-        """Names of the namespaces that a label selector selects."""
+        """Return the names of the namespaces that a label selector selects."""
         return {item["metadata"]["name"] for item in self.api.items(f"/api/v1/namespaces?labelSelector={selector}")}
 
     def _taken_up(self) -> set[str]:
-        """Namespaces in which the operator has noted the level of before: its first write when enforcement goes on."""
+        """Return the namespaces where the operator has recorded the earlier level, its first write when it enforces."""
         found = self.api.items(f"/api/v1/namespaces?labelSelector={ENFORCEMENT}=Deny")
         return {body["metadata"]["name"] for body in found if LEVEL_BEFORE in body["metadata"].get("annotations", {})}
 
@@ -134,19 +134,19 @@ class World:
 
 
 def parallel(make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
-    """`make` of each, by 8 threads, in order; the first error is raised."""
+    """Call `make` for each element in 8 threads and return the results in order; raise the first error."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(make, given))
 
 
 def host_pod(name: str) -> dict[str, Any]:
-    """A pod with hostNetwork that is scheduled and that kwok calls running."""
+    """Return a pod with hostNetwork that is scheduled and that kwok reports as running."""
     containers = [{"name": "main", "image": IMAGE}]
     return {"metadata": {"name": name}, "spec": {"hostNetwork": True, "containers": containers}}
 
 
 def ordinary_pod(name: str) -> dict[str, Any]:
-    """A pod without host namespaces that no scheduler touches: only the API server has work with it."""
+    """Return a pod without host namespaces that the scheduler ignores, so only the API server works on it."""
     containers = [{"name": "main", "image": "registry.example.com/web:1"}]
     return {
         "metadata": {"name": name},
@@ -172,5 +172,5 @@ def exception(name: str, expiry: float) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """Progress: on stderr, so that stdout is the table alone."""
+    """Print progress to stderr, so that stdout has only the table."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
