@@ -1,4 +1,4 @@
-"""Everything in the repository that is generated: `make generate` writes it, a test of `make check` compares it.
+"""All generated files of the repository: `make generate` writes them, and a test of `make check` compares them.
 
-`steps.py` lists the steps in their order. Each step has its inputs on disk and returns the whole text of its files.
+`steps.py` lists the steps in order. Each step reads its inputs from disk and returns the complete text of its files.
 """

@@ -1,4 +1,4 @@
-"""`python -m generate` writes every generated file and prints those that changed."""
+"""`python -m generate` writes every generated file and prints the files that changed."""
 
 from generate import steps
 

@@ -15,7 +15,7 @@ _KINDS: Final = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
 
 
 def files() -> dict[pathlib.Path, str]:
-    """Return the page with its generated part as the files of manifests/ are now."""
+    """Return the page with its generated part for the present files of manifests/."""
     return {PAGE: pages.with_generated(PAGE, _policies_as_text())}
 
 
@@ -46,7 +46,7 @@ def controls() -> set[tuple[str, str]]:
 
 
 def _policies_as_text() -> str:
-    """Return the table of all policies, and after it the messages of each policy."""
+    """Return the table of all policies, followed by the messages of each policy."""
     rows = ["| policy | file | evaluates | fails | bindings |", "|---|---|---|---|---|"]
     rows += [_row(path, policy, bound) for path, policy, bound in policies()]
     parts = ["\n".join(rows)]

@@ -1,7 +1,7 @@
 """The admission policies that share text: policies/X becomes manifests/X.
 
 A line `#include fragments/NAME.yaml` stands for that file of policies/fragments, word for word. A fragment is indented
-as the policies need it, and may be a part of an expression. All other policies are written in manifests/ by hand.
+as the policies need it, and may be a part of an expression. All other policies are written by hand in manifests/.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ _INCLUDE: Final = re.compile(r"(?m)^#include (\S+)\n")
 
 
 def files() -> dict[pathlib.Path, str | None]:
-    """Return each policy that is made of fragments; None for a generated policy that has no source any more."""
+    """Return each policy that is built from fragments; None for a generated policy without a source."""
     sources = sorted(path for path in SOURCES.rglob("*.yaml") if path.parent != FRAGMENTS)
     orphans = [path for path in _MANIFESTS.rglob("*.yaml") if path.read_text().startswith(_HEADER)]
     return dict.fromkeys(orphans) | {_MANIFESTS / path.relative_to(SOURCES): _spliced(path) for path in sources}

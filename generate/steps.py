@@ -1,4 +1,4 @@
-"""The steps in the order in which they need each other: a later step reads what an earlier step has written."""
+"""The steps in the order of their dependencies: a later step reads what an earlier step wrote."""
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -35,12 +35,12 @@ STEPS: Final[Mapping[str, Callable[[], Files]]] = {
 
 
 def stale(step: str) -> list[pathlib.Path]:
-    """Return the files of a step that are not what its inputs make of them."""
+    """Return the files of a step that differ from what its inputs produce."""
     return sorted(path for path, text in STEPS[step]().items() if text != _present(path))
 
 
 def write() -> list[pathlib.Path]:
-    """Write what is stale, step by step, and return the files that changed."""
+    """Write the stale files, step by step, and return the files that changed."""
     changed = []
     for step, files in STEPS.items():
         for path in stale(step):
