@@ -1,1 +1,1 @@
-"""What people install: one file for kubectl, a chart for Helm, both made from manifests/."""
+"""The installation packages: a file for kubectl and a chart for Helm, both rendered from manifests/."""

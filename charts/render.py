@@ -1,7 +1,7 @@
-"""What people install, made from crds/ and manifests/: a file for `kubectl apply` per overlay, and Helm's chart.
+"""Renders the installation packages from crds/ and manifests/: a kubectl file per overlay, and the Helm chart.
 
-The chart's templates are the files of manifests/ word for word, with values in the places named here; the chart's other
-files (Chart.yaml, values) are written by hand.
+The chart's templates are the files of manifests/ word for word, with values in the places listed here. The other files
+of the chart (Chart.yaml, values) are written by hand.
 
     make generate    charts/hostnetwork-operator/{crds,templates} and manifests/monitoring/prometheusrule.yaml, which
                      are committed (generate/steps.py calls this module)
@@ -25,7 +25,7 @@ MONITORING = MANIFESTS / "monitoring"
 METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
-BY_HAND = "checks.yaml"  # the template that renders nothing, and refuses what cannot work
+BY_HAND = "checks.yaml"  # the template that renders nothing and refuses what cannot work
 _HEADER = "# Generated from {} by `make generate`; do not edit.\n"
 
 _IMAGE = re.compile(r"(?<=image: )hostnetwork-operator:\S+")
@@ -66,7 +66,7 @@ def prometheus_rule_file() -> dict[pathlib.Path, str]:
 
 
 def _prometheus_rule() -> str:
-    """rules.yaml as an object of the Prometheus Operator, whose spec has the very form of such a file."""
+    """Return rules.yaml as a PrometheusRule object, whose spec has the same form as the file."""
     _, start, groups = (MONITORING / "rules.yaml").read_text().partition("\ngroups:\n")
     spec = re.sub(r"(?m)^(?=.)", "  ", start.lstrip() + groups)
     return f"""{_HEADER.format("manifests/monitoring/rules.yaml")}apiVersion: monitoring.coreos.com/v1
@@ -80,10 +80,10 @@ spec:
 
 
 def admission_yaml() -> str:
-    """Return manifests/admission as one text: what is applied five seconds before everything else.
+    """Return manifests/admission as one text, which must be applied five seconds before everything else.
 
-    Word for word, as in the chart: kustomize adds blank lines to folded text. Another text of the same expression is a
-    change of the policy, and the five seconds count from the last change.
+    The text is word for word as in the chart, because kustomize adds blank lines to folded text. A different text of
+    the same expression is a change of the policy, and the five seconds count from the last change.
     """
     return "---\n".join(path.read_text() for path in _policies())
 
@@ -91,7 +91,7 @@ def admission_yaml() -> str:
 def install_yaml(overlay: str, image: str = "") -> str:
     """Return an overlay as one text: the policies of `admission_yaml`, the CRDs, and the rest of the overlay.
 
-    With `image` in place of the one that manifests/ names.
+    `image` replaces the image in manifests/.
     """
     body: dict[str, object] = {"resources": [f"../../manifests/overlays/{overlay}"]}
     if image:
@@ -105,7 +105,7 @@ def install_yaml(overlay: str, image: str = "") -> str:
 
 
 def monitoring_yaml() -> str:
-    """manifests/monitoring alone."""
+    """Return manifests/monitoring alone."""
     return _kustomized({"components": ["../../manifests/monitoring"]})
 
 
@@ -122,13 +122,13 @@ def _new_image(image: str) -> dict[str, str]:
     if at:
         return {"newName": name, "digest": digest}
     name, _, tag = image.rpartition(":")
-    if not name or "/" in tag:  # the colon, if there is one, is that of a port
+    if not name or "/" in tag:  # a colon may belong to a port
         raise SystemExit(f"image {image!r}: it must have a tag or a digest")
     return {"newName": name, "newTag": tag}
 
 
 def _identities(text: str) -> set[tuple[str, str]]:
-    """Return kind and name of each object in a text. None of those that are asked for is in a namespace."""
+    """Return kind and name of each object in a text. The callers pass only objects without a namespace."""
     return {(body["kind"], body["metadata"]["name"]) for body in yaml.safe_load_all(text) if body}
 
 
@@ -141,7 +141,7 @@ def _definitions() -> list[pathlib.Path]:
 
 
 def _objects() -> list[pathlib.Path]:
-    """Every file of manifests/ that holds objects, but overlays (the policy, made from two files) and monitoring."""
+    """Return the files of manifests/ with objects, except overlays (two files make the policy) and monitoring."""
     found = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
     found = sorted(path for path in found if not {MANIFESTS / "overlays", MONITORING} & set(path.parents))
     assert len({path.name for path in found}) == len(found), "two files of one name"
@@ -149,7 +149,7 @@ def _objects() -> list[pathlib.Path]:
 
 
 def _plain(path: pathlib.Path) -> str:
-    """The text of a file in which a template language finds nothing."""
+    """Return the text of a file that has nothing for a template language."""
     text = path.read_text()
     assert "{{" not in text, f"{path}: Helm would take {{{{ for a template"
     return text
@@ -163,7 +163,7 @@ def _template(path: pathlib.Path) -> str:
         assert (images, resources) == (1, 1), f"{path}: image and resources are not where they were"
         text += _metrics_auth("Deployment")
     if path.name == "namespace.yaml":
-        # Helm keeps its record of the release in this namespace, and would delete it from under itself.
+        # Helm keeps its release record in this namespace, and would delete its own record with the namespace.
         text, names = re.subn(
             r"(?m)^  name: hostnetwork-system\n", r"\g<0>  annotations: {helm.sh/resource-policy: keep}\n", text
         )
@@ -176,9 +176,9 @@ def _template(path: pathlib.Path) -> str:
 
 
 def _metrics_auth(kind: str) -> str:
-    """What the component metrics-auth adds to the object of a kind, as the end of the object's text.
+    """Return what the component metrics-auth adds to an object of this kind, as the end of the object's text.
 
-    Each of its patches adds a field to the innermost mapping that is open there, or to one around it.
+    Each patch of the component adds a field to the innermost mapping that is open there, or to a mapping around it.
     """
     body = yaml.safe_load((METRICS_AUTH / "kustomization.yaml").read_text())
     (patch,) = (one["patch"] for one in body["patches"] if one["target"]["kind"] == kind)
@@ -191,7 +191,7 @@ def _metrics_auth(kind: str) -> str:
 
 
 def _monitoring() -> dict[str, str]:
-    """File name to text of the objects of manifests/monitoring; the ConfigMap is as kustomize generates it."""
+    """Return file name to text of the objects of manifests/monitoring; the ConfigMap is as kustomize generates it."""
     (generated,) = yaml.safe_load((MONITORING / "kustomization.yaml").read_text())["configMapGenerator"]
     (file,) = generated["files"]
     labels = ", ".join(f"{key}: {json.dumps(value)}" for key, value in generated["options"]["labels"].items())
@@ -210,7 +210,7 @@ data:
 
 
 def _monitoring_template(name: str, text: str) -> str:
-    # Alerts and legends have templates of their own, which Helm is to leave alone.
+    # Alerts and legends have their own templates, which Helm must not expand.
     text = text.replace("{{", '{{ "{{" }}')
 
     def with_values(match: re.Match[str]) -> str:
