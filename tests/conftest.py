@@ -1,4 +1,4 @@
-"""Fixtures that every suite shares: real control planes, and namespaces on them that nobody else uses."""
+"""Fixtures for every suite: real control planes, and separate namespaces on them."""
 
 import itertools
 import pathlib
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips what is marked `since("1.36", …)` where an older Kubernetes is tested (`make test KUBERNETES=1.33`)."""
+    """Skip a test that is marked `since("1.36", …)` on an older Kubernetes (`make test KUBERNETES=1.33`)."""
     for mark in item.iter_markers("since"):
         minor, what = mark.args
         if not binary.release().has(minor):
@@ -26,21 +26,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test that is marked `alone` waits until all others have ended, and all others wait for that test."""
+    """Run a test that is marked `alone` only while no other test runs."""
     with turns.turn(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[controlplane.Cluster]:
-    """A control plane with nothing of ours on it."""
+    """A control plane without any object of the operator."""
     with controlplane.Cluster(audit=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
-    """That control plane with crds/ and manifests/admission applied and in force, and no operator."""
+    """The control plane with crds/ and manifests/admission applied and in force, without the operator."""
     for flag, path in (("-f", "crds"), ("-k", "manifests/admission")):
         done = cluster.kubectl("apply", "--server-side", flag, str(ROOT / path))
         assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
 
 
 def _refuses(cluster: controlplane.Cluster) -> bool:
-    # A new policy is in force after about a second; namespace-labels refuses a forged label on a dry run.
+    # A new policy takes about a second to come into force. namespace-labels refuses a forged label on a dry run.
     forged = {"metadata": {"labels": {labels.ENFORCEMENT: "Deny"}}}
     nobody = cluster.user("nobody-in-particular", "probers")
     binding = {
@@ -69,15 +69,16 @@ def _refuses(cluster: controlplane.Cluster) -> bool:
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
     if cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status != 403:
         return False
-    # They come into force one by one. Each of these pods is refused by one policy alone: relaxed-namespace-restricted
-    # (a pod that says nothing of itself violates Restricted), relaxed-namespace, host-namespaces.
+    # The policies come into force one by one. Each of these pods is refused by one policy only:
+    # relaxed-namespace-restricted (a pod without a security context violates Restricted), relaxed-namespace,
+    # host-namespaces.
     disk = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
     probes = (("restricted", {}), ("baseline", disk), ("", {"hostNetwork": True}))
     return all(_refuses_pod(cluster, guard, spec) for guard, spec in probes)
 
 
 def _refuses_pod(cluster: controlplane.Cluster, guard: str, spec: dict[str, Any]) -> bool:
-    """Whether such a pod is refused where the level is lifted, under this guard or none."""
+    """Return whether such a pod is refused in a namespace at privileged, under this guard or none."""
     namespace = f"probed-{guard or 'alone'}"
     values = {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "privileged", **({labels.GUARD: guard} if guard else {})}
     cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": values}}).expect(201, 409)
@@ -89,7 +90,7 @@ def _refuses_pod(cluster: controlplane.Cluster, guard: str, spec: dict[str, Any]
 
 @pytest.fixture
 def new_namespace(cluster: controlplane.Cluster) -> Callable[..., str]:
-    """Makes a namespace with the given labels and annotations (as cluster admin); gives its name."""
+    """Return a function that creates a namespace with labels and annotations as cluster admin and returns its name."""
 
     def make(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> str:
         name = f"test-{next(_numbers)}"

@@ -1,6 +1,6 @@
-"""`make demo`: the main job on a real control plane, told as it is seen.
+"""`make demo`: demonstrate the main job on a real control plane and print each step as it is observed.
 
-Every line that is claimed has just been observed through the API. The exit status is 0 only if all of them were.
+The demo observes each claim through the API before it prints the claim. The exit status is 0 only if it observed all.
 """
 
 import argparse
@@ -25,11 +25,11 @@ _SETTLE_SECONDS = 6.0  # an exception counts only if it was written when its adm
 
 
 class ClaimError(Exception):
-    """Something that should have been seen was not."""
+    """An expected state was not observed."""
 
 
 class Demo:
-    """The story, told against one cluster."""
+    """The demonstration on one cluster."""
 
     def __init__(self, running: cluster.Cluster, process: operator.OperatorProcess) -> None:
         self.cluster = running
@@ -45,7 +45,7 @@ class Demo:
         self.diagnostic_ends()
         self.operator_dead()
 
-    # -- the story ------------------------------------------------------------------------------------------------
+    # -- the steps ------------------------------------------------------------------------------------------------
 
     def samples(self) -> None:
         title("A cluster with a history: agents, applications, and one that shares the node's network by mistake")
@@ -178,7 +178,7 @@ class Demo:
         self.until("payments is restored", lambda: self.labels("payments").get(PSA) == "baseline")
         say("started again: the namespace is restored")
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------------
 
     def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         done = self.cluster.kubectl(*words, stdin=stdin)
@@ -244,7 +244,7 @@ def load(file: str) -> dict[str, Any]:
 
 
 def server_time(api: Any) -> datetime.datetime:
-    """The API server's time to the second, from an object that it would create now."""
+    """Return the API server's time to the second, from an object that the API server would create now."""
     return datetime.datetime.fromisoformat(server_second(api))
 
 
@@ -259,7 +259,7 @@ def claim(holds: object, otherwise: str) -> None:
 
 
 def by_policy(answer: Any) -> bool:
-    """Whether an admission policy refused, and not Pod Security Admission, which answers 403 too."""
+    """Return whether an admission policy refused, and not Pod Security Admission, which answers 403 too."""
     return answer.status == 403 and "ValidatingAdmissionPolicy" in answer.message
 
 

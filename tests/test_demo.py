@@ -1,4 +1,4 @@
-"""What a newcomer sees first."""
+"""The demo, which a new user sees first."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from tests.controlplane import operator
 
 
 def test_the_demo_observes_everything_that_it_claims() -> None:
-    """`make demo` ends with status 0, has claimed each part of the main job, and leaves nothing running."""
+    """`make demo` ends with status 0, claims each part of the main job, and leaves nothing running."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.demo"],
         cwd=operator.ROOT,
