@@ -56,7 +56,7 @@ def _sort(request: Request) -> str:
 
 
 def now() -> float:
-    """Return the time of the audit log's clock, because the API server runs on this machine."""
+    """Return the time by the audit log's clock, which is this machine's: the API server runs here."""
     return time.time()
 
 

@@ -124,7 +124,7 @@ class World:
         return {item["metadata"]["name"] for item in self.api.items(f"/api/v1/namespaces?labelSelector={selector}")}
 
     def _taken_up(self) -> set[str]:
-        """Return the namespaces where the operator has recorded the earlier level, its first write when it enforces."""
+        """Return the namespaces whose earlier level the operator has recorded, its first write when it enforces."""
         found = self.api.items(f"/api/v1/namespaces?labelSelector={ENFORCEMENT}=Deny")
         return {body["metadata"]["name"] for body in found if LEVEL_BEFORE in body["metadata"].get("annotations", {})}
 

@@ -101,7 +101,7 @@ class Demo:
 
     def exception_and_pod(self) -> None:
         title("Infrastructure with an exception: node-exporter in a clean namespace")
-        # Another port than the exporter in monitoring: two cannot listen on the same one of a node.
+        # The exporter in monitoring uses port 9100, and two pods cannot listen on the same port of a node.
         agent = (SAMPLES / "node-exporter.yaml").read_text().replace("9100", "9101")
         self.kubectl("apply", "-n", "observability", "-f", "-", stdin=agent)
         self.until("the DaemonSet's pods are refused", lambda: self.failed_create("observability"))

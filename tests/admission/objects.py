@@ -147,7 +147,7 @@ def spoil(client: api.Api, path: str, at: str = "") -> None:
 
 
 def ask(client: api.Api, request: Request) -> api.Response:
-    """Send the request and return the answer, with a timeout that also the slowest request meets."""
+    """Send the request and return the answer, with a timeout long enough for the slowest request."""
     method, path, body, content_type = request
     return client.request(method, path, body, content_type, _SECONDS)
 

@@ -441,7 +441,7 @@ def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) 
 
 
 def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
-    """The refusal counts all grants and names the closest: an expired grant only if it would cover the pod."""
+    """The refusal counts the live grants, and an ended grant only if it would cover the pod: that is the closest."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     deny.give(
         elsewhere=grant(service_account="other"),

@@ -116,7 +116,7 @@ def test_born_with_is_free_in_the_request_that_creates_an_enforced_namespace(gov
 
 
 def test_setlevel_and_the_operator_may(make: Callable[..., tuple[Home, api.Api]]) -> None:
-    """A holder of the cluster-wide verb setlevel and the operator may write all of them; update alone is not enough."""
+    """A holder of the cluster-wide verb setlevel and the operator may write all these keys; update is not enough."""
     home, _ = make({PSA + "enforce": "restricted"})
     everything = {
         "labels": {labels.ENFORCEMENT: "Deny", labels.GUARD: "baseline", PSA + "enforce": "privileged"},

@@ -1,7 +1,7 @@
 """operator-limits: the operator's own account can do the operator's work and nothing else.
 
 The tests use the account's real token. `stolen` has the shipped rights. `omnipotent` is the same account with
-cluster-admin, so the policy refuses a request and not RBAC.
+cluster-admin, so a refusal comes from the policy and not from RBAC.
 """
 
 import itertools

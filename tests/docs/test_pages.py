@@ -77,7 +77,7 @@ def test_every_citation_of_a_page_leads_to_a_section() -> None:
 
 
 def test_nothing_cites_a_document_that_is_not_here() -> None:
-    """The contract is docs/explanation/architecture.md; no comment cites the earlier page from which it was written."""
+    """The contract is docs/explanation/architecture.md; no comment cites the page it was written from."""
     old = re.compile(r"\(design\b|\bdesign(?:\.md)?, (?:section|promise)|\bthe design\b")
     documents = [path for path in markdown.DOCUMENTS if path.name != "CHANGELOG.md"]
     citing = [path for path in [*CITING, *documents] if path != pathlib.Path(__file__)]

@@ -18,7 +18,7 @@ import tempfile
 from tests.controlplane import binary
 
 TOOLS = ("buildah", "debootstrap")
-# The packages that a Python base image has and Debian's smallest lacks: python with venv, and certificates.
+# The packages that a Python base image has and Debian's smallest lacks: `python` with venv, and certificates.
 _PACKAGES = "ca-certificates,python-is-python3,python3,python3-venv"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MARGIN_MIB = 3072  # a base, a build stage and the image, each a complete copy with the driver vfs

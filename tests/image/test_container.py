@@ -53,7 +53,7 @@ def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
 
 
 def test_nothing_can_be_written(world: World) -> None:
-    """Not even the directories that are usually writable for everybody are writable."""
+    """Not even the directories that are usually world-writable are writable."""
     code = "import os, sys; print([name for name in sys.argv[1:] if os.access(name, os.W_OK)])"
     places = ["/", "/tmp", "/var/tmp", "/run", "/dev", "/opt/venv", "/root", "/home"]
     done = world.operator.run("python", "-c", code, *places)

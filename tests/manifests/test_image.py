@@ -33,7 +33,7 @@ def _copied() -> list[str]:
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[pathlib.Path]:
-    """A directory readable for everybody that contains only what the first stage copies."""
+    """A world-readable directory that contains only what the first stage copies."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="hno-image-"))
     directory.chmod(0o755)
     for name in _copied():

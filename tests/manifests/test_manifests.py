@@ -151,7 +151,7 @@ def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: contr
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:
-    """The admission policies allow writes by exactly the account that base creates, binds and runs as."""
+    """The admission policies allow writes by exactly the account that base creates and binds and the pod uses."""
     account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
     subject = _bodies(MANIFESTS / "rbac" / "operator-clusterrolebinding.yaml")[0]["subjects"]
     pod = _deployment()["spec"]["template"]["spec"]

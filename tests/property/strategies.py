@@ -14,7 +14,7 @@ from tests.unit.builders import NOW, at
 
 _IMAGES = (builders.IMAGE, "registry.example.com/app:2", builders.PINNED)
 _NAMES = ("a", "b", "c")
-# Close to the creation of the pods and to the present second; two are hours away, beyond the ceilings.
+# Close to the creation of the pods and to the present second; also hours later, beyond the ceilings.
 _ENDS = (
     at(hours=1), at(seconds=1), at(minutes=10), at(hours=30), NOW, NOW, NOW, at(seconds=-1), at(minutes=-30),
     at(minutes=-59), at(minutes=-59, seconds=1), at(minutes=-61),
