@@ -194,13 +194,13 @@ def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
     world.admin.patch(path, {"rules": weaker}).expect(200)
     try:
         world.operator.start(ready=False)
-        world.until("it is not ready", lambda: "pods not watched" in _unready(world), deadline_seconds=90)
+        world.until("it is not ready", lambda: "the watch of pods has failed" in _unready(world), deadline_seconds=90)
     finally:
         world.admin.patch(path, {"rules": rules}).expect(200)
     world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
     world.cluster.kill_apiserver()
     try:
-        world.until("it is not ready", lambda: "not watched" in _unready(world), deadline_seconds=60)
+        world.until("it is not ready", lambda: "the watch of " in _unready(world), deadline_seconds=60)
         assert world.operator.probe("/healthz") == 200
     finally:
         world.cluster.start_apiserver()
