@@ -64,7 +64,6 @@ class Watching:
             logins = session.Logins(self._configuration, self._missed, self._listed, ending, self._hears, self._heard)
             kopf.on.login(registry=registry, id="login")(logins.log_in)
             _end_with(registry, ending)
-            _take_signals(registry, stop, ending)
             try:
                 with loops.idle():  # `heard` notes whether kopf hears anything
                     await kopf.operator(
@@ -77,10 +76,12 @@ class Watching:
                         identity=_IDENTITY,
                         stop_flag=ending,
                     )
+                _take_signals(stop)
                 if not self._lists.recovered.is_set():
                     stop.set()
             except Exception as error:
                 # kopf gave up, for whatever reason: log that, list everything, and start kopf again.
+                _take_signals(stop)
                 self._why, self._when = f"{type(error).__name__}: {error}", asyncio.get_running_loop().time()
                 self._lists.relist()  # kopf lists no kind that is not served now, and would not learn of it later
                 logs.log(_log, logging.ERROR, "watch-failed", error=self._why)
@@ -106,19 +107,11 @@ def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
         ending.set()  # otherwise kopf waits five seconds for its own task that waits for the flag
 
 
-def _take_signals(registry: kopf.OperatorRegistry, stop: asyncio.Event, ending: asyncio.Event) -> None:
-    """Have SIGTERM and SIGINT end this process, and this run of kopf with it.
+def _take_signals(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set `stop` while kopf does not run.
 
-    kopf replaces the handlers of both signals when it starts, and does not restore them when it ends. So a signal would
-    be lost that comes before the next run of kopf, or while kopf ends to be started again.
+    kopf replaces the handlers of both signals when it starts, ends gracefully at a signal, and does not restore the
+    handlers. A signal before the next run of kopf would be lost.
     """
-
-    def interrupted() -> None:
-        stop.set()
-        ending.set()
-
-    @kopf.on.startup(registry=registry, id="signals")
-    async def take(**_: object) -> None:
-        await asyncio.sleep(0)  # kopf begins this task first, and then replaces the handlers
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, interrupted)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
