@@ -92,8 +92,9 @@ class Refused:
                 await self._due.wait()
             self._due.clear()
             try:
-                only = await self._list_once()
-                if self._shortages.listed(only):
+                last_namespace = await self._list_once()
+                self._log_completeness(last_namespace)
+                if self._shortages.listed(last_namespace):
                     self._schedule.wake_all()
             except gateway.ApiError as error:
                 rights = "; run kubectl apply -k manifests/base to grant the operator's rights"
@@ -105,29 +106,29 @@ class Refused:
                 self._due.set()
             await loops.sleep(_LIST_PAUSE_SECONDS)
 
-    async def _list_once(self) -> frozenset[str] | None:
-        """Make a claim of every Event. Return None, or the namespaces whose Events were all listed if the list is too
-        long to be read to its end.
+    async def _list_once(self) -> str | None:
+        """Make a claim of every Event. Return None or, if the list is too long to be read to its end, the namespace of
+        the last Event that was read.
         """
-        namespaces: dict[str, None] = {}
-        page_count = 0
+        page_count, last_namespace = 0, ""
         async for event_page in live.pages(self._api, refused.EVENTS_PATH):
             if page_count == _MOST_PAGES:
-                # The API server lists namespace by namespace: the last one may have more Events.
-                complete = frozenset([*namespaces][:-1])
-                if self._complete:
-                    last = next(reversed(namespaces), "")
-                    logs.log(_log, logging.WARNING, "refusals-list-incomplete", pages=_MOST_PAGES, last_namespace=last)
-                self._complete = False
-                return complete
+                return last_namespace
             page_count += 1
             for body in event_page.items:
                 self._intake.claimed(body)
-                namespaces[str((body.get("metadata") or {}).get("namespace"))] = None
-        if not self._complete:
-            logs.log(_log, logging.INFO, "refusals-list-complete", pages=page_count)
-        self._complete = True
+                last_namespace = str((body.get("metadata") or {}).get("namespace"))
         return None
+
+    def _log_completeness(self, last_namespace: str | None) -> None:
+        """Log whether the list of Events was read to its end, if the list before was different."""
+        complete = last_namespace is None
+        if complete and not self._complete:
+            logs.log(_log, logging.INFO, "refusals-list-complete")
+        if not complete and self._complete:
+            fields = {"pages": _MOST_PAGES, "last_namespace": last_namespace}
+            logs.log(_log, logging.WARNING, "refusals-list-incomplete", **fields)
+        self._complete = complete
 
     async def _log_dropped(self) -> None:
         while True:

@@ -266,20 +266,18 @@ class Lines:
 
 
 def _check_form(body: Line) -> None:
-    """Raise bodies.NoJsonError for a line that an API server does not send: kopf would end with a KeyError or TypeError
-    of its own.
-    """
+    """Raise bodies.DecodeError for a line that no API server sends: kopf would end with a KeyError or a TypeError."""
     kind, subject = body.get("type"), body.get("object")
     if not isinstance(kind, str) or kind not in _TYPES or not isinstance(subject, Mapping):
-        raise bodies.NoJsonError("no line of a watch")
+        raise bodies.DecodeError("the line is not an event of a watch")
     if kind == "ERROR" and not isinstance(subject.get("code"), int):
-        raise bodies.NoJsonError("an error without a code")
+        raise bodies.DecodeError("the error has no code")
     metadata = subject.get("metadata", {} if kind == "ERROR" else None)
     if not isinstance(metadata, Mapping):
-        raise bodies.NoJsonError("an object without metadata")
+        raise bodies.DecodeError("the object has no metadata")
     texts = [subject.get(key) for key in _OBJECT_TEXTS] + [metadata.get(key) for key in _METADATA_TEXTS]
     if not all(text is None or isinstance(text, str) for text in texts):
-        raise bodies.NoJsonError("metadata of an unknown form")
+        raise bodies.DecodeError("a field of the object that must be text is not text")
 
 
 class Budgeted:

@@ -76,9 +76,8 @@ class Shortages:
         self._places = 0
         # The namespaces whose first claims must still be read. None until the Events have been listed once.
         self._awaited: set[str] | None = None
-        # The namespaces whose Events the last list had in full. None if it had all, so that all namespaces are among
-        # them.
-        self._listed: frozenset[str] | None = frozenset()
+        # The last list had the Events of every namespace before this one. None if the list had all Events.
+        self._listed_before: str | None = ""
 
     @property
     def namespaces(self) -> int:
@@ -90,20 +89,21 @@ class Shortages:
         """Return whether the shortages of every namespace are known."""
         return self._awaited is not None and not self._awaited
 
-    def listed(self, only: frozenset[str] | None = None) -> bool:
-        """Note that every Event that exists is now a claim; with `only`, every Event of these namespaces. From now on,
-        the shortages of a namespace are known when its claims have been read. Return whether that changes what is
-        known.
+    def listed(self, last_namespace: str | None = None) -> bool:
+        """Note that every Event that exists is now a claim; with `last_namespace`, every Event of the namespaces that
+        the API server lists before that one. From now on, the shortages of a namespace are known when its claims have
+        been read. Return whether that changes what is known.
         """
-        changed = self._awaited is None or only != self._listed
-        self._listed = only
+        changed = self._awaited is None or last_namespace != self._listed_before
+        self._listed_before = last_namespace
         if self._awaited is None:
             self._awaited = {name for name, namespace_state in self._by_namespace.items() if namespace_state.unread}
         return changed
 
     def listed_in_full(self, namespace: str) -> bool:
         """Return whether every Event of a namespace was listed, so that no more of its workloads lack pods."""
-        return self._listed is None or namespace in self._listed
+        # The API server lists by the keys of etcd, in which a slash follows the namespace.
+        return self._listed_before is None or f"{namespace}/" < f"{self._listed_before}/"
 
     def waited(self) -> None:
         """Treat the shortages of every namespace as known, even if something could not be listed or read."""

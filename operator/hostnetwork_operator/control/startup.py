@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import pathlib
-import signal
 from typing import Final
 
 import hostnetwork_operator
@@ -38,8 +37,7 @@ async def run(settings: config.Config) -> None:
     """Run until SIGTERM or SIGINT. Raise StartError if the operator cannot run, LoopError if one of its loops ends."""
     certificate_pair = _pair(settings)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watching.take_signals(stop)
     measures = metrics.Metrics()
     server_clock = clock.ServerClock()
 

@@ -59,7 +59,7 @@ class Watching:
             self._lists.recovered.clear()
             self._heard.begin()
             ending = asyncio.Event()
-            renewing = asyncio.create_task(self._end_when_recovered(ending))
+            renewing = asyncio.create_task(self._end_when_recovered(ending, stop))
             registry = handlers.registry(self._intake)
             logins = session.Logins(self._configuration, self._missed, self._listed, ending, self._hears, self._heard)
             kopf.on.login(registry=registry, id="login")(logins.log_in)
@@ -76,12 +76,11 @@ class Watching:
                         identity=_IDENTITY,
                         stop_flag=ending,
                     )
-                _take_signals(stop)
                 if not self._lists.recovered.is_set():
                     stop.set()
             except Exception as error:
                 # kopf gave up, for whatever reason: log that, list everything, and start kopf again.
-                _take_signals(stop)
+                take_signals(stop)
                 self._why, self._when = f"{type(error).__name__}: {error}", asyncio.get_running_loop().time()
                 self._lists.relist()  # kopf lists no kind that is not served now, and would not learn of it later
                 logs.log(_log, logging.ERROR, "watch-failed", error=self._why)
@@ -96,8 +95,9 @@ class Watching:
     def _listed(self, kind: session.Kind) -> None:
         self._lists.relist(kind) if isinstance(kind, store.Kind) else self._refusals.relist()
 
-    async def _end_when_recovered(self, ending: asyncio.Event) -> None:
+    async def _end_when_recovered(self, ending: asyncio.Event, stop: asyncio.Event) -> None:
         await self._lists.recovered.wait()
+        take_signals(stop)
         ending.set()
 
 
@@ -107,11 +107,11 @@ def _end_with(registry: kopf.OperatorRegistry, ending: asyncio.Event) -> None:
         ending.set()  # otherwise kopf waits five seconds for its own task that waits for the flag
 
 
-def _take_signals(stop: asyncio.Event) -> None:
-    """Have SIGTERM and SIGINT set `stop` while kopf does not run.
+def take_signals(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set `stop`.
 
     kopf replaces the handlers of both signals when it starts, ends gracefully at a signal, and does not restore the
-    handlers. A signal before the next run of kopf would be lost.
+    handlers. So the handlers are set again when a run of kopf begins to end, for a signal before the next run.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -214,7 +214,8 @@ def _fitting(
         if text is not None and key == labels.HELD_BY:
             fitting[key] = _cut(text, room - len(key))
         else:
-            fitting[key] = text if _bytes({key: text}) <= room else namespace.annotations.get(key)
+            fits = text is None or _bytes({key: text}) <= room
+            fitting[key] = text if fits else namespace.annotations.get(key)
         room -= _bytes({key: fitting[key]})
     return fitting
 

@@ -127,7 +127,7 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
 ) -> None:
     """Only the namespaces before the last one that was read are listed in full, and only their counts are complete.
 
-    The log has one line per change.
+    That includes a namespace without Events. The log has one line per change.
     """
     monkeypatch.setattr(refused, "_MOST_PAGES", 3)
     monkeypatch.setattr(refused, "_LIST_PAUSE_SECONDS", 0.01)
@@ -143,15 +143,15 @@ async def test_a_list_that_is_not_read_to_its_end_is_not_complete(
             lists = api.asked.count(FIRST_PAGE)
             api.relist()
             await until(lambda lists=lists: api.asked.count(FIRST_PAGE) > lists)
-        return [core.shortages.listed_in_full(name) for name in ("a", "b", "z", NAMESPACE)]
+        return [core.shortages.listed_in_full(name) for name in ("a", "b-x", "b", "z", NAMESPACE)]
 
     with caplog.at_level("INFO"):
         async with started(api) as core:
             await until(lambda: core.shortages.of("a") is not None)
-            assert await listed(core) == [True, False, False, False]
+            assert await listed(core) == [True, True, False, False, False]
             assert logged() == ["refusals-list-incomplete"]
             api.listed = api.listed[:3]
-            assert await listed(core) == [True, True, True, True]
+            assert await listed(core) == [True] * 5
             assert logged() == ["refusals-list-incomplete", "refusals-list-complete"]
 
 
