@@ -196,7 +196,7 @@ def test_the_controller_of_a_load_balancer_beside_its_speaker_is_a_note(often: W
             often.until("it is in force", lambda: often.ready(name) == "Active")
             _listed_again(often)
         often.admin.post(f"{apps}/{kind}", body).expect(201)
-    text = "1 pod; the ordinary pods in the namespace are of the same release by their labels (app=metallb): "
+    text = "2 pods; the ordinary pods in the namespace are of the same release by their labels (app=metallb): "
     often.until("it is noted", lambda: text in often.condition(name, kind="InUse").get("message", ""), 60)
     finding = f'finding="MixedNamespace",name="capture",namespace="{name}"'
     assert finding not in often.operator.metrics()

@@ -111,6 +111,12 @@ class Store:
             parsed = _parse(kind, body)
         except Exception as error:  # whatever is wrong with this object, the other objects must still be read
             return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
+        if _why_unreadable(parsed):
+            # Stored as if it were one version older, so that the same version counts as newer once it can be read. For
+            # a second after a change of the CRD, a watch can still report objects by the schema of the old CRD.
+            if present is not None and present.uid == meta["uid"] and present.parsed == parsed:
+                return False
+            version -= 1
         self._keep(kind, key, _StoredObject(version, meta["uid"], parsed))
         if present is not None:
             self._unwatched.discard(present.uid)
@@ -140,7 +146,7 @@ class Store:
             self._unwatched.discard(meta["uid"])
         elif present is None or present.uid != meta["uid"]:
             self._unwatched.add(meta["uid"])
-        # Stored as if it were one version older, so that the same version counts as newer once it can be read.
+        # As in `put`, stored as if it were one version older.
         self._keep(stored, key, _StoredObject(version - 1, meta["uid"], parsed))
         return True
 

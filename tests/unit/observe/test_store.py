@@ -131,6 +131,30 @@ def test_unreadable_objects_are_kept_apart(kept: Store) -> None:
     ) == ((), (), ["odd"], ["odd"])
 
 
+@pytest.mark.parametrize("kind", [Kind.POD, Kind.EXCEPTION, Kind.POLICY])
+def test_the_same_version_can_be_read_later(kept: Store, kind: Kind) -> None:
+    """A watch reports an object by the schema of a CRD that was replaced; the next list has the whole object."""
+    spec: dict[str, Any] = {
+        Kind.POD: {"hostNetwork": True, "containers": [{"image": "v:1"}]},
+        Kind.EXCEPTION: {
+            "type": "Infrastructure",
+            "owner": "team-network",
+            "contact": "https://oncall.example.com",
+            "reason": "Routes between the nodes",
+            "serviceAccountName": "agent",
+        },
+        Kind.POLICY: {"mode": "Enforce"},
+    }[kind]
+    whole = body("default", 10, namespace="" if kind is Kind.POLICY else HOME, spec=spec)
+    pruned = {**whole, "spec": {"containers": [{}], "hostNetwork": True, "unknown": 1}}
+    assert kept.put(kind, pruned)
+    assert not kept.put(kind, pruned)
+    assert kept.unread.counts()[kind.value] == 1
+    assert kept.put(kind, whole)
+    assert not kept.put(kind, pruned)
+    assert kept.unread.counts()[kind.value] == 0
+
+
 # -- lists ----------------------------------------------------------------------------------------------------------
 
 
