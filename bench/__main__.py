@@ -31,17 +31,17 @@ _NAMES = (*_ON_A_WORLD, "memory", "admission")
 _SIZES = (1000, 5000)
 _CROWD = (50_000,)
 _EXPLAINED = """\
-what there is to measure (--only, may be repeated):
-  start      process start -> /readyz, all 50 offenders labelled and told; writes, CPU, memory   (20 s)
-  steady     60 s in which nothing changes; 200 ordinary pods come; 60 s of its clock            (2 min)
-  detection  uncovered pod created -> label, Event, metric, in Held and in Audit namespaces      (1 min)
-  granting   exception applied -> a pod under it admitted                                        (20 s)
-  refused    DaemonSet created whose pods are refused -> Event on it with the remedy             (40 s)
-  expiry     expiry -> namespace restored and DELETE sent, one a second                          (1 min)
-  burst      the same for 100 and for 500 in the same second                                     (4 min)
-  memory     RSS at 50,000 pods, 1 of 50 an offender, while all is listed again; detection there (6 min)
-  admission  what the policies add to creating an ordinary pod, five control planes side by side (4 min)
-each of the first eight once for every size in --pods, on a control plane of its own for each size.
+the measures (--only, may be repeated):
+  start      process start -> /readyz, all 50 offenders labelled and reported; writes, CPU, memory      (20 s)
+  steady     60 s in which nothing changes; 200 ordinary pods are created; 60 s of the operator's clock (2 min)
+  detection  uncovered pod created -> label, Event, metric, in Held and in Audit namespaces             (1 min)
+  granting   exception applied -> a pod under the exception is admitted                                 (20 s)
+  refused    DaemonSet created whose pods are refused -> Event with the remedy on the DaemonSet         (40 s)
+  expiry     expiry -> namespace restored and DELETE sent, one expiry per second                        (1 min)
+  burst      the same for 100 and for 500 expiries in the same second                                   (4 min)
+  memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
+  admission  what the policies add to creating an ordinary pod, five control planes side by side        (4 min)
+The first eight run once for every size in --pods, on a separate control plane for each size.
 
 examples:
   make bench
@@ -79,7 +79,7 @@ class _Run:
 def main() -> int:
     arguments = _parser().parse_args()
     names = [name for name in _NAMES if name in (arguments.only or _NAMES)]
-    about = report.circumstances()
+    circumstances = report.circumstances()
     run = _Run()
     path = arguments.out or report.default_path()
     try:
@@ -90,11 +90,11 @@ def main() -> int:
     except KeyboardInterrupt:
         run.failed["the rest"] = "interrupted"
     finally:
-        report.write(path, about, run.rows, run.failed)
+        report.write(path, circumstances, run.rows, run.failed)
     print(figures.table(run.rows))
     print(f"\nevery value: {path}")
-    for name, why in run.failed.items():
-        print(f"could not be measured: {name}: {why}", file=sys.stderr)
+    for name, failure in run.failed.items():
+        print(f"could not be measured: {name}: {failure}", file=sys.stderr)
     return 1 if run.failed else 0
 
 
@@ -122,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"sizes of the cluster in pods, {OFFENDERS} of which are uncovered host-namespace pods (1000,5000; memory:"
         " 50000, and 1 of 50)",
     )
-    parser.add_argument("--only", action="append", choices=_NAMES, metavar="NAME", help="measure this alone; see below")
+    parser.add_argument(
+        "--only", action="append", choices=_NAMES, metavar="NAME", help="run only this measure; see below"
+    )
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="the JSON file (bench/results/<time>.json)")
     return parser
 

@@ -41,29 +41,31 @@ _MODES = (
 
 def measure() -> list[figures.Row]:
     with contextlib.ExitStack() as stack:
-        everywhere = places.build(stack)
+        all_places = places.build(stack)
         rows: list[figures.Row] = []
         for mode in _MODES:
-            say(f"admission: {mode}, {mode.rounds} rounds of {len(everywhere)} places")
-            rows += _rows(mode, _alternate(everywhere, mode))
-        return rows + _covered(everywhere)
+            say(f"admission: {mode}, {mode.rounds} rounds of {len(all_places)} places")
+            rows += _rows(mode, _alternate(all_places, mode))
+        return rows + _covered(all_places)
 
 
 def _rows(mode: Mode, values: dict[str, list[float]]) -> list[figures.Row]:
-    rows = [figures.spread(f"pod create, {mode}: {name}", took) for name, took in values.items()]
+    rows = [figures.spread(f"pod create, {mode}: {name}", milliseconds) for name, milliseconds in values.items()]
     added = {name: _added(values, name) for name in values if name != places.BARE}
-    rows += [figures.spread(f"added, {mode}: {name}", more) for name, more in added.items()]
+    rows += [figures.spread(f"added, {mode}: {name}", milliseconds) for name, milliseconds in added.items()]
     if mode != _MODES[0]:
         return rows
     bare, trivial = rows[0].quantile(0.5), _median(added[places.TRIVIAL])
-    beyond = [ours - psa for ours, psa in zip(values[places.ENFORCED], values[places.PSA], strict=True)]
+    beyond_labels = [ours - psa for ours, psa in zip(values[places.ENFORCED], values[places.PSA], strict=True)]
     share = {name: 100 * _median(added[name]) / bare for name in added}
     return [
         *rows,
         figures.single("added, of a create: A/A, the noise", share[places.AGAIN], "%"),
         figures.single("added, of a create: ours, exempt", share[places.EXEMPT], "%"),
         figures.single("added, of a create: ours, enforced", share[places.ENFORCED], "%", at_most=2),
-        figures.single("added, of a create: ours, enforced, beyond the labels'", 100 * _median(beyond) / bare, "%"),
+        figures.single(
+            "added, of a create: ours, enforced, beyond the labels'", 100 * _median(beyond_labels) / bare, "%"
+        ),
         *(
             figures.single(f"added, times the trivial policy's: {name}", _median(added[name]) / trivial, "x", 1.5)
             for name in places.RELAXED.values()
@@ -71,45 +73,47 @@ def _rows(mode: Mode, values: dict[str, list[float]]) -> list[figures.Row]:
     ]
 
 
-def _covered(everywhere: dict[str, places.Place]) -> list[figures.Row]:
+def _covered(all_places: dict[str, places.Place]) -> list[figures.Row]:
     """Measure the excepted pod itself, which pays for reading all grants, beside the same pod without a policy."""
-    chosen = {name: everywhere[name] for name in (places.BARE, places.TRIVIAL, *places.RELAXED.values())}
+    chosen = {name: all_places[name] for name in (places.BARE, places.TRIVIAL, *places.RELAXED.values())}
     mode = dataclasses.replace(_MODES[0], rounds=300)
     say(f"admission: an excepted pod, {mode.rounds} rounds of {len(chosen)} places")
     values = _alternate(chosen, mode, host=True)
-    return [figures.spread(f"excepted pod create, {mode}: {name}", took) for name, took in values.items()]
+    return [
+        figures.spread(f"excepted pod create, {mode}: {name}", milliseconds) for name, milliseconds in values.items()
+    ]
 
 
-def _alternate(everywhere: dict[str, places.Place], mode: Mode, *, host: bool = False) -> dict[str, list[float]]:
+def _alternate(all_places: dict[str, places.Place], mode: Mode, *, host: bool = False) -> dict[str, list[float]]:
     """Return the milliseconds per place, with the rounds in step."""
-    values: dict[str, list[float]] = {name: [] for name in everywhere}
+    values: dict[str, list[float]] = {name: [] for name in all_places}
     with concurrent.futures.ThreadPoolExecutor(mode.clients) as pool:
         for number in range(mode.warm_up + mode.rounds):
-            for name in random.sample(list(everywhere), len(everywhere)):
-                took = list(pool.map(_create, [(everywhere[name], mode.dry_run, host)] * mode.clients))
+            for name in random.sample(list(all_places), len(all_places)):
+                milliseconds = list(pool.map(_create, [(all_places[name], mode.dry_run, host)] * mode.clients))
                 if number >= mode.warm_up:
-                    values[name] += took
+                    values[name] += milliseconds
             if not mode.dry_run and number % _CLEAN_EVERY == 0:
-                _clean(everywhere.values())
+                _clean(all_places.values())
     if not mode.dry_run:
-        _clean(everywhere.values())
+        _clean(all_places.values())
     return values
 
 
-def _create(given: tuple[places.Place, bool, bool]) -> float:
-    place, dry_run, host = given
+def _create(request: tuple[places.Place, bool, bool]) -> float:
+    place, dry_run, host = request
     path = place.pods + ("?dryRun=All" if dry_run else "")
     body = host_pod("probe") if host else _restricted_pod()
     body["metadata"] = {**body["metadata"], "generateName": "probe-", "name": ""}
     began = time.perf_counter()
     answer = place.client.post(path, body)
-    took = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     answer.expect(201)
-    return 1000 * took
+    return 1000 * seconds
 
 
-def _clean(everywhere: Iterable[places.Place]) -> None:
-    for place in everywhere:
+def _clean(all_places: Iterable[places.Place]) -> None:
+    for place in all_places:
         place.client.delete(f"{place.pods}?labelSelector={LABEL}/bench", {"gracePeriodSeconds": 0}).expect(200)
 
 
@@ -125,7 +129,7 @@ def _restricted_pod() -> dict[str, Any]:
 
 def _added(values: dict[str, list[float]], name: str) -> list[float]:
     """Return by how much a place took longer than the place without policies, per round."""
-    return [with_it - without for with_it, without in zip(values[name], values[places.BARE], strict=True)]
+    return [with_policies - without for with_policies, without in zip(values[name], values[places.BARE], strict=True)]
 
 
 def _median(values: list[float]) -> float:

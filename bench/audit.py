@@ -34,14 +34,14 @@ class Request:
         return self.verb not in _READS and not self.dry_run
 
 
-def by_operator(running: cluster.Cluster, since: float, until: float = float("inf")) -> list[Request]:
+def by_operator(control_plane: cluster.Cluster, since: float, until: float = float("inf")) -> list[Request]:
     """Return the operator's requests in a period, oldest first; a request with several stages counts once."""
-    found: dict[str, Request] = {}
-    for event in _events(running):
+    requests: dict[str, Request] = {}
+    for event in _events(control_plane):
         request = _request(event)
         if since <= request.received < until:
-            found[event["auditID"]] = request
-    return sorted(found.values(), key=lambda request: request.received)
+            requests[event["auditID"]] = request
+    return sorted(requests.values(), key=lambda request: request.received)
 
 
 def counts(requests: Iterable[Request]) -> dict[str, int]:
@@ -60,10 +60,10 @@ def now() -> float:
     return time.time()
 
 
-def _events(running: cluster.Cluster) -> Iterator[dict[str, Any]]:
-    assert running.audit_log is not None, "this cluster was started without audit=True"
+def _events(control_plane: cluster.Cluster) -> Iterator[dict[str, Any]]:
+    assert control_plane.audit_log is not None, "this cluster was started without audit=True"
     # The API server starts a new file at 100 MB and renames the full file to audit-<time>.log.
-    for path in sorted(pathlib.Path(running.directory).glob("audit*.log")):
+    for path in sorted(pathlib.Path(control_plane.directory).glob("audit*.log")):
         with path.open() as lines:
             for line in lines:
                 if _USER in line and line.endswith("\n"):

@@ -31,8 +31,8 @@ class Crowd(World):
     """
 
     def __init__(self, pods: int, resync_seconds: int) -> None:
-        often = {f"HOSTNETWORK_{name}RESYNC_SECONDS": str(resync_seconds) for name in ("", "FULL_")}
-        super().__init__(pods, audit=False, environment=often)
+        environment = {f"HOSTNETWORK_{name}RESYNC_SECONDS": str(resync_seconds) for name in ("", "FULL_")}
+        super().__init__(pods, audit=False, environment=environment)
         self.host_pods = pods // 50
 
     def reported(self) -> int:
@@ -65,8 +65,8 @@ class Crowd(World):
         return self.api.post(path, body).expect(201).body
 
     def _count(self) -> int:
-        head = self.api.get("/api/v1/pods?limit=1").expect(200).body
-        return len(head["items"]) + int(head["metadata"].get("remainingItemCount", 0))
+        first_page = self.api.get("/api/v1/pods?limit=1").expect(200).body
+        return len(first_page["items"]) + int(first_page["metadata"].get("remainingItemCount", 0))
 
     def _copy(self) -> None:
         patterns = [self._pattern(host_pod("host-0")), self._pattern(_web_pod("web-0"))]
@@ -81,12 +81,12 @@ class Crowd(World):
 
     def _places(self, patterns: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         host, web = patterns
-        made = {(pattern["metadata"]["namespace"], pattern["metadata"]["name"]) for pattern in patterns}
+        created = {(pattern["metadata"]["namespace"], pattern["metadata"]["name"]) for pattern in patterns}
         for number in range(self.pods):
             kind, pattern = ("host", host) if number < self.host_pods else ("web", web)
             name = f"{kind}-{number if kind == 'host' else number - self.host_pods}"
             namespace = self.teams[number % NAMESPACES]
-            if (self.teams[0], name) not in made:  # the API server created these two
+            if (self.teams[0], name) not in created:  # the API server created these two
                 yield name, namespace, pattern
 
     def _put(self, pool: urllib3.PoolManager, puts: list[dict[str, Any]]) -> None:
@@ -98,9 +98,9 @@ class Crowd(World):
         """Return a pod created by the API server, on a node and running, as a kubelet would report it."""
         path = f"/api/v1/namespaces/{self.teams[0]}/pods"
         body["spec"]["nodeName"] = "node-1"
-        made = self._post(path, body)
-        self.api.patch(f"{path}/{made['metadata']['name']}/status", {"status": _running(made)}).expect(200)
-        return dict(self.api.get(f"{path}/{made['metadata']['name']}").expect(200).body)
+        pod = self._post(path, body)
+        self.api.patch(f"{path}/{pod['metadata']['name']}/status", {"status": _running_status(pod)}).expect(200)
+        return dict(self.api.get(f"{path}/{pod['metadata']['name']}").expect(200).body)
 
 
 def _web_pod(name: str) -> dict[str, Any]:
@@ -115,40 +115,40 @@ def _web_pod(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "spec": {"containers": containers}}
 
 
-def _running(made: dict[str, Any]) -> dict[str, Any]:
-    when = made["metadata"]["creationTimestamp"]
+def _running_status(pod: dict[str, Any]) -> dict[str, Any]:
+    created = pod["metadata"]["creationTimestamp"]
     return {
         "phase": "Running",
         "hostIP": "10.0.0.1",
         "podIP": "10.1.2.3",
         "podIPs": [{"ip": "10.1.2.3"}],
-        "startTime": when,
-        "conditions": [{"type": name, "status": "True", "lastTransitionTime": when} for name in _READY],
+        "startTime": created,
+        "conditions": [{"type": name, "status": "True", "lastTransitionTime": created} for name in _READY],
         "containerStatuses": [
             {
-                "name": one["name"],
-                "image": one["image"],
-                "imageID": f"{one['image'].partition(':')[0]}@sha256:{'0' * 64}",
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": f"{container['image'].partition(':')[0]}@sha256:{'0' * 64}",
                 "containerID": f"containerd://{'0' * 64}",
                 "ready": True,
                 "started": True,
                 "restartCount": 0,
-                "state": {"running": {"startedAt": when}},
+                "state": {"running": {"startedAt": created}},
             }
-            for one in made["spec"]["containers"]
+            for container in pod["spec"]["containers"]
         ],
     }
 
 
 def _entry(pattern: dict[str, Any], namespace: str, name: str) -> dict[str, str]:
     """Return key and value for etcd. The API server reads JSON there as well as its own format."""
-    made = copy.copy(pattern)
-    made["metadata"] = {**pattern["metadata"], "name": name, "namespace": namespace, "uid": str(uuid.uuid4())}
-    del made["metadata"]["resourceVersion"]  # etcd has its own version
-    own = f"kube-api-access-{uuid.uuid4().hex[:5]}"
-    text = json.dumps(made)
+    pod = copy.copy(pattern)
+    pod["metadata"] = {**pattern["metadata"], "name": name, "namespace": namespace, "uid": str(uuid.uuid4())}
+    del pod["metadata"]["resourceVersion"]  # etcd has its own version
+    volume_name = f"kube-api-access-{uuid.uuid4().hex[:5]}"
+    text = json.dumps(pod)
     for volume in pattern["spec"].get("volumes", ()):
-        text = text.replace(volume["name"], own)  # each pod has a token volume with its own name
+        text = text.replace(volume["name"], volume_name)  # each pod has a token volume with its own name
     key = f"/registry/pods/{namespace}/{name}"
     return {"key": _base64(key), "value": _base64(text)}
 

@@ -19,28 +19,28 @@ _GOAL = figures.Goal("p99", 250)
 def measure(world: World) -> list[figures.Row]:
     audited = [f"audited-{number}" for number in range(5)]
     world.audited(audited)
-    return [*_in(world, "Held", world.teams[:5], _GOAL), *_in(world, "Audit", audited, _GOAL)]
+    return [*_rows(world, "Held", world.teams[:5], _GOAL), *_rows(world, "Audit", audited, _GOAL)]
 
 
 def measure_held(world: World, goal: figures.Goal) -> list[figures.Row]:
     """Measure in Held namespaces only, whose other pods the operator reads again and again."""
-    return _in(world, "Held", world.teams[:5], goal)
+    return _rows(world, "Held", world.teams[:5], goal)
 
 
-def _in(world: World, kind: str, places: list[str], goal: figures.Goal) -> list[figures.Row]:
+def _rows(world: World, kind: str, places: list[str], goal: figures.Goal) -> list[figures.Row]:
     say(f"detection: {_PODS} + {_POLLED} uncovered pods in {kind} namespaces")
-    labelled, told = _watched(world, kind, places)
+    label_times, event_times = _label_and_event_times(world, kind, places)
     return [
-        figures.spread(f"pod created ({kind}) -> label", labelled, goal=goal),
-        figures.spread(f"pod created ({kind}) -> Event", told, goal=goal),
-        figures.spread(f"pod created ({kind}) -> metric", _polled(world, kind, places), goal=goal),
+        figures.spread(f"pod created ({kind}) -> label", label_times, goal=goal),
+        figures.spread(f"pod created ({kind}) -> Event", event_times, goal=goal),
+        figures.spread(f"pod created ({kind}) -> metric", _metric_times(world, kind, places), goal=goal),
     ]
 
 
-def _watched(world: World, kind: str, places: list[str]) -> tuple[list[float], list[float]]:
+def _label_and_event_times(world: World, kind: str, places: list[str]) -> tuple[list[float], list[float]]:
     labels, events = streams.Moments(), streams.Moments()
 
-    def told(moment: float, body: dict[str, Any]) -> None:
+    def note_event(moment: float, body: dict[str, Any]) -> None:
         if body["reason"] == "HostNamespacesUncovered":
             events.note(body["involvedObject"]["uid"], moment)
 
@@ -48,7 +48,7 @@ def _watched(world: World, kind: str, places: list[str]) -> tuple[list[float], l
     until_label, until_event = [], []
     with (
         streams.Watch(world.cluster, path, lambda moment, body: labels.note(body["metadata"]["uid"], moment)),
-        streams.Watch(world.cluster, "/api/v1/events", told),
+        streams.Watch(world.cluster, "/api/v1/events", note_event),
     ):
         for number in range(_PODS):
             _rest()
@@ -61,17 +61,17 @@ def _watched(world: World, kind: str, places: list[str]) -> tuple[list[float], l
     return until_label, until_event
 
 
-def _polled(world: World, kind: str, places: list[str]) -> list[float]:
+def _metric_times(world: World, kind: str, places: list[str]) -> list[float]:
     """Measure the metric in a separate pass, because 200 requests per second take CPU from the operator."""
     until_metric = []
     with urllib3.HTTPConnectionPool("127.0.0.1", world.operator.port, maxsize=1) as http:
         for number in range(_POLLED):
             _rest()
             place = places[number % len(places)]
-            before = _uncovered(http, place)
+            before = _uncovered_count(http, place)
             sent = time.monotonic()
             world.create_pod(place, host_pod(f"polled-{number}"))
-            while _uncovered(http, place) <= before:
+            while _uncovered_count(http, place) <= before:
                 assert time.monotonic() - sent < _DEADLINE_SECONDS, f"a pod in {place} is never counted"
                 time.sleep(_POLL_SECONDS)
             until_metric.append(1000 * (time.monotonic() - sent))
@@ -80,7 +80,7 @@ def _polled(world: World, kind: str, places: list[str]) -> list[float]:
     return until_metric
 
 
-def _uncovered(http: urllib3.HTTPConnectionPool, namespace: str) -> float:
+def _uncovered_count(http: urllib3.HTTPConnectionPool, namespace: str) -> float:
     start = f'hostnetwork_pods{{namespace="{namespace}",verdict="Uncovered"}} '
     for line in http.request("GET", "/metrics", timeout=5).data.decode().splitlines():
         if line.startswith(start):
@@ -88,10 +88,10 @@ def _uncovered(http: urllib3.HTTPConnectionPool, namespace: str) -> float:
     return 0.0
 
 
-def _clean(world: World, places: list[str], prefix: str, number: int) -> None:
+def _clean(world: World, places: list[str], prefix: str, count: int) -> None:
     """Delete the pods and let the operator become idle, so that one pass does not affect the next."""
-    for at in range(number):
-        world.api.delete(f"/api/v1/namespaces/{places[at % len(places)]}/pods/{prefix}-{at}").expect(200)
+    for index in range(count):
+        world.api.delete(f"/api/v1/namespaces/{places[index % len(places)]}/pods/{prefix}-{index}").expect(200)
     time.sleep(1)
 
 

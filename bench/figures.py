@@ -79,9 +79,9 @@ def single(what: str, value: float, unit: str, at_most: float | None = None) -> 
 
 def table(rows: Iterable[Row]) -> str:
     """Return the rows as aligned text; a single value is in the column p50."""
-    head = ("measure", "pods", "unit", "p50", "p90", "p99", "max", "n", "goal", "reached")
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    header = ("measure", "pods", "unit", "p50", "p90", "p99", "max", "n", "goal", "reached")
+    lines = [header, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     texts = []
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]

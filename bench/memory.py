@@ -19,37 +19,37 @@ _LISTED = re.compile(r'^hostnetwork_operator_last_resync_timestamp_seconds\{kind
 
 
 def measure(pods: int) -> list[figures.Row]:
-    with crowd.Crowd(pods, _RESYNC_SECONDS) as full:
+    with crowd.Crowd(pods, _RESYNC_SECONDS) as world:
         began = time.monotonic()
-        full.operator.start(ready=False)
-        _until(full, "ready", lambda: full.operator.probe("/readyz") == 200)
-        _until(full, "all labelled", lambda: full.reported() == full.host_pods)
-        took, pid = time.monotonic() - began, full.operator.pid
+        world.operator.start(ready=False)
+        _until(world, "ready", lambda: world.operator.probe("/readyz") == 200)
+        _until(world, "all labelled", lambda: world.reported() == world.host_pods)
+        seconds, pid = time.monotonic() - began, world.operator.pid
         cpu, reported = usage.cpu_seconds(pid), usage.megabytes(pid, "VmRSS")
-        say(f"all {full.host_pods} labelled; {_LISTS} more lists of everything")
-        last = _listed(full)
+        say(f"all {world.host_pods} labelled; {_LISTS} more lists of everything")
+        last = _last_list(world)
         for _ in range(_LISTS):
-            _until(full, "another list of all pods", lambda last=last: _listed(full) > last)  # type: ignore[misc]
-            last = _listed(full)
-        name = f"{full.host_pods} offenders"
+            _until(world, "another list of all pods", lambda last=last: _last_list(world) > last)  # type: ignore[misc]
+            last = _last_list(world)
+        name = f"{world.host_pods} offenders"
         rows = [
-            figures.single(f"memory: start -> {name} labelled, /readyz 200", took, "s"),
+            figures.single(f"memory: start -> {name} labelled, /readyz 200", seconds, "s"),
             figures.single("memory: CPU until then", cpu, "CPU s"),
             figures.single("memory: RSS then", reported, "MB", at_most=100),
             figures.single(f"memory: RSS after {_LISTS} resyncs", usage.megabytes(pid, "VmRSS"), "MB", at_most=100),
             figures.single("memory: most RSS so far (VmHWM)", usage.megabytes(pid, "VmHWM"), "MB", at_most=100),
         ]
-        return rows + detection.measure_held(full, _DETECTED)
+        return rows + detection.measure_held(world, _DETECTED)
 
 
-def _listed(full: crowd.Crowd) -> float:
-    found = _LISTED.search(full.operator.metrics())
-    return float(found[1]) if found else 0.0
+def _last_list(world: crowd.Crowd) -> float:
+    match = _LISTED.search(world.operator.metrics())
+    return float(match[1]) if match else 0.0
 
 
-def _until(full: crowd.Crowd, what: str, done: Callable[[], bool]) -> None:
-    until = time.monotonic() + _DEADLINE_SECONDS
-    while not done():
-        assert time.monotonic() < until, f"not yet: {what}\n{full.operator.tail()}"
-        assert full.operator.running(), f"the operator ended:\n{full.operator.tail()}"
+def _until(world: crowd.Crowd, what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not yet: {what}\n{world.operator.tail()}"
+        assert world.operator.running(), f"the operator ended:\n{world.operator.tail()}"
         time.sleep(_POLL_SECONDS)

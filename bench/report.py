@@ -39,9 +39,9 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def write(path: pathlib.Path, about: dict[str, Any], rows: Iterable[figures.Row], failed: dict[str, str]) -> None:
+def write(path: pathlib.Path, details: dict[str, Any], rows: Iterable[figures.Row], failed: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    body = {**about, "load_after": os.getloadavg(), "failed": failed, "rows": [row.as_json() for row in rows]}
+    body = {**details, "load_after": os.getloadavg(), "failed": failed, "rows": [row.as_json() for row in rows]}
     path.write_text(json.dumps(body, indent=1) + "\n")
 
 

@@ -23,15 +23,17 @@ class _Progress:
 def measure(world: World) -> list[figures.Row]:
     labels, events = streams.Moments(), streams.Moments()
 
-    def told(moment: float, body: dict[str, Any]) -> None:
+    def note_event(moment: float, body: dict[str, Any]) -> None:
         if body["reason"].startswith("HostNamespaces"):
             events.note(body["involvedObject"]["uid"], moment)
 
     with (
         streams.Watch(
-            world.cluster, f"/api/v1/pods?labelSelector={VERDICT}", lambda m, b: labels.note(b["metadata"]["uid"], m)
+            world.cluster,
+            f"/api/v1/pods?labelSelector={VERDICT}",
+            lambda moment, body: labels.note(body["metadata"]["uid"], moment),
         ),
-        streams.Watch(world.cluster, "/api/v1/events", told),
+        streams.Watch(world.cluster, "/api/v1/events", note_event),
     ):
         since = audit.now()
         progress = _Progress(time.monotonic())
@@ -47,30 +49,30 @@ def _follow(world: World, progress: _Progress, labels: streams.Moments, events: 
 
     Raise AssertionError after the deadline, with the progress so far.
     """
-    wanted, pid = world.offenders, world.operator.pid
+    uids, pid = world.offenders, world.operator.pid
     while True:
-        seen = labels.seen(wanted), events.seen(wanted)
-        if seen == (OFFENDERS, OFFENDERS) and not progress.cpu_seconds:
+        counts = labels.count(uids), events.count(uids)
+        if counts == (OFFENDERS, OFFENDERS) and not progress.cpu_seconds:
             progress.cpu_seconds, progress.rss = usage.cpu_seconds(pid), usage.megabytes(pid, "VmRSS")
         if not progress.ready and world.operator.probe("/readyz") == 200:
             progress.ready = time.monotonic()
         if progress.ready and progress.cpu_seconds:
             return
-        late = time.monotonic() - progress.began > _DEADLINE_SECONDS
-        assert not late, f"labelled, told: {seen} of {OFFENDERS}\n{world.operator.tail()}"
+        is_late = time.monotonic() - progress.began > _DEADLINE_SECONDS
+        assert not is_late, f"labelled, reported: {counts} of {OFFENDERS}\n{world.operator.tail()}"
         assert world.operator.running(), f"the operator ended:\n{world.operator.tail()}"
         time.sleep(_POLL_SECONDS)
 
 
 def _times(world: World, progress: _Progress, labels: streams.Moments, events: streams.Moments) -> list[figures.Row]:
-    labelled = labels.latest(world.offenders) - progress.began
-    told = events.latest(world.offenders) - progress.began
-    counted = sum(value for value in _counted(world.operator.metrics()))
+    label_seconds = labels.latest(world.offenders) - progress.began
+    event_seconds = events.latest(world.offenders) - progress.began
+    uncovered = sum(value for value in _uncovered_counts(world.operator.metrics()))
     return [
         figures.single("start -> /readyz 200", progress.ready - progress.began, "s"),
-        figures.single("start -> all 50 labelled", labelled, "s", at_most=5),
-        figures.single("start -> all 50 have their Event", told, "s", at_most=5),
-        figures.single("offenders that /metrics does not count", OFFENDERS - counted, "pods", at_most=0),
+        figures.single("start -> all 50 labelled", label_seconds, "s", at_most=5),
+        figures.single("start -> all 50 have their Event", event_seconds, "s", at_most=5),
+        figures.single("offenders that /metrics does not count", OFFENDERS - uncovered, "pods", at_most=0),
     ]
 
 
@@ -90,6 +92,6 @@ def _costs(world: World, progress: _Progress, since: float) -> list[figures.Row]
     return rows
 
 
-def _counted(text: str) -> list[float]:
+def _uncovered_counts(text: str) -> list[float]:
     lines = [line for line in text.splitlines() if line.startswith("hostnetwork_pods{") and '"Uncovered"' in line]
     return [float(line.rpartition(" ")[2]) for line in lines]

@@ -35,15 +35,15 @@ class _Window:
 def measure(world: World) -> list[figures.Row]:
     say(f"steady state: {_SECONDS:.0f} s of nothing, {_BATCHES} x {_ORDINARY} ordinary pods, then the clock")
     time.sleep(_SETTLING_SECONDS)
-    quiet = _window(world, lambda: time.sleep(_SECONDS))
+    window = _window(world, lambda: time.sleep(_SECONDS))
     rows = [
-        figures.single("steady: writes a minute", quiet.writes / quiet.minutes, "requests", at_most=0),
-        figures.single("steady: CPU a minute", quiet.cpu_seconds / quiet.minutes, "CPU s"),
+        figures.single("steady: writes a minute", window.writes / window.minutes, "requests", at_most=0),
+        figures.single("steady: CPU a minute", window.cpu_seconds / window.minutes, "CPU s"),
         figures.single("steady: RSS", usage.megabytes(world.operator.pid, "VmRSS"), "MB", at_most=100),
-        figures.single("steady: reconciles a minute", quiet.reconciles / quiet.minutes, "reconciles"),
+        figures.single("steady: reconciles a minute", window.reconciles / window.minutes, "reconciles"),
     ]
-    for name, number in audit.counts(quiet.requests).items():
-        rows.append(figures.single(f"steady:   {name}", number / quiet.minutes, "requests"))
+    for name, number in audit.counts(window.requests).items():
+        rows.append(figures.single(f"steady:   {name}", number / window.minutes, "requests"))
     return [*rows, *_ordinary(world), figures.spread("steady: operator's clock behind the API server's", _clock(world))]
 
 
@@ -62,15 +62,17 @@ def _ordinary(world: World) -> list[figures.Row]:
 
 def _create(world: World, batch: int) -> None:
     teams = world.teams
-    world.create_pods((teams[at % len(teams)], ordinary_pod(f"later-{batch}-{at}")) for at in range(_ORDINARY))
+    world.create_pods(
+        (teams[number % len(teams)], ordinary_pod(f"later-{batch}-{number}")) for number in range(_ORDINARY)
+    )
     time.sleep(_AFTER_SECONDS)
 
 
-def _window(world: World, happening: Callable[[], None]) -> _Window:
+def _window(world: World, activity: Callable[[], None]) -> _Window:
     pid = world.operator.pid
     since, began = audit.now(), time.monotonic()
     cpu, reconciles = usage.cpu_seconds(pid), _metric(world, _RECONCILES)
-    happening()
+    activity()
     return _Window(
         audit.by_operator(world.cluster, since),
         usage.cpu_seconds(pid) - cpu,
@@ -93,6 +95,6 @@ def _clock(world: World) -> list[float]:
 
 
 def _metric(world: World, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", world.operator.metrics(), re.MULTILINE)
-    assert found, f"/metrics has no {name}"
-    return float(found[1])
+    match = re.search(rf"^{name} (\S+)$", world.operator.metrics(), re.MULTILINE)
+    assert match, f"/metrics has no {name}"
+    return float(match[1])

@@ -19,12 +19,12 @@ Note = Callable[[float, dict[str, Any]], None]  # time on time.monotonic(), the 
 class Watch:
     """A context that calls `note` for every object that exists, appears or changes, with an administrator's rights."""
 
-    def __init__(self, running: cluster.Cluster, path: str, note: Note) -> None:
-        user = yaml.safe_load(running.kubeconfig.read_text())["users"][0]["user"]
-        context = ssl.create_default_context(cafile=str(running.authority.certificate_path))
+    def __init__(self, control_plane: cluster.Cluster, path: str, note: Note) -> None:
+        user = yaml.safe_load(control_plane.kubeconfig.read_text())["users"][0]["user"]
+        context = ssl.create_default_context(cafile=str(control_plane.authority.certificate_path))
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.load_cert_chain(user["client-certificate"], user["client-key"])
-        self._connection = http.client.HTTPSConnection("127.0.0.1", running.ports.apiserver, context=context)
+        self._connection = http.client.HTTPSConnection("127.0.0.1", control_plane.ports.apiserver, context=context)
         self._path = f"{path}{'&' if '?' in path else '?'}watch=true&timeoutSeconds=3600"
         self._note = note
         self._stopping = False
@@ -72,7 +72,7 @@ class Moments:
             self._first.setdefault(uid, moment)
             self._changed.notify_all()
 
-    def seen(self, uids: set[str]) -> int:
+    def count(self, uids: set[str]) -> int:
         """Return how many of these uids have a time."""
         with self._changed:
             return len(uids & self._first.keys())
@@ -80,8 +80,8 @@ class Moments:
     def wait(self, uid: str, deadline_seconds: float = 30) -> float:
         """Return the time of the first event. Raise AssertionError after the deadline."""
         with self._changed:
-            found = self._changed.wait_for(lambda: uid in self._first, deadline_seconds)
-            assert found, f"nothing seen of {uid} for {deadline_seconds:.0f} s"
+            arrived = self._changed.wait_for(lambda: uid in self._first, deadline_seconds)
+            assert arrived, f"nothing seen of {uid} for {deadline_seconds:.0f} s"
             return self._first[uid]
 
     def latest(self, uids: set[str]) -> float:

@@ -24,8 +24,8 @@ NAMESPACES = 20
 _THREADS = 8
 SETTLE_SECONDS = 6.0  # an exception counts only if it was written when its admission policy was 5 s old
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Element = TypeVar("Element")
+Result = TypeVar("Result")
 _AUDITED = {"selector": {"matchLabels": {"bench": "audited"}}, "mode": "Audit"}
 
 
@@ -73,9 +73,9 @@ class World:
     def _fill(self) -> None:
         say(f"{self.pods} pods, {OFFENDERS} of them host-namespace pods")
         places = [self.teams[number % NAMESPACES] for number in range(self.pods)]
-        made = [(place, host_pod(f"host-{at}")) for at, place in enumerate(places[:OFFENDERS])]
-        made += [(place, ordinary_pod(f"ordinary-{at}")) for at, place in enumerate(places[OFFENDERS:])]
-        uids = self.create_pods(made)
+        pods = [(place, host_pod(f"host-{index}")) for index, place in enumerate(places[:OFFENDERS])]
+        pods += [(place, ordinary_pod(f"ordinary-{index}")) for index, place in enumerate(places[OFFENDERS:])]
+        uids = self.create_pods(pods)
         self.offenders = set(uids[:OFFENDERS])
 
     # -- create ---------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class World:
         """Create clean namespaces, which are enforced from creation, and wait until the operator has adopted all."""
         self.namespaces(names)
         wanted = set(names)
-        self.cluster.wait("namespaces taken up", lambda: wanted <= self._taken_up(), 180)
+        self.cluster.wait("namespaces taken up", lambda: wanted <= self._adopted(), 180)
 
     def audited(self, names: list[str]) -> None:
         """Create namespaces with mode: Audit in the policy object."""
@@ -123,20 +123,22 @@ class World:
         """Return the names of the namespaces that a label selector selects."""
         return {item["metadata"]["name"] for item in self.api.items(f"/api/v1/namespaces?labelSelector={selector}")}
 
-    def _taken_up(self) -> set[str]:
+    def _adopted(self) -> set[str]:
         """Return the namespaces whose earlier level the operator has recorded, its first write when it enforces."""
-        found = self.api.items(f"/api/v1/namespaces?labelSelector={ENFORCEMENT}=Deny")
-        return {body["metadata"]["name"] for body in found if LEVEL_BEFORE in body["metadata"].get("annotations", {})}
+        namespaces = self.api.items(f"/api/v1/namespaces?labelSelector={ENFORCEMENT}=Deny")
+        return {
+            body["metadata"]["name"] for body in namespaces if LEVEL_BEFORE in body["metadata"].get("annotations", {})
+        }
 
     def _with_account(self) -> set[str]:
-        found = self.api.items("/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault")
-        return {item["metadata"]["namespace"] for item in found}
+        accounts = self.api.items("/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault")
+        return {item["metadata"]["namespace"] for item in accounts}
 
 
-def parallel(make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+def parallel(make: Callable[[Element], Result], elements: Iterable[Element]) -> list[Result]:
     """Call `make` for each element in 8 threads and return the results in order; raise the first error."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(make, given))
+        return list(pool.map(make, elements))
 
 
 def host_pod(name: str) -> dict[str, Any]:
