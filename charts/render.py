@@ -47,17 +47,17 @@ def chart_files() -> dict[pathlib.Path, str | None]:
 
 def _chart_texts() -> dict[str, str]:
     """Return path inside the chart to text."""
-    made = {f"crds/{path.name}": _HEADER.format(f"crds/{path.name}") + path.read_text() for path in _definitions()}
+    texts = {f"crds/{path.name}": _HEADER.format(f"crds/{path.name}") + path.read_text() for path in _definitions()}
     for path in _objects():
-        made[f"templates/{path.name}"] = _template(path)
+        texts[f"templates/{path.name}"] = _template(path)
     for name, text in _monitoring().items():
-        made[f"templates/{name}"] = _monitoring_template(name, text)
+        texts[f"templates/{name}"] = _monitoring_template(name, text)
     audit, enforce = (MANIFESTS / "overlays" / name / "policy.yaml" for name in ("audit", "enforce"))
-    made["templates/policy.yaml"] = (
+    texts["templates/policy.yaml"] = (
         _HEADER.format("manifests/overlays")
         + f'{{{{- if eq .Values.mode "Enforce" }}}}\n{_plain(enforce)}{{{{- else }}}}\n{_plain(audit)}{{{{- end }}}}\n'
     )
-    return made
+    return texts
 
 
 def prometheus_rule_file() -> dict[pathlib.Path, str]:
@@ -97,9 +97,9 @@ def install_yaml(overlay: str, image: str = "") -> str:
     if image:
         body["images"] = [{"name": "hostnetwork-operator", **_new_image(image)}]
     policies = _identities(admission_yaml())
-    overlaid = _kustomized(body).split("\n---\n")
-    rest = [text for text in overlaid if not policies & _identities(text)]
-    assert len(overlaid) == len(rest) + len(policies), f"{overlay} has not every policy of manifests/admission"
+    documents = _kustomized(body).split("\n---\n")
+    rest = [text for text in documents if not policies & _identities(text)]
+    assert len(documents) == len(rest) + len(policies), f"{overlay} has not every policy of manifests/admission"
     definitions = "---\n".join(path.read_text() for path in _definitions())
     return "---\n".join([admission_yaml(), definitions, "\n---\n".join(rest)])
 
@@ -142,10 +142,10 @@ def _definitions() -> list[pathlib.Path]:
 
 def _objects() -> list[pathlib.Path]:
     """Return the files of manifests/ with objects, except overlays (two files make the policy) and monitoring."""
-    found = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
-    found = sorted(path for path in found if not {MANIFESTS / "overlays", MONITORING} & set(path.parents))
-    assert len({path.name for path in found}) == len(found), "two files of one name"
-    return found
+    paths = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
+    paths = sorted(path for path in paths if not {MANIFESTS / "overlays", MONITORING} & set(path.parents))
+    assert len({path.name for path in paths}) == len(paths), "two files of one name"
+    return paths
 
 
 def _plain(path: pathlib.Path) -> str:
@@ -181,12 +181,12 @@ def _metrics_auth(kind: str) -> str:
     Each patch of the component adds a field to the innermost mapping that is open there, or to a mapping around it.
     """
     body = yaml.safe_load((METRICS_AUTH / "kustomization.yaml").read_text())
-    (patch,) = (one["patch"] for one in body["patches"] if one["target"]["kind"] == kind)
+    (patch,) = (entry["patch"] for entry in body["patches"] if entry["target"]["kind"] == kind)
     lines = []
     for step in yaml.safe_load(patch):
-        *above, name = step["path"].strip("/").split("/")
+        *parents, name = step["path"].strip("/").split("/")
         assert step["op"] == "add", step
-        lines.append(f"{'  ' * len(above)}{name}: {json.dumps(step['value'])}\n")
+        lines.append(f"{'  ' * len(parents)}{name}: {json.dumps(step['value'])}\n")
     return f"{_IF_METRICS_AUTH}\n{''.join(lines)}{{{{- end }}}}\n"
 
 
@@ -214,8 +214,8 @@ def _monitoring_template(name: str, text: str) -> str:
     text = text.replace("{{", '{{ "{{" }}')
 
     def with_values(match: re.Match[str]) -> str:
-        own = yaml.safe_load(match[1])
-        return _LABELS_VALUES.format(" ".join(json.dumps(word) for pair in own.items() for word in pair))
+        label_values = yaml.safe_load(match[1])
+        return _LABELS_VALUES.format(" ".join(json.dumps(word) for pair in label_values.items() for word in pair))
 
     text, labels = re.subn(r"(?m)^  labels: (\{.*\})\n", with_values, text, count=1)
     assert labels == 1, f"{name}: metadata.labels are not where they were"

@@ -21,15 +21,15 @@ def files() -> dict[pathlib.Path, str]:
 
 def policies() -> list[tuple[pathlib.Path, dict[str, Any], list[dict[str, Any]]]]:
     """Return each policy with its file and its bindings, sorted by name."""
-    listed = []
+    policies_with_bindings = []
     for path in [*_MANIFESTS.glob("admission/*.yaml"), *_MANIFESTS.glob("components/*/*.yaml")]:
         bodies = [body for body in yaml.safe_load_all(path.read_text()) if body]
         for body in bodies:
             if body["kind"] in _KINDS:
                 name = body["metadata"]["name"]
-                bound = [other for other in bodies if other.get("spec", {}).get("policyName") == name]
-                listed.append((path, body, bound))
-    return sorted(listed, key=lambda policy: str(policy[1]["metadata"]["name"]))
+                bindings = [candidate for candidate in bodies if candidate.get("spec", {}).get("policyName") == name]
+                policies_with_bindings.append((path, body, bindings))
+    return sorted(policies_with_bindings, key=lambda policy: str(policy[1]["metadata"]["name"]))
 
 
 def short(name: str) -> str:
@@ -40,15 +40,15 @@ def controls() -> set[tuple[str, str]]:
     """Return the level and the name of each control that relaxed-namespace evaluates."""
     text = (_MANIFESTS / "admission" / "relaxed-namespace.yaml").read_text()
     policy = next(iter(yaml.safe_load_all(text)))
-    judged = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
-    levels = {"Baseline": judged["baseline"], "Restricted": judged["restricted"]}
-    return {(level, name) for level, said in levels.items() for name in re.findall(r"\['(\w+)'\]", said)}
+    expressions = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
+    levels = {"Baseline": expressions["baseline"], "Restricted": expressions["restricted"]}
+    return {(level, name) for level, expression in levels.items() for name in re.findall(r"\['(\w+)'\]", expression)}
 
 
 def _policies_as_text() -> str:
     """Return the table of all policies, followed by the messages of each policy."""
     rows = ["| policy | file | evaluates | fails | bindings |", "|---|---|---|---|---|"]
-    rows += [_row(path, policy, bound) for path, policy, bound in policies()]
+    rows += [_row(path, policy, bindings) for path, policy, bindings in policies()]
     parts = ["\n".join(rows)]
     for _, policy, _ in policies():
         checks = [f"{number}. {_first_words(v)}" for number, v in enumerate(policy["spec"].get("validations", []), 1)]
@@ -59,20 +59,20 @@ def _policies_as_text() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _row(path: pathlib.Path, policy: dict[str, Any], bound: list[dict[str, Any]]) -> str:
+def _row(path: pathlib.Path, policy: dict[str, Any], bindings: list[dict[str, Any]]) -> str:
     constraints = policy["spec"]["matchConstraints"]
-    judged = [
+    selection = [
         f"{' '.join(rule['operations'])} of {', '.join(f'`{name}`' for name in rule['resources'])}"
         for rule in constraints["resourceRules"]
     ]
     if where := _selected(constraints):
-        judged.append(where)
-    actions = [_binding(binding["spec"]) for binding in bound]
+        selection.append(where)
+    actions = [_binding(binding["spec"]) for binding in bindings]
     place = path.relative_to(_MANIFESTS)
     cells = [
         f"`{short(policy['metadata']['name'])}`",
         f"[{place}](../../manifests/{place})",
-        "; ".join(judged),
+        "; ".join(selection),
         "closed" if policy["spec"].get("failurePolicy", "Fail") == "Fail" else "open",
         "; ".join(actions),
     ]
@@ -88,9 +88,11 @@ def _binding(spec: dict[str, Any]) -> str:
 def _selected(constraints: dict[str, Any]) -> str:
     selector = constraints.get("namespaceSelector") or {}
     texts = [f"`{key}` is {value}" for key, value in selector.get("matchLabels", {}).items()]
-    for one in selector.get("matchExpressions", ()):
-        word = {"In": "is", "NotIn": "is not", "Exists": "exists", "DoesNotExist": "does not exist"}[one["operator"]]
-        texts.append(f"`{one['key']}` {word} {' or '.join(one.get('values', ()))}".rstrip())
+    for requirement in selector.get("matchExpressions", ()):
+        word = {"In": "is", "NotIn": "is not", "Exists": "exists", "DoesNotExist": "does not exist"}[
+            requirement["operator"]
+        ]
+        texts.append(f"`{requirement['key']}` {word} {' or '.join(requirement.get('values', ()))}".rstrip())
     return f"where {' and '.join(texts)}" if texts else ""
 
 
