@@ -18,12 +18,12 @@ def cluster() -> Iterator[controlplane.Cluster]:
 
 
 @pytest.fixture(scope="package")
-def described(cluster: controlplane.Cluster) -> controlplane.Cluster:
+def crd_cluster(cluster: controlplane.Cluster) -> controlplane.Cluster:
     """The cluster with crds/ applied as in the README and established."""
-    done = cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
-    assert done.returncode == 0, done.stderr
-    waited = cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
-    assert waited.returncode == 0, waited.stderr
+    completed = cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
+    assert completed.returncode == 0, completed.stderr
+    wait = cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+    assert wait.returncode == 0, wait.stderr
     # The CRDs are served first; a moment later discovery lists them, and kubectl uses discovery.
     cluster.wait("discovery", lambda: cluster.kubectl("explain", "hne").returncode == 0)
     cluster.wait("discovery", lambda: cluster.kubectl("explain", "hnep").returncode == 0)

@@ -30,25 +30,25 @@ def test_every_field_is_described(plural: str) -> None:
 
 
 @pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
-def test_kubectl_explains_every_field(described: controlplane.Cluster, plural: str) -> None:
+def test_kubectl_explains_every_field(crd_cluster: controlplane.Cluster, plural: str) -> None:
     """`kubectl explain --recursive` lists each field, and `kubectl explain` shows the descriptions."""
     definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    done = described.kubectl("explain", "--recursive", plural)
-    assert done.returncode == 0, done.stderr
-    known = {line.split("\t")[0].strip() for line in done.stdout.splitlines()}
-    assert set() == {path.rsplit(".", 1)[1] for path, _ in properties(schema, "")} - known
-    spec = described.kubectl("explain", f"{plural}.spec").stdout
+    completed = crd_cluster.kubectl("explain", "--recursive", plural)
+    assert completed.returncode == 0, completed.stderr
+    listed = {line.split("\t")[0].strip() for line in completed.stdout.splitlines()}
+    assert set() == {path.rsplit(".", 1)[1] for path, _ in properties(schema, "")} - listed
+    spec = crd_cluster.kubectl("explain", f"{plural}.spec").stdout
     assert "<no description>" not in spec
-    words = " ".join(spec.split())
+    text = " ".join(spec.split())
     for name, field in schema["properties"]["spec"]["properties"].items():
-        assert f"{name} <" in words
-        assert field["description"] in words
+        assert f"{name} <" in text
+        assert field["description"] in text
 
 
 @pytest.mark.parametrize("plural", [exception.PLURAL, policy.PLURAL])
-def test_the_api_server_has_nothing_against_them(described: controlplane.Cluster, plural: str) -> None:
+def test_the_api_server_has_nothing_against_them(crd_cluster: controlplane.Cluster, plural: str) -> None:
     """The CRD is established, its schema is structural, its names are accepted and its rules fit the cost limit."""
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{labels.GROUP}"
-    conditions = described.admin.get(path).expect(200).body["status"]["conditions"]
+    conditions = crd_cluster.admin.get(path).expect(200).body["status"]["conditions"]
     assert {c["type"]: c["status"] for c in conditions} == {"Established": "True", "NamesAccepted": "True"}

@@ -31,14 +31,14 @@ STATUS = {
 
 
 @pytest.fixture(scope="module")
-def shown(described: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
+def sample_cluster(crd_cluster: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
     """A cluster with three exceptions in namespace `shown`, one with a status, and a policy object for this module."""
-    described.admin.post("/api/v1/namespaces", {"metadata": {"name": "shown"}}).expect(201)
+    crd_cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": "shown"}}).expect(201)
     path = f"/apis/{labels.API_VERSION}/namespaces/shown/{exception.PLURAL}"
     for name, spec in OBJECTS.items():
         body = {"apiVersion": labels.API_VERSION, "kind": exception.KIND, "metadata": {"name": name}, "spec": spec}
-        described.admin.post(path, body).expect(201)
-    described.admin.patch(f"{path}/capture/status", {"status": STATUS}).expect(200)
+        crd_cluster.admin.post(path, body).expect(201)
+    crd_cluster.admin.patch(f"{path}/capture/status", {"status": STATUS}).expect(200)
     body = {
         "kind": policy.KIND,
         "apiVersion": labels.API_VERSION,
@@ -46,38 +46,38 @@ def shown(described: controlplane.Cluster) -> Iterator[controlplane.Cluster]:
         "spec": {"mode": "Audit"},
     }
     policies = f"/apis/{labels.API_VERSION}/{policy.PLURAL}"
-    described.admin.post(policies, body).expect(201)
-    yield described
-    described.admin.delete(f"{policies}/{policy.NAME}").expect(200)
+    crd_cluster.admin.post(policies, body).expect(201)
+    yield crd_cluster
+    crd_cluster.admin.delete(f"{policies}/{policy.NAME}").expect(200)
 
 
-def rows(cluster: controlplane.Cluster, *words: str) -> list[list[str]]:
-    done = cluster.kubectl("get", *words, "-n", "shown")
-    assert done.returncode == 0, done.stderr
-    return [line.split() for line in done.stdout.splitlines()]
+def rows(cluster: controlplane.Cluster, *arguments: str) -> list[list[str]]:
+    completed = cluster.kubectl("get", *arguments, "-n", "shown")
+    assert completed.returncode == 0, completed.stderr
+    return [line.split() for line in completed.stdout.splitlines()]
 
 
-def test_the_columns_say_who_what_until_when(shown: controlplane.Cluster) -> None:
+def test_the_columns_say_who_what_until_when(sample_cluster: controlplane.Cluster) -> None:
     """`kubectl get hne` shows type, owner, ticket, readiness, pods and the expiry as written."""
-    header, *lines = rows(shown, "hne")
+    header, *lines = rows(sample_cluster, "hne")
     assert header == ["NAME", "TYPE", "OWNER", "TICKET", "READY", "PODS", "EXPIRY", "AGE"]
-    seen = {line[0]: line[1:-1] for line in lines}
-    assert seen["capture"] == ["Diagnostic", "team-a", "INC-4711", "Active", "2", "2999-11-22T16:00:00Z"]
-    assert seen["cni"][:2] == ["Infrastructure", "team-b"]
+    columns = {line[0]: line[1:-1] for line in lines}
+    assert columns["capture"] == ["Diagnostic", "team-a", "INC-4711", "Active", "2", "2999-11-22T16:00:00Z"]
+    assert columns["cni"][:2] == ["Infrastructure", "team-b"]
 
 
-def test_wide_shows_why_and_whom_to_ask(shown: controlplane.Cluster) -> None:
+def test_wide_shows_why_and_whom_to_ask(sample_cluster: controlplane.Cluster) -> None:
     """`kubectl get hne -o wide` adds the reason and the contact."""
-    done = shown.kubectl("get", "hne", "-n", "shown", "-o", "wide")
-    header, capture, *_ = done.stdout.splitlines()
+    completed = sample_cluster.kubectl("get", "hne", "-n", "shown", "-o", "wide")
+    header, capture, *_ = completed.stdout.splitlines()
     assert header.split()[-2:] == ["REASON", "CONTACT"]
     assert capture.rstrip().endswith("net@example.com")
     assert "Capture SYN retries on node-7" in capture
 
 
-def test_policies_are_shown_by_their_short_name(shown: controlplane.Cluster) -> None:
+def test_policies_are_shown_by_their_short_name(sample_cluster: controlplane.Cluster) -> None:
     """`kubectl get hnep` shows the mode and the level."""
-    header, line = rows(shown, "hnep")
+    header, line = rows(sample_cluster, "hnep")
     assert header == ["NAME", "MODE", "ENFORCE", "READY", "DENY", "HELD", "RELAXED", "UNCOVERED", "AGE"]
     assert line[:3] == ["default", "Audit", "baseline"]
 
@@ -91,8 +91,8 @@ def test_policies_are_shown_by_their_short_name(shown: controlplane.Cluster) -> 
         ("spec.owner=nobody", set()),
     ],
 )
-def test_type_and_owner_can_be_selected(shown: controlplane.Cluster, selector: str, names: set[str]) -> None:
+def test_type_and_owner_can_be_selected(sample_cluster: controlplane.Cluster, selector: str, names: set[str]) -> None:
     """The API server itself selects by spec.type and spec.owner."""
-    done = shown.kubectl("get", "hne", "-n", "shown", "-o", "json", f"--field-selector={selector}")
-    assert done.returncode == 0, done.stderr
-    assert names == {item["metadata"]["name"] for item in json.loads(done.stdout)["items"]}
+    completed = sample_cluster.kubectl("get", "hne", "-n", "shown", "-o", "json", f"--field-selector={selector}")
+    assert completed.returncode == 0, completed.stderr
+    assert names == {item["metadata"]["name"] for item in json.loads(completed.stdout)["items"]}

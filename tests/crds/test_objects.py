@@ -40,35 +40,35 @@ def comments(file: pathlib.Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(described: controlplane.Cluster) -> str:
+def namespace(crd_cluster: controlplane.Cluster) -> str:
     """A namespace for the objects that must exist first."""
     name = "crd-objects"
-    described.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
+    crd_cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
     return name
 
 
 @pytest.fixture
-def attempt(described: controlplane.Cluster, home: str) -> Callable[[list[dict[str, Any]]], api.Response]:
+def attempt(crd_cluster: controlplane.Cluster, namespace: str) -> Callable[[list[dict[str, Any]]], api.Response]:
     """Return a function that creates the object in a dry run.
 
     With two objects, the function creates the first and changes it into the second for real.
     """
 
-    def do(bodies: list[dict[str, Any]]) -> api.Response:
+    def create(bodies: list[dict[str, Any]]) -> api.Response:
         kind = bodies[0]["kind"]
-        scope = f"namespaces/{home}/" if kind == exception.KIND else ""
+        scope = f"namespaces/{namespace}/" if kind == exception.KIND else ""
         path = f"/apis/{labels.API_VERSION}/{scope}{PLURALS[kind]}"
         if len(bodies) == 1:
-            return described.admin.post(f"{path}?dryRun=All&fieldValidation=Strict", bodies[0])
+            return crd_cluster.admin.post(f"{path}?dryRun=All&fieldValidation=Strict", bodies[0])
         first, second = bodies
         name = f"{first['metadata']['name']}-{next(_numbers)}"
-        stands = described.admin.post(path, {**first, "metadata": {"name": name}}).expect(201).body
+        stored = crd_cluster.admin.post(path, {**first, "metadata": {"name": name}}).expect(201).body
         if "status" in first:
-            stands = described.admin.patch(f"{path}/{name}/status", {"status": first["status"]}).expect(200).body
-        changed = {**stands, "spec": second["spec"]}
-        return described.admin.put(f"{path}/{name}?fieldValidation=Strict", changed)
+            stored = crd_cluster.admin.patch(f"{path}/{name}/status", {"status": first["status"]}).expect(200).body
+        changed = {**stored, "spec": second["spec"]}
+        return crd_cluster.admin.put(f"{path}/{name}?fieldValidation=Strict", changed)
 
-    return do
+    return create
 
 
 @pytest.mark.parametrize("file", BAD, ids=stem)
@@ -96,21 +96,21 @@ def test_a_good_object_is_taken_and_its_defaults_are_filled_in(
     assert answer.warnings == ()
     for line in comments(file):
         path, _, value = line.partition(" = ")
-        found = answer.body
+        field_value = answer.body
         for part in path.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        assert (path, json.loads(value)) == (path, found)
+            field_value = field_value.get(part) if isinstance(field_value, dict) else None
+        assert (path, json.loads(value)) == (path, field_value)
 
 
 def test_every_immutable_field_has_a_change_on_disk() -> None:
     """For each immutable field there is a bad file that changes it, one that removes it, and one that adds it."""
     names = {file.stem for file in BAD}
     defaulted = {"hostNamespaces", "hostPorts", "privileged", "podSecurityLevel"}
-    wanted = {f"change-{field}" for field in exception.IMMUTABLE}
+    expected = {f"change-{field}" for field in exception.IMMUTABLE}
     # A field with a default is never absent, and neither is type.
     optional = [field for field in exception.IMMUTABLE if field not in defaulted | {"type"}]
-    wanted |= {f"{how}-{field}" for field in optional for how in ("add", "remove")}
-    assert set() == wanted - names
+    expected |= {f"{how}-{field}" for field in optional for how in ("add", "remove")}
+    assert set() == expected - names
 
 
 def test_every_mutable_field_has_a_change_on_disk() -> None:
