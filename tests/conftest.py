@@ -19,9 +19,9 @@ _numbers = itertools.count(1)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that is marked `since("1.36", …)` on an older Kubernetes (`make test KUBERNETES=1.33`)."""
     for mark in item.iter_markers("since"):
-        minor, what = mark.args
+        minor, feature = mark.args
         if not binary.release().has(minor):
-            pytest.skip(f"{what}: Kubernetes {minor} and newer")
+            pytest.skip(f"{feature}: Kubernetes {minor} and newer")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -42,16 +42,16 @@ def cluster() -> Iterator[controlplane.Cluster]:
 def governed(cluster: controlplane.Cluster) -> controlplane.Cluster:
     """The control plane with crds/ and manifests/admission applied and in force, without the operator."""
     for flag, path in (("-f", "crds"), ("-k", "manifests/admission")):
-        done = cluster.kubectl("apply", "--server-side", flag, str(ROOT / path))
-        assert done.returncode == 0, done.stderr
+        completed = cluster.kubectl("apply", "--server-side", flag, str(ROOT / path))
+        assert completed.returncode == 0, completed.stderr
     cluster.wait("the policies in force", lambda: _refuses(cluster))
     return cluster
 
 
 def _refuses(cluster: controlplane.Cluster) -> bool:
     # A new policy takes about a second to come into force. namespace-labels refuses a forged label on a dry run.
-    forged = {"metadata": {"labels": {labels.ENFORCEMENT: "Deny"}}}
-    nobody = cluster.user("nobody-in-particular", "probers")
+    patch = {"metadata": {"labels": {labels.ENFORCEMENT: "Deny"}}}
+    user = cluster.user("nobody-in-particular", "probers")
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -67,13 +67,13 @@ def _refuses(cluster: controlplane.Cluster) -> bool:
     }
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).expect(201, 409)
     cluster.admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).expect(201, 409)
-    if cluster.api(nobody).patch("/api/v1/namespaces/default?dryRun=All", forged).status != 403:
+    if cluster.api(user).patch("/api/v1/namespaces/default?dryRun=All", patch).status != 403:
         return False
     # The policies come into force one by one. Each of these pods is refused by one policy only:
     # relaxed-namespace-restricted (a pod without a security context violates Restricted), relaxed-namespace,
     # host-namespaces.
-    disk = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
-    probes = (("restricted", {}), ("baseline", disk), ("", {"hostNetwork": True}))
+    host_path = {"volumes": [{"name": "disk", "hostPath": {"path": "/"}}]}
+    probes = (("restricted", {}), ("baseline", host_path), ("", {"hostNetwork": True}))
     return all(_refuses_pod(cluster, guard, spec) for guard, spec in probes)
 
 

@@ -31,14 +31,14 @@ class ClaimError(Exception):
 class Demo:
     """The demonstration on one cluster."""
 
-    def __init__(self, running: cluster.Cluster, process: operator.OperatorProcess) -> None:
-        self.cluster = running
+    def __init__(self, control_plane: cluster.Cluster, process: operator.OperatorProcess) -> None:
+        self.cluster = control_plane
         self.operator = process
-        self.api = running.admin
+        self.api = control_plane.admin
 
-    def tell(self) -> None:
+    def run(self) -> None:
         self.samples()
-        self.found_and_flagged()
+        self.findings()
         self.levels()
         self.exception_and_pod()
         self.node_debug()
@@ -64,37 +64,37 @@ class Demo:
         overlay = f"manifests/overlays/{operator.enforcing()}"
         title(f"The operator comes: crds/, {overlay}, and its process with only its own token")
         operator.install(self.cluster)
-        installed = time.monotonic()
-        started = time.monotonic()
+        install_time = time.monotonic()
+        start_time = time.monotonic()
         self.operator.start()
-        say(f"everything listed and judged {time.monotonic() - started:.1f} s after the process was started")
-        rest = _SETTLE_SECONDS - (time.monotonic() - installed)
-        wait_until(time.monotonic() + max(0.0, rest))
+        say(f"everything listed and judged {time.monotonic() - start_time:.1f} s after the process was started")
+        remaining = _SETTLE_SECONDS - (time.monotonic() - install_time)
+        wait_until(time.monotonic() + max(0.0, remaining))
 
-    def found_and_flagged(self) -> None:
+    def findings(self) -> None:
         title("What it found")
         pods = self.api.items(f"/api/v1/pods?labelSelector={LABEL}/verdict")
         for pod in pods:
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
             verdict = pod["metadata"]["labels"][f"{LABEL}/verdict"]
-            told = [e for e in self.events(namespace) if e["involvedObject"]["uid"] == pod["metadata"]["uid"]]
-            claim(any(e["reason"] == f"HostNamespaces{verdict}" for e in told), f"no Event on pod {namespace}/{name}")
+            events = [e for e in self.events(namespace) if e["involvedObject"]["uid"] == pod["metadata"]["uid"]]
+            claim(any(e["reason"] == f"HostNamespaces{verdict}" for e in events), f"no Event on pod {namespace}/{name}")
             say(f"{verdict:<10} {namespace}/{name}")
         claim(
             {p["metadata"]["namespace"] for p in pods} == {"monitoring", "legacy"}, "not exactly the offenders flagged"
         )
-        exempt = [p for p in self.host_pods() if p["metadata"]["namespace"] == "kube-system"]
-        counted = f'hostnetwork_pods{{namespace="kube-system",verdict="Exempt"}} {float(len(exempt))}'
-        claim(counted in self.operator.metrics(), "the pods of kube-system are not counted as Exempt")
-        say(f"Exempt     kube-system: {len(exempt)} pods judged and counted, nothing written into it")
+        exempt_pods = [p for p in self.host_pods() if p["metadata"]["namespace"] == "kube-system"]
+        metric = f'hostnetwork_pods{{namespace="kube-system",verdict="Exempt"}} {float(len(exempt_pods))}'
+        claim(metric in self.operator.metrics(), "the pods of kube-system are not counted as Exempt")
+        say(f"Exempt     kube-system: {len(exempt_pods)} pods judged and counted, nothing written into it")
 
     def levels(self) -> None:
         title("Which namespace got which level")
         for body in self.api.items("/api/v1/namespaces"):
             labels, name = body["metadata"]["labels"], body["metadata"]["name"]
-            held = body["metadata"].get("annotations", {}).get(f"{LABEL}/held-by", "")
+            held_by = body["metadata"].get("annotations", {}).get(f"{LABEL}/held-by", "")
             enforcement = labels.get(f"{LABEL}/enforcement", "exempt")
-            say(f"{name:<20} {enforcement:<8} enforce={labels.get(PSA, '-'):<12}{held[:70]}")
+            say(f"{name:<20} {enforcement:<8} enforce={labels.get(PSA, '-'):<12}{held_by[:70]}")
         for name, expected in (("shop", "Deny"), ("payments", "Deny"), ("legacy", "Held"), ("monitoring", "Held")):
             claim(self.labels(name).get(f"{LABEL}/enforcement") == expected, f"namespace {name} is not {expected}")
         claim(not any(LABEL in key for key in self.labels("kube-system")), "kube-system was written into")
@@ -102,15 +102,15 @@ class Demo:
     def exception_and_pod(self) -> None:
         title("Infrastructure with an exception: node-exporter in a clean namespace")
         # The exporter in monitoring uses port 9100, and two pods cannot listen on the same port of a node.
-        agent = (SAMPLES / "node-exporter.yaml").read_text().replace("9100", "9101")
-        self.kubectl("apply", "-n", "observability", "-f", "-", stdin=agent)
+        manifest = (SAMPLES / "node-exporter.yaml").read_text().replace("9100", "9101")
+        self.kubectl("apply", "-n", "observability", "-f", "-", stdin=manifest)
         self.until("the DaemonSet's pods are refused", lambda: self.failed_create("observability"))
         say("without one: " + self.failed_create("observability")[:150])
         text = (SAMPLES / "exceptions" / "node-exporter.yaml").read_text().replace("monitoring", "observability")
-        applied = time.monotonic()
+        apply_time = time.monotonic()
         say("$ kubectl apply -f node-exporter.yaml: " + self.kubectl("apply", "-f", "-", stdin=text).strip())
         self.until("the namespace is relaxed", lambda: self.labels("observability").get(PSA) == "privileged")
-        say(f"level lifted to privileged after {time.monotonic() - applied:.2f} s, everybody else held to baseline")
+        say(f"level lifted to privileged after {time.monotonic() - apply_time:.2f} s, everybody else held to baseline")
         self.kubectl("rollout", "restart", "daemonset/node-exporter", "-n", "observability")
         self.until("node-exporter runs on both nodes", lambda: self.running_pods("observability") == 2)
         say("its pods are admitted and run on both nodes")
@@ -122,7 +122,7 @@ class Demo:
     def node_debug(self) -> None:
         title("kubectl debug node/… under an exception, for a while")
         self.apply_exception("node-debug", seconds=120)
-        words = [
+        arguments = [
             "debug",
             "node/node-1",
             "-n",
@@ -130,9 +130,9 @@ class Demo:
             "--image=registry.example.com/busybox:1.37",
             "--profile=general",
         ]
-        self.until("kubectl debug is admitted", lambda: self.cluster.kubectl(*words).returncode == 0)
+        self.until("kubectl debug is admitted", lambda: self.cluster.kubectl(*arguments).returncode == 0)
         self.until("the debug pod is covered", lambda: self.covered("debug", "node-debug-inc4712") == 1)
-        say("$ kubectl " + " ".join(words[:2]) + ": admitted, and covered by node-debug-inc4712")
+        say("$ kubectl " + " ".join(arguments[:2]) + ": admitted, and covered by node-debug-inc4712")
 
     def diagnostic_ends(self) -> None:
         title("A diagnostic runs out")
@@ -141,8 +141,8 @@ class Demo:
         self.until("tcpdump is covered", lambda: self.covered("payments", "tcpdump-inc4711") == 1)
         print(indent(self.kubectl("get", "hne", "-A")))
         say(f"waiting for {expiry:%H:%M:%S}Z")
-        self.until("the tcpdump pod is deleted", lambda: self.gone("payments", "tcpdump"), until=expiry)
-        say(f"its pod was deleted, seen {self.late(expiry):.1f} s after the expiry")
+        self.until("the tcpdump pod is deleted", lambda: self.is_deleted("payments", "tcpdump"), until=expiry)
+        say(f"its pod was deleted, seen {self.seconds_after(expiry):.1f} s after the expiry")
         self.until("payments is restored", lambda: self.labels("payments").get(PSA) == "baseline")
         say("its namespace is back at enforce=baseline")
         answer = self.api.post("/api/v1/namespaces/payments/pods", load("tcpdump"))
@@ -160,19 +160,24 @@ class Demo:
         say("kill -9: it is gone, the grant stands")
         answer = self.dry_run("payments", "tcpdump")
         claim(answer.status == 201, f"the grant does not admit: {answer.message}")
-        last, first = "", ""
-        while not first:
+        last_admitted, first_refused = "", ""
+        while not first_refused:
             answer = self.dry_run("payments", "tcpdump")
             if answer.status == 201:
-                last = answer.body["metadata"]["creationTimestamp"]
+                last_admitted = answer.body["metadata"]["creationTimestamp"]
             else:
                 claim(by_policy(answer), f"refused otherwise: {answer.message}")
-                first = server_second(self.api)
-            claim(first or self.late(expiry) < _PATIENCE_SECONDS, "still admitted long after the expiry")
+                first_refused = server_second(self.api)
+            claim(
+                first_refused or self.seconds_after(expiry) < _PATIENCE_SECONDS, "still admitted long after the expiry"
+            )
             time.sleep(0.05)
         end = f"{expiry:%Y-%m-%dT%H:%M:%SZ}"
-        claim(last < end <= first, f"last admitted {last}, expiry {end}, first refused {first}")
-        say(f"last pod admitted at {last}, expiry {end}, refused from {first}")
+        claim(
+            last_admitted < end <= first_refused,
+            f"last admitted {last_admitted}, expiry {end}, first refused {first_refused}",
+        )
+        say(f"last pod admitted at {last_admitted}, expiry {end}, refused from {first_refused}")
         say("by the API server: " + short(answer.message))
         self.operator.start()
         self.until("payments is restored", lambda: self.labels("payments").get(PSA) == "baseline")
@@ -180,10 +185,10 @@ class Demo:
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
-    def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
-        done = self.cluster.kubectl(*words, stdin=stdin)
-        claim(done.returncode == 0 or not check, f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        completed = self.cluster.kubectl(*arguments, stdin=stdin)
+        claim(completed.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {completed.stderr.strip()}")
+        return completed.stdout
 
     def apply_exception(self, file: str, seconds: int, name: str | None = None) -> datetime.datetime:
         expiry = server_time(self.api) + datetime.timedelta(seconds=seconds)
@@ -196,17 +201,17 @@ class Demo:
     def until(self, what: str, probe: Callable[[], Any], until: datetime.datetime | None = None) -> None:
         deadline = time.monotonic() + cluster.PATIENCE * _PATIENCE_SECONDS
         if until is not None:
-            deadline -= self.late(until)
+            deadline -= self.seconds_after(until)
         while not probe():
             claim(time.monotonic() < deadline, f"never seen: {what}")
             time.sleep(0.05)
 
-    def late(self, moment: datetime.datetime) -> float:
+    def seconds_after(self, moment: datetime.datetime) -> float:
         return (server_time(self.api) - moment).total_seconds()
 
     def labels(self, namespace: str) -> dict[str, str]:
-        found: dict[str, str] = self.api.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]["labels"]
-        return found
+        labels: dict[str, str] = self.api.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]["labels"]
+        return labels
 
     def events(self, namespace: str) -> list[dict[str, Any]]:
         return self.api.items(f"/api/v1/namespaces/{namespace}/events")
@@ -225,7 +230,7 @@ class Demo:
         path = f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions/{name}"
         return int(self.api.get(path).body.get("status", {}).get("coveredPods", 0))
 
-    def gone(self, namespace: str, pod: str) -> bool:
+    def is_deleted(self, namespace: str, pod: str) -> bool:
         return self.api.get(f"/api/v1/namespaces/{namespace}/pods/{pod}").status == 404
 
     def create(self, namespace: str, name: str, spec: dict[str, Any]) -> Any:
@@ -293,24 +298,24 @@ def main() -> int:
         return 1
     try:
         print("starting a control plane: etcd, API server, controllers, two simulated nodes", flush=True)
-        running = cluster.Cluster(directory, detached=keep).start()
+        control_plane = cluster.Cluster(directory, detached=keep).start()
     except (binary.BuildError, cluster.NotReadyError) as error:
         print(f"no control plane: {error}", file=sys.stderr)
         return 1
-    process = operator.OperatorProcess(running, detached=keep)
+    process = operator.OperatorProcess(control_plane, detached=keep)
     failed = True
     try:
-        Demo(running, process).tell()
+        Demo(control_plane, process).run()
         failed = False
     except (ClaimError, AssertionError, cluster.NotReadyError) as error:
         print(f"  ✗ {error}", file=sys.stderr)
         print(f"the operator's last lines:\n{process.tail()}", file=sys.stderr)
     finally:
         if keep and not failed:
-            keeping.remember(running, operator=process.pid)
+            keeping.remember(control_plane, operator=process.pid)
         else:
             process.stop()
-            running.stop()
+            control_plane.stop()
             if keep:
                 shutil.rmtree(keeping.DIRECTORY, ignore_errors=True)
     if failed:

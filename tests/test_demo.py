@@ -8,7 +8,7 @@ from tests.controlplane import operator
 
 def test_the_demo_observes_everything_that_it_claims() -> None:
     """`make demo` ends with status 0, claims each part of the main job, and leaves nothing running."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "tests.demo"],
         cwd=operator.ROOT,
         capture_output=True,
@@ -16,6 +16,6 @@ def test_the_demo_observes_everything_that_it_claims() -> None:
         timeout=1200,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert completed.returncode == 0, completed.stdout[-2000:] + completed.stderr[-2000:]
     for part in ("Uncovered", "Held", "admitted and run", "its pod was deleted", "kill -9", "all of it was observed"):
-        assert part in done.stdout, part
+        assert part in completed.stdout, part

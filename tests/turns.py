@@ -21,9 +21,9 @@ def turn(*, alone: bool) -> Iterator[None]:
         yield
         return
     RUNNING.clear()
-    with _LOCK.with_suffix(".next").open("w") as following, _LOCK.with_suffix(".turn").open("w") as lock:
-        fcntl.flock(following, fcntl.LOCK_EX)  # while a test waits for the others, no new test starts
+    with _LOCK.with_suffix(".next").open("w") as next_lock, _LOCK.with_suffix(".turn").open("w") as lock:
+        fcntl.flock(next_lock, fcntl.LOCK_EX)  # while a test waits for the others, no new test starts
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(following, fcntl.LOCK_UN)
+        fcntl.flock(next_lock, fcntl.LOCK_UN)
         RUNNING.set()
         yield

@@ -19,19 +19,19 @@ _STATE = DIRECTORY / "pids.json"
 
 
 def up() -> int:
-    """Prints the export line alone on stdout; progress goes to stderr."""
+    """Start a control plane; print the export line alone on stdout, and progress on stderr."""
     if _STATE.exists():
         print(f"it is up already: {DIRECTORY}", file=sys.stderr)
     else:
         print("starting a control plane", file=sys.stderr)
-        started = cluster.Cluster(DIRECTORY, detached=True).start()
-        remember(started)
+        control_plane = cluster.Cluster(DIRECTORY, detached=True).start()
+        remember(control_plane)
     print(export_line())
     return 0
 
 
 def down() -> int:
-    """Ends by pid what `up` started, if it still is that."""
+    """End the processes that `up` started, by pid. A pid that another process has now is left alone."""
     if not _STATE.exists():
         print(f"nothing is up: no {_STATE}", file=sys.stderr)
         return 0
@@ -44,39 +44,39 @@ def down() -> int:
 
 
 def run() -> int:
-    """The operator in the foreground, with a token of its service account from the current kubeconfig."""
+    """Run the operator in the foreground, with a token of its service account, on the current kubeconfig's cluster."""
     kubectl = [*binary.find_or_build().command("kubectl")]
-    words = ["create", "token", operator.ACCOUNT, "-n", operator.NAMESPACE, "--duration=24h"]
-    token = subprocess.run([*kubectl, *words], capture_output=True, text=True, check=False)
+    arguments = ["create", "token", operator.ACCOUNT, "-n", operator.NAMESPACE, "--duration=24h"]
+    token = subprocess.run([*kubectl, *arguments], capture_output=True, text=True, check=False)
     if token.returncode:
         print(f"{token.stderr.strip()}\nis it installed? kubectl apply -k manifests/overlays/audit", file=sys.stderr)
         return 1
-    view = [*kubectl, "config", "view", "--minify", "--flatten", "-o", "yaml"]
-    config = yaml.safe_load(subprocess.run(view, capture_output=True, text=True, check=True).stdout)
+    view_command = [*kubectl, "config", "view", "--minify", "--flatten", "-o", "yaml"]
+    config = yaml.safe_load(subprocess.run(view_command, capture_output=True, text=True, check=True).stdout)
     config["users"][0]["user"] = {"token": token.stdout.strip()}
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "kubeconfig"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config))
         environment = {"HOSTNETWORK_ADDRESS": "127.0.0.1", **os.environ, "KUBECONFIG": str(path)}
-        running = subprocess.Popen([sys.executable, "-m", "hostnetwork_operator"], env=environment)
-        # The operator ends with this process, however that is told to end, and its kubeconfig with it.
+        process = subprocess.Popen([sys.executable, "-m", "hostnetwork_operator"], env=environment)
+        # Whatever signal ends this process, the operator ends too, and its kubeconfig is removed.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: running.terminate())
+            signal.signal(number, lambda *_: process.terminate())
         while True:
-            with contextlib.suppress(KeyboardInterrupt):  # the terminal has told the operator too
-                return running.wait()
+            with contextlib.suppress(KeyboardInterrupt):  # the terminal has sent the signal to the operator too
+                return process.wait()
 
 
 def build() -> int:
-    """The executables in the cache, so that what follows finds them there."""
+    """Build the executables into the cache, where later commands find them."""
     binary.find_or_build()
     return 0
 
 
-def remember(started: cluster.Cluster, **others: int) -> None:
-    """Writes down the pids for `down`."""
-    pids = {name: component.pid for name, component in started.components.items()}
+def remember(control_plane: cluster.Cluster, **others: int) -> None:
+    """Write the pids to a file for `down`."""
+    pids = {name: component.pid for name, component in control_plane.components.items()}
     _STATE.write_text(json.dumps({**pids, **others}))
 
 
@@ -85,7 +85,7 @@ def export_line() -> str:
 
 
 def _is_ours(pid: int) -> bool:
-    # A pid may have been given to another process since.
+    # The kernel may have given the pid to another process since then.
     try:
         environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -94,13 +94,13 @@ def _is_ours(pid: int) -> bool:
     return str(DIRECTORY).encode() in command + environment
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     verbs = {"up": up, "down": down, "run": run, "binary": build}
-    if len(words) != 1 or words[0] not in verbs:
+    if len(arguments) != 1 or arguments[0] not in verbs:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        return verbs[words[0]]()
+        return verbs[arguments[0]]()
     except (binary.BuildError, cluster.NotReadyError) as error:
         print(error, file=sys.stderr)
         return 1

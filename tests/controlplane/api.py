@@ -1,6 +1,6 @@
-"""A plain JSON client of the Kubernetes API for tests: what was sent, what came back, nothing interpreted.
+"""A plain JSON client of the Kubernetes API for tests, which sends bodies and returns answers uninterpreted.
 
-The operator's own gateway is not used here: a test that watches the operator must not share its code.
+The client does not use the operator's gateway: a test that watches the operator must not share the operator's code.
 """
 
 import base64
@@ -21,7 +21,7 @@ JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-# An object as deep as the API server stores it in managedFields. json cannot decode it, so a Response is without it.
+# An object as deep as the API server stores in managedFields. json cannot decode such an object: a Response omits it.
 NEST_DEPTH = 9_990
 NEST = b'{"f:a":' * NEST_DEPTH + b"{}" + b"}" * NEST_DEPTH
 # What the API server answers just after a CRD has changed. client-go asks again up to 10 times.
@@ -29,12 +29,12 @@ REINITIALIZING = b"storage is (re)initializing"
 
 
 class ConnectionFailedError(Exception):
-    """No answer: refused, reset, timed out."""
+    """The API server did not answer: the connection was refused or reset, or the request timed out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """One answer: HTTP status, decoded body, the texts of its Warning headers."""
+    """An answer: HTTP status, decoded body, and the texts of the Warning headers."""
 
     status: int
     body: Any
@@ -42,11 +42,11 @@ class Response:
 
     @property
     def message(self) -> str:
-        """The `message` of a Status object, else the body as text."""
+        """The `message` of a Status object; the body as text for any other body."""
         return self.body.get("message", "") if isinstance(self.body, dict) else str(self.body)
 
     def expect(self, *statuses: int) -> Self:
-        """Itself, if the status is one of these; AssertionError with the server's message else."""
+        """Return this answer if it has one of these statuses. Otherwise, raise AssertionError with the message."""
         assert self.status in statuses, f"expected {statuses}, got {self.status}: {self.message}"
         return self
 
@@ -68,12 +68,12 @@ class Api:
         if "token" in user:
             headers["Authorization"] = f"Bearer {user['token']}"
         elif "client-certificate-data" in user:
-            with tempfile.NamedTemporaryFile() as both:
-                both.write(
+            with tempfile.NamedTemporaryFile() as certificate_file:
+                certificate_file.write(
                     base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"])
                 )
-                both.flush()
-                context.load_cert_chain(both.name)
+                certificate_file.flush()
+                context.load_cert_chain(certificate_file.name)
         else:
             context.load_cert_chain(user["client-certificate"], user["client-key"])
         return cls(cluster["server"], urllib3.PoolManager(maxsize=16, ssl_context=context), headers)
@@ -90,7 +90,10 @@ class Api:
         timeout: float = 30,
         accept: str = "application/json",
     ) -> Response:
-        """Raises ConnectionFailedError. `path` holds the query too; bytes are sent as they are."""
+        """Send a request and return the answer; `path` includes the query, and bytes are sent unchanged.
+
+        Raise ConnectionFailedError if no answer comes.
+        """
         headers = {**self._headers, "Accept": accept}
         data = None
         if body is not None:
@@ -121,7 +124,7 @@ class Api:
         return self.request("GET", path)
 
     def protobuf(self, path: str) -> bytes:
-        """The object as protobuf, which carries bytes that are not UTF-8."""
+        """Return the object as protobuf, which can contain bytes that are not UTF-8."""
         headers = {**self._headers, "Accept": PROTOBUF}
         answer = self._pool.request("GET", self._server + path, headers=headers, timeout=30, retries=False)
         assert answer.status == 200, answer.data[:1000]
@@ -140,7 +143,7 @@ class Api:
         return self.request("PATCH", path, body, content_type)
 
     def apply(self, path: str, body: Any, manager: str, *, force: bool = False) -> Response:
-        """Server-side apply."""
+        """Send a server-side apply."""
         query = f"?fieldManager={manager}&force={'true' if force else 'false'}"
         return self.request("PATCH", path + query, body, APPLY)
 
@@ -148,7 +151,7 @@ class Api:
         return self.request("DELETE", path, body)
 
     def may(self, attributes: dict[str, str]) -> bool:
-        """Whether RBAC allows it to this identity: group, resource, subresource, verb, namespace."""
+        """Return whether RBAC allows this identity a request with these attributes, such as resource and verb."""
         review = {"spec": {"resourceAttributes": attributes}}
         answer = self.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).expect(201)
         return bool(answer.body["status"]["allowed"])

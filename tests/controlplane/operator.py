@@ -1,4 +1,4 @@
-"""The operator as its own process against a test control plane, with nothing but the token of its service account."""
+"""The operator as a separate process on a test control plane, with only the token of its service account."""
 
 import os
 import pathlib
@@ -16,37 +16,39 @@ ACCOUNT = "hostnetwork-operator"
 
 
 def enforcing() -> str:
-    """The overlay that turns enforcement on, by its name for the Kubernetes that is tested."""
+    """Return the name of the overlay that turns enforcement on, for the Kubernetes version under test."""
     return "enforce" if binary.release().has("1.36") else "enforce-before-1.36"
 
 
-def install(running: cluster.Cluster, overlay: str | None = None) -> None:
-    """The policies, crds/ and an overlay as the README says, by default the enforcing one; the Deployment at 0, since
-    kwok would only fake it. The five seconds between policies and CRDs are for clusters with tenants.
+def install(control_plane: cluster.Cluster, overlay: str | None = None) -> None:
+    """Install the policies, crds/ and an overlay as in the README; by default, the overlay that enforces.
+
+    The Deployment is scaled to 0, because kwok would only simulate its pod. The README waits five seconds between
+    policies and CRDs; that is for clusters with tenants.
     """
-    apply(running, "-k", str(ROOT / "manifests" / "admission"))
-    apply(running, "--server-side", "-f", str(ROOT / "crds"))
-    established = ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
-    done = running.kubectl(*established)
-    assert done.returncode == 0, done.stderr
-    apply(running, "-k", str(ROOT / "manifests" / "overlays" / (overlay or enforcing())))
-    scaled = running.kubectl("scale", "deployment", ACCOUNT, "-n", NAMESPACE, "--replicas=0")
+    apply(control_plane, "-k", str(ROOT / "manifests" / "admission"))
+    apply(control_plane, "--server-side", "-f", str(ROOT / "crds"))
+    wait = ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    completed = control_plane.kubectl(*wait)
+    assert completed.returncode == 0, completed.stderr
+    apply(control_plane, "-k", str(ROOT / "manifests" / "overlays" / (overlay or enforcing())))
+    scaled = control_plane.kubectl("scale", "deployment", ACCOUNT, "-n", NAMESPACE, "--replicas=0")
     assert scaled.returncode == 0, scaled.stderr
 
 
-def apply(running: cluster.Cluster, *words: str) -> str:
-    """kubectl apply; what it printed. AssertionError with its complaint if it fails."""
-    done = running.kubectl("apply", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def apply(control_plane: cluster.Cluster, *arguments: str) -> str:
+    """Run kubectl apply and return its output. Raise AssertionError with its error output if it fails."""
+    completed = control_plane.kubectl("apply", *arguments)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 class OperatorProcess:
-    """`python -m hostnetwork_operator`, started, killed and stopped; usable as a context manager."""
+    """A process `python -m hostnetwork_operator` that a test can start, kill and stop; also a context manager."""
 
     def __init__(
         self,
-        running: cluster.Cluster,
+        control_plane: cluster.Cluster,
         *,
         name: str = "operator",
         environment: dict[str, str] | None = None,
@@ -54,24 +56,27 @@ class OperatorProcess:
         server: str | None = None,
         command: list[str] | None = None,
     ) -> None:
-        self._cluster = running
+        self._cluster = control_plane
         self._server = server
         self.port, self.probe_port = cluster.free_ports(2)
         self._environment = environment or {}
         command = command or [sys.executable, "-m", "hostnetwork_operator"]
-        self._component = processes.Component(name, command, running.directory, detached=detached)
+        self._component = processes.Component(name, command, control_plane.directory, detached=detached)
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
-        """With a fresh token, unless a kubeconfig is given; with `ready`, until it has judged everything once."""
+        """Start the process, with a new token unless a kubeconfig is given.
+
+        With `ready`, wait until the operator has evaluated every namespace once.
+        """
         kubeconfig = kubeconfig or self._cluster.service_account(NAMESPACE, ACCOUNT, server=self._server)
-        own = {
+        settings = {
             "KUBECONFIG": str(kubeconfig),
             "HOSTNETWORK_ADDRESS": "127.0.0.1",
             "HOSTNETWORK_PORT": str(self.port),
             "HOSTNETWORK_PROBE_PORT": str(self.probe_port),
         }
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self._component.start({**kept, **own, **self._environment})
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._component.start({**inherited, **settings, **self._environment})
         if ready:
             self._cluster.wait("the operator", self._answering)
         return self
@@ -81,7 +86,7 @@ class OperatorProcess:
         return self.probe("/readyz") == 200
 
     def probe(self, path: str) -> int:
-        """HTTP status of a probe; 0 without an answer."""
+        """Return the HTTP status of a probe, or 0 if there is no answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}{path}", timeout=5) as answer:
                 return int(answer.status)

@@ -1,4 +1,4 @@
-"""Certificates and keys of a test control plane: one CA, and whoever is to be somebody on it.
+"""Certificates and keys of a test control plane: one CA, its servers and its users.
 
 A user is a client certificate: CN is the name, O are the groups (Kubernetes' X509 client certificate rule).
 """
@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_LIFETIME = datetime.timedelta(days=30)  # longer than any cluster of ours is kept
+_LIFETIME = datetime.timedelta(days=30)  # longer than any test cluster exists
 
 
 class Authority:
-    """A CA whose files lie in `directory`."""
+    """A CA with its files in `directory`."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
@@ -31,7 +31,7 @@ class Authority:
         self._write_certificate("ca.crt", certificate)
 
     def issue(self, file: str, common_name: str, groups: tuple[str, ...] = ()) -> tuple[pathlib.Path, pathlib.Path]:
-        """Certificate and key files for a client, or for a server on loopback."""
+        """Write a certificate and a key for a client, or for a server on loopback, and return the two paths."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -49,7 +49,7 @@ class Authority:
         return self._write_certificate(f"{file}.crt", certificate), self._write_key(f"{file}.key", key)
 
     def signing_key(self, file: str) -> pathlib.Path:
-        """A private key for service account tokens."""
+        """Write a private key for service account tokens and return its path."""
         return self._write_key(file, ec.generate_private_key(ec.SECP256R1()))
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

@@ -1,4 +1,4 @@
-"""One component of a control plane as a child process: started, killed, stopped, its log kept."""
+"""A component of a control plane as a child process that a test can start, kill and stop, with a log file."""
 
 import contextlib
 import ctypes
@@ -12,12 +12,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
-    # A test run that is killed must not leave an etcd behind.
+    # A killed test run must not leave etcd running.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Component:
-    """`command` with its log beside it. With `detached` it outlives this process."""
+    """A process of `command` with a log file in `directory`; with `detached`, the process survives this process."""
 
     def __init__(self, name: str, command: list[str], directory: pathlib.Path, *, detached: bool) -> None:
         self.name = name
@@ -48,18 +48,18 @@ class Component:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._process.wait()
 
     def wait(self, deadline_seconds: float) -> int:
-        """The exit status. Raises subprocess.TimeoutExpired."""
+        """Return the exit status. Raise subprocess.TimeoutExpired after the deadline."""
         assert self._process is not None, f"{self.name} was never started"
         return self._process.wait(timeout=deadline_seconds)
 
     def stop(self, deadline_seconds: float = 10) -> int | None:
-        """SIGTERM, SIGKILL after the deadline; the exit status."""
+        """Send SIGTERM, and SIGKILL after the deadline; return the exit status."""
         if self._process is None:
             return None
         self._signal(signal.SIGTERM)
@@ -88,14 +88,14 @@ class Component:
 
 
 def end(pid: int, deadline_seconds: float = 10) -> None:
-    """Ends a process that is not our child: SIGTERM, SIGKILL after the deadline. Gone already is fine."""
-    for number, patience in ((signal.SIGTERM, deadline_seconds), (signal.SIGKILL, 5.0)):
+    """End a process that is not a child: SIGTERM, then SIGKILL after the deadline. An ended process is no error."""
+    for number, seconds in ((signal.SIGTERM, deadline_seconds), (signal.SIGKILL, 5.0)):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             if not pathlib.Path(f"/proc/{pid}").exists():
                 return
             time.sleep(0.05)
