@@ -31,8 +31,8 @@ class Block:
 
 def blocks(document: pathlib.Path) -> list[Block]:
     """Return every block of the document that is marked with `<!-- run: name -->`, in order."""
-    found = _BLOCK.finditer(document.read_text())
-    return [Block(match["name"], match["script"], match["shown"] or "") for match in found]
+    matches = _BLOCK.finditer(document.read_text())
+    return [Block(match["name"], match["script"], match["shown"] or "") for match in matches]
 
 
 def files(document: pathlib.Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}
 METRICS = markdown.metrics(DOCUMENT)
 ON_CALL = "ann"
 SHARES = {"hostNetwork": True, "containers": [{"name": "c", "image": "registry.example.com/tool:1"}]}
-_run: set[str] = set()
+_run_blocks: set[str] = set()
 
 
 class Person(readme.Reader):
@@ -41,18 +41,20 @@ class Person(readme.Reader):
         self.paste("kubectl apply -k my-cluster")
         readme._installed(self)
         for name in ("payments", "monitoring"):
-            self.until("enforcement", lambda name=name: self.stands(name, "Deny", "baseline"))
+            self.until("enforcement", lambda name=name: self.has_labels(name, "Deny", "baseline"))
 
     def follow(self, name: str, *, on_call: bool = False) -> str:
         """Run a block until it shows the document's output, then wait for the metrics shown below it."""
         block = BLOCKS[name]
-        _run.add(name)
-        who = self.cluster.user(ON_CALL) if on_call else self.cluster.kubeconfig
-        script = f"export KUBECONFIG={who}\n{block.script}"
+        _run_blocks.add(name)
+        kubeconfig = self.cluster.user(ON_CALL) if on_call else self.cluster.kubeconfig
+        script = f"export KUBECONFIG={kubeconfig}\n{block.script}"
         output = self.paste(script)
-        again = all(word not in block.script for word in ("patch", "delete", "scale", "label ns", "apply", "bind"))
+        is_repeatable = all(
+            word not in block.script for word in ("patch", "delete", "scale", "label ns", "apply", "bind")
+        )
         deadline = time.monotonic() + cluster.PATIENCE * 60
-        while again and missing(block.shown, output) and time.monotonic() < deadline:
+        while is_repeatable and missing(block.shown, output) and time.monotonic() < deadline:
             time.sleep(0.5)
             output = self.paste(script)
         assert missing(block.shown, output) == set(), output
@@ -74,31 +76,37 @@ class Person(readme.Reader):
     def see_closed(self) -> None:
         for name in ("closed-bindings", "closed", "closed-pod", "closed-flags"):
             self.follow(name)
-        assert self.stands("payments", "Deny", "baseline") or self.stands("payments", "Deny", "baseline", "baseline")
+        assert self.has_labels("payments", "Deny", "baseline") or self.has_labels(
+            "payments", "Deny", "baseline", "baseline"
+        )
         self.until("all intact", lambda: not re.search(r"policy_intact{.*} 0", self.operator.metrics()))
         self.until("no host pods", lambda: self.pod("payments", dry=True) == 403)
 
 
 def missing(shown: str, output: str) -> set[str]:
     """Return the lines that the document shows and the shell did not; an ellipsis stands for any text."""
-    said = [readme._normal(" " + line) for line in output.splitlines()]
+    output_lines = [readme._normal(" " + line) for line in output.splitlines()]
     patterns = {
         line: ".*".join(re.escape(part.strip()) for part in readme._normal(" " + line).split("…"))
         for line in shown.splitlines()
     }
-    return {line for line, pattern in patterns.items() if not any(re.fullmatch(pattern, one) for one in said)}
+    return {
+        line
+        for line, pattern in patterns.items()
+        if not any(re.fullmatch(pattern, output_line) for output_line in output_lines)
+    }
 
 
 @pytest.fixture(scope="module")
 def person() -> Iterator[Person]:
-    with readme.following(Person) as somebody:
-        yield somebody
+    with readme.following(Person) as user:
+        yield user
 
 
 def test_the_role_is_bound_to_nobody_and_then_to_one(person: Person) -> None:
     """As shipped, the role has no binding. Once bound, its holder may open, but not write exceptions or policies."""
     bindings = person.api.items("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings")
-    assert [b for b in bindings if b["roleRef"]["name"] == "hostnetwork-break-glass"] == []
+    assert [binding for binding in bindings if binding["roleRef"]["name"] == "hostnetwork-break-glass"] == []
     person.follow("bind")
     ann = person.cluster.api(person.cluster.user(ON_CALL))
     person.until("her right", lambda: ann.get("/api/v1/namespaces").status == 200)
@@ -107,8 +115,8 @@ def test_the_role_is_bound_to_nobody_and_then_to_one(person: Person) -> None:
     admission = "/apis/admissionregistration.k8s.io/v1"
     policies = f"{admission}/validatingadmissionpolicies/{labels.POLICY_HOST_NAMESPACES}"
     ann.patch(policies, {"spec": {"failurePolicy": "Ignore"}}).expect(403)
-    other = {"metadata": {"name": "other"}, "spec": {"policyName": "other", "validationActions": ["Deny"]}}
-    person.api.post(f"{admission}/validatingadmissionpolicybindings", other).expect(201)
+    other_binding = {"metadata": {"name": "other"}, "spec": {"policyName": "other", "validationActions": ["Deny"]}}
+    person.api.post(f"{admission}/validatingadmissionpolicybindings", other_binding).expect(201)
     ann.delete(f"{admission}/validatingadmissionpolicybindings/other").expect(403)
     person.api.delete(f"{admission}/validatingadmissionpolicybindings/other").expect(200)
 
@@ -117,7 +125,7 @@ def test_the_role_names_every_binding_that_denies() -> None:
     """This includes policies that are added later."""
     path = markdown.ROOT / "manifests" / "rbac" / "break-glass-clusterrole.yaml"
     rules = [rule for rule in yaml.safe_load(path.read_text())["rules"] if "resourceNames" in rule]
-    named = {
+    binding_names = {
         name
         for rule in rules
         for name in rule["resourceNames"]
@@ -129,9 +137,9 @@ def test_the_role_names_every_binding_that_denies() -> None:
         for body in yaml.safe_load_all(file.read_text())
         if body["kind"] == "ValidatingAdmissionPolicyBinding" and "Deny" in body["spec"]["validationActions"]
     ]
-    assert {body["metadata"]["name"] for body in bodies} == named
+    assert {body["metadata"]["name"] for body in bodies} == binding_names
     loop = BLOCKS["unbound"].script.replace("\\\n", " ").split(";")[0]
-    assert {f"{name}-deny.{labels.GROUP}" for name in loop.split(" in ")[1].split()} == named
+    assert {f"{name}-deny.{labels.GROUP}" for name in loop.split(" in ")[1].split()} == binding_names
 
 
 def test_one_namespace(person: Person) -> None:
@@ -190,7 +198,7 @@ def test_a_policy_is_broken(person: Person) -> None:
     The levels stay, Diagnostic exceptions end, and other exceptions stay.
     """
     for name, namespace, kind in (("capture", "payments", "Diagnostic"), ("agent", "monitoring", "Infrastructure")):
-        _except(person, name, namespace, kind)
+        _create_exception(person, name, namespace, kind)
     person.follow("warn", on_call=True)
     line = f'hostnetwork_admission_policy_intact{{policy="{labels.POLICY_HOST_NAMESPACES}"}} 0.0'
     person.until("it shows", lambda: line in person.operator.metrics())
@@ -200,8 +208,8 @@ def test_a_policy_is_broken(person: Person) -> None:
     assert person.pod("payments", dry=True) == 403
     person.until("everything goes where the level is lifted", lambda: person.pod("monitoring", dry=True) == 201)
     assert person.exception("monitoring", "agent")[0] == "Active"
-    late = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)  # noqa: TID251
-    _post(person, "late", "payments", "Diagnostic", f"{late:%Y-%m-%dT%H:%M:%SZ}")
+    expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)  # noqa: TID251
+    _post(person, "late", "payments", "Diagnostic", f"{expiry:%Y-%m-%dT%H:%M:%SZ}")
     person.until("not approved", lambda: person.exception("payments", "late")[0] == "NotApproved")
     person.paste("kubectl delete hne capture -n payments")
     person.close()
@@ -210,9 +218,9 @@ def test_a_policy_is_broken(person: Person) -> None:
     person.paste("kubectl delete hne --all -A")
 
 
-def _except(person: Person, name: str, namespace: str, kind: str) -> None:
-    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
-    _post(person, name, namespace, kind, f"{end:%Y-%m-%dT%H:%M:%SZ}" if kind == "Diagnostic" else None)
+def _create_exception(person: Person, name: str, namespace: str, kind: str) -> None:
+    expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
+    _post(person, name, namespace, kind, f"{expiry:%Y-%m-%dT%H:%M:%SZ}" if kind == "Diagnostic" else None)
     person.until("in force", lambda: person.exception(namespace, name)[0] == "Active")
 
 
@@ -239,7 +247,7 @@ def test_the_role_is_taken_away(person: Person) -> None:
 
 def test_every_command_of_the_document_was_run(person: Person) -> None:
     """The tests ran every block."""
-    assert set(BLOCKS) == _run
+    assert set(BLOCKS) == _run_blocks
     assert set(METRICS) <= set(BLOCKS)
     text = DOCUMENT.read_text()
     assert len(re.findall(r"```bash\n[^`]*kubectl", text)) == len(BLOCKS)

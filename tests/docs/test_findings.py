@@ -14,8 +14,8 @@ PAGES = markdown.ROOT / "docs/reference/findings"
 def example(rule: rules.Rule) -> findings.Finding:
     """Return the finding for the example in the rule's unit test."""
     name = rule.judge.__module__.rpartition(".")[2]
-    test = importlib.import_module(f"tests.unit.decide.rules.test_{name}")
-    return judged.warns(rule, test.EXAMPLE)
+    module = importlib.import_module(f"tests.unit.decide.rules.test_{name}")
+    return judged.warns(rule, module.EXAMPLE)
 
 
 def test_every_rule_has_a_page_and_no_other() -> None:

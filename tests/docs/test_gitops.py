@@ -54,11 +54,11 @@ def _bodies(text: str) -> Bodies:
 
 
 def _by_identity(bodies: Bodies) -> dict[Identity, dict[str, Any]]:
-    found = {}
+    by_identity = {}
     for body in bodies:
-        found[body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]] = body
-    assert len(found) == len(bodies), "an object twice"
-    return found
+        by_identity[body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]] = body
+    assert len(by_identity) == len(bodies), "an object twice"
+    return by_identity
 
 
 def _kinds(bodies: Bodies) -> list[str]:
@@ -71,7 +71,7 @@ def _write(repository: pathlib.Path) -> None:
     for name in ("crds", "manifests"):
         if not (repository / name).exists():
             shutil.copytree(markdown.ROOT / name, repository / name)
-    given = {
+    files = {
         **FILES,
         "exceptions/boot.yaml": EXCEPTIONS,
         "dist/admission.yaml": render.admission_yaml(),
@@ -79,7 +79,7 @@ def _write(repository: pathlib.Path) -> None:
         "argo-cd/install-audit.yaml": render.install_yaml("audit"),
         "argo-cd/exceptions.yaml": EXCEPTIONS,
     }
-    for name, text in given.items():
+    for name, text in files.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text(text)
 
@@ -90,7 +90,7 @@ def repository(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def _built(directory: pathlib.Path) -> Bodies:
+def _kustomize(directory: pathlib.Path) -> Bodies:
     command = [*binary.find_or_build().command("kubectl"), "kustomize", str(directory)]
     return _bodies(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -114,18 +114,21 @@ def test_policies_and_operator_of_flux_are_the_overlay_and_no_object_has_two_own
 ) -> None:
     """The two Kustomizations together apply the ordinary overlay, object for object, except for minReadySeconds."""
     directory = repository / "hostnetwork-operator"
-    shown = yaml.safe_load((directory / "kustomization.yaml").read_text())
-    assert shown["resources"] == ["../manifests/overlays/audit"]
-    shown["resources"] = [f"../manifests/overlays/{overlay}"]
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(shown))
-    ours, policies = _by_identity(_built(directory)), _by_identity(_built(repository / "manifests" / "admission"))
-    assert {identity[0] for identity in ours} & set(POLICIES) == set()
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    assert kustomization["resources"] == ["../manifests/overlays/audit"]
+    kustomization["resources"] = [f"../manifests/overlays/{overlay}"]
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    operator_objects, policies = (
+        _by_identity(_kustomize(directory)),
+        _by_identity(_kustomize(repository / "manifests" / "admission")),
+    )
+    assert {identity[0] for identity in operator_objects} & set(POLICIES) == set()
     assert {identity[0] for identity in policies} == set(POLICIES)
-    deployment = ours["Deployment", "hostnetwork-system", "hostnetwork-operator"]
+    deployment = operator_objects["Deployment", "hostnetwork-system", "hostnetwork-operator"]
     assert deployment["spec"].pop("minReadySeconds") == 10
-    ordinary = {"resources": shown["resources"], "images": shown["images"]}
+    ordinary = {"resources": kustomization["resources"], "images": kustomization["images"]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(ordinary))
-    assert {**policies, **ours} == _by_identity(_built(directory))
+    assert {**policies, **operator_objects} == _by_identity(_kustomize(directory))
 
 
 def test_each_kustomization_of_flux_waits_for_the_one_before(repository: pathlib.Path) -> None:
@@ -141,9 +144,9 @@ def test_each_kustomization_of_flux_waits_for_the_one_before(repository: pathlib
         directory = repository / step["spec"]["path"]
         assert list(directory.glob("*.yaml")), directory
         assert "force" not in step["spec"]
-    for before, step in itertools.pairwise(steps):
-        assert before["spec"]["wait"] is True
-        assert step["spec"]["dependsOn"] == [{"name": before["metadata"]["name"]}]
+    for previous, step in itertools.pairwise(steps):
+        assert previous["spec"]["wait"] is True
+        assert step["spec"]["dependsOn"] == [{"name": previous["metadata"]["name"]}]
     assert [step["spec"]["prune"] for step in steps] == [False, False, True, True]
 
 
@@ -152,7 +155,7 @@ def test_the_waves_of_argo_cd_are_more_than_five_seconds_apart(repository: pathl
 
     The waves omit no object.
     """
-    bodies = _built(repository / "argo-cd")
+    bodies = _kustomize(repository / "argo-cd")
     waves: dict[int, set[str]] = {}
     for body in bodies:
         wave = int(body["metadata"].get("annotations", {}).get(WAVE, "0"))
@@ -162,8 +165,10 @@ def test_the_waves_of_argo_cd_are_more_than_five_seconds_apart(repository: pathl
     assert {"Deployment", POLICY_OBJECT, "Namespace"} <= waves[0]
     assert waves[10] == {EXCEPTION}
     assert 2 * (len(waves) - 1) > 5
-    given = [_bodies((repository / "argo-cd" / name).read_text()) for name in ("install-audit.yaml", "exceptions.yaml")]
-    assert _by_identity(bodies).keys() == _by_identity(list(itertools.chain(*given))).keys()
+    documents = [
+        _bodies((repository / "argo-cd" / name).read_text()) for name in ("install-audit.yaml", "exceptions.yaml")
+    ]
+    assert _by_identity(bodies).keys() == _by_identity(list(itertools.chain(*documents))).keys()
 
 
 def test_kubectl_sorts_as_the_page_says(repository: pathlib.Path) -> None:
@@ -175,11 +180,11 @@ def test_kubectl_sorts_as_the_page_says(repository: pathlib.Path) -> None:
     names = sorted(path.name for path in directory.glob("*.yaml"))
     body = {"resources": [*names, "../manifests/overlays/enforce"]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    said = re.search(r"-k` sorts: ([\w\s,]+)\.", PAGE.read_text().replace("apply\n-k", "apply -k"))
-    assert said
-    listed = re.findall(r"\w+", said[1])
-    assert len(listed) > 8
-    assert [kind for kind in _kinds(_built(directory)) if kind in listed] == listed
+    match = re.search(r"-k` sorts: ([\w\s,]+)\.", PAGE.read_text().replace("apply\n-k", "apply -k"))
+    assert match
+    kinds = re.findall(r"\w+", match[1])
+    assert len(kinds) > 8
+    assert [kind for kind in _kinds(_kustomize(directory)) if kind in kinds] == kinds
 
 
 def test_helm_sorts_as_the_page_says(repository: pathlib.Path) -> None:
@@ -187,13 +192,13 @@ def test_helm_sorts_as_the_page_says(repository: pathlib.Path) -> None:
     chart = repository / "chart"
     shutil.copytree(render.CHART, chart)
     (chart / "templates" / "exceptions.yaml").write_text(EXCEPTIONS)
-    words = ["template", "x", str(chart), "-n", "hostnetwork-system", "--include-crds", "--kube-version", "1.36.0"]
-    command = [str(helm.find_or_build()), *words, "--set", "mode=Enforce"]
+    arguments = ["template", "x", str(chart), "-n", "hostnetwork-system", "--include-crds", "--kube-version", "1.36.0"]
+    command = [str(helm.find_or_build()), *arguments, "--set", "mode=Enforce"]
     bodies = _bodies(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    said = re.search(r"by the name of the kind: ([\w\s,]+)\.", PAGE.read_text())
-    assert said
-    listed = re.findall(r"\w+", said[1])
-    assert [kind for kind in _kinds(bodies) if kind in listed] == listed
+    match = re.search(r"by the name of the kind: ([\w\s,]+)\.", PAGE.read_text())
+    assert match
+    kinds = re.findall(r"\w+", match[1])
+    assert [kind for kind in _kinds(bodies) if kind in kinds] == kinds
     assert _kinds(bodies)[0] == "CustomResourceDefinition"
     assert _kinds(_as_helm_applies(bodies))[-6:] == _kinds(bodies)[-6:]
 
@@ -223,12 +228,12 @@ class Syncer(readme.Reader):
         """
         file = self.checkout / "sync.yaml"
         file.write_text("---\n".join(yaml.safe_dump(body) for body in bodies))
-        for failed in range(30):
+        for failures in range(30):
             status = self.cluster.kubectl("apply", "--server-side", "-f", str(file)).returncode
             if not self.operator.running():
                 self.operator.start(ready=False)
             if status == 0:
-                return failed
+                return failures
             time.sleep(1)
         raise AssertionError("the sync never succeeded")
 
@@ -251,7 +256,7 @@ def _trusting(repository: pathlib.Path) -> Bodies:
     """Return the page's overlay that trusts at installation, for the Kubernetes version under test."""
     kustomization = repository / "trusting" / "kustomization.yaml"
     kustomization.write_text(readme.before_1_36(kustomization.read_text()) if _older() else kustomization.read_text())
-    return _built(kustomization.parent)
+    return _kustomize(kustomization.parent)
 
 
 def _older() -> bool:
@@ -268,14 +273,14 @@ def test_with_trust_every_exception_ends_active(definitions_first: bool) -> None
         bodies = _as_helm_applies([*_trusting(syncer.checkout), *_bodies(EXCEPTIONS)])
         if definitions_first:
             syncer.define()
-        failed = syncer.sync([*_definitions(), *bodies])
-        assert (failed == 0) == definitions_first, "kinds that are new with a file are refused in the first run"
+        failures = syncer.sync([*_definitions(), *bodies])
+        assert (failures == 0) == definitions_first, "kinds that are new with a file are refused in the first run"
         if definitions_first:
             assert syncer.created(AGENT) <= syncer.created(WRITERS)
         syncer.until("it is Active", lambda: syncer.ready() == "Active")
         syncer.until("it is recorded", lambda: _recorded(syncer))
-        without = '[{"op": "remove", "path": "/spec/exceptions/trustAtInstall"}]'
-        syncer.paste(f"kubectl patch hnep default --type=json -p '{without}'")
+        patch = '[{"op": "remove", "path": "/spec/exceptions/trustAtInstall"}]'
+        syncer.paste(f"kubectl patch hnep default --type=json -p '{patch}'")
         syncer.until("the policy is read", lambda: _observed(syncer))
         assert syncer.ready() == "Active"
 
@@ -293,17 +298,17 @@ def _observed(syncer: Syncer) -> bool:
 def test_without_an_order_only_an_approver_helps() -> None:
     """Exceptions from before the policies are NotApproved; another sync approves nothing, the page's commands do."""
     with readme.following(Syncer) as syncer:
-        overlay = _built(syncer.checkout / "manifests" / "overlays" / operator.enforcing())
+        overlay = _kustomize(syncer.checkout / "manifests" / "overlays" / operator.enforcing())
         bodies = _as_helm_applies([*overlay, *_bodies(EXCEPTIONS)])
         syncer.define()
         assert syncer.sync(bodies) == 0
         syncer.until("it is NotApproved", lambda: syncer.ready() == "NotApproved")
         conditions = syncer.api.get(AGENT).body["status"]["conditions"]
-        (message,) = [one["message"] for one in conditions if one["type"] == "Ready"]
+        (message,) = [condition["message"] for condition in conditions if condition["type"] == "Ready"]
         assert "the exception was created before" in message or "less than 5 s after" in message
         assert syncer.sync(bodies) == 0
-        later = time.monotonic() + 5
-        while time.monotonic() < later:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
             assert syncer.ready() == "NotApproved"
             time.sleep(0.2)
         assert "agent" in syncer.follow("approve")
@@ -337,8 +342,8 @@ def test_the_page_shows_nothing_that_is_not_tested() -> None:
 
 def test_the_page_names_the_versions_that_are_tested() -> None:
     """The page names the versions of kubectl and Helm in the modules of the tests."""
-    kubectl = re.search(r"k8s\.io/kubectl => k8s\.io/kubectl (v\S+)", (binary.MODULE / "go.mod").read_text())
-    tested = re.search(r"helm\.sh/helm/v3 (v\S+)", (helm.MODULE / "go.mod").read_text())
-    assert kubectl
-    assert tested
-    assert f"run kubectl {kubectl[1]} and Helm {tested[1]}" in PAGE.read_text()
+    kubectl_version = re.search(r"k8s\.io/kubectl => k8s\.io/kubectl (v\S+)", (binary.MODULE / "go.mod").read_text())
+    helm_version = re.search(r"helm\.sh/helm/v3 (v\S+)", (helm.MODULE / "go.mod").read_text())
+    assert kubectl_version
+    assert helm_version
+    assert f"run kubectl {kubectl_version[1]} and Helm {helm_version[1]}" in PAGE.read_text()

@@ -17,14 +17,14 @@ EXCEPTIONS = f"/apis/{labels.API_VERSION}/namespaces/monitoring/hostnetworkexcep
 CONFIGMAPS = f"/api/v1/namespaces/hostnetwork-system/configmaps?labelSelector={labels.MANAGED_BY}%3D{labels.MANAGER}"
 POLICY = f"/apis/{labels.API_VERSION}/hostnetworkexceptionpolicies/default"
 DELETED = "kubectl delete configmaps -n hostnetwork-system -l app.kubernetes.io/managed-by=hostnetwork-operator"
-_run: set[str] = set()
+_run_blocks: set[str] = set()
 
 
 class Keeper(readme.Reader):
     """An administrator with an agent from before the admission policies."""
 
-    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
-        super().__init__(running, checkout)
+    def __init__(self, control_plane: cluster.Cluster, checkout: pathlib.Path) -> None:
+        super().__init__(control_plane, checkout)
         self.name = ""
 
     def arrange(self) -> None:
@@ -37,7 +37,7 @@ class Keeper(readme.Reader):
         readme._installed(self)
 
     def follow(self, name: str) -> str:
-        _run.add(name)
+        _run_blocks.add(name)
         return self.paste(BLOCKS[name].script)
 
     def sees(self, reason: str) -> None:
@@ -46,7 +46,7 @@ class Keeper(readme.Reader):
     def ledger(self) -> str:
         """Return the reason of LedgerIntact."""
         conditions = self.api.get(POLICY).expect(200).body.get("status", {}).get("conditions", [])
-        return str(next((one["reason"] for one in conditions if one["type"] == "LedgerIntact"), ""))
+        return str(next((condition["reason"] for condition in conditions if condition["type"] == "LedgerIntact"), ""))
 
     def stored(self) -> dict[str, dict[str, str]]:
         """Return the data of each ConfigMap by its name."""
@@ -58,8 +58,8 @@ class Keeper(readme.Reader):
 
 @pytest.fixture(scope="module")
 def keeper() -> Iterator[Keeper]:
-    with readme.following(Keeper) as somebody:
-        yield somebody
+    with readme.following(Keeper) as user:
+        yield user
 
 
 def test_the_first_start_names_what_nothing_proves(keeper: Keeper) -> None:
@@ -119,5 +119,5 @@ def test_a_loss_is_said_and_a_backup_brings_it_back(keeper: Keeper) -> None:
 
 def test_every_command_of_the_document_was_run() -> None:
     """The tests ran every block."""
-    assert set(BLOCKS) == _run
+    assert set(BLOCKS) == _run_blocks
     assert DOCUMENT.read_text().count("```bash") == len(BLOCKS)

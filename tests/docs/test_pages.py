@@ -78,17 +78,19 @@ def test_every_citation_of_a_page_leads_to_a_section() -> None:
 
 def test_nothing_cites_a_document_that_is_not_here() -> None:
     """The contract is docs/explanation/architecture.md; no comment cites the page it was written from."""
-    old = re.compile(r"\(design\b|\bdesign(?:\.md)?, (?:section|promise)|\bthe design\b")
+    pattern = re.compile(r"\(design\b|\bdesign(?:\.md)?, (?:section|promise)|\bthe design\b")
     documents = [path for path in markdown.DOCUMENTS if path.name != "CHANGELOG.md"]
     citing = [path for path in [*CITING, *documents] if path != pathlib.Path(__file__)]
-    assert [str(path.relative_to(ROOT)) for path in citing if old.search(path.read_text())] == []
+    assert [str(path.relative_to(ROOT)) for path in citing if pattern.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize("directory", ["api", "decide", "observe", "act", "control", "root"])
 def test_the_map_names_every_module_and_no_other(directory: str) -> None:
     """The tables of docs/explanation/architecture.md list each module of the package once, in its directory."""
     modules = PACKAGE if directory == "root" else PACKAGE / directory
-    named = [code for row in markdown.table(f"modules-{directory}") for code in markdown.codes(" | ".join(row[:2]))]
-    assert sorted(name for name in named if name.endswith(".py")) == sorted(
+    documented = [
+        code for row in markdown.table(f"modules-{directory}") for code in markdown.codes(" | ".join(row[:2]))
+    ]
+    assert sorted(name for name in documented if name.endswith(".py")) == sorted(
         path.name for path in modules.glob("*.py") if path.name != "__init__.py"
     )

@@ -38,26 +38,26 @@ Person = TypeVar("Person", bound="Reader")
 class Reader:
     """A user who follows the README: a checkout, a shell, and a cluster with running workloads."""
 
-    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
-        self.cluster = running
-        self.api = running.admin
+    def __init__(self, control_plane: cluster.Cluster, checkout: pathlib.Path) -> None:
+        self.cluster = control_plane
+        self.api = control_plane.admin
         self.checkout = checkout
-        self.operator = operator.OperatorProcess(running)
+        self.operator = operator.OperatorProcess(control_plane)
         self.failed = ""
         self.levels_before: dict[str, str | None] = {}
         for name in ("crds", "manifests"):
             shutil.copytree(markdown.ROOT / name, checkout / name)
         path = checkout / ".bin" / "kubectl"
         path.parent.mkdir()
-        path.write_text(f'#!/bin/sh\nexec {" ".join(running.executables.command("kubectl"))} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {" ".join(control_plane.executables.command("kubectl"))} "$@"\n')
         path.chmod(0o755)
 
     def arrange(self) -> None:
         """Create agents in kube-system, an exporter, and two applications, one with the node's network by mistake."""
         for namespace in ("monitoring", "shop", "legacy", "payments", "debug"):
             # One namespace has its own level, looser than the target.
-            given = {labels.PSA_ENFORCE: "privileged"} if namespace == "shop" else {}
-            self.api.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": given}}).expect(201)
+            level_label = {labels.PSA_ENFORCE: "privileged"} if namespace == "shop" else {}
+            self.api.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": level_label}}).expect(201)
             account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
             self.until("a service account", lambda path=account: self.api.get(path).status == 200)
         for file, namespace in (
@@ -68,8 +68,8 @@ class Reader:
             ("by-mistake", "legacy"),
         ):
             operator.apply(self.cluster, "-n", namespace, "-f", str(SAMPLES / f"{file}.yaml"))
-        running = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
-        self.until("all sample pods run", lambda: len(self.api.items(running)) >= 9)
+        running_pods = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
+        self.until("all sample pods run", lambda: len(self.api.items(running_pods)) >= 9)
         self.levels_before = {name: self.label(name, labels.PSA_ENFORCE) for name in self.namespaces()}
 
     def paste(self, script: str) -> str:
@@ -82,7 +82,7 @@ class Reader:
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "KUBECACHEDIR": str(self.cluster.directory / "kubectl-cache"),
         }
-        done = subprocess.run(
+        completed = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.checkout,
             env=environment,
@@ -91,8 +91,8 @@ class Reader:
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert completed.returncode == 0, f"{script}\n{completed.stdout}\n{completed.stderr}"
+        return completed.stdout
 
     def until(self, what: str, probe: Callable[[], object], seconds: float = _PATIENCE_SECONDS) -> None:
         deadline = time.monotonic() + cluster.PATIENCE * seconds
@@ -108,7 +108,7 @@ class Reader:
         value: str | None = body["metadata"]["labels"].get(key)
         return value
 
-    def stands(self, namespace: str, enforcement: str, level: str | None, guard: str | None = None) -> bool:
+    def has_labels(self, namespace: str, enforcement: str, level: str | None, guard: str | None = None) -> bool:
         keys = (labels.ENFORCEMENT, labels.PSA_ENFORCE, labels.GUARD)
         return [self.label(namespace, key) for key in keys] == [enforcement, level, guard]
 
@@ -132,25 +132,25 @@ def before_1_36(script: str) -> str:
 
 
 @contextlib.contextmanager
-def following(somebody: Callable[[cluster.Cluster, pathlib.Path], Person]) -> Iterator[Person]:
+def following(make_user: Callable[[cluster.Cluster, pathlib.Path], Person]) -> Iterator[Person]:
     """Run an arranged cluster with a checkout for this reader."""
     checkout = pathlib.Path(tempfile.mkdtemp(prefix="hno-reader-"))
     try:
-        with cluster.Cluster() as running:
-            reading = somebody(running, checkout)
-            reading.arrange()
+        with cluster.Cluster() as control_plane:
+            user = make_user(control_plane, checkout)
+            user.arrange()
             try:
-                yield reading
+                yield user
             finally:
-                reading.operator.stop()
+                user.operator.stop()
     finally:
         shutil.rmtree(checkout)
 
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    with following(Reader) as reading:
-        yield reading
+    with following(Reader) as user:
+        yield user
 
 
 # -- checks after a block ---------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def _nothing_is_refused(reader: Reader) -> None:
 
 
 def _only_with_an_exception(reader: Reader) -> None:
-    reader.until("a looser level is tightened", lambda: reader.stands("shop", "Deny", "baseline"))
+    reader.until("a looser level is tightened", lambda: reader.has_labels("shop", "Deny", "baseline"))
     pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
     reader.api.post("/api/v1/namespaces/payments/pods?dryRun=All", pod).expect(403)
     reader.api.post("/api/v1/namespaces/legacy/pods?dryRun=All", pod).expect(201)
@@ -187,11 +187,11 @@ def _approvers_may_and_tenants_may_not(reader: Reader) -> None:
     sample = (SAMPLES / "exceptions" / "node-exporter.yaml").read_text()
     text = sample.replace("metadata: {name: node-exporter,", "metadata: {name: another,")
     assert text != sample
-    words = ("create", "--dry-run=server", "-f", "-")
+    arguments = ("create", "--dry-run=server", "-f", "-")
     approver = reader.cluster.user("ann", "platform-security")
-    allowed = reader.cluster.kubectl(*words, user=approver, stdin=text)
+    allowed = reader.cluster.kubectl(*arguments, user=approver, stdin=text)
     assert allowed.returncode == 0, allowed.stderr
-    refused = reader.cluster.kubectl(*words, user=reader.cluster.tenant("monitoring"), stdin=text)
+    refused = reader.cluster.kubectl(*arguments, user=reader.cluster.tenant("monitoring"), stdin=text)
     assert "needs the cluster-wide verb approve on hostnetworkexceptions" in refused.stderr
 
 
@@ -202,7 +202,7 @@ def _exporter_covered(reader: Reader) -> None:
 
 def _tcpdump_covered(reader: Reader) -> None:
     reader.until("it is covered", lambda: reader.exception("payments", "tcpdump-inc4711") == ("Active", 1))
-    assert reader.stands("payments", "Deny", "privileged", "baseline")
+    assert reader.has_labels("payments", "Deny", "privileged", "baseline")
     assert reader.flagged("payments") == []
 
 
@@ -220,22 +220,22 @@ def _extended(reader: Reader) -> None:
 
 def _revoked(reader: Reader) -> None:
     reader.until("the record says so", lambda: reader.exception("payments", "tcpdump-inc4711") == ("Expired", 0))
-    reader.until("the level is back", lambda: reader.stands("payments", "Deny", "baseline", "baseline"))
+    reader.until("the level is back", lambda: reader.has_labels("payments", "Deny", "baseline", "baseline"))
 
 
 def _fixed(reader: Reader) -> None:
-    reader.until("legacy is enforced", lambda: reader.stands("legacy", "Deny", "baseline"))
+    reader.until("legacy is enforced", lambda: reader.has_labels("legacy", "Deny", "baseline"))
 
 
 def _kept_and_relaxed(reader: Reader) -> None:
-    reader.until("it is relaxed", lambda: reader.stands("monitoring", "Deny", "privileged", "baseline"))
+    reader.until("it is relaxed", lambda: reader.has_labels("monitoring", "Deny", "privileged", "baseline"))
     reader.paste("kubectl rollout restart -n monitoring ds/node-exporter")
     reader.paste("kubectl rollout status -n monitoring ds/node-exporter --timeout=60s")
     pod = yaml.safe_load((SAMPLES / "tcpdump.yaml").read_text())
     refused = reader.api.post("/api/v1/namespaces/monitoring/pods?dryRun=All", pod).expect(403)
     assert "ValidatingAdmissionPolicy" in refused.message
     _metrics_are_those_of_the_table(reader)
-    _told_under_documented_reasons(reader)
+    _events_have_documented_reasons(reader)
 
 
 def _metrics_are_those_of_the_table(reader: Reader) -> None:
@@ -250,10 +250,10 @@ def _metrics_are_those_of_the_table(reader: Reader) -> None:
         assert set(re.findall(r'(\w+)="', sample[1] or "")) - {"le"} == expected, name
 
 
-def _told_under_documented_reasons(reader: Reader) -> None:
+def _events_have_documented_reasons(reader: Reader) -> None:
     bodies = reader.api.items("/api/v1/events?fieldSelector=source%3Dhostnetwork-operator")
-    told = {body["reason"] for body in bodies}
-    assert told <= set(markdown.column("events"))
+    reasons = {body["reason"] for body in bodies}
+    assert reasons <= set(markdown.column("events"))
     assert {
         messages.Reason.UNCOVERED,
         messages.Reason.COVERED,
@@ -266,7 +266,7 @@ def _told_under_documented_reasons(reader: Reader) -> None:
         conditions.Ready.ACTIVE,
         conditions.Ready.EXPIRED,
         messages.PolicyReason.ACCEPTED,
-    } <= told
+    } <= reasons
 
 
 AFTER = {
@@ -327,5 +327,5 @@ def test_every_command_for_a_cluster_is_run() -> None:
     """On each page every block with kubectl is marked for running."""
     scripts = {block.script for block in BLOCKS}
     for page in PAGES:
-        shown = re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
-        assert [script for script in shown if "kubectl" in script and script not in scripts] == [], page.name
+        page_scripts = re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
+        assert [script for script in page_scripts if "kubectl" in script and script not in scripts] == [], page.name

@@ -44,8 +44,8 @@ def test_a_record_has_the_form(record: pathlib.Path) -> None:
 
 def test_both_records_say_what_supersedes_what() -> None:
     """If one record supersedes another, each names the other, and the superseding record is the later one."""
-    supersedes = {(one.name[:4], other) for one in RECORDS for other in _LINK.findall(head(one)["supersedes"])}
-    superseded = {(other, one.name[:4]) for one in RECORDS for other in _LINK.findall(head(one)["by"])}
+    supersedes = {(record.name[:4], other) for record in RECORDS for other in _LINK.findall(head(record)["supersedes"])}
+    superseded = {(other, record.name[:4]) for record in RECORDS for other in _LINK.findall(head(record)["by"])}
     assert supersedes == superseded
     assert [pair for pair in supersedes if pair[0] <= pair[1]] == []
 

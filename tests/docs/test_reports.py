@@ -19,30 +19,34 @@ def entries() -> list[words.Entry]:
         builders.pod("late", service_account="late"),
         builders.pod("static", mirror=True),
     ]
-    lacking = builders.shortage(pod=builders.pod(service_account="nobody"))
+    shortage = builders.shortage(pod=builders.pod(service_account="nobody"))
     version = snapshot.MinorVersion(1, 36)
-    seen = builders.seen(*pods, ODD, covered, ended, kubernetes=version, shortages=(lacking,))
-    made = builders.planned(seen)
-    assert {one.verdict for one in made.verdicts} == set(labels.Verdict) - {"Exempt", "Unknown"}
-    return [entry for one in report.reports(seen, made.verdicts, made.findings, made.refused) for entry in one.entries]
+    state = builders.seen(*pods, ODD, covered, ended, kubernetes=version, shortages=(shortage,))
+    plan = builders.planned(state)
+    assert {pod_verdict.verdict for pod_verdict in plan.verdicts} == set(labels.Verdict) - {"Exempt", "Unknown"}
+    return [
+        entry
+        for workload_report in report.reports(state, plan.verdicts, plan.findings, plan.refused)
+        for entry in workload_report.entries
+    ]
 
 
 def test_every_result_is_documented_and_no_other() -> None:
     """The table has the policy, the rule and each result of the rule about pods; the findings have their own pages."""
     rows = [[markdown.codes(cell) for cell in row[:3]] for row in markdown.table("report-results", PAGE)]
     pods = {(policy, rule, result) for (policy,), (rule,), (result,) in rows[:-1]}
-    made = {(one.policy, one.rule, one.result.value) for one in entries() if one.policy == report.POLICY}
-    assert made == pods
+    results = {(entry.policy, entry.rule, entry.result.value) for entry in entries() if entry.policy == report.POLICY}
+    assert results == pods
     assert rows[-1][0] == [report.FINDINGS_POLICY]
-    assert {one.rule for one in entries() if one.policy == report.FINDINGS_POLICY} <= {r.id for r in rules.RULES}
+    assert {entry.rule for entry in entries() if entry.policy == report.FINDINGS_POLICY} <= {r.id for r in rules.RULES}
     # A finding never fails: it only deserves attention.
     assert set(rows[-1][2]) == {word.value for word in words.Result} - {"fail"}
 
 
 def test_every_property_is_documented_and_no_other() -> None:
     """The table has the properties, and the id that every result has."""
-    made = {name for one in entries() for name in one.properties} | {"resultID"}
-    assert made == {markdown.codes(row[0])[0] for row in markdown.table("report-properties", PAGE)}
+    properties = {name for entry in entries() for name in entry.properties} | {"resultID"}
+    assert properties == {markdown.codes(row[0])[0] for row in markdown.table("report-properties", PAGE)}
 
 
 def test_both_kinds_are_named_as_they_are_served() -> None:

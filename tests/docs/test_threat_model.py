@@ -22,7 +22,7 @@ def _tests(file: pathlib.Path) -> dict[str, ast.FunctionDef | ast.AsyncFunctionD
     return {n.name: n for n in ast.walk(tree) if isinstance(n, kinds) and n.name.startswith("test_")}
 
 
-def _named(text: str) -> set[str]:
+def _test_names(text: str) -> set[str]:
     return set(re.findall(r"`(test_\w+)`", text))
 
 
@@ -32,32 +32,32 @@ def _ids(text: str) -> set[str]:
 
 def test_every_threat_has_a_row_and_every_row_a_test() -> None:
     """Each threat that the project must answer is in a table once, with a defence and a test."""
-    found = [number for row in _rows() for number in sorted(_ids(row[0]))]
-    assert sorted(set(found)) == sorted(found)
-    assert set(found) >= REQUIRED
+    numbers = [number for row in _rows() for number in sorted(_ids(row[0]))]
+    assert sorted(set(numbers)) == sorted(numbers)
+    assert set(numbers) >= REQUIRED
     for row in _rows():
         assert row[1].strip(), row[0]
-        assert _named(row[2]), row[0]
+        assert _test_names(row[2]), row[0]
 
 
 def test_every_test_that_is_named_exists() -> None:
     """Every test that the threat model names exists."""
     existing = {name for file in (markdown.ROOT / "tests").glob("**/test_*.py") for name in _tests(file)}
-    assert _named(DOCUMENT.read_text()) - existing == set()
+    assert _test_names(DOCUMENT.read_text()) - existing == set()
 
 
 def test_every_test_of_a_threat_stands_in_its_row() -> None:
     """The ids at the beginning of a docstring lead to rows that name the test."""
-    said = {
+    claimed = {
         (number, name)
         for file in THREATS.glob("test_*.py")
         for name, node in _tests(file).items()
         for number in _ids(ast.get_docstring(node) or "")
     }
-    ours = {name for file in THREATS.glob("test_*.py") for name in _tests(file)}
-    assert {name for _, name in said} == ours
-    written = {(number, name) for row in _rows() for number in _ids(row[0]) for name in _named(row[2]) & ours}
-    assert said - written == set()
+    names = {name for file in THREATS.glob("test_*.py") for name in _tests(file)}
+    assert {name for _, name in claimed} == names
+    written = {(number, name) for row in _rows() for number in _ids(row[0]) for name in _test_names(row[2]) & names}
+    assert claimed - written == set()
 
 
 def test_no_attack_is_expected_to_work() -> None:
@@ -69,7 +69,7 @@ def test_no_attack_is_expected_to_work() -> None:
 def test_every_policy_that_is_named_as_a_defence_is_there() -> None:
     """Each code word in the column of defences is a file in manifests/admission or a verb."""
     files = {file.stem for file in (markdown.ROOT / "manifests" / "admission").glob("*.yaml")}
-    named = {code for row in _rows() for code in markdown.codes(row[1])}
+    defences = {code for row in _rows() for code in markdown.codes(row[1])}
     verbs = {"approve", "setlevel"}
-    assert {name for name in named if "-" in name} - files == set()
-    assert {name for name in named if "-" not in name} <= verbs
+    assert {name for name in defences if "-" in name} - files == set()
+    assert {name for name in defences if "-" not in name} <= verbs

@@ -27,8 +27,8 @@ class Learner(readme.Reader):
 
 @pytest.fixture(scope="module")
 def learner() -> Iterator[Learner]:
-    with readme.following(Learner) as somebody:
-        yield somebody
+    with readme.following(Learner) as user:
+        yield user
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
@@ -39,8 +39,8 @@ def test_a_step_of_the_lesson(learner: Learner, block: markdown.Block) -> None:
     learner.failed = block.name
     output = learner.follow(block)
     deadline = time.monotonic() + cluster.PATIENCE * 30
-    looks = block.script.startswith("kubectl get") or block.name == "end"
-    while looks and missing(block.shown, output) and time.monotonic() < deadline:
+    is_repeatable = block.script.startswith("kubectl get") or block.name == "end"
+    while is_repeatable and missing(block.shown, output) and time.monotonic() < deadline:
         time.sleep(0.5)
         output = learner.follow(block)
     assert missing(block.shown, output) == set(), output
@@ -53,5 +53,5 @@ def test_no_step_is_left_out() -> None:
     """Only the blocks that start and stop the cluster and the operator are not run."""
     others = DOCUMENT.read_text().count("```bash") - len(BLOCKS)
     starts = ('eval "$(make cluster)"\n', 'eval "$(make cluster)" && make run\n', "make cluster-down\n")
-    assert [DOCUMENT.read_text().count(f"```bash\n{one}") for one in starts] == [1, 1, 1]
+    assert [DOCUMENT.read_text().count(f"```bash\n{command}") for command in starts] == [1, 1, 1]
     assert others == len(starts)

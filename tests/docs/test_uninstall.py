@@ -23,7 +23,7 @@ BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}
 NAMESPACES = int(os.environ.get("HNO_NAMESPACES", "30"))
 PSA = "pod-security.kubernetes.io"
 TOOL = "registry.example.com/tool:1"
-_run: set[str] = set()
+_run_blocks: set[str] = set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ PAST = {f"ns-{number:03}": PASTS[number % len(PASTS)] for number in range(NAMESP
 class Leaver(readme.Reader):
     """A user who adopted the operator everywhere and uninstalls it."""
 
-    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path) -> None:
-        super().__init__(running, checkout)
+    def __init__(self, control_plane: cluster.Cluster, checkout: pathlib.Path) -> None:
+        super().__init__(control_plane, checkout)
         self.before: dict[str, Any] = {}
 
     def arrange(self) -> None:
@@ -74,7 +74,7 @@ class Leaver(readme.Reader):
             self.until("a service account", lambda path=account: self.api.get(path).status == 200)
             if past.offender:
                 self.host_pod(name).expect(201)
-        self.before = self.carried()
+        self.before = self.namespace_metadata()
 
     def adopt(self) -> None:
         """Apply the overlay enforce, start the operator and wait until all namespaces are governed."""
@@ -88,25 +88,25 @@ class Leaver(readme.Reader):
         spec = {"hostNetwork": True, "containers": [{"name": "c", "image": TOOL}]}
         return self.api.post(f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": name}, "spec": spec})
 
-    def except_some(self) -> None:
+    def create_exceptions(self) -> None:
         """Create exceptions, and a pod under each exception once it is in force."""
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
+        expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)  # noqa: TID251
         spec = {"type": "Diagnostic", "owner": "team-sre", "reason": "Capture SYN retries on a node", "images": [TOOL]}
         body = {
             "apiVersion": labels.API_VERSION,
             "kind": "HostNetworkException",
             "metadata": {"name": "agent"},
-            "spec": {**spec, "ticket": "INC-4711", "expiry": f"{end:%Y-%m-%dT%H:%M:%SZ}"},
+            "spec": {**spec, "ticket": "INC-4711", "expiry": f"{expiry:%Y-%m-%dT%H:%M:%SZ}"},
         }
         excepted = [name for name, past in PAST.items() if past.excepted]
         for name in excepted:
             path = f"/apis/{labels.API_VERSION}/namespaces/{name}/hostnetworkexceptions"
             self.api.post(path, body).expect(201)
         for name in excepted:
-            self.until("it is relaxed", lambda name=name: self.stands(name, "Deny", "privileged", "baseline"))
+            self.until("it is relaxed", lambda name=name: self.has_labels(name, "Deny", "privileged", "baseline"))
             self.until("a pod under it", lambda name=name: self.host_pod(name).status in {201, 409})
 
-    def carried(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    def namespace_metadata(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
         """Return the labels and annotations of every namespace except the operator's."""
         return {
             body["metadata"]["name"]: (body["metadata"]["labels"], body["metadata"].get("annotations", {}))
@@ -116,7 +116,7 @@ class Leaver(readme.Reader):
 
     def follow(self, name: str) -> str:
         """Run a block; repeat a block that only reads until it shows the document's output."""
-        _run.add(name)
+        _run_blocks.add(name)
         block = BLOCKS[name]
         output = self.paste(block.script)
         deadline = time.monotonic() + cluster.PATIENCE * 30
@@ -135,21 +135,21 @@ class Leaver(readme.Reader):
         """Return the namespaces with a report."""
         return {body["metadata"]["namespace"] for body in self.api.items("/apis/openreports.io/v1alpha1/reports")}
 
-    def of_ours(self) -> list[str]:
+    def own_objects(self) -> list[str]:
         """Return every object of any kind whose name or group is the operator's, except Events."""
         kinds = self.paste("kubectl api-resources --verbs=list -o name").split()
-        kept = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
-        listed = self.paste(f"kubectl get {kept} -A -o name --ignore-not-found").split()
-        return [name for name in listed if "hostnetwork" in name]
+        listed_kinds = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
+        names = self.paste(f"kubectl get {listed_kinds} -A -o name --ignore-not-found").split()
+        return [name for name in names if "hostnetwork" in name]
 
-    def picks_up(self, *, excepted: bool) -> None:
+    def wait_until_governed(self, *, excepted: bool) -> None:
         """Wait until every namespace is enforced, or Held because of its host-namespace pod.
 
         If `excepted`, exceptions cover some of the pods.
         """
         for name, past in PAST.items():
-            wanted = "Held" if past.offender or (past.excepted and not excepted) else "Deny"
-            self.until(f"{name} is {wanted}", lambda n=name, w=wanted: self.label(n, labels.ENFORCEMENT) == w)
+            expected = "Held" if past.offender or (past.excepted and not excepted) else "Deny"
+            self.until(f"{name} is {expected}", lambda n=name, w=expected: self.label(n, labels.ENFORCEMENT) == w)
 
     def release(self) -> None:
         for name in ("keep", "birth", "release", "released"):
@@ -158,25 +158,25 @@ class Leaver(readme.Reader):
 
 @pytest.fixture(scope="module")
 def leaver() -> Iterator[Leaver]:
-    with readme.following(Leaver) as somebody:
-        somebody.adopt()
-        yield somebody
+    with readme.following(Leaver) as user:
+        user.adopt()
+        yield user
 
 
 def test_it_has_a_hold_on_all_of_them(leaver: Leaver) -> None:
     """Before the release there are enforced, relaxed and Held namespaces, and flagged pods."""
-    leaver.except_some()
-    stand: dict[str, Callable[[str], bool]] = {
-        name: (lambda n: leaver.stands(n, "Held", None)) if past.offender else (lambda n: _denied(leaver, n))
+    leaver.create_exceptions()
+    probes: dict[str, Callable[[str], bool]] = {
+        name: (lambda n: leaver.has_labels(n, "Held", None)) if past.offender else (lambda n: _denied(leaver, n))
         for name, past in PAST.items()
     }
-    for name, probe in stand.items():
+    for name, probe in probes.items():
         leaver.until(f"{name} stands", lambda probe=probe, name=name: probe(name))
     flagged = [name for name, past in PAST.items() if past.offender]
     leaver.until("flagged", lambda: all(leaver.flagged(name) == ["agent"] for name in flagged))
     inhabited = {name for name, past in PAST.items() if past.offender or past.excepted}
     leaver.until("reported", lambda: leaver.reports() == inhabited)
-    assert set(leaver.carried()) == set(leaver.before)
+    assert set(leaver.namespace_metadata()) == set(leaver.before)
 
 
 def _denied(leaver: Leaver, name: str) -> bool:
@@ -188,14 +188,14 @@ def test_released_every_namespace_is_as_it_was(leaver: Leaver) -> None:
     pods = {pod["metadata"]["uid"] for pod in leaver.api.items("/api/v1/pods")}
     assert leaver.levels_unknown() == 0
     leaver.release()
-    assert leaver.carried() == leaver.before
-    after = leaver.api.items("/api/v1/pods")
-    assert {pod["metadata"]["uid"] for pod in after} == pods
-    assert not any(labels.VERDICT in pod["metadata"].get("labels", {}) for pod in after)
+    assert leaver.namespace_metadata() == leaver.before
+    pods_after = leaver.api.items("/api/v1/pods")
+    assert {pod["metadata"]["uid"] for pod in pods_after} == pods
+    assert not any(labels.VERDICT in pod["metadata"].get("labels", {}) for pod in pods_after)
     assert leaver.reports() == set()
     leaver.api.post("/api/v1/namespaces", {"metadata": {"name": "later"}}).expect(201)
     leaver.host_pod("ns-000", "anybody").expect(201)
-    assert leaver.carried()["later"] == ({"kubernetes.io/metadata.name": "later"}, {})
+    assert leaver.namespace_metadata()["later"] == ({"kubernetes.io/metadata.name": "later"}, {})
     leaver.api.delete("/api/v1/namespaces/later").expect(200)
     leaver.api.delete("/api/v1/namespaces/ns-000/pods/anybody").expect(200)
 
@@ -206,9 +206,9 @@ def test_a_release_is_taken_back_by_the_overlay(leaver: Leaver) -> None:
     A pod that violates the target blocks enforcement in its namespace.
     """
     leaver.paste("kubectl apply -k my-cluster")
-    leaver.picks_up(excepted=True)
+    leaver.wait_until_governed(excepted=True)
     leaver.release()
-    assert leaver.carried() == leaver.before
+    assert leaver.namespace_metadata() == leaver.before
 
 
 def test_deleted_nothing_of_ours_is_in_the_cluster(leaver: Leaver) -> None:
@@ -216,14 +216,14 @@ def test_deleted_nothing_of_ours_is_in_the_cluster(leaver: Leaver) -> None:
     assert leaver.operator.stop() == 0
     leaver.follow("delete")
     leaver.follow("bindings")
-    leaver.until("nothing is left", lambda: leaver.of_ours() == [])
-    assert leaver.carried() == leaver.before
+    leaver.until("nothing is left", lambda: leaver.own_objects() == [])
+    assert leaver.namespace_metadata() == leaver.before
 
 
 def test_installed_again_it_picks_up(leaver: Leaver) -> None:
     """The operator governs as the first time; in Audit the levels are those from before."""
     leaver.adopt()
-    leaver.picks_up(excepted=False)
+    leaver.wait_until_governed(excepted=False)
     leaver.follow("audit")
     for name, (before, _) in leaver.before.items():
         if not name.startswith("kube-"):
@@ -241,26 +241,32 @@ def test_gone_before_its_time_it_can_be_taken_off_all_the_same(leaver: Leaver) -
     leaver.until("enforced", lambda: _denied(leaver, "ns-000"))
     assert leaver.operator.stop() == 0
     leaver.follow("delete")
-    left = "report.openreports.io/"
-    leaver.until("only what it left", lambda: not [name for name in leaver.of_ours() if not name.startswith(left)])
-    assert leaver.carried() != leaver.before
+    report_prefix = "report.openreports.io/"
+    leaver.until(
+        "only what it left", lambda: not [name for name in leaver.own_objects() if not name.startswith(report_prefix)]
+    )
+    assert leaver.namespace_metadata() != leaver.before
     assert leaver.reports()
     leaver.adopt()
     leaver.until("it is said", lambda: leaver.levels_unknown() > 0)
     leaver.release()
     leaver.follow("levels-back")
-    assert {name: _decided(*carried) for name, carried in leaver.carried().items()} == {
-        name: _decided(*carried) for name, carried in leaver.before.items()
+    assert {name: _enforcing_metadata(*metadata) for name, metadata in leaver.namespace_metadata().items()} == {
+        name: _enforcing_metadata(*metadata) for name, metadata in leaver.before.items()
     }
     assert leaver.reports() == set()
 
 
-def _decided(carried: dict[str, str], notes: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _enforcing_metadata(
+    namespace_labels: dict[str, str], annotations: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return the metadata without the Pod Security labels that refuse nothing."""
-    return {key: value for key, value in carried.items() if key == f"{PSA}/enforce" or not key.startswith(PSA)}, notes
+    return {
+        key: value for key, value in namespace_labels.items() if key == f"{PSA}/enforce" or not key.startswith(PSA)
+    }, annotations
 
 
 def test_every_command_of_the_document_was_run() -> None:
     """The tests ran every block; tests/charts runs the blocks for the installation file and for Helm."""
-    assert set(BLOCKS) == _run | {"delete-file", "delete-helm"}
+    assert set(BLOCKS) == _run_blocks | {"delete-file", "delete-helm"}
     assert DOCUMENT.read_text().count("```bash") == len(BLOCKS)

@@ -13,8 +13,8 @@ BLOCKS = markdown.blocks(markdown.ROOT / "docs" / "howto" / "upgrade-an-agent.md
 
 @pytest.fixture(scope="module")
 def person() -> Iterator[Person]:
-    with readme.following(Person) as somebody:
-        yield somebody
+    with readme.following(Person) as user:
+        yield user
 
 
 def test_an_agent_is_upgraded_both_ways(person: Person) -> None:
@@ -22,8 +22,8 @@ def test_an_agent_is_upgraded_both_ways(person: Person) -> None:
     assert [block.name for block in BLOCKS] == ["agent", "second", "upgrade", "unused", "any-tag"]
     for block in BLOCKS:
         person.paste(block.script)
-    found = person.api.items("/api/v1/namespaces/agents/pods")
-    images = {pod["spec"]["containers"][0]["image"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
+    pods = person.api.items("/api/v1/namespaces/agents/pods")
+    images = {pod["spec"]["containers"][0]["image"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
     assert images == {"registry.example.com/agent:1.2"}
 
 
@@ -34,7 +34,7 @@ def test_an_upgrade_that_came_first_is_refused_and_says_why(person: Person) -> N
 
     def reported() -> bool:
         events = person.api.items("/api/v1/namespaces/agents/events")
-        lacks = f'"agent" does not list image {name}'
-        return any(lacks in event["message"] for event in events if event["reason"] == "FailedCreate")
+        text = f'"agent" does not list image {name}'
+        return any(text in event["message"] for event in events if event["reason"] == "FailedCreate")
 
     person.until("the refusal", reported)

@@ -22,16 +22,16 @@ def reader(governed: controlplane.Cluster, tmp_path_factory: pytest.TempPathFact
     return readme.Reader(governed, tmp_path_factory.mktemp("reader"))
 
 
-def _holders(shown: str) -> set[str]:
+def _holders(output: str) -> set[str]:
     return {
-        line.split(" by ")[0].removeprefix("User ").rsplit("-", 1)[0] for line in shown.splitlines() if " by " in line
+        line.split(" by ")[0].removeprefix("User ").rsplit("-", 1)[0] for line in output.splitlines() if " by " in line
     }
 
 
 def test_one_user_is_asked_for(reader: readme.Reader) -> None:
     """For a user without rights both answers are no."""
-    said = reader.paste(BLOCKS["one"].script).splitlines()
-    assert [line for line in said if line in {"yes", "no"}] == ["no", "no"]
+    lines = reader.paste(BLOCKS["one"].script).splitlines()
+    assert [line for line in lines if line in {"yes", "no"}] == ["no", "no"]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_everybody_is_listed(
     The verb `*` on core resources is not enough.
     """
     script = BLOCKS["list"].script.replace("VERB=setlevel RESOURCE=namespaces", f"VERB={verb} RESOURCE={resource}")
-    shown = reader.paste(script)
-    found = _holders(shown)
-    assert holders <= found
-    assert not others & found
-    assert "Group system:masters by cluster-admin" in shown
+    output = reader.paste(script)
+    listed = _holders(output)
+    assert holders <= listed
+    assert not others & listed
+    assert "Group system:masters by cluster-admin" in output
