@@ -35,18 +35,18 @@ class Buildah:
         storage = ["--storage-driver", "vfs", "--root", str(directory / "storage"), "--runroot", str(directory / "run")]
         self._command = ["buildah", *storage]
 
-    def __call__(self, *words: str) -> str:
+    def __call__(self, *arguments: str) -> str:
         """Run buildah and return its output. Raise ImageError with the last lines of output on failure."""
-        return run([*self._command, *words], "BUILDAH_ISOLATION=chroot")
+        return run([*self._command, *arguments], "BUILDAH_ISOLATION=chroot")
 
 
 def run(command: list[str], *settings: str) -> str:
     environment = {**os.environ, **dict(setting.split("=", 1) for setting in settings)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise ImageError(f"{' '.join(command)} ended with {done.returncode}:\n{tail}")
-    return done.stdout.strip()
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if completed.returncode:
+        tail = "\n".join((completed.stdout + completed.stderr).splitlines()[-20:])
+        raise ImageError(f"{' '.join(command)} ended with {completed.returncode}:\n{tail}")
+    return completed.stdout.strip()
 
 
 def install_tools() -> None:
@@ -72,8 +72,8 @@ def install_tools() -> None:
 
 def find_or_make() -> str:
     """Return a base image in buildah's syntax. Raise ImageError if there is none."""
-    if given := os.environ.get("HNO_BASE"):
-        return given
+    if base_image := os.environ.get("HNO_BASE"):
+        return base_image
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     key = hashlib.sha256(f"{suite} {_PACKAGES} {_PATH} {platform.machine()}".encode()).hexdigest()[:16]
     archive = binary.cache_directory() / f"base-{suite}-{key}.tar"
@@ -90,10 +90,10 @@ def _make(suite: str, archive: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(prefix="hno-base-") as directory:
         root = pathlib.Path(directory) / "root"
         # A private mount namespace ends debootstrap's mounts in any case, before the directory is removed.
-        alone = ["unshare", "--mount", "--propagation", "private"]
-        run([*alone, "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), mirror])
-        for kept in (*root.glob("var/cache/apt/archives/*.deb"), *root.glob("var/lib/apt/lists/*_*")):
-            kept.unlink()
+        unshare = ["unshare", "--mount", "--propagation", "private"]
+        run([*unshare, "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), mirror])
+        for leftover in (*root.glob("var/cache/apt/archives/*.deb"), *root.glob("var/lib/apt/lists/*_*")):
+            leftover.unlink()
         buildah = Buildah(pathlib.Path(directory))
         container = buildah("from", "scratch")
         buildah("add", "--quiet", container, str(root), "/")
@@ -104,8 +104,8 @@ def _make(suite: str, archive: pathlib.Path) -> None:
 
 def _mirror(suite: str) -> str:
     """Return the source from which this machine's apt gets the suite."""
-    words = ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"]
-    for line in run(words).splitlines() if shutil.which("apt-get") else []:
+    arguments = ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"]
+    for line in run(arguments).splitlines() if shutil.which("apt-get") else []:
         if line.split()[:3] == ["Packages", suite, "main"]:
             return line.split()[3]
     raise ImageError(

@@ -27,9 +27,9 @@ def build(directory: pathlib.Path) -> Image:
     """Build the image with its own storage in `directory`. Raise base.ImageError on failure."""
     base.install_tools()
     buildah = base.Buildah(directory)
-    words = ["--quiet", "--network=host", "--layers=false", f"--build-arg=BASE={base.find_or_make()}"]
-    words += [f"--volume={source}:{target}:ro" for source, target in _pip(directory).items()]
-    name = buildah("build", *words, str(operator.ROOT)).splitlines()[-1]
+    arguments = ["--quiet", "--network=host", "--layers=false", f"--build-arg=BASE={base.find_or_make()}"]
+    arguments += [f"--volume={source}:{target}:ro" for source, target in _pip(directory).items()]
+    name = buildah("build", *arguments, str(operator.ROOT)).splitlines()[-1]
     container = buildah("from", name)
     (root,) = buildah("mount", container).splitlines()
     config = json.loads(buildah("inspect", "--type=image", name))["OCIv1"]["config"]
@@ -43,21 +43,21 @@ def build(directory: pathlib.Path) -> Image:
 
 def _pip(directory: pathlib.Path) -> dict[str, str]:
     """Return local paths and their paths in the build: a pip.conf with pip's settings here, and the files it names."""
-    listed = base.run([sys.executable, "-m", "pip", "config", "list"])
+    settings = base.run([sys.executable, "-m", "pip", "config", "list"])
     config = configparser.ConfigParser(interpolation=None)
     config.add_section("global")
-    seen = {}
+    files = {}
     # The environment has precedence over every file.
-    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
+    for line in sorted(settings.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         section, _, option = name.rpartition(".")
-        where = "global" if section == ":env:" else section
-        if not config.has_section(where):
-            config.add_section(where)
-        config.set(where, option, text := str(ast.literal_eval(value)))
+        section_name = "global" if section == ":env:" else section
+        if not config.has_section(section_name):
+            config.add_section(section_name)
+        config.set(section_name, option, text := str(ast.literal_eval(value)))
         if pathlib.Path(text).is_absolute() and pathlib.Path(text).exists():
-            seen[text] = text
+            files[text] = text
     path = directory / "pip.conf"
     with path.open("w") as file:
         config.write(file)
-    return {str(path): _CONFIG, **seen}
+    return {str(path): _CONFIG, **files}

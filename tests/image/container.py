@@ -60,38 +60,40 @@ def check() -> None:
 class Container(operator.OperatorProcess):
     """The image's command, with the service account's volume and environment as a kubelet provides them."""
 
-    def __init__(self, running: cluster.Cluster, image: build.Image) -> None:
+    def __init__(self, control_plane: cluster.Cluster, image: build.Image) -> None:
         self._image = image
-        self._volume = running.directory / "serviceaccount"
-        super().__init__(running, name="container", command=self._entered(*image.command))
+        self._volume = control_plane.directory / "serviceaccount"
+        super().__init__(control_plane, name="container", command=self._unshared_command(*image.command))
 
-    def _entered(self, *words: str) -> list[str]:
+    def _unshared_command(self, *arguments: str) -> list[str]:
         user = str(deployed()["securityContext"]["runAsUser"])
-        alone = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-        return [*alone, "sh", "-euc", _ENTER, "sh", str(self._image.root), str(self._volume), user, *words]
+        unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        return [*unshare, "sh", "-euc", _ENTER, "sh", str(self._image.root), str(self._volume), user, *arguments]
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
         """Start as a kubelet starts the pod: with the token and the API server's address, without a kubeconfig."""
         assert kubeconfig is None, "a container gets its token from its volume"
         self._write_volume()
         ports = {"HOSTNETWORK_PORT": str(self.port), "HOSTNETWORK_PROBE_PORT": str(self.probe_port)}
-        self._component.start({**self._given(), "HOSTNETWORK_ADDRESS": "127.0.0.1", **ports})
+        self._component.start({**self._container_environment(), "HOSTNETWORK_ADDRESS": "127.0.0.1", **ports})
         if ready:
             self._cluster.wait("the operator in its container", self._answering)
         return self
 
-    def _given(self) -> dict[str, str]:
+    def _container_environment(self) -> dict[str, str]:
         address = {
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(self._cluster.ports.apiserver),
         }
         return {**self._image.environment, **address, **_links()}
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command in a second container of the same kind."""
         self._write_volume()
-        command = self._entered(*words)
-        return subprocess.run(command, env=self._given(), capture_output=True, text=True, timeout=120, check=False)
+        command = self._unshared_command(*arguments)
+        return subprocess.run(
+            command, env=self._container_environment(), capture_output=True, text=True, timeout=120, check=False
+        )
 
     def _write_volume(self) -> None:
         kubeconfig = self._cluster.service_account(operator.NAMESPACE, operator.ACCOUNT)

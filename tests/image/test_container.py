@@ -27,10 +27,10 @@ def image() -> Iterator[build.Image]:
 @pytest.fixture(scope="module")
 def world(image: build.Image) -> Iterator[World]:
     """overlays/enforce as in the README, with an older pod in namespace `legacy`; the operator is a container."""
-    with cluster.Cluster(audit=True) as running:
-        operator.install(running)
-        world = World(running)
-        world.operator = container.Container(running, image)
+    with cluster.Cluster(audit=True) as control_plane:
+        operator.install(control_plane)
+        world = World(control_plane)
+        world.operator = container.Container(control_plane, image)
         yield world
         world.operator.stop()
 
@@ -56,8 +56,8 @@ def test_nothing_can_be_written(world: World) -> None:
     """Not even the directories that are usually world-writable are writable."""
     code = "import os, sys; print([name for name in sys.argv[1:] if os.access(name, os.W_OK)])"
     places = ["/", "/tmp", "/var/tmp", "/run", "/dev", "/opt/venv", "/root", "/home"]
-    done = world.operator.run("python", "-c", code, *places)
-    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+    completed = world.operator.run("python", "-c", code, *places)
+    assert (completed.stdout, completed.returncode) == ("[]\n", 0), completed.stderr
 
 
 def test_the_main_job_from_a_container(world: World) -> None:
@@ -66,7 +66,7 @@ def test_the_main_job_from_a_container(world: World) -> None:
     world.pod(legacy, "from-before").expect(201)
     since = world.now()
     world.operator.start()
-    _is_shut_in(world.operator.pid)
+    _check_limits(world.operator.pid)
     assert (world.operator.probe("/healthz"), world.operator.probe("/readyz")) == (200, 200)
     world.until("the pod from before is flagged", lambda: world.verdict(legacy, "from-before") == "Uncovered")
     assert world.labels(legacy)[f"{LABEL}/enforcement"] == "Held"
@@ -93,11 +93,11 @@ def _watched(world: World) -> set[str]:
     }
 
 
-def _is_shut_in(pid: int) -> None:
+def _check_limits(pid: int) -> None:
     """Check the process's limits in /proc, not the options of its start."""
-    said = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
-    assert (said["Uid"], said["Gid"], said["Groups"].strip()) == ("\t".join([str(USER)] * 4),) * 2 + ("",)
-    assert {said[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
-    assert (said["NoNewPrivs"], said["NSpid"].split()[-1]) == ("1", "1")
-    root = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
-    assert [words[5].split(",")[0] for words in root if words[4] == "/"] == ["ro"]
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert (status["Uid"], status["Gid"], status["Groups"].strip()) == ("\t".join([str(USER)] * 4),) * 2 + ("",)
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (status["NoNewPrivs"], status["NSpid"].split()[-1]) == ("1", "1")
+    mounts = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    assert [fields[5].split(",")[0] for fields in mounts if fields[4] == "/"] == ["ro"]
