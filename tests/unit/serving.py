@@ -17,8 +17,8 @@ async def url_of(answer: Answer) -> AsyncIterator[str]:
     """Yield the URL of a server that answers every request with `answer`."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
-    async with test_utils.TestServer(application) as running:
-        yield str(running.make_url("")).rstrip("/")
+    async with test_utils.TestServer(application) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 @asynccontextmanager
@@ -30,8 +30,8 @@ async def gateway_to(
     """Yield a gateway to a server that answers every request with `answer`."""
     async with url_of(answer) as url:
         configuration = client.Configuration(host=url)
-        made = gateway.Gateway(configuration, server_clock or clock.ServerClock(), count)
+        gateway_client = gateway.Gateway(configuration, server_clock or clock.ServerClock(), count)
         try:
-            yield made
+            yield gateway_client
         finally:
-            await made.close()
+            await gateway_client.close()

@@ -14,15 +14,15 @@ imports.defer()
 from hostnetwork_operator.control import startup
 loaded = sorted({name.partition(".")[0] for name in sys.modules})
 import kubernetes
-found = [kubernetes.config.load_kube_config.__name__, kubernetes.aio.watch.Watch.__name__]
-print(json.dumps([loaded, found]))
+second_client = [kubernetes.config.load_kube_config.__name__, kubernetes.aio.watch.Watch.__name__]
+print(json.dumps([loaded, second_client]))
 """
 
 
 def test_the_second_client_is_loaded_at_its_first_use() -> None:
     """A start does not load requests and websocket. Code that asks for the second client gets it."""
-    done = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True)
-    loaded, found = json.loads(done.stdout)
+    completed = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True)
+    loaded, second_client = json.loads(completed.stdout)
     assert {"kopf", "kubernetes"} <= set(loaded)
     assert set() == {"oauthlib", "requests", "websocket"} & set(loaded)
-    assert found == ["load_kube_config", "Watch"]
+    assert second_client == ["load_kube_config", "Watch"]

@@ -28,7 +28,7 @@ FLOOD = """
 SECONDS = 60  # far more than the process needs; a process that waits for a reader never ends
 
 
-def begun(program: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+def start(program: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", textwrap.dedent(program)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
@@ -47,7 +47,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def test_a_process_whose_log_nobody_reads_goes_on_and_ends(pipe: tuple[int, int]) -> None:
     """Stdout and stderr are the same full pipe."""
-    process = begun(FLOOD, stdout=pipe[1], stderr=pipe[1])
+    process = start(FLOOD, stdout=pipe[1], stderr=pipe[1])
     try:
         assert process.wait(timeout=SECONDS) == 3
     finally:
@@ -57,20 +57,23 @@ def test_a_process_whose_log_nobody_reads_goes_on_and_ends(pipe: tuple[int, int]
 
 def test_a_full_disk_behind_the_log_does_not_change_the_exit_status() -> None:
     """Neither the status of a normal exit changes, nor that of an exit because of an invalid setting."""
-    with pathlib.Path("/dev/full").open("wb") as full:
-        process = begun(FLOOD, stdout=full.fileno(), stderr=full.fileno())
+    with pathlib.Path("/dev/full").open("wb") as device:
+        process = start(FLOOD, stdout=device.fileno(), stderr=device.fileno())
         assert process.wait(timeout=SECONDS) == 3
         command = [sys.executable, "-m", "hostnetwork_operator"]
-        given = {"PATH": os.environ["PATH"], "HOSTNETWORK_PORT": "none"}
+        environment = {"PATH": os.environ["PATH"], "HOSTNETWORK_PORT": "none"}
         assert (
-            subprocess.run(command, env=given, stdout=full, stderr=full, timeout=SECONDS, check=False).returncode == 2
+            subprocess.run(
+                command, env=environment, stdout=device, stderr=device, timeout=SECONDS, check=False
+            ).returncode
+            == 2
         )
 
 
 def test_a_log_whose_reader_is_gone_does_not_change_the_exit_status(pipe: tuple[int, int]) -> None:
     """Each write fails with EPIPE."""
     os.close(pipe[0])
-    process = begun(FLOOD, stdout=pipe[1], stderr=pipe[1])
+    process = start(FLOOD, stdout=pipe[1], stderr=pipe[1])
     assert process.wait(timeout=SECONDS) == 3
 
 
@@ -88,8 +91,8 @@ def test_every_line_is_written_whole_and_in_order_before_the_process_ends() -> N
     """Before the process ends, it waits for a reader that reads."""
     program = FLOOD.replace("1_000", "400").replace('print("y" * 10_000, file=sys.stderr)', "pass")
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
-    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == list(range(400))
+    completed = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    assert [json.loads(line)["number"] for line in completed.stdout.splitlines()] == list(range(400))
 
 
 def until(probe: Callable[[], bool]) -> None:
@@ -113,10 +116,10 @@ def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None
         stream.write(f"line {number:04}\n")
     assert stream.dropped == 20
     stream.finish(0.01)  # nobody reads, so it gives up
-    read = b""
-    while not read.endswith(b"line 0009\n"):
-        read += os.read(pipe[0], 2**16)
-    assert read.lstrip(b".") == b"".join(b"line %04d\n" % number for number in range(10))
+    output = b""
+    while not output.endswith(b"line 0009\n"):
+        output += os.read(pipe[0], 2**16)
+    assert output.lstrip(b".") == b"".join(b"line %04d\n" % number for number in range(10))
     stream.finish(SECONDS)
     stream.write("later\n")
     assert os.read(pipe[0], 100) == b"later\n"
@@ -125,8 +128,8 @@ def test_what_does_not_fit_is_dropped_and_counted(pipe: tuple[int, int]) -> None
 
 def test_what_a_disk_does_not_take_is_counted() -> None:
     """Each line that a full disk refuses counts as dropped."""
-    with pathlib.Path("/dev/full").open("wb") as full:
-        stream = logs.Stream(full.fileno())
+    with pathlib.Path("/dev/full").open("wb") as device:
+        stream = logs.Stream(device.fileno())
         for _ in range(7):
             stream.write("line\n")
         until(lambda: stream.dropped == 7)
@@ -155,6 +158,6 @@ def test_a_half_line_is_ended_before_the_next_one(tmp_path: pathlib.Path) -> Non
         os._exit(dropped)
     """
     with path.open("wb") as file:
-        process = begun(program, stdout=file.fileno(), stderr=subprocess.DEVNULL)
+        process = start(program, stdout=file.fileno(), stderr=subprocess.DEVNULL)
         assert process.wait(timeout=SECONDS) == 1
     assert path.read_text() == "whole\nlonger\nnext\n"

@@ -38,15 +38,15 @@ from tests.unit.builders import (
 EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
 
 
-def _body(version: int, found: dict[str, str], notes: dict[str, str]) -> dict[str, Any]:
+def _body(version: int, namespace_labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
     return {
         "metadata": {
             "name": NAMESPACE,
             "uid": UID,
             "resourceVersion": str(version),
             "creationTimestamp": "2026-11-22T11:00:00Z",
-            "labels": found,
-            "annotations": notes,
+            "labels": namespace_labels,
+            "annotations": annotations,
         }
     }
 
@@ -60,9 +60,9 @@ def _released() -> store.Store:
 
     The operator itself released the namespace.
     """
-    kept = store.Store()
-    kept.put(store.Kind.NAMESPACE, _body(1, DENIED, ADOPTED))
-    listing = kept.listing(store.Kind.POLICY)
+    cache = store.Store()
+    cache.put(store.Kind.NAMESPACE, _body(1, DENIED, ADOPTED))
+    listing = cache.listing(store.Kind.POLICY)
     listing.page(
         [
             {
@@ -77,41 +77,43 @@ def _released() -> store.Store:
         ]
     )
     listing.end("2")
-    (write,) = writes(planned(kept.snapshot(NAMESPACE)))
-    kept.put(
+    (write,) = writes(planned(cache.snapshot(NAMESPACE)))
+    cache.put(
         store.Kind.NAMESPACE, _body(3, _present({**DENIED, **write.labels}), _present({**ADOPTED, **write.annotations}))
     )
-    return kept
+    return cache
 
 
 def test_a_released_exempt_namespace_is_not_enforced_when_the_policy_cannot_be_listed() -> None:
     """The operator does not take a label that it removed itself for a Deny that a user removed."""
-    kept = _released()
-    kept.policy_unlisted()
-    assert writes(planned(kept.snapshot(NAMESPACE))) == []
+    cache = _released()
+    cache.policy_unlisted()
+    assert writes(planned(cache.snapshot(NAMESPACE))) == []
 
 
 def test_a_namespace_that_stops_being_exempt_is_gated_again() -> None:
     """If an exemption ended enforcement, enforcement begins again with a gate check."""
-    kept = _released()
-    seen_ = replace(kept.snapshot(NAMESPACE), policy=governed(rollout="Gated"))
-    assert labels.Level.BASELINE is gate_level(planned(seen_))
+    cache = _released()
+    state = replace(cache.snapshot(NAMESPACE), policy=governed(rollout="Gated"))
+    assert labels.Level.BASELINE is gate_level(planned(state))
 
 
 def test_nothing_is_newly_relaxed_without_a_guard_although_a_grant_stood_in_held() -> None:
     """A grant that was written while no level was lifted for it is no reason to lift the level now."""
-    infra = hne(type="Infrastructure", images=(IMAGE,))
-    home = namespace(
+    subject = hne(type="Infrastructure", images=(IMAGE,))
+    namespace_state = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
-        annotations={labels.GRANT_PREFIX + "net": terms.line_of(infra, namespace())},
+        annotations={labels.GRANT_PREFIX + "net": terms.line_of(subject, namespace())},
     )
-    made = planned(seen(pod(), infra, namespace=home, guards=guards(missing=[labels.POLICY_RELAXED_NAMESPACE])))
-    assert not made.relaxed
+    namespace_plan = planned(
+        seen(pod(), subject, namespace=namespace_state, guards=guards(missing=[labels.POLICY_RELAXED_NAMESPACE]))
+    )
+    assert not namespace_plan.relaxed
 
 
 def test_where_the_target_is_privileged_a_withheld_exception_does_not_open_the_gate() -> None:
     """The gate checks the pod as admission would, with the exception withheld."""
-    made = planned(
+    namespace_plan = planned(
         seen(
             pod(),
             hne(),
@@ -120,22 +122,22 @@ def test_where_the_target_is_privileged_a_withheld_exception_does_not_open_the_g
             guards=guards(missing=[labels.POLICY_NAMESPACE_LABELS]),
         )
     )
-    assert labels.Enforcement.DENY is not made.enforcement
+    assert labels.Enforcement.DENY is not namespace_plan.enforcement
 
 
 def test_without_a_policy_held_by_stays() -> None:
     """The annotation keeps naming the holders of the namespace and the time since which it is Held."""
-    home = namespace(
+    namespace_state = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
         annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x"},
     )
-    assert writes(planned(seen(namespace=home, policy=UNKNOWN))) == []
+    assert writes(planned(seen(namespace=namespace_state, policy=UNKNOWN))) == []
 
 
 def test_the_verdict_label_goes_where_a_namespace_is_exempt() -> None:
     """A pod that got the label before the namespace became exempt loses the label."""
-    made = planned(seen(pod(verdict_label="Uncovered"), namespace=namespace(), policy=EXEMPT))
-    assert flags(made) == {"capture": None}
+    namespace_plan = planned(seen(pod(verdict_label="Uncovered"), namespace=namespace(), policy=EXEMPT))
+    assert flags(namespace_plan) == {"capture": None}
 
 
 def test_the_reason_not_approved_says_the_same_twice() -> None:
@@ -143,19 +145,21 @@ def test_the_reason_not_approved_says_the_same_twice() -> None:
     subject = hne(
         metadata={"generation": 2}, status=exception.ExceptionStatus(observed_generation=1, namespace_uid="old")
     )
-    late = guards(since=at(minutes=-3))
-    made = planned(seen(subject, guards=late))
-    subject = subject.model_copy(update={"status": statuses(made)["net"]})
-    assert statuses(planned(seen(subject, guards=late))) == {}
+    new_guards = guards(since=at(minutes=-3))
+    namespace_plan = planned(seen(subject, guards=new_guards))
+    subject = subject.model_copy(update={"status": statuses(namespace_plan)["net"]})
+    assert statuses(planned(seen(subject, guards=new_guards))) == {}
 
 
 def test_a_restart_without_the_label_and_the_policy_revokes_nothing() -> None:
     """Without the label, the annotations show that the namespace was enforced and what was granted."""
-    home = denied(hne())
-    home = replace(home, labels={k: v for k, v in home.labels.items() if k != labels.ENFORCEMENT})
+    namespace_state = denied(hne())
+    namespace_state = replace(
+        namespace_state, labels={k: v for k, v in namespace_state.labels.items() if k != labels.ENFORCEMENT}
+    )
     assert [
         k
-        for w in writes(planned(seen(hne(), namespace=home, policy=UNKNOWN)))
+        for w in writes(planned(seen(hne(), namespace=namespace_state, policy=UNKNOWN)))
         for k, v in w.annotations.items()
         if v is None
     ] == []
@@ -163,25 +167,25 @@ def test_a_restart_without_the_label_and_the_policy_revokes_nothing() -> None:
 
 def test_a_level_that_is_lifted_again_while_one_exception_ends_is_not_told_as_restored() -> None:
     """Such an Event would say the opposite of what the operator does."""
-    home = denied(hne("a"), hne("b"), labels={labels.PSA_ENFORCE: "baseline"})
-    (write,) = writes(planned(seen(hne("a"), hne("b", expiry=NOW), namespace=home)))
+    namespace_state = denied(hne("a"), hne("b"), labels={labels.PSA_ENFORCE: "baseline"})
+    (write,) = writes(planned(seen(hne("a"), hne("b", expiry=NOW), namespace=namespace_state)))
     assert write.action != "restore"
 
 
 def test_a_new_list_of_holders_is_not_told_as_a_repair_of_labels() -> None:
     """Only the holders have changed. The operator has not put back any label."""
-    home = namespace(
+    namespace_state = namespace(
         labels={labels.ENFORCEMENT: "Held", **AUDIT_AND_WARN},
         annotations={labels.HELD_BY: "since 2026-11-22T11:00:00Z: pod x (level baseline)"},
     )
-    made = planned(
+    namespace_plan = planned(
         seen(
-            namespace=home,
+            namespace=namespace_state,
             policy=governed(rollout="Gated"),
             gate=snapshot.GateAnswer(labels.Level.BASELINE, NOW, ("Pod y: privileged",)),
         )
     )
-    assert writes(made)[0].action != "repair"
+    assert writes(namespace_plan)[0].action != "repair"
 
 
 def test_an_arabic_letter_mark_has_no_line() -> None:
@@ -193,7 +197,7 @@ def test_an_arabic_letter_mark_has_no_line() -> None:
 
 def test_null_image_and_text_capabilities_are_unreadable() -> None:
     """The operator does not guess the meaning of a value that does not have the form of the API."""
-    meta_ = {
+    metadata = {
         "namespace": "n",
         "name": "p",
         "uid": "u",
@@ -206,18 +210,18 @@ def test_null_image_and_text_capabilities_are_unreadable() -> None:
         {"image": "a", "securityContext": {"capabilities": {"add": "NET_ADMIN"}}},
     ):
         assert isinstance(
-            parse.pod({"metadata": meta_, "spec": {"hostNetwork": True, "containers": [container]}}),
+            parse.pod({"metadata": metadata, "spec": {"hostNetwork": True, "containers": [container]}}),
             snapshot.UnreadablePod,
         ), container
 
 
 def test_an_event_after_deleted_does_not_bring_a_ghost() -> None:
     """The operator would count and judge a ghost until the next complete list."""
-    kept = store.Store()
-    kept.put(store.Kind.NAMESPACE, _body(9, {}, {}))
-    kept.remove(store.Kind.NAMESPACE, _body(11, {}, {}))
-    kept.put(store.Kind.NAMESPACE, _body(10, {}, {}))  # the answer to our write, after the watch's DELETED
-    assert None is kept.snapshot(NAMESPACE)
+    cache = store.Store()
+    cache.put(store.Kind.NAMESPACE, _body(9, {}, {}))
+    cache.remove(store.Kind.NAMESPACE, _body(11, {}, {}))
+    cache.put(store.Kind.NAMESPACE, _body(10, {}, {}))  # the answer to our write, after the watch's DELETED
+    assert None is cache.snapshot(NAMESPACE)
 
 
 def test_a_header_with_an_absurd_number_says_nothing() -> None:
@@ -244,17 +248,17 @@ def test_a_grant_that_goes_for_a_missing_guard_is_told_once_in_a_contested_names
 
     That cost one more write and one more Event.
     """
-    contested = snapshot.Record(reverts=(at(minutes=-2), at(minutes=-1)), written=at(minutes=-1))
-    there = seen(
+    record = snapshot.Record(reverts=(at(minutes=-2), at(minutes=-1)), written=at(minutes=-1))
+    state = seen(
         hne(),
         namespace=namespace(annotations={labels.GRANT_PREFIX + "net": terms.line_of(hne(), namespace())}),
         policy=governed(pod_security={"enforce": "privileged"}),
         guards=guards(missing=[labels.POLICY_HOST_NAMESPACES]),
-        record=contested,
+        record=record,
     )
-    made = planned(there)
-    assert reasons(made) == {"net": "GuardMissing"}
-    assert reasons(planned(cluster.carry_out(there, made))) == {"net": "GuardMissing"}
+    namespace_plan = planned(state)
+    assert reasons(namespace_plan) == {"net": "GuardMissing"}
+    assert reasons(planned(cluster.carry_out(state, namespace_plan))) == {"net": "GuardMissing"}
 
 
 def test_a_missing_guard_is_told_rather_than_a_new_one() -> None:
@@ -262,10 +266,10 @@ def test_a_missing_guard_is_told_rather_than_a_new_one() -> None:
 
     A grant was revoked for the missing guard, and the status of its exception then named the new guard.
     """
-    new = guards(since=at(seconds=-1))[labels.POLICY_HOST_NAMESPACES]
-    found = {**guards(missing=[labels.POLICY_RELAXED_NAMESPACE]), labels.POLICY_HOST_NAMESPACES: new}
-    there = seen(hne(), namespace=denied(hne()), guards=found)
-    made = planned(there)
-    after = planned(cluster.carry_out(there, made))
-    assert f"{labels.POLICY_RELAXED_NAMESPACE!r} is missing" in made.standings[0].why
-    assert made.standings[0].why == after.standings[0].why
+    new_guard = guards(since=at(seconds=-1))[labels.POLICY_HOST_NAMESPACES]
+    guards_by_name = {**guards(missing=[labels.POLICY_RELAXED_NAMESPACE]), labels.POLICY_HOST_NAMESPACES: new_guard}
+    state = seen(hne(), namespace=denied(hne()), guards=guards_by_name)
+    namespace_plan = planned(state)
+    next_plan = planned(cluster.carry_out(state, namespace_plan))
+    assert f"{labels.POLICY_RELAXED_NAMESPACE!r} is missing" in namespace_plan.standings[0].why
+    assert namespace_plan.standings[0].why == next_plan.standings[0].why

@@ -11,26 +11,26 @@ import pytest
 from tests.unit.act.test_identity import SERVER, kubeconfig
 
 
-def started(directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_operator(directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the operator, which must exit, with only PATH from our environment."""
-    given = {"PATH": os.environ["PATH"], "HOME": str(directory), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
-    given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0", **environment}
+    settings = {"PATH": os.environ["PATH"], "HOME": str(directory), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
+    settings |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0", **environment}
     command = [sys.executable, "-m", "hostnetwork_operator"]
-    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60, check=False)
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
+def one_line(completed: subprocess.CompletedProcess[str]) -> str:
     """Return the line that the operator printed. Fail unless it is the only line on stderr and the exit status is 1."""
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout
-    (line,) = done.stderr.splitlines()
+    assert completed.returncode == 1, completed.stdout + completed.stderr
+    assert "Traceback" not in completed.stdout
+    (line,) = completed.stderr.splitlines()
     return line
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
     """The line says what to set."""
     path = tmp_path / "none"
-    assert one_line(started(tmp_path, KUBECONFIG=str(path))) == (
+    assert one_line(run_operator(tmp_path, KUBECONFIG=str(path))) == (
         "hostnetwork-operator: the operator needs a service account or a kubeconfig, got no service account (Service"
         f" host/port is not set) and no file '{path}'; set KUBECONFIG to a kubeconfig that exists, or run the operator"
         " as manifests/base does"
@@ -41,7 +41,7 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
     """The error is one line, however many lines the parser's message has."""
     path = tmp_path / "config"
     path.write_text("clusters: [ {name")
-    line = one_line(started(tmp_path, KUBECONFIG=str(path)))
+    line = one_line(run_operator(tmp_path, KUBECONFIG=str(path)))
     assert line.startswith(f"hostnetwork-operator: kubeconfig '{path}' must be valid, got ParserError: while ")
     assert line.endswith("; correct the file, or set KUBECONFIG to another file")
 
@@ -49,7 +49,7 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: pathlib.Path) -> None:
 def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
     """The line names the fields that can be wrong."""
     path = kubeconfig(tmp_path, f'{SERVER}, certificate-authority-data: "AAAA"')
-    line = one_line(started(tmp_path, KUBECONFIG=str(path)))
+    line = one_line(run_operator(tmp_path, KUBECONFIG=str(path)))
     assert "the certificates for https://127.0.0.1:1 must be usable, got " in line
     assert line.endswith("; correct certificate-authority, client-certificate and client-key in the kubeconfig")
 
@@ -57,10 +57,10 @@ def test_a_certificate_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("variable", ["HOSTNETWORK_PORT", "HOSTNETWORK_PROBE_PORT"])
 def test_a_port_in_use_is_named(tmp_path: pathlib.Path, variable: str) -> None:
     """For either of the two ports, the line names the variables that change the port and the address."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), **{variable: port})
-    assert one_line(done) == (
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        completed = run_operator(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), **{variable: port})
+    assert one_line(completed) == (
         f"hostnetwork-operator: cannot listen on 127.0.0.1:{port}: Address already in use; set HOSTNETWORK_PORT,"
         " HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
     )
@@ -68,8 +68,8 @@ def test_a_port_in_use_is_named(tmp_path: pathlib.Path, variable: str) -> None:
 
 def test_an_address_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
     """The line says why the operator cannot listen on the address."""
-    done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="192.0.2.1")
-    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address; set HOSTNETWORK_PORT" in one_line(done)
-    done = started(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="no-such-host.invalid")
-    assert "cannot listen on no-such-host.invalid:0: " in one_line(done)
-    assert "Unknown error" not in done.stderr
+    completed = run_operator(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="192.0.2.1")
+    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address; set HOSTNETWORK_PORT" in one_line(completed)
+    completed = run_operator(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="no-such-host.invalid")
+    assert "cannot listen on no-such-host.invalid:0: " in one_line(completed)
+    assert "Unknown error" not in completed.stderr

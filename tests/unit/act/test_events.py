@@ -23,15 +23,15 @@ TERMINATING = {"reason": "Forbidden", "message": MESSAGE, "details": {"causes": 
 )
 async def test_an_event_in_a_namespace_that_ends_costs_one_request(status: int, answer: dict[str, Any]) -> None:
     """The namespace will never take the Event, so the operator neither tries again nor reads anything."""
-    asked: list[str] = []
+    methods: list[str] = []
 
-    async def ends(request: web.Request) -> web.Response:
-        asked.append(request.method)
+    async def refuse(request: web.Request) -> web.Response:
+        methods.append(request.method)
         return web.json_response(answer, status=status)
 
-    async with serving.gateway_to(ends) as api:
+    async with serving.gateway_to(refuse) as api:
         assert not await events.emit(api, EVENT, NOW)
-    assert asked == ["POST"]
+    assert methods == ["POST"]
 
 
 @pytest.mark.parametrize("details", [None, {"causes": [{"reason": "FieldValueInvalid"}]}, {"causes": "odd"}, "odd"])
@@ -42,6 +42,6 @@ async def test_a_refusal_that_only_speaks_of_an_end_is_an_error(details: Any) ->
         return web.json_response({"reason": "Forbidden", "message": MESSAGE, "details": details}, status=403)
 
     async with serving.gateway_to(refuse) as api:
-        with pytest.raises(gateway.ApiError) as failed:
+        with pytest.raises(gateway.ApiError) as raised:
             await events.emit(api, EVENT, NOW)
-    assert (failed.value.status, failed.value.namespace_ends) == (403, False)
+    assert (raised.value.status, raised.value.namespace_ends) == (403, False)

@@ -91,28 +91,28 @@ def server() -> Server:
 
 
 @pytest.fixture
-def counted() -> metrics.Metrics:
+def measures() -> metrics.Metrics:
     return metrics.Metrics()
 
 
 @pytest.fixture
 async def api(
-    server: Server, counted: metrics.Metrics, monkeypatch: pytest.MonkeyPatch
+    server: Server, measures: metrics.Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[gateway.Gateway]:
     monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
-    async with serving.gateway_to(server.answer, count=counted.count_request) as made:
-        yield made
+    async with serving.gateway_to(server.answer, count=measures.count_request) as gateway_client:
+        yield gateway_client
 
 
 @pytest.mark.parametrize("other", [PAGE, b"", b"[]", b'"text"', b"null", b"{", {}, {"kind": "Status"}])
 async def test_what_is_no_answer_is_asked_for_again(
-    api: gateway.Gateway, server: Server, counted: metrics.Metrics, other: Any
+    api: gateway.Gateway, server: Server, measures: metrics.Metrics, other: Any
 ) -> None:
     """The answer also counts as a request without an answer, with code 0."""
     server.bodies = [other, LIST]
     assert (await api.get("/api/v1/pods")).body == LIST
     assert server.asked == ["GET", "GET"]
-    text = counted.text().decode()
+    text = measures.text().decode()
     assert 'hostnetwork_operator_api_requests_total{code="0",method="GET"} 1.0' in text
     assert 'hostnetwork_operator_api_requests_total{code="200",method="GET"} 1.0' in text
 
@@ -152,11 +152,11 @@ async def test_a_delete_that_a_proxy_answered_is_not_done(api: gateway.Gateway, 
 @pytest.mark.parametrize("other", [PAGE, {}, {"items": []}, {"metadata": {}, "items": [1]}])
 async def test_a_list_goes_on_after_what_is_no_answer(api: gateway.Gateway, server: Server, other: Any) -> None:
     """No object counts as unreadable, and none as deleted."""
-    kept = store.Store()
+    cache = store.Store()
     body = {"metadata": {**META, "creationTimestamp": "2026-11-22T12:00:00Z"}}
     server.bodies = [other, {**LIST, "items": [body]}]
-    await live.fill(api, kept, store.Kind.NAMESPACE, api._clock)
-    assert (kept.namespaces(), sum(kept.unread.counts().values())) == (["a"], 0)
+    await live.fill(api, cache, store.Kind.NAMESPACE, api._clock)
+    assert (cache.namespaces(), sum(cache.unread.counts().values())) == (["a"], 0)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 500])

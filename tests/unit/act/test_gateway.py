@@ -39,8 +39,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
-    async with serving.gateway_to(server.answer) as made:
-        yield made
+    async with serving.gateway_to(server.answer) as gateway_client:
+        yield gateway_client
 
 
 async def test_an_undecodable_answer_is_an_error_and_asked_for_once(api: gateway.Gateway, server: Server) -> None:
@@ -65,12 +65,12 @@ async def test_an_undecodable_answer_has_told_the_time(api: gateway.Gateway, ser
 
 async def test_managed_fields_are_empty_in_every_answer(api: gateway.Gateway, server: Server) -> None:
     """In answers to reads and to writes, however deep the managedFields are nested."""
-    known = b'"name":"a","uid":"u","resourceVersion":"1"'
-    server.body = b'{"metadata":{' + known + b',"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
-    bare = {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": []}}
-    assert bare == (await api.get("/api/v1/namespaces/a")).body
-    assert bare == (await api.patch("/api/v1/namespaces/a", {})).body
-    assert bare == (await api.create("/api/v1/namespaces", {})).body
+    metadata = b'"name":"a","uid":"u","resourceVersion":"1"'
+    server.body = b'{"metadata":{' + metadata + b',"managedFields":[{"fieldsV1":' + NEST + b"}]}}"
+    expected = {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": []}}
+    assert expected == (await api.get("/api/v1/namespaces/a")).body
+    assert expected == (await api.patch("/api/v1/namespaces/a", {})).body
+    assert expected == (await api.create("/api/v1/namespaces", {})).body
 
 
 @pytest.mark.parametrize("body", [NESTED, b"<html>\xff", b"", b"[]"])
@@ -96,7 +96,7 @@ async def test_another_form_is_asked_for_by_its_media_type(api: gateway.Gateway,
     """For instance metadata alone. Without a media type, the operator asks for JSON."""
     await api.get("/api/v1/pods")
     await api.get("/api/v1/pods", accept=live.METADATA_LIST)
-    assert [accepted for _, accepted in server.asked] == ["application/json", live.METADATA_LIST]
+    assert [media_type for _, media_type in server.asked] == ["application/json", live.METADATA_LIST]
 
 
 async def test_a_job_that_cannot_be_decoded_is_not_taken(api: gateway.Gateway, server: Server) -> None:
@@ -116,10 +116,10 @@ async def test_an_owner_that_cannot_be_decoded_is_at_the_top(api: gateway.Gatewa
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
     answering = needs.Needs(api, core.clock, core.store, core.schedule)
     owner = snapshot.Reference("ReplicaSet", builders.NAMESPACE, "web", "u", "apps/v1")
-    made = dataclasses.replace(builders.planned(builders.seen()), needs=(decided.FindOwner(owner),))
-    known = core.memories.of(made.namespace)
-    assert await answering.find(made, known) is None
-    assert known.answers.tops == {owner: owner}
+    namespace_plan = dataclasses.replace(builders.planned(builders.seen()), needs=(decided.FindOwner(owner),))
+    namespace_memory = core.memories.of(namespace_plan.namespace)
+    assert await answering.find(namespace_plan, namespace_memory) is None
+    assert namespace_memory.answers.tops == {owner: owner}
 
 
 async def test_the_end_of_an_outage_is_told_once(api: gateway.Gateway, server: Server) -> None:

@@ -32,7 +32,7 @@ def outside(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-async def refused() -> str:
+async def reason_of_refusal() -> str:
     """Return the reason why there is no configuration, which must be one line."""
     with pytest.raises(identity.IdentityError) as raised:
         await identity.configure()
@@ -41,7 +41,7 @@ async def refused() -> str:
     return text
 
 
-def _names(path: pathlib.Path, text: str) -> None:
+def _check_names(path: pathlib.Path, text: str) -> None:
     assert text.startswith("kubeconfig '")
     assert f"{path}' must " in text
     assert text.endswith("; correct the file, or set KUBECONFIG to another file")
@@ -52,14 +52,16 @@ async def test_without_any_identity_the_default_is_named(value: str | None, monk
     """KUBECONFIG names no file, the home directory has none, and the process does not run in a pod."""
     if value is not None:
         monkeypatch.setenv("KUBECONFIG", value)
-    assert "(Service host/port is not set) and no file '~/.kube/config'; set KUBECONFIG to a " in await refused()
+    assert (
+        "(Service host/port is not set) and no file '~/.kube/config'; set KUBECONFIG to a " in await reason_of_refusal()
+    )
 
 
 async def test_a_pod_without_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod with automountServiceAccountToken: false has no token."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    assert "got no service account (Service token file does not exist) and no file" in await refused()
+    assert "got no service account (Service token file does not exist) and no file" in await reason_of_refusal()
 
 
 async def test_the_default_kubeconfig_is_read(tmp_path: pathlib.Path) -> None:
@@ -79,7 +81,7 @@ async def test_a_file_that_is_no_kubeconfig_is_named(
     path = tmp_path / "config"
     path.write_bytes(text)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'none'}:{path}")
-    _names(path, await refused())
+    _check_names(path, await reason_of_refusal())
 
 
 @pytest.mark.parametrize(
@@ -99,4 +101,4 @@ async def test_a_kubeconfig_that_names_what_is_not_there_is_named(
     """The certificates, the key, the token or a usable server is missing."""
     path = kubeconfig(tmp_path, cluster, user)
     monkeypatch.setenv("KUBECONFIG", str(path))
-    _names(path, await refused())
+    _check_names(path, await reason_of_refusal())

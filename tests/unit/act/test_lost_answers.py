@@ -20,8 +20,8 @@ from hostnetwork_operator.decide import effects, plan, snapshot
 from tests.unit import serving
 from tests.unit.builders import IMAGE, NAMESPACE, NOW, hne, namespace, pod, seen
 
-HOME = f"/api/v1/namespaces/{NAMESPACE}"
-POD = f"{HOME}/pods/capture"
+NAMESPACE_PATH = f"/api/v1/namespaces/{NAMESPACE}"
+POD = f"{NAMESPACE_PATH}/pods/capture"
 JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/capture"
 EXCEPTIONS = f"/apis/{labels.GROUP}/{labels.VERSION}/namespaces/{NAMESPACE}/hostnetworkexceptions"
 CREATED = "2026-11-22T11:30:00Z"
@@ -57,8 +57,8 @@ class Server:
         metadata["creationTimestamp"] = CREATED
         self.objects[path] = {**body, "metadata": {**metadata, **body.get("metadata", {})}}
 
-    def exception(self, **given: Any) -> None:
-        subject = hne(**given)
+    def exception(self, **fields: Any) -> None:
+        subject = hne(**fields)
         metadata = subject.metadata.model_dump(mode="json", by_alias=True, exclude_none=True)
         spec = subject.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         self.objects[f"{EXCEPTIONS}/{subject.metadata.name}"] = {"metadata": metadata, "spec": spec}
@@ -72,20 +72,20 @@ class Server:
         if path == EXCEPTIONS:
             items = [body for name, body in self.objects.items() if name.startswith(f"{EXCEPTIONS}/")]
             return web.json_response({"metadata": {"resourceVersion": "9"}, "items": items})
-        refused = self.before(method, path) if method != "GET" else 0
-        status, body = (refused, {}) if refused else self._do(method, path, json.loads(await request.text() or "{}"))
+        refusal = self.before(method, path) if method != "GET" else 0
+        status, body = (refusal, {}) if refusal else self._do(method, path, json.loads(await request.text() or "{}"))
         if method != "GET" and not self.after(method, path):
             assert request.transport is not None
             request.transport.abort()
         reason = {404: "NotFound", 409: "Conflict"}.get(status, "")
         return web.json_response(body or {"kind": "Status", "reason": reason, "message": reason}, status=status)
 
-    def _do(self, method: str, path: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        found = self.objects.get(path)
-        if found is None:
+    def _do(self, method: str, path: str, request_body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        body = self.objects.get(path)
+        if body is None:
             return 404, {}
-        metadata, wanted = found["metadata"], asked.get("preconditions", asked.get("metadata", {}))
-        if any(wanted.get(key, metadata[key]) != metadata[key] for key in ("uid", "resourceVersion")):
+        metadata, changes = body["metadata"], request_body.get("preconditions", request_body.get("metadata", {}))
+        if any(changes.get(key, metadata[key]) != metadata[key] for key in ("uid", "resourceVersion")):
             return 409, {}
         if method == "DELETE" and self.terminating:
             metadata["deletionTimestamp"] = "2026-11-22T12:00:10Z"
@@ -94,8 +94,8 @@ class Server:
         elif method == "PATCH":
             metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
             for field in ("labels", "annotations"):
-                metadata[field] = {**metadata.get(field, {}), **wanted.get(field, {})}
-        return 200, found
+                metadata[field] = {**metadata.get(field, {}), **changes.get(field, {})}
+        return 200, body
 
 
 @pytest.fixture
@@ -106,28 +106,28 @@ def server() -> Server:
 @pytest.fixture
 async def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[gateway.Gateway]:
     monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
-    async with serving.gateway_to(server.answer) as made:
-        yield made
+    async with serving.gateway_to(server.answer) as gateway_client:
+        yield gateway_client
 
 
 def once(path: str) -> Callable[[str, str], bool]:
     """Return an `after` that loses the first answer about `path`."""
-    left = [path]
+    unanswered = [path]
 
-    def answered(_method: str, about: str) -> bool:
-        if about in left:
-            left.remove(about)
+    def lose_first_answer(_method: str, requested: str) -> bool:
+        if requested in unanswered:
+            unanswered.remove(requested)
             return False
         return True
 
-    return answered
+    return lose_first_answer
 
 
 async def delete(api: gateway.Gateway, server: Server, **owner: Any) -> pods.Deleted:
     server.exception(expiry=NOW)
     server.put(POD, "p", spec=SPEC, metadata=owner)
-    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
-    return await pods.delete(api, EFFECT, made, Clock())
+    state = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    return await pods.delete(api, EFFECT, state, Clock())
 
 
 @pytest.mark.parametrize("terminating", [False, True])
@@ -145,12 +145,12 @@ async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
 ) -> None:
     """The new pod has another uid, and the operator leaves it alone."""
 
-    def replaced(_method: str, path: str) -> bool:
+    def replace_pod(_method: str, path: str) -> bool:
         server.put(path, "other", spec=SPEC)
         server.after = lambda _method, _path: True
         return False
 
-    server.after = replaced
+    server.after = replace_pod
     assert await delete(api, server) == pods.Deleted(Outcome.DELETED)
     assert server.objects[POD]["metadata"]["uid"] == "other"
 
@@ -158,12 +158,12 @@ async def test_a_pod_that_another_one_has_replaced_since_counts_as_deleted(
 async def test_a_pod_that_was_gone_before_the_first_attempt_is_gone(api: gateway.Gateway, server: Server) -> None:
     """Somebody else deleted the pod while the operator's first attempt was refused."""
 
-    def gone(_method: str, path: str) -> int:
+    def remove_pod(_method: str, path: str) -> int:
         server.objects.pop(path, None)
         server.before = lambda _method, _path: 0
         return 429
 
-    server.before = gone
+    server.before = remove_pod
     assert await delete(api, server) == pods.Deleted(Outcome.GONE)
 
 
@@ -185,11 +185,11 @@ async def test_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetition(
 ) -> None:
     """The operator reads the cluster again before each attempt."""
 
-    def covered(_method: str, _path: str) -> int:
+    def cover_pod(_method: str, _path: str) -> int:
         server.exception(name="new")
         return status
 
-    server.before = covered
+    server.before = cover_pod
     assert await delete(api, server) == pods.Deleted(Outcome.SPARED)
     assert (server.writes(), POD in server.objects) == ([f"DELETE {POD}"], True)
 
@@ -201,11 +201,11 @@ async def test_a_job_of_a_pod_that_is_covered_by_now_is_not_deleted_by_a_repetit
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "capture", "uid": "j", "controller": True}
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
 
-    def covered(_method: str, _path: str) -> int:
+    def cover_pod(_method: str, _path: str) -> int:
         server.exception(name="new")
         return 503
 
-    server.before = covered
+    server.before = cover_pod
     assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.SPARED)
     assert (server.writes(), JOB in server.objects) == ([f"DELETE {JOB}"], True)
 
@@ -218,13 +218,13 @@ async def test_a_job_whose_deletion_took_long_leaves_a_pod_that_is_looked_at_aga
     server.put(JOB, "j", spec={"template": {"spec": SPEC}})
     monkeypatch.setattr(plan, "FRESH_SECONDS", 0.5)
 
-    def slow(_method: str, path: str) -> bool:
+    def delete_slowly(_method: str, path: str) -> bool:
         if path == JOB:
             time.sleep(0.6)
             del server.objects[POD]  # by the garbage collector
         return True
 
-    server.after = slow
+    server.after = delete_slowly
     assert await delete(api, server, ownerReferences=[owner]) == pods.Deleted(Outcome.DELETED, job=True)
     assert server.writes() == [f"DELETE {JOB}"]
 
@@ -234,10 +234,14 @@ WRITE = effects.WriteNamespace(
 )
 
 
-def home(server: Server) -> None:
-    before = WRITE.namespace
-    metadata = {"name": before.name, "uid": before.uid, "resourceVersion": before.resource_version}
-    server.put(HOME, before.uid, metadata={**metadata, "namespace": ""})
+def put_namespace(server: Server) -> None:
+    namespace_state = WRITE.namespace
+    metadata = {
+        "name": namespace_state.name,
+        "uid": namespace_state.uid,
+        "resourceVersion": namespace_state.resource_version,
+    }
+    server.put(NAMESPACE_PATH, namespace_state.uid, metadata={**metadata, "namespace": ""})
 
 
 @pytest.mark.parametrize("seconds", [60.0, 0.0])
@@ -248,27 +252,27 @@ async def test_a_namespace_whose_write_was_not_answered_is_written(
 
     It also counts as written if it is too late for another attempt.
     """
-    home(server)
-    server.after = once(HOME)
+    put_namespace(server)
+    server.after = once(NAMESPACE_PATH)
     deadline = time.monotonic() + seconds
     if not seconds:
         server.before = lambda _method, _path: time.sleep(0.1) or 0
         deadline += 0.05
-    found = await namespaces.write(api, WRITE, deadline)
-    assert found["metadata"]["labels"] == {labels.ENFORCEMENT: "Deny"}
+    body = await namespaces.write(api, WRITE, deadline)
+    assert body["metadata"]["labels"] == {labels.ENFORCEMENT: "Deny"}
     assert len(server.writes()) == (2 if seconds else 1)
 
 
 async def test_a_namespace_that_somebody_else_has_written_is_a_conflict(api: gateway.Gateway, server: Server) -> None:
     """Whether an answer was lost or not, the operator re-evaluates the namespace."""
-    home(server)
+    put_namespace(server)
 
-    def meanwhile(_method: str, path: str) -> int:
+    def change_namespace(_method: str, path: str) -> int:
         server.objects[path]["metadata"]["resourceVersion"] = "1000"
         server.before = lambda _method, _path: 0
         return 500
 
-    server.before = meanwhile
+    server.before = change_namespace
     with pytest.raises(gateway.ApiError) as raised:
         await namespaces.write(api, WRITE, time.monotonic() + 60)
     assert (raised.value.status, raised.value.lost) == (409, True)
@@ -280,8 +284,8 @@ async def test_an_api_server_that_cannot_be_reached_has_done_nothing(server: Ser
     So the operator did not delete a pod that no longer exists afterwards.
     """
     configuration = client.Configuration(host="http://127.0.0.1:1")
-    made = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
+    gateway_client = gateway.Gateway(configuration, clock.ServerClock(), lambda _method, _code: None)
     with pytest.raises(gateway.ApiError) as raised:
-        await made.delete("/api/v1/pods/a", {}, repeat=False)
-    await made.close()
+        await gateway_client.delete("/api/v1/pods/a", {}, repeat=False)
+    await gateway_client.close()
     assert (raised.value.passing, raised.value.unanswered) == (True, False)

@@ -37,16 +37,16 @@ class Server:
 @pytest.mark.parametrize("status", [200, 409, 500, 0])
 async def test_a_claim_keeps_no_write_back(status: int, versioned: bool) -> None:
     """The apply is valid for the judged version of the namespace, the write for the version that the apply led to."""
-    server, home = Server(status), namespace(labels=DENIED)
+    server, namespace_state = Server(status), namespace(labels=DENIED)
     effect = effects.WriteNamespace(
-        home, effects.Action.ENFORCE, {}, {labels.LEVEL_BEFORE: ""}, versioned=versioned, claims=CLAIMS
+        namespace_state, effects.Action.ENFORCE, {}, {labels.LEVEL_BEFORE: ""}, versioned=versioned, claims=CLAIMS
     )
-    sent = (await namespaces.write(cast("Any", server), effect, 0.0))["metadata"]
-    judged = home.resource_version if versioned else None
+    metadata = (await namespaces.write(cast("Any", server), effect, 0.0))["metadata"]
+    version = namespace_state.resource_version if versioned else None
     (applied,) = (body["metadata"] for body in server.applied)
-    assert (applied["labels"], applied["uid"], applied.get("resourceVersion")) == (CLAIMS, home.uid, judged)
-    assert sent.get("resourceVersion") == ("8" if versioned and status == 200 else judged)
-    assert sent["annotations"] == {labels.LEVEL_BEFORE: ""}
+    assert (applied["labels"], applied["uid"], applied.get("resourceVersion")) == (CLAIMS, namespace_state.uid, version)
+    assert metadata.get("resourceVersion") == ("8" if versioned and status == 200 else version)
+    assert metadata["annotations"] == {labels.LEVEL_BEFORE: ""}
 
 
 async def test_where_nothing_is_claimed_nothing_is_applied() -> None:

@@ -51,8 +51,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
-    async with serving.gateway_to(server.answer) as made:
-        yield made
+    async with serving.gateway_to(server.answer) as gateway_client:
+        yield gateway_client
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def clock() -> Clock:
 
 
 def event(number: int) -> effects.EmitEvent:
-    about = snapshot.Reference("Pod", NAMESPACE, f"pod-{number}", f"uid-{number}")
-    return effects.EmitEvent(about, "Warning", "HostNamespacesUncovered", "message", "key")
+    regarding = snapshot.Reference("Pod", NAMESPACE, f"pod-{number}", f"uid-{number}")
+    return effects.EmitEvent(regarding, "Warning", "HostNamespacesUncovered", "message", "key")
 
 
 async def test_each_waits_once_until_it_is_stored(api: gateway.Gateway, server: Server, clock: Clock) -> None:

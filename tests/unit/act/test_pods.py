@@ -74,10 +74,10 @@ class Server:
 async def test_a_job_that_cannot_be_deleted_keeps_no_pod(status: int) -> None:
     """The Job stays, and its Event says so. The pod gets the grace period of the exception."""
     server = Server(status)
-    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    state = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
-    found = await pods.delete(cast("Any", server), effect, made, server.clock)
-    assert (found.outcome, found.job, server.deleted) == (Outcome.DELETED, False, [POD])
+    result = await pods.delete(cast("Any", server), effect, state, server.clock)
+    assert (result.outcome, result.job, server.deleted) == (Outcome.DELETED, False, [POD])
 
 
 @pytest.mark.parametrize(("slow", "late"), [(1, False), (29, False), (31, True)])
@@ -87,18 +87,18 @@ async def test_what_is_slow_to_read_keeps_no_pod(slow: float, late: bool) -> Non
     The operator starts over only if its process was stopped meanwhile.
     """
     server = Server(404, slow)
-    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
-    deleting = pods.delete(
+    state = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    deletion = pods.delete(
         cast("Any", server),
         effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30),
-        made,
+        state,
         server.clock,
     )
     if late:
         with pytest.raises(gateway.ApiError, match="Stale"):
-            await deleting
+            await deletion
     else:
-        assert (await deleting).outcome is Outcome.DELETED
+        assert (await deletion).outcome is Outcome.DELETED
     assert server.deleted == ([] if late else [POD])
 
 
@@ -108,10 +108,10 @@ async def test_without_their_kind_the_ledger_counts_until_it_is_back(status: int
     server = Server(404)
     server.served = status is None
     subject = hne(expiry=NOW)
-    made = replace(seen(pod(name="capture", uid="p"), subject), exceptions=(), exceptions_served=False)
+    state = replace(seen(pod(name="capture", uid="p"), subject), exceptions=(), exceptions_served=False)
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
-    found = await pods.delete(cast("Any", server), effect, made, server.clock)
-    assert (found.outcome, server.deleted) == (outcome, [POD] if outcome is Outcome.DELETED else [])
+    result = await pods.delete(cast("Any", server), effect, state, server.clock)
+    assert (result.outcome, server.deleted) == (outcome, [POD] if outcome is Outcome.DELETED else [])
 
 
 async def test_a_kind_that_is_not_served_is_no_pod_that_is_gone() -> None:
@@ -121,8 +121,8 @@ async def test_a_kind_that_is_not_served_is_no_pod_that_is_gone() -> None:
     """
     server = Server(404)
     server.served = False
-    made = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
+    state = seen(pod(name="capture", uid="p"), hne(expiry=NOW))
     effect = effects.DeletePod(snapshot.Reference("Pod", NAMESPACE, "capture", "p"), 30)
     with pytest.raises(gateway.ApiError, match="page not found"):
-        await pods.delete(cast("Any", server), effect, made, server.clock)
+        await pods.delete(cast("Any", server), effect, state, server.clock)
     assert server.deleted == []

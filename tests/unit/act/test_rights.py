@@ -35,8 +35,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[gateway.Gateway]:
-    async with serving.gateway_to(server.answer) as made:
-        yield made
+    async with serving.gateway_to(server.answer) as gateway_client:
+        yield gateway_client
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, str]]]:
@@ -84,13 +84,13 @@ def test_a_right_that_comes_and_goes_is_logged_every_ten_minutes(caplog: pytest.
     """For instance a right that the operator has in some namespaces only."""
     caplog.set_level("INFO")
     seconds = [0.0]
-    known = rights.Rights(lambda: seconds[0])
+    tracker = rights.Rights(lambda: seconds[0])
     for _ in range(3):
-        known.refused("GET", JOB, REFUSAL)
-        known.granted("GET", JOB)
+        tracker.refused("GET", JOB, REFUSAL)
+        tracker.granted("GET", JOB)
     assert [event for event, _ in lines(caplog)] == ["right-missing", "right-restored"]
     seconds[0] = 601.0
-    known.refused("GET", JOB, REFUSAL)
+    tracker.refused("GET", JOB, REFUSAL)
     assert [event for event, _ in lines(caplog)][2:] == ["right-missing"]
 
 

@@ -40,8 +40,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def url(server: Server) -> AsyncIterator[str]:
-    async with serving.url_of(server.answer) as made:
-        yield made
+    async with serving.url_of(server.answer) as server_url:
+        yield server_url
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def write(directory: pathlib.Path, url: str, token: str) -> pathlib.Path:
 
 @pytest.fixture
 async def api(config: pathlib.Path) -> AsyncIterator[gateway.Gateway]:
-    made = gateway.Gateway(await identity.configure(), clock.ServerClock(), lambda _method, _code: None)
-    yield made
-    await made.close()
+    gateway_client = gateway.Gateway(await identity.configure(), clock.ServerClock(), lambda _method, _code: None)
+    yield gateway_client
+    await gateway_client.close()
 
 
 async def test_a_refused_token_is_read_again_and_the_request_repeated_at_once(
@@ -74,9 +74,9 @@ async def test_a_refused_token_is_read_again_and_the_request_repeated_at_once(
     answers = await asyncio.gather(*(api.get("/api/v1/pods") for _ in range(3)))
     assert [answer.body for answer in answers] == [LIST] * 3
     assert server.shown.count("second") == 3
-    before = len(server.shown)
+    count = len(server.shown)
     await api.get("/api/v1/pods")
-    assert server.shown[before:] == ["second"]
+    assert server.shown[count:] == ["second"]
 
 
 async def test_a_token_that_is_the_same_is_not_shown_again(api: gateway.Gateway, server: Server) -> None:

@@ -91,8 +91,8 @@ def test_only_diagnostic_exceptions_delete(kind: str, on_expiry: str | None, del
 def test_metadata_that_a_tenant_writes_is_not_read() -> None:
     """Decisions cannot use managedFields, labels or annotations by mistake, because the model has none of them."""
     claims = {"managedFields": [{"time": "0000-01-01T00:00:00Z"}], "labels": {"a": "b"}, "annotations": 7}
-    given = meta.ObjectMeta.model_validate({**builders.meta("x"), **claims})
-    assert given == meta.ObjectMeta.model_validate(builders.meta("x"))
+    parsed = meta.ObjectMeta.model_validate({**builders.meta("x"), **claims})
+    assert parsed == meta.ObjectMeta.model_validate(builders.meta("x"))
 
 
 @pytest.mark.parametrize(

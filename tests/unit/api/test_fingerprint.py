@@ -17,7 +17,7 @@ def test_every_policy_that_denies_is_shipped() -> None:
     assert set(labels.POLICIES) == set(shipped.POLICIES)
     assert set(shipped_before.POLICIES) <= set(labels.POLICIES)
     for number in (1, 2):
-        assert len({one[number] for one in shipped.POLICIES.values()}) == len(labels.POLICIES)
+        assert len({entry[number] for entry in shipped.POLICIES.values()}) == len(labels.POLICIES)
 
 
 def test_a_policy_without_its_binding_is_not_generated(tmp_path: pathlib.Path) -> None:
@@ -51,10 +51,10 @@ def _prints(policy: dict[str, Any]) -> tuple[str, str]:
     return fingerprint.selects(policy), fingerprint.says(policy)
 
 
-def _changed(given: dict[str, Any], change: Change) -> dict[str, Any]:
-    made = copy.deepcopy(given)
-    change(made)
-    return made
+def _changed(body: dict[str, Any], change: Change) -> dict[str, Any]:
+    changed = copy.deepcopy(body)
+    change(changed)
+    return changed
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_defaults_and_what_is_empty_are_no_difference(change: Change) -> None:
 )
 def test_another_selection_is_a_difference_of_what_is_selected(change: Change) -> None:
     """Anything that narrows what a policy or a binding applies to, and any field that a later Kubernetes may add."""
-    other = _changed(POLICY, change)
-    assert fingerprint.selects(other) != fingerprint.selects(POLICY)
-    assert fingerprint.says(other) == fingerprint.says(POLICY)
-    bound = {**BINDING, "matchResources": other["matchConstraints"]}
-    assert fingerprint.bound(bound) != fingerprint.bound({**BINDING, "matchResources": SELECTION})
+    changed = _changed(POLICY, change)
+    assert fingerprint.selects(changed) != fingerprint.selects(POLICY)
+    assert fingerprint.says(changed) == fingerprint.says(POLICY)
+    binding = {**BINDING, "matchResources": changed["matchConstraints"]}
+    assert fingerprint.bound(binding) != fingerprint.bound({**BINDING, "matchResources": SELECTION})
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_other_expressions_are_a_difference_of_what_is_said(change: Change) -> N
 
     Their order counts too, because some of them depend on it.
     """
-    other = _changed(POLICY, change)
-    assert fingerprint.says(other) != fingerprint.says(POLICY)
-    assert fingerprint.selects(other) == fingerprint.selects(POLICY)
+    changed = _changed(POLICY, change)
+    assert fingerprint.says(changed) != fingerprint.says(POLICY)
+    assert fingerprint.selects(changed) == fingerprint.selects(POLICY)
 
 
 def test_a_binding_is_what_it_selects_and_not_what_is_done_on_a_refusal() -> None:
@@ -129,4 +129,4 @@ def test_a_binding_is_what_it_selects_and_not_what_is_done_on_a_refusal() -> Non
     same["matchResources"] |= {"matchPolicy": "Equivalent", "objectSelector": {}}
     assert fingerprint.bound(BINDING) == fingerprint.bound(same)
     others = [{**BINDING, "policyName": "q"}, {**BINDING, "paramRef": {"name": "x"}}, {**BINDING, "matchResources": {}}]
-    assert len({fingerprint.bound(one) for one in [BINDING, *others]}) == 4
+    assert len({fingerprint.bound(binding) for binding in [BINDING, *others]}) == 4

@@ -40,11 +40,13 @@ def test_a_line_is_read_as_it_was_written() -> None:
 
 def test_an_exception_without_lists_has_dashes() -> None:
     """An empty list is a dash, any image is a star, and no expiry is the year 9999."""
-    bare = dataclasses.replace(
+    shortest = dataclasses.replace(
         GRANT, until=grant.ENDLESS, privileged=False, capabilities=(), host_paths=(), images=None
     )
-    assert f"{builders.UID}|Diagnostic|9999-12-31T23:59:59Z|netdebug|Network PID|false|baseline|-|-|*" == bare.encode()
-    assert bare == grant.Grant.decode(bare.encode())
+    assert (
+        f"{builders.UID}|Diagnostic|9999-12-31T23:59:59Z|netdebug|Network PID|false|baseline|-|-|*" == shortest.encode()
+    )
+    assert shortest == grant.Grant.decode(shortest.encode())
 
 
 def test_a_grant_without_host_namespaces_is_of_the_second_format() -> None:

@@ -9,7 +9,7 @@ AGENT = "registry.example.com/agent"
 
 
 @pytest.mark.parametrize(
-    ("given", "entry"),
+    ("image_name", "entry"),
     [
         (f"{AGENT}:1", f"{AGENT}:1"),
         (f"{AGENT}{DIGEST}", f"{AGENT}{DIGEST}"),
@@ -24,15 +24,15 @@ AGENT = "registry.example.com/agent"
         ("host:5000", "host:*"),  # a repository named host, with a tag
     ],
 )
-def test_an_entry_lists(given: str, entry: str) -> None:
+def test_an_entry_lists(image_name: str, entry: str) -> None:
     """An entry lists the image as it is written, or any tag or any digest of its repository."""
-    assert image.listed(given, {entry})
-    assert image.unlisted([given], {entry}) == set()
-    assert image.unused([entry], [given]) == []
+    assert image.listed(image_name, {entry})
+    assert image.unlisted([image_name], {entry}) == set()
+    assert image.unused([entry], [image_name]) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "entry"),
+    ("image_name", "entry"),
     [
         (AGENT, f"{AGENT}:*"),  # no tag is assumed
         (AGENT, f"{AGENT}@*"),
@@ -65,10 +65,10 @@ def test_an_entry_lists(given: str, entry: str) -> None:
         ("r/" + "a" * 699, "r/" + "a" * 699),
     ],
 )
-def test_an_entry_does_not_list(given: str, entry: str) -> None:
+def test_an_entry_does_not_list(image_name: str, entry: str) -> None:
     """An entry lists nothing beyond the rule: exactly that repository, letter by letter."""
-    assert not image.listed(given, {entry} - {""})
-    assert image.unlisted([given], {entry} - {""}) == {given}
+    assert not image.listed(image_name, {entry} - {""})
+    assert image.unlisted([image_name], {entry} - {""}) == {image_name}
 
 
 def test_a_digest_alone_is_pinned() -> None:

@@ -42,8 +42,8 @@ def test_levels_are_ordered() -> None:
 
 def test_the_group_is_written_in_one_place() -> None:
     """No other module spells out the group."""
-    spelt = [file.name for file in PACKAGE.rglob("*.py") if '"hostnetwork-operator.github.io' in file.read_text()]
-    assert spelt == ["labels.py"]
+    file_names = [file.name for file in PACKAGE.rglob("*.py") if '"hostnetwork-operator.github.io' in file.read_text()]
+    assert file_names == ["labels.py"]
 
 
 def test_the_source_root_has_no_init() -> None:

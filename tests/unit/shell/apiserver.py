@@ -39,7 +39,7 @@ class ApiServer:
 
     The server calls `fails` before each request, and answers with the response that `fails` returns, if any. If `loses`
     is true for a request, the server carries the request out and closes the connection without an answer. The server
-    calls `told` with each change, as a watch would.
+    calls `notify` with each change, as a watch would.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class ApiServer:
         self.requests: list[Request] = []
         self.fails: Fails = lambda _: None
         self.loses: Callable[[Request], bool] = lambda _: False
-        self.told: Callable[[str, str, Body], None] = lambda kind, event, body: None
+        self.notify: Callable[[str, str, Body], None] = lambda kind, event, body: None
         self._version = 1
 
     def put(self, path: str, body: Body) -> Body:
@@ -60,18 +60,18 @@ class ApiServer:
             meta["namespace"] = parts[parts.index("namespaces") + 1]
         event = "MODIFIED" if path in self.objects else "ADDED"
         self.objects[path] = {**body, "metadata": meta}
-        self.told(parts[-2], event, self.objects[path])
+        self.notify(parts[-2], event, self.objects[path])
         return self.objects[path]
 
     def remove(self, path: str) -> None:
         """Remove an object."""
-        self.told(path.split("/")[-2], "DELETED", self.objects.pop(path))
+        self.notify(path.split("/")[-2], "DELETED", self.objects.pop(path))
 
-    def copied(self) -> "ApiServer":
+    def clone(self) -> "ApiServer":
         """Return another server with a copy of all objects."""
-        made = ApiServer()
-        made.objects, made._version = copy.deepcopy(self.objects), self._version
-        return made
+        other = ApiServer()
+        other.objects, other._version = copy.deepcopy(self.objects), self._version
+        return other
 
     def under(self, collection: str) -> list[Body]:
         """Return the objects of a collection, from every namespace if the path names none."""
@@ -84,12 +84,12 @@ class ApiServer:
         ]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        asked = Request(len(self.requests), request.method, request.path)
-        self.requests.append(asked)
-        if (failure := self.fails(asked)) is not None:
+        received = Request(len(self.requests), request.method, request.path)
+        self.requests.append(received)
+        if (failure := self.fails(received)) is not None:
             return failure
         answer = self._answer(request, json.loads(await request.read() or b"{}"))
-        if self.loses(asked):
+        if self.loses(received):
             assert request.transport is not None
             request.transport.close()
         return answer
@@ -115,9 +115,9 @@ class ApiServer:
             return web.json_response(self.objects[path])
         items = self.under(path)
         if "spec.hostNetwork=true" in request.query.get("fieldSelector", ""):
-            items = [one for one in items if one["spec"].get("hostNetwork")]
-        listed = items or path.rsplit("/", 1)[-1] in _PLURALS
-        if not listed:
+            items = [item for item in items if item["spec"].get("hostNetwork")]
+        is_collection = items or path.rsplit("/", 1)[-1] in _PLURALS
+        if not is_collection:
             return refusal(404, "NotFound")
         return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
 
@@ -132,12 +132,12 @@ class ApiServer:
         present = self.objects.get(path)
         if present is None:
             return refusal(404, "NotFound")
-        asked = body["metadata"]
+        metadata = body["metadata"]
         for key in ("uid", "resourceVersion"):
-            if asked.get(key, present["metadata"][key]) != present["metadata"][key]:
+            if metadata.get(key, present["metadata"][key]) != present["metadata"][key]:
                 return refusal(409, "Conflict")
         body = {key: value for key, value in body.items() if value is not None}
-        body["metadata"] = {key: value for key, value in asked.items() if key in {"labels", "annotations"}}
+        body["metadata"] = {key: value for key, value in metadata.items() if key in {"labels", "annotations"}}
         return web.json_response(self.put(path, _merged(present, body)))
 
     def _delete(self, path: str, body: Body) -> web.Response:
@@ -180,13 +180,13 @@ def _merged(present: Any, patch: Any) -> Any:
     """Return the result of a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
-    made = dict(present) if isinstance(present, dict) else {}
+    merged = dict(present) if isinstance(present, dict) else {}
     for key, value in patch.items():
         if value is None:
-            made.pop(key, None)
+            merged.pop(key, None)
         else:
-            made[key] = _merged(made.get(key), value)
-    return made
+            merged[key] = _merged(merged.get(key), value)
+    return merged
 
 
 async def until(probe: Callable[[], object], what: str) -> None:

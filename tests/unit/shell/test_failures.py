@@ -78,32 +78,36 @@ async def _relaxed(expiry: datetime.datetime) -> ApiServer | None:
         await core.until_idle()
         await core.policy_status.settle_ledger()
         await core.until_idle()
-    left = (expiry - _now()).total_seconds()
-    if left < 0.5 or world.enforce_level(server) != "privileged":
+    seconds_left = (expiry - _now()).total_seconds()
+    if seconds_left < 0.5 or world.enforce_level(server) != "privileged":
         return None
-    await asyncio.sleep(left + 1)
+    await asyncio.sleep(seconds_left + 1)
     return server
 
 
 def state(server: ApiServer) -> object:
     """Return what people see of the cluster."""
-    home = server.objects[world.HOME]["metadata"]
-    ready = [one["reason"] for one in server.objects[world.EXCEPTION]["status"]["conditions"] if one["type"] == "Ready"]
-    grants = [key for key in home["annotations"] if key.startswith(labels.GRANT_PREFIX)]
-    return home["labels"], grants, ready, world.POD in server.objects, world.emitted(server)
+    metadata = server.objects[world.NAMESPACE_PATH]["metadata"]
+    ready = [
+        condition["reason"]
+        for condition in server.objects[world.EXCEPTION]["status"]["conditions"]
+        if condition["type"] == "Ready"
+    ]
+    grants = [key for key in metadata["annotations"] if key.startswith(labels.GRANT_PREFIX)]
+    return metadata["labels"], grants, ready, world.POD in server.objects, world.emitted(server)
 
 
-async def ended(server: ApiServer, failing: Failing | None = None) -> tuple[ApiServer, operator.Operator]:
+async def run_to_the_end(server: ApiServer, failing: Failing | None = None) -> tuple[ApiServer, operator.Operator]:
     """Return the same cluster once an operator that was started after the expiry has nothing left to do."""
-    copied = server.copied()
-    async with world.operating(copied) as core:
-        copied.requests.clear()
+    copied_server = server.clone()
+    async with world.operating(copied_server) as core:
+        copied_server.requests.clear()
         if failing is not None:
-            copied.fails, copied.loses = failing.fails, failing.loses
+            copied_server.fails, copied_server.loses = failing.fails, failing.loses
         await core.until_idle()
         await core.policy_status.settle_ledger()
-        await until(lambda: _is_done(copied, core), f"all is done: {state(copied)}")
-    return copied, core
+        await until(lambda: _is_done(copied_server, core), f"all is done: {state(copied_server)}")
+    return copied_server, core
 
 
 def _is_done(server: ApiServer, core: operator.Operator) -> bool:
@@ -113,7 +117,7 @@ def _is_done(server: ApiServer, core: operator.Operator) -> bool:
         and "LevelRestored" in world.emitted(server)
         and "Expired" in str(state(server))
         and core.schedule.queue.idle
-        and not any(known.events for known in core.memories)
+        and not any(namespace_memory.events for namespace_memory in core.memories)
     )
 
 
@@ -125,13 +129,13 @@ async def test_after_any_failed_request_the_end_is_the_same(
 
     Level, grant, status, pod and Events are as without a failure.
     """
-    usual, _ = await ended(relaxed)
-    assert "ExpiredPodDeleted" in world.emitted(usual)
-    tried = [Failing(number, how) for number in range(len(usual.requests))]
-    outcomes = await asyncio.gather(*(ended(relaxed, one) for one in tried))
-    for one, (after, _) in zip(tried, outcomes, strict=True):
-        assert one.failed is not None
-        assert state(after) == state(usual), f"after {one.failed}"
+    undisturbed, _ = await run_to_the_end(relaxed)
+    assert "ExpiredPodDeleted" in world.emitted(undisturbed)
+    failings = [Failing(number, how) for number in range(len(undisturbed.requests))]
+    outcomes = await asyncio.gather(*(run_to_the_end(relaxed, failing) for failing in failings))
+    for failing, (server, _) in zip(failings, outcomes, strict=True):
+        assert failing.failed is not None
+        assert state(server) == state(undisturbed), f"after {failing.failed}"
 
 
 async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: ApiServer) -> None:
@@ -139,8 +143,8 @@ async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: Api
 
     Once there is no quota, each Event is emitted.
     """
-    usual, _ = await ended(relaxed)
-    server, full = relaxed.copied(), True
+    undisturbed, _ = await run_to_the_end(relaxed)
+    server, full = relaxed.clone(), True
     async with world.operating(server) as core:
         server.fails = lambda request: refusal(403) if full and request.path.endswith("/events") else None
         await core.until_idle()
@@ -149,7 +153,7 @@ async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: Api
         assert world.enforce_level(server) == "baseline"
         assert world.emitted(server) == world.emitted(relaxed)
         full = False
-        await until(lambda: world.emitted(server) == world.emitted(usual), "each Event is told")
+        await until(lambda: world.emitted(server) == world.emitted(undisturbed), "each Event is told")
 
 
 async def test_a_refused_event_about_the_policy_holds_back_no_status(
@@ -158,20 +162,20 @@ async def test_a_refused_event_about_the_policy_holds_back_no_status(
     """The status is written, and few requests are sent. The Event is emitted once Events are accepted again."""
     monkeypatch.setattr(policy_status, "_GATHER_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "_FIRST_PAUSE_SECONDS", 2.0)
-    server = relaxed.copied()
+    server = relaxed.clone()
     server.objects[world.POLICY]["metadata"]["generation"] = 2
-    refusing, before = True, len(server.under(DEFAULT_EVENTS))
+    refusing, count_before = True, len(server.under(DEFAULT_EVENTS))
     async with world.operating(server) as core:
         server.fails = lambda request: refusal(403) if refusing and request.path == DEFAULT_EVENTS else None
         core.schedule.policy_changed.set()
-        keeping = asyncio.create_task(core.policy_status.keep())
+        task = asyncio.create_task(core.policy_status.keep())
         await until(lambda: _observed(server) == 2, "the status is written")
         await asyncio.sleep(0.5)
-        assert len([one for one in server.requests if one.path == DEFAULT_EVENTS]) == 1
+        assert len([request for request in server.requests if request.path == DEFAULT_EVENTS]) == 1
         refusing = False
-        await until(lambda: len(server.under(DEFAULT_EVENTS)) > before, "it is told")
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        await until(lambda: len(server.under(DEFAULT_EVENTS)) > count_before, "it is told")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _observed(server: ApiServer) -> int:
@@ -183,12 +187,14 @@ async def test_events_that_are_refused_cost_one_request_a_pause(
 ) -> None:
     """A user who has hundreds of Events refused does not multiply the operator's requests."""
     monkeypatch.setattr(outbox, "_FIRST_PAUSE_SECONDS", 3600.0)
-    server = relaxed.copied()
+    server = relaxed.clone()
     async with world.operating(server) as core:
         await core.until_idle()
-        (known,) = core.memories
-        about = snapshot.Reference("Pod", "payments", "capture", "u")
-        known.events.add(effects.EmitEvent(about, "Normal", "Told", "message", str(number)) for number in range(100))
+        (namespace_memory,) = core.memories
+        regarding = snapshot.Reference("Pod", "payments", "capture", "u")
+        namespace_memory.events.add(
+            effects.EmitEvent(regarding, "Normal", "Told", "message", str(number)) for number in range(100)
+        )
         server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
         server.requests.clear()
         core.schedule.wake("payments")
@@ -198,23 +204,23 @@ async def test_events_that_are_refused_cost_one_request_a_pause(
             core.schedule.wake("payments")
             await core.until_idle()
         assert [request.method for request in server.requests] == ["POST"]
-        assert len(known.events) == 100
+        assert len(namespace_memory.events) == 100
         server.fails = lambda _: None
         await core.reconciler.drain(60)
-        assert not known.events
+        assert not namespace_memory.events
 
 
 async def test_what_is_postponed_is_told_before_the_process_ends(relaxed: ApiServer) -> None:
     """SIGTERM arrives between a delete and its Event. No later process knows that the pod existed."""
-    server = relaxed.copied()
+    server = relaxed.clone()
     async with world.operating(server) as core:
         server.fails = lambda request: refusal(403) if request.path.endswith("/events") else None
         await core.until_idle()
-        (known,) = core.memories
-        await until(lambda: len(known.events) > 1, "what is refused waits")
+        (namespace_memory,) = core.memories
+        await until(lambda: len(namespace_memory.events) > 1, "what is refused waits")
         server.fails = lambda _: None
         await core.reconciler.drain(10)
-        assert not known.events
+        assert not namespace_memory.events
 
 
 async def test_who_is_stopped_among_many_deletes_tells_of_each(relaxed: ApiServer) -> None:
@@ -222,15 +228,15 @@ async def test_who_is_stopped_among_many_deletes_tells_of_each(relaxed: ApiServe
 
     No delete begins after it, and each finished delete is reported.
     """
-    server = relaxed.copied()
+    server = relaxed.clone()
     for number in range(30):
         server.put(f"{world.POD}-{number}", world.pod())
     async with world.operating(server) as core:
         await until(lambda: len(server.under(world.POD.rpartition("/")[0])) < 25, "some are deleted")
         await core.reconciler.drain(10)
-        left = len(server.under(world.POD.rpartition("/")[0]))
-    assert left > 0
-    assert world.emitted(server).count("ExpiredPodDeleted") == 31 - left
+        remaining = len(server.under(world.POD.rpartition("/")[0]))
+    assert remaining > 0
+    assert world.emitted(server).count("ExpiredPodDeleted") == 31 - remaining
 
 
 async def test_without_the_right_to_read_admission_policies_what_is_granted_ends(
@@ -238,47 +244,57 @@ async def test_without_the_right_to_read_admission_policies_what_is_granted_ends
 ) -> None:
     """After a restart, the grant, the level and the pod end on time. Nothing new is granted, and the probe says why."""
     monkeypatch.setattr(resync, "_FORBIDDEN_SECONDS", 0.0)
-    server = relaxed.copied()
+    server = relaxed.clone()
     server.put(f"{world.EXCEPTION}-again", world.diagnostic(_now() + _HOUR))
     server.fails = lambda request: refusal(403) if "validatingadmission" in request.path else None
     async with world.operating(server) as core:
         await until(lambda: world.POD not in server.objects, "the pod is deleted")
         await until(lambda: world.enforce_level(server) == "baseline", "the level is restored")
         await core.until_idle()
-    assert not [key for key in server.objects[world.HOME]["metadata"]["annotations"] if key.startswith("grant.")]
+    assert not [
+        key for key in server.objects[world.NAMESPACE_PATH]["metadata"]["annotations"] if key.startswith("grant.")
+    ]
 
 
 async def test_a_namespace_that_is_created_again_is_judged_for_itself(relaxed: ApiServer) -> None:
     """The gate's answer about the earlier namespace, and the operator's writes there, do not count for the new one."""
-    server = relaxed.copied()
+    server = relaxed.clone()
     async with world.operating(server) as core:
         await core.until_idle()
-        (known,) = core.memories
-        known.answers.tops[snapshot.Reference("ReplicaSet", "payments", "old", "u")] = None
-        server.remove(world.HOME)
-        server.put(world.HOME, {"metadata": {"uid": "another"}})
+        (memory_before,) = core.memories
+        memory_before.answers.tops[snapshot.Reference("ReplicaSet", "payments", "old", "u")] = None
+        server.remove(world.NAMESPACE_PATH)
+        server.put(world.NAMESPACE_PATH, {"metadata": {"uid": "another"}})
         await core.until_idle()
-        (after,) = core.memories
-    assert (after.uid, after.answers.tops) == ("another", {})
-    assert after.answers.record.wrote != known.answers.record.wrote
+        (memory_after,) = core.memories
+    assert (memory_after.uid, memory_after.answers.tops) == ("another", {})
+    assert memory_after.answers.record.wrote != memory_before.answers.record.wrote
 
 
 async def test_who_looks_once_sees_what_the_operator_sees(relaxed: ApiServer) -> None:
     """Live reads alone, without an operator, show the same verdicts, standings and needs of the namespace."""
-    server, _ = await ended(relaxed)
+    server, _ = await run_to_the_end(relaxed)
     async with world.operating(server) as core:
         await core.until_idle()
-        theirs = core.plans[world.HOME.rsplit("/", 1)[-1]]
-        seen = (await cluster.read(core.api, core.clock)).snapshot(theirs.namespace.name)
-        assert seen is not None
-        ours = settle.settle(seen, core.clock.now()).plan
-    assert (ours.enforcement, ours.relaxed, ours.exempt) == (theirs.enforcement, theirs.relaxed, theirs.exempt)
-    assert (ours.verdicts, ours.standings, ours.urgent) == (theirs.verdicts, theirs.standings, ())
+        operator_plan = core.plans[world.NAMESPACE_PATH.rsplit("/", 1)[-1]]
+        snapshot_read = (await cluster.read(core.api, core.clock)).snapshot(operator_plan.namespace.name)
+        assert snapshot_read is not None
+        live_plan = settle.settle(snapshot_read, core.clock.now()).plan
+    assert (live_plan.enforcement, live_plan.relaxed, live_plan.exempt) == (
+        operator_plan.enforcement,
+        operator_plan.relaxed,
+        operator_plan.exempt,
+    )
+    assert (live_plan.verdicts, live_plan.standings, live_plan.urgent) == (
+        operator_plan.verdicts,
+        operator_plan.standings,
+        (),
+    )
 
 
 async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer) -> None:
     """The moment of the next check may be past already, and the API server does not say what time it is."""
-    server = relaxed.copied()
+    server = relaxed.clone()
     async with world.operating(server) as core:
         await core.until_idle()
         server.fails = lambda request: refusal(403) if request.path == "/version" else None
@@ -290,7 +306,7 @@ async def test_a_clock_that_cannot_be_asked_holds_nothing_up(relaxed: ApiServer)
 
 async def test_an_odd_answer_about_reports_ends_nothing(relaxed: ApiServer) -> None:
     """An API server of somebody else may serve reports."""
-    server = relaxed.copied()
+    server = relaxed.clone()
     odd = {"metadata": {"resourceVersion": ""}, "items": []}
     server.fails = lambda request: web.json_response(odd) if "openreports" in request.path else None
     async with world.operating(server):
@@ -305,7 +321,7 @@ async def test_a_right_that_stays_missing_is_no_reason_for_a_restart(
     A momentary 403 does not make the operator unready.
     """
     monkeypatch.setattr(resync, "_OUTAGE_SECONDS", 0.0)
-    server = relaxed.copied()
+    server = relaxed.clone()
     async with world.operating(server) as core:
         lists = world.listing(core, resync_seconds=0.1)
         await lists.fill()
@@ -326,17 +342,17 @@ async def test_no_loop_that_waits_is_taken_for_one_that_hangs(
     """Every loop of the process has nothing to do, and kopf watches. The probe lets the process live."""
     monkeypatch.setattr(loops, "_STALE_SECONDS", 0.5)
 
-    async def watching(**options: Any) -> None:
+    async def watch(**options: Any) -> None:
         await options["stop_flag"].wait()
 
-    monkeypatch.setattr(kopf, "operator", watching)
-    server = relaxed.copied()
+    monkeypatch.setattr(kopf, "operator", watch)
+    server = relaxed.clone()
     async with serving.gateway_to(server.answer) as api:
         process = startup._Process(api, api._clock, metrics.Metrics(), config.Config(), asyncio.Event())
         await process.lists.fill()
-        running = asyncio.create_task(process._loops.run(process._every_loop()))
+        task = asyncio.create_task(process._loops.run(process._every_loop()))
         await until(lambda: process._ready.is_set(), "it is ready")
         await asyncio.sleep(1.5)
         await until(lambda: process._loops.stale() == "", "no loop hangs")
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -19,8 +19,8 @@ from tests.unit.builders import IMAGE, NAMESPACE
 from tests.unit.shell.apiserver import ApiServer, Body
 
 ROOT = pathlib.Path(__file__).parents[3]
-HOME = f"/api/v1/namespaces/{NAMESPACE}"
-POD, EXCEPTION = f"{HOME}/pods/capture", f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/capture"
+NAMESPACE_PATH = f"/api/v1/namespaces/{NAMESPACE}"
+POD, EXCEPTION = f"{NAMESPACE_PATH}/pods/capture", f"{live.CUSTOM}/namespaces/{NAMESPACE}/hostnetworkexceptions/capture"
 POLICY = f"{live.CUSTOM}/hostnetworkexceptionpolicies/default"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1/validatingadmission"
 _PLURALS = {"ValidatingAdmissionPolicy": "policies", "ValidatingAdmissionPolicyBinding": "policybindings"}
@@ -40,7 +40,7 @@ def installed() -> ApiServer:
     policy = yaml.safe_load((ROOT / "manifests" / "overlays" / "enforce" / "policy.yaml").read_text())
     policy["spec"]["rollout"] = "Immediate"
     server.put(POLICY, policy)
-    server.put(HOME, {"metadata": {}})
+    server.put(NAMESPACE_PATH, {"metadata": {}})
     return server
 
 
@@ -52,7 +52,7 @@ def pod(**spec: Any) -> Body:
 
 def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
     """Return an exception that covers `pod()` until `expiry`."""
-    given = {
+    fields = {
         "type": "Diagnostic",
         "owner": "team-sre",
         "reason": "Capture SYN retries on a node",
@@ -63,7 +63,7 @@ def diagnostic(expiry: datetime.datetime, **spec: Any) -> Body:
         **spec,
     }
     created = expiry - datetime.timedelta(hours=1)
-    return {"metadata": {"creationTimestamp": f"{created:%Y-%m-%dT%H:%M:%SZ}"}, "spec": given}
+    return {"metadata": {"creationTimestamp": f"{created:%Y-%m-%dT%H:%M:%SZ}"}, "spec": fields}
 
 
 @asynccontextmanager
@@ -75,23 +75,23 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
         api.on_recovery(core.hurry)
         lists = listing(core)
 
-        def told(plural: str, event: str, body: Body) -> None:
+        def notify(plural: str, event: str, body: Body) -> None:
             if plural in _KINDS:
                 core.intake.changed(_KINDS[plural], event, body)
 
         async with asyncio.timeout(120):
             await lists.fill()
-        server.told = told
-        running = [
+        server.notify = notify
+        parts = [
             loops.Loop("reconcile", core.reconciler.work),
             loops.Loop("gate-check", core.gate_checks.work),
             loops.Loop("ledger", core.books.keep),
         ]
-        task = asyncio.create_task(loops.Loops().run(running))
+        task = asyncio.create_task(loops.Loops().run(parts))
         try:
             yield core
         finally:
-            server.told = lambda kind, event, body: None
+            server.notify = lambda kind, event, body: None
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -99,9 +99,9 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
 
 def listing(core: operator.Operator, **settings: Any) -> resync.Resync:
     """Return the component that lists all objects into the operator's store."""
-    given = config.Config().model_copy(update=settings)
+    configuration = config.Config().model_copy(update=settings)
     return resync.Resync(
-        core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, given
+        core.api, core.clock, core.store, core.books, core.memories, core.schedule, core.metrics, configuration
     )
 
 
@@ -111,4 +111,4 @@ def emitted(server: ApiServer) -> list[str]:
 
 
 def enforce_level(server: ApiServer) -> str:
-    return str(server.objects[HOME]["metadata"].get("labels", {}).get(labels.PSA_ENFORCE, ""))
+    return str(server.objects[NAMESPACE_PATH]["metadata"].get("labels", {}).get(labels.PSA_ENFORCE, ""))
