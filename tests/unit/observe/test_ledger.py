@@ -31,13 +31,13 @@ class Stored:
             copy.stored(change, body)
         return [change.shard.name for change in changes]
 
-    def read(self, known: policy.LedgerCounts | None = None) -> copies.Ledger:
+    def read(self, counts: policy.LedgerCounts | None = None) -> copies.Ledger:
         copy = copies.Ledger()
-        copy.load(list(self.bodies.values()), known)
+        copy.load(list(self.bodies.values()), counts)
         return copy
 
 
-def begun(**records: ledger.Record) -> tuple[Stored, copies.Ledger]:
+def first_ledger(**records: ledger.Record) -> tuple[Stored, copies.Ledger]:
     """Return a ledger after its first start, with records of these exceptions."""
     stored = Stored()
     copy = stored.read()
@@ -62,8 +62,8 @@ def test_where_there_never_was_one_it_is_begun() -> None:
     assert stored.read().state is ledger.State.SEEDING
     copy.settle()
     stored.write(copy, {})
-    again = stored.read()
-    assert (again.state, again.id, again.get("hne.a")) == (ledger.State.INTACT, copy.id, RECORD)
+    second_copy = stored.read()
+    assert (second_copy.state, second_copy.id, second_copy.get("hne.a")) == (ledger.State.INTACT, copy.id, RECORD)
 
 
 def test_where_the_policy_knows_of_one_that_is_gone_it_is_lost() -> None:
@@ -79,7 +79,7 @@ def test_where_the_policy_knows_of_one_that_is_gone_it_is_lost() -> None:
 @pytest.mark.parametrize("harm", ["object", "index", "text"])
 def test_a_part_that_is_gone_or_damaged_is_a_loss(harm: str) -> None:
     """The records that are left still count."""
-    stored, copy = begun(a=RECORD)
+    stored, copy = first_ledger(a=RECORD)
     copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES  # full
     assert stored.write(copy, {"hne.b": RECORD}) == ["hostnetwork-ledger-2", "hostnetwork-ledger-1"]
     if harm == "object":
@@ -88,13 +88,13 @@ def test_a_part_that_is_gone_or_damaged_is_a_loss(harm: str) -> None:
         del stored.bodies["hostnetwork-ledger-1"]["data"][ledger.INDEX]
     else:
         stored.bodies["hostnetwork-ledger-1"]["data"]["hne.a"] = "damaged"
-    again = stored.read()
-    assert (again.state, again.get("hne.b")) == (ledger.State.LOST, RECORD)
+    second_copy = stored.read()
+    assert (second_copy.state, second_copy.get("hne.b")) == (ledger.State.LOST, RECORD)
 
 
 def test_a_missing_second_object_is_a_loss() -> None:
     """The index in the first object counts the objects."""
-    stored, copy = begun(a=RECORD)
+    stored, copy = first_ledger(a=RECORD)
     copy._shards["hostnetwork-ledger-1"].texts["hne.filler"] = "x" * ledger.SHARD_BYTES
     stored.write(copy, {"hne.b": RECORD})
     del stored.bodies["hostnetwork-ledger-2"]
@@ -103,7 +103,7 @@ def test_a_missing_second_object_is_a_loss() -> None:
 
 def test_what_is_damaged_is_removed_once_everything_was_judged() -> None:
     """Otherwise the next start would find a loss again."""
-    stored, _ = begun(a=RECORD)
+    stored, _ = first_ledger(a=RECORD)
     stored.bodies["hostnetwork-ledger-1"]["data"]["hne.gone"] = "damaged"
     copy = stored.read()
     copy.settle()
@@ -113,7 +113,7 @@ def test_what_is_damaged_is_removed_once_everything_was_judged() -> None:
 
 def test_objects_that_are_not_the_ledgers_are_left_alone() -> None:
     """Every namespace has a ConfigMap kube-root-ca.crt."""
-    stored, copy = begun(a=RECORD)
+    stored, copy = first_ledger(a=RECORD)
     other = {"metadata": {"name": "kube-root-ca.crt", "uid": "u"}, "data": {"hne.x": "y"}}
     stored.bodies["kube-root-ca.crt"] = other
     assert stored.read().get("hne.x") is None
@@ -122,7 +122,7 @@ def test_objects_that_are_not_the_ledgers_are_left_alone() -> None:
 
 def test_nothing_is_written_twice() -> None:
     """Neither a record that is stored already, nor the removal of a record that does not exist."""
-    stored, copy = begun(a=RECORD)
+    stored, copy = first_ledger(a=RECORD)
     assert stored.write(copy, {"hne.a": RECORD, "hne.nobody": None}) == []
     assert stored.write(copy, {"hne.a": None}) == ["hostnetwork-ledger-1"]
     assert copy.get("hne.a") is None
@@ -130,7 +130,7 @@ def test_nothing_is_written_twice() -> None:
 
 def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -> None:
     """An object that gets room again is filled again."""
-    stored, copy = begun()
+    stored, copy = first_ledger()
     big = {f"hne.{number}": RECORD.model_copy(update={"grant": "x" * 4000}) for number in range(200)}
     names = stored.write(copy, dict(big))
     assert names == ["hostnetwork-ledger-2", "hostnetwork-ledger-3", "hostnetwork-ledger-4", "hostnetwork-ledger-1"]
@@ -143,21 +143,21 @@ def test_a_record_stays_in_its_object_and_a_new_one_goes_where_there_is_room() -
 
 def test_a_record_that_finds_no_room_keeps_no_other_from_being_stored() -> None:
     """The record is omitted. Only the view of its own namespace and the summary say so."""
-    stored, copy = begun()
+    stored, copy = first_ledger()
     huge = RECORD.model_copy(update={"grant": "x" * ledger.SHARD_BYTES})
     stored.write(copy, {"hne.huge": huge, "hne.small": RECORD})
     assert (copy.omitted, copy.get("hne.huge"), copy.get("hne.small")) == ({"hne.huge"}, None, RECORD)
-    full = "the ledger is full: 32 ConfigMaps of 256 KiB"
+    trouble = "the ledger is full: 32 ConfigMaps of 256 KiB"
     views = [copy.view(seen(hne(name, metadata={"uid": name}))) for name in ("huge", "small")]
-    assert [view.trouble for view in views] == [full, ""]
-    assert copy.summary().trouble == full
+    assert [view.trouble for view in views] == [trouble, ""]
+    assert copy.summary().trouble == trouble
     stored.write(copy, {"hne.huge": RECORD})
     assert (copy.omitted, copy.summary().trouble) == (set(), "")
 
 
 def test_what_somebody_has_changed_or_removed_is_put_back() -> None:
     """The copy of this process counts, because only the operator has loaded or written it."""
-    stored, copy = begun(a=RECORD, b=RECORD)
+    stored, copy = first_ledger(a=RECORD, b=RECORD)
     data = stored.bodies["hostnetwork-ledger-1"]["data"]
     data["hne.a"], data["hne.forged"] = "{}", ledger.encode(RECORD)
     del data["hne.b"]
@@ -170,19 +170,19 @@ def test_what_somebody_has_changed_or_removed_is_put_back() -> None:
 
 def test_a_view_has_the_namespace_by_uid_and_its_exceptions() -> None:
     """The view does not have the record of an earlier namespace of that name."""
-    made = seen(hne("a"), hne("b"), namespace=denied(hne("a")))
-    record = written(made.namespace)
-    stored, copy = begun(**{"uid-of-a": RECORD, "uid-of-c": RECORD})
+    state = seen(hne("a"), hne("b"), namespace=denied(hne("a")))
+    record = written(state.namespace)
+    stored, copy = first_ledger(**{"uid-of-a": RECORD, "uid-of-c": RECORD})
     stored.write(copy, {ledger.NAMESPACE + UID: record, ledger.NAMESPACE + "another": ledger.NamespaceRecord()})
-    view = copy.view(made)
+    view = copy.view(state)
     assert (view.state, view.trouble, view.namespace) == (ledger.State.INTACT, "", record)
     assert view.exceptions == {"uid-of-a": RECORD}
 
 
 def test_the_summary_counts_what_status_and_metrics_show() -> None:
     """A ledger with grants that nothing proves is not intact, and neither is a ledger that cannot be written."""
-    kept = RECORD.model_copy(update={"approved": False, "kept": True})
-    stored, copy = begun(a=RECORD, b=kept, c=RECORD.model_copy(update={"approved": False}))
+    unproven = RECORD.model_copy(update={"approved": False, "kept": True})
+    stored, copy = first_ledger(a=RECORD, b=unproven, c=RECORD.model_copy(update={"approved": False}))
     for uid, record in {
         "a": ledger.NamespaceRecord(enforced=True, before=""),
         "b": ledger.NamespaceRecord(enforced=True, before="restricted"),
@@ -190,9 +190,9 @@ def test_the_summary_counts_what_status_and_metrics_show() -> None:
         "d": ledger.NamespaceRecord(chosen={"a": "b"}, under="g"),
     }.items():
         stored.write(copy, {ledger.NAMESPACE + uid: record})
-    found = copy.summary()
-    assert found.counts == policy.LedgerCounts(id=copy.id, exceptions=1, namespaces=4, unproven=1, levels_unknown=1)
-    assert not found.intact
+    summary = copy.summary()
+    assert summary.counts == policy.LedgerCounts(id=copy.id, exceptions=1, namespaces=4, unproven=1, levels_unknown=1)
+    assert not summary.intact
     stored.write(copy, {"hne.b": None})
     assert copy.summary().intact
     copy.trouble = "forbidden"
@@ -201,21 +201,21 @@ def test_the_summary_counts_what_status_and_metrics_show() -> None:
 
 def test_what_a_newer_release_wrote_is_not_read() -> None:
     """That is no loss: nothing is recorded again, and the message says what to do."""
-    stored, _ = begun(**{UID: RECORD})
-    first = stored.bodies[ledger.SHARDS[0]]["data"]
-    index = ledger.decode(ledger.INDEX, first[ledger.INDEX])
+    stored, _ = first_ledger(**{UID: RECORD})
+    data = stored.bodies[ledger.SHARDS[0]]["data"]
+    index = ledger.decode(ledger.INDEX, data[ledger.INDEX])
     assert isinstance(index, ledger.Index)
-    first[ledger.INDEX] = ledger.encode(index.model_copy(update={"format": ledger.FORMAT + 1}))
+    data[ledger.INDEX] = ledger.encode(index.model_copy(update={"format": ledger.FORMAT + 1}))
     copy = stored.read()
     assert copy.state is ledger.State.UNREADABLE
     assert "newer release" in copy.trouble
-    first[ledger.INDEX] = ledger.encode(index)
+    data[ledger.INDEX] = ledger.encode(index)
     assert stored.read().state is ledger.State.INTACT
 
 
 def test_an_index_that_is_none_is_a_loss() -> None:
     """Whatever text is stored there."""
-    stored, _ = begun(**{UID: RECORD})
+    stored, _ = first_ledger(**{UID: RECORD})
     for text in ('{"id":"a","format":1,"state":"Odd"}', "", "[]", '{"id":"a"}', "{" * 5000):
         stored.bodies[ledger.SHARDS[0]]["data"][ledger.INDEX] = text
         assert stored.read(KNOWN).state is ledger.State.LOST

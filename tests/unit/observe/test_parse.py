@@ -20,14 +20,14 @@ META = {
 
 
 def body(*containers: dict[str, Any], metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    named = [{"name": f"c{n}", "image": "app:1", **one} for n, one in enumerate(containers or ({},))]
-    return {"metadata": {**META, **(metadata or {})}, "spec": {"hostNetwork": True, "containers": named, **spec}}
+    complete = [{"name": f"c{n}", "image": "app:1", **container} for n, container in enumerate(containers or ({},))]
+    return {"metadata": {**META, **(metadata or {})}, "spec": {"hostNetwork": True, "containers": complete, **spec}}
 
 
-def read(*containers: dict[str, Any], **fields: Any) -> snapshot.Pod:
-    made = parse.pod(body(*containers, **fields))
-    assert isinstance(made, snapshot.Pod), made
-    return made
+def read_pod(*containers: dict[str, Any], **fields: Any) -> snapshot.Pod:
+    pod = parse.pod(body(*containers, **fields))
+    assert isinstance(pod, snapshot.Pod), pod
+    return pod
 
 
 def test_a_plain_pod_is_read() -> None:
@@ -43,7 +43,7 @@ def test_a_plain_pod_is_read() -> None:
             host_namespaces=frozenset({labels.HostNamespace.NETWORK}),
             images=frozenset({"app:1"}),
         )
-        == read()
+        == read_pod()
     )
 
 
@@ -77,24 +77,24 @@ def test_every_container_of_every_kind_counts(kind: str) -> None:
     }
     plain = [{"name": "c", "image": "app:1"}]
     lists = {"containers": plain, kind: [*plain, bad]} if kind == "containers" else {"containers": plain, kind: [bad]}
-    found = read(**lists, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}])
-    assert ({"app:1", "evil:1"}, {"SYS_ADMIN"}, True) == (found.images, found.capabilities, found.host_ports)
+    pod = read_pod(**lists, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}])
+    assert ({"app:1", "evil:1"}, {"SYS_ADMIN"}, True) == (pod.images, pod.capabilities, pod.host_ports)
     bad["securityContext"] = {"privileged": True}
-    assert read(**lists).privileged
-    assert {grant.HostPathAccess("/etc", read_only=False)} == found.host_paths
+    assert read_pod(**lists).privileged
+    assert {grant.HostPathAccess("/etc", read_only=False)} == pod.host_paths
 
 
 def test_what_a_privileged_container_adds_is_nothing() -> None:
     """A privileged container has every capability. Capabilities that another container of the pod adds count."""
-    adds = {"capabilities": {"add": ["SYS_ADMIN"]}}
-    privileged = {"name": "p", "image": "a:1", "securityContext": {"privileged": True, **adds}}
+    context = {"capabilities": {"add": ["SYS_ADMIN"]}}
+    privileged = {"name": "p", "image": "a:1", "securityContext": {"privileged": True, **context}}
     other = {"name": "c", "image": "a:1", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
-    assert {"NET_ADMIN"} == read(containers=[privileged, other]).capabilities
+    assert {"NET_ADMIN"} == read_pod(containers=[privileged, other]).capabilities
 
 
 def test_all_three_lists_are_read() -> None:
     """No list is forgotten when others exist."""
-    assert {"a:0", "a:1", "a:2"} == read(
+    assert {"a:0", "a:1", "a:2"} == read_pod(
         **{kind: [{"name": "c", "image": f"a:{n}"}] for n, kind in enumerate(LISTS)}
     ).images
 
@@ -114,28 +114,29 @@ def test_all_three_lists_are_read() -> None:
 def test_a_host_path_is_read_only_where_every_mount_is(mounts: list[list[dict[str, Any]]], read_only: bool) -> None:
     """One mount that writes is enough. A volume that no container mounts is read-only."""
     containers = [
-        {"volumeMounts": [{"name": "v", "mountPath": f"/{n}", **m} for n, m in enumerate(some)]} for some in mounts
+        {"volumeMounts": [{"name": "v", "mountPath": f"/{n}", **mount} for n, mount in enumerate(container_mounts)]}
+        for container_mounts in mounts
     ]
     other = {"name": "w", "emptyDir": {}}
-    found = read(*containers, volumes=[other, {"name": "v", "hostPath": {"path": "/var/lib", "type": ""}}])
-    assert {grant.HostPathAccess("/var/lib", read_only=read_only)} == found.host_paths
+    pod = read_pod(*containers, volumes=[other, {"name": "v", "hostPath": {"path": "/var/lib", "type": ""}}])
+    assert {grant.HostPathAccess("/var/lib", read_only=read_only)} == pod.host_paths
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate", "Socket", "", "Directory", "File", None])
 def test_a_type_that_writes_is_never_read_only(kind: str | None) -> None:
     """The kubelet creates what does not exist, and a socket can be written to through a read-only mount, too."""
     mount = {"name": "v", "mountPath": "/v", "readOnly": True}
-    found = read({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": "/run/s", "type": kind}}])
+    pod = read_pod({"volumeMounts": [mount]}, volumes=[{"name": "v", "hostPath": {"path": "/run/s", "type": kind}}])
     writes = kind in {"DirectoryOrCreate", "FileOrCreate", "Socket"}
-    assert {grant.HostPathAccess("/run/s", read_only=not writes)} == found.host_paths
+    assert {grant.HostPathAccess("/run/s", read_only=not writes)} == pod.host_paths
 
 
 def test_mounts_of_other_volumes_say_nothing() -> None:
     """Only mounts with the name of the volume count. A volume that is no hostPath has no host path."""
-    found = read(
+    pod = read_pod(
         {"volumeMounts": [{"name": "w", "mountPath": "/w"}]}, volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]
     )
-    assert {grant.HostPathAccess("/etc", read_only=True)} == found.host_paths
+    assert {grant.HostPathAccess("/etc", read_only=True)} == pod.host_paths
 
 
 @pytest.mark.parametrize("value", [None, [], {}], ids=str)
@@ -144,27 +145,27 @@ def test_absent_null_and_empty_are_the_same(value: Any) -> None:
     empty = {"securityContext": value or {}, "volumeMounts": value or []}
     null = {"securityContext": None, "volumeMounts": None}
     spec = {"volumes": value or [], "initContainers": value or None, "serviceAccountName": (value and "") or None}
-    assert read() == read(empty, **spec) == read(null, **spec)
-    assert read() == read({"securityContext": {"capabilities": None}})
-    assert read() == read({"securityContext": {"capabilities": {"add": None}}})
-    assert read() == read(metadata={"labels": None, "annotations": None, "ownerReferences": None})
+    assert read_pod() == read_pod(empty, **spec) == read_pod(null, **spec)
+    assert read_pod() == read_pod({"securityContext": {"capabilities": None}})
+    assert read_pod() == read_pod({"securityContext": {"capabilities": {"add": None}}})
+    assert read_pod() == read_pod(metadata={"labels": None, "annotations": None, "ownerReferences": None})
 
 
 def test_the_service_account_and_node_are_read() -> None:
     """They are read as the API server has filled them in."""
-    found = read(serviceAccountName="netdebug", nodeName="node-1")
-    assert (found.service_account, found.node) == ("netdebug", "node-1")
+    pod = read_pod(serviceAccountName="netdebug", nodeName="node-1")
+    assert (pod.service_account, pod.node) == ("netdebug", "node-1")
 
 
 def test_a_mirror_pod_is_known_by_its_annotation() -> None:
     """Whatever its value: the API server lets only kubelets set it."""
-    assert read(metadata={"annotations": {labels.MIRROR: ""}}).mirror
-    assert not read(metadata={"annotations": {"other": "x"}}).mirror
+    assert read_pod(metadata={"annotations": {labels.MIRROR: ""}}).mirror
+    assert not read_pod(metadata={"annotations": {"other": "x"}}).mirror
 
 
 def test_a_pod_on_its_way_out_is_known() -> None:
     """The deletion timestamp shows it."""
-    assert read(metadata={"deletionTimestamp": "2026-11-22T12:00:00Z"}).deleting
+    assert read_pod(metadata={"deletionTimestamp": "2026-11-22T12:00:00Z"}).deleting
 
 
 @pytest.mark.parametrize(
@@ -172,53 +173,59 @@ def test_a_pod_on_its_way_out_is_known() -> None:
 )
 def test_a_grace_that_overflows_never_ends(time: str, seconds: int) -> None:
     """The API server computes an end in the past from such a grace period, and stores the grace period as requested."""
-    going = read(metadata={"deletionTimestamp": time, "deletionGracePeriodSeconds": seconds})
-    assert going.to_be_gone is not None
-    assert going.to_be_gone.year == 9000
+    pod = read_pod(metadata={"deletionTimestamp": time, "deletionGracePeriodSeconds": seconds})
+    assert pod.to_be_gone is not None
+    assert pod.to_be_gone.year == 9000
 
 
 def test_the_verdict_label_is_read_as_it_stands() -> None:
     """Even if it is forged."""
-    assert read(metadata={"labels": {labels.VERDICT: "Covered"}}).verdict_label == "Covered"
+    assert read_pod(metadata={"labels": {labels.VERDICT: "Covered"}}).verdict_label == "Covered"
 
 
 def test_the_owner_is_the_controller() -> None:
     """Of several owner references the one that controls counts. The owner is in the namespace of the pod."""
-    one = {"kind": "Thing", "name": "x", "uid": "1", "apiVersion": "v1"}
-    two = {"kind": "DaemonSet", "name": "agent", "uid": "2", "apiVersion": "apps/v1", "controller": True}
+    other_reference = {"kind": "Thing", "name": "x", "uid": "1", "apiVersion": "v1"}
+    controller_reference = {
+        "kind": "DaemonSet",
+        "name": "agent",
+        "uid": "2",
+        "apiVersion": "apps/v1",
+        "controller": True,
+    }
     owner = snapshot.Reference("DaemonSet", "payments", "agent", "2", "apps/v1")
-    assert owner == read(metadata={"ownerReferences": [one, two]}).owner
-    assert None is read(metadata={"ownerReferences": [one]}).owner
+    assert owner == read_pod(metadata={"ownerReferences": [other_reference, controller_reference]}).owner
+    assert None is read_pod(metadata={"ownerReferences": [other_reference]}).owner
 
 
 @pytest.mark.parametrize("owners", [[{"controller": True}], ["text"], 7, {"kind": "Job"}])
 def test_an_owner_that_is_not_understood_is_none(owners: Any) -> None:
     """No decision rests on an owner, so the pod is judged nevertheless."""
-    assert read(metadata={"ownerReferences": owners}).owner is None
+    assert read_pod(metadata={"ownerReferences": owners}).owner is None
 
 
-def without(path: str) -> dict[str, Any]:
-    made = copy.deepcopy(
+def pod_without(path: str) -> dict[str, Any]:
+    pod = copy.deepcopy(
         body({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=[{"name": "v", "hostPath": {"path": "/"}}])
     )
     *parents, last = path.split(".")
-    at: Any = made
-    for part in parents:
-        at = at[int(part) if part.isdigit() else part]
-    del at[last]
-    return made
+    parent: Any = pod
+    for step in parents:
+        parent = parent[int(step) if step.isdigit() else step]
+    del parent[last]
+    return pod
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        without("spec"),
-        without("metadata.resourceVersion"),
-        without("metadata.creationTimestamp"),
-        without("spec.containers.0.image"),
-        without("spec.volumes.0.name"),
+        pod_without("spec"),
+        pod_without("metadata.resourceVersion"),
+        pod_without("metadata.creationTimestamp"),
+        pod_without("spec.containers.0.image"),
+        pod_without("spec.volumes.0.name"),
         body(volumes=[{"name": "v", "hostPath": {"type": ""}}]),
-        without("spec.containers.0.volumeMounts.0.name"),
+        pod_without("spec.containers.0.volumeMounts.0.name"),
         {**body(), "spec": None},
         {**body(), "spec": "text"},
         body(metadata={"creationTimestamp": "yesterday"}),
@@ -242,23 +249,23 @@ def without(path: str) -> dict[str, Any]:
 )
 def test_a_pod_that_is_not_understood_is_unreadable(broken: dict[str, Any]) -> None:
     """The result says what was wrong with the pod. Such a pod is neither covered nor uncovered."""
-    made = parse.pod(broken)
-    assert isinstance(made, snapshot.UnreadablePod)
-    assert (made.namespace, made.name, made.uid) == ("payments", "capture", "u")
-    assert made.why
+    unreadable = parse.pod(broken)
+    assert isinstance(unreadable, snapshot.UnreadablePod)
+    assert (unreadable.namespace, unreadable.name, unreadable.uid) == ("payments", "capture", "u")
+    assert unreadable.why
 
 
 # -- namespaces -----------------------------------------------------------------------------------------------------
 
 
-def managed(manager: str | None, *fields: str) -> dict[str, Any]:
+def managed_entry(manager: str | None, *fields: str) -> dict[str, Any]:
     entry = {"fieldsV1": {"f:metadata": {"f:labels": {f"f:{field}": {} for field in fields}}}}
     return {**entry, "manager": manager} if manager is not None else entry
 
 
 def test_a_namespace_is_read() -> None:
     """Whatever its managedFields say: a tenant can reset them, or write under any name."""
-    found = parse.namespace(
+    namespace_state = parse.namespace(
         {
             "metadata": {
                 **META,
@@ -268,20 +275,30 @@ def test_a_namespace_is_read() -> None:
             }
         }
     )
-    assert (found.labels, found.annotations, found.terminating, found.created) == ({"team": "net"}, {}, True, NOW)
+    assert (
+        namespace_state.labels,
+        namespace_state.annotations,
+        namespace_state.terminating,
+        namespace_state.created,
+    ) == ({"team": "net"}, {}, True, NOW)
 
 
 def test_a_bare_namespace_is_read() -> None:
     """A namespace needs only what every object has."""
-    found = parse.namespace({"metadata": META})
-    assert (found.labels, found.annotations, found.enforcement, found.terminating) == ({}, {}, None, False)
+    namespace_state = parse.namespace({"metadata": META})
+    assert (
+        namespace_state.labels,
+        namespace_state.annotations,
+        namespace_state.enforcement,
+        namespace_state.terminating,
+    ) == ({}, {}, None, False)
 
 
-@pytest.mark.parametrize(("value", "known"), [("Deny", True), ("deny", False), ("", False), ("Off", False)])
-def test_an_enforcement_label_with_another_value_is_none(value: str, known: bool) -> None:
+@pytest.mark.parametrize(("value", "is_known"), [("Deny", True), ("deny", False), ("", False), ("Off", False)])
+def test_an_enforcement_label_with_another_value_is_none(value: str, is_known: bool) -> None:
     """Only the three words of the enforcement label count."""
-    found = parse.namespace({"metadata": {**META, "labels": {labels.ENFORCEMENT: value}}})
-    assert known is (found.enforcement is not None)
+    namespace_state = parse.namespace({"metadata": {**META, "labels": {labels.ENFORCEMENT: value}}})
+    assert is_known is (namespace_state.enforcement is not None)
 
 
 def test_grants_are_found_by_their_prefix() -> None:
@@ -304,15 +321,15 @@ SPEC = {
 
 def test_an_exception_is_read() -> None:
     """The metadata and the status are read too."""
-    found = parse.host_network_exception(
+    subject = parse.host_network_exception(
         {"metadata": META, "spec": SPEC, "status": {"namespaceUID": "n", "coveredPods": 2}}
     )
-    assert isinstance(found, exception.HostNetworkException)
+    assert isinstance(subject, exception.HostNetworkException)
     assert (
-        found.metadata.name,
-        found.spec.type,
-        found.status.namespace_uid,
-        found.status.covered_pods,
+        subject.metadata.name,
+        subject.spec.type,
+        subject.status.namespace_uid,
+        subject.status.covered_pods,
     ) == ("capture", "Diagnostic", "n", 2)
 
 
@@ -330,30 +347,30 @@ def test_an_exception_is_read() -> None:
 )
 def test_an_exception_of_another_release_is_unreadable(spec: Any) -> None:
     """The result names the field that does not fit. Such an exception grants nothing."""
-    found = parse.host_network_exception({"metadata": {**META, "generation": 4}, "spec": spec})
-    assert isinstance(found, snapshot.UnreadableException)
-    assert (found.namespace, found.name, found.uid) == ("payments", "capture", "u")
-    assert found.why.startswith("spec")
-    assert found.generation == 4
+    unreadable = parse.host_network_exception({"metadata": {**META, "generation": 4}, "spec": spec})
+    assert isinstance(unreadable, snapshot.UnreadableException)
+    assert (unreadable.namespace, unreadable.name, unreadable.uid) == ("payments", "capture", "u")
+    assert unreadable.why.startswith("spec")
+    assert unreadable.generation == 4
 
 
 @pytest.mark.parametrize("status", [7, {"conditions": [{"type": "Ready"}]}, {"coveredPods": -1}, None], ids=str)
 def test_a_status_that_does_not_fit_makes_no_exception_unreadable(status: Any) -> None:
     """While exception-writers is missing, a tenant can write any status. No decision rests on a status."""
-    found = parse.host_network_exception({"metadata": META, "spec": SPEC, "status": status})
-    assert isinstance(found, exception.HostNetworkException)
-    assert found.status == exception.ExceptionStatus()
+    subject = parse.host_network_exception({"metadata": META, "spec": SPEC, "status": status})
+    assert isinstance(subject, exception.HostNetworkException)
+    assert subject.status == exception.ExceptionStatus()
 
 
 def test_a_policy_is_read() -> None:
     """The spec and the generation are read."""
-    found = parse.host_network_policy({"metadata": {**META, "generation": 2}, "spec": {"mode": "Audit"}})
+    policy_object = parse.host_network_policy({"metadata": {**META, "generation": 2}, "spec": {"mode": "Audit"}})
     assert (
-        found.uid,
-        found.resource_version,
-        found.generation,
-        found.mistake,
-        found.spec and found.spec.mode,
+        policy_object.uid,
+        policy_object.resource_version,
+        policy_object.generation,
+        policy_object.mistake,
+        policy_object.spec and policy_object.spec.mode,
     ) == ("u", "7", 2, "", policy.Mode.AUDIT)
 
 
@@ -362,10 +379,10 @@ def test_a_policy_is_read() -> None:
 )
 def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
     """The policy exists, has no spec, and names the field."""
-    found = parse.host_network_policy({"metadata": META, "spec": spec, "status": {"conditions": 7}})
-    assert None is found.spec
-    assert found.mistake
-    assert policy.PolicyStatus() == found.status
+    policy_object = parse.host_network_policy({"metadata": META, "spec": spec, "status": {"conditions": 7}})
+    assert None is policy_object.spec
+    assert policy_object.mistake
+    assert policy.PolicyStatus() == policy_object.status
 
 
 @pytest.mark.parametrize(
@@ -374,9 +391,9 @@ def test_a_broken_policy_says_what_is_wrong(spec: Any) -> None:
 )
 def test_an_admission_policy_fails_closed_unless_it_says_ignore(spec: Any, closed: bool) -> None:
     """Fail is the default of Kubernetes."""
-    found = parse.admission_policy({"metadata": {**META, "generation": 3}, "spec": spec})
-    assert (found.name, found.uid, found.generation, found.created) == ("capture", "u", 3, NOW)
-    assert (found.fails_closed, found.deleting) == (closed, False)
+    parsed = parse.admission_policy({"metadata": {**META, "generation": 3}, "spec": spec})
+    assert (parsed.name, parsed.uid, parsed.generation, parsed.created) == ("capture", "u", 3, NOW)
+    assert (parsed.fails_closed, parsed.deleting) == (closed, False)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +401,7 @@ def test_an_admission_policy_fails_closed_unless_it_says_ignore(spec: Any, close
 )
 def test_a_binding_denies_where_deny_is_among_its_actions(actions: Any, denies: bool) -> None:
     """Warn and Audit refuse nothing."""
-    given = {
+    binding_body = {
         "metadata": {**META, "generation": 3, "deletionTimestamp": "2026-11-22T12:00:00Z"},
         "spec": {"policyName": "p", "validationActions": actions},
     }
@@ -395,7 +412,7 @@ def test_a_binding_denies_where_deny_is_among_its_actions(actions: Any, denies: 
         created=NOW,
         policy="p",
         denies=denies,
-        bound=fingerprint.bound(given["spec"]),
+        bound=fingerprint.bound(binding_body["spec"]),
         deleting=True,
     )
-    assert expected == parse.admission_binding(given)
+    assert expected == parse.admission_binding(binding_body)

@@ -51,23 +51,23 @@ class Clock:
         return 0.0
 
 
-def look(said: bodies.Answer, before: snapshot.GateAnswer | None = None) -> snapshot.GateAnswer:
-    made = replace(seen(namespace=namespace(), policy=governed(rollout="Gated")), gate=before)
-    return asyncio.run(preview.look(Asker(lambda: said), made, labels.Level.BASELINE, Clock()))
+def look(answer: bodies.Answer, before: snapshot.GateAnswer | None = None) -> snapshot.GateAnswer:
+    state = replace(seen(namespace=namespace(), policy=governed(rollout="Gated")), gate=before)
+    return asyncio.run(preview.look(Asker(lambda: answer), state, labels.Level.BASELINE, Clock()))
 
 
-@pytest.mark.parametrize("said", [bodies.Answer(None, refused="no"), bodies.Answer(None, warnings=("x" * 4000,))])
-def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
+@pytest.mark.parametrize("answer", [bodies.Answer(None, refused="no"), bodies.Answer(None, warnings=("x" * 4000,))])
+def test_what_is_not_known_is_asked_again(answer: bodies.Answer) -> None:
     """The pod is a holder for now, and an answer in the next check counts.
 
     The gate does not ask again about what is known.
     """
-    first = look(said)
+    first = look(answer)
     assert first.holders[0].startswith("Pod web: not known, because")
     assert first.answers == {}
     second = look(bodies.Answer(None), first)
     assert second.clean
-    assert list(look(said, second).holders) == []
+    assert list(look(answer, second).holders) == []
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_what_is_not_known_is_asked_again(said: bodies.Answer) -> None:
 )
 def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: str, policy: str) -> None:
     """The policy is named before its own text, which may be long."""
-    both = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
-    remedy = f"{policy} refuses the dry run; exclude the namespaces {both} from that policy; got: {refusal}"
+    namespaces = "hostnetwork-preview-baseline and hostnetwork-preview-restricted"
+    remedy = f"{policy} refuses the dry run; exclude the namespaces {namespaces} from that policy; got: {refusal}"
     assert preview.explained(refusal) == remedy
-    (said,) = look(bodies.Answer(None, refused=refusal)).holders
-    assert said == f"Pod web: not known, because the API server refused the dry run: {remedy} (level baseline)"
+    (holder,) = look(bodies.Answer(None, refused=refusal)).holders
+    assert holder == f"Pod web: not known, because the API server refused the dry run: {remedy} (level baseline)"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ VERSIONS = {"Job": "batch/v1", "ReplicationController": "v1"}
 HOST = {"hostNetwork": True, "containers": [{"name": "main", "image": "agent:1"}]}
 
 
-def event(**changed: Any) -> dict[str, Any]:
+def event(**changes: Any) -> dict[str, Any]:
     """Return an Event as the controller of DaemonSets emits it."""
     involved = {"apiVersion": "apps/v1", "kind": "DaemonSet", "namespace": NAMESPACE, "name": "agent", "uid": "uid-1"}
     body = {
@@ -21,7 +21,7 @@ def event(**changed: Any) -> dict[str, Any]:
         "reason": "FailedCreate",
         "involvedObject": involved,
     }
-    for key, value in changed.items():
+    for key, value in changes.items():
         if key in involved:
             involved[key] = value
         else:
@@ -34,12 +34,12 @@ def claim(kind: str = "DaemonSet") -> snapshot.Reference:
 
 
 def workload(kind: str, spec: dict[str, Any], status: dict[str, Any] | None = None, **meta: Any) -> dict[str, Any]:
-    given = {"name": "agent", "namespace": NAMESPACE, "uid": "uid-1", "resourceVersion": "7"}
-    metadata = {**given, "creationTimestamp": "2026-11-22T11:00:00Z", **meta}
+    defaults = {"name": "agent", "namespace": NAMESPACE, "uid": "uid-1", "resourceVersion": "7"}
+    metadata = {**defaults, "creationTimestamp": "2026-11-22T11:00:00Z", **meta}
     return {"kind": kind, "metadata": metadata, "spec": {"template": {"spec": HOST}, **spec}, "status": status or {}}
 
 
-def found(kind: str, spec: dict[str, Any], status: dict[str, Any] | None = None, **meta: Any) -> Any:
+def read_shortage(kind: str, spec: dict[str, Any], status: dict[str, Any] | None = None, **meta: Any) -> Any:
     return refused.shortage(workload(kind, spec, status, **meta), claim(kind), NOW)
 
 
@@ -89,11 +89,11 @@ def test_a_workload_lacks_pods(
     kind: str, spec: dict[str, Any], status: dict[str, Any] | None, expected: tuple[int, int]
 ) -> None:
     """Fewer pods exist than the workload wants."""
-    short = found(kind, spec, status)
-    assert isinstance(short, snapshot.Shortage)
-    assert (short.present, short.wanted) == expected
-    assert short.pod.host_namespaces == {NETWORK}
-    assert (short.workload, short.top, short.read) == (claim(kind), claim(kind), NOW)
+    shortage = read_shortage(kind, spec, status)
+    assert isinstance(shortage, snapshot.Shortage)
+    assert (shortage.present, shortage.wanted) == expected
+    assert shortage.pod.host_namespaces == {NETWORK}
+    assert (shortage.workload, shortage.top, shortage.read) == (claim(kind), claim(kind), NOW)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_workload_lacks_pods(
 )
 def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> None:
     """The workload has the pods that it wants, or its status does not say yet how many it wants."""
-    assert found(kind, spec, status) is refused.NoShortage.ENOUGH
+    assert read_shortage(kind, spec, status) is refused.NoShortage.ENOUGH
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,15 @@ def test_a_workload_has_enough(kind: str, spec: dict[str, Any], status: dict[str
 )
 def test_what_is_not_meant_is_nothing(spec: dict[str, Any], meta: dict[str, Any]) -> None:
     """Another uid, a workload that is being deleted, one without host namespaces, or one that cannot be understood."""
-    assert found("StatefulSet", spec, None, **meta) is refused.NoShortage.NOTHING
+    assert read_shortage("StatefulSet", spec, None, **meta) is refused.NoShortage.NOTHING
 
 
 def test_annotations_of_the_workload_are_not_those_of_its_pods() -> None:
     """A workload with the annotation of a mirror pod creates pods that are no mirror pods."""
-    short = found("StatefulSet", {}, None, annotations={"kubernetes.io/config.mirror": "x"}, labels={"a": "b"})
-    assert not short.pod.mirror
+    shortage = read_shortage(
+        "StatefulSet", {}, None, annotations={"kubernetes.io/config.mirror": "x"}, labels={"a": "b"}
+    )
+    assert not shortage.pod.mirror
 
 
 @pytest.mark.parametrize(
@@ -151,10 +153,10 @@ def test_people_look_at_the_controller_of_kubernetes(kind: str, owner: tuple[str
 
     Any other owner is a claim that the operator does not follow.
     """
-    version, owning, name = owner
-    reference = {"apiVersion": version, "kind": owning, "name": name, "uid": "uid-9", "controller": True}
-    short = found(kind, {}, None, ownerReferences=[reference])
-    assert f"{short.top.kind} {short.top.name}" == top
+    version, owner_kind, name = owner
+    reference = {"apiVersion": version, "kind": owner_kind, "name": name, "uid": "uid-9", "controller": True}
+    shortage = read_shortage(kind, {}, None, ownerReferences=[reference])
+    assert f"{shortage.top.kind} {shortage.top.name}" == top
 
 
 class Server:
