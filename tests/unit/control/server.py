@@ -36,10 +36,10 @@ class Server:
 
     async def get(self, path: str, *, most: int = 0) -> bodies.Answer:
         self._ask("GET", path)
-        bare = path.split("?")[0]
-        if bare in self.objects:
-            return bodies.Answer(self.objects[bare])
-        items = [body for name, body in sorted(self.objects.items()) if name.rsplit("/", 1)[0] == bare]
+        path_only = path.split("?")[0]
+        if path_only in self.objects:
+            return bodies.Answer(self.objects[path_only])
+        items = [body for name, body in sorted(self.objects.items()) if name.rsplit("/", 1)[0] == path_only]
         if not items and "?" not in path:
             raise gateway.ApiError("GET", path, 404, "NotFound", "not found")
         return bodies.Answer({"metadata": {"resourceVersion": str(self._version)}, "items": items})
@@ -49,17 +49,17 @@ class Server:
         name = f"{path}/{body['metadata']['name']}"
         if name in self.objects:
             raise gateway.ApiError("POST", path, 409, "AlreadyExists", "exists")
-        made = {**body, "metadata": {**body["metadata"], "uid": f"uid-of-{body['metadata']['name']}"}}
-        return bodies.Answer(self.put(name, made))
+        stored = {**body, "metadata": {**body["metadata"], "uid": f"uid-of-{body['metadata']['name']}"}}
+        return bodies.Answer(self.put(name, stored))
 
     async def patch(self, path: str, body: Mapping[str, Any], deadline: float = 0.0) -> bodies.Answer:
         self._ask("PATCH", path)
-        present = self.objects.get(path)
-        if present is None or body["metadata"].get("uid", present["metadata"]["uid"]) != present["metadata"]["uid"]:
+        stored = self.objects.get(path)
+        if stored is None or body["metadata"].get("uid", stored["metadata"]["uid"]) != stored["metadata"]["uid"]:
             raise gateway.ApiError("PATCH", path, 404, "NotFound", "not found")
-        data = {**present.get("data", {}), **body.get("data", {})}
-        present["data"] = {key: text for key, text in data.items() if text is not None}
-        return bodies.Answer(self.put(path, present))
+        data = {**stored.get("data", {}), **body.get("data", {})}
+        stored["data"] = {key: text for key, text in data.items() if text is not None}
+        return bodies.Answer(self.put(path, stored))
 
     def writes(self) -> list[tuple[str, str]]:
         return [request for request in self.requests if request[0] != "GET"]

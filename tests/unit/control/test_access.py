@@ -97,10 +97,10 @@ async def test_an_answer_is_kept_for_a_minute_or_ten_seconds(reviews: Reviews) -
 async def test_a_token_is_reviewed_once_for_all_who_send_it(reviews: Reviews) -> None:
     """Twenty requests arrive at the same time."""
     reviews.held.clear()
-    asking = [asyncio.create_task(reviews.status("good")) for _ in range(20)]
+    tasks = [asyncio.create_task(reviews.status("good")) for _ in range(20)]
     await asyncio.sleep(0)
     reviews.held.set()
-    assert await asyncio.gather(*asking) == [200] * 20
+    assert await asyncio.gather(*tasks) == [200] * 20
     assert reviews.asked == ["good"]
 
 
@@ -137,11 +137,11 @@ async def test_a_reader_who_is_refused_has_no_privilege(reviews: Reviews) -> Non
 async def test_few_reviews_are_under_way(reviews: Reviews) -> None:
     """At most four, while the API server does not answer."""
     reviews.held.clear()
-    asking = [asyncio.create_task(reviews.status(f"forged-{number}")) for number in range(9)]
-    done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    tasks = [asyncio.create_task(reviews.status(f"forged-{number}")) for number in range(9)]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [429] * 5
     reviews.held.set()
-    assert sorted(await asyncio.gather(*asking)) == [401] * 4 + [429] * 5
+    assert sorted(await asyncio.gather(*tasks)) == [401] * 4 + [429] * 5
     assert len(reviews.asked) == 4
 
 
@@ -153,9 +153,9 @@ async def test_what_is_kept_is_little_and_no_token(reviews: Reviews) -> None:
         assert await reviews.status(f"good-{number}") == 200
         reviews.now += 1
         assert await reviews.status(f"forged-{number}") == 401
-    kept = (reviews.access._allowed, reviews.access._refused)
-    assert [len(answers) for answers in kept] == [256, 256]
-    assert {len(digest) for answers in kept for digest in answers} == {32}
+    caches = (reviews.access._allowed, reviews.access._refused)
+    assert [len(answers) for answers in caches] == [256, 256]
+    assert {len(digest) for answers in caches for digest in answers} == {32}
     assert "good-" not in str(vars(reviews.access))
     reviews.asked.clear()
     assert await reviews.status("good-999") == 200

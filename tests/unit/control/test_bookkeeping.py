@@ -40,12 +40,12 @@ def policies() -> list[dict[str, Any]]:
     """Return exception-writers and its binding, as shipped."""
     file = ROOT / "manifests" / "admission" / "exception-writers.yaml"
     plurals = {"ValidatingAdmissionPolicy": "policies", "ValidatingAdmissionPolicyBinding": "policybindings"}
-    made = []
+    policy_bodies = []
     for body in yaml.safe_load_all(file.read_text()):
         meta = body["metadata"]
         meta |= {"uid": f"uid-of-{body['kind']}", "generation": 1, "creationTimestamp": CREATED}
-        made.append({**body, "path": f"{ADMISSION}/validatingadmission{plurals[body['kind']]}/{meta['name']}"})
-    return made
+        policy_bodies.append({**body, "path": f"{ADMISSION}/validatingadmission{plurals[body['kind']]}/{meta['name']}"})
+    return policy_bodies
 
 
 def stored_exception(generation: int = 1) -> dict[str, Any]:
@@ -116,13 +116,13 @@ async def books_of() -> AsyncIterator[Books]:
 
 @pytest.fixture
 async def books() -> AsyncIterator[Books]:
-    async with books_of() as made:
-        await made.begin()
-        keeping = asyncio.create_task(made.keeper.keep())
-        yield made
-        keeping.cancel()
+    async with books_of() as new_books:
+        await new_books.begin()
+        task = asyncio.create_task(new_books.keeper.keep())
+        yield new_books
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+            await task
 
 
 def failure(status: int, message: str = "out of order") -> web.Response:
@@ -144,13 +144,13 @@ class Failing:
         self.failed: list[tuple[str, str]] = []
 
     def __call__(self, request: Request) -> web.Response | None:
-        one = (request.method, request.path)
+        attempt = (request.method, request.path)
         attempts = gateway.ATTEMPTS if self._status in {0, 500} else 1
-        repeated = 0 < len(self.failed) < attempts and self.failed[0] == one
+        repeated = 0 < len(self.failed) < attempts and self.failed[0] == attempt
         self._asked += not repeated
         if not repeated and self._asked != self._number:
             return None
-        self.failed.append(one)
+        self.failed.append(attempt)
         return failure(self._status)
 
 
@@ -161,17 +161,17 @@ async def test_a_record_is_stored_and_its_namespace_planned_again(books: Books) 
     assert books.recorded == approved(hne(), under=books.identity)
     data = books.server.objects[LEDGER]["data"]
     assert {"hne.uid-of-net", "ledger", f"guard.{labels.POLICY_EXCEPTION_WRITERS}"} <= data.keys()
-    order = [request.path for request in books.server.requests]
-    confirmed = max(n for n, path in enumerate(order) if path == f"{ADMISSION}/validatingadmissionpolicybindings")
-    assert confirmed < order.index(live.LEDGER, confirmed)
+    paths = [request.path for request in books.server.requests]
+    confirmed = max(n for n, path in enumerate(paths) if path == f"{ADMISSION}/validatingadmissionpolicybindings")
+    assert confirmed < paths.index(live.LEDGER, confirmed)
 
 
 async def test_records_that_come_together_are_stored_together(books: Books) -> None:
     """One write stores all of them."""
     for number in range(50):
-        home = namespace(uid=f"uid-{number}", name=f"n-{number}")
+        namespace_state = namespace(uid=f"uid-{number}", name=f"n-{number}")
         record = ledger.NamespaceRecord(enforced=True, before="")
-        books.keeper.submit(effects.RecordNamespace(home, record), home.name)
+        books.keeper.submit(effects.RecordNamespace(namespace_state, record), namespace_state.name)
     async with asyncio.timeout(60):
         await books.keeper.until_idle()
     assert len([request for request in books.server.requests if request.method != "GET"]) <= 2
@@ -184,18 +184,18 @@ async def test_what_is_being_stored_is_seen(books: Books) -> None:
     Afterwards it has only the stored record.
     """
     first, second = (ledger.NamespaceRecord(enforced=True, before=text) for text in ("", "privileged"))
-    made = seen(namespace=namespace())
+    state = seen(namespace=namespace())
     for record in (first, second):
         books.keeper.submit(effects.RecordNamespace(namespace(), record), NAMESPACE)
         if record is first:
             async with asyncio.timeout(60):
                 while not books.server.requests:
                     await asyncio.sleep(0)
-    view = books.keeper.view(made)
+    view = books.keeper.view(state)
     assert view.coming[-1] == second
     async with asyncio.timeout(60):
         await books.keeper.until_idle()
-    view = books.keeper.view(made)
+    view = books.keeper.view(state)
     assert (view.namespace, view.coming) == (second, ())
 
 
@@ -217,7 +217,7 @@ async def test_an_approval_is_not_stored_if_its_policy_is_another_one_by_now(
     The namespace is planned again.
     """
     identity = books.identity
-    path, body = next((p, b) for p, b in books.server.objects.items() if "policies/" in p)
+    path, body = next((name, stored) for name, stored in books.server.objects.items() if "policies/" in name)
     body = {**body, **{key: {**body[key], **value} for key, value in change.items()}}
     books.server.put(path, body)
     books.submit(guard=identity)
@@ -273,24 +273,24 @@ async def test_labels_that_came_in_a_moment_without_the_policy_are_not_taken_for
 
     So the operator reads the namespace again.
     """
-    home = namespace()
-    path = f"/api/v1/namespaces/{home.name}"
-    meta = {"name": home.name, "uid": home.uid, "creationTimestamp": CREATED, "labels": present}
+    namespace_state = namespace()
+    path = f"/api/v1/namespaces/{namespace_state.name}"
+    meta = {"name": namespace_state.name, "uid": namespace_state.uid, "creationTimestamp": CREATED, "labels": present}
     books.server.put(path, {"metadata": meta})
     record = ledger.NamespaceRecord(enforced=True, under=books.identity)
-    books.keeper.submit(effects.RecordNamespace(home, record, books.identity), home.name)
-    assert home.name in await books.until_woken(home.name)
-    assert (books.keeper.copy.get(ledger.NAMESPACE + home.uid) == record) is stored
-    assert books.store.namespaces() == [home.name]
+    books.keeper.submit(effects.RecordNamespace(namespace_state, record, books.identity), namespace_state.name)
+    assert namespace_state.name in await books.until_woken(namespace_state.name)
+    assert (books.keeper.copy.get(ledger.NAMESPACE + namespace_state.uid) == record) is stored
+    assert books.store.namespaces() == [namespace_state.name]
 
 
 async def test_a_record_that_rests_on_nothing_is_stored_without_questions(books: Books) -> None:
     """Such records are about trust at installation, and about grants that stay after a loss of the ledger."""
-    before = len(books.server.requests)
+    count_before = len(books.server.requests)
     books.submit(guard="")
     await books.until_woken()
     assert books.recorded is not None
-    assert {request.method for request in books.server.requests[before:]} == {"POST"}
+    assert {request.method for request in books.server.requests[count_before:]} == {"POST"}
 
 
 @pytest.mark.parametrize(("failing", "status"), [(1, 0), (2, 403), (3, 500), (4, 404), (4, 409), (5, 0)])
@@ -342,14 +342,14 @@ async def test_a_ledger_that_is_deleted_is_stored_again(books: Books) -> None:
 async def test_a_record_that_finds_no_room_keeps_nothing_else_waiting(books: Books) -> None:
     """Its namespace is planned again once, not repeatedly. The other record is stored."""
     huge = approved(hne(), under=books.identity, grant="x" * ledger.SHARD_BYTES)
-    other = snapshot.Reference("HostNetworkException", "other", "net", "uid-of-huge", labels.API_VERSION)
-    books.keeper.submit(effects.RecordException(other, huge), "other")
+    reference = snapshot.Reference("HostNetworkException", "other", "net", "uid-of-huge", labels.API_VERSION)
+    books.keeper.submit(effects.RecordException(reference, huge), "other")
     books.submit()
     async with asyncio.timeout(60):
         await books.keeper.until_idle()
         while len(books.woken) < 2:
             await asyncio.sleep(0.001)
-    books.keeper.submit(effects.RecordException(other, huge), "other")
+    books.keeper.submit(effects.RecordException(reference, huge), "other")
     await asyncio.sleep(0.05)
     assert (sorted(books.woken), books.keeper.copy.omitted) == (["other", NAMESPACE], {"hne.uid-of-huge"})
     assert books.recorded == approved(hne(), under=books.identity)
@@ -363,8 +363,8 @@ async def test_records_of_removed_objects_are_removed(books: Books) -> None:
     books.keeper.forget(store.Kind.EXCEPTION, "uid-of-net")
     books.keeper.forget(store.Kind.POD, UID)
     books.keeper.prune(store.Kind.NAMESPACE, ["another"])
-    other = namespace(uid="another", name="other")
-    books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), "other")
+    other_namespace = namespace(uid="another", name="other")
+    books.keeper.submit(effects.RecordNamespace(other_namespace, ledger.NamespaceRecord(enforced=True)), "other")
     async with asyncio.timeout(60):
         while books.recorded is not None:
             await asyncio.sleep(0.001)
@@ -378,33 +378,33 @@ async def test_a_record_outlives_its_exception_while_the_namespace_goes(books: B
     """
     path = f"/api/v1/namespaces/{NAMESPACE}"
     metadata = {"name": NAMESPACE, "uid": UID, "creationTimestamp": CREATED}
-    home = books.server.put(path, {"metadata": metadata})
-    books.store.put(store.Kind.NAMESPACE, home)
+    namespace_body = books.server.put(path, {"metadata": metadata})
+    books.store.put(store.Kind.NAMESPACE, namespace_body)
     books.submit()
     await books.until_woken()
     books.server.put(path, {"metadata": {**metadata, "deletionTimestamp": "2026-11-22T12:00:00Z"}})
     books.keeper.forget(store.Kind.EXCEPTION, "uid-of-net")
     await _another_round(books, "another")
     assert books.recorded is not None
-    books.store.remove(store.Kind.NAMESPACE, home)
+    books.store.remove(store.Kind.NAMESPACE, namespace_body)
     await _another_round(books, "a third")
     assert books.recorded is None
 
 
 async def _another_round(books: Books, name: str) -> None:
-    other = namespace(uid=name, name=name)
-    books.keeper.submit(effects.RecordNamespace(other, ledger.NamespaceRecord(enforced=True)), name)
+    other_namespace = namespace(uid=name, name=name)
+    books.keeper.submit(effects.RecordNamespace(other_namespace, ledger.NamespaceRecord(enforced=True)), name)
     async with asyncio.timeout(60):
         while books.keeper.copy.get(ledger.NAMESPACE + name) is None:
             await asyncio.sleep(0.001)
         await books.keeper.until_idle()
 
 
-@pytest.mark.parametrize(("status", "known"), [(403, True), (404, True), (500, False), (0, False)])
-async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, known: bool) -> None:
+@pytest.mark.parametrize(("status", "is_known"), [(403, True), (404, True), (500, False), (0, False)])
+async def test_a_ledger_that_may_not_be_read_is_known_to_be_unreadable(status: int, is_known: bool) -> None:
     """The operator waits for the end of an outage, but not for missing rights."""
     async with books_of() as books:
         books.server.fails = lambda request: failure(status, "no") if request.path == live.LEDGER else None
-        assert known is await books.keeper.load()
+        assert is_known is await books.keeper.load()
         assert books.keeper.copy.state is ledger.State.UNREADABLE
         assert books.keeper.copy.trouble == f"the operator cannot read the ledger: {'no' if status else NO_ANSWER}"

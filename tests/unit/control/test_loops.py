@@ -22,9 +22,9 @@ async def _ends() -> None:
 
 async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
     """Otherwise the process could not tell that it does only a part of its work."""
-    other = loops.Loop("other", _for_ever)
+    other_loop = loops.Loop("other", _for_ever)
     with pytest.raises(loops.LoopError) as raised:
-        await asyncio.wait_for(loops.Loops().run([other, loops.Loop("clock", _dies)]), 10)
+        await asyncio.wait_for(loops.Loops().run([other_loop, loops.Loop("clock", _dies)]), 10)
     assert str(raised.value) == "loop clock ended: ValueError: an answer that nobody expected"
 
 
@@ -37,24 +37,24 @@ async def test_a_loop_that_ends_by_itself_ends_all() -> None:
 async def test_a_loop_that_has_done_its_work_ends_alone() -> None:
     """For instance the loop that reports that everything is ready."""
     group = loops.Loops()
-    running = asyncio.create_task(group.run([loops.Loop("ready", _ends, ends=True), loops.Loop("c", _for_ever)]))
+    task = asyncio.create_task(group.run([loops.Loop("ready", _ends, ends=True), loops.Loop("c", _for_ever)]))
     await asyncio.sleep(0.05)
-    assert not running.done()
-    running.cancel()
+    assert not task.done()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await running
+        await task
 
 
 async def test_a_loop_that_hangs_is_named_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answered request is progress, even in a task that the loop has started."""
     monkeypatch.setattr(loops, "_STALE_SECONDS", 0.2)
-    goes_on = asyncio.Event()
+    released = asyncio.Event()
 
     async def waits() -> None:
         await loops.sleep(600)
 
     async def works() -> None:
-        while not goes_on.is_set():
+        while not released.is_set():
             await asyncio.gather(_beating())
         await _for_ever()
 
@@ -63,14 +63,14 @@ async def test_a_loop_that_hangs_is_named_and_one_that_waits_is_not(monkeypatch:
         loops.beat()
 
     group = loops.Loops()
-    every = [loops.Loop("waits", waits), loops.Loop("works", works)]
-    running = asyncio.create_task(group.run(every))
+    all_loops = [loops.Loop("waits", waits), loops.Loop("works", works)]
+    task = asyncio.create_task(group.run(all_loops))
     await asyncio.sleep(0.4)
     await _until(lambda: group.stale() == "")
-    goes_on.set()
+    released.set()
     await _until(lambda: group.stale().startswith("loop works has made no progress for "))
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _until(probe: Callable[[], bool]) -> None:

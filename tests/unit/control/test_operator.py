@@ -33,22 +33,26 @@ async def test_it_is_not_idle_while_a_namespace_is_looked_at_or_judged_by_that()
 
 
 @pytest.mark.parametrize(
-    ("home", "kept"), [(namespace(labels={labels.ENFORCEMENT: "Audit"}), True), (denied(), False)], ids=["to be", "is"]
+    ("namespace_state", "is_kept"),
+    [(namespace(labels={labels.ENFORCEMENT: "Audit"}), True), (denied(), False)],
+    ids=["to be", "is"],
 )
-async def test_an_answer_of_the_gate_counts_until_enforcement_is_written(home: snapshot.Namespace, kept: bool) -> None:
+async def test_an_answer_of_the_gate_counts_until_enforcement_is_written(
+    namespace_state: snapshot.Namespace, is_kept: bool
+) -> None:
     """The write waits for the ledger.
 
     With another gate check meanwhile, objects that were created later could prevent the write.
     """
     core = operator.Operator(cast("Any", None), clock.ServerClock(), metrics.Metrics())
     answer = snapshot.GateAnswer(labels.Level.BASELINE, core.clock.now())
-    core.memories.of(home).answers.gate = answer
-    taken_off = snapshot.Record(wrote={labels.ENFORCEMENT: "Audit"}) if kept else snapshot.Record()
-    made = seen(namespace=home, policy=governed(rollout="Gated"), gate=answer, record=taken_off)
-    settled = settle.settle(made, core.clock.now())
-    core.gate_checks.heed(settled)
-    assert settled.plan.enforcement is labels.Enforcement.DENY
-    assert (core.memories.of(home).answers.gate is answer) is kept
+    core.memories.of(namespace_state).answers.gate = answer
+    record = snapshot.Record(wrote={labels.ENFORCEMENT: "Audit"}) if is_kept else snapshot.Record()
+    state = seen(namespace=namespace_state, policy=governed(rollout="Gated"), gate=answer, record=record)
+    settlement = settle.settle(state, core.clock.now())
+    core.gate_checks.heed(settlement)
+    assert settlement.plan.enforcement is labels.Enforcement.DENY
+    assert (core.memories.of(namespace_state).answers.gate is answer) is is_kept
 
 
 async def _a_while() -> None:

@@ -27,32 +27,32 @@ def verdict(uid: str = "u") -> effects.WriteVerdict:
 def test_ten_at_once_then_one_every_five_seconds() -> None:
     """A write that is too early gets the seconds that it must wait, and takes nothing from the budget."""
     clock = Clock()
-    paced = pace.Pace(clock.monotonic)
-    assert [paced.wait(verdict()) for _ in range(10)] == [0.0] * 10
-    assert [paced.wait(verdict()) for _ in range(3)] == [5.0] * 3
+    limiter = pace.Pace(clock.monotonic)
+    assert [limiter.wait(verdict()) for _ in range(10)] == [0.0] * 10
+    assert [limiter.wait(verdict()) for _ in range(3)] == [5.0] * 3
     clock.now += 2
-    assert paced.wait(verdict()) == 3.0
+    assert limiter.wait(verdict()) == 3.0
     clock.now += 3
-    assert [paced.wait(verdict()) for _ in range(2)] == [0.0, 5.0]
+    assert [limiter.wait(verdict()) for _ in range(2)] == [0.0, 5.0]
 
 
 def test_a_budget_is_full_again_after_a_while() -> None:
     """The budget is then no fuller than at first."""
     clock = Clock()
-    paced = pace.Pace(clock.monotonic)
+    limiter = pace.Pace(clock.monotonic)
     for _ in range(10):
-        paced.wait(verdict())
+        limiter.wait(verdict())
     clock.now += 3600
-    assert [paced.wait(verdict()) for _ in range(11)] == [0.0] * 10 + [5.0]
+    assert [limiter.wait(verdict()) for _ in range(11)] == [0.0] * 10 + [5.0]
 
 
 def test_each_object_has_its_own() -> None:
     """A pod whose label several clients fight over delays no other pod."""
-    paced = pace.Pace(Clock().monotonic)
+    limiter = pace.Pace(Clock().monotonic)
     for _ in range(11):
-        paced.wait(verdict())
-    assert paced.wait(verdict()) > 0
-    assert paced.wait(verdict("other")) == 0.0
+        limiter.wait(verdict())
+    assert limiter.wait(verdict()) > 0
+    assert limiter.wait(verdict("other")) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_each_object_has_its_own() -> None:
 )
 def test_what_others_may_write_has_one(effect: effects.Effect) -> None:
     """Verdict labels, statuses and reports have a budget."""
-    paced = pace.Pace(Clock().monotonic)
-    assert [bool(paced.wait(effect)) for _ in range(11)] == [False] * 10 + [True]
+    limiter = pace.Pace(Clock().monotonic)
+    assert [bool(limiter.wait(effect)) for _ in range(11)] == [False] * 10 + [True]
 
 
 def test_a_delete_has_none() -> None:
     """Nothing that a tenant does makes a delete late."""
-    paced = pace.Pace(Clock().monotonic)
-    assert [paced.wait(effects.DeletePod(reference(), 0)) for _ in range(20)] == [0.0] * 20
+    limiter = pace.Pace(Clock().monotonic)
+    assert [limiter.wait(effects.DeletePod(reference(), 0)) for _ in range(20)] == [0.0] * 20
 
 
 def test_what_is_full_again_is_forgotten() -> None:
     """Memory does not grow with the number of pods that ever existed."""
     clock = Clock()
-    paced = pace.Pace(clock.monotonic)
+    limiter = pace.Pace(clock.monotonic)
     for number in range(30_000):
         clock.now += 1
-        paced.wait(verdict(str(number)))
-    assert len(paced._full) <= 10_000
+        limiter.wait(verdict(str(number)))
+    assert len(limiter._full) <= 10_000

@@ -19,24 +19,24 @@ class Server:
         raise gateway.ApiError("GET", path, 404, self.reason, "")
 
 
-def kept() -> store.Store:
-    made, subject = store.Store(), hne("capture")
+def cache_with_exception() -> store.Store:
+    cache, subject = store.Store(), hne("capture")
     metadata = subject.metadata.model_dump(mode="json", by_alias=True, exclude_none=True)
     spec = subject.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    made.put(store.Kind.EXCEPTION, {"metadata": metadata, "spec": spec})
-    return made
+    cache.put(store.Kind.EXCEPTION, {"metadata": metadata, "spec": spec})
+    return cache
 
 
 async def test_an_object_that_is_gone_is_forgotten() -> None:
     """The reason in the API server's Status is NotFound."""
-    there = kept()
-    assert await reread.an_exception(cast("Any", Server("NotFound")), there, NAMESPACE, "capture") is None
-    assert there.uids(store.Kind.EXCEPTION) == []
+    cache = cache_with_exception()
+    assert await reread.an_exception(cast("Any", Server("NotFound")), cache, NAMESPACE, "capture") is None
+    assert cache.uids(store.Kind.EXCEPTION) == []
 
 
 async def test_an_exception_whose_kind_is_not_served_is_not_forgotten() -> None:
     """The page for a path that is not served is no Status. A forgotten exception would never count again."""
-    there = kept()
+    cache = cache_with_exception()
     with pytest.raises(gateway.ApiError):
-        await reread.an_exception(cast("Any", Server("")), there, NAMESPACE, "capture")
-    assert len(there.uids(store.Kind.EXCEPTION)) == 1
+        await reread.an_exception(cast("Any", Server("")), cache, NAMESPACE, "capture")
+    assert len(cache.uids(store.Kind.EXCEPTION)) == 1

@@ -37,14 +37,14 @@ async def test_a_start_without_a_kind_does_not_end_the_lists(monkeypatch: pytest
         core = operator.Operator(api, server_clock, metrics.Metrics())
         lists = world.listing(core)
         await lists.fill()
-        (watched,) = [loop for loop in lists.loops() if loop.name == "resync"]
-        running = asyncio.create_task(loops.Loops().run([watched]))
+        (resync_loop,) = [loop for loop in lists.loops() if loop.name == "resync"]
+        task = asyncio.create_task(loops.Loops().run([resync_loop]))
         lists_before = sum(request.path == path for request in server.requests)
         await until(
-            lambda: running.done() or sum(request.path == path for request in server.requests) > lists_before + 1,
+            lambda: task.done() or sum(request.path == path for request in server.requests) > lists_before + 1,
             "the kind is listed again",
         )
-        ended = running.done()
-        running.cancel()
-        failed = await asyncio.gather(running, return_exceptions=True)
-        assert not ended, failed
+        has_ended = task.done()
+        task.cancel()
+        results = await asyncio.gather(task, return_exceptions=True)
+        assert not has_ended, results

@@ -35,148 +35,148 @@ class Page(metrics.Metrics):
 
     def text(self) -> bytes:
         self.made.append(threading.current_thread().name)
-        until = time.thread_time() + self.seconds
-        while time.thread_time() < until:
+        end = time.thread_time() + self.seconds
+        while time.thread_time() < end:
             pass
         return b"m" * self.size
 
 
-class Opened:
+class OpenPorts:
     """Both ports on loopback, with answers that the test sets."""
 
     def __init__(self, pair: certificate.Pair | None = None, readers: access.Access | None = None) -> None:
         self.page = Page()
         self.healthy = self.ready = ""
         self.ports = server.Ports(self.page, lambda: self.healthy, lambda: self.ready, pair, readers)
-        free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self.port, self.probe_port = (one.getsockname()[1] for one in free)
-        for one in free:
-            one.close()
+        free_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        self.port, self.probe_port = (listening.getsockname()[1] for listening in free_ports)
+        for listening in free_ports:
+            listening.close()
         self.ports.open("127.0.0.1", self.port, self.probe_port)
 
 
 @pytest.fixture
-async def opened() -> AsyncIterator[Opened]:
+async def open_ports() -> AsyncIterator[OpenPorts]:
     """Yield open ports, and close them afterwards."""
-    made = Opened()
-    yield made
-    await asyncio.to_thread(made.ports.close)
+    open_ports = OpenPorts()
+    yield open_ports
+    await asyncio.to_thread(open_ports.ports.close)
 
 
-def ask(port: int, path: str, more: str = "Connection: close\r\n", times: int = 1) -> tuple[int, bytes]:
+def ask(port: int, path: str, headers: str = "Connection: close\r\n", times: int = 1) -> tuple[int, bytes]:
     """Return status and body of the answer on one connection, read until the connection is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n".encode() * times)
-        said = b"".join(iter(lambda: connection.recv(2**16), b""))
-    head, _, body = said.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode() * times)
+        data = b"".join(iter(lambda: connection.recv(2**16), b""))
+    header, _, body = data.partition(b"\r\n\r\n")
+    return int(header.split()[1]), body
 
 
-async def asked(port: int, path: str) -> tuple[int, bytes]:
+async def ask_in_thread(port: int, path: str) -> tuple[int, bytes]:
     return await asyncio.to_thread(ask, port, path)
 
 
-def open_connections(opened: Opened) -> int:
+def open_connections(open_ports: OpenPorts) -> int:
     """Return the number of open sockets of the metrics port."""
-    return sum(one.fileno() != -1 for one in list(opened.ports._threads[0]._connections))
+    return sum(connection.fileno() != -1 for connection in list(open_ports.ports._threads[0]._connections))
 
 
-async def test_each_path_is_on_its_port(opened: Opened) -> None:
+async def test_each_path_is_on_its_port(open_ports: OpenPorts) -> None:
     """A probe that fails has status 503 and says what is wrong."""
-    assert await asked(opened.port, "/metrics") == (200, b"m" * 10)
-    assert await asked(opened.probe_port, "/healthz") == (200, b"ok\n")
-    opened.ready = "pods are not listed"
-    assert await asked(opened.probe_port, "/readyz") == (503, b"pods are not listed\n")
-    for port, path in ((opened.port, "/healthz"), (opened.probe_port, "/metrics"), (opened.port, "/")):
-        assert (await asked(port, path))[0] == 404
+    assert await ask_in_thread(open_ports.port, "/metrics") == (200, b"m" * 10)
+    assert await ask_in_thread(open_ports.probe_port, "/healthz") == (200, b"ok\n")
+    open_ports.ready = "pods are not listed"
+    assert await ask_in_thread(open_ports.probe_port, "/readyz") == (503, b"pods are not listed\n")
+    for port, path in ((open_ports.port, "/healthz"), (open_ports.probe_port, "/metrics"), (open_ports.port, "/")):
+        assert (await ask_in_thread(port, path))[0] == 404
 
 
-async def test_a_page_is_made_once_for_all_who_ask(opened: Opened) -> None:
+async def test_a_page_is_made_once_for_all_who_ask(open_ports: OpenPorts) -> None:
     """A thread of the port makes the page, from what the operator's event loop has gathered.
 
     The page is valid for four times the time that it took.
     """
-    opened.page.seconds = 0.5
-    answers = await asyncio.gather(*(asked(opened.port, "/metrics") for _ in range(20)))
+    open_ports.page.seconds = 0.5
+    answers = await asyncio.gather(*(ask_in_thread(open_ports.port, "/metrics") for _ in range(20)))
     assert set(answers) == {(200, b"m" * 10)}
-    assert len(opened.page.made) == len(opened.page.gathered) == 1
-    assert opened.page.gathered == [threading.current_thread().name] != opened.page.made
-    opened.page.size, opened.page.seconds = 11, 0.0
+    assert len(open_ports.page.made) == len(open_ports.page.gathered) == 1
+    assert open_ports.page.gathered == [threading.current_thread().name] != open_ports.page.made
+    open_ports.page.size, open_ports.page.seconds = 11, 0.0
     deadline = time.monotonic() + 30
-    while await asked(opened.port, "/metrics") != (200, b"m" * 11):
+    while await ask_in_thread(open_ports.port, "/metrics") != (200, b"m" * 11):
         assert time.monotonic() < deadline
-    assert len(opened.page.made) == 2
+    assert len(open_ports.page.made) == 2
 
 
-async def test_many_requests_at_once_have_one_answer(opened: Opened) -> None:
+async def test_many_requests_at_once_have_one_answer(open_ports: OpenPorts) -> None:
     """A connection with pipelined requests is closed after the first answer."""
-    status, said = await asyncio.to_thread(ask, opened.port, "/metrics", "", 50)
-    assert (status, said) == (200, b"m" * 10)
+    status, body = await asyncio.to_thread(ask, open_ports.port, "/metrics", "", 50)
+    assert (status, body) == (200, b"m" * 10)
 
 
 @contextlib.contextmanager
 def crowd(port: int, count: int, text: bytes) -> Iterator[list[socket.socket]]:
     """Yield `count` clients that send `text` and read nothing."""
-    made: list[socket.socket] = []
+    clients: list[socket.socket] = []
     try:
         for _ in range(count):
-            one = socket.socket()
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            one.connect(("127.0.0.1", port))
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
             with contextlib.suppress(ConnectionError):
-                one.sendall(text)
-            made.append(one)
-        yield made
+                client.sendall(text)
+            clients.append(client)
+        yield clients
     finally:
-        for one in made:
-            one.close()
+        for client in clients:
+            client.close()
 
 
 @pytest.mark.parametrize("text", [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"])
-async def test_clients_that_do_not_read_keep_nobody_out(opened: Opened, text: bytes) -> None:
+async def test_clients_that_do_not_read_keep_nobody_out(open_ports: OpenPorts, text: bytes) -> None:
     """300 clients ask for a large page. The 301st gets an answer, and so do the probes."""
-    opened.page.size = 5_000_000
-    with contextlib.ExitStack() as held:
-        await asyncio.to_thread(held.enter_context, crowd(opened.port, 300, text))
-        assert (await asked(opened.port, "/metrics"))[0] == 200
-        assert open_connections(opened) <= 32
-        assert await asked(opened.probe_port, "/healthz") == (200, b"ok\n")
+    open_ports.page.size = 5_000_000
+    with contextlib.ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, crowd(open_ports.port, 300, text))
+        assert (await ask_in_thread(open_ports.port, "/metrics"))[0] == 200
+        assert open_connections(open_ports) <= 32
+        assert await ask_in_thread(open_ports.probe_port, "/healthz") == (200, b"ok\n")
 
 
-async def test_a_loop_that_does_not_answer_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_does_not_answer_is_said(open_ports: OpenPorts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread answers the probes and says so, until the loop answers again."""
     monkeypatch.setattr(server, "_INSIDE_SECONDS", 0.2)
     monkeypatch.setattr(server, "_REST", 1000.0)  # so that waiting for the loop would take 200 s
-    found: list[tuple[int, bytes]] = []
-    asking = threading.Thread(target=lambda: found.append(ask(opened.probe_port, "/healthz")))
-    asking.start()
-    asking.join(30)  # blocks the event loop, which does nothing meanwhile
-    assert found == [(503, b"the event loop does not answer\n")]
-    assert await asked(opened.port, "/metrics") == (200, b"m" * 10)
+    answers: list[tuple[int, bytes]] = []
+    thread = threading.Thread(target=lambda: answers.append(ask(open_ports.probe_port, "/healthz")))
+    thread.start()
+    thread.join(30)  # blocks the event loop, which does nothing meanwhile
+    assert answers == [(503, b"the event loop does not answer\n")]
+    assert await ask_in_thread(open_ports.port, "/metrics") == (200, b"m" * 10)
     deadline = time.monotonic() + 30
-    while await asked(opened.probe_port, "/healthz") != (200, b"ok\n"):
+    while await ask_in_thread(open_ports.probe_port, "/healthz") != (200, b"ok\n"):
         assert time.monotonic() < deadline, "a kubelet would restart it"
 
 
-async def test_a_port_in_use_is_named(opened: Opened) -> None:
+async def test_a_port_in_use_is_named(open_ports: OpenPorts) -> None:
     """The error names either port."""
-    for ports in ((opened.port, 0), (0, opened.probe_port)):
-        other = server.Ports(opened.page, str, str)
+    for ports in ((open_ports.port, 0), (0, open_ports.probe_port)):
+        second_ports = server.Ports(open_ports.page, str, str)
         with pytest.raises(OSError, match="in use") as error:
-            other.open("127.0.0.1", *ports)
+            second_ports.open("127.0.0.1", *ports)
         assert error.value.filename == f"127.0.0.1:{max(ports)}"
-        other.close()
+        second_ports.close()
 
 
-async def test_ipv6_is_an_address_too(opened: Opened) -> None:
+async def test_ipv6_is_an_address_too(open_ports: OpenPorts) -> None:
     """A cluster with one IP family may have IPv6 only."""
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    other: Any = server.Ports(opened.page, lambda: "", lambda: "")
-    other.open("::1", 0, 0)
-    port = other._threads[0]._socket.getsockname()[1]
+    ipv6_ports: Any = server.Ports(open_ports.page, lambda: "", lambda: "")
+    ipv6_ports.open("::1", 0, 0)
+    port = ipv6_ports._threads[0]._socket.getsockname()[1]
     assert await asyncio.to_thread(lambda: socket.create_connection(("::1", port), timeout=30).close()) is None
-    await asyncio.to_thread(other.close)
+    await asyncio.to_thread(ipv6_ports.close)
 
 
 # -- TLS and tokens ---------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Secure:
         self.renew()
         self.reviewed: list[str] = []
         self.pair = certificate.Pair(directory)
-        self.opened = Opened(self.pair, access.Access(self._review))
+        self.open_ports = OpenPorts(self.pair, access.Access(self._review))
 
     async def _review(self, token: str) -> access.ErrorResponse | None:
         self.reviewed.append(token)
@@ -215,7 +215,7 @@ class Secure:
 
     def _ask(self, headers: str) -> tuple[int, str]:
         with (
-            socket.create_connection(("127.0.0.1", self.opened.port), timeout=30) as plain,
+            socket.create_connection(("127.0.0.1", self.open_ports.port), timeout=30) as plain,
             self.client().wrap_socket(plain, server_hostname="localhost") as connection,
         ):
             connection.sendall(f"GET /metrics HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
@@ -228,7 +228,7 @@ class Secure:
 
     def _serial_number(self) -> int:
         with (
-            socket.create_connection(("127.0.0.1", self.opened.port), timeout=30) as plain,
+            socket.create_connection(("127.0.0.1", self.open_ports.port), timeout=30) as plain,
             self.client().wrap_socket(plain, server_hostname="localhost") as connection,
         ):
             return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"").serial_number
@@ -236,9 +236,9 @@ class Secure:
 
 @pytest.fixture
 async def secure(tmp_path: pathlib.Path) -> AsyncIterator[Secure]:
-    made = Secure(tmp_path)
-    yield made
-    await asyncio.to_thread(made.opened.ports.close)
+    secure_ports = Secure(tmp_path)
+    yield secure_ports
+    await asyncio.to_thread(secure_ports.open_ports.ports.close)
 
 
 async def test_the_page_is_for_who_has_a_token(secure: Secure) -> None:
@@ -250,9 +250,9 @@ async def test_the_page_is_for_who_has_a_token(secure: Secure) -> None:
     assert status == 401
     assert "\r\nWWW-Authenticate: Bearer\r\n" in answer
     assert secure.reviewed == ["good", "bad"]
-    assert len(secure.opened.page.made) == 1
-    assert await asked(secure.opened.probe_port, "/healthz") == (200, b"ok\n")
-    assert await asked(secure.opened.probe_port, "/readyz") == (200, b"ok\n")
+    assert len(secure.open_ports.page.made) == 1
+    assert await ask_in_thread(secure.open_ports.probe_port, "/healthz") == (200, b"ok\n")
+    assert await ask_in_thread(secure.open_ports.probe_port, "/readyz") == (200, b"ok\n")
 
 
 async def test_the_longest_token_fits_into_a_request(secure: Secure) -> None:
@@ -280,14 +280,14 @@ async def test_no_token_is_logged(secure: Secure, caplog: pytest.LogCaptureFixtu
 async def test_nothing_is_served_without_tls(secure: Secure) -> None:
     """A request in plain text gets no answer, and TLS 1.1 gets no handshake."""
     with pytest.raises((IndexError, ConnectionError)):  # no status line
-        await asked(secure.opened.port, "/metrics")
-    old = secure.client()
-    old.set_ciphers("ALL:@SECLEVEL=0")
-    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        await ask_in_thread(secure.open_ports.port, "/metrics")
+    old_client = secure.client()
+    old_client.set_ciphers("ALL:@SECLEVEL=0")
+    old_client.minimum_version = old_client.maximum_version = ssl.TLSVersion.TLSv1_1
 
     def shake() -> None:
-        with socket.create_connection(("127.0.0.1", secure.opened.port), timeout=30) as plain:
-            old.wrap_socket(plain, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", secure.open_ports.port), timeout=30) as plain:
+            old_client.wrap_socket(plain, server_hostname="localhost")
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await asyncio.to_thread(shake)
@@ -299,25 +299,25 @@ async def test_a_renewed_certificate_is_served(secure: Secure, caplog: pytest.Lo
 
     If the new pair cannot be loaded, the last pair stays in use, and the log has one line about it.
     """
-    before = await secure.serial_number()
-    after = secure.renew()
-    assert await secure.serial_number() == after != before
+    first_serial = await secure.serial_number()
+    second_serial = secure.renew()
+    assert await secure.serial_number() == second_serial != first_serial
     (secure.directory / "tls.key").unlink()
-    assert [await secure.serial_number() for _ in range(3)] == [after] * 3
-    unusable = [record for record in caplog.records if record.getMessage() == "certificate-unusable"]
-    assert len(unusable) == 1
-    again = secure.renew()
-    assert await secure.serial_number() == again != after
+    assert [await secure.serial_number() for _ in range(3)] == [second_serial] * 3
+    records = [record for record in caplog.records if record.getMessage() == "certificate-unusable"]
+    assert len(records) == 1
+    third_serial = secure.renew()
+    assert await secure.serial_number() == third_serial != second_serial
 
 
 @pytest.mark.parametrize("text", [b"", b"\x16\x03\x01\x02\x00"])
 async def test_unfinished_handshakes_keep_nobody_out_and_are_few(secure: Secure, text: bytes) -> None:
     """300 clients begin no handshake, or half of one. A reader gets an answer, and at most 32 connections are open."""
-    with contextlib.ExitStack() as held:
-        await asyncio.to_thread(held.enter_context, crowd(secure.opened.port, 300, text))
+    with contextlib.ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, crowd(secure.open_ports.port, 300, text))
         assert (await secure.ask())[0] == 200
-        assert open_connections(secure.opened) <= 32
-        assert await asked(secure.opened.probe_port, "/healthz") == (200, b"ok\n")
+        assert open_connections(secure.open_ports) <= 32
+        assert await ask_in_thread(secure.open_ports.probe_port, "/healthz") == (200, b"ok\n")
 
 
 async def test_a_pair_that_cannot_be_loaded_is_an_error(tmp_path: pathlib.Path) -> None:
@@ -328,14 +328,14 @@ async def test_a_pair_that_cannot_be_loaded_is_an_error(tmp_path: pathlib.Path) 
     with pytest.raises(FileNotFoundError):
         certificate.Pair(tmp_path)
     authority = pki.Authority(tmp_path / "pki")
-    (one, key), (_, other) = authority.issue("a", "a"), authority.issue("b", "b")
-    (tmp_path / "tls.crt").write_bytes(one.read_bytes())
-    (tmp_path / "tls.key").write_bytes(other.read_bytes())
+    (certificate_path, key), (_, other_key) = authority.issue("a", "a"), authority.issue("b", "b")
+    (tmp_path / "tls.crt").write_bytes(certificate_path.read_bytes())
+    (tmp_path / "tls.key").write_bytes(other_key.read_bytes())
     with pytest.raises(ssl.SSLError):
         certificate.Pair(tmp_path)
-    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    private_key = serialization.load_pem_private_key(key.read_bytes(), None)
     encryption = serialization.BestAvailableEncryption(b"passphrase")
-    pem = loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    pem = private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     (tmp_path / "tls.key").write_bytes(pem)
     with pytest.raises(ssl.SSLError):
         certificate.Pair(tmp_path)

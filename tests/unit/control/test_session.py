@@ -28,8 +28,8 @@ NAMESPACES = "/api/v1/namespaces"
 
 
 def namespace(name: str, version: int, **metadata: Any) -> dict[str, Any]:
-    given = {"name": name, "uid": f"uid-of-{name}", "resourceVersion": str(version)}
-    return {"metadata": {**given, "creationTimestamp": "2026-11-22T12:00:00Z", **metadata}}
+    defaults = {"name": name, "uid": f"uid-of-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**defaults, "creationTimestamp": "2026-11-22T12:00:00Z", **metadata}}
 
 
 def line(name: str, version: int, **metadata: Any) -> bytes:
@@ -76,7 +76,7 @@ class Server:
             return web.Response(status=502, body=b"<html>")
         verbs = ["get", "list", "watch", "patch"]
         kinds = [("namespaces", "Namespace"), ("pods", "Pod")]
-        known: dict[str, Any] = {
+        answers: dict[str, Any] = {
             "/api": {"versions": ["v1"]},
             "/apis": {"groups": []},
             "/api/v1": {
@@ -87,7 +87,7 @@ class Server:
             },
             "/api/v1/pods": {"metadata": {"resourceVersion": "1"}, "items": []},
         }
-        return web.json_response(known.get(request.path, {}), status=200 if request.path in known else 404)
+        return web.json_response(answers.get(request.path, {}), status=200 if request.path in answers else 404)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -99,8 +99,8 @@ class Server:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    async with Server().running() as running:
-        yield running
+    async with Server().running() as started:
+        yield started
 
 
 class Missed(list[tuple[store.Kind, str]]):
@@ -114,16 +114,18 @@ def missed() -> Missed:
 
 
 @pytest.fixture
-async def opened(missed: Missed) -> AsyncIterator[aiohttp.ClientSession]:
-    async with session.open_http({}, ssl.create_default_context(), missed, lambda kind: missed(kind, "listed")) as made:
-        yield made
+async def http_session(missed: Missed) -> AsyncIterator[aiohttp.ClientSession]:
+    async with session.open_http(
+        {}, ssl.create_default_context(), missed, lambda kind: missed(kind, "listed")
+    ) as http_session:
+        yield http_session
 
 
-async def told(opened: aiohttp.ClientSession, server: Server, *pieces: bytes) -> list[bytes]:
+async def kopf_lines(http_session: aiohttp.ClientSession, server: Server, *pieces: bytes) -> list[bytes]:
     """Return the lines that kopf would decode, of a watch that sends these pieces."""
-    for piece in (*pieces, b""):
-        server.lines.put_nowait(piece)
-    async with opened.get(f"{server.url}{NAMESPACES}?watch=true") as response:
+    for data_piece in (*pieces, b""):
+        server.lines.put_nowait(data_piece)
+    async with http_session.get(f"{server.url}{NAMESPACES}?watch=true") as response:
         return b"".join([data async for data in response.content.iter_chunked(2**20)]).splitlines()
 
 
@@ -132,35 +134,37 @@ async def told(opened: aiohttp.ClientSession, server: Server, *pieces: bytes) ->
 
 @pytest.mark.parametrize("size", [1, 7, 10_000, 2**20])
 async def test_lines_are_whole_and_without_managed_fields(
-    opened: aiohttp.ClientSession, server: Server, missed: Missed, size: int
+    http_session: aiohttp.ClientSession, server: Server, missed: Missed, size: int
 ) -> None:
     """However the bytes arrive. A line that cannot be decoded is left out and counted."""
     nest = b'{"type":"ADDED","object":{"metadata":{"managedFields":[{"fieldsV1":' + NEST + b'}],"name":"b"}}}'
     sent = b"\n".join([line("a", 1), nest, b"", NESTED[: 2000 if size == 1 else None], line("c", 2), b""])
     sent = sent if size > 1 else sent.replace(NEST, b'{"f:a":{}}')
-    found = await told(opened, server, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    lines = await kopf_lines(http_session, server, *(sent[start : start + size] for start in range(0, len(sent), size)))
     empty = b'{"type":"ADDED","object":{"metadata":{"managedFields":[],"name":"b"}}}'
-    assert found == [line("a", 1), empty, line("c", 2)]
+    assert lines == [line("a", 1), empty, line("c", 2)]
     assert [kind for kind, _ in missed] == [store.Kind.NAMESPACE]
 
 
-async def test_a_line_that_breaks_off_is_nothing(opened: aiohttp.ClientSession, server: Server, missed: Missed) -> None:
+async def test_a_line_that_breaks_off_is_nothing(
+    http_session: aiohttp.ClientSession, server: Server, missed: Missed
+) -> None:
     """The connection has ended, and kopf sends the request again."""
-    assert await told(opened, server, line("a", 1) + b"\n" + line("b", 2)[:20]) == [line("a", 1)]
+    assert await kopf_lines(http_session, server, line("a", 1) + b"\n" + line("b", 2)[:20]) == [line("a", 1)]
     assert missed == []
 
 
 async def test_a_line_beyond_the_bound_is_left_out(
-    opened: aiohttp.ClientSession, server: Server, missed: Missed
+    http_session: aiohttp.ClientSession, server: Server, missed: Missed
 ) -> None:
     """The session does not keep the line in memory either. The lines after it pass."""
-    long = b'{"a":"' + b"x" * bodies.BYTES + b'"}\n'
-    assert await told(opened, server, long, line("a", 1) + b"\n") == [line("a", 1)]
+    long_line = b'{"a":"' + b"x" * bodies.BYTES + b'"}\n'
+    assert await kopf_lines(http_session, server, long_line, line("a", 1) + b"\n") == [line("a", 1)]
     assert missed == [(store.Kind.NAMESPACE, f"longer than {bodies.BYTES} bytes")]
 
 
 async def test_of_a_list_kopf_gets_the_version_alone(
-    opened: aiohttp.ClientSession, server: Server, missed: Missed
+    http_session: aiohttp.ClientSession, server: Server, missed: Missed
 ) -> None:
     """The request asks for one object, without its spec.
 
@@ -169,8 +173,8 @@ async def test_of_a_list_kopf_gets_the_version_alone(
     server.listed = b'{"items":[' + NESTED + b"]}"
     meta = {"resourceVersion": "7", "continue": "next"}
     server.metadata = json.dumps({"metadata": meta, "items": [namespace("a", 5)]}).encode()
-    asking = session.Session(opened, asyncio.Event())
-    async with await asking.request("get", f"{server.url}{NAMESPACES}?labelSelector=a") as response:
+    kopf_session = session.Session(http_session, asyncio.Event())
+    async with await kopf_session.request("get", f"{server.url}{NAMESPACES}?labelSelector=a") as response:
         assert await response.json() == {"metadata": {"resourceVersion": "7"}, "items": []}
     assert missed == [(store.Kind.NAMESPACE, "listed")]
     assert server.queries[-1] == {"labelSelector": "a", "limit": "1"}
@@ -194,17 +198,17 @@ def about(kind: str, namespace: str, uid: str) -> dict[str, Any]:
 async def test_events_beyond_the_budget_of_their_namespace_are_left_out(missed: Missed) -> None:
     """kopf gets no line about these Events, and none of them counts as missed. A line about no namespace passes."""
     events = [about("ADDED", name, "uid") for name in ("noisy", "quiet", "noisy")]
-    sent = [json.dumps(one).encode() for one in (*events, {"type": "ERROR", "object": {"code": 410}})]
-    asked: list[str] = []
+    encoded = [json.dumps(body).encode() for body in (*events, {"type": "ERROR", "object": {"code": 410}})]
+    namespaces: list[str] = []
 
     def hears(namespace: str) -> bool:
-        asked.append(namespace)
+        namespaces.append(namespace)
         return namespace != "noisy"
 
-    stream: Any = _Stream(b"".join(one + b"\n" for one in sent))
+    stream: Any = _Stream(b"".join(body + b"\n" for body in encoded))
     lines = session.Lines(stream, lambda why: missed(store.Kind.POD, why), session.Budgeted(hears).passes)
-    assert [line async for line in lines.iter_chunked(1)] == [sent[1] + b"\n", sent[3] + b"\n"]
-    assert asked == ["noisy", "quiet", "noisy", ""]
+    assert [line async for line in lines.iter_chunked(1)] == [encoded[1] + b"\n", encoded[3] + b"\n"]
+    assert namespaces == ["noisy", "quiet", "noisy", ""]
     assert missed == []
 
 
@@ -213,23 +217,23 @@ async def test_the_deletion_of_an_event_costs_no_budget() -> None:
 
     So the deletions of a flood do not pass, and kopf forgets the Events that it has.
     """
-    asked: list[str] = []
+    namespaces: list[str] = []
 
     def hears(namespace: str) -> bool:
-        asked.append(namespace)
+        namespaces.append(namespace)
         return namespace == "quiet"
 
     budgeted = session.Budgeted(hears)
-    sent = [("ADDED", "noisy", "1"), ("ADDED", "quiet", "2"), ("MODIFIED", "quiet", "2")]
-    deleted = [
+    changes = [("ADDED", "noisy", "1"), ("ADDED", "quiet", "2"), ("MODIFIED", "quiet", "2")]
+    deletions = [
         ("DELETED", "noisy", "1"),
         ("DELETED", "quiet", "2"),
         ("DELETED", "quiet", "2"),
         ("DELETED", "gone", "3"),
     ]
-    passed = [budgeted.passes(about(*one)) for one in (*sent, *deleted)]
-    assert passed == [False, True, True, False, True, False, False]
-    assert asked == ["noisy", "quiet", "quiet"]
+    passes = [budgeted.passes(about(*change)) for change in (*changes, *deletions)]
+    assert passes == [False, True, True, False, True, False, False]
+    assert namespaces == ["noisy", "quiet", "quiet"]
 
 
 ODD = {
@@ -259,11 +263,11 @@ async def test_a_line_that_no_api_server_sends_is_missed(missed: Missed, odd: st
 
     That applies to Events and to any other kind.
     """
-    good = json.dumps(about("ADDED", "quiet", "2")).encode()
+    valid_line = json.dumps(about("ADDED", "quiet", "2")).encode()
     for passes in (None, session.Budgeted(lambda _: True).passes):
-        stream: Any = _Stream(ODD[odd] + b"\n" + good + b"\n")
+        stream: Any = _Stream(ODD[odd] + b"\n" + valid_line + b"\n")
         lines = session.Lines(stream, lambda why: missed(store.Kind.NAMESPACE, why), passes)
-        assert [line async for line in lines.iter_chunked(1)] == [good + b"\n"]
+        assert [line async for line in lines.iter_chunked(1)] == [valid_line + b"\n"]
     assert len(missed) == 2
 
 
@@ -319,17 +323,19 @@ async def test_an_answer_beyond_the_bound_is_not_read(missed: Missed) -> None:
     assert stream.taken <= bodies.BYTES + 2**20
 
 
-async def test_an_error_that_cannot_be_decoded_is_none(opened: aiohttp.ClientSession, server: Server) -> None:
+async def test_an_error_that_cannot_be_decoded_is_none(http_session: aiohttp.ClientSession, server: Server) -> None:
     """For instance the page of a proxy. kopf then uses the status."""
-    async with opened.get(f"{server.url}/broken") as response:
+    async with http_session.get(f"{server.url}/broken") as response:
         assert await response.json() is None
 
 
 @pytest.mark.parametrize("method", ["post", "PATCH", "put", "DELETE"])
-async def test_a_write_is_refused_before_it_is_sent(opened: aiohttp.ClientSession, server: Server, method: str) -> None:
+async def test_a_write_is_refused_before_it_is_sent(
+    http_session: aiohttp.ClientSession, server: Server, method: str
+) -> None:
     """No byte of the write leaves the process."""
     with pytest.raises(session.WriteRefusedError, match=f"{method} http://.*/api/v1/namespaces"):
-        await session.Session(opened, asyncio.Event()).request(method, f"{server.url}{NAMESPACES}", json={})
+        await session.Session(http_session, asyncio.Event()).request(method, f"{server.url}{NAMESPACES}", json={})
     assert server.asked == []
 
 
@@ -375,10 +381,10 @@ class Watch:
 
         @kopf.on.login(registry=registry, id="login")
         async def log_in(**_: object) -> kopf.AiohttpSession:
-            made = await logins.log_in()
-            assert made.expiration is not None
-            sooner = made.expiration - datetime.timedelta(seconds=600 - self._seconds)
-            self.logins.append(dataclasses.replace(made, expiration=sooner))
+            login = await logins.log_in()
+            assert login.expiration is not None
+            expiration = login.expiration - datetime.timedelta(seconds=600 - self._seconds)
+            self.logins.append(dataclasses.replace(login, expiration=expiration))
             return self.logins[-1]
 
         @kopf.on.cleanup(registry=registry, id="end")
@@ -414,8 +420,8 @@ async def test_kopf_watches_on_after_a_line_that_it_could_not_decode(server: Ser
     """
     server.listed = NESTED
     async with Watch(server) as watch:
-        for one in (line("a", 2), NESTED, line("b", 3, managedFields=[{"time": "0000-01-01T00:00:00Z"}])):
-            server.lines.put_nowait(one + b"\n")
+        for data in (line("a", 2), NESTED, line("b", 3, managedFields=[{"time": "0000-01-01T00:00:00Z"}])):
+            server.lines.put_nowait(data + b"\n")
         await until(lambda: watch.core.store.namespaces() == ["a", "b"])
     assert watch.core.store.unread.lines("namespaces") == 1
     assert sorted(watch.listed, key=lambda kind: kind.value) == [store.Kind.NAMESPACE, store.Kind.POD]
@@ -427,7 +433,7 @@ async def test_no_event_waits_behind_a_write_that_kopf_wants(server: Server) -> 
         for version in range(2, 12):
             server.lines.put_nowait(line("a", version, finalizers=["known.example.com/finalizer"]) + b"\n")
             await until(lambda version=version: _version(watch.core) == str(version), 2 if version > 2 else 20)
-    assert {asked.split()[0] for asked in server.asked} == {"GET"}
+    assert {request.split()[0] for request in server.asked} == {"GET"}
 
 
 async def test_a_401_costs_a_login_and_no_more(server: Server) -> None:
@@ -471,8 +477,8 @@ async def test_a_login_that_expires_costs_a_watch_and_no_more(server: Server) ->
 
 
 def _version(core: operator.Operator) -> str:
-    seen = core.store.snapshot("a")
-    return seen.namespace.resource_version if seen is not None else ""
+    state = core.store.snapshot("a")
+    return state.namespace.resource_version if state is not None else ""
 
 
 def test_the_finalizer_of_kopf_is_another_one_in_each_process() -> None:

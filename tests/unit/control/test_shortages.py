@@ -31,347 +31,347 @@ def moment() -> Moment:
 
 
 @pytest.fixture
-def kept(moment: Moment) -> shortages.Shortages:
-    made = shortages.Shortages(moment, WAIT)
-    made.listed()
-    return made
+def lacking(moment: Moment) -> shortages.Shortages:
+    lacking = shortages.Shortages(moment, WAIT)
+    lacking.listed()
+    return lacking
 
 
 def claim(name: str = "agent", namespace: str = NAMESPACE) -> snapshot.Reference:
     return replace(shortage(name).workload, namespace=namespace)
 
 
-def plan_of(kept: shortages.Shortages, *things: Any) -> plan.NamespacePlan:
+def plan_of(lacking: shortages.Shortages, *things: Any) -> plan.NamespacePlan:
     """Return the plan for the kept shortages, with these exceptions in force and these pods."""
-    exceptions = [one for one in things if not isinstance(one, snapshot.Pod)]
-    return planned(seen(*things, namespace=denied(*exceptions), shortages=kept.of(NAMESPACE)))
+    exceptions = [thing for thing in things if not isinstance(thing, snapshot.Pod)]
+    return planned(seen(*things, namespace=denied(*exceptions), shortages=lacking.of(NAMESPACE)))
 
 
-def events(made: plan.NamespacePlan) -> list[effects.EmitEvent]:
-    return [one for one in made.effects if isinstance(one, effects.EmitEvent)]
+def events(namespace_plan: plan.NamespacePlan) -> list[effects.EmitEvent]:
+    return [effect for effect in namespace_plan.effects if isinstance(effect, effects.EmitEvent)]
 
 
-async def test_a_claim_is_read_at_once_and_once(kept: shortages.Shortages) -> None:
+async def test_a_claim_is_read_at_once_and_once(lacking: shortages.Shortages) -> None:
     """However often the claim is made meanwhile."""
-    assert kept.claim(claim())
-    assert kept.claim(claim())
-    assert kept.next(NAMESPACE) == (claim(), 0.0)
-    kept.drop(claim())
-    assert kept.next(NAMESPACE) == (None, math.inf)
+    assert lacking.claim(claim())
+    assert lacking.claim(claim())
+    assert lacking.next(NAMESPACE) == (claim(), 0.0)
+    lacking.drop(claim())
+    assert lacking.next(NAMESPACE) == (None, math.inf)
 
 
-async def test_a_namespace_has_few_places(kept: shortages.Shortages) -> None:
+async def test_a_namespace_has_few_places(lacking: shortages.Shortages) -> None:
     """Claims beyond the limit are counted. Another namespace has its own places."""
-    taken = [kept.claim(claim(f"agent-{number}")) for number in range(shortages.MOST_IN_NAMESPACE + 5)]
-    assert (taken.count(True), taken.count(False)) == (shortages.MOST_IN_NAMESPACE, 5)
-    assert kept.dropped == 5
-    assert kept.claim(claim(namespace="other"))
+    accepted = [lacking.claim(claim(f"agent-{number}")) for number in range(shortages.MOST_IN_NAMESPACE + 5)]
+    assert (accepted.count(True), accepted.count(False)) == (shortages.MOST_IN_NAMESPACE, 5)
+    assert lacking.dropped == 5
+    assert lacking.claim(claim(namespace="other"))
 
 
-async def test_all_namespaces_together_have_a_limit(kept: shortages.Shortages) -> None:
+async def test_all_namespaces_together_have_a_limit(lacking: shortages.Shortages) -> None:
     """A user with many namespaces cannot fill the memory."""
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
-        assert kept.claim(claim(f"agent-{number % each}", f"team-{number // each}"))
+        assert lacking.claim(claim(f"agent-{number % each}", f"team-{number // each}"))
     for number in range(40):
-        kept.claim(claim(namespace=f"more-{number}"))
-    assert sum(len(home.places) for home in kept._by_namespace.values()) == shortages.MOST
-    assert kept.dropped == 40
+        lacking.claim(claim(namespace=f"more-{number}"))
+    assert sum(len(claims.places) for claims in lacking._by_namespace.values()) == shortages.MOST
+    assert lacking.dropped == 40
 
 
-async def test_a_namespace_has_a_budget_of_reads(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_a_namespace_has_a_budget_of_reads(lacking: shortages.Shortages, moment: Moment) -> None:
     """Ten reads, then one every half second, whatever the claims say."""
     for number in range(20):
-        kept.claim(claim(f"agent-{number}"))
-    read = 0
-    while (one := kept.next(NAMESPACE)).claim is not None:
-        kept.drop(one.claim)
-        read += 1
-    assert read == 10
-    assert one[1] == pytest.approx(0.5)
+        lacking.claim(claim(f"agent-{number}"))
+    count = 0
+    while (next_read := lacking.next(NAMESPACE)).claim is not None:
+        lacking.drop(next_read.claim)
+        count += 1
+    assert count == 10
+    assert next_read[1] == pytest.approx(0.5)
     moment.seconds += 0.5
-    assert kept.next(NAMESPACE).claim is not None
+    assert lacking.next(NAMESPACE).claim is not None
 
 
-async def test_a_flood_takes_turns_with_other_namespaces(kept: shortages.Shortages) -> None:
+async def test_a_flood_takes_turns_with_other_namespaces(lacking: shortages.Shortages) -> None:
     """The queue contains namespaces, so thirty claims of one namespace delay no other namespace."""
     for number in range(30):
-        kept.claim(claim(f"agent-{number}", "noisy"))
-    kept.claim(claim(namespace="quiet"))
-    assert [await kept.queue.take(), await kept.queue.take()] == ["noisy", "quiet"]
+        lacking.claim(claim(f"agent-{number}", "noisy"))
+    lacking.claim(claim(namespace="quiet"))
+    assert [await lacking.queue.take(), await lacking.queue.take()] == ["noisy", "quiet"]
 
 
-async def test_a_status_that_is_behind_is_read_again(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_a_status_that_is_behind_is_read_again(lacking: shortages.Shortages, moment: Moment) -> None:
     """A controller emits its Event before it writes the number of pods. After some reads the operator stops reading."""
-    kept.claim(claim())
-    reads = 0
-    while kept.next(NAMESPACE).wait_seconds < math.inf:
-        found, seconds = kept.next(NAMESPACE)
-        if found is None:
+    lacking.claim(claim())
+    count = 0
+    while lacking.next(NAMESPACE).wait_seconds < math.inf:
+        next_claim, seconds = lacking.next(NAMESPACE)
+        if next_claim is None:
             moment.seconds += seconds
             continue
-        kept.enough(found)
-        reads += 1
-    assert reads == 6
+        lacking.enough(next_claim)
+        count += 1
+    assert count == 6
     assert moment.seconds - 1000 < 5
 
 
-async def test_what_lacks_pods_is_read_ever_more_seldom(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_what_lacks_pods_is_read_ever_more_seldom(lacking: shortages.Shortages, moment: Moment) -> None:
     """After one second, two, four, and so on, up to five minutes."""
-    kept.claim(claim())
+    lacking.claim(claim())
     pauses = []
     for _ in range(11):
-        kept.keep(shortage())
-        pauses.append(kept.next(NAMESPACE).wait_seconds)
+        lacking.keep(shortage())
+        pauses.append(lacking.next(NAMESPACE).wait_seconds)
         moment.seconds += pauses[-1]
     assert pauses[:4] == [1, 2, 4, 8]
     assert pauses[-1] == 300
 
 
-async def test_a_read_that_fails_is_tried_again_ever_more_seldom(kept: shortages.Shortages) -> None:
+async def test_a_read_that_fails_is_tried_again_ever_more_seldom(lacking: shortages.Shortages) -> None:
     """After two seconds, four, and so on, up to five minutes.
 
     This pause and the pause of a shortage do not lengthen each other.
     """
-    kept.claim(claim())
+    lacking.claim(claim())
     for _ in range(11):
-        kept.keep(shortage())
+        lacking.keep(shortage())
     failing = []
     for _ in range(9):
-        kept.later(claim())
-        failing.append(kept.next(NAMESPACE)[1])
+        lacking.later(claim())
+        failing.append(lacking.next(NAMESPACE)[1])
     assert failing[:4] == [2, 4, 8, 16]
     assert failing[-1] == 300
-    kept.drop(claim())
-    kept.claim(claim())
-    kept.keep(shortage())
+    lacking.drop(claim())
+    lacking.claim(claim())
+    lacking.keep(shortage())
     for _ in range(9):
-        kept.later(claim())
-    kept.keep(shortage())
-    assert kept.next(NAMESPACE)[1] == 2
-    kept.later(claim())
-    assert kept.next(NAMESPACE)[1] == 2
+        lacking.later(claim())
+    lacking.keep(shortage())
+    assert lacking.next(NAMESPACE)[1] == 2
+    lacking.later(claim())
+    assert lacking.next(NAMESPACE)[1] == 2
 
 
-async def test_what_changes_is_read_again_soon(kept: shortages.Shortages) -> None:
+async def test_what_changes_is_read_again_soon(lacking: shortages.Shortages) -> None:
     """A change is a new pod of the workload or a new template. Another resource version alone is no change."""
-    kept.claim(claim())
+    lacking.claim(claim())
     for _ in range(9):
-        kept.keep(shortage())
-    kept.keep(shortage(pod=builders.pod(resource_version="8")))
-    assert kept.next(NAMESPACE)[1] == 300
+        lacking.keep(shortage())
+    lacking.keep(shortage(pod=builders.pod(resource_version="8")))
+    assert lacking.next(NAMESPACE)[1] == 300
     for changed in (shortage(present=1), shortage(present=1, wanted=3), shortage(pod=builders.pod(privileged=True))):
-        kept.keep(changed)
-        assert kept.next(NAMESPACE)[1] == 1
+        lacking.keep(changed)
+        assert lacking.next(NAMESPACE)[1] == 1
 
 
-async def test_a_workload_that_has_its_pods_is_forgotten(kept: shortages.Shortages) -> None:
+async def test_a_workload_that_has_its_pods_is_forgotten(lacking: shortages.Shortages) -> None:
     """The workload no longer counts after the first read that shows its pods."""
-    kept.claim(claim())
-    kept.keep(shortage())
-    assert kept.of(NAMESPACE) == (shortage(),)
-    kept.enough(claim())
-    assert kept.of(NAMESPACE) == ()
+    lacking.claim(claim())
+    lacking.keep(shortage())
+    assert lacking.of(NAMESPACE) == (shortage(),)
+    lacking.enough(claim())
+    assert lacking.of(NAMESPACE) == ()
 
 
-async def test_an_emitted_event_is_remembered(kept: shortages.Shortages) -> None:
+async def test_an_emitted_event_is_remembered(lacking: shortages.Shortages) -> None:
     """The Event stays remembered when the workload is read again, so the plan does not have it any more."""
-    kept.claim(claim())
-    kept.keep(shortage())
-    made = plan_of(kept)
-    (event,) = events(made)
-    kept.heed(made, [event], NOW)
-    kept.keep(shortage())
-    assert events(plan_of(kept)) == []
+    lacking.claim(claim())
+    lacking.keep(shortage())
+    namespace_plan = plan_of(lacking)
+    (event,) = events(namespace_plan)
+    lacking.heed(namespace_plan, [event], NOW)
+    lacking.keep(shortage())
+    assert events(plan_of(lacking)) == []
 
 
-async def test_since_when_a_workload_is_covered_is_remembered(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_since_when_a_workload_is_covered_is_remembered(lacking: shortages.Shortages, moment: Moment) -> None:
     """The workload is read again when its controller has had its time. That time begins again after another refusal."""
-    kept.claim(claim())
-    kept.keep(shortage())
-    kept.heed(plan_of(kept), [], NOW)
-    kept.heed(plan_of(kept, hne()), [], NOW)
-    assert [one.covered for one in kept.of(NAMESPACE)] == [NOW]
+    lacking.claim(claim())
+    lacking.keep(shortage())
+    lacking.heed(plan_of(lacking), [], NOW)
+    lacking.heed(plan_of(lacking, hne()), [], NOW)
+    assert [item.covered for item in lacking.of(NAMESPACE)] == [NOW]
     for seconds in (1, 2, 4, 8, 16, 27):
         moment.seconds += 5
-        kept.keep(shortage(read=builders.at(seconds=seconds)))
-    assert kept.next(NAMESPACE).wait_seconds == pytest.approx(32)
+        lacking.keep(shortage(read=builders.at(seconds=seconds)))
+    assert lacking.next(NAMESPACE).wait_seconds == pytest.approx(32)
     moment.seconds += 40
-    kept.keep(shortage(read=builders.at(seconds=59)))
-    assert kept.next(NAMESPACE).wait_seconds == pytest.approx(1)
-    kept.heed(plan_of(kept), [], NOW)
-    assert [one.covered for one in kept.of(NAMESPACE)] == [None]
+    lacking.keep(shortage(read=builders.at(seconds=59)))
+    assert lacking.next(NAMESPACE).wait_seconds == pytest.approx(1)
+    lacking.heed(plan_of(lacking), [], NOW)
+    assert [item.covered for item in lacking.of(NAMESPACE)] == [None]
 
 
-async def test_a_workload_that_was_never_refused_is_forgotten(kept: shortages.Shortages) -> None:
+async def test_a_workload_that_was_never_refused_is_forgotten(lacking: shortages.Shortages) -> None:
     """An exception covers its pods all the time, so the workload lacks pods for another reason."""
-    kept.claim(claim())
-    kept.keep(shortage())
-    kept.heed(plan_of(kept, hne()), [], NOW)
-    assert kept.of(NAMESPACE) == ()
+    lacking.claim(claim())
+    lacking.keep(shortage())
+    lacking.heed(plan_of(lacking, hne()), [], NOW)
+    assert lacking.of(NAMESPACE) == ()
 
 
-async def test_a_pod_that_comes_is_a_reason_to_read(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_a_pod_that_comes_is_a_reason_to_read(lacking: shortages.Shortages, moment: Moment) -> None:
     """The read does not wait for the schedule. A plan that shows the same pods is no reason to read."""
-    kept.claim(claim())
+    lacking.claim(claim())
     for _ in range(9):
-        kept.keep(shortage())
-        kept.heed(plan_of(kept), [], NOW)
+        lacking.keep(shortage())
+        lacking.heed(plan_of(lacking), [], NOW)
     moment.seconds += 10
-    kept.heed(plan_of(kept), [], NOW)
-    assert kept.next(NAMESPACE).claim is None
-    kept.heed(plan_of(kept, builders.pod(owner=claim(), service_account="other")), [], NOW)
-    assert kept.next(NAMESPACE).claim == claim()
+    lacking.heed(plan_of(lacking), [], NOW)
+    assert lacking.next(NAMESPACE).claim is None
+    lacking.heed(plan_of(lacking, builders.pod(owner=claim(), service_account="other")), [], NOW)
+    assert lacking.next(NAMESPACE).claim == claim()
 
 
-async def test_a_namespace_that_is_gone_is_forgotten(kept: shortages.Shortages) -> None:
+async def test_a_namespace_that_is_gone_is_forgotten(lacking: shortages.Shortages) -> None:
     """All claims of the namespace are forgotten."""
-    kept.claim(claim())
-    kept.keep(shortage())
-    kept.forget(NAMESPACE)
-    assert kept.of(NAMESPACE) == ()
-    assert kept.next(NAMESPACE) == (None, math.inf)
-    kept.keep(shortage())
-    assert kept.of(NAMESPACE) == ()
+    lacking.claim(claim())
+    lacking.keep(shortage())
+    lacking.forget(NAMESPACE)
+    assert lacking.of(NAMESPACE) == ()
+    assert lacking.next(NAMESPACE) == (None, math.inf)
+    lacking.keep(shortage())
+    assert lacking.of(NAMESPACE) == ()
 
 
-async def test_a_namespace_has_a_budget_of_events(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_a_namespace_has_a_budget_of_events(lacking: shortages.Shortages, moment: Moment) -> None:
     """Fifty Events, then one every half second.
 
     Other namespaces have their own budgets, and an Event about no namespace always passes.
     """
-    heard = [kept.hears("noisy") for _ in range(60)]
-    assert (heard.count(True), kept.dropped) == (50, 10)
-    assert kept.hears("quiet")
-    assert kept.hears("")
+    heard = [lacking.hears("noisy") for _ in range(60)]
+    assert (heard.count(True), lacking.dropped) == (50, 10)
+    assert lacking.hears("quiet")
+    assert lacking.hears("")
     moment.seconds += 0.5
-    assert [kept.hears("noisy"), kept.hears("noisy")] == [True, False]
+    assert [lacking.hears("noisy"), lacking.hears("noisy")] == [True, False]
 
 
 async def test_before_the_first_list_nothing_is_known(moment: Moment) -> None:
     """None is not the empty tuple: a workload that lacked pods before a restart may still lack them."""
-    kept = shortages.Shortages(moment, WAIT)
-    kept.claim(claim())
-    assert kept.of(NAMESPACE) is None
-    kept.keep(shortage())
-    assert kept.of(NAMESPACE) is None
-    kept.listed()
-    assert kept.of(NAMESPACE) == (shortage(),)
-    assert kept.of("quiet") == ()
+    lacking = shortages.Shortages(moment, WAIT)
+    lacking.claim(claim())
+    assert lacking.of(NAMESPACE) is None
+    lacking.keep(shortage())
+    assert lacking.of(NAMESPACE) is None
+    lacking.listed()
+    assert lacking.of(NAMESPACE) == (shortage(),)
+    assert lacking.of("quiet") == ()
 
 
 @pytest.mark.parametrize("end", ["keep", "drop", "forget"])
 async def test_a_namespace_is_known_once_its_first_claims_are_read(moment: Moment, end: str) -> None:
     """Each namespace becomes known separately, so a flood in one namespace delays no other."""
-    kept = shortages.Shortages(moment, WAIT)
-    kept.claim(claim())
-    kept.claim(claim("other"))
-    kept.claim(claim(namespace="noisy"))
-    kept.listed()
-    kept.keep(shortage("other"))
-    kept.later(claim())
-    assert kept.of(NAMESPACE) is None
+    lacking = shortages.Shortages(moment, WAIT)
+    lacking.claim(claim())
+    lacking.claim(claim("other"))
+    lacking.claim(claim(namespace="noisy"))
+    lacking.listed()
+    lacking.keep(shortage("other"))
+    lacking.later(claim())
+    assert lacking.of(NAMESPACE) is None
     {
-        "keep": lambda: kept.keep(shortage()),
-        "drop": lambda: kept.drop(claim()),
-        "forget": lambda: kept.forget(NAMESPACE),
+        "keep": lambda: lacking.keep(shortage()),
+        "drop": lambda: lacking.drop(claim()),
+        "forget": lambda: lacking.forget(NAMESPACE),
     }[end]()
     expected = {"keep": {"agent", "other"}, "drop": {"other"}, "forget": set()}
-    assert {one.workload.name for one in kept.of(NAMESPACE) or ()} == expected[end]
-    assert kept.of(NAMESPACE) is not None
-    assert kept.of("noisy") is None
+    assert {item.workload.name for item in lacking.of(NAMESPACE) or ()} == expected[end]
+    assert lacking.of(NAMESPACE) is not None
+    assert lacking.of("noisy") is None
 
 
-async def test_a_later_claim_makes_nothing_unknown(kept: shortages.Shortages) -> None:
+async def test_a_later_claim_makes_nothing_unknown(lacking: shortages.Shortages) -> None:
     """After its first claims a namespace stays known. After the deadline every namespace does."""
-    kept.claim(claim())
-    kept.listed()
-    assert kept.of(NAMESPACE) == ()
+    lacking.claim(claim())
+    lacking.listed()
+    assert lacking.of(NAMESPACE) == ()
 
 
 @pytest.mark.parametrize("listed", [False, True])
 async def test_the_deadline_makes_everything_known(moment: Moment, listed: bool) -> None:
     """A list that fails, or a workload that cannot be read, leaves nothing unknown for ever."""
-    kept = shortages.Shortages(moment, WAIT)
-    kept.claim(claim())
+    lacking = shortages.Shortages(moment, WAIT)
+    lacking.claim(claim())
     if listed:
-        kept.listed()
-    assert kept.of(NAMESPACE) is None
-    kept.waited()
-    assert kept.of(NAMESPACE) == ()
+        lacking.listed()
+    assert lacking.of(NAMESPACE) is None
+    lacking.waited()
+    assert lacking.of(NAMESPACE) == ()
 
 
-def _full(kept: shortages.Shortages, names: str = "team") -> None:
+def _full(lacking: shortages.Shortages, names: str = "team") -> None:
     """Take all places, with as few namespaces as possible."""
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
-        assert kept.claim(claim(f"agent-{number % each}", f"{names}-{number // each}"))
+        assert lacking.claim(claim(f"agent-{number % each}", f"{names}-{number // each}"))
 
 
-async def test_false_claims_of_a_few_namespaces_blind_no_other(kept: shortages.Shortages) -> None:
+async def test_false_claims_of_a_few_namespaces_blind_no_other(lacking: shortages.Shortages) -> None:
     """Claims that no read has confirmed give their places to namespaces that have fewer claims (A37)."""
-    _full(kept)
-    assert [kept.claim(claim(f"agent-{number}")) for number in range(10)] == [True] * 10
-    assert kept.next(NAMESPACE).claim is not None
-    left = [int(kept.next(f"team-{team}").claim is not None) for team in range(32)]
-    assert left == [1] * 32
-    assert kept.dropped == 10
+    _full(lacking)
+    assert [lacking.claim(claim(f"agent-{number}")) for number in range(10)] == [True] * 10
+    assert lacking.next(NAMESPACE).claim is not None
+    remaining = [int(lacking.next(f"team-{team}").claim is not None) for team in range(32)]
+    assert remaining == [1] * 32
+    assert lacking.dropped == 10
 
 
-async def test_what_was_read_is_displaced_by_no_claim(kept: shortages.Shortages) -> None:
+async def test_what_was_read_is_displaced_by_no_claim(lacking: shortages.Shortages) -> None:
     """A workload that lacks pods keeps its place. If such workloads have all places, a new claim is dropped."""
-    _full(kept)
+    _full(lacking)
     each = shortages.MOST_IN_NAMESPACE
     for number in range(shortages.MOST):
-        one = claim(f"agent-{number % each}", f"team-{number // each}")
-        kept.keep(shortage(one.name, workload=one))
-    assert not kept.claim(claim())
-    assert sum(len(kept.of(f"team-{team}") or ()) for team in range(32)) == shortages.MOST
+        workload = claim(f"agent-{number % each}", f"team-{number // each}")
+        lacking.keep(shortage(workload.name, workload=workload))
+    assert not lacking.claim(claim())
+    assert sum(len(lacking.of(f"team-{team}") or ()) for team in range(32)) == shortages.MOST
 
 
-async def test_a_namespace_displaces_only_for_a_fairer_share(kept: shortages.Shortages) -> None:
+async def test_a_namespace_displaces_only_for_a_fairer_share(lacking: shortages.Shortages) -> None:
     """Two namespaces never displace each other's claims in turn, and none loses its last claim."""
     for number in range(shortages.MOST):
-        assert kept.claim(claim(namespace=f"team-{number}"))
-    assert not kept.claim(claim())
-    assert kept.dropped == 1
+        assert lacking.claim(claim(namespace=f"team-{number}"))
+    assert not lacking.claim(claim())
+    assert lacking.dropped == 1
 
 
-async def test_places_are_free_again(kept: shortages.Shortages) -> None:
+async def test_places_are_free_again(lacking: shortages.Shortages) -> None:
     """The places of dropped claims, and of namespaces that no longer exist."""
-    _full(kept)
-    kept.forget("team-0")
-    again = [kept.claim(claim(f"more-{number}", f"next-{number}")) for number in range(32)]
-    assert all(again)
-    assert kept.dropped == 0
-    kept.drop(claim("agent-0", "team-1"))
-    kept.drop(claim("agent-0", "team-1"))
-    assert kept.claim(claim())
-    assert kept.dropped == 0
-    assert kept.claim(claim("second"))
-    assert kept.dropped == 1
+    _full(lacking)
+    lacking.forget("team-0")
+    accepted = [lacking.claim(claim(f"more-{number}", f"next-{number}")) for number in range(32)]
+    assert all(accepted)
+    assert lacking.dropped == 0
+    lacking.drop(claim("agent-0", "team-1"))
+    lacking.drop(claim("agent-0", "team-1"))
+    assert lacking.claim(claim())
+    assert lacking.dropped == 0
+    assert lacking.claim(claim("second"))
+    assert lacking.dropped == 1
 
 
-async def test_what_is_empty_is_swept(kept: shortages.Shortages, moment: Moment) -> None:
+async def test_what_is_empty_is_swept(lacking: shortages.Shortages, moment: Moment) -> None:
     """A namespace without claims and with full budgets takes no memory. Nothing else is swept."""
-    kept.hears("gone")
-    kept.claim(claim())
-    kept.claim(claim("read", "idle"))
-    kept.drop(kept.next("idle").claim or claim())
-    kept.sweep()
-    assert kept.namespaces == 3
+    lacking.hears("gone")
+    lacking.claim(claim())
+    lacking.claim(claim("read", "idle"))
+    lacking.drop(lacking.next("idle").claim or claim())
+    lacking.sweep()
+    assert lacking.namespaces == 3
     moment.seconds += 60
-    kept.sweep()
-    assert kept.namespaces == 1
-    assert kept.next(NAMESPACE).claim == claim()
+    lacking.sweep()
+    assert lacking.namespaces == 1
+    assert lacking.next(NAMESPACE).claim == claim()
 
 
-async def test_a_namespace_that_is_gone_leaves_no_moment_in_the_queue(kept: shortages.Shortages) -> None:
+async def test_a_namespace_that_is_gone_leaves_no_moment_in_the_queue(lacking: shortages.Shortages) -> None:
     """The next read of the namespace may have been minutes away."""
-    kept.claim(claim())
-    assert await kept.queue.take() == NAMESPACE
-    kept.queue.add_after(NAMESPACE, 300)
-    kept.queue.retry(NAMESPACE)
-    kept.queue.done(NAMESPACE)
-    kept.forget(NAMESPACE)
-    assert (kept.queue._when, kept.queue._failures) == ({}, {})
+    lacking.claim(claim())
+    assert await lacking.queue.take() == NAMESPACE
+    lacking.queue.add_after(NAMESPACE, 300)
+    lacking.queue.retry(NAMESPACE)
+    lacking.queue.done(NAMESPACE)
+    lacking.forget(NAMESPACE)
+    assert (lacking.queue._when, lacking.queue._failures) == ({}, {})

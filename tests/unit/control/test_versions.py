@@ -45,16 +45,16 @@ def server() -> Server:
 
 @pytest.fixture
 async def url(server: Server) -> AsyncIterator[str]:
-    async with serving.url_of(server.answer) as made:
-        yield made
+    async with serving.url_of(server.answer) as server_url:
+        yield server_url
 
 
 @pytest.fixture
 async def api(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[gateway.Gateway]:
     monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
-    made = gateway.Gateway(client.Configuration(host=url), clock.ServerClock(), lambda _method, _code: None)
-    yield made
-    await made.close()
+    gateway_client = gateway.Gateway(client.Configuration(host=url), clock.ServerClock(), lambda _method, _code: None)
+    yield gateway_client
+    await gateway_client.close()
 
 
 def version(major: Any = "1", minor: Any = "36", full: Any = "v1.36.2") -> dict[str, Any]:
@@ -104,8 +104,8 @@ async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
     core.store.saw_kubernetes(V136)
     server.says(version("", "", ""), {}, version("1", "37", "v1.37.0"))
-    keeping = versions.keep(core.api, core.store, core.schedule, 0.001)
-    task = asyncio.create_task(keeping)
+    keep = versions.keep(core.api, core.store, core.schedule, 0.001)
+    task = asyncio.create_task(keep)
     async with asyncio.timeout(30):
         while core.store._kubernetes != snapshot.MinorVersion(1, 37):
             assert not task.done()
@@ -121,23 +121,23 @@ async def test_the_start_waits_for_a_version_and_ends_where_that_is_not_understo
     A version that is not understood ends the process with one line and status 1.
     """
     server.says({}, b"<html>", version("", "", "next"))
-    done = await _started(url)
-    assert (done.returncode, "Traceback" in done.stdout) == (1, False), done.stdout
-    assert "api-server-unreachable" in done.stdout
-    (line,) = done.stderr.splitlines()
+    completed = await _run_operator(url)
+    assert (completed.returncode, "Traceback" in completed.stdout) == (1, False), completed.stdout
+    assert "api-server-unreachable" in completed.stdout
+    (line,) = completed.stderr.splitlines()
     assert line.startswith("hostnetwork-operator: the version of Kubernetes must begin with a major and a minor")
 
 
-async def _started(url: str) -> subprocess.CompletedProcess[str]:
+async def _run_operator(url: str) -> subprocess.CompletedProcess[str]:
     """Run the operator as a process until it has ended."""
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "config"
         path.write_text(KUBECONFIG.replace("URL", url))
-        given = {"PATH": os.environ["PATH"], "KUBECONFIG": str(path), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
-        given |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0"}
+        environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(path), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
+        environment |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0"}
         command = [sys.executable, "-m", "hostnetwork_operator"]
         return await asyncio.to_thread(
-            subprocess.run, command, env=given, capture_output=True, text=True, timeout=60, check=False
+            subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
 
 

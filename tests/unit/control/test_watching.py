@@ -40,8 +40,8 @@ KNOWN: dict[str, Any] = {
 def test_a_signal_between_two_runs_of_kopf_ends_the_process(moment: str) -> None:
     """kopf has replaced the signal handlers of the process, and does not restore them when it ends."""
     command = [sys.executable, "-m", __name__, moment]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "sent\nended\n"), ended.stderr
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (completed.returncode, completed.stdout) == (0, "sent\nended\n"), completed.stderr
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -82,10 +82,10 @@ async def _watch_and_send(moment: str) -> None:
             print("sent", flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
 
-        sending = asyncio.create_task(send())
+        task = asyncio.create_task(send())
         async with asyncio.timeout(60):
             await watch.keep(stop)
-        await sending
+        await task
     print("ended", flush=True)
 
 

@@ -12,13 +12,13 @@ from hostnetwork_operator.control.workqueue import WorkQueue
 
 async def empty(queue: WorkQueue) -> bool:
     """Return True if there is nothing to take now, so that a worker has to wait. Fail if there is something."""
-    asking = asyncio.ensure_future(queue.take())
+    task = asyncio.ensure_future(queue.take())
     for _ in range(5):
         await asyncio.sleep(0)  # lets the task run, takes no time
-    if asking.done():
-        raise AssertionError(f"{asking.result()!r} was there")
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
+    if task.done():
+        raise AssertionError(f"{task.result()!r} was there")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     return True
 
 
@@ -66,28 +66,28 @@ async def test_other_names_are_not_held_up() -> None:
 async def test_a_waiting_worker_is_woken() -> None:
     """The next name wakes the worker."""
     queue = WorkQueue()
-    asking = asyncio.ensure_future(queue.take())
+    task = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
     queue.add("a")
-    assert await asyncio.wait_for(asking, 10) == "a"
+    assert await asyncio.wait_for(task, 10) == "a"
 
 
 async def test_many_workers_share_the_work() -> None:
     """Every name is worked on, and no name by two at a time."""
     queue = WorkQueue()
-    working: set[str] = set()
-    worked: list[str] = []
+    in_progress: set[str] = set()
+    finished: list[str] = []
 
     async def work() -> None:
         while True:
             name = await queue.take()
-            assert name not in working
-            working.add(name)
+            assert name not in in_progress
+            in_progress.add(name)
             await asyncio.sleep(0)
-            queue.add(f"n{(len(worked) * 7) % 10}") if len(worked) < 200 else None
+            queue.add(f"n{(len(finished) * 7) % 10}") if len(finished) < 200 else None
             await asyncio.sleep(0)
-            working.discard(name)
-            worked.append(name)
+            in_progress.discard(name)
+            finished.append(name)
             queue.done(name)
 
     for number in range(10):
@@ -99,8 +99,8 @@ async def test_many_workers_share_the_work() -> None:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
     assert {idle} == done
-    assert {f"n{number}" for number in range(10)} == set(worked)
-    assert len(worked) >= 200
+    assert {f"n{number}" for number in range(10)} == set(finished)
+    assert len(finished) >= 200
 
 
 async def test_a_later_wish_waits() -> None:
@@ -127,10 +127,10 @@ async def test_an_earlier_wish_wakes_a_worker_that_waits_for_a_later_one() -> No
     """The worker does not sleep past the earlier moment."""
     queue = WorkQueue()
     queue.add_after("late", 3600)
-    asking = asyncio.ensure_future(queue.take())
+    task = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
     queue.add_after("soon", 0.01)
-    assert await asyncio.wait_for(asking, 10) == "soon"
+    assert await asyncio.wait_for(task, 10) == "soon"
 
 
 @pytest.mark.parametrize("pause", [0.0, -5.0])
@@ -163,8 +163,8 @@ async def test_the_pause_after_a_failure_grows() -> None:
     queue = WorkQueue()
     pauses = [queue.retry("a") for _ in range(40)]
     for number, pause in enumerate(pauses):
-        whole = min(60.0, 0.25 * 2.0**number)
-        assert whole / 2 <= pause <= whole
+        longest = min(60.0, 0.25 * 2.0**number)
+        assert longest / 2 <= pause <= longest
     assert len(set(pauses)) > 30
 
 
@@ -189,7 +189,7 @@ async def test_a_failed_name_comes_again() -> None:
     assert await asyncio.wait_for(queue.take(), 10) == "a"
 
 
-async def failed(queue: WorkQueue, name: str) -> None:
+async def fail(queue: WorkQueue, name: str) -> None:
     """Let a worker take the name and fail, not for the first time. The pause is then at least half a minute."""
     queue._failures[name] = 20
     queue.add(name)
@@ -203,7 +203,7 @@ async def test_what_failed_in_an_outage_is_due_when_that_is_over() -> None:
     """All of these names are due, however long their pauses are by then, and each of them once."""
     queue = WorkQueue()
     for name in ("a", "b", "c"):
-        await failed(queue, name)
+        await fail(queue, name)
     queue.add_after("later", 3600)
     assert await empty(queue)
     queue.hurry()
@@ -217,7 +217,7 @@ async def test_what_failed_in_an_outage_is_due_when_that_is_over() -> None:
 async def test_what_fails_for_a_reason_of_its_own_keeps_its_pauses() -> None:
     """However often other names recover, the name is hurried once, and again only by an outage that lasts."""
     queue = WorkQueue()
-    await failed(queue, "broken")
+    await fail(queue, "broken")
     queue.hurry()
     assert await queue.take() == "broken"
     queue.retry("broken")
@@ -225,11 +225,11 @@ async def test_what_fails_for_a_reason_of_its_own_keeps_its_pauses() -> None:
     for _ in range(5):
         queue.hurry()
         assert await empty(queue)
-    await failed(queue, "broken")
+    await fail(queue, "broken")
     queue.hurry()
     assert await empty(queue)
-    await failed(queue, "broken")
-    await failed(queue, "broken")
+    await fail(queue, "broken")
+    await fail(queue, "broken")
     queue.hurry()
     assert await queue.take() == "broken"
 
@@ -246,8 +246,8 @@ async def test_a_name_that_is_dropped_leaves_nothing_behind() -> None:
         queue.rest(name, 5)
         queue.done(name)
         queue.drop(name)
-    kept = (queue._when, queue._failures, queue._failed_at, queue._hasty, queue._rests)
-    assert [len(one) for one in kept] == [0] * 5
+    collections = (queue._when, queue._failures, queue._failed_at, queue._hasty, queue._rests)
+    assert [len(collection) for collection in collections] == [0] * 5
     assert len(queue._later) < 100
     queue.add_after("there", 0.01)
     assert await asyncio.wait_for(queue.take(), 10) == "there"
@@ -310,7 +310,7 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
     queue = WorkQueue()
     queue.add("crowded")
     assert await queue.take() == "crowded"
-    until = asyncio.get_running_loop().time() + 0.05
+    end_of_rest = asyncio.get_running_loop().time() + 0.05
     queue.rest("crowded", 0.05)
     ask = {"deferred": queue.defer, "later": lambda name: queue.add_after(name, 0.01)}.get(asks, queue.add)
     if asks != "afterwards":
@@ -323,7 +323,7 @@ async def test_a_name_that_rests_is_not_taken_before_its_rest_ends(asks: str) ->
     queue.done("ordinary")
     assert queue.idle
     assert await queue.take() == "crowded"
-    assert asyncio.get_running_loop().time() >= until
+    assert asyncio.get_running_loop().time() >= end_of_rest
     queue.done("crowded")
     assert queue.idle
     assert await empty(queue)
