@@ -1,4 +1,4 @@
-"""How many random samples: a slice in every run, HNO_SAMPLES=20000 in the long one, from another HNO_SEED if wished."""
+"""Random samples: a small number in every run; HNO_SAMPLES sets another number, and HNO_SEED another seed."""
 
 import os
 from collections.abc import Callable
@@ -14,12 +14,12 @@ SEED: Final = int(os.environ.get("HNO_SEED", "0"))
 
 
 def samples(of_a_slice: int) -> int:
-    """The number wished for in the environment, else that of a slice."""
+    """Return the number in the environment, or else the number for a run of `make test`."""
     return int(os.environ.get("HNO_SAMPLES", of_a_slice))
 
 
 def search(count: int, strategy: st.SearchStrategy[T], judge: Callable[[T], None]) -> None:
-    """Judges that many; where one fails, raises for the smallest that still does."""
+    """Judge this many samples. If a sample fails, raise the error of the smallest sample that fails."""
 
     @hypothesis.seed(SEED)
     @hypothesis.settings(
@@ -34,7 +34,7 @@ def search(count: int, strategy: st.SearchStrategy[T], judge: Callable[[T], None
     def run(sample: T) -> None:
         judge(sample)
 
-    # Five of six samples would be the one before with a part of it copied to another place: a control that decided
-    # seventeen times in three hundred decided once. There is no setting for it.
+    # hypothesis would make five of six samples from the previous sample, by copying a part of it to another place. Then
+    # a control that decided seventeen of three hundred samples decided only one. hypothesis has no setting for that.
     with mock.patch.object(engine.ConjectureRunner, "generate_mutations_from"):
         run()
