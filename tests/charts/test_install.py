@@ -42,14 +42,14 @@ Identity = tuple[str, str, str, str]
 class Person(readme.Reader):
     """A user who follows docs/howto/install.md, with helm on the PATH."""
 
-    def __init__(self, running: cluster.Cluster, checkout: pathlib.Path, program: pathlib.Path) -> None:
-        super().__init__(running, checkout)
+    def __init__(self, control_plane: cluster.Cluster, checkout: pathlib.Path, program: pathlib.Path) -> None:
+        super().__init__(control_plane, checkout)
         self.run: set[str] = set()
         shutil.copytree(render.CHART, checkout / "charts" / render.CHART.name)
         (checkout / ".bin" / "helm").symlink_to(program)
         # Runs `make install-yaml` as make would, without setting up a .venv in this checkout.
-        make = f'#!/bin/sh\ncd {render.ROOT} && exec {sys.executable} -m charts.render "$1" "${{2#IMAGE=}}"\n'
-        (checkout / ".bin" / "make").write_text(make)
+        script = f'#!/bin/sh\ncd {render.ROOT} && exec {sys.executable} -m charts.render "$1" "${{2#IMAGE=}}"\n'
+        (checkout / ".bin" / "make").write_text(script)
         (checkout / ".bin" / "make").chmod(0o755)
         (checkout / "dist").symlink_to(render.ROOT / "dist")
 
@@ -68,17 +68,17 @@ class Person(readme.Reader):
     def mode(self) -> str:
         return self.paste("kubectl get hnep default -o jsonpath='{.spec.mode}'")
 
-    def guarded_before_the_definitions(self) -> None:
+    def assert_policies_before_definitions(self) -> None:
         """Assert that each policy and binding is unchanged and at least five seconds older than the first CRD."""
-        guards = [*self.api.items(GUARDS), *self.api.items(BINDINGS)]
-        assert len(guards) == len(_bodies(render.admission_yaml()))
+        policies_and_bindings = [*self.api.items(GUARDS), *self.api.items(BINDINGS)]
+        assert len(policies_and_bindings) == len(_bodies(render.admission_yaml()))
         # The API server raises the generation with each change of the spec, also with a change of an expression's text.
-        assert {body["metadata"]["generation"] for body in guards} == {1}
+        assert {body["metadata"]["generation"] for body in policies_and_bindings} == {1}
         definitions = self.api.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
-        first = min(_created(body) for body in definitions if "hostnetwork" in body["metadata"]["name"])
-        assert max(_created(body) for body in guards) + datetime.timedelta(seconds=5) <= first
+        first_definition = min(_created(body) for body in definitions if "hostnetwork" in body["metadata"]["name"])
+        assert max(_created(body) for body in policies_and_bindings) + datetime.timedelta(seconds=5) <= first_definition
 
-    def excepts(self) -> None:
+    def assert_exception_counts(self) -> None:
         """Assert that an exception written now becomes approved without trustAtInstall and without further steps."""
         assert self.paste("kubectl get hnep default -o jsonpath='{.spec.exceptions.trustAtInstall}'") == ""
         self.paste("kubectl get namespace monitoring || kubectl create namespace monitoring")
@@ -99,28 +99,28 @@ def program() -> pathlib.Path:
 @pytest.fixture(scope="module")
 def person(program: pathlib.Path) -> Iterator[Person]:
     """A user on a fresh control plane of this module, with nothing installed."""
-    with tempfile.TemporaryDirectory(prefix="hno-install-") as checkout, cluster.Cluster() as running:
-        yield Person(running, pathlib.Path(checkout), program)
+    with tempfile.TemporaryDirectory(prefix="hno-install-") as checkout, cluster.Cluster() as control_plane:
+        yield Person(control_plane, pathlib.Path(checkout), program)
 
 
-def _helm(program: pathlib.Path, *words: str) -> str:
-    done = _try(program, *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def _helm(program: pathlib.Path, *arguments: str) -> str:
+    completed = _try(program, *arguments)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
-def _try(program: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
-    with tempfile.TemporaryDirectory() as home:
-        environment = {"HOME": home, "PATH": "/usr/bin:/bin"}
+def _try(program: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {"HOME": directory, "PATH": "/usr/bin:/bin"}
         return subprocess.run(
-            [str(program), *words], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [str(program), *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
 
 def _template(program: pathlib.Path, *values: str) -> list[dict[str, Any]]:
-    words = ["template", RELEASE, str(render.CHART), "--namespace", NAMESPACE, "--include-crds"]
-    words += ["--kube-version", "1.36.0", *(word for value in values for word in ("--set", value))]
-    return _bodies(_helm(program, *words))
+    arguments = ["template", RELEASE, str(render.CHART), "--namespace", NAMESPACE, "--include-crds"]
+    arguments += ["--kube-version", "1.36.0", *(argument for value in values for argument in ("--set", value))]
+    return _bodies(_helm(program, *arguments))
 
 
 def _bodies(text: str) -> list[dict[str, Any]]:
@@ -128,19 +128,19 @@ def _bodies(text: str) -> list[dict[str, Any]]:
 
 
 def _by_identity(bodies: list[dict[str, Any]]) -> dict[Identity, dict[str, Any]]:
-    made = {}
+    by_identity = {}
     for body in bodies:
         metadata = body["metadata"]
-        made[body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]] = body
-    assert len(made) == len(bodies), "an object twice"
-    return made
+        by_identity[body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]] = body
+    assert len(by_identity) == len(bodies), "an object twice"
+    return by_identity
 
 
 def _without_blank_lines(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_blank_lines(one) for key, one in value.items()}
+        return {key: _without_blank_lines(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_blank_lines(one) for one in value]
+        return [_without_blank_lines(item) for item in value]
     return re.sub(r"\n+", "\n", value) if isinstance(value, str) else value
 
 
@@ -171,21 +171,21 @@ def test_the_one_file_has_the_policies_first_then_the_definitions(overlay: str) 
     assert kinds[2] == "Namespace"
     assert set(kinds) & set(POLICY_KINDS) == set()
     assert kinds.count("HostNetworkExceptionPolicy") == 1
-    names = _by_identity(bodies)
-    overlaid = _by_identity(_bodies(render._kustomized({"resources": [f"../../manifests/overlays/{overlay}"]})))
-    ours = {identity: body for identity, body in names.items() if identity[1] != "CustomResourceDefinition"}
-    assert _without_blank_lines(ours) == _without_blank_lines(overlaid)
-    spaces = {identity[3] for identity in names if identity[1] == "Namespace"}
-    assert {identity[2] for identity in names} <= {"", *spaces}
+    by_identity = _by_identity(bodies)
+    expected = _by_identity(_bodies(render._kustomized({"resources": [f"../../manifests/overlays/{overlay}"]})))
+    actual = {identity: body for identity, body in by_identity.items() if identity[1] != "CustomResourceDefinition"}
+    assert _without_blank_lines(actual) == _without_blank_lines(expected)
+    namespaces = {identity[3] for identity in by_identity if identity[1] == "Namespace"}
+    assert {identity[2] for identity in by_identity} <= {"", *namespaces}
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("image", "expected"),
     [(f"{IMAGE}:1.2", f"{IMAGE}:1.2"), (f"{IMAGE}@{DIGEST}", f"{IMAGE}@{DIGEST}"), ("", "hostnetwork-operator:0.1.0")],
 )
-def test_the_image_of_the_one_file_can_be_said(given: str, expected: str) -> None:
+def test_the_image_of_the_one_file_can_be_said(image: str, expected: str) -> None:
     """A tag and a digest work, also with a registry port; without an image the file has the image of manifests/."""
-    text = render.install_yaml("audit", given)
+    text = render.install_yaml("audit", image)
     assert re.findall(r"image: (\S+)", text) == [expected]
 
 
@@ -203,42 +203,48 @@ def test_the_one_file_is_applied_at_the_second_go(person: Person) -> None:
     """
     person.follow("render")
     person.follow("policies")
-    apply = ("apply", "--server-side", "--dry-run=server", "-f", str(person.checkout / "dist" / "install-audit.yaml"))
-    first = person.cluster.kubectl(*apply)
-    assert first.returncode == 1
-    assert 'no matches for kind "HostNetworkExceptionPolicy"' in first.stderr
-    said = person.follow("file").splitlines()
+    arguments = (
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "-f",
+        str(person.checkout / "dist" / "install-audit.yaml"),
+    )
+    first_apply = person.cluster.kubectl(*arguments)
+    assert first_apply.returncode == 1
+    assert 'no matches for kind "HostNetworkExceptionPolicy"' in first_apply.stderr
+    lines = person.follow("file").splitlines()
     bodies = _bodies((person.checkout / "dist" / "install-audit.yaml").read_text())
-    assert len([line for line in said if "serverside-applied" in line]) == 2 * len(bodies) - 1
-    person.excepts()
-    person.guarded_before_the_definitions()
+    assert len([line for line in lines if "serverside-applied" in line]) == 2 * len(bodies) - 1
+    person.assert_exception_counts()
+    person.assert_policies_before_definitions()
     assert person.mode() == "Audit"
-    _starts(person.cluster)
+    _wait_for_pod(person.cluster)
     person.follow("file-enforce")
     assert person.mode() == "Enforce"
-    person.guarded_before_the_definitions()
+    person.assert_policies_before_definitions()
     person.follow("delete-file")
-    _nothing_is_left(person.cluster)
+    _wait_until_removed(person.cluster)
 
 
-def _starts(running: cluster.Cluster) -> None:
+def _wait_for_pod(control_plane: cluster.Cluster) -> None:
     """Wait until the Deployment has its pod, and check the pod's system priority."""
     path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dhostnetwork-operator"
-    running.wait("the operator's pod", lambda: running.admin.items(path), deadline_seconds=90)
-    (pod,) = running.admin.items(path)
+    control_plane.wait("the operator's pod", lambda: control_plane.admin.items(path), deadline_seconds=90)
+    (pod,) = control_plane.admin.items(path)
     assert pod["spec"]["priority"] == 2_000_000_000
     assert "hostNetwork" not in pod["spec"]
 
 
-def _nothing_is_left(running: cluster.Cluster) -> None:
-    kinds = running.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
-    kept = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
+def _wait_until_removed(control_plane: cluster.Cluster) -> None:
+    kinds = control_plane.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+    listed_kinds = ",".join(kind for kind in kinds if kind.split(".")[0] != "events")
 
-    def left() -> list[str]:
-        listed = running.kubectl("get", kept, "-A", "-o", "name", "--ignore-not-found").stdout.split()
-        return [name for name in listed if "hostnetwork" in name]
+    def remaining() -> list[str]:
+        names = control_plane.kubectl("get", listed_kinds, "-A", "-o", "name", "--ignore-not-found").stdout.split()
+        return [name for name in names if "hostnetwork" in name]
 
-    running.wait("nothing left", lambda: not left())
+    control_plane.wait("nothing left", lambda: not remaining())
 
 
 # -- the chart --------------------------------------------------------------------------------------------------------
@@ -260,38 +266,40 @@ def test_helm_renders_what_kustomize_renders(program: pathlib.Path, overlay: str
 
     kustomize adds blank lines to folded text, which changes no CEL expression. So the test ignores blank lines.
     """
-    ours = _by_identity(_template(program, *VALUES[overlay]))
-    keep = ours["v1", "Namespace", "", NAMESPACE]["metadata"].pop("annotations")
-    assert keep == {"helm.sh/resource-policy": "keep"}
-    theirs = _by_identity(_bodies(render.install_yaml(overlay)))
-    assert _without_blank_lines(ours) == _without_blank_lines(theirs)
+    from_helm = _by_identity(_template(program, *VALUES[overlay]))
+    annotations = from_helm["v1", "Namespace", "", NAMESPACE]["metadata"].pop("annotations")
+    assert annotations == {"helm.sh/resource-policy": "keep"}
+    from_kustomize = _by_identity(_bodies(render.install_yaml(overlay)))
+    assert _without_blank_lines(from_helm) == _without_blank_lines(from_kustomize)
 
 
 def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> None:
     """monitoring.enabled adds manifests/monitoring, field for field; monitoring.labels adds the given labels."""
-    plain = _by_identity(_template(program))
-    more = _by_identity(_template(program, "monitoring.enabled=true"))
-    assert {key: more[key] for key in plain} == plain
-    added = {key: body for key, body in more.items() if key not in plain}
+    without_monitoring = _by_identity(_template(program))
+    with_monitoring = _by_identity(_template(program, "monitoring.enabled=true"))
+    assert {key: with_monitoring[key] for key in without_monitoring} == without_monitoring
+    added = {key: body for key, body in with_monitoring.items() if key not in without_monitoring}
     assert added == _by_identity(_bodies(render.monitoring_yaml()))
     assert sorted(key[1] for key in added) == ["ConfigMap", "PodMonitor", "PrometheusRule"]
-    labelled = _by_identity(_template(program, "monitoring.enabled=true", "monitoring.labels.release=prometheus"))
+    with_labels = _by_identity(_template(program, "monitoring.enabled=true", "monitoring.labels.release=prometheus"))
     for key in added:
-        assert labelled[key]["metadata"]["labels"].pop("release") == "prometheus"
-    assert labelled == more
+        assert with_labels[key]["metadata"]["labels"].pop("release") == "prometheus"
+    assert with_labels == with_monitoring
 
 
 def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> None:
     """metricsAuth.enabled adds and changes what the component does, field for field, with and without monitoring."""
     for values, components in (([], []), (["monitoring.enabled=true"], ["../../manifests/monitoring"])):
-        ours = _by_identity(_template(program, "metricsAuth.enabled=true", *values))
+        from_helm = _by_identity(_template(program, "metricsAuth.enabled=true", *values))
         overlay, component = "../../manifests/overlays/audit", "../../manifests/components/metrics-auth"
         text = render._kustomized({"resources": [overlay], "components": [*components, component]})
-        theirs = _by_identity(_bodies(text))
-        del ours["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
-        ours = {identity: body for identity, body in ours.items() if identity[1] != "CustomResourceDefinition"}
-        assert _without_blank_lines(ours) == _without_blank_lines(theirs)
-        assert sum("metrics" in identity[3] for identity in ours) == 3
+        from_kustomize = _by_identity(_bodies(text))
+        del from_helm["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
+        from_helm = {
+            identity: body for identity, body in from_helm.items() if identity[1] != "CustomResourceDefinition"
+        }
+        assert _without_blank_lines(from_helm) == _without_blank_lines(from_kustomize)
+        assert sum("metrics" in identity[3] for identity in from_helm) == 3
 
 
 def test_the_prometheus_rule_is_the_plain_file() -> None:
@@ -302,22 +310,24 @@ def test_the_prometheus_rule_is_the_plain_file() -> None:
 
 def test_values_change_what_they_name(program: pathlib.Path) -> None:
     """The values set the image by tag and by digest and the resources, and change nothing else."""
-    plain = _by_identity(_template(program))
+    default_objects = _by_identity(_template(program))
     key = ("apps/v1", "Deployment", NAMESPACE, RELEASE)
     for values, image in (
         ([f"image.repository={IMAGE}"], f"{IMAGE}:0.1.0"),
         ([f"image.repository={IMAGE}", "image.tag=1.2-rc1"], f"{IMAGE}:1.2-rc1"),
         ([f"image.repository={IMAGE}", "image.tag=1.2-rc1", f"image.digest={DIGEST}"], f"{IMAGE}@{DIGEST}"),
     ):
-        other = _by_identity(_template(program, *values, "resources.limits.memory=1Gi"))
-        container = other[key]["spec"]["template"]["spec"]["containers"][0]
+        changed_objects = _by_identity(_template(program, *values, "resources.limits.memory=1Gi"))
+        container = changed_objects[key]["spec"]["template"]["spec"]["containers"][0]
         assert (container["image"], container["resources"]["limits"]) == (image, {"memory": "1Gi"})
-        container |= {field: plain[key]["spec"]["template"]["spec"]["containers"][0][field] for field in container}
-        assert other == plain
+        container |= {
+            field: default_objects[key]["spec"]["template"]["spec"]["containers"][0][field] for field in container
+        }
+        assert changed_objects == default_objects
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "complaint"),
     [
         (
             ["--namespace", "platform"],
@@ -335,11 +345,11 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
         (["--namespace", NAMESPACE, "--kube-version", "1.31.0"], "incompatible with Kubernetes"),
     ],
 )
-def test_what_cannot_work_is_refused(program: pathlib.Path, words: list[str], complaint: str) -> None:
+def test_what_cannot_work_is_refused(program: pathlib.Path, arguments: list[str], complaint: str) -> None:
     """The error for another namespace or mode, an unknown value or a cluster that is too old names the problem."""
-    done = _try(program, "template", RELEASE, str(render.CHART), "--kube-version", "1.36.0", *words)
-    assert done.returncode != 0
-    assert complaint in done.stderr
+    completed = _try(program, "template", RELEASE, str(render.CHART), "--kube-version", "1.36.0", *arguments)
+    assert completed.returncode != 0
+    assert complaint in completed.stderr
 
 
 def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
@@ -351,10 +361,10 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
     person.follow("render")
     person.follow("helm-policies")
     person.follow("helm")
-    person.excepts()
-    person.guarded_before_the_definitions()
-    assert {_releases(body) for body in person.api.items(GUARDS)} == {RELEASE}
-    _starts(person.cluster)
+    person.assert_exception_counts()
+    person.assert_policies_before_definitions()
+    assert {_release_of(body) for body in person.api.items(GUARDS)} == {RELEASE}
+    _wait_for_pod(person.cluster)
     assert person.mode() == "Audit"
     rules = '{"spec":{"rules":[{"selector":{"matchLabels":{"team":"web"}},"mode":"Audit"}]}}'
     person.paste(f"kubectl patch hnep default --type=merge -p '{rules}'")
@@ -364,18 +374,18 @@ def test_helm_installs_upgrades_and_uninstalls(person: Person) -> None:
     assert "team" in person.paste("kubectl get hnep default -o jsonpath='{.spec.rules}'")
     if binary.release().has("1.36"):
         assert len(person.api.items("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies")) == 3
-    person.guarded_before_the_definitions()
-    _upgrades_a_policy(person)
+    person.assert_policies_before_definitions()
+    _upgrade_policy(person)
     person.follow("delete-helm")
-    _nothing_is_left(person.cluster)
+    _wait_until_removed(person.cluster)
 
 
-def _releases(body: dict[str, Any]) -> str:
+def _release_of(body: dict[str, Any]) -> str:
     """Return the name of the Helm release that owns the object."""
     return str(body["metadata"].get("annotations", {}).get("meta.helm.sh/release-name", ""))
 
 
-def _upgrades_a_policy(person: Person) -> None:
+def _upgrade_policy(person: Person) -> None:
     """Upgrade to a chart with a changed policy: Helm changes the policy, whoever applied its first text."""
     template = person.checkout / "charts" / RELEASE / "templates" / "exception-expiry.yaml"
     template.write_text(template.read_text().replace("failurePolicy: Fail", "failurePolicy: Ignore"))
