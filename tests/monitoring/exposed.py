@@ -23,8 +23,8 @@ def unknown(expression: str) -> set[str]:
     """Return the unknown metric names in a PromQL expression, and the labels that none of its metrics has."""
     wrong: set[str] = set()
     labels: set[str] = set(_BESIDE)
-    found = _NAME.findall(expression)
-    for name, selector in found:
+    references = _NAME.findall(expression)
+    for name, selector in references:
         base = re.sub(r"_(bucket|count|sum)$", "", name)
         if base not in METRICS:
             wrong.add(name)
@@ -33,4 +33,4 @@ def unknown(expression: str) -> set[str]:
         wrong |= set(_LABEL.findall(selector)) - METRICS[base] - _BESIDE
     for group in _GROUPED.findall(expression):
         wrong |= {label.strip() for label in group.split(",")} - labels
-    return wrong if found else {"no metric at all"}
+    return wrong if references else {"no metric at all"}

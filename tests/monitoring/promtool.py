@@ -19,8 +19,8 @@ _REMEDY = "put promtool on PATH; it comes with Prometheus, on Debian and Ubuntu 
 
 def find_or_fetch() -> pathlib.Path:
     """Return the path of promtool. Raise binary.BuildError with the remedy if there is none."""
-    if found := shutil.which("promtool"):
-        return pathlib.Path(found)
+    if path := shutil.which("promtool"):
+        return pathlib.Path(path)
     cached = binary.cache_directory() / "promtool"
     cached.parent.mkdir(parents=True, exist_ok=True)
     with cached.with_suffix(".lock").open("w") as lock:  # two parallel runs of apt-get update refuse each other
@@ -50,5 +50,5 @@ def _fetch(target: pathlib.Path) -> None:
 
 def _run(directory: str, *command: str) -> str:
     """Run a command and return its error text; '' on success."""
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
-    return (done.stderr.strip()[-500:] or f"exit status {done.returncode}") if done.returncode else ""
+    completed = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+    return (completed.stderr.strip()[-500:] or f"exit status {completed.returncode}") if completed.returncode else ""

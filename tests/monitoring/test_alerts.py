@@ -34,9 +34,9 @@ def program() -> pathlib.Path:
     return promtool.find_or_fetch()
 
 
-def _promtool(program: pathlib.Path, *words: str) -> None:
-    done = subprocess.run([str(program), *words], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def _promtool(program: pathlib.Path, *arguments: str) -> None:
+    completed = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=600, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 def test_the_rules_are_valid(program: pathlib.Path) -> None:
@@ -59,12 +59,12 @@ def test_an_alert_fires_and_is_silent_when_it_should(program: pathlib.Path, aler
 
 def test_every_rule_is_seen_to_fire() -> None:
     """The test files cover each pair of alert and severity, and no test names an alert that does not exist."""
-    seen = set()
+    fired = set()
     for file in TESTS.iterdir():
         for test in yaml.safe_load(file.read_text())["tests"]:
             for check in test["alert_rule_test"]:
-                seen |= {(check["alertname"], one["exp_labels"]["severity"]) for one in check["exp_alerts"]}
-    assert {(rule["alert"], rule["labels"]["severity"]) for rule in _rules()} == seen
+                fired |= {(check["alertname"], expected["exp_labels"]["severity"]) for expected in check["exp_alerts"]}
+    assert {(rule["alert"], rule["labels"]["severity"]) for rule in _rules()} == fired
     assert {file.stem for file in TESTS.iterdir()} == set(ALERTS)
 
 
@@ -73,19 +73,19 @@ def test_a_rule_says_what_a_person_needs(rule: dict[str, Any]) -> None:
     """A rule has a name, one of three severities, a summary without variables, a description and its page's address."""
     assert re.fullmatch(r"Hostnetwork([A-Z][a-z]+)+", rule["alert"])
     assert rule["labels"] in [{"severity": severity} for severity in SEVERITIES]
-    notes = rule["annotations"]
-    assert set(notes) == {"summary", "description", "runbook_url"}
-    assert "{{" not in notes["summary"]
-    assert notes["runbook_url"] == f"{_ADDRESS}{rule['alert']}.md"
+    annotations = rule["annotations"]
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert "{{" not in annotations["summary"]
+    assert annotations["runbook_url"] == f"{_ADDRESS}{rule['alert']}.md"
 
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
 def test_a_rule_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
     """The table of metrics has every metric and every label in the rule's expression."""
     assert exposed.unknown(rule["expr"]) == set()
-    known = set().union(*exposed.METRICS.values(), {"value"})
+    label_names = set().union(*exposed.METRICS.values(), {"value"})
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
-    assert used <= known
+    assert used <= label_names
 
 
 def test_every_alert_has_a_page_and_no_other() -> None:

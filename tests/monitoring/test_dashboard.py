@@ -26,12 +26,14 @@ def _expression(target: dict[str, Any]) -> str:
     return text
 
 
-@pytest.mark.parametrize(("title", "target"), QUERIES, ids=lambda one: one if isinstance(one, str) else one["refId"])
+@pytest.mark.parametrize(
+    ("title", "target"), QUERIES, ids=lambda part: part if isinstance(part, str) else part["refId"]
+)
 def test_a_query_names_metrics_that_exist(title: str, target: dict[str, Any]) -> None:
     """The table of metrics has every metric, and every label in a selector, a sum or the legend."""
     assert exposed.unknown(target["expr"]) == set(), title
-    kept = {label for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
-    assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
+    grouped = {label for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
+    assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= grouped
 
 
 def test_every_query_is_promql(tmp_path: pathlib.Path) -> None:
@@ -40,9 +42,9 @@ def test_every_query_is_promql(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     command = [str(promtool.find_or_fetch()), "check", "rules", "--lint=none", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(QUERIES)} rules found" in done.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert f"{len(QUERIES)} rules found" in completed.stdout
     assert not [rule for rule in rules if "$" in rule["expr"]]
 
 
@@ -55,7 +57,7 @@ def test_every_metric_of_ours_is_on_it() -> None:
 
 def test_variables_are_declared() -> None:
     """Each variable in a panel is declared, and the namespace variable queries a metric that has the label."""
-    declared = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    declared = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(PANELS))) - {"__rate_interval"}
     assert used == set(declared)
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", declared["namespace"]["definition"]).groups()  # type: ignore[union-attr]
