@@ -15,20 +15,20 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def complete() -> Iterator[controlplane.Cluster]:
+def full_cluster() -> Iterator[controlplane.Cluster]:
     """A separate control plane with all policies, including the mutating policies, and no operator."""
     files = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem == file.parent.name)
-    with controlplane.Cluster() as running:
-        for words in (
+    with controlplane.Cluster() as control_plane:
+        for arguments in (
             ("--server-side", "-f", str(MANIFESTS.parent / "crds")),
             ("-k", str(MANIFESTS / "admission")),
             *(("-f", str(file)) for file in files),
         ):
-            done = running.kubectl("apply", *words)
-            assert done.returncode == 0, done.stderr
+            completed = control_plane.kubectl("apply", *arguments)
+            assert completed.returncode == 0, completed.stderr
         # The API server activates the policies one after another, all within about a second.
         probe = {"metadata": {"generateName": "probe-", "labels": {labels.GUARD: "x"}}}
-        creator = running.api(workbench.may(running, "prober", "namespaces", "create"))
+        creator = control_plane.api(workbench.may(control_plane, "prober", "namespaces", "create"))
         path = "/api/v1/namespaces?dryRun=All"
 
         def in_force() -> bool:
@@ -38,12 +38,12 @@ def complete() -> Iterator[controlplane.Cluster]:
             probe["metadata"]["labels"] = {}
             return labels.ENFORCEMENT in creator.post(path, probe).expect(201).body["metadata"].get("labels", {})
 
-        running.wait("the policies in force", in_force)
-        yield running
+        control_plane.wait("the policies in force", in_force)
+        yield control_plane
 
 
 @pytest.fixture
-def make_home(governed: controlplane.Cluster) -> Callable[..., workbench.Home]:
+def make_namespace(governed: controlplane.Cluster) -> Callable[..., workbench.Home]:
     """Return a function that creates a namespace with the given labels on a cluster whose policies are in force."""
 
     def make(**values: str) -> workbench.Home:
@@ -51,21 +51,21 @@ def make_home(governed: controlplane.Cluster) -> Callable[..., workbench.Home]:
         keys = {"enforcement": labels.ENFORCEMENT, "guard": labels.GUARD, "level": labels.PSA_ENFORCE}
         metadata = {"name": name, "labels": {keys[key]: value for key, value in values.items()}}
         governed.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201)
-        home = workbench.Home(governed, name)
-        account = f"{home.path}/serviceaccounts/default"
+        namespace = workbench.Home(governed, name)
+        account = f"{namespace.path}/serviceaccounts/default"
         governed.wait("its service account", lambda: governed.admin.get(account).status == 200)
-        return home
+        return namespace
 
     return make
 
 
 @pytest.fixture
-def deny(make_home: Callable[..., workbench.Home]) -> workbench.Home:
+def deny(make_namespace: Callable[..., workbench.Home]) -> workbench.Home:
     """A namespace where enforcement is on."""
-    return make_home(enforcement="Deny")
+    return make_namespace(enforcement="Deny")
 
 
 @pytest.fixture
-def relaxed(make_home: Callable[..., workbench.Home]) -> workbench.Home:
+def relaxed(make_namespace: Callable[..., workbench.Home]) -> workbench.Home:
     """A namespace at level privileged that a guard restricts."""
-    return make_home(enforcement="Deny", guard="baseline", level="privileged")
+    return make_namespace(enforcement="Deny", guard="baseline", level="privileged")

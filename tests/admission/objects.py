@@ -71,13 +71,13 @@ class Sort:
 
 def smallest(count: int = 10**6, size: int = 10**7) -> Map:
     """Return the shortest possible keys with empty values: at most `count` keys of at most `size` bytes in all."""
-    found: Map = {}
+    entries: Map = {}
     for length in itertools.count(1):
         for letters in itertools.product(_ALPHABET, repeat=length):
             size -= length
-            if len(found) == count or size < 0:
-                return found
-            found["".join(letters)] = ""
+            if len(entries) == count or size < 0:
+                return entries
+            entries["".join(letters)] = ""
     raise AssertionError("unreachable")
 
 
@@ -127,22 +127,22 @@ def enlarge(client: api.Api, path: str, name: str) -> None:
     for field in ("labels", "annotations"):
         fill(client, path, field, metadata.pop(field, {}))
     if metadata:
-        change = {"metadata": {**metadata, "managedFields": [{}]}}
-        ask(client, ("PATCH", path, change, api.MERGE)).expect(200)
+        patch = {"metadata": {**metadata, "managedFields": [{}]}}
+        ask(client, ("PATCH", path, patch, api.MERGE)).expect(200)
 
 
 MARKER = "written-by-hand-01"  # as long as the bytes that replace it
 _INVALID = b"\xff\xc3A\xf0\x9f\x92\xed\xa0\x80\xe2\x82\xc0\xafzzzzz"
 
 
-def spoil(client: api.Api, path: str, at: str = "") -> None:
+def spoil(client: api.Api, path: str, subresource: str = "") -> None:
     """Replace each MARKER in the object by bytes that are not UTF-8; the write uses protobuf, to `path + at`."""
     status = 409  # a controller wrote the object meanwhile
     while status == 409:
         body = client.protobuf(path)
         assert MARKER.encode() in body
-        written = body.replace(MARKER.encode(), _INVALID)
-        status = client.request("PUT", path + at, written, api.PROTOBUF).expect(200, 409).status
+        data = body.replace(MARKER.encode(), _INVALID)
+        status = client.request("PUT", path + subresource, data, api.PROTOBUF).expect(200, 409).status
     assert _INVALID in client.protobuf(path)
 
 
@@ -166,13 +166,13 @@ def failures(cluster: controlplane.Cluster) -> list[str]:
     They include failures that no answer shows.
     """
     # A validating policy's refusal also counts as invalid_error; a real error of that type shows in the answer.
-    counted = re.compile(
+    error_metrics = re.compile(
         r'^apiserver_(validating_admission_policy_check_total\{.*error_type="(compile_error|out_of_budget)'
         r'|mutating_admission_policy_check_total\{.*error_type="(?!no_error))'
     )
-    unmatched = re.compile(r"^apiserver_admission_match_condition_evaluation_errors_total")
+    unmatched_metrics = re.compile(r"^apiserver_admission_match_condition_evaluation_errors_total")
     text = cluster.admin.get("/metrics").expect(200).body
-    ours = [line for line in text.splitlines() if any(f'"{name}.{labels.GROUP}"' in line for name in POLICIES)]
-    found = [line for line in ours if counted.match(line) or unmatched.match(line)]
+    lines = [line for line in text.splitlines() if any(f'"{name}.{labels.GROUP}"' in line for name in POLICIES)]
+    reported = [line for line in lines if error_metrics.match(line) or unmatched_metrics.match(line)]
     log = cluster.components["kube-apiserver"].log.read_text(errors="replace")
-    return found + [line[:1000] for line in log.splitlines() if "error while evaluating messageExpression" in line]
+    return reported + [line[:1000] for line in log.splitlines() if "error while evaluating messageExpression" in line]

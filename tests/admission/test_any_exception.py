@@ -15,11 +15,11 @@ _numbers = itertools.count(1)
 
 
 def _valid(cluster: controlplane.Cluster, kind: str) -> dict[str, Any]:
-    until = f"{workbench.seconds_from_now(cluster, 3600):%Y-%m-%dT%H:%M:%SZ}"
+    expiry = f"{workbench.seconds_from_now(cluster, 3600):%Y-%m-%dT%H:%M:%SZ}"
     spec: dict[str, Any] = {"type": kind, "owner": "team-net", "reason": "Because it must be so."}
     if kind == "Infrastructure":
         return {**spec, "serviceAccountName": "agent"}
-    return {**spec, "ticket": "INC-1", "images": [workbench.IMAGE], "expiry": until, "gracePeriodSeconds": 30}
+    return {**spec, "ticket": "INC-1", "images": [workbench.IMAGE], "expiry": expiry, "gracePeriodSeconds": 30}
 
 
 SORTS = {
@@ -71,26 +71,26 @@ def test_whatever_is_on_an_exception_each_write_has_its_answer(governed: control
         "collector": governed.api(governed.service_account("kube-system", "generic-garbage-collector")),
         "operator": governed.api(workbench.operator(governed)),
     }
-    given = SORTS[sort]()
+    contents = SORTS[sort]()
     spec = _valid(governed, "Diagnostic")
     identity = {"apiVersion": labels.API_VERSION, "kind": exception.KIND}
     metadata = {"name": "a", "labels": {"team": "a"}, "annotations": {"note": "b"}, "ownerReferences": OWNERS[:1]}
     objects.judge(clients["tenant"].post(collection, {**identity, "metadata": metadata, "spec": spec}), 403, "create")
-    body = {**identity, "metadata": {**metadata, **given.metadata}, "spec": spec}
+    body = {**identity, "metadata": {**metadata, **contents.metadata}, "spec": spec}
     objects.judge(clients["approver"].post(collection, body), 201, "create")
-    objects.fill(governed.admin, path, "labels", given.labels)
-    objects.fill(governed.admin, path, "annotations", given.annotations)
+    objects.fill(governed.admin, path, "labels", contents.labels)
+    objects.fill(governed.admin, path, "annotations", contents.annotations)
     objects.judge(clients["operator"].patch(f"{path}/status", {"status": _largest_status()}), 200, "status")
     for actor, subresource, patch, expected in CASES:
-        beyond = sort != "nothing" and actor == "tenant"  # above 100,000 bytes of metadata, a tenant adds nothing
-        adds = patch == ADDS_A_LABEL or (patch == ADDS_FINALIZERS and sort != "lists")
-        status = REFUSED if beyond and adds else expected
+        is_full = sort != "nothing" and actor == "tenant"  # above 100,000 bytes of metadata, a tenant adds nothing
+        is_larger = patch == ADDS_A_LABEL or (patch == ADDS_FINALIZERS and sort != "lists")
+        status = REFUSED if is_full and is_larger else expected
         answer = objects.ask(clients[actor], ("PATCH", f"{path}{subresource}?dryRun=All", patch, api.MERGE))
         objects.judge(answer, status, (sort, actor, subresource, str(patch)[:200]))
-    generated = {**body, "metadata": {**body["metadata"], "name": None, "generateName": "a-"}}
-    created = ("POST", f"{collection}?dryRun=All", generated, "application/json")
+    generated_body = {**body, "metadata": {**body["metadata"], "name": None, "generateName": "a-"}}
+    create_request = ("POST", f"{collection}?dryRun=All", generated_body, "application/json")
     for actor, status in (("tenant", 403), ("approver", 201), ("operator", 403)):
-        objects.judge(objects.ask(clients[actor], created), status, (sort, actor, "create"))
+        objects.judge(objects.ask(clients[actor], create_request), status, (sort, actor, "create"))
     for actor, status in (("tenant", 403), ("approver", 200), ("collector", 200), ("operator", 403)):
         objects.judge(clients[actor].delete(f"{path}?dryRun=All"), status, (sort, actor, "delete"))
     objects.judge(clients["tenant"].delete(f"{collection}?dryRun=All"), 403, (sort, "deletecollection"))
@@ -116,8 +116,8 @@ def test_odd_specs_are_no_trouble(governed: controlplane.Cluster, kind: str) -> 
     """
     collection = f"/apis/{labels.API_VERSION}/namespaces/default/{exception.PLURAL}"
     tenant = governed.api(governed.tenant("default"))
-    whole = {"apiVersion": labels.API_VERSION, "kind": exception.KIND, "metadata": {"name": "odd"}}
-    for odd in (
+    base = {"apiVersion": labels.API_VERSION, "kind": exception.KIND, "metadata": {"name": "odd"}}
+    for spec in (
         {},
         {"gracePeriodSeconds": 30.0},
         {"gracePeriodSeconds": None, "contact": None, "expiry": None},
@@ -128,14 +128,14 @@ def test_odd_specs_are_no_trouble(governed: controlplane.Cluster, kind: str) -> 
         {"expiry": 5},
         {"type": None},
     ):
-        body = {**whole, "spec": {**_valid(governed, kind), **odd}}
+        body = {**base, "spec": {**_valid(governed, kind), **spec}}
         for client in (tenant, governed.admin):
             answer = workbench.sound(client.post(f"{collection}?dryRun=All&fieldValidation=Ignore", body))
             if "ValidatingAdmissionPolicy" in answer.message:
-                assert answer.status == 403, (odd, answer.message)
+                assert answer.status == 403, (spec, answer.message)
             else:  # the CRD answered before the policy
-                assert answer.status in {201, 400, 422}, (odd, answer.message)
-                assert client is governed.admin or answer.status != 201, odd
+                assert answer.status in {201, 400, 422}, (spec, answer.message)
+                assert client is governed.admin or answer.status != 201, spec
     assert objects.failures(governed) == []
 
 
@@ -144,10 +144,15 @@ def test_odd_specs_are_no_trouble(governed: controlplane.Cluster, kind: str) -> 
 
 def _rules(number: int, size: int, *, names: bool) -> list[dict[str, Any]]:
     keys = [[f"{rule:02}x{key:02}".ljust(size, "x") for key in range(number)] for rule in range(64)]
-    expressions = [[{"key": key, "operator": "Exists"} for key in some] for some in keys]
+    expressions = [[{"key": key, "operator": "Exists"} for key in expression_keys] for expression_keys in keys]
     return [
-        {"selector": {"matchExpressions": some, **({"matchLabels": dict.fromkeys(keys[rule], "")} if names else {})}}
-        for rule, some in enumerate(expressions)
+        {
+            "selector": {
+                "matchExpressions": expression_keys,
+                **({"matchLabels": dict.fromkeys(keys[rule], "")} if names else {}),
+            }
+        }
+        for rule, expression_keys in enumerate(expressions)
     ]
 
 
@@ -170,7 +175,7 @@ def test_whatever_a_rule_selects_by_the_warning_is_a_sentence(governed: controlp
     body = {**identity, "spec": {"mode": "Enforce", "rules": RULES[rules]}}
     answer = objects.ask(governed.admin, ("POST", path, body, "application/json"))
     objects.judge(answer, 201, rules)
-    free = "key" in rules
+    is_free = "key" in rules
     assert [text for text in answer.warnings if "rule-selectors: " in text] == list(answer.warnings)
-    assert len(answer.warnings) == free
+    assert len(answer.warnings) == is_free
     assert objects.failures(governed) == []

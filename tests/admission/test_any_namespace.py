@@ -110,19 +110,21 @@ class Case:
 
 
 def _cases() -> Iterator[Case]:
-    for way, changes in itertools.product(WAYS, (HONEST, FORGED)):
+    for method, changes in itertools.product(WAYS, (HONEST, FORGED)):
         for name, change in changes.items():
-            if way == "apply" and not _only_adds(change):
+            if method == "apply" and not _only_adds(change):
                 continue
             # Only the namespace controller and holders of setlevel may write /finalize.
-            kept = name == "no labels" and binary.release().has("1.36")  # labels-kept restores the operator's labels
-            status = 200 if (changes is HONEST or kept) and way != "finalize" else 403
-            yield Case("tenant", way, name, change, status)
-            yield Case("creator", way, name, change, status)
-            yield Case("setlevel", way, name, change, 200)
-    for way, changes in itertools.product(("merge patch", "replace", "status"), (WORK, STOLEN)):
+            restored = name == "no labels" and binary.release().has(
+                "1.36"
+            )  # labels-kept restores the operator's labels
+            status = 200 if (changes is HONEST or restored) and method != "finalize" else 403
+            yield Case("tenant", method, name, change, status)
+            yield Case("creator", method, name, change, status)
+            yield Case("setlevel", method, name, change, 200)
+    for method, changes in itertools.product(("merge patch", "replace", "status"), (WORK, STOLEN)):
         for name, change in changes.items():
-            yield Case("operator", way, name, change, 200 if changes is WORK and way != "status" else 403)
+            yield Case("operator", method, name, change, 200 if changes is WORK and method != "status" else 403)
 
 
 def _only_adds(change: Change) -> bool:
@@ -160,100 +162,106 @@ def expected(case: Case, before: dict[str, Any]) -> int:
 def request(case: Case, path: str, body: dict[str, Any]) -> objects.Request:
     """Return the method, path, body and content type of a case in a dry run; `body` is the current Namespace."""
     patch = {"metadata": case.change}
-    whole = {**body, "metadata": {**body["metadata"], **case.change}}
+    new_body = {**body, "metadata": {**body["metadata"], **case.change}}
     for field in ("labels", "annotations"):
         if isinstance(case.change.get(field), dict):
             merged = {**body["metadata"].get(field, {}), **case.change[field]}
-            whole["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
-    del whole["metadata"]["resourceVersion"]  # controllers write the object too
-    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": body["metadata"]["name"], **case.change}}
+            new_body["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
+    del new_body["metadata"]["resourceVersion"]  # controllers write the object too
+    apply_body = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": body["metadata"]["name"], **case.change},
+    }
     json = "application/json"
     return {
         "merge patch": ("PATCH", f"{path}?dryRun=All", patch, api.MERGE),
         "strategic patch": ("PATCH", f"{path}?dryRun=All", patch, api.STRATEGIC),
-        "replace": ("PUT", f"{path}?dryRun=All", whole, json),
-        "apply": ("PATCH", f"{path}?dryRun=All&fieldManager=me&force=true", applied, api.APPLY),
+        "replace": ("PUT", f"{path}?dryRun=All", new_body, json),
+        "apply": ("PATCH", f"{path}?dryRun=All&fieldManager=me&force=true", apply_body, api.APPLY),
         "status": ("PATCH", f"{path}/status?dryRun=All", patch, api.MERGE),
-        "replace status": ("PUT", f"{path}/status?dryRun=All", whole, json),
-        "finalize": ("PUT", f"{path}/finalize?dryRun=All", whole, json),
+        "replace status": ("PUT", f"{path}/status?dryRun=All", new_body, json),
+        "finalize": ("PUT", f"{path}/finalize?dryRun=All", new_body, json),
     }[case.way]
 
 
 @pytest.fixture(scope="module")
-def policed(request: pytest.FixtureRequest) -> controlplane.Cluster:
+def policy_cluster(request: pytest.FixtureRequest) -> controlplane.Cluster:
     """A cluster with all policies; if the API server has no mutating policies, with the validating policies only."""
-    cluster: controlplane.Cluster = request.getfixturevalue("complete" if MUTATES else "governed")
+    cluster: controlplane.Cluster = request.getfixturevalue("full_cluster" if MUTATES else "governed")
     return cluster
 
 
 @pytest.fixture(scope="module")
-def actors(policed: controlplane.Cluster) -> dict[str, api.Api]:
+def actors(policy_cluster: controlplane.Cluster) -> dict[str, api.Api]:
     """Clients of the actors that write namespaces, except the tenant, who is a different user per namespace."""
     resources = "namespaces,namespaces/status,namespaces/finalize"
     verbs = ("get", "create", "update", "patch", "delete")
     users = {
-        "creator": workbench.may(policed, "any-creator", resources, *verbs),
-        "setlevel": workbench.may(policed, "any-setlevel", resources, *verbs, "setlevel"),
-        "operator": workbench.operator(policed),
+        "creator": workbench.may(policy_cluster, "any-creator", resources, *verbs),
+        "setlevel": workbench.may(policy_cluster, "any-setlevel", resources, *verbs, "setlevel"),
+        "operator": workbench.operator(policy_cluster),
     }
     for user in users.values():
-        policed.wait_for_right(user, {"resource": "namespaces", "subresource": "status", "verb": "patch"})
-    return {name: policed.api(user) for name, user in users.items()}
+        policy_cluster.wait_for_right(user, {"resource": "namespaces", "subresource": "status", "verb": "patch"})
+    return {name: policy_cluster.api(user) for name, user in users.items()}
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("sort", SORTS)
 def test_whatever_is_on_a_namespace_each_write_has_its_answer(
-    policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
+    policy_cluster: controlplane.Cluster, actors: dict[str, api.Api], sort: str
 ) -> None:
     """Ordinary work passes; a write that decides about host namespaces gets 403, from any actor and by any method."""
     name = f"any-{next(_numbers)}"
     path = f"{NAMESPACES}/{name}"
-    given = SORTS[sort]()
-    metadata = {"name": name, "labels": BASE, "annotations": NOTES, **given.metadata}
-    policed.admin.post(NAMESPACES, {"metadata": metadata}).expect(201)
-    objects.fill(policed.admin, path, "labels", given.labels)
-    objects.fill(policed.admin, path, "annotations", given.annotations)
-    body = policed.admin.get(path).expect(200).body
-    clients = {**actors, "tenant": policed.api(policed.tenant(name))}
-    chance = random.Random(f"{objects.SEED} {sort}")
-    possible = [case for case in CASES if case.way != "apply" or not given.stepwise]
-    for case in chance.sample(possible, min(given.draws, len(possible))):
+    contents = SORTS[sort]()
+    metadata = {"name": name, "labels": BASE, "annotations": NOTES, **contents.metadata}
+    policy_cluster.admin.post(NAMESPACES, {"metadata": metadata}).expect(201)
+    objects.fill(policy_cluster.admin, path, "labels", contents.labels)
+    objects.fill(policy_cluster.admin, path, "annotations", contents.annotations)
+    body = policy_cluster.admin.get(path).expect(200).body
+    clients = {**actors, "tenant": policy_cluster.api(policy_cluster.tenant(name))}
+    randomness = random.Random(f"{objects.SEED} {sort}")
+    candidates = [case for case in CASES if case.way != "apply" or not contents.stepwise]
+    for case in randomness.sample(candidates, min(contents.draws, len(candidates))):
         status = expected(case, body["metadata"])
         objects.judge(objects.ask(clients[case.actor], request(case, path, body)), status, (sort, case))
-    assert objects.failures(policed) == []
+    assert objects.failures(policy_cluster) == []
     objects.judge(clients["tenant"].delete(f"{path}?dryRun=All"), 200, (sort, "delete"))
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("sort", [sort for sort, make in SORTS.items() if not make().stepwise])
 def test_whatever_a_namespace_is_created_with_there_is_an_answer(
-    policed: controlplane.Cluster, actors: dict[str, api.Api], sort: str
+    policy_cluster: controlplane.Cluster, actors: dict[str, api.Api], sort: str
 ) -> None:
     """A creator's namespace is enforced from its creation, also by apply or with a generated name.
 
     The API server refuses a namespace that is created with a grant. Only a holder of setlevel may create a namespace
     beyond the bounds of namespace-size.
     """
-    given = SORTS[sort]()
-    metadata = {"labels": given.labels, "annotations": given.annotations, **given.metadata}
+    contents = SORTS[sort]()
+    metadata = {"labels": contents.labels, "annotations": contents.annotations, **contents.metadata}
     status = 403 if sort == "many of ours" or _too_large(metadata, {}) else 201
-    answer = objects.ask(actors["setlevel"], _created({**metadata, "generateName": "any-"}))
+    answer = objects.ask(actors["setlevel"], _create_request({**metadata, "generateName": "any-"}))
     objects.judge(answer, 201, (sort, "setlevel"))
-    hidden = {**metadata, "annotations": {**given.annotations, GRANT + "mine": "line"}}
-    answer = objects.ask(actors["creator"], _created({**metadata, "generateName": "any-"}))
+    with_grant = {**metadata, "annotations": {**contents.annotations, GRANT + "mine": "line"}}
+    answer = objects.ask(actors["creator"], _create_request({**metadata, "generateName": "any-"}))
     objects.judge(answer, status, (sort, "generateName"))
     if MUTATES and status == 201:
         assert answer.body["metadata"]["labels"][labels.ENFORCEMENT] == "Deny"
-    objects.judge(objects.ask(actors["creator"], _created({**hidden, "name": "any-new"})), 403, (sort, "hidden"))
-    if not given.heavy:
-        whole = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": "any-new"}}
-        applied = ("PATCH", f"{NAMESPACES}/any-new?dryRun=All&fieldManager=me", whole, api.APPLY)
-        objects.judge(objects.ask(actors["creator"], applied), status, (sort, "apply"))
-    assert objects.failures(policed) == []
+    objects.judge(
+        objects.ask(actors["creator"], _create_request({**with_grant, "name": "any-new"})), 403, (sort, "hidden")
+    )
+    if not contents.heavy:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": "any-new"}}
+        apply_request = ("PATCH", f"{NAMESPACES}/any-new?dryRun=All&fieldManager=me", body, api.APPLY)
+        objects.judge(objects.ask(actors["creator"], apply_request), status, (sort, "apply"))
+    assert objects.failures(policy_cluster) == []
 
 
-def _created(metadata: dict[str, Any]) -> objects.Request:
+def _create_request(metadata: dict[str, Any]) -> objects.Request:
     return "POST", f"{NAMESPACES}?dryRun=All", {"metadata": metadata}, "application/json"
 
 
@@ -269,18 +277,18 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_metadata_is_no_trouble(policed: controlplane.Cluster, actors: dict[str, api.Api], odd: str) -> None:
+def test_odd_metadata_is_no_trouble(policy_cluster: controlplane.Cluster, actors: dict[str, api.Api], odd: str) -> None:
     """Beside absent, null and empty fields, repeated elements and any text, a tenant can label but not grant."""
     name = f"odd-{next(_numbers)}"
     path = f"{NAMESPACES}/{name}"
     objects.judge(actors["creator"].post(NAMESPACES, {"metadata": {"name": name, **ODD[odd]}}), 201, odd)
-    tenant = policed.api(policed.tenant(name))
+    tenant = policy_cluster.api(policy_cluster.tenant(name))
     for change, status in (({"labels": {"own": "x"}}, 200), ({"annotations": {GRANT + "mine": "x"}}, 403)):
-        for at in (path, f"{path}/status"):
-            objects.judge(tenant.patch(f"{at}?dryRun=All", {"metadata": change}), status, (odd, change))
-            whole = policed.admin.get(path).expect(200).body
-            del whole["metadata"]["resourceVersion"]  # controllers write the object too
+        for url in (path, f"{path}/status"):
+            objects.judge(tenant.patch(f"{url}?dryRun=All", {"metadata": change}), status, (odd, change))
+            body = policy_cluster.admin.get(path).expect(200).body
+            del body["metadata"]["resourceVersion"]  # controllers write the object too
             for field, values in change.items():
-                whole["metadata"].setdefault(field, {}).update(values)
-            objects.judge(tenant.put(f"{at}?dryRun=All", whole), status, (odd, change))
-    assert objects.failures(policed) == []
+                body["metadata"].setdefault(field, {}).update(values)
+            objects.judge(tenant.put(f"{url}?dryRun=All", body), status, (odd, change))
+    assert objects.failures(policy_cluster) == []

@@ -71,27 +71,29 @@ def test_administrators_are_no_exception(deny: Home) -> None:
 
 
 @pytest.mark.parametrize("enforcement", ["Deny", "Audit", "Held"])
-def test_ordinary_pods_are_never_refused(make_home: Callable[..., Home], enforcement: str) -> None:
+def test_ordinary_pods_are_never_refused(make_namespace: Callable[..., Home], enforcement: str) -> None:
     """In every governed namespace an ordinary pod passes without a warning, whatever else its spec contains."""
-    home = make_home(enforcement=enforcement)
-    broken = {labels.GRANT_PREFIX + "broken": "|||", labels.GRANT_PREFIX + "empty": ""}
-    home.cluster.admin.patch(home.path, {"metadata": {"annotations": broken}}).expect(200)
+    namespace = make_namespace(enforcement=enforcement)
+    annotations = {labels.GRANT_PREFIX + "broken": "|||", labels.GRANT_PREFIX + "empty": ""}
+    namespace.cluster.admin.patch(namespace.path, {"metadata": {"annotations": annotations}}).expect(200)
     for spec in ({}, {"hostNetwork": False, "hostPID": False, "hostIPC": False}, {"hostUsers": False}):
-        assert home.create(pod(**spec)).expect(201).warnings == ()
-    forged = pod(nodeName=home.cluster.nodes[0])
-    forged["metadata"]["annotations"] = MIRROR
-    assert home.create(forged).expect(201).warnings == ()
+        assert namespace.create(pod(**spec)).expect(201).warnings == ()
+    node_pod = pod(nodeName=namespace.cluster.nodes[0])
+    node_pod["metadata"]["annotations"] = MIRROR
+    assert namespace.create(node_pod).expect(201).warnings == ()
 
 
 @pytest.mark.parametrize("enforcement", ["Audit", "Held"])
-def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[..., Home], enforcement: str) -> None:
+def test_audit_and_held_warn_and_record_and_refuse_nothing(
+    make_namespace: Callable[..., Home], enforcement: str
+) -> None:
     """In Audit and Held namespaces an uncovered pod is admitted.
 
     The user sees the warning that would otherwise be the refusal, and the audit log records it.
     """
-    home = make_home(enforcement=enforcement)
+    namespace = make_namespace(enforcement=enforcement)
     body = host_pod()
-    answer = home.create(body).expect(201)
+    answer = namespace.create(body).expect(201)
     assert any("no exception in force in its namespace covers the pod" in text for text in answer.warnings), (
         answer.warnings
     )
@@ -100,16 +102,16 @@ def test_audit_and_held_warn_and_record_and_refuse_nothing(make_home: Callable[.
         key = "validation.policy.admission.k8s.io/validation_failure"
         return any(
             "host-namespaces" in event.get("annotations", {}).get(key, "")
-            for event in home.cluster.audit_events()
-            if event.get("objectRef", {}).get("namespace") == home.name
+            for event in namespace.cluster.audit_events()
+            if event.get("objectRef", {}).get("namespace") == namespace.name
         )
 
-    home.cluster.wait("the audit annotation", audited)
+    namespace.cluster.wait("the audit annotation", audited)
 
 
-def test_namespaces_without_the_label_are_left_alone(make_home: Callable[..., Home]) -> None:
+def test_namespaces_without_the_label_are_left_alone(make_namespace: Callable[..., Home]) -> None:
     """In a namespace without the enforcement label, host-namespace pods pass without a warning."""
-    assert make_home().create(host_pod()).expect(201).warnings == ()
+    assert make_namespace().create(host_pod()).expect(201).warnings == ()
 
 
 # -- covers -----------------------------------------------------------------------------------------------------------
@@ -122,11 +124,13 @@ def test_a_grant_admits_the_pod_that_it_covers(deny: Home) -> None:
     deny.admits(host_pod({}, {"name": "second"}, initContainers=[container(name="i")]))
 
 
-@pytest.mark.parametrize("asked", [{"hostNetwork": True}, {"hostPID": True}, {"hostPID": True, "hostIPC": True}])
-def test_a_pod_may_use_fewer_host_namespaces_than_granted(deny: Home, asked: dict[str, bool]) -> None:
+@pytest.mark.parametrize(
+    "host_namespaces", [{"hostNetwork": True}, {"hostPID": True}, {"hostPID": True, "hostIPC": True}]
+)
+def test_a_pod_may_use_fewer_host_namespaces_than_granted(deny: Home, host_namespaces: dict[str, bool]) -> None:
     """The pod's host namespaces may be a subset of the granted host namespaces."""
     deny.give(web=grant(host_namespaces=ALL_HOSTS))
-    deny.admits(pod(**asked))
+    deny.admits(pod(**host_namespaces))
 
 
 DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
@@ -435,8 +439,8 @@ def test_a_grant_is_for_one_service_account(deny: Home) -> None:
 
 def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) -> None:
     """A grant line with the uid of an earlier namespace grants nothing, and the refusal does not name it."""
-    old = grant(namespace_uid="00000000-0000-0000-0000-000000000000").encode()
-    deny.give(old=old)
+    line = grant(namespace_uid="00000000-0000-0000-0000-000000000000").encode()
+    deny.give(old=line)
     assert "old " not in deny.refuses(host_pod(), '(closest exception of 1: "zz-seen" is for')
 
 
@@ -453,24 +457,24 @@ def test_a_refusal_names_what_would_have_fitted(deny: Home) -> None:
 
 def test_a_grant_ends_by_itself_in_its_second(deny: Home) -> None:
     """A grant that ends in 5 s admits pods until that second, and no pod created in that second or later."""
-    until = workbench.seconds_from_now(deny.cluster, 5)
-    deny.give(short=grant(until=until))
+    expiry = workbench.seconds_from_now(deny.cluster, 5)
+    deny.give(short=grant(until=expiry))
     body = host_pod()
-    admitted = refused = None
+    last_admitted = first_refused = None
     deadline = time.monotonic() + 30
-    while refused is None and time.monotonic() < deadline:
+    while first_refused is None and time.monotonic() < deadline:
         created = deny.create(pod()).expect(201).body["metadata"]["creationTimestamp"]
         answer = deny.create(body)
         if answer.status == 201:
-            admitted = answer.body["metadata"]["creationTimestamp"]
-            assert admitted < grants.format_time(until)
+            last_admitted = answer.body["metadata"]["creationTimestamp"]
+            assert last_admitted < grants.format_time(expiry)
         else:
-            refused = created
-            workbench.refused(answer, f'"short" expired at {grants.format_time(until)}')
-    assert admitted is not None, "it never admitted anything"
-    assert refused is not None, "it never ended"
+            first_refused = created
+            workbench.refused(answer, f'"short" expired at {grants.format_time(expiry)}')
+    assert last_admitted is not None, "it never admitted anything"
+    assert first_refused is not None, "it never ended"
     # The test creates the plain pod first, so the refusal came in that second or the next.
-    assert grants.parse_time(refused) >= until - datetime.timedelta(seconds=1)
+    assert grants.parse_time(first_refused) >= expiry - datetime.timedelta(seconds=1)
 
 
 # -- hostile lines ----------------------------------------------------------------------------------------------------
@@ -538,10 +542,10 @@ def test_images_of_a_host_namespace_pod_are_frozen(deny: Home) -> None:
     body = host_pod(initContainers=[container(name="i")])
     path = deny.put_up(body)
     name = body["metadata"]["name"]
-    for which in ("c0", "i"):
-        done = deny.cluster.kubectl("-n", deny.name, "set", "image", f"pod/{name}", f"{which}=other:1")
-        assert done.returncode != 0
-        assert "the images of a pod that shares host namespaces cannot change after its creation" in done.stderr
+    for container_name in ("c0", "i"):
+        completed = deny.cluster.kubectl("-n", deny.name, "set", "image", f"pod/{name}", f"{container_name}=other:1")
+        assert completed.returncode != 0
+        assert "the images of a pod that shares host namespaces cannot change after its creation" in completed.stderr
     deny.cluster.admin.get(path).expect(200)
 
 
@@ -562,9 +566,9 @@ def test_other_changes_of_a_host_namespace_pod_pass(deny: Home) -> None:
     deny.cluster.admin.delete(path).expect(200, 202)
 
 
-def debug(home: Home, path: str, **fields: Any) -> api.Response:
+def debug(namespace: Home, path: str, **fields: Any) -> api.Response:
     patch = {"spec": {"ephemeralContainers": [container(name="debugger", **fields)]}}
-    return home.cluster.admin.patch(f"{path}/ephemeralcontainers", patch, api.STRATEGIC)
+    return namespace.cluster.admin.patch(f"{path}/ephemeralcontainers", patch, api.STRATEGIC)
 
 
 def test_a_host_namespace_pod_takes_no_ephemeral_container(deny: Home) -> None:
@@ -584,8 +588,8 @@ def test_a_namespace_that_is_going_opens_nothing_and_goes(deny: Home) -> None:
     body = host_pod()
     body["metadata"]["finalizers"] = ["example.com/hold"]
     path = deny.put_up(body)
-    hold = {"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}}
-    deny.cluster.admin.post(f"{deny.path}/configmaps", hold).expect(201)
+    config_map = {"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}}
+    deny.cluster.admin.post(f"{deny.path}/configmaps", config_map).expect(201)
     deny.cluster.admin.delete(deny.path).expect(200)
 
     def going() -> bool:
@@ -597,16 +601,16 @@ def test_a_namespace_that_is_going_opens_nothing_and_goes(deny: Home) -> None:
     workbench.refused(deny.cluster.admin.patch(path, image, api.STRATEGIC), "cannot change after its creation")
     workbench.refused(debug(deny, path), "ephemeral containers are not allowed in a pod that shares host namespaces")
     workbench.sound(deny.cluster.admin.patch(path, {"metadata": {"labels": {"a": "b"}}})).expect(200)
-    for held in (path, f"{deny.path}/configmaps/hold"):
-        workbench.sound(deny.cluster.admin.patch(held, {"metadata": {"finalizers": None}})).expect(200)
+    for held_path in (path, f"{deny.path}/configmaps/hold"):
+        workbench.sound(deny.cluster.admin.patch(held_path, {"metadata": {"finalizers": None}})).expect(200)
     deny.cluster.wait("the namespace gone", lambda: deny.cluster.admin.get(deny.path).status == 404)
 
 
 # -- mirror pods ------------------------------------------------------------------------------------------------------
 
 
-def mirror_pod(home: Home, node: str) -> dict[str, Any]:
-    uid = home.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
+def mirror_pod(namespace: Home, node: str) -> dict[str, Any]:
+    uid = namespace.cluster.admin.get(f"/api/v1/nodes/{node}").expect(200).body["metadata"]["uid"]
     body = host_pod(nodeName=node)
     owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": True}
     body["metadata"] |= {"annotations": MIRROR, "ownerReferences": [owner]}
@@ -638,9 +642,9 @@ def test_a_tenant_cannot_forge_a_grant(deny: Home) -> None:
     tenant = deny.cluster.api(deny.cluster.tenant(deny.name))
     deny.give(ended=grant(until=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)))
     for name in ("mine", "ended"):
-        forged = {"metadata": {"annotations": {labels.GRANT_PREFIX + name: deny.line(grant())}}}
+        patch = {"metadata": {"annotations": {labels.GRANT_PREFIX + name: deny.line(grant())}}}
         for path in (deny.path, f"{deny.path}/status", f"{deny.path}/finalize"):
-            answer = tenant.patch(path, forged)
+            answer = tenant.patch(path, patch)
             if not path.endswith("finalize"):
                 workbench.refused(answer, f"only the operator may write annotation {labels.GRANT_PREFIX}{name} of")
             assert answer.status in (403, 405)  # /finalize does not support patches
@@ -659,13 +663,13 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> 
     lines = {
         f"g{number:02}": grant(images=tuple(long_image(number * 16 + n) for n in range(16))) for number in range(63)
     }
-    written = sum(len(labels.GRANT_PREFIX + name) + len(deny.line(one)) for name, one in lines.items())
-    assert 120 * 1024 < written <= grants.MAX_BYTES
+    size = sum(len(labels.GRANT_PREFIX + name) + len(deny.line(line_grant)) for name, line_grant in lines.items())
+    assert 120 * 1024 < size <= grants.MAX_BYTES
     deny.give(**lines)  # 64 with the grant that `give` adds
-    last = [{"image": long_image(62 * 16 + number % 16)} for number in range(50)]
-    deny.admits(host_pod(*last))
+    containers = [{"image": long_image(62 * 16 + number % 16)} for number in range(50)]
+    deny.admits(host_pod(*containers))
     message = deny.refuses(
-        host_pod(*last[:-1], {"image": "other:1"}), "(closest exception of 64: ", "does not list image"
+        host_pod(*containers[:-1], {"image": "other:1"}), "(closest exception of 64: ", "does not list image"
     )
     assert len(message.encode()) < 1024 + 200
     deny.admits(pod())
@@ -673,8 +677,8 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(deny: Home) -> 
 
 def test_long_images_are_within_the_cost_limit(deny: Home) -> None:
     """32 grants with 16 images of 256 characters, 128 KiB in all, and a pod of 50 containers fit the limit."""
-    many = {f"g{number:02}": grant(images=tuple(long_image(n, 250) for n in range(16))) for number in range(31)}
-    deny.give(**many)
+    many_grants = {f"g{number:02}": grant(images=tuple(long_image(n, 250) for n in range(16))) for number in range(31)}
+    deny.give(**many_grants)
     deny.admits(host_pod(*({"image": long_image(n % 16, 250)} for n in range(50))))
     deny.refuses(host_pod(*({"image": long_image(n % 16 + 1, 250)} for n in range(50))), "does not list image")
 
@@ -689,19 +693,19 @@ def test_a_greedy_pod_is_within_the_cost_limit(deny: Home) -> None:
     context = {"capabilities": {"add": list(capabilities)}}
     mounts = [{"name": f"v{n}", "mountPath": f"/mnt/{n}"} for n in range(8)]
     volumes = [{"name": f"v{n}", "hostPath": {"path": f"/path-{n}/sub"}} for n in range(8)]
-    greedy = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]
-    deny.admits(host_pod(*greedy, volumes=volumes))
-    deny.refuses(host_pod(*greedy, volumes=volumes, hostPID=True), "allows only host Network")
+    containers = [{"securityContext": context, "volumeMounts": mounts} for _ in range(50)]
+    deny.admits(host_pod(*containers, volumes=volumes))
+    deny.refuses(host_pod(*containers, volumes=volumes, hostPID=True), "allows only host Network")
 
 
 def test_annotations_of_others_cost_no_pod_its_grant(deny: Home) -> None:
     """20,000 annotations beside the grants, and 20,000 on a pod, do not change the verdicts."""
-    many = {f"a{number}": "" for number in range(20000)}
+    annotations = {f"a{number}": "" for number in range(20000)}
     deny.give(web=grant())
-    deny.cluster.admin.patch(deny.path, {"metadata": {"annotations": many}}).expect(200)
+    deny.cluster.admin.patch(deny.path, {"metadata": {"annotations": annotations}}).expect(200)
     deny.give(web=grant())
     body = host_pod()
-    body["metadata"]["annotations"] = many
+    body["metadata"]["annotations"] = annotations
     deny.admits(body)
     deny.refuses(host_pod(hostPID=True), '"web" allows only host Network')
     deny.admits(pod())

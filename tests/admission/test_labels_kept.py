@@ -29,40 +29,40 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def relaxed(complete: controlplane.Cluster) -> str:
+def relaxed_path(full_cluster: controlplane.Cluster) -> str:
     """The path of a namespace with the operator's labels and one other label."""
     name = f"kept-{next(_numbers)}"
     body = {"metadata": {"name": name, "labels": {**RELAXED, "team": "net"}}}
-    complete.admin.post("/api/v1/namespaces", body).expect(201)
+    full_cluster.admin.post("/api/v1/namespaces", body).expect(201)
     return f"/api/v1/namespaces/{name}"
 
 
-def _merged(client: api.Api, path: str) -> api.Response:
+def _merge(client: api.Api, path: str) -> api.Response:
     return client.patch(path, {"metadata": {"labels": None}})
 
 
 def _one_by_one(client: api.Api, path: str) -> api.Response:
-    present = client.get(path).expect(200).body["metadata"]["labels"]
-    return client.patch(path, {"metadata": {"labels": dict.fromkeys(present)}})
+    current = client.get(path).expect(200).body["metadata"]["labels"]
+    return client.patch(path, {"metadata": {"labels": dict.fromkeys(current)}})
 
 
-def _replaced(client: api.Api, path: str) -> api.Response:
+def _replace(client: api.Api, path: str) -> api.Response:
     body = client.get(path.removesuffix("/status").removesuffix("/finalize")).expect(200).body
     del body["metadata"]["labels"]
     return client.put(path, body)
 
 
-def _removed(client: api.Api, path: str) -> api.Response:
+def _remove(client: api.Api, path: str) -> api.Response:
     return client.patch(path, [{"op": "remove", "path": "/metadata/labels"}], api.JSON_PATCH)
 
 
 WAYS: dict[str, tuple[Callable[[api.Api, str], api.Response], str]] = {
-    "labels: null": (_merged, ""),
-    "labels: null in status": (_merged, "/status"),
+    "labels: null": (_merge, ""),
+    "labels: null in status": (_merge, "/status"),
     "each by name": (_one_by_one, ""),
-    "a PUT without": (_replaced, ""),
-    "a PUT of finalize": (_replaced, "/finalize"),
-    "a JSON patch": (_removed, ""),
+    "a PUT without": (_replace, ""),
+    "a PUT of finalize": (_replace, "/finalize"),
+    "a JSON patch": (_remove, ""),
 }
 
 
@@ -71,9 +71,9 @@ def labels_of(cluster: controlplane.Cluster, path: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("setlevel", [True, False], ids=["setlevel", "creator"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 def test_who_leaves_no_label_takes_none_of_ours(
-    complete: controlplane.Cluster, relaxed: str, way: str, setlevel: bool
+    full_cluster: controlplane.Cluster, relaxed_path: str, method: str, setlevel: bool
 ) -> None:
     """By any method, the operator's labels keep their values and do not fall back to those of label-at-birth.
 
@@ -81,70 +81,72 @@ def test_who_leaves_no_label_takes_none_of_ours(
     """
     verbs = ("get", "patch", "update", *(["setlevel"] if setlevel else []))
     resources = "namespaces,namespaces/status,namespaces/finalize"
-    client = complete.api(workbench.may(complete, "dropper" if setlevel else "careless", resources, *verbs))
-    change, subresource = WAYS[way]
-    answer = workbench.sound(change(client, relaxed + subresource))
+    client = full_cluster.api(workbench.may(full_cluster, "dropper" if setlevel else "careless", resources, *verbs))
+    remove_labels, subresource = WAYS[method]
+    answer = workbench.sound(remove_labels(client, relaxed_path + subresource))
     if subresource == "/finalize" and not setlevel:
         workbench.refused(answer, "only the namespace controller may write namespaces/finalize")
         return
     answer.expect(200)
-    assert labels_of(complete, relaxed) == {NAME: relaxed.rpartition("/")[2], **RELAXED}
+    assert labels_of(full_cluster, relaxed_path) == {NAME: relaxed_path.rpartition("/")[2], **RELAXED}
 
 
-def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(complete: controlplane.Cluster) -> None:
+def test_a_manifest_that_loses_its_last_label_takes_none_of_ours(full_cluster: controlplane.Cluster) -> None:
     """An administrator applied a manifest with a label and now applies it without: kubectl sends labels: null."""
     name = f"kept-{next(_numbers)}"
 
     def apply(*values: str) -> None:
         metadata: dict[str, Any] = {"name": name, **({"labels": dict.fromkeys(values, "x")} if values else {})}
         text = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        done = complete.kubectl("apply", "-f", "-", stdin=text)
-        assert done.returncode == 0, done.stderr
+        completed = full_cluster.kubectl("apply", "-f", "-", stdin=text)
+        assert completed.returncode == 0, completed.stderr
 
     apply("team")
     path = f"/api/v1/namespaces/{name}"
-    lifted = {labels.GUARD: "baseline", labels.PSA_ENFORCE: "privileged"}
-    complete.admin.patch(path, {"metadata": {"labels": lifted}}).expect(200)
-    before = labels_of(complete, path)
+    lifted_labels = {labels.GUARD: "baseline", labels.PSA_ENFORCE: "privileged"}
+    full_cluster.admin.patch(path, {"metadata": {"labels": lifted_labels}}).expect(200)
+    labels_before = labels_of(full_cluster, path)
     apply()
-    assert labels_of(complete, path) == {key: text for key, text in before.items() if key != "team"}
-    assert labels_of(complete, path).items() >= lifted.items()
+    assert labels_of(full_cluster, path) == {key: text for key, text in labels_before.items() if key != "team"}
+    assert labels_of(full_cluster, path).items() >= lifted_labels.items()
 
 
-def test_who_has_setlevel_and_names_labels_is_obeyed(complete: controlplane.Cluster, relaxed: str) -> None:
+def test_who_has_setlevel_and_names_labels_is_obeyed(full_cluster: controlplane.Cluster, relaxed_path: str) -> None:
     """A holder of setlevel can remove labels by name if the namespace keeps another label, as in break-glass.md."""
-    client = complete.api(workbench.may(complete, "renamer", "namespaces", "get", "patch", "update", "setlevel"))
-    gone = dict.fromkeys((labels.ENFORCEMENT, labels.GUARD))
-    client.patch(relaxed, {"metadata": {"labels": {**gone, labels.PSA_ENFORCE: "baseline"}}}).expect(200)
-    present = labels_of(complete, relaxed)
-    assert (present.keys() & gone.keys(), present[labels.PSA_ENFORCE]) == (set(), "baseline")
+    client = full_cluster.api(
+        workbench.may(full_cluster, "renamer", "namespaces", "get", "patch", "update", "setlevel")
+    )
+    removals = dict.fromkeys((labels.ENFORCEMENT, labels.GUARD))
+    client.patch(relaxed_path, {"metadata": {"labels": {**removals, labels.PSA_ENFORCE: "baseline"}}}).expect(200)
+    remaining = labels_of(full_cluster, relaxed_path)
+    assert (remaining.keys() & removals.keys(), remaining[labels.PSA_ENFORCE]) == (set(), "baseline")
 
 
-def test_the_operator_takes_its_labels_off(complete: controlplane.Cluster, relaxed: str) -> None:
+def test_the_operator_takes_its_labels_off(full_cluster: controlplane.Cluster, relaxed_path: str) -> None:
     """The operator can remove its labels even if no other label is left, as in mode Release."""
-    complete.admin.patch(relaxed, {"metadata": {"labels": {"team": None}}}).expect(200)
-    _one_by_one(complete.api(workbench.operator(complete)), relaxed).expect(200)
-    assert labels_of(complete, relaxed).keys() == {NAME}
+    full_cluster.admin.patch(relaxed_path, {"metadata": {"labels": {"team": None}}}).expect(200)
+    _one_by_one(full_cluster.api(workbench.operator(full_cluster)), relaxed_path).expect(200)
+    assert labels_of(full_cluster, relaxed_path).keys() == {NAME}
 
 
 @pytest.mark.parametrize("enforcement", ["Audit", "Held"])
-def test_a_level_that_nothing_enforces_is_its_owners(complete: controlplane.Cluster, enforcement: str) -> None:
+def test_a_level_that_nothing_enforces_is_its_owners(full_cluster: controlplane.Cluster, enforcement: str) -> None:
     """If an owner removes privileged, the last label of the manifest, the policy does not silently restore it."""
     name = f"kept-{next(_numbers)}"
     values = {labels.ENFORCEMENT: enforcement, labels.PSA_ENFORCE: "privileged", labels.PSA_WARN: "baseline"}
-    complete.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
+    full_cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
     path = f"/api/v1/namespaces/{name}"
-    complete.admin.patch(path, {"metadata": {"labels": None}}).expect(200)
-    kept = {labels.ENFORCEMENT: enforcement, labels.PSA_WARN: "baseline"}
-    assert labels_of(complete, path) == {NAME: name, **kept}
+    full_cluster.admin.patch(path, {"metadata": {"labels": None}}).expect(200)
+    expected = {labels.ENFORCEMENT: enforcement, labels.PSA_WARN: "baseline"}
+    assert labels_of(full_cluster, path) == {NAME: name, **expected}
 
 
-def test_a_namespace_that_nobody_governs_is_its_owners(complete: controlplane.Cluster) -> None:
+def test_a_namespace_that_nobody_governs_is_its_owners(full_cluster: controlplane.Cluster) -> None:
     """The Pod Security labels of an ungoverned namespace are not the operator's."""
     name = f"kept-{next(_numbers)}"
     values = {labels.ENFORCEMENT: "Audit", labels.PSA_WARN: "baseline"}
-    complete.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
+    full_cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": values}}).expect(201)
     path = f"/api/v1/namespaces/{name}"
-    complete.admin.patch(path, {"metadata": {"labels": {labels.ENFORCEMENT: None}}}).expect(200)
-    complete.admin.patch(path, {"metadata": {"labels": None}}).expect(200)
-    assert labels_of(complete, path).keys() == {NAME}
+    full_cluster.admin.patch(path, {"metadata": {"labels": {labels.ENFORCEMENT: None}}}).expect(200)
+    full_cluster.admin.patch(path, {"metadata": {"labels": None}}).expect(200)
+    assert labels_of(full_cluster, path).keys() == {NAME}

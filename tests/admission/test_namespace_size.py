@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def policed(governed: controlplane.Cluster) -> controlplane.Cluster:
+def policy_cluster(governed: controlplane.Cluster) -> controlplane.Cluster:
     """A cluster on which namespace-size is in force."""
     creator = governed.api(workbench.may(governed, "size-prober", "namespaces", "create"))
     large = {"metadata": {"name": "probe", "labels": objects.smallest(201)}}
@@ -27,16 +27,16 @@ def policed(governed: controlplane.Cluster) -> controlplane.Cluster:
 
 
 @pytest.fixture(scope="module")
-def creator(policed: controlplane.Cluster) -> api.Api:
+def creator(policy_cluster: controlplane.Cluster) -> api.Api:
     """A user who may write every Namespace, without `setlevel`."""
-    return _user(policed, "size-creator")
+    return _user(policy_cluster, "size-creator")
 
 
-def _user(policed: controlplane.Cluster, name: str, *more: str) -> api.Api:
+def _user(policy_cluster: controlplane.Cluster, name: str, *more: str) -> api.Api:
     resources = "namespaces,namespaces/status,namespaces/finalize"
-    user = workbench.may(policed, name, resources, "get", "create", "update", "patch", "delete", *more)
-    policed.wait_for_right(user, {"resource": "namespaces", "subresource": "status", "verb": "patch"})
-    return policed.api(user)
+    user = workbench.may(policy_cluster, name, resources, "get", "create", "update", "patch", "delete", *more)
+    policy_cluster.wait_for_right(user, {"resource": "namespaces", "subresource": "status", "verb": "patch"})
+    return policy_cluster.api(user)
 
 
 def _owners(count: int, size: int = 0) -> list[Body]:
@@ -86,38 +86,40 @@ def beyond(name: str) -> int:
     return BOUNDS[name].most + _MORE.get(name, 1)
 
 
-def made(policed: controlplane.Cluster, body: Body | None = None, at: str = "") -> str:
+def create_namespace(policy_cluster: controlplane.Cluster, body: Body | None = None, subresource: str = "") -> str:
     """Create a Namespace with this content, written by an administrator, and return its path."""
     path = f"{NAMESPACES}/size-{next(_numbers)}"
-    policed.admin.post(NAMESPACES, {"metadata": {"name": path.split("/")[-1]}}).expect(201)
+    policy_cluster.admin.post(NAMESPACES, {"metadata": {"name": path.split("/")[-1]}}).expect(201)
     if body is not None:
-        policed.admin.patch(path + at, body).expect(200)
+        policy_cluster.admin.patch(path + subresource, body).expect(200)
     return path
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_each_bound_is_reached_and_not_passed(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
+def test_each_bound_is_reached_and_not_passed(
+    policy_cluster: controlplane.Cluster, creator: api.Api, name: str
+) -> None:
     """A write at the bound passes.
 
     Beyond the bound, a creator and a tenant are refused, by patch, replacement and creation.
     """
     bound = BOUNDS[name]
-    path = made(policed)
-    tenant = policed.api(policed.tenant(path.split("/")[-1]))
+    path = create_namespace(policy_cluster)
+    tenant = policy_cluster.api(policy_cluster.tenant(path.split("/")[-1]))
     for client in (creator, tenant):
         workbench.sound(client.patch(path + bound.at, bound.make(bound.most))).expect(200)
         refused(client.patch(path + bound.at, bound.make(beyond(name))), bound.text)
-        whole = policed.admin.get(path).expect(200).body
+        body = policy_cluster.admin.get(path).expect(200).body
         for field, values in bound.make(beyond(name)).items():
             for key, value in values.items():
-                given = whole[field].get(key)
-                whole[field][key] = {**given, **value} if isinstance(given, dict) else value
-        del whole["metadata"]["resourceVersion"]  # controllers write the object too
-        refused(client.put(path + bound.at, whole), bound.text)
+                current = body[field].get(key)
+                body[field][key] = {**current, **value} if isinstance(current, dict) else value
+        del body["metadata"]["resourceVersion"]  # controllers write the object too
+        refused(client.put(path + bound.at, body), bound.text)
     if bound.born:
-        born = bound.make(beyond(name))
-        born["metadata"]["generateName"] = "size-"
-        refused(creator.post(f"{NAMESPACES}?dryRun=All", born), bound.text)
+        new_body = bound.make(beyond(name))
+        new_body["metadata"]["generateName"] = "size-"
+        refused(creator.post(f"{NAMESPACES}?dryRun=All", new_body), bound.text)
 
 
 def refused(answer: api.Response, text: str) -> None:
@@ -125,44 +127,46 @@ def refused(answer: api.Response, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_a_larger_one_stays_or_shrinks(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
+def test_a_larger_one_stays_or_shrinks(policy_cluster: controlplane.Cluster, creator: api.Api, name: str) -> None:
     """Beyond the bound, after an administrator's write, a user can keep or shrink the content and change the rest.
 
     The content cannot grow.
     """
     bound = BOUNDS[name]
-    much = beyond(name) + _MORE.get(name, 1)
-    path = made(policed, bound.make(much), bound.at)
-    refused(creator.patch(path + bound.at, bound.make(much + 1)), bound.text)
+    size = beyond(name) + _MORE.get(name, 1)
+    path = create_namespace(policy_cluster, bound.make(size), bound.at)
+    refused(creator.patch(path + bound.at, bound.make(size + 1)), bound.text)
     creator.patch(path, {"metadata": {"labels": {"0": ""}, "annotations": {"0": ""}}}).expect(200)
-    workbench.sound(creator.patch(path + bound.at, bound.make(much))).expect(200)
-    body = policed.admin.get(path).expect(200).body
+    workbench.sound(creator.patch(path + bound.at, bound.make(size))).expect(200)
+    body = policy_cluster.admin.get(path).expect(200).body
     del body["metadata"]["resourceVersion"]
     for field, values in bound.make(beyond(name)).items():
         body[field].update(values)
     workbench.sound(creator.put(path + bound.at, body)).expect(200)
 
 
-def test_an_ordinary_namespace_is_never_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
+def test_an_ordinary_namespace_is_never_refused(policy_cluster: controlplane.Cluster, creator: api.Api) -> None:
     """A namespace with 64 grants, 100 labels and 100 long annotations can be created, written and deleted."""
     grants = {f"{labels.GRANT_PREFIX}g{number}": "line" * 100 for number in range(64)}
-    notes = {f"field.cattle.io/{number}": '{"a": "b\\n\u00e4\u4e2d\U0001f600"}\n\t' * 20 for number in range(100)}
+    annotations = {f"field.cattle.io/{number}": '{"a": "b\\n\u00e4\u4e2d\U0001f600"}\n\t' * 20 for number in range(100)}
     values = {f"example.com/l{number}": "v" * 63 for number in range(100)}
     path = f"{NAMESPACES}/ordinary"
-    metadata = {"name": "ordinary", "labels": values, "annotations": notes, "finalizers": ["example.com/a"]}
+    metadata = {"name": "ordinary", "labels": values, "annotations": annotations, "finalizers": ["example.com/a"]}
     metadata["ownerReferences"] = _owners(3)
     creator.post(NAMESPACES, {"metadata": metadata}).expect(201)
-    policed.admin.patch(path, {"metadata": {"annotations": grants}}).expect(200)
-    tenant = policed.api(policed.tenant("ordinary"))
+    policy_cluster.admin.patch(path, {"metadata": {"annotations": grants}}).expect(200)
+    tenant = policy_cluster.api(policy_cluster.tenant("ordinary"))
     for client in (tenant, creator):
-        for at in ("", "/status"):
-            client.patch(path + at, {"metadata": {"labels": {"a": "b"}, "annotations": {"a": at}}}).expect(200)
+        for subresource in ("", "/status"):
+            client.patch(
+                path + subresource, {"metadata": {"labels": {"a": "b"}, "annotations": {"a": subresource}}}
+            ).expect(200)
     tenant.delete(path).expect(200)
     tenant.patch(path, {"metadata": {"finalizers": []}}).expect(200)
-    policed.wait("it is gone", lambda: policed.admin.get(path).status == 404)
+    policy_cluster.wait("it is gone", lambda: policy_cluster.admin.get(path).status == 404)
 
 
-def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api.Api) -> None:
+def test_spec_finalizers_are_bounded(policy_cluster: controlplane.Cluster, creator: api.Api) -> None:
     """A Namespace may be created with at most 50 spec.finalizers, one of them from the API server.
 
     Users cannot write /finalize.
@@ -174,19 +178,19 @@ def test_spec_finalizers_are_bounded(policed: controlplane.Cluster, creator: api
             answer.expect(201)
         else:
             refused(answer, "50 spec.finalizers, got 51 (0 before)")
-    path = made(policed)
-    body = policed.admin.get(path).expect(200).body
+    path = create_namespace(policy_cluster)
+    body = policy_cluster.admin.get(path).expect(200).body
     body["spec"]["finalizers"] += objects.FINALIZERS[:50]
     workbench.refused(creator.put(f"{path}/finalize?dryRun=All", body))
-    policed.admin.put(f"{path}/finalize?dryRun=All", body).expect(200)
+    policy_cluster.admin.put(f"{path}/finalize?dryRun=All", body).expect(200)
 
 
-def test_bytes_that_are_no_text_are_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
+def test_bytes_that_are_no_text_are_refused(policy_cluster: controlplane.Cluster, creator: api.Api) -> None:
     """A user cannot write bytes that are not UTF-8 into annotations; if such bytes exist, any other write passes."""
-    path = made(policed, {"metadata": {"annotations": {"bytes": objects.MARKER}}})
+    path = create_namespace(policy_cluster, {"metadata": {"annotations": {"bytes": objects.MARKER}}})
     with pytest.raises(AssertionError, match="annotations of a Namespace must be UTF-8"):
         objects.spoil(creator, path)
-    objects.spoil(policed.admin, path)
+    objects.spoil(policy_cluster.admin, path)
     body = creator.protobuf(path)
     assert creator.request("PUT", path, body, api.PROTOBUF).status == 200
     creator.patch(f"{path}?dryRun=All", {"metadata": {"annotations": {"note": "x"}}}).expect(200)
@@ -203,44 +207,46 @@ LARGE: Body = {
 }
 
 
-def test_the_operator_and_holders_of_setlevel_write_what_they_need(policed: controlplane.Cluster) -> None:
+def test_the_operator_and_holders_of_setlevel_write_what_they_need(policy_cluster: controlplane.Cluster) -> None:
     """The bounds do not apply to the operator and holders of setlevel, in creation, patch and status."""
-    path = made(policed)
-    holder = _user(policed, "size-setlevel", "setlevel")
+    path = create_namespace(policy_cluster)
+    holder = _user(policy_cluster, "size-setlevel", "setlevel")
     workbench.sound(holder.patch(path, LARGE)).expect(200)
     holder.patch(f"{path}/status", {"status": {"conditions": _conditions(60, 4000)}}).expect(200)
     holder.post(f"{NAMESPACES}?dryRun=All", {"metadata": {**LARGE["metadata"], "name": "large"}}).expect(201)
-    operator = policed.api(workbench.operator(policed))
-    full = made(policed, {"metadata": {"annotations": objects.smallest(500), "labels": objects.smallest(200)}})
+    operator = policy_cluster.api(workbench.operator(policy_cluster))
+    full_path = create_namespace(
+        policy_cluster, {"metadata": {"annotations": objects.smallest(500), "labels": objects.smallest(200)}}
+    )
     work = {
         "labels": {labels.ENFORCEMENT: "Deny", labels.PSA_ENFORCE: "baseline", labels.GUARD: "baseline"},
         "annotations": {f"{labels.GRANT_PREFIX}g{number}": "line" for number in range(64)},
     }
-    policed.wait_for_right(workbench.operator(policed), {"resource": "namespaces", "verb": "patch"})
-    workbench.sound(operator.patch(full, {"metadata": work})).expect(200)
+    policy_cluster.wait_for_right(workbench.operator(policy_cluster), {"resource": "namespaces", "verb": "patch"})
+    workbench.sound(operator.patch(full_path, {"metadata": work})).expect(200)
 
 
-def test_what_ends_a_namespace_is_never_refused(policed: controlplane.Cluster, creator: api.Api) -> None:
+def test_what_ends_a_namespace_is_never_refused(policy_cluster: controlplane.Cluster, creator: api.Api) -> None:
     """In a terminating namespace, finalizers can be removed one by one, and the policy does not measure writes."""
-    path = made(policed, LARGE)
+    path = create_namespace(policy_cluster, LARGE)
     creator.delete(path).expect(200)
     creator.patch(path, {"metadata": {"labels": {"more": "x"}, "finalizers": objects.FINALIZERS[:59]}}).expect(200)
     creator.patch(path, {"metadata": {"finalizers": []}}).expect(200)
-    policed.wait("it is gone", lambda: policed.admin.get(path).status == 404)
+    policy_cluster.wait("it is gone", lambda: policy_cluster.admin.get(path).status == 404)
 
 
 @pytest.mark.parametrize("name", objects.LARGEST)
-def test_no_expression_fails_for_the_largest(policed: controlplane.Cluster, creator: api.Api, name: str) -> None:
+def test_no_expression_fails_for_the_largest(policy_cluster: controlplane.Cluster, creator: api.Api, name: str) -> None:
     """Beside as much metadata as the API server stores, a change passes and growth is refused within the cost limit."""
-    path = made(policed)
-    objects.enlarge(policed.admin, path, name)
+    path = create_namespace(policy_cluster)
+    objects.enlarge(policy_cluster.admin, path, name)
     field = name if name != "owners" else "ownerReferences"
-    now = policed.admin.get(path).expect(200).body["metadata"][field]
-    more: Any = [*now, objects.OWNERS[1]] if name == "owners" else {"new.example.com/x": "x"}
-    more = [*now, "example.com/x"] if name == "finalizers" else more
-    objects.judge(objects.ask(creator, ("PATCH", path, {"metadata": {field: more}}, api.MERGE)), 403, name)
-    other = {"metadata": {"labels": {"0": "x"}} if name == "labels" else {"annotations": {"0": "x"}}}
+    now = policy_cluster.admin.get(path).expect(200).body["metadata"][field]
+    grown: Any = [*now, objects.OWNERS[1]] if name == "owners" else {"new.example.com/x": "x"}
+    grown = [*now, "example.com/x"] if name == "finalizers" else grown
+    objects.judge(objects.ask(creator, ("PATCH", path, {"metadata": {field: grown}}, api.MERGE)), 403, name)
+    unrelated = {"metadata": {"labels": {"0": "x"}} if name == "labels" else {"annotations": {"0": "x"}}}
     if name in {"owners", "finalizers"}:
-        other["metadata"][field] = now[:-1]  # type: ignore[assignment]
-    objects.judge(objects.ask(creator, ("PATCH", path, other, api.MERGE)), 200, name)
-    assert objects.failures(policed) == []
+        unrelated["metadata"][field] = now[:-1]  # type: ignore[assignment]
+    objects.judge(objects.ask(creator, ("PATCH", path, unrelated, api.MERGE)), 200, name)
+    assert objects.failures(policy_cluster) == []

@@ -19,26 +19,26 @@ EVERYTHING: dict[str, Any] = {
 VOLUMES = [{"name": "v", "hostPath": {"path": "/var/lib"}}, {"name": "w", "hostPath": {"path": "/proc"}}]
 
 
-def said(answer: api.Response) -> str:
+def refusal_text(answer: api.Response) -> str:
     """Return the text of a policy's refusal without the policy's and the pod's name."""
     text = workbench.refused(answer).partition("denied request: ")[2]
     return re.sub('^host-namespaces: pod "pod-[0-9]+" shares', "host-namespaces: the pod shares", text)
 
 
 @pytest.fixture(params=["baseline", "restricted"])
-def alone(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> dict[str, Home]:
+def namespaces(request: pytest.FixtureRequest, make_namespace: Callable[..., Home]) -> dict[str, Home]:
     """Namespaces where host-namespaces answers alone, the guard answers alone, and both can answer."""
     guard = str(request.param)
     return {
-        "host-namespaces": make_home(enforcement="Deny"),
-        "guard": make_home(guard=guard),
-        "both": make_home(enforcement="Deny", guard=guard),
+        "host-namespaces": make_namespace(enforcement="Deny"),
+        "guard": make_namespace(guard=guard),
+        "both": make_namespace(enforcement="Deny", guard=guard),
     }
 
 
-def the_one(homes: dict[str, Home], ask: Callable[[Home], api.Response]) -> str:
+def same_refusal(namespaces: dict[str, Home], request: Callable[[Home], api.Response]) -> str:
     """Return the refusal, which must be the same in all of the namespaces."""
-    texts = {name: said(ask(home)) for name, home in homes.items()}
+    texts = {name: refusal_text(request(namespace)) for name, namespace in namespaces.items()}
     assert set(texts.values()) == {texts["both"]}, texts
     return texts["both"]
 
@@ -67,19 +67,22 @@ LACKS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("given", "body", "text"), [row[1:] for row in LACKS], ids=[row[0] for row in LACKS])
 def test_each_refusal_says_what_the_nearest_exception_lacks(
-    alone: dict[str, Home], given: dict[str, Any], body: dict[str, Any], text: str
+    namespaces: dict[str, Home], given: dict[str, Any], body: dict[str, Any], text: str
 ) -> None:
     """Both policies name the closest exception and what it lacks, in the same words."""
-    for home in alone.values():
+    for namespace in namespaces.values():
         if given:
-            home.give(y_far=grant(service_account="far"), **given)
-    assert text in the_one(alone, lambda home: home.create(body))
+            namespace.give(y_far=grant(service_account="far"), **given)
+    assert text in same_refusal(namespaces, lambda namespace: namespace.create(body))
 
 
-def test_the_refusal_says_what_to_ask_for(alone: dict[str, Home]) -> None:
+def test_the_refusal_says_what_to_ask_for(namespaces: dict[str, Home]) -> None:
     """The draft lists everything that the pod uses, in the fields of an exception."""
-    both = {**EVERYTHING, "image": "other:1"}
-    text = the_one(alone, lambda home: home.create(pod(both, PRIVILEGED, hostNetwork=True, volumes=VOLUMES)))
+    container_body = {**EVERYTHING, "image": "other:1"}
+    text = same_refusal(
+        namespaces,
+        lambda namespace: namespace.create(pod(container_body, PRIVILEGED, hostNetwork=True, volumes=VOLUMES)),
+    )
     for part in (
         "with serviceAccountName: default, hostNamespaces: [Network]",
         f', images: ["other:1", "{IMAGE}"]',
@@ -91,7 +94,7 @@ def test_the_refusal_says_what_to_ask_for(alone: dict[str, Home]) -> None:
     assert len(text.encode()) < 1024
 
 
-def test_the_nearest_of_many_is_named(alone: dict[str, Home]) -> None:
+def test_the_nearest_of_many_is_named(namespaces: dict[str, Home]) -> None:
     """The closest exception fails at the latest step of the coverage check; of two equals, the first by name wins."""
     given = {
         "a": grant(service_account="other"),
@@ -99,41 +102,51 @@ def test_the_nearest_of_many_is_named(alone: dict[str, Home]) -> None:
         "c": grant(capabilities=("NET_ADMIN",)),
         "d": grant(capabilities=("NET_ADMIN",)),
     }
-    for home in alone.values():
-        home.give(**given)
-    text = the_one(alone, lambda home: home.create(pod(EVERYTHING, hostNetwork=True, volumes=VOLUMES)))
+    for namespace in namespaces.values():
+        namespace.give(**given)
+    text = same_refusal(
+        namespaces, lambda namespace: namespace.create(pod(EVERYTHING, hostNetwork=True, volumes=VOLUMES))
+    )
     assert '(closest exception of 5: "c" does not list capability CAP_SYS_BOOT)' in text
 
 
-def test_a_change_of_a_host_namespace_pod_is_refused_for_what_it_is(alone: dict[str, Home]) -> None:
+def test_a_change_of_a_host_namespace_pod_is_refused_for_what_it_is(namespaces: dict[str, Home]) -> None:
     """An ephemeral container and another image get their own remedy, even though no exception covers the pod either."""
-    lifted: dict[str, Any] = {"metadata": {"labels": {labels.ENFORCEMENT: None, labels.GUARD: None}}}
+    patch: dict[str, Any] = {"metadata": {"labels": {labels.ENFORCEMENT: None, labels.GUARD: None}}}
     paths = {}
-    for name, home in alone.items():
-        kept = home.cluster.admin.get(home.path).expect(200).body["metadata"]["labels"]
-        home.cluster.admin.patch(home.path, lifted).expect(200)
-        home.cluster.wait("nobody to answer", lambda home=home: home.create(pod(hostPID=True)).status == 201, 10)
-        paths[name] = home.put_up(pod(PRIVILEGED, hostNetwork=True))
-        home.cluster.admin.patch(home.path, {"metadata": {"labels": kept}}).expect(200)
-        home.cluster.wait("somebody to answer", lambda home=home: home.create(pod(hostPID=True)).status == 403, 10)
-    by_home = {home.name: paths[name] for name, home in alone.items()}
+    for name, namespace in namespaces.items():
+        namespace_labels = namespace.cluster.admin.get(namespace.path).expect(200).body["metadata"]["labels"]
+        namespace.cluster.admin.patch(namespace.path, patch).expect(200)
+        namespace.cluster.wait(
+            "nobody to answer", lambda namespace=namespace: namespace.create(pod(hostPID=True)).status == 201, 10
+        )
+        paths[name] = namespace.put_up(pod(PRIVILEGED, hostNetwork=True))
+        namespace.cluster.admin.patch(namespace.path, {"metadata": {"labels": namespace_labels}}).expect(200)
+        namespace.cluster.wait(
+            "somebody to answer", lambda namespace=namespace: namespace.create(pod(hostPID=True)).status == 403, 10
+        )
+    pod_paths = {namespace.name: paths[name] for name, namespace in namespaces.items()}
     debugger = {"spec": {"ephemeralContainers": [container(name="debugger", image="netshoot:1")]}}
     image = {"spec": {"containers": [{"name": "c0", "image": "netshoot:1"}]}}
-    text = the_one(
-        alone,
-        lambda home: home.cluster.admin.patch(f"{by_home[home.name]}/ephemeralcontainers", debugger, api.STRATEGIC),
+    text = same_refusal(
+        namespaces,
+        lambda namespace: namespace.cluster.admin.patch(
+            f"{pod_paths[namespace.name]}/ephemeralcontainers", debugger, api.STRATEGIC
+        ),
     )
     assert (
         "ephemeral containers are not allowed in a pod that shares host namespaces; start a separate pod under a"
         in text
     )
-    text = the_one(alone, lambda home: home.cluster.admin.patch(by_home[home.name], image, api.STRATEGIC))
+    text = same_refusal(
+        namespaces, lambda namespace: namespace.cluster.admin.patch(pod_paths[namespace.name], image, api.STRATEGIC)
+    )
     assert "cannot change after its creation; delete the pod and create a new pod with the other images" in text
 
 
-def test_a_forged_mirror_pod_is_refused_for_that(alone: dict[str, Home]) -> None:
+def test_a_forged_mirror_pod_is_refused_for_that(namespaces: dict[str, Home]) -> None:
     """The refusal names the annotation and no missing exception, because a real mirror pod needs no exception."""
-    body = pod(hostNetwork=True, nodeName=alone["both"].cluster.nodes[0])
+    body = pod(hostNetwork=True, nodeName=namespaces["both"].cluster.nodes[0])
     body["metadata"]["annotations"] = {labels.MIRROR: "a-hash"}
-    text = the_one(alone, lambda home: home.create(body))
+    text = same_refusal(namespaces, lambda namespace: namespace.create(body))
     assert "only a kubelet may set the annotation kubernetes.io/config.mirror, for its static pods" in text

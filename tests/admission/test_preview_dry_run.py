@@ -19,19 +19,19 @@ BAD = {"hostNetwork": True, "hostPID": True}
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
     """A control plane with two pods in each preview namespace from before the policies."""
-    with controlplane.Cluster() as running:
+    with controlplane.Cluster() as control_plane:
         for level in ("baseline", "restricted"):
-            operator.apply(running, "-f", str(operator.ROOT / f"manifests/base/preview-{level}-namespace.yaml"))
+            operator.apply(control_plane, "-f", str(operator.ROOT / f"manifests/base/preview-{level}-namespace.yaml"))
         for name in NAMESPACES:
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-            running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)
-            for old in ("first", "second"):
+            control_plane.wait("its service account", lambda path=account: control_plane.admin.get(path).status == 200)
+            for pod_name in ("first", "second"):
                 body = workbench.pod()
-                body["metadata"] = {"name": old, "finalizers": [FINALIZER]}
-                running.admin.post(f"/api/v1/namespaces/{name}/pods", body).expect(201)
-        operator.apply(running, "--server-side", "-f", str(operator.ROOT / "crds"))
-        operator.apply(running, "-k", str(operator.ROOT / "manifests" / "admission"))
-        yield running
+                body["metadata"] = {"name": pod_name, "finalizers": [FINALIZER]}
+                control_plane.admin.post(f"/api/v1/namespaces/{name}/pods", body).expect(201)
+        operator.apply(control_plane, "--server-side", "-f", str(operator.ROOT / "crds"))
+        operator.apply(control_plane, "-k", str(operator.ROOT / "manifests" / "admission"))
+        yield control_plane
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +80,13 @@ def test_nobody_creates_a_pod(governed: controlplane.Cluster, name: str, who: st
     """Every pod is refused, with a remedy: posted with a name or a generated name, or applied."""
     client = asker(governed, name, who)
     pods = f"/api/v1/namespaces/{name}/pods"
-    named = workbench.pod(**spec)
-    generated = {**named, "metadata": {"generateName": "any-"}}
-    applied = named["metadata"]["name"]
+    body = workbench.pod(**spec)
+    generated_body = {**body, "metadata": {"generateName": "any-"}}
+    pod_name = body["metadata"]["name"]
     for answer in (
-        client.post(pods, named),
-        client.post(pods, generated),
-        client.apply(f"{pods}/{applied}", named, "somebody"),
+        client.post(pods, body),
+        client.post(pods, generated_body),
+        client.apply(f"{pods}/{pod_name}", body, "somebody"),
     ):
         workbench.refused(
             answer, f'preview-dry-run: no pod may run in namespace "{name}"', "repeat the request with --dry-run=server"
@@ -121,16 +121,16 @@ def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
     """
     level = name.removeprefix("hostnetwork-preview-")
     client = asker(governed, name, "tenant")
-    bad = workbench.pod({"securityContext": {"privileged": True}}, **BAD)
-    (warning,) = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", bad).expect(201).warnings
+    violating = workbench.pod({"securityContext": {"privileged": True}}, **BAD)
+    (warning,) = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", violating).expect(201).warnings
     assert warning.startswith(f'would violate PodSecurity "{level}:latest": host namespaces')
     assert "privileged" in warning
     assert ("runAsNonRoot" in warning) == (level == "restricted")
-    good = workbench.pod(
+    conforming = workbench.pod(
         {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}},
         securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
     )
-    answer = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", good).expect(201)
+    answer = client.post(f"/api/v1/namespaces/{name}/pods?dryRun=All", conforming).expect(201)
     assert answer.warnings == ()
     assert {"first", "second"} == _names(governed, name)
 
@@ -139,20 +139,22 @@ def test_a_dry_run_is_answered_with_all_that_pod_security_has_against_a_pod(
 def test_controllers_are_made_and_their_pods_refused(governed: controlplane.Cluster, name: str) -> None:
     """The API server stores Deployment, DaemonSet and Job and refuses their pods; their Events report the refusal."""
     template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [workbench.container()]}}
-    apps, selector = f"/apis/apps/v1/namespaces/{name}", {"matchLabels": {"app": "a"}}
+    base, selector = f"/apis/apps/v1/namespaces/{name}", {"matchLabels": {"app": "a"}}
     spec = {"selector": selector, "template": template}
-    governed.admin.post(f"{apps}/deployments", {"metadata": {"name": "a"}, "spec": spec}).expect(201)
-    governed.admin.post(f"{apps}/daemonsets", {"metadata": {"name": "b"}, "spec": spec}).expect(201)
-    once = {"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}
-    governed.admin.post(f"/apis/batch/v1/namespaces/{name}/jobs", {"metadata": {"name": "c"}, "spec": once}).expect(201)
+    governed.admin.post(f"{base}/deployments", {"metadata": {"name": "a"}, "spec": spec}).expect(201)
+    governed.admin.post(f"{base}/daemonsets", {"metadata": {"name": "b"}, "spec": spec}).expect(201)
+    job_spec = {"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}
+    governed.admin.post(f"/apis/batch/v1/namespaces/{name}/jobs", {"metadata": {"name": "c"}, "spec": job_spec}).expect(
+        201
+    )
 
-    def told() -> set[str]:
-        found = governed.admin.items(f"/api/v1/namespaces/{name}/events?fieldSelector=reason%3DFailedCreate")
-        return {event["involvedObject"]["kind"] for event in found if "preview-dry-run: no pod" in event["message"]}
+    def refused_kinds() -> set[str]:
+        events = governed.admin.items(f"/api/v1/namespaces/{name}/events?fieldSelector=reason%3DFailedCreate")
+        return {event["involvedObject"]["kind"] for event in events if "preview-dry-run: no pod" in event["message"]}
 
-    governed.wait("three refusals told", lambda: told() == {"ReplicaSet", "DaemonSet", "Job"})
+    governed.wait("three refusals told", lambda: refused_kinds() == {"ReplicaSet", "DaemonSet", "Job"})
     assert {"first", "second"} == _names(governed, name)
-    for path in (f"{apps}/deployments/a", f"{apps}/daemonsets/b", f"/apis/batch/v1/namespaces/{name}/jobs/c"):
+    for path in (f"{base}/deployments/a", f"{base}/daemonsets/b", f"/apis/batch/v1/namespaces/{name}/jobs/c"):
         governed.admin.delete(path).expect(200)
 
 
@@ -161,15 +163,15 @@ def test_the_name_that_it_is_selected_by_stays(governed: controlplane.Cluster, n
     """No write by any path can change kubernetes.io/metadata.name or remove it with all labels."""
     path = f"/api/v1/namespaces/{name}"
     key = "kubernetes.io/metadata.name"
-    before = governed.admin.get(path).expect(200).body
+    namespace = governed.admin.get(path).expect(200).body
     for subresource in ("", "/status", "/finalize"):
-        for given in ({key: "other"}, {key: ""}, {}):
+        for new_labels in ({key: "other"}, {key: ""}, {}):
             body = governed.admin.get(path).expect(200).body
-            body["metadata"]["labels"] = given
+            body["metadata"]["labels"] = new_labels
             governed.admin.put(path + subresource, body)
             assert governed.admin.get(path).expect(200).body["metadata"]["labels"][key] == name
             workbench.refused(governed.admin.post(f"{path}/pods", workbench.pod()), "preview-dry-run")
-    governed.admin.patch(path, {"metadata": {"labels": before["metadata"]["labels"]}}).expect(200)
+    governed.admin.patch(path, {"metadata": {"labels": namespace["metadata"]["labels"]}}).expect(200)
 
 
 @pytest.mark.parametrize("name", NAMESPACES)
@@ -177,8 +179,8 @@ def test_a_pod_that_was_there_before_gets_no_ephemeral_container(governed: contr
     """Not even a harmless container is allowed; a dry run is."""
     path = f"/api/v1/namespaces/{name}/pods/first/ephemeralcontainers"
     change = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": workbench.IMAGE}]}}
-    for who in ("administrator", "tenant"):
-        client = asker(governed, name, who)
+    for user in ("administrator", "tenant"):
+        client = asker(governed, name, user)
         answer = client.patch(path, change, content_type=api.STRATEGIC)
         workbench.refused(answer, f'preview-dry-run: no pod may run in namespace "{name}"')
         client.patch(f"{path}?dryRun=All", change, content_type=api.STRATEGIC).expect(200)
@@ -211,8 +213,8 @@ def test_what_ends_a_pod_and_a_namespace_passes(governed: controlplane.Cluster, 
 @pytest.mark.parametrize("spec", [{}, BAD], ids=["harmless", "host-namespaces"])
 def test_elsewhere_nothing_is_refused(governed: controlplane.Cluster, spec: dict[str, Any]) -> None:
     """This includes a namespace with the same labels and nearly the same name."""
-    given = {"pod-security.kubernetes.io/warn": "baseline", "app.kubernetes.io/name": "hostnetwork-operator"}
-    metadata = {"name": "hostnetwork-preview", "labels": given}
+    namespace_labels = {"pod-security.kubernetes.io/warn": "baseline", "app.kubernetes.io/name": "hostnetwork-operator"}
+    metadata = {"name": "hostnetwork-preview", "labels": namespace_labels}
     governed.admin.post("/api/v1/namespaces", {"metadata": metadata}).expect(201, 409)
     path = "/api/v1/namespaces/hostnetwork-preview"
     governed.wait("its account", lambda: governed.admin.get(f"{path}/serviceaccounts/default").status == 200)

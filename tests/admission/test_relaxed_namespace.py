@@ -105,8 +105,8 @@ def test_each_control_of_baseline_refuses(relaxed: Home, control: str, body: dic
         relaxed.refuses(body, f'violates the Baseline control "{control}": ', text, "; ")
         return
     relaxed.refuses(body)
-    only_guard = {"metadata": {"labels": {labels.ENFORCEMENT: None}}}
-    relaxed.cluster.admin.patch(relaxed.path, only_guard).expect(200)
+    patch = {"metadata": {"labels": {labels.ENFORCEMENT: None}}}
+    relaxed.cluster.admin.patch(relaxed.path, patch).expect(200)
     marker = f'" {text[3:]}, and no exception in force in its namespace covers the pod'
     relaxed.cluster.wait("the guard alone", lambda: marker in relaxed.create(body).message, 10)
 
@@ -146,9 +146,9 @@ def test_ephemeral_containers_are_judged_like_the_others(relaxed: Home, control:
     workbench.sound(debug(relaxed, path)).expect(200)
 
 
-def debug(home: Home, path: str, **fields: Any) -> api.Response:
+def debug(namespace: Home, path: str, **fields: Any) -> api.Response:
     patch = {"spec": {"ephemeralContainers": [container(name="debugger", **fields)]}}
-    return home.cluster.admin.patch(f"{path}/ephemeralcontainers", patch, api.STRATEGIC)
+    return namespace.cluster.admin.patch(f"{path}/ephemeralcontainers", patch, api.STRATEGIC)
 
 
 CONFORMING: dict[str, dict[str, Any]] = {
@@ -281,33 +281,33 @@ def test_proc_mount_is_judged_as_far_as_validation_lets_it(relaxed: Home) -> Non
     relaxed.admits(pod(context(procMount="Unmasked"), hostUsers=False))
 
 
-def test_proc_mount_is_refused_where_validation_is_laxer(make_home: Callable[..., Home]) -> None:
+def test_proc_mount_is_refused_where_validation_is_laxer(make_namespace: Callable[..., Home]) -> None:
     """A copy of the policy without the exception for user namespaces refuses Unmasked in every kind of container."""
-    home = make_home()
+    namespace = make_namespace()
     clause = "expression: has(object.spec.hostUsers) && !object.spec.hostUsers"
     text = (ADMISSION / "relaxed-namespace.yaml").read_text()
     assert clause in text
     text = text.replace(clause, "expression: 'false'").replace("relaxed-namespace", "no-user-namespaces")
     policy, binding = yaml.safe_load_all(text)
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": home.name}}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}
     binding["spec"]["matchResources"]["namespaceSelector"] = selector
     base = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
-    home.cluster.admin.post(f"{base}ies", policy).expect(201)
-    home.cluster.admin.post(f"{base}ybindings", binding).expect(201)
+    namespace.cluster.admin.post(f"{base}ies", policy).expect(201)
+    namespace.cluster.admin.post(f"{base}ybindings", binding).expect(201)
     try:
-        unmasked = context(procMount="Unmasked")
-        body = pod(unmasked, hostUsers=False)
-        home.cluster.wait("the copy in force", lambda: home.create(body).status == 403, 10)
-        home.refuses(body, 'violates the Baseline control "procMount": ', 'container "c0" has procMount Unmasked')
-        home.refuses(
-            pod(initContainers=[container(name="i", **unmasked)], hostUsers=False), 'container "i" has procMount'
+        fields = context(procMount="Unmasked")
+        body = pod(fields, hostUsers=False)
+        namespace.cluster.wait("the copy in force", lambda: namespace.create(body).status == 403, 10)
+        namespace.refuses(body, 'violates the Baseline control "procMount": ', 'container "c0" has procMount Unmasked')
+        namespace.refuses(
+            pod(initContainers=[container(name="i", **fields)], hostUsers=False), 'container "i" has procMount'
         )
-        path = home.put_up(pod(hostUsers=False))
-        workbench.refused(debug(home, path, **unmasked), 'container "debugger" has procMount')
-        home.admits(pod(context(procMount="Default"), hostUsers=False))
+        path = namespace.put_up(pod(hostUsers=False))
+        workbench.refused(debug(namespace, path, **fields), 'container "debugger" has procMount')
+        namespace.admits(pod(context(procMount="Default"), hostUsers=False))
     finally:
-        home.cluster.admin.delete(f"{base}ybindings/{binding['metadata']['name']}").expect(200)
-        home.cluster.admin.delete(f"{base}ies/{policy['metadata']['name']}").expect(200)
+        namespace.cluster.admin.delete(f"{base}ybindings/{binding['metadata']['name']}").expect(200)
+        namespace.cluster.admin.delete(f"{base}ies/{policy['metadata']['name']}").expect(200)
 
 
 @pytest.mark.parametrize(
@@ -354,23 +354,23 @@ def test_the_guard_refuses_whoever_asks(relaxed: Home) -> None:
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
-def test_only_containers_make_an_update_worth_judging(make_home: Callable[..., Home]) -> None:
+def test_only_containers_make_an_update_worth_judging(make_namespace: Callable[..., Home]) -> None:
     """A violating pod from before the guard can be labelled, finalized and deleted; a new image is refused."""
-    home = make_home(level="privileged")
-    path = home.put_up(pod(context(privileged=True), initContainers=[container(name="i")]))
-    home.cluster.admin.patch(home.path, {"metadata": {"labels": {labels.GUARD: "baseline"}}}).expect(200)
-    home.cluster.wait("the guard", lambda: home.create(pod(context(privileged=True))).status == 403, 10)
+    namespace = make_namespace(level="privileged")
+    path = namespace.put_up(pod(context(privileged=True), initContainers=[container(name="i")]))
+    namespace.cluster.admin.patch(namespace.path, {"metadata": {"labels": {labels.GUARD: "baseline"}}}).expect(200)
+    namespace.cluster.wait("the guard", lambda: namespace.create(pod(context(privileged=True))).status == 403, 10)
     for metadata in (
         {"labels": {"a": "b"}, "finalizers": ["example.com/f"], "annotations": {"c": "d"}},
         {"finalizers": None, "labels": None},
     ):
-        workbench.sound(home.cluster.admin.patch(path, {"metadata": metadata})).expect(200)
+        workbench.sound(namespace.cluster.admin.patch(path, {"metadata": metadata})).expect(200)
     for field, name in (("containers", "c0"), ("initContainers", "i")):
         image = {"spec": {field: [{"name": name, "image": "other:1"}]}}
-        answer = home.cluster.admin.patch(path, image, api.STRATEGIC)
+        answer = namespace.cluster.admin.patch(path, image, api.STRATEGIC)
         workbench.refused(answer, 'violates the Baseline control "privileged": ')
-    workbench.refused(debug(home, path), 'violates the Baseline control "privileged": ')
-    home.cluster.admin.delete(path).expect(200, 202)
+    workbench.refused(debug(namespace, path), 'violates the Baseline control "privileged": ')
+    namespace.cluster.admin.delete(path).expect(200, 202)
 
 
 def test_an_ephemeral_container_is_judged_in_a_namespace_that_is_going(relaxed: Home) -> None:
@@ -384,12 +384,12 @@ def test_an_ephemeral_container_is_judged_in_a_namespace_that_is_going(relaxed: 
     relaxed.cluster.wait("the namespace gone", lambda: relaxed.cluster.admin.get(relaxed.path).status == 404)
 
 
-def test_the_guard_holds_beside_any_level(make_home: Callable[..., Home]) -> None:
+def test_the_guard_holds_beside_any_level(make_namespace: Callable[..., Home]) -> None:
     """The guard applies at any Pod Security level, also without a level, so restoring the level leaves no gap."""
     for values in ({"guard": "baseline"}, {"guard": "baseline", "level": "baseline"}):
-        home = make_home(**values)
-        assert home.create(pod(context(privileged=True))).status == 403
-        home.admits(pod())
+        namespace = make_namespace(**values)
+        assert namespace.create(pod(context(privileged=True))).status == 403
+        namespace.admits(pod())
 
 
 # -- mirror pods ------------------------------------------------------------------------------------------------------
@@ -411,8 +411,8 @@ def test_a_kubelet_shows_any_static_pod(relaxed: Home) -> None:
 
 def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) -> None:
     """64 grants of 16 images in 128 KiB and a pod of 50 containers that use every field fit the limit."""
-    images = [[f"registry.example.com/{g:02}/{n:02}/".ljust(112, "x") for n in range(16)] for g in range(63)]
-    relaxed.give(**{f"g{g:02}": grant(images=tuple(images[g]), privileged=True) for g in range(63)})
+    images = [[f"registry.example.com/{group:02}/{n:02}/".ljust(112, "x") for n in range(16)] for group in range(63)]
+    relaxed.give(**{f"g{group:02}": grant(images=tuple(images[group]), privileged=True) for group in range(63)})
     fields = {
         **context(
             privileged=True,
@@ -430,9 +430,9 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
     def body(last: str) -> dict[str, Any]:
         # In a host network pod, ports of one protocol must differ between the containers.
         first = {**fields, "image": images[62][0]}
-        rest = {key: value for key, value in fields.items() if key != "ports"}
-        others = [{**rest, "image": images[62][n % 16]} for n in range(48)]
-        return covered_pod(first, *others, {**rest, "image": last})
+        without_ports = {key: value for key, value in fields.items() if key != "ports"}
+        other_containers = [{**without_ports, "image": images[62][n % 16]} for n in range(48)]
+        return covered_pod(first, *other_containers, {**without_ports, "image": last})
 
     relaxed.admits(body(images[62][1]))
     relaxed.refuses(body("other:1"))
@@ -442,9 +442,9 @@ def test_the_largest_namespace_and_pod_are_within_the_cost_limit(relaxed: Home) 
 
 def test_annotations_cost_no_pod_its_admission(relaxed: Home) -> None:
     """30,000 annotations on a pod make no difference."""
-    many = {f"{number:x}": "" for number in range(30000)}
+    annotations = {f"{number:x}": "" for number in range(30000)}
     for body, status in ((pod(), 201), (pod({"lifecycle": {}}), 201), (pod(context(privileged=True)), 403)):
-        body["metadata"]["annotations"] = many
+        body["metadata"]["annotations"] = annotations
         assert relaxed.create(body).status == status
 
 
@@ -495,13 +495,13 @@ def test_each_file_is_one_policy_with_its_bindings(file: pathlib.Path) -> None:
 def test_the_api_server_finds_no_fault_with_the_types(relaxed: Home) -> None:
     """The API server's type checking of each policy, against every type that it matches, gives no warning."""
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-    ours = [item for item in relaxed.cluster.admin.items(path) if item["metadata"]["name"].endswith(labels.GROUP)]
-    assert {item["metadata"]["name"].split(".")[0] for item in ours} == {file.stem for file in FILES}
-    for item in ours:
+    policies = [item for item in relaxed.cluster.admin.items(path) if item["metadata"]["name"].endswith(labels.GROUP)]
+    assert {item["metadata"]["name"].split(".")[0] for item in policies} == {file.stem for file in FILES}
+    for item in policies:
         assert item["status"].get("typeChecking", {}).get("expressionWarnings", []) == []
 
 
 def test_every_policy_is_shipped() -> None:
     """The kustomization lists every file in manifests/admission."""
-    listed = yaml.safe_load((ADMISSION / "kustomization.yaml").read_text())["resources"]
-    assert listed == [file.name for file in FILES]
+    resources = yaml.safe_load((ADMISSION / "kustomization.yaml").read_text())["resources"]
+    assert resources == [file.name for file in FILES]

@@ -16,17 +16,21 @@ FOR_ALL: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "Run
 
 
 @pytest.fixture
-def strict(make_home: Callable[..., Home]) -> Home:
+def strict(make_namespace: Callable[..., Home]) -> Home:
     """A namespace at level privileged under the guard restricted."""
-    return make_home(enforcement="Deny", guard="restricted", level="privileged")
+    return make_namespace(enforcement="Deny", guard="restricted", level="privileged")
 
 
-def meeting(own: dict[str, Any] | None = None, for_all: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+def meeting(
+    own_context: dict[str, Any] | None = None, for_all: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
     """Return a pod that meets Restricted, with changes to its container's context and its own context.
 
     None removes a field.
     """
-    return pod({"securityContext": merged(STRICT, own)}, **{"securityContext": merged(FOR_ALL, for_all), **spec})
+    return pod(
+        {"securityContext": merged(STRICT, own_context)}, **{"securityContext": merged(FOR_ALL, for_all), **spec}
+    )
 
 
 def merged(context: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any]:
@@ -141,21 +145,24 @@ def test_windows_and_user_namespaces_spare_no_other_control(strict: Home) -> Non
 @pytest.mark.parametrize("where", ["init", "sidecar", "ephemeral"])
 def test_every_kind_of_container_must_say_it(strict: Home, control: str, where: str) -> None:
     """An init container, a sidecar or an ephemeral container is refused without the field and admitted with it."""
-    whole = {**STRICT, **FOR_ALL}
-    one = container(name="x", securityContext={key: value for key, value in whole.items() if key != control})
-    good = container(name="x", securityContext=whole)
+    complete = {**STRICT, **FOR_ALL}
+    violating = container(name="x", securityContext={key: value for key, value in complete.items() if key != control})
+    conforming = container(name="x", securityContext=complete)
     base = {"securityContext": None}
-    own = {"securityContext": whole}
+    context = {"securityContext": complete}
     if where == "ephemeral":
-        path = strict.put_up(pod(own, **base))
-        ask = f"{path}/ephemeralcontainers?dryRun=All"
+        path = strict.put_up(pod(context, **base))
+        path_of_debug = f"{path}/ephemeralcontainers?dryRun=All"
         answers = [
-            strict.cluster.admin.patch(ask, {"spec": {"ephemeralContainers": [each]}}, api.STRATEGIC)
-            for each in (one, good)
+            strict.cluster.admin.patch(path_of_debug, {"spec": {"ephemeralContainers": [candidate]}}, api.STRATEGIC)
+            for candidate in (violating, conforming)
         ]
     else:
         extra = {"restartPolicy": "Always"} if where == "sidecar" else {}
-        answers = [strict.create(pod(own, initContainers=[{**each, **extra}], **base)) for each in (one, good)]
+        answers = [
+            strict.create(pod(context, initContainers=[{**candidate, **extra}], **base))
+            for candidate in (violating, conforming)
+        ]
     workbench.refused(answers[0], f'violates the Restricted control "{control}": ', 'container "x"')
     workbench.sound(answers[1]).expect(200, 201)
 
@@ -163,19 +170,21 @@ def test_every_kind_of_container_must_say_it(strict: Home, control: str, where: 
 def test_a_covered_pod_is_judged_by_its_grant(strict: Home) -> None:
     """Under the guard restricted a covered pod must meet Baseline, or Restricted if its exception says restricted."""
     strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=(grants.HostPathAccess("/proc", read_only=True),)))
-    loose = pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, hostNetwork=True)
-    strict.admits(loose)
+    loose_pod = pod({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, hostNetwork=True)
+    strict.admits(loose_pod)
     strict.refuses(pod({"securityContext": {}}), "violates the Restricted control ")
     level = labels.Level.RESTRICTED
     paths = (grants.HostPathAccess("/proc", read_only=True),)
     strict.give(web=grant(capabilities=("NET_ADMIN",), host_paths=paths, level=level))
-    strict.refuses(loose, 'violates the Restricted control "capabilities": ', "drop: [ALL]")
-    named = {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_BIND_SERVICE"]}}
+    strict.refuses(loose_pod, 'violates the Restricted control "capabilities": ', "drop: [ALL]")
+    granted_context = {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_BIND_SERVICE"]}}
     volume = {"name": "v", "hostPath": {"path": "/proc/sys"}}
-    strict.admits(meeting(named, hostNetwork=True, volumes=[volume]))
+    strict.admits(meeting(granted_context, hostNetwork=True, volumes=[volume]))
     nfs = {"name": "w", "nfs": {"server": "filer", "path": "/"}}
     strict.refuses(
-        meeting(named, hostNetwork=True, volumes=[volume, nfs]), 'the Restricted control "restrictedVolumes": ', '"w"'
+        meeting(granted_context, hostNetwork=True, volumes=[volume, nfs]),
+        'the Restricted control "restrictedVolumes": ',
+        '"w"',
     )
 
 
@@ -196,7 +205,7 @@ def test_the_least_strict_of_the_grants_that_cover_counts(relaxed: Home) -> None
 def test_the_largest_pod_is_within_the_cost_limit(strict: Home) -> None:
     """A pod of 50 containers that violates nearly every control is refused for the controls, not for the cost."""
     strict.give(**{f"g{number:02}": grant(images=("other:1",) * 16) for number in range(63)})
-    own = {
+    context = {
         "privileged": True,
         "runAsUser": 0,
         "runAsNonRoot": False,
@@ -205,7 +214,11 @@ def test_the_largest_pod_is_within_the_cost_limit(strict: Home) -> None:
         "seLinuxOptions": {"type": "spc_t"},
     }
     probe = {"httpGet": {"port": 80, "host": "10.0.0.1"}}
-    many = [{"securityContext": own, "livenessProbe": probe, "lifecycle": {"preStop": probe}} for _ in range(50)]
+    containers = [
+        {"securityContext": context, "livenessProbe": probe, "lifecycle": {"preStop": probe}} for _ in range(50)
+    ]
     volumes = [{"name": f"v{number}", "hostPath": {"path": f"/{number}"}} for number in range(50)]
-    strict.refuses(pod(*many, volumes=volumes, hostPID=True))
-    strict.refuses(pod(*many, volumes=volumes), "all violated controls: ", "runAsUser", "hostProbesAndHostLifecycle")
+    strict.refuses(pod(*containers, volumes=volumes, hostPID=True))
+    strict.refuses(
+        pod(*containers, volumes=volumes), "all violated controls: ", "runAsUser", "hostProbesAndHostLifecycle"
+    )

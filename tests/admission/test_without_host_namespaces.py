@@ -17,9 +17,9 @@ PROC = grants.HostPathAccess("/proc", read_only=True)
 
 
 @pytest.fixture(params=["baseline", "restricted"])
-def guarded(request: pytest.FixtureRequest, make_home: Callable[..., Home]) -> Home:
+def guarded(request: pytest.FixtureRequest, make_namespace: Callable[..., Home]) -> Home:
     """A relaxed namespace with enforcement on."""
-    return make_home(enforcement="Deny", guard=str(request.param), level="privileged")
+    return make_namespace(enforcement="Deny", guard=str(request.param), level="privileged")
 
 
 def plain(**fields: Any) -> grants.Grant:
@@ -93,12 +93,12 @@ def test_an_ordinary_pod_of_the_account_is_judged_as_before(guarded: Home) -> No
     guarded.admits(pod({"securityContext": {"privileged": True}}, securityContext=unconfined))
 
 
-def test_nothing_becomes_stricter(make_home: Callable[..., Home]) -> None:
+def test_nothing_becomes_stricter(make_namespace: Callable[..., Home]) -> None:
     """A pod that meets the guard is admitted, even if a stricter exception covers the pod."""
-    home = make_home(enforcement="Deny", guard="baseline", level="privileged")
-    home.give(agent=plain(level=labels.Level.RESTRICTED, capabilities=("CHOWN",), host_paths=(PROC,)))
-    home.admits(context(capabilities={"add": ["CHOWN"]}))
-    home.admits(mounting("/proc"))
+    namespace = make_namespace(enforcement="Deny", guard="baseline", level="privileged")
+    namespace.give(agent=plain(level=labels.Level.RESTRICTED, capabilities=("CHOWN",), host_paths=(PROC,)))
+    namespace.admits(context(capabilities={"add": ["CHOWN"]}))
+    namespace.admits(mounting("/proc"))
 
 
 def test_no_change_of_such_a_pod_is_covered(guarded: Home) -> None:
@@ -110,8 +110,8 @@ def test_no_change_of_such_a_pod_is_covered(guarded: Home) -> None:
     debugger = {"spec": {"ephemeralContainers": [container(name="debugger", image=IMAGE)]}}
     answer = guarded.cluster.admin.patch(f"{path}/ephemeralcontainers", debugger, api.STRATEGIC)
     workbench.refused(answer, "relaxed-namespace: ", "privileged")
-    labelled = {"metadata": {"labels": {"a": "b"}}}
-    workbench.sound(guarded.cluster.admin.patch(path, labelled)).expect(200)
+    patch = {"metadata": {"labels": {"a": "b"}}}
+    workbench.sound(guarded.cluster.admin.patch(path, patch)).expect(200)
 
 
 def test_probe_hosts_are_nothing_that_can_be_granted(guarded: Home) -> None:
@@ -144,23 +144,25 @@ def test_a_backslash_hides_no_other_directory(guarded: Home) -> None:
     guarded.refuses(
         mounting("/var/log/a\\..\\..\\Users"), "hostPathVolumes" if _baseline(guarded) else "restrictedVolumes"
     )
-    hidden = mounting("/var/log/a\\..\\..\\Users")
-    hidden["spec"]["hostNetwork"] = True
-    guarded.refuses(hidden, '"shared" does not allow host path')
+    mounting_pod = mounting("/var/log/a\\..\\..\\Users")
+    mounting_pod["spec"]["hostNetwork"] = True
+    guarded.refuses(mounting_pod, '"shared" does not allow host path')
 
 
-def _baseline(home: Home) -> bool:
-    found = home.cluster.admin.get(home.path).expect(200).body["metadata"]["labels"]
-    return bool(found[labels.GUARD] == "baseline")
+def _baseline(namespace: Home) -> bool:
+    namespace_labels = namespace.cluster.admin.get(namespace.path).expect(200).body["metadata"]["labels"]
+    return bool(namespace_labels[labels.GUARD] == "baseline")
 
 
 def test_grants_cost_an_ordinary_pod_nothing_that_it_could_fail_by(guarded: Home) -> None:
     """With 64 grants of both kinds and an image name of a million characters, no expression fails."""
-    sorts = [plain(images=tuple(f"r.example.com/{n}:1" for n in range(16))), grant()]
-    guarded.give(**{f"g{n:02}": sorts[n % 2] for n in range(60)})
-    own = {
+    all_grants = [plain(images=tuple(f"r.example.com/{n}:1" for n in range(16))), grant()]
+    guarded.give(**{f"g{n:02}": all_grants[n % 2] for n in range(60)})
+    container_context = {
         "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }  # fmt: skip
-    guarded.admits(pod({"image": "x" * 1_000_000, "securityContext": own}))
-    guarded.refuses(pod({"image": "x" * 800_000, "securityContext": own}, hostNetwork=True), "no exception in force")
+    guarded.admits(pod({"image": "x" * 1_000_000, "securityContext": container_context}))
+    guarded.refuses(
+        pod({"image": "x" * 800_000, "securityContext": container_context}, hostNetwork=True), "no exception in force"
+    )

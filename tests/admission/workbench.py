@@ -26,8 +26,8 @@ _numbers = itertools.count(1)
 def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """Return a pod with these containers (default: one plain container) and this spec."""
     name = f"pod-{next(_numbers)}"
-    named = [container(**{"name": f"c{number}", **given}) for number, given in enumerate(containers or ({},))]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": named, **spec}}
+    complete = [container(**{"name": f"c{number}", **fields}) for number, fields in enumerate(containers or ({},))]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": complete, **spec}}
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def container(**fields: Any) -> dict[str, Any]:
 
 def grant(**fields: Any) -> grants.Grant:
     """Return a grant for plain host network pods of the default service account; the namespace fills in its uid."""
-    given = {
+    defaults = {
         "namespace_uid": "filled-in",
         "type": "Infrastructure",
         "until": grants.ENDLESS,
@@ -48,7 +48,7 @@ def grant(**fields: Any) -> grants.Grant:
         "host_paths": (),
         "images": (IMAGE,),
     }
-    return grants.Grant(**{**given, **fields})
+    return grants.Grant(**{**defaults, **fields})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +66,19 @@ class Home:
     def uid(self) -> str:
         return str(self.cluster.admin.get(self.path).expect(200).body["metadata"]["uid"])
 
-    def line(self, given: grants.Grant) -> str:
+    def line(self, grant_fields: grants.Grant) -> str:
         """Return the grant's line for this namespace."""
-        return dataclasses.replace(given, namespace_uid=self.uid).encode()
+        return dataclasses.replace(grant_fields, namespace_uid=self.uid).encode()
 
-    def give(self, **given: grants.Grant | str | None) -> None:
+    def give(self, **granted: grants.Grant | str | None) -> None:
         """Write grants and wait until the API server has them; a string is written as is, None removes a grant."""
         image = f"seen:{next(_numbers)}"
-        lines = {**given, WITNESS: grant(images=(image,), service_account=WITNESS)}
+        lines = {**granted, WITNESS: grant(images=(image,), service_account=WITNESS)}
         annotations = {
-            labels.GRANT_PREFIX + name.replace("_", "-"): self.line(one) if isinstance(one, grants.Grant) else one
-            for name, one in lines.items()
+            labels.GRANT_PREFIX + name.replace("_", "-"): self.line(line_or_grant)
+            if isinstance(line_or_grant, grants.Grant)
+            else line_or_grant
+            for name, line_or_grant in lines.items()
         }
         self.cluster.admin.patch(self.path, {"metadata": {"annotations": annotations}}).expect(200)
         account = {"metadata": {"name": WITNESS}}
