@@ -34,7 +34,7 @@ class Sample:
         return self.objects[-1]
 
     def owners(self, nodes: int) -> list[str]:
-        """Return the owner kind of each pod that the workload's controller makes on so many nodes."""
+        """Return the owner kind of each pod that the workload's controller makes on this number of nodes."""
         kind = self.workload["kind"]
         return [{"CronJob": "Job", "Deployment": "ReplicaSet"}.get(kind, kind)] * (nodes if kind == "DaemonSet" else 1)
 
@@ -66,23 +66,26 @@ def smaller(sample: Sample) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     spec = sample.exception["spec"]
     volumes = [volume["hostPath"]["path"] for volume in sample.pod["spec"].get("volumes", []) if "hostPath" in volume]
-    mounted = [path.rstrip("/") or "/" for path in volumes]
-    for field, instead in (("hostNamespaces", ["IPC"]), ("images", [OTHER_IMAGE]), ("capabilities", [])):
-        given = spec.get(field, ["Network"] if field == "hostNamespaces" else [])
-        for one in given:
-            yield f"{field} without {one}", {**spec, field: [other for other in given if other != one] or instead}
+    mounted_paths = [path.rstrip("/") or "/" for path in volumes]
+    for field, replacement in (("hostNamespaces", ["IPC"]), ("images", [OTHER_IMAGE]), ("capabilities", [])):
+        entries = spec.get(field, ["Network"] if field == "hostNamespaces" else [])
+        for entry in entries:
+            yield (
+                f"{field} without {entry}",
+                {**spec, field: [kept_entry for kept_entry in entries if kept_entry != entry] or replacement},
+            )
     for field in ("privileged", "hostPorts"):
         if spec.get(field):
             yield f"not {field}", {**spec, field: False}
     for number, path in enumerate(spec.get("hostPaths", [])):
-        where = path["path"]
-        yield f"hostPaths without {where}", _with_path(spec, number)
-        prefix = where.rstrip("/") + "/"
-        inside = [{**path, "path": other} for other in mounted if other.startswith(prefix)]
-        narrower = [{**path, "path": f"{prefix}less"}] if where in mounted else inside
-        yield f"hostPaths with less of {where}", _with_path(spec, number, *narrower)
+        host_path = path["path"]
+        yield f"hostPaths without {host_path}", _with_path(spec, number)
+        prefix = host_path.rstrip("/") + "/"
+        inside = [{**path, "path": kept_entry} for kept_entry in mounted_paths if kept_entry.startswith(prefix)]
+        narrower = [{**path, "path": f"{prefix}less"}] if host_path in mounted_paths else inside
+        yield f"hostPaths with less of {host_path}", _with_path(spec, number, *narrower)
         if not path["readOnly"]:
-            yield f"hostPaths with {where} read-only", _with_path(spec, number, {**path, "readOnly": True})
+            yield f"hostPaths with {host_path} read-only", _with_path(spec, number, {**path, "readOnly": True})
     yield from _stricter(spec)
     yield "another service account", {**spec, "serviceAccountName": "another"}
 
@@ -97,7 +100,7 @@ def _stricter(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"podSecurityLevel {_STRICTER[level]}", {**spec, "podSecurityLevel": _STRICTER[level]}
 
 
-def _with_path(spec: dict[str, Any], number: int, *instead: dict[str, Any]) -> dict[str, Any]:
-    changed = copy.deepcopy(spec)
-    changed["hostPaths"][number : number + 1] = instead
-    return changed
+def _with_path(spec: dict[str, Any], number: int, *replacements: dict[str, Any]) -> dict[str, Any]:
+    new_spec = copy.deepcopy(spec)
+    new_spec["hostPaths"][number : number + 1] = replacements
+    return new_spec

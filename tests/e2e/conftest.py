@@ -33,10 +33,10 @@ _numbers = itertools.count(1)
 class World:
     """A cluster, its operator, and helpers that act on the cluster and observe it."""
 
-    def __init__(self, running: cluster.Cluster) -> None:
-        self.cluster = running
-        self.admin = running.admin
-        self.operator = operator.OperatorProcess(running)
+    def __init__(self, control_plane: cluster.Cluster) -> None:
+        self.cluster = control_plane
+        self.admin = control_plane.admin
+        self.operator = operator.OperatorProcess(control_plane)
 
     # -- doing ----------------------------------------------------------------------------------------------------
 
@@ -47,8 +47,8 @@ class World:
         left it behind.
         """
         name = f"e2e-{next(_numbers)}"
-        given = {**(labels or {}), **({f"{LABEL}/enforcement": "Audit"} if old else {})}
-        self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": given}}).expect(201)
+        namespace_labels = {**(labels or {}), **({f"{LABEL}/enforcement": "Audit"} if old else {})}
+        self.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": namespace_labels}}).expect(201)
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         # After an outage kube-controller-manager waits up to 60 s (30 s and as much jitter) before it watches again.
         self.until("its service account", lambda: self.admin.get(account).status == 200, deadline_seconds=120)
@@ -57,7 +57,7 @@ class World:
         return name
 
     def exception(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> api.Response:
-        """Create a Diagnostic exception for IMAGE that expires in so many seconds."""
+        """Create a Diagnostic exception for IMAGE that expires in `seconds` seconds."""
         body = {
             "apiVersion": f"{LABEL}/v1alpha1",
             "kind": "HostNetworkException",
@@ -77,9 +77,9 @@ class World:
 
     def pod(self, namespace: str, name: str = "capture", *, dry_run: bool = False, **spec: Any) -> api.Response:
         """Create a hostNetwork pod of IMAGE."""
-        wanted = {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}], **spec}
+        pod_spec = {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}], **spec}
         query = "?dryRun=All" if dry_run else ""
-        return self.admin.post(f"{self.pods(namespace)}{query}", {"metadata": {"name": name}, "spec": wanted})
+        return self.admin.post(f"{self.pods(namespace)}{query}", {"metadata": {"name": name}, "spec": pod_spec})
 
     def granted_pod(self, namespace: str, name: str = "capture", *, seconds: float = 3600, **spec: Any) -> None:
         """Create an exception and a pod under it, and wait until the operator reports the pod as covered."""
@@ -96,16 +96,16 @@ class World:
         return f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions"
 
     def metadata(self, namespace: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.admin.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]
-        return found
+        metadata: dict[str, Any] = self.admin.get(f"/api/v1/namespaces/{namespace}").expect(200).body["metadata"]
+        return metadata
 
     def labels(self, namespace: str) -> dict[str, str]:
         return dict(self.metadata(namespace)["labels"])
 
     def enforced(self, namespace: str) -> bool:
         """Return whether the operator has enforced the namespace; the label alone may come from label-at-birth."""
-        noted = f"{LABEL}/level-before" in self.metadata(namespace).get("annotations", {})
-        return noted and self.labels(namespace).get(f"{LABEL}/enforcement") == "Deny"
+        recorded = f"{LABEL}/level-before" in self.metadata(namespace).get("annotations", {})
+        return recorded and self.labels(namespace).get(f"{LABEL}/enforcement") == "Deny"
 
     def grants(self, namespace: str) -> dict[str, str]:
         annotations = self.metadata(namespace).get("annotations", {})
@@ -115,8 +115,10 @@ class World:
         return dict(self.admin.get(f"{self.exceptions(namespace)}/{name}").expect(200).body.get("status", {}))
 
     def condition(self, namespace: str, name: str = "capture", kind: str = "Ready") -> dict[str, Any]:
-        found = [c for c in self.status(namespace, name).get("conditions", []) if c["type"] == kind]
-        return dict(found[0]) if found else {}
+        conditions = [
+            condition for condition in self.status(namespace, name).get("conditions", []) if condition["type"] == kind
+        ]
+        return dict(conditions[0]) if conditions else {}
 
     def ready(self, namespace: str, name: str = "capture") -> str:
         return str(self.condition(namespace, name).get("reason", ""))
@@ -125,22 +127,22 @@ class World:
         body = self.admin.get(f"{self.pods(namespace)}/{pod}").body
         return str(body["metadata"].get("labels", {}).get(f"{LABEL}/verdict", "")) or None
 
-    def gone(self, namespace: str, pod: str = "capture") -> bool:
+    def is_deleted(self, namespace: str, pod: str = "capture") -> bool:
         return self.admin.get(f"{self.pods(namespace)}/{pod}").status == 404
 
     def events(self, namespace: str) -> list[tuple[str, str, str]]:
         """Return kind, name and reason of the operator's Events, with repetitions."""
-        found = self.admin.items(f"/api/v1/namespaces/{namespace}/events")
-        ours = [e for e in found if e["source"].get("component") == "hostnetwork-operator"]
-        return sorted((e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in ours)
+        events = self.admin.items(f"/api/v1/namespaces/{namespace}/events")
+        own_events = [e for e in events if e["source"].get("component") == "hostnetwork-operator"]
+        return sorted((e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in own_events)
 
     def time(self, seconds: float = 0) -> str:
-        """Return the API server's time plus so many seconds."""
+        """Return the API server's time plus `seconds`."""
         return f"{self.now() + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
     def now(self) -> datetime.datetime:
-        probe = {"metadata": {"name": "what-time-is-it"}}
-        answer = self.admin.post("/api/v1/namespaces/default/configmaps?dryRun=All", probe).expect(201)
+        body = {"metadata": {"name": "what-time-is-it"}}
+        answer = self.admin.post("/api/v1/namespaces/default/configmaps?dryRun=All", body).expect(201)
         return datetime.datetime.fromisoformat(answer.body["metadata"]["creationTimestamp"])
 
     def writes(self, since: int = 0) -> list[dict[str, Any]]:
@@ -152,14 +154,14 @@ class World:
             if event["user"]["username"] == OPERATOR and event["verb"] in verbs and "dryRun" not in event["requestURI"]
         ]
 
-    def recorded(self, key: str) -> dict[str, Any]:
+    def ledger_record(self, key: str) -> dict[str, Any]:
         """Return what the ledger has under a data key, or {}."""
         path = "/api/v1/namespaces/hostnetwork-system/configmaps"
         selected = f"{path}?labelSelector={MANAGED_BY.replace('/', '%2F')}%3D{MANAGER}"
-        found = (body["data"].get(key) for body in self.admin.items(selected))
-        return next((json.loads(text) for text in found if text), {})
+        texts = (body["data"].get(key) for body in self.admin.items(selected))
+        return next((json.loads(text) for text in texts if text), {})
 
-    def audited(self) -> int:
+    def request_count(self) -> int:
         """Return how many requests the audit log has, for `writes`."""
         return sum(1 for _ in self.cluster.audit_events())
 
@@ -179,43 +181,43 @@ class World:
 @contextlib.contextmanager
 def enforced(**environment: str) -> Iterator[World]:
     """Yield a cluster as the README's enforce overlay leaves it, policies in force and the operator not started."""
-    with cluster.Cluster(audit=True) as running:
-        operator.install(running)
-        world = World(running)
-        world.operator = operator.OperatorProcess(running, environment=environment)
-        since = world.now()
+    with cluster.Cluster(audit=True) as control_plane:
+        operator.install(control_plane)
+        world = World(control_plane)
+        world.operator = operator.OperatorProcess(control_plane, environment=environment)
+        install_time = world.now()
         # An exception counts only if it was written when its admission policies were five seconds old.
-        world.until("the policies have settled", lambda: world.now() > since + datetime.timedelta(seconds=6))
+        world.until("the policies have settled", lambda: world.now() > install_time + datetime.timedelta(seconds=6))
         yield world
         world.operator.stop()
 
 
 @pytest.fixture(scope="package")
-def installed() -> Iterator[World]:
+def package_world() -> Iterator[World]:
     """The cluster of `enforced`, shared by all files of this package."""
-    with enforced() as made:
-        yield made
+    with enforced() as world:
+        yield world
 
 
 @pytest.fixture(scope="module")
-def tended(installed: World) -> World:
+def module_world(package_world: World) -> World:
     """The cluster with the operator running, for objects that one file creates once."""
-    if not installed.operator.running():
-        installed.operator.start()
-    return installed
+    if not package_world.operator.running():
+        package_world.operator.start()
+    return package_world
 
 
 @pytest.fixture
-def world(installed: World) -> World:
+def world(package_world: World) -> World:
     """The cluster with the operator running."""
-    if not installed.operator.running():
-        installed.operator.start()
-    return installed
+    if not package_world.operator.running():
+        package_world.operator.start()
+    return package_world
 
 
 @pytest.fixture
-def unattended(installed: World) -> World:
+def unattended(package_world: World) -> World:
     """The cluster for a test that stops, kills and starts the operator as it likes."""
-    if not installed.operator.running():
-        installed.operator.start()
-    return installed
+    if not package_world.operator.running():
+        package_world.operator.start()
+    return package_world

@@ -7,57 +7,69 @@ import pytest
 
 from tests.controlplane import api
 from tests.docs import markdown
-from tests.e2e import agents, homes
+from tests.e2e import agents, trials
 from tests.e2e.conftest import LABEL, PSA, World
 
 
 @pytest.fixture(scope="module")
-def excepted(tended: World) -> Iterator[homes.Homes]:
+def covered_trials(module_world: World) -> Iterator[trials.Trials]:
     """Apply each sample while its exception is in force, and wait until its pods run and are covered."""
-    with homes.made(tended, agents.read(tended.time(3600))) as made:
-        homes.until(tended, made, "it is enforced", lambda home: tended.enforced(home.namespace))
-        for home in made.values():
-            homes.grant(tended, home, "sample", home.sample.exception["spec"])
-        homes.until(tended, made, "it is in force", lambda home: tended.ready(home.namespace, "sample") == "Active")
-        homes.until(tended, made, "it is relaxed", lambda home: tended.labels(home.namespace)[PSA] == "privileged")
-        homes.apply(tended, ((home, body) for home in made.values() for body in home.sample.objects))
-        for home in homes.on_time(made):
-            _set_going(tended, home)
+    with trials.create(module_world, agents.read(module_world.time(3600))) as by_name:
+        trials.until(module_world, by_name, "it is enforced", lambda trial: module_world.enforced(trial.namespace))
+        for trial in by_name.values():
+            trials.grant(module_world, trial, "sample", trial.sample.exception["spec"])
+        trials.until(
+            module_world,
+            by_name,
+            "it is in force",
+            lambda trial: module_world.ready(trial.namespace, "sample") == "Active",
+        )
+        trials.until(
+            module_world,
+            by_name,
+            "it is relaxed",
+            lambda trial: module_world.labels(trial.namespace)[PSA] == "privileged",
+        )
+        trials.apply(module_world, ((trial, body) for trial in by_name.values() for body in trial.sample.objects))
+        for trial in trials.on_time(by_name):
+            _set_going(module_world, trial)
         # A CronJob starts at the next minute, and a controller whose pod was refused waits before it retries.
-        homes.until(tended, made, "its pods run", lambda home: _runs(tended, home), deadline_seconds=90)
+        trials.until(
+            module_world, by_name, "its pods run", lambda trial: _runs(module_world, trial), deadline_seconds=90
+        )
         # The operator lists pods with only hostPID or hostIPC at its start and then hourly.
-        tended.operator.stop()
-        tended.operator.start()
-        homes.until(tended, made, "its pods are covered", lambda home: _covered(tended, home))
-        yield made
+        module_world.operator.stop()
+        module_world.operator.start()
+        trials.until(module_world, by_name, "its pods are covered", lambda trial: _covered(module_world, trial))
+        yield by_name
 
 
 @pytest.fixture(scope="module")
-def lessened(tended: World) -> Iterator[Mapping[str, tuple[homes.Home, api.Response | None]]]:
+def smaller_answers(module_world: World) -> Iterator[Mapping[str, tuple[trials.Trial, api.Response | None]]]:
     """The answer to each sample's pod while all exceptions that grant a little less are in force."""
-    with homes.lessened(tended, agents.read(tended.time(3600))) as answered:
-        yield answered
+    with trials.try_smaller(module_world, agents.read(module_world.time(3600))) as answers:
+        yield answers
 
 
-def _set_going(world: World, home: homes.Home) -> None:
+def _set_going(world: World, trial: trials.Trial) -> None:
     """Make the workload's controller create pods."""
-    kind, name = home.sample.workload["kind"], home.sample.workload["metadata"]["name"]
-    path = f"{home.namespace}/{kind.lower()}s/{name}"
+    kind, name = trial.sample.workload["kind"], trial.sample.workload["metadata"]["name"]
+    path = f"{trial.namespace}/{kind.lower()}s/{name}"
     if kind == "ReplicaSet":
         world.admin.patch(f"/apis/apps/v1/namespaces/{path}/scale", {"spec": {"replicas": 1}}).expect(200)
     if kind == "CronJob":
         world.admin.patch(f"/apis/batch/v1/namespaces/{path}", {"spec": {"schedule": "* * * * *"}}).expect(200)
 
 
-def _runs(world: World, home: homes.Home) -> bool:
-    expected = home.sample.owners(len(world.cluster.nodes))
-    return homes.running(world, home.namespace)[: len(expected)] == expected
+def _runs(world: World, trial: trials.Trial) -> bool:
+    expected = trial.sample.owners(len(world.cluster.nodes))
+    return trials.running(world, trial.namespace)[: len(expected)] == expected
 
 
-def _covered(world: World, home: homes.Home) -> bool:
-    expected = home.sample.owners(len(world.cluster.nodes))
+def _covered(world: World, trial: trials.Trial) -> bool:
+    expected = trial.sample.owners(len(world.cluster.nodes))
     # A Job's pod has already finished.
-    return "Job" in expected or world.status(home.namespace, "sample").get("coveredPods") == len(expected)
+    return "Job" in expected or world.status(trial.namespace, "sample").get("coveredPods") == len(expected)
 
 
 def _warned(sample: agents.Sample) -> set[str]:
@@ -72,34 +84,34 @@ def test_the_page_can_be_followed(world: World) -> None:
     # This test runs first: later the speaker of the samples uses the ports.
     (block,) = markdown.blocks(markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md")
     for line in block.script.splitlines():
-        done = world.cluster.kubectl(*shlex.split(line)[1:])
-        assert done.returncode == 0, f"{line}: {done.stderr}"
-    world.until("it runs", lambda: homes.running(world, "metallb-system") == ["DaemonSet"] * 2)
+        completed = world.cluster.kubectl(*shlex.split(line)[1:])
+        assert completed.returncode == 0, f"{line}: {completed.stderr}"
+    world.until("it runs", lambda: trials.running(world, "metallb-system") == ["DaemonSet"] * 2)
     world.cluster.kubectl("delete", "namespace", "metallb-system")
 
 
 @pytest.mark.parametrize("name", agents.NAMES)
-def test_a_sample_runs_under_its_exception(world: World, excepted: homes.Homes, name: str) -> None:
+def test_a_sample_runs_under_its_exception(world: World, covered_trials: trials.Trials, name: str) -> None:
     """The controller's pods are admitted, run and are covered, while the guard holds every other pod to baseline."""
-    home = excepted[name]
-    assert home.late == []
-    assert world.labels(home.namespace)[f"{LABEL}/guard"] == "baseline"
+    trial = covered_trials[name]
+    assert trial.late == []
+    assert world.labels(trial.namespace)[f"{LABEL}/guard"] == "baseline"
     exception = ("HostNetworkException", "sample")
-    reported = {reason for kind, of, reason in world.events(home.namespace) if (kind, of) == exception}
-    assert reported - {"Active", "Expiring"} == _warned(home.sample)
-    assert homes.flags(world, home.namespace) == set()
+    reasons = {reason for kind, subject, reason in world.events(trial.namespace) if (kind, subject) == exception}
+    assert reasons - {"Active", "Expiring"} == _warned(trial.sample)
+    assert trials.flags(world, trial.namespace) == set()
 
 
 @pytest.mark.parametrize("name", agents.NAMES)
 def test_the_exception_of_a_sample_is_the_smallest(
-    world: World, lessened: Mapping[str, tuple[homes.Home, api.Response | None]], name: str
+    world: World, smaller_answers: Mapping[str, tuple[trials.Trial, api.Response | None]], name: str
 ) -> None:
     """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
 
     All these smaller exceptions are in force together.
     """
-    home, answer = lessened[name]
-    assert answer is not None, home.late
-    assert answer.status == 403, f"this is enough already: {homes.enough(world, home)}"
+    trial, answer = smaller_answers[name]
+    assert answer is not None, trial.late
+    assert answer.status == 403, f"this is enough already: {trials.enough(world, trial)}"
     assert "admission" in answer.message.lower(), answer.message
-    assert home.late == []
+    assert trial.late == []

@@ -18,10 +18,10 @@ POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 @pytest.fixture
 def reader(unattended: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[readme.Reader]:
     """A reader with a directory `backup` that contains the objects of two namespaces."""
-    made = readme.Reader(unattended.cluster, tmp_path_factory.mktemp("restore"))
-    before = unattended.admin.get(POLICY).expect(200).body["spec"]
-    yield made
-    unattended.admin.patch(POLICY, {"spec": {"restoreGrace": before.get("restoreGrace")}}).expect(200)
+    reader = readme.Reader(unattended.cluster, tmp_path_factory.mktemp("restore"))
+    spec_before = unattended.admin.get(POLICY).expect(200).body["spec"]
+    yield reader
+    unattended.admin.patch(POLICY, {"spec": {"restoreGrace": spec_before.get("restoreGrace")}}).expect(200)
 
 
 def _namespace(name: str, enforcement: str, **annotations: str) -> dict[str, Any]:
@@ -45,12 +45,17 @@ def _pod(namespace: str) -> dict[str, Any]:
 
 def test_the_page_is_true(unattended: World, reader: readme.Reader) -> None:
     """In the page's order everything is restored; an old grant has no effect; a Held namespace waits for its pods."""
-    old = (
+    old_line = (
         "5f0c8f1e-0000-4000-8000-000000000001|Infrastructure|9999-12-31T23:59:59Z|default|Network|true|privileged|-|-|*"
     )
-    stale = {f"grant.{LABEL}/capture": old}
-    since = {f"{LABEL}/held-by": "since 2020-01-01T00:00:00Z: Pod capture: host namespaces (level baseline)"}
-    _write(reader, "namespaces", _namespace("payments", "Deny", **stale), _namespace("later", "Held", **since))
+    old_grant = {f"grant.{LABEL}/capture": old_line}
+    held_annotation = {f"{LABEL}/held-by": "since 2020-01-01T00:00:00Z: Pod capture: host namespaces (level baseline)"}
+    _write(
+        reader,
+        "namespaces",
+        _namespace("payments", "Deny", **old_grant),
+        _namespace("later", "Held", **held_annotation),
+    )
     spec = {"type": "Diagnostic", "owner": "team-sre", "reason": "Capture SYN retries", "ticket": "INC-4711"}
     spec |= {"expiry": unattended.time(3600), "images": [IMAGE]}
     exception = {"apiVersion": f"{LABEL}/v1alpha1", "kind": "HostNetworkException"}
@@ -59,17 +64,17 @@ def test_the_page_is_true(unattended: World, reader: readme.Reader) -> None:
     reader.paste(BLOCKS["grace"].script.replace("2h", "40s"))
     unattended.until("the grace is known", lambda: unattended.admin.get(POLICY).body["spec"]["restoreGrace"] == "40s")
     reader.paste(BLOCKS["exceptions"].script)
-    assert old not in unattended.grants("payments").values()
+    assert old_line not in unattended.grants("payments").values()
     account = "/api/v1/namespaces/{}/serviceaccounts/default"
     for name in ("payments", "later"):
         unattended.until("its account", lambda name=name: unattended.admin.get(account.format(name)).status == 200)
     reader.paste(BLOCKS["rest"].script)
     unattended.until("it is covered", lambda: unattended.status("payments").get("coveredPods") == 1)
-    held = f"{LABEL}/held-by"
+    held_by = f"{LABEL}/held-by"
     assert unattended.labels("later")[f"{LABEL}/enforcement"] == "Held"
-    said = "Pod capture: host namespaces (hostNetwork=true)"
-    unattended.until("it is looked at", lambda: said in unattended.metadata("later")["annotations"][held], 90)
-    assert "2020" not in unattended.metadata("later")["annotations"][held]
+    reason = "Pod capture: host namespaces (hostNetwork=true)"
+    unattended.until("it is looked at", lambda: reason in unattended.metadata("later")["annotations"][held_by], 90)
+    assert "2020" not in unattended.metadata("later")["annotations"][held_by]
     unattended.admin.delete(f"{unattended.pods('later')}/capture", {"gracePeriodSeconds": 0}).expect(200)
     unattended.until("it is enforced", lambda: unattended.enforced("later"), 90)
 

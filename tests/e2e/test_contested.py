@@ -36,14 +36,16 @@ def _writes(world: World, namespace: str) -> list[dict[str, Any]]:
 
 def _metric(world: World, process: operator.OperatorProcess | None = None) -> float:
     text = (process or world.operator).metrics()
-    (line,) = [one for one in text.splitlines() if one.startswith("hostnetwork_contested_namespaces ")]
+    (line,) = [
+        text_line for text_line in text.splitlines() if text_line.startswith("hostnetwork_contested_namespaces ")
+    ]
     return float(line.split()[1])
 
 
 def _contested_condition(world: World) -> dict[str, Any]:
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
     conditions = world.admin.get(path).expect(200).body.get("status", {}).get("conditions", [])
-    return next((dict(one) for one in conditions if one["type"] == "Contested"), {})
+    return next((dict(condition) for condition in conditions if condition["type"] == "Contested"), {})
 
 
 def _manifest(tmp_path: pathlib.Path, name: str, **labels: str) -> str:
@@ -100,50 +102,50 @@ def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
     and no label is missing afterwards.
     """
     name = world.namespace()
-    before = world.labels(name)
-    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "baseline"}}}
+    labels_before = world.labels(name)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "baseline"}}}
     path = f"/api/v1/namespaces/{name}"
-    world.admin.apply(path, applied, "gitops").expect(200)
+    world.admin.apply(path, body, "gitops").expect(200)
     world.exception(name).expect(201)
     world.until("the level is lifted", lambda: world.labels(name)[PSA] == "privileged")
-    refused = world.admin.apply(path, applied, "gitops")
-    assert refused.status == 409
-    assert "hostnetwork-operator" in refused.message
-    world.admin.apply(path, applied, "gitops", force=True).expect(200)
+    answer = world.admin.apply(path, body, "gitops")
+    assert answer.status == 409
+    assert "hostnetwork-operator" in answer.message
+    world.admin.apply(path, body, "gitops", force=True).expect(200)
     world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
     assert "another client set the label" in world.condition(name)["message"]
-    assert (world.labels(name), world.grants(name)) == ({**before, f"{LABEL}/guard": "baseline"}, {})
-    world.admin.apply(path, {**applied, "metadata": {"name": name}}, "gitops").expect(200)
+    assert (world.labels(name), world.grants(name)) == ({**labels_before, f"{LABEL}/guard": "baseline"}, {})
+    world.admin.apply(path, {**body, "metadata": {"name": name}}, "gitops").expect(200)
     world.until("it is in force", lambda: world.ready(name) == "Active")
     world.until("lifted again", lambda: world.labels(name)[PSA] == "privileged")
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
-    world.until("it is put back", lambda: world.labels(name) == {**before, f"{LABEL}/guard": "baseline"})
+    world.until("it is put back", lambda: world.labels(name) == {**labels_before, f"{LABEL}/guard": "baseline"})
 
 
 def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
     """The operator leaves labels that enforce nothing to another applier, and writes every other label."""
     name = world.namespace()
-    theirs = {"pod-security.kubernetes.io/audit": "baseline", "pod-security.kubernetes.io/warn": "baseline"}
-    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
-    world.admin.apply(f"/api/v1/namespaces/{name}", applied, "gitops", force=True).expect(200)
-    before = len(_writes(world, name))
+    other_labels = {"pod-security.kubernetes.io/audit": "baseline", "pod-security.kubernetes.io/warn": "baseline"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": other_labels}}
+    world.admin.apply(f"/api/v1/namespaces/{name}", body, "gitops", force=True).expect(200)
+    count_before = len(_writes(world, name))
     world.granted_pod(name)
-    assert {key: world.labels(name)[key] for key in theirs} == theirs
+    assert {key: world.labels(name)[key] for key in other_labels} == other_labels
     assert world.labels(name)[PSA] == "privileged"
-    assert len(_writes(world, name)) == before + 1
+    assert len(_writes(world, name)) == count_before + 1
 
 
 def test_who_follows_the_remedy_twice_contests_nothing(world: World) -> None:
     """LevelOwnedByOther asks for the removal of a level and its version; neither removal counts as a revert."""
     name = world.namespace()
-    theirs = {PSA: "restricted", f"{PSA}-version": "latest"}
-    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": theirs}}
+    other_labels = {PSA: "restricted", f"{PSA}-version": "latest"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": other_labels}}
     path = f"/api/v1/namespaces/{name}"
     for number in ("first", "second"):
-        world.admin.apply(path, applied, "gitops", force=True).expect(200)
+        world.admin.apply(path, body, "gitops", force=True).expect(200)
         world.exception(name, number).expect(201)
         world.until("the level is his", lambda number=number: world.ready(name, number) == "LevelOwnedByOther")
-        world.admin.patch(path, {"metadata": {"labels": dict.fromkeys(theirs)}}).expect(200)
+        world.admin.patch(path, {"metadata": {"labels": dict.fromkeys(other_labels)}}).expect(200)
         world.until("it is in force", lambda number=number: world.ready(name, number) == "Active")
         world.admin.delete(f"{world.exceptions(name)}/{number}").expect(200)
         world.until("it is put back", lambda: world.labels(name)[PSA] == "baseline")
@@ -169,8 +171,8 @@ def test_an_exception_ends_the_contest_about_the_level_that_it_lifts(world: Worl
     world.exception(name).expect(201)
     world.until("a pod under it is admitted", lambda: world.pod(name).status == 201)
     assert world.labels(name)[f"{LABEL}/guard"] == "baseline"
-    refused = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
-    assert refused.status == 403
+    answer = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
+    assert answer.status == 403
     world.until("it says so", lambda: world.ready(name) == "Active")
 
 
@@ -191,14 +193,14 @@ def test_one_kubectl_replace_is_repaired(world: World, tmp_path: pathlib.Path) -
     """The replace removes every label, grant and note; the operator enforces again despite a violating pod."""
     name = world.namespace()
     world.granted_pod(name)
-    done = world.cluster.kubectl("replace", "-f", _manifest(tmp_path, name))
-    assert done.returncode == 0, done.stderr
+    completed = world.cluster.kubectl("replace", "-f", _manifest(tmp_path, name))
+    assert completed.returncode == 0, completed.stderr
     world.until("relaxed again", lambda: world.labels(name).get(f"{LABEL}/guard") == "baseline")
     world.until("with its grant", lambda: list(world.grants(name)) == ["capture"])
     assert world.labels(name)[f"{LABEL}/enforcement"] == "Deny"
-    told = [event[2] for event in world.events(name)]
-    assert "NamespaceContested" not in told
-    assert "EnforcementHeld" not in told
+    reasons = [event[2] for event in world.events(name)]
+    assert "NamespaceContested" not in reasons
+    assert "EnforcementHeld" not in reasons
 
 
 def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
@@ -223,13 +225,13 @@ def test_a_tenant_cannot_make_his_namespace_contested(world: World) -> None:
 
 def _war(world: World, name: str, harm: Callable[[], object]) -> list[dict[str, Any]]:
     """Run `harm` for a minute, and return what the operator wrote to the namespace meanwhile."""
-    before = len(_writes(world, name))
+    count_before = len(_writes(world, name))
     with Loop(harm) as loop:
         world.until("it is contested", lambda: ("Namespace", name, "NamespaceContested") in world.events(name))
         world.until("a minute is over", lambda: loop.rounds >= _WAR_SECONDS, deadline_seconds=4 * _WAR_SECONDS)
-    made = _writes(world, name)[before:]
+    new_writes = _writes(world, name)[count_before:]
     assert [event[2] for event in world.events(name)].count("NamespaceContested") == 1
-    return made
+    return new_writes
 
 
 def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: World) -> None:
@@ -240,21 +242,25 @@ def test_a_tool_that_writes_privileged_each_second_is_not_fought(unattended: Wor
     unattended.operator.stop()
     unattended.operator.start()  # start without any contested namespace
     name = unattended.namespace()
-    enforcing = len(_writes(unattended, name))
+    count_before = len(_writes(unattended, name))
     path = f"/api/v1/namespaces/{name}?fieldManager=gitops"
-    made = _war(unattended, name, lambda: unattended.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}))
-    assert 1 <= len(made) <= _HANDFUL, made
-    assert [json.dumps(event["requestObject"]) for event in made if "privileged" in str(event["requestObject"])] == []
+    new_writes = _war(
+        unattended, name, lambda: unattended.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}})
+    )
+    assert 1 <= len(new_writes) <= _HANDFUL, new_writes
+    assert [
+        json.dumps(event["requestObject"]) for event in new_writes if "privileged" in str(event["requestObject"])
+    ] == []
     unattended.until("the metric", lambda: _metric(unattended) == 1)
     unattended.until("the condition", lambda: _contested_condition(unattended).get("status") == "True")
     assert name in _contested_condition(unattended)["message"]
     assert unattended.pod(name, dry_run=True).status == 403
-    assert len(_writes(unattended, name)) == enforcing + len(made)
+    assert len(_writes(unattended, name)) == count_before + len(new_writes)
     unattended.exception(name).expect(201)
     unattended.until("it is in force", lambda: unattended.ready(name) == "Active")
     assert unattended.labels(name)[f"{LABEL}/guard"] == "baseline"
     assert unattended.pod(name, dry_run=True).status == 201
-    assert len(_writes(unattended, name)) == enforcing + len(made) + 1
+    assert len(_writes(unattended, name)) == count_before + len(new_writes) + 1
 
 
 def test_a_replace_each_second_takes_nothing_that_stands_half(unattended: World) -> None:
@@ -262,13 +268,13 @@ def test_a_replace_each_second_takes_nothing_that_stands_half(unattended: World)
     name = unattended.namespace()
     unattended.granted_pod(name)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {PSA: "privileged"}}}
-    made = _war(unattended, name, _replace(unattended, body))
-    assert len(made) <= _HANDFUL, made
-    for event in made:
-        written = event["responseObject"]["metadata"]
-        if written["labels"][PSA] == "privileged":
-            assert written["labels"][f"{LABEL}/guard"] == "baseline"
-            assert [key for key in written["annotations"] if key.startswith("grant.")]
+    new_writes = _war(unattended, name, _replace(unattended, body))
+    assert len(new_writes) <= _HANDFUL, new_writes
+    for event in new_writes:
+        stored = event["responseObject"]["metadata"]
+        if stored["labels"][PSA] == "privileged":
+            assert stored["labels"][f"{LABEL}/guard"] == "baseline"
+            assert [key for key in stored["annotations"] if key.startswith("grant.")]
     unattended.until("the exception says so", lambda: unattended.ready(name) == "Contested")
 
 
@@ -276,14 +282,14 @@ def test_a_copy_from_before_a_revocation_each_second_is_paced(unattended: World)
     """The copy brings the grant and the level back; the operator removes them once per minute, not once per second."""
     name = unattended.namespace()
     unattended.granted_pod(name)
-    kept = unattended.metadata(name)
+    metadata_before = unattended.metadata(name)
     unattended.admin.delete(f"{unattended.exceptions(name)}/capture").expect(200)
     unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline")
-    metadata = {key: kept[key] for key in ("name", "labels", "annotations")}
+    metadata = {key: metadata_before[key] for key in ("name", "labels", "annotations")}
     copy = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-    made = _war(unattended, name, _replace(unattended, copy))
-    assert 1 <= len(made) <= _HANDFUL, made
-    assert {event["responseObject"]["metadata"]["labels"][PSA] for event in made} == {"baseline"}
+    new_writes = _war(unattended, name, _replace(unattended, copy))
+    assert 1 <= len(new_writes) <= _HANDFUL, new_writes
+    assert {event["responseObject"]["metadata"]["labels"][PSA] for event in new_writes} == {"baseline"}
     unattended.until("once it is over", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=90)
     assert unattended.grants(name) == {}
 
@@ -292,16 +298,18 @@ def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
     """While a client removes a harmless label every second, the operator still revokes the grant at the expiry."""
     name = unattended.namespace()
     unattended.granted_pod(name, seconds=25)
-    until = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
+    expiry = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
     warn = "pod-security.kubernetes.io/warn"
     path = f"/api/v1/namespaces/{name}"
     with Loop(lambda: unattended.admin.patch(path, {"metadata": {"labels": {warn: None}}}).expect(200)):
         unattended.until("contested", lambda: ("Namespace", name, "NamespaceContested") in unattended.events(name))
         assert unattended.labels(name)[PSA] == "privileged"
         unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=60)
-    both = (f'"{PSA}": "baseline"', "/capture")  # the level, and the grant
-    restore = next(e for e in _writes(unattended, name) if all(one in json.dumps(e["requestObject"]) for one in both))
-    assert restore["requestReceivedTimestamp"] >= until.removesuffix("Z")
+    parts = (f'"{PSA}": "baseline"', "/capture")  # the level, and the grant
+    restore = next(
+        e for e in _writes(unattended, name) if all(part in json.dumps(e["requestObject"]) for part in parts)
+    )
+    assert restore["requestReceivedTimestamp"] >= expiry.removesuffix("Z")
     assert unattended.grants(name) == {}
 
 
@@ -309,17 +317,17 @@ def test_a_grant_that_ends_in_a_war_is_taken(unattended: World) -> None:
 
 
 @pytest.fixture
-def through(unattended: World) -> Iterator[proxy.Proxy]:
+def connection(unattended: World) -> Iterator[proxy.Proxy]:
     """A proxy to the API server whose clock the test can move."""
-    with proxy.Proxy(unattended.cluster.url, str(unattended.cluster.authority.certificate_path)) as way:
-        yield way
+    with proxy.Proxy(unattended.cluster.url, str(unattended.cluster.authority.certificate_path)) as connection:
+        yield connection
 
 
-def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, through: proxy.Proxy) -> None:
+def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, connection: proxy.Proxy) -> None:
     """The operator counts by the API server's clock: it writes nothing before, and the wanted labels afterwards."""
     unattended.operator.stop()
     name = unattended.namespace(deny=False)
-    process = operator.OperatorProcess(unattended.cluster, name="contested", server=through.url)
+    process = operator.OperatorProcess(unattended.cluster, name="contested", server=connection.url)
     path = f"/api/v1/namespaces/{name}"
     with process:
         unattended.until("enforced", lambda: unattended.enforced(name))
@@ -327,12 +335,12 @@ def test_it_ends_by_itself_ten_minutes_after_the_last_revert(unattended: World, 
             unattended.until("baseline", lambda: unattended.labels(name)[PSA] == "baseline")
             unattended.admin.patch(path, {"metadata": {"labels": {PSA: "privileged"}}}).expect(200)
         unattended.until("contested", lambda: _metric(unattended, process) == 1)
-        through.ahead_seconds = lambda: 300
+        connection.ahead_seconds = lambda: 300
         unattended.admin.patch(path, {"metadata": {"annotations": {"touched": "early"}}}).expect(200)
-        later = unattended.now() + datetime.timedelta(seconds=3)
-        unattended.holds_until(later, "contested", lambda: _metric(unattended, process) == 1)
+        end = unattended.now() + datetime.timedelta(seconds=3)
+        unattended.holds_until(end, "contested", lambda: _metric(unattended, process) == 1)
         assert unattended.labels(name)[PSA] == "privileged"
-        through.ahead_seconds = lambda: 660
+        connection.ahead_seconds = lambda: 660
         unattended.admin.patch(path, {"metadata": {"annotations": {"touched": "late"}}}).expect(200)
         unattended.until("written again", lambda: unattended.labels(name)[PSA] == "baseline")
         unattended.until("not contested", lambda: _metric(unattended, process) == 0)

@@ -9,7 +9,7 @@ import yaml
 
 from tests.controlplane import api
 from tests.docs import markdown
-from tests.e2e import agents, homes
+from tests.e2e import agents, trials
 from tests.e2e.conftest import LABEL, PSA, World
 
 PAGE = markdown.ROOT / "docs" / "howto" / "exceptions-for-agents.md"
@@ -30,41 +30,58 @@ def _debug(profile: str, namespace: str) -> list[str]:
 
 
 def _exception(world: World, profile: str) -> dict[str, Any]:
-    usual = {"type": "Diagnostic", "owner": "team-sre", "reason": "Look at a node from the node", "ticket": "INC-4712"}
-    return {"spec": {**usual, "expiry": world.time(3600), "images": [IMAGE], **PROFILES[profile]}}
+    defaults = {
+        "type": "Diagnostic",
+        "owner": "team-sre",
+        "reason": "Look at a node from the node",
+        "ticket": "INC-4712",
+    }
+    return {"spec": {**defaults, "expiry": world.time(3600), "images": [IMAGE], **PROFILES[profile]}}
 
 
 @pytest.fixture(scope="module")
-def debugged(tended: World) -> Iterator[homes.Homes]:
+def debug_trials(module_world: World) -> Iterator[trials.Trials]:
     """A namespace per profile with the exception of the table, after waiting for kubectl to make the pod."""
-    asked = {profile: agents.Sample((), _exception(tended, profile)) for profile in EXCEPTED}
-    with homes.made(tended, asked) as made:
-        profiles = {home.namespace: profile for profile, home in made.items()}
+    samples = {profile: agents.Sample((), _exception(module_world, profile)) for profile in EXCEPTED}
+    with trials.create(module_world, samples) as by_name:
+        profiles = {trial.namespace: profile for profile, trial in by_name.items()}
 
-        def admitted(home: homes.Home) -> bool:
-            return tended.cluster.kubectl(*_debug(profiles[home.namespace], home.namespace)).returncode == 0
+        def admitted(trial: trials.Trial) -> bool:
+            return module_world.cluster.kubectl(*_debug(profiles[trial.namespace], trial.namespace)).returncode == 0
 
-        homes.until(tended, made, "it is enforced", lambda home: tended.enforced(home.namespace))
-        for home in made.values():
-            homes.grant(tended, home, "debug", home.sample.exception["spec"])
-        homes.until(tended, made, "it is relaxed", lambda home: tended.labels(home.namespace)[PSA] == "privileged")
-        homes.until(tended, made, "kubectl debug is admitted", admitted)
-        covered = "its pod is covered"
-        homes.until(tended, made, covered, lambda home: tended.status(home.namespace, "debug").get("coveredPods") == 1)
-        yield made
+        trials.until(module_world, by_name, "it is enforced", lambda trial: module_world.enforced(trial.namespace))
+        for trial in by_name.values():
+            trials.grant(module_world, trial, "debug", trial.sample.exception["spec"])
+        trials.until(
+            module_world,
+            by_name,
+            "it is relaxed",
+            lambda trial: module_world.labels(trial.namespace)[PSA] == "privileged",
+        )
+        trials.until(module_world, by_name, "kubectl debug is admitted", admitted)
+        what = "its pod is covered"
+        trials.until(
+            module_world,
+            by_name,
+            what,
+            lambda trial: module_world.status(trial.namespace, "debug").get("coveredPods") == 1,
+        )
+        yield by_name
 
 
 @pytest.fixture(scope="module")
-def lessened(tended: World, debugged: homes.Homes) -> Iterator[Mapping[str, tuple[homes.Home, api.Response | None]]]:
+def smaller_answers(
+    module_world: World, debug_trials: trials.Trials
+) -> Iterator[Mapping[str, tuple[trials.Trial, api.Response | None]]]:
     """The answer to each profile's pod while all exceptions that grant a little less are in force."""
     samples = {}
-    for profile, home in debugged.items():
+    for profile, trial in debug_trials.items():
         # At most one pod: kubectl makes none if it is refused.
-        for pod in tended.admin.items(tended.pods(home.namespace)):
+        for pod in module_world.admin.items(module_world.pods(trial.namespace)):
             body = {"kind": "Pod", "metadata": {}, "spec": pod["spec"]}
-            samples[profile] = agents.Sample((body,), home.sample.exception)
-    with homes.lessened(tended, samples) as answered:
-        yield answered
+            samples[profile] = agents.Sample((body,), trial.sample.exception)
+    with trials.try_smaller(module_world, samples) as answers:
+        yield answers
 
 
 def test_the_table_has_every_profile_of_kubectl(world: World) -> None:
@@ -75,33 +92,35 @@ def test_the_table_has_every_profile_of_kubectl(world: World) -> None:
 
 
 @pytest.mark.parametrize("profile", EXCEPTED)
-def test_the_exception_of_a_profile_admits_kubectl_debug(world: World, debugged: homes.Homes, profile: str) -> None:
+def test_the_exception_of_a_profile_admits_kubectl_debug(
+    world: World, debug_trials: trials.Trials, profile: str
+) -> None:
     """In an enforced namespace the pod of that profile is admitted, covered and not flagged."""
-    assert debugged[profile].late == []
-    assert homes.flags(world, debugged[profile].namespace) == set()
+    assert debug_trials[profile].late == []
+    assert trials.flags(world, debug_trials[profile].namespace) == set()
 
 
 @pytest.mark.parametrize("profile", EXCEPTED)
 def test_the_exception_of_a_profile_is_the_smallest(
-    world: World, lessened: Mapping[str, tuple[homes.Home, api.Response | None]], profile: str
+    world: World, smaller_answers: Mapping[str, tuple[trials.Trial, api.Response | None]], profile: str
 ) -> None:
     """If any one grant is removed from the exception, the pod is refused; under the whole exception it is admitted.
 
     All these smaller exceptions are in force together.
     """
-    assert profile in lessened, "kubectl debug made no pod"
-    home, answer = lessened[profile]
-    assert answer is not None, home.late
-    assert answer.status == 403, f"this is enough already: {homes.enough(world, home)}"
-    assert home.late == []
+    assert profile in smaller_answers, "kubectl debug made no pod"
+    trial, answer = smaller_answers[profile]
+    assert answer is not None, trial.late
+    assert answer.status == 403, f"this is enough already: {trials.enough(world, trial)}"
+    assert trial.late == []
 
 
 @pytest.mark.parametrize("profile", ORDINARY)
 def test_a_profile_without_host_namespaces_needs_no_exception(world: World, profile: str) -> None:
     """kubectl debug is admitted in a namespace that is enforced at baseline and has no exception."""
     namespace = world.namespace()
-    done = world.cluster.kubectl(*_debug(profile, namespace))
-    assert done.returncode == 0, done.stderr
+    completed = world.cluster.kubectl(*_debug(profile, namespace))
+    assert completed.returncode == 0, completed.stderr
     (pod,) = world.admin.items(world.pods(namespace))
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"])
 
@@ -112,12 +131,12 @@ def test_no_exception_holds_a_path_with_a_drive(world: World) -> None:
     world.exception(namespace, hostPaths=[{"path": "/", "readOnly": False}]).expect(201)
     mounts = [{"name": "log", "mountPath": "/log"}]
 
-    def tried(path: str) -> api.Response:
+    def dry_run(path: str) -> api.Response:
         container = {"name": "main", "image": "registry.example.com/netshoot:v0.14", "volumeMounts": mounts}
         volumes = [{"name": "log", "hostPath": {"path": path}}]
         return world.pod(namespace, dry_run=True, os={"name": "windows"}, containers=[container], volumes=volumes)
 
-    world.until("admitted without the drive", lambda: tried("/var/log").status == 201)
-    answer = tried(r"C:\var\log")
+    world.until("admitted without the drive", lambda: dry_run("/var/log").status == 201)
+    answer = dry_run(r"C:\var\log")
     assert answer.status == 403
     assert LABEL in answer.message

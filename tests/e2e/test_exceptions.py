@@ -21,13 +21,13 @@ def test_a_grant_covers_nothing_else(world: World) -> None:
     """In a relaxed namespace host-namespaces refuses another image, and the guard refuses a privileged pod."""
     name = world.namespace()
     world.granted_pod(name)
-    other = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
-    assert other.status == 403
-    assert "ValidatingAdmissionPolicy" in other.message
+    other_answer = world.pod(name, "other", containers=[{"name": "main", "image": "registry.example.com/other:1"}])
+    assert other_answer.status == 403
+    assert "ValidatingAdmissionPolicy" in other_answer.message
     privileged = {"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}
-    plain = world.pod(name, "plain", hostNetwork=False, containers=[privileged])
-    assert plain.status == 403
-    assert "relaxed-namespace" in plain.message
+    plain_answer = world.pod(name, "plain", hostNetwork=False, containers=[privileged])
+    assert plain_answer.status == 403
+    assert "relaxed-namespace" in plain_answer.message
 
 
 def _warned(world: World, namespace: str) -> str:
@@ -50,34 +50,34 @@ def test_the_warn_level_of_a_relaxed_namespace_follows_its_guard(unattended: Wor
     assert 'PodSecurity "restricted:latest"' in _warned(unattended, name)
     unattended.granted_pod(name, seconds=25)
     warn, audit = (f"pod-security.kubernetes.io/{mode}" for mode in ("warn", "audit"))
-    shown = unattended.labels(name)
-    assert (shown[warn], shown[audit], shown[f"{LABEL}/guard"]) == ("baseline", "restricted", "baseline")
+    current = unattended.labels(name)
+    assert (current[warn], current[audit], current[f"{LABEL}/guard"]) == ("baseline", "restricted", "baseline")
     assert "restricted" not in _warned(unattended, name)
     assert unattended.operator.stop() == 0
     unattended.operator.start()
     assert unattended.labels(name)[warn] == "baseline"
     unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline", deadline_seconds=60)
     assert unattended.labels(name)[warn] == "restricted"
-    told = [reason for _, _, reason in unattended.events(name)]
-    assert {"NamespaceContested", "LabelsRepaired"}.isdisjoint(told)
+    reasons = [reason for _, _, reason in unattended.events(name)]
+    assert {"NamespaceContested", "LabelsRepaired"}.isdisjoint(reasons)
 
 
 def test_a_diagnostic_ends(world: World) -> None:
     """At the expiry the operator restores the namespace, deletes the pod and reports that; a new pod is refused."""
     name = world.namespace()
     world.granted_pod(name, seconds=8)
-    world.until("its pod is deleted", lambda: world.gone(name))
+    world.until("its pod is deleted", lambda: world.is_deleted(name))
     world.until("the record says so", lambda: world.ready(name) == "Expired")
     world.until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
     assert world.labels(name)[PSA] == "baseline"
     assert world.labels(name)[f"{LABEL}/guard"] == "baseline", "the guard stays for good"
     assert world.grants(name) == {}
     assert world.pod(name).status == 403
-    told = [reason for _, _, reason in world.events(name)]
+    reasons = [reason for _, _, reason in world.events(name)]
     expected = ["Active", "Expired", "ExpiredPodDeleted", "HostNamespacesExpired"]
     expected += ["LevelEnforced", "LevelRelaxed", "LevelRestored"]
     expected += ["ContactMissing", "DefaultServiceAccount", "Expiring", "ImageNotPinned"]
-    assert sorted(expected) == sorted(told)
+    assert sorted(expected) == sorted(reasons)
 
 
 def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
@@ -88,8 +88,8 @@ def test_who_uses_an_exception_is_told_before_it_ends(world: World) -> None:
     body = {"spec": {"expiry": world.time(1803)}}  # warnBefore of a Diagnostic: 30 minutes
     world.admin.patch(f"{world.exceptions(name)}/capture", body).expect(200)
     world.until("it is expiring", lambda: world.condition(name, kind="Expiring")["status"] == "True")
-    told = [(kind, subject) for kind, subject, reason in world.events(name) if reason == "Expiring"]
-    assert told == [("HostNetworkException", "capture"), ("Pod", "capture")]
+    subjects = [(kind, subject) for kind, subject, reason in world.events(name) if reason == "Expiring"]
+    assert subjects == [("HostNetworkException", "capture"), ("Pod", "capture")]
     assert (
         "set a later spec.expiry before the end"
         in world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
@@ -108,12 +108,12 @@ def test_an_agent_reviewed_for_an_older_kubernetes_is_due(world: World) -> None:
     spec = {"type": "Infrastructure", "serviceAccountName": "agent", "review": {"kubernetesVersion": older}}
     world.exception(name, "agent", ticket=None, expiry=None, images=None, **spec).expect(201)
     world.until("it is due", lambda: world.condition(name, "agent", "ReviewDue").get("reason") == "Overdue")
-    told = [reason for _, subject, reason in world.events(name) if subject == "agent"]
-    assert sorted(told) == ["Active", "ContactMissing", "ImagesUnrestricted", "ReviewDue"]
+    reasons = [reason for _, subject, reason in world.events(name) if subject == "agent"]
+    assert sorted(reasons) == ["Active", "ContactMissing", "ImagesUnrestricted", "ReviewDue"]
     review = {"spec": {"review": {"kubernetesVersion": f"{version['major']}.{version['minor']}"}}}
     world.admin.patch(f"{world.exceptions(name)}/agent", review).expect(200)
     world.until("it is reviewed", lambda: world.condition(name, "agent", "ReviewDue")["reason"] == "Reviewed")
-    assert sorted(reason for _, subject, reason in world.events(name) if subject == "agent") == sorted(told)
+    assert sorted(reason for _, subject, reason in world.events(name) if subject == "agent") == sorted(reasons)
 
 
 def test_revoking_cleans_up(world: World) -> None:
@@ -122,7 +122,7 @@ def test_revoking_cleans_up(world: World) -> None:
     world.granted_pod(name)
     body = {"spec": {"expiry": world.time(2)}}
     world.admin.patch(f"{world.exceptions(name)}/capture", body).expect(200)
-    world.until("its pod is deleted", lambda: world.gone(name))
+    world.until("its pod is deleted", lambda: world.is_deleted(name))
     world.until("it is restored", lambda: world.labels(name)[PSA] == "baseline")
 
 
@@ -130,9 +130,11 @@ def test_extending_keeps_the_pod(world: World) -> None:
     """If the expiry is moved before it passes, the pod stays."""
     name = world.namespace()
     world.granted_pod(name, seconds=6)
-    first = datetime.datetime.fromisoformat(world.admin.get(f"{world.exceptions(name)}/capture").body["spec"]["expiry"])
+    first_expiry = datetime.datetime.fromisoformat(
+        world.admin.get(f"{world.exceptions(name)}/capture").body["spec"]["expiry"]
+    )
     world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(600)}}).expect(200)
-    world.holds_until(first + datetime.timedelta(seconds=3), "the pod lives", lambda: not world.gone(name))
+    world.holds_until(first_expiry + datetime.timedelta(seconds=3), "the pod lives", lambda: not world.is_deleted(name))
     assert world.ready(name) == "Active"
 
 
@@ -143,7 +145,7 @@ def test_deleting_an_exception_flags_its_pods_and_deletes_none(world: World) -> 
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Uncovered")
     world.until("the level is restored", lambda: world.labels(name)[PSA] == "baseline")
-    assert not world.gone(name)
+    assert not world.is_deleted(name)
 
 
 def test_an_application_that_ends_is_flagged_and_lives_on(world: World) -> None:
@@ -153,7 +155,7 @@ def test_an_application_that_ends_is_flagged_and_lives_on(world: World) -> None:
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
     world.until("the level is restored", lambda: world.labels(name)[PSA] == "baseline")
     world.until("CleanedUp tells", lambda: world.condition(name, kind="CleanedUp").get("reason") == "Reported")
-    assert not world.gone(name)
+    assert not world.is_deleted(name)
 
 
 def test_a_diagnostic_that_only_reports_deletes_nothing(world: World) -> None:
@@ -161,7 +163,7 @@ def test_a_diagnostic_that_only_reports_deletes_nothing(world: World) -> None:
     name = world.namespace()
     world.granted_pod(name, seconds=6, onExpiry="Report")
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Expired")
-    assert not world.gone(name)
+    assert not world.is_deleted(name)
 
 
 def test_a_pod_covered_by_another_exception_is_spared(world: World) -> None:
@@ -172,7 +174,7 @@ def test_a_pod_covered_by_another_exception_is_spared(world: World) -> None:
     world.until("the pod is admitted", lambda: world.pod(name).status == 201)
     world.until("the shorter has ended", lambda: world.ready(name, "shorter") == "Expired")
     world.until("the longer covers it", lambda: world.status(name, "longer").get("coveredPods") == 1)
-    assert not world.gone(name)
+    assert not world.is_deleted(name)
     assert world.labels(name)[PSA] == "privileged"
     assert set(world.grants(name)) == {"longer"}
 
@@ -183,13 +185,13 @@ def test_describe_explains_itself(world: World) -> None:
     world.granted_pod(name)
     world.exception(name, "typo", seconds=3600, serviceAccountName="nobody").expect(201)
     world.until("both are judged", lambda: world.ready(name, "typo") == "Active")
-    listed = world.cluster.kubectl("get", "hne", "-n", name).stdout
-    assert "TYPE" in listed
-    assert "Diagnostic" in listed
-    assert "team-sre" in listed
-    described = world.cluster.kubectl("describe", "hne", "capture", "-n", name).stdout
-    assert "in force until" in described
-    assert "the exception covers 1 pod" in described
+    table = world.cluster.kubectl("get", "hne", "-n", name).stdout
+    assert "TYPE" in table
+    assert "Diagnostic" in table
+    assert "team-sre" in table
+    description = world.cluster.kubectl("describe", "hne", "capture", "-n", name).stdout
+    assert "in force until" in description
+    assert "the exception covers 1 pod" in description
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
     world.until("the pod is flagged", lambda: world.verdict(name, "capture") == "Uncovered")
     pod = world.cluster.kubectl("describe", "pod", "capture", "-n", name).stdout
@@ -205,13 +207,13 @@ def test_kubectl_debug_node_ends_with_its_exception(world: World) -> None:
     name = world.namespace()
     spec = {"hostNamespaces": ["Network", "PID", "IPC"], "hostPaths": [{"path": "/", "readOnly": False}]}
     world.exception(name, "node-debug", seconds=12, images=["registry.example.com/busybox:1.37"], **spec).expect(201)
-    words = ["debug", "node/node-1", "-n", name, "--image=registry.example.com/busybox:1.37", "--profile=general"]
-    world.until("kubectl debug is admitted", lambda: world.cluster.kubectl(*words).returncode == 0)
+    arguments = ["debug", "node/node-1", "-n", name, "--image=registry.example.com/busybox:1.37", "--profile=general"]
+    world.until("kubectl debug is admitted", lambda: world.cluster.kubectl(*arguments).returncode == 0)
     pods = [pod["metadata"]["name"] for pod in world.admin.items(world.pods(name))]
     assert len(pods) == 1
     assert pods[0].startswith("node-debugger-node-1-")
     world.until("it is covered", lambda: world.status(name, "node-debug").get("coveredPods") == 1)
-    world.until("it is deleted", lambda: world.gone(name, pods[0]))
+    world.until("it is deleted", lambda: world.is_deleted(name, pods[0]))
 
 
 def test_a_tenant_is_told_what_to_ask_for(world: World) -> None:

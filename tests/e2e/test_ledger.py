@@ -22,11 +22,11 @@ WRITERS = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/ex
 def intact(world: World) -> tuple[str, bool]:
     """Return the reason of the policy's condition LedgerIntact, and whether the metric is 1."""
     conditions = world.admin.get(POLICY).expect(200).body.get("status", {}).get("conditions", [])
-    reason = next((str(one["reason"]) for one in conditions if one["type"] == "LedgerIntact"), "")
+    reason = next((str(condition["reason"]) for condition in conditions if condition["type"] == "LedgerIntact"), "")
     return reason, "hostnetwork_ledger_intact 1.0" in world.operator.metrics()
 
 
-def lose(world: World) -> None:
+def delete_ledger(world: World) -> None:
     """Delete every ConfigMap of the ledger."""
     for body in world.admin.items(SELECTED):
         world.admin.delete(f"{CONFIGMAPS}/{body['metadata']['name']}").expect(200)
@@ -35,20 +35,22 @@ def lose(world: World) -> None:
 def under_policy(world: World, namespace: str) -> bool:
     """Return whether the ledger says under which exception-writers it has read the namespace's exception."""
     uid = world.admin.get(f"{world.exceptions(namespace)}/capture").expect(200).body["metadata"]["uid"]
-    return "under" in world.recorded(f"hne.{uid}")
+    return "under" in world.ledger_record(f"hne.{uid}")
 
 
 @pytest.fixture
-def ruled(world: World) -> Iterator[World]:
+def world(world: World) -> Iterator[World]:
     """The cluster with the operator running; afterwards its Role is restored and the test's exceptions are deleted."""
-    stored = world.admin.get(ROLE).expect(200).body
+    role = world.admin.get(ROLE).expect(200).body
     yield world
-    body = {"metadata": {"name": stored["metadata"]["name"]}, "rules": stored["rules"]}
+    body = {"metadata": {"name": role["metadata"]["name"]}, "rules": role["rules"]}
     world.admin.post(ROLE.rpartition("/")[0], body).expect(201, 409)
     if not world.operator.running():
         world.operator.start()
-    for one in world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions"):
-        world.admin.delete(f"{world.exceptions(one['metadata']['namespace'])}/{one['metadata']['name']}").expect(200)
+    for exception_body in world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions"):
+        world.admin.delete(
+            f"{world.exceptions(exception_body['metadata']['namespace'])}/{exception_body['metadata']['name']}"
+        ).expect(200)
     world.until("it is whole", lambda: intact(world) == ("Recorded", True), 90)
 
 
@@ -60,143 +62,145 @@ def forbid(world: World) -> None:
     world.until("RBAC refuses", lambda: not client.may(attributes))
 
 
-def test_what_cannot_be_recorded_is_not_granted(ruled: World) -> None:
+def test_what_cannot_be_recorded_is_not_granted(world: World) -> None:
     """The exception, the condition and the metric say why; an earlier grant goes on and ends in time.
 
     Once the operator may write again, it grants the waiting exception.
     """
-    before, namespace = ruled.namespace(), ruled.namespace()
-    ruled.granted_pod(before, seconds=25)
-    forbid(ruled)
-    ruled.exception(namespace).expect(201)
-    ruled.until("it waits", lambda: ruled.ready(namespace) == "NotRecorded")
-    ruled.until("and says why", lambda: "cannot be recorded" in ruled.condition(namespace)["message"])
-    ruled.until("condition and metric", lambda: intact(ruled) == ("LedgerUnwritable", False))
-    assert ruled.grants(namespace) == {}
-    assert ruled.labels(namespace)[PSA] == "baseline"
-    ruled.until("the other one ends in time", lambda: ruled.gone(before) and ruled.labels(before)[PSA] == "baseline")
-    operator.apply(ruled.cluster, "-k", str(operator.ROOT / "manifests" / "rbac"))
-    ruled.until("granted", lambda: ruled.ready(namespace) == "Active", 90)
+    earlier, namespace = world.namespace(), world.namespace()
+    world.granted_pod(earlier, seconds=25)
+    forbid(world)
+    world.exception(namespace).expect(201)
+    world.until("it waits", lambda: world.ready(namespace) == "NotRecorded")
+    world.until("and says why", lambda: "cannot be recorded" in world.condition(namespace)["message"])
+    world.until("condition and metric", lambda: intact(world) == ("LedgerUnwritable", False))
+    assert world.grants(namespace) == {}
+    assert world.labels(namespace)[PSA] == "baseline"
+    world.until(
+        "the other one ends in time", lambda: world.is_deleted(earlier) and world.labels(earlier)[PSA] == "baseline"
+    )
+    operator.apply(world.cluster, "-k", str(operator.ROOT / "manifests" / "rbac"))
+    world.until("granted", lambda: world.ready(namespace) == "Active", 90)
 
 
-def test_an_operator_that_cannot_read_its_ledger_starts_and_grants_nothing(ruled: World) -> None:
+def test_an_operator_that_cannot_read_its_ledger_starts_and_grants_nothing(world: World) -> None:
     """A Diagnostic's grant ends, an agent's grant stays, and no pod is deleted.
 
     Once the ledger is readable again, all exceptions are in force.
     """
-    agents, captures, later = ruled.namespace(), ruled.namespace(), ruled.namespace()
-    ruled.granted_pod(agents, **AGENT)
-    ruled.granted_pod(captures)
+    agents, captures, later = world.namespace(), world.namespace(), world.namespace()
+    world.granted_pod(agents, **AGENT)
+    world.granted_pod(captures)
     # An upgrade, so that the creation time of an exception proves nothing.
-    word = [{"op": "add", "path": "/spec/validations/0/message", "value": "in other words"}]
-    before = ruled.admin.get(WRITERS).expect(200).body["spec"]
-    ruled.admin.patch(WRITERS, word, api.JSON_PATCH).expect(200)
-    ruled.admin.patch(WRITERS, {"spec": before}).expect(200)
-    settled = ruled.now() + datetime.timedelta(seconds=7)
-    ruled.until("recorded", lambda: ruled.now() > settled)
-    assert ruled.operator.stop() == 0
-    forbid(ruled)
-    ruled.operator.start()
-    ruled.until("it is said", lambda: intact(ruled) == ("LedgerUnreadable", False))
-    ruled.until("the agent's stays", lambda: ruled.ready(agents) == "ApprovalUnproven")
-    assert "capture" in ruled.grants(agents)
-    ruled.until("the Diagnostic's ends", lambda: ruled.grants(captures) == {})
-    assert not ruled.gone(captures)
-    ruled.exception(later, **AGENT).expect(201)
-    ruled.until("nothing new", lambda: ruled.ready(later) == "NotRecorded")
-    operator.apply(ruled.cluster, "-k", str(operator.ROOT / "manifests" / "rbac"))
+    patch = [{"op": "add", "path": "/spec/validations/0/message", "value": "in other words"}]
+    spec_before = world.admin.get(WRITERS).expect(200).body["spec"]
+    world.admin.patch(WRITERS, patch, api.JSON_PATCH).expect(200)
+    world.admin.patch(WRITERS, {"spec": spec_before}).expect(200)
+    settled = world.now() + datetime.timedelta(seconds=7)
+    world.until("recorded", lambda: world.now() > settled)
+    assert world.operator.stop() == 0
+    forbid(world)
+    world.operator.start()
+    world.until("it is said", lambda: intact(world) == ("LedgerUnreadable", False))
+    world.until("the agent's stays", lambda: world.ready(agents) == "ApprovalUnproven")
+    assert "capture" in world.grants(agents)
+    world.until("the Diagnostic's ends", lambda: world.grants(captures) == {})
+    assert not world.is_deleted(captures)
+    world.exception(later, **AGENT).expect(201)
+    world.until("nothing new", lambda: world.ready(later) == "NotRecorded")
+    operator.apply(world.cluster, "-k", str(operator.ROOT / "manifests" / "rbac"))
     for namespace in (agents, captures, later):
-        ruled.until("in force", lambda n=namespace: ruled.ready(n) == "Active", 90)
-    assert not ruled.gone(captures)
+        world.until("in force", lambda n=namespace: world.ready(n) == "Active", 90)
+    assert not world.is_deleted(captures)
 
 
-def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(ruled: World) -> None:
+def test_after_a_loss_agents_keep_their_grants_and_diagnostics_do_not(world: World) -> None:
     """An agent's grant that the present policies do not prove stays until an approver acts; a Diagnostic's ends.
 
     The operator flags the Diagnostic's pod and does not delete it. The loss approves nothing that nobody approved.
     """
-    agents, captures, attacked = (ruled.namespace() for _ in range(3))
-    ruled.granted_pod(agents, **AGENT)
-    ruled.granted_pod(captures)
+    agents, captures, attacked = (world.namespace() for _ in range(3))
+    world.granted_pod(agents, **AGENT)
+    world.granted_pod(captures)
     binding = f"{BINDINGS}/exception-writers-deny.{LABEL}"
-    stored = ruled.admin.get(binding).expect(200).body
-    ruled.admin.delete(binding).expect(200)
-    ruled.exception(attacked, **AGENT).expect(201)
-    body = {"apiVersion": stored["apiVersion"], "kind": stored["kind"], "spec": stored["spec"]}
-    ruled.admin.post(BINDINGS, {**body, "metadata": {"name": stored["metadata"]["name"]}}).expect(201)
-    settled = ruled.now() + datetime.timedelta(seconds=7)
-    ruled.until("settled", lambda: ruled.now() > settled)
+    binding_body = world.admin.get(binding).expect(200).body
+    world.admin.delete(binding).expect(200)
+    world.exception(attacked, **AGENT).expect(201)
+    body = {"apiVersion": binding_body["apiVersion"], "kind": binding_body["kind"], "spec": binding_body["spec"]}
+    world.admin.post(BINDINGS, {**body, "metadata": {"name": binding_body["metadata"]["name"]}}).expect(201)
+    settled = world.now() + datetime.timedelta(seconds=7)
+    world.until("settled", lambda: world.now() > settled)
     for namespace, reason in ((agents, "Active"), (captures, "Active"), (attacked, "NotApproved")):
-        ruled.until(reason, lambda n=namespace, r=reason: ruled.ready(n) == r)
-    assert ruled.operator.stop() == 0
-    lose(ruled)
-    ruled.operator.start()
-    ruled.until("the agent's stays", lambda: ruled.ready(agents) == "ApprovalUnproven")
-    ruled.until("it is said", lambda: intact(ruled) == ("GrantsUnproven", False))
+        world.until(reason, lambda n=namespace, r=reason: world.ready(n) == r)
+    assert world.operator.stop() == 0
+    delete_ledger(world)
+    world.operator.start()
+    world.until("the agent's stays", lambda: world.ready(agents) == "ApprovalUnproven")
+    world.until("it is said", lambda: intact(world) == ("GrantsUnproven", False))
     events = "/api/v1/namespaces/default/events?fieldSelector=reason%3DPolicyLedgerLost"
-    ruled.until("and what it costs", lambda: ruled.admin.items(events))
-    message = ruled.admin.items(events)[-1]["message"]
+    world.until("and what it costs", lambda: world.admin.items(events))
+    message = world.admin.items(events)[-1]["message"]
     assert "ApprovalUnproven: 1;" in message
     assert f"{captures}/capture" in message
     assert re.search(r"level before enforcement is not known: [1-9]", message)
-    ruled.until("the Diagnostic's ends", lambda: ruled.ready(captures) == "NotApproved")
-    ruled.until("and is taken", lambda: ruled.grants(captures) == {})
-    assert ruled.ready(attacked) == "NotApproved"
-    assert "capture" in ruled.grants(agents)
-    assert (ruled.labels(agents)[PSA], ruled.labels(captures)[PSA]) == ("privileged", "baseline")
-    ruled.until("a pod of the agent comes", lambda: ruled.pod(agents, "next").status == 201)
-    ruled.until("flagged", lambda: ruled.verdict(captures, "capture") == "Uncovered")
-    assert not ruled.gone(captures)
+    world.until("the Diagnostic's ends", lambda: world.ready(captures) == "NotApproved")
+    world.until("and is taken", lambda: world.grants(captures) == {})
+    assert world.ready(attacked) == "NotApproved"
+    assert "capture" in world.grants(agents)
+    assert (world.labels(agents)[PSA], world.labels(captures)[PSA]) == ("privileged", "baseline")
+    world.until("a pod of the agent comes", lambda: world.pod(agents, "next").status == 201)
+    world.until("flagged", lambda: world.verdict(captures, "capture") == "Uncovered")
+    assert not world.is_deleted(captures)
     # Once the ledger says under which policy it has read an exception, the next change approves the exception.
-    ruled.until("read under the policy", lambda: all(under_policy(ruled, n) for n in (agents, captures, attacked)))
+    world.until("read under the policy", lambda: all(under_policy(world, n) for n in (agents, captures, attacked)))
     for namespace in (agents, captures, attacked):
-        path = f"{ruled.exceptions(namespace)}/capture"
-        ruled.admin.patch(path, {"spec": {"review": {"time": ruled.time()}}}).expect(200)
-    ruled.admin.patch(f"{ruled.exceptions(captures)}/capture", {"spec": {"reason": "Capture SYN again"}}).expect(200)
+        path = f"{world.exceptions(namespace)}/capture"
+        world.admin.patch(path, {"spec": {"review": {"time": world.time()}}}).expect(200)
+    world.admin.patch(f"{world.exceptions(captures)}/capture", {"spec": {"reason": "Capture SYN again"}}).expect(200)
     for namespace in (agents, captures):
-        ruled.until("approved", lambda n=namespace: ruled.ready(n) == "Active")
+        world.until("approved", lambda n=namespace: world.ready(n) == "Active")
 
 
-def test_a_running_operator_puts_its_records_back(ruled: World) -> None:
+def test_a_running_operator_puts_its_records_back(world: World) -> None:
     """If an administrator of hostnetwork-system deletes or changes records, the next record brings them back."""
-    namespace, other = ruled.namespace(), ruled.namespace()
-    ruled.granted_pod(namespace, **AGENT)
-    uid = ruled.admin.get(f"{ruled.exceptions(namespace)}/capture").body["metadata"]["uid"]
-    name = next(b["metadata"]["name"] for b in ruled.admin.items(SELECTED) if f"hne.{uid}" in b["data"])
-    record = ruled.admin.get(f"{CONFIGMAPS}/{name}").body["data"][f"hne.{uid}"]
-    lose(ruled)
-    ruled.granted_pod(other, **AGENT)
-    ruled.until("it is back", lambda: ruled.admin.get(f"{CONFIGMAPS}/{name}").body.get("data", {}).get(f"hne.{uid}"))
-    assert ruled.admin.get(f"{CONFIGMAPS}/{name}").body["data"][f"hne.{uid}"] == record
-    assert ruled.ready(namespace) == "Active"
+    namespace, other_namespace = world.namespace(), world.namespace()
+    world.granted_pod(namespace, **AGENT)
+    uid = world.admin.get(f"{world.exceptions(namespace)}/capture").body["metadata"]["uid"]
+    name = next(b["metadata"]["name"] for b in world.admin.items(SELECTED) if f"hne.{uid}" in b["data"])
+    record = world.admin.get(f"{CONFIGMAPS}/{name}").body["data"][f"hne.{uid}"]
+    delete_ledger(world)
+    world.granted_pod(other_namespace, **AGENT)
+    world.until("it is back", lambda: world.admin.get(f"{CONFIGMAPS}/{name}").body.get("data", {}).get(f"hne.{uid}"))
+    assert world.admin.get(f"{CONFIGMAPS}/{name}").body["data"][f"hne.{uid}"] == record
+    assert world.ready(namespace) == "Active"
 
 
-def test_an_exception_that_cannot_be_read_ends_as_the_ledger_says(ruled: World) -> None:
+def test_an_exception_that_cannot_be_read_ends_as_the_ledger_says(world: World) -> None:
     """Another CRD drops a field of every stored exception, without a new generation: the Diagnostic still ends."""
-    namespace = ruled.namespace()
-    ruled.granted_pod(namespace, seconds=20)
+    namespace = world.namespace()
+    world.granted_pod(namespace, seconds=20)
     schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
-    stored = ruled.admin.get(CRD).expect(200).body["spec"]
-    required = stored["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["required"]
+    crd_spec = world.admin.get(CRD).expect(200).body["spec"]
+    required = crd_spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["required"]
     without = [
         {"op": "remove", "path": f"{schema}/properties/reason"},
         {"op": "replace", "path": f"{schema}/required", "value": [field for field in required if field != "reason"]},
     ]
-    ruled.admin.patch(CRD, without, api.JSON_PATCH).expect(200)
-    path = f"{ruled.exceptions(namespace)}/capture"
+    world.admin.patch(CRD, without, api.JSON_PATCH).expect(200)
+    path = f"{world.exceptions(namespace)}/capture"
     try:
-        ruled.until("it has no reason", lambda: "reason" not in ruled.admin.get(path).body["spec"])
-        ruled.until("the level is back", lambda: ruled.labels(namespace)[PSA] == "baseline", 60)
-        ruled.until("its pod is deleted", lambda: ruled.gone(namespace), 60)
-        assert ruled.grants(namespace) == {}
+        world.until("it has no reason", lambda: "reason" not in world.admin.get(path).body["spec"])
+        world.until("the level is back", lambda: world.labels(namespace)[PSA] == "baseline", 60)
+        world.until("its pod is deleted", lambda: world.is_deleted(namespace), 60)
+        assert world.grants(namespace) == {}
     finally:
-        ruled.admin.patch(CRD, {"spec": {"versions": stored["versions"]}}).expect(200)
+        world.admin.patch(CRD, {"spec": {"versions": crd_spec["versions"]}}).expect(200)
     # The API server takes a moment to use the CRD; until then the next test's exceptions would lose their reason.
-    spec = {**ruled.admin.get(path).expect(200).body["spec"], "reason": "Another reason", "expiry": ruled.time(3600)}
+    spec = {**world.admin.get(path).expect(200).body["spec"], "reason": "Another reason", "expiry": world.time(3600)}
     kind = {"apiVersion": f"{LABEL}/v1alpha1", "kind": "HostNetworkException"}
-    other, dry = {**kind, "metadata": {"name": "other"}, "spec": spec}, f"{ruled.exceptions(namespace)}?dryRun=All"
-    ruled.until("reasons are kept", lambda: "reason" in ruled.admin.post(dry, other).expect(201).body["spec"])
-    ruled.until("readable again", lambda: ruled.ready(namespace) == "Expired")
+    other_body, dry = {**kind, "metadata": {"name": "other"}, "spec": spec}, f"{world.exceptions(namespace)}?dryRun=All"
+    world.until("reasons are kept", lambda: "reason" in world.admin.post(dry, other_body).expect(201).body["spec"])
+    world.until("readable again", lambda: world.ready(namespace) == "Expired")
     # For a second, a watch still reports by the CRD without the field. The next list of exceptions has the field.
-    ruled.exception(namespace, "later").expect(201)
-    ruled.until("in force", lambda: ruled.ready(namespace, "later") == "Active", 60)
+    world.exception(namespace, "later").expect(201)
+    world.until("in force", lambda: world.ready(namespace, "later") == "Active", 60)

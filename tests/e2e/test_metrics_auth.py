@@ -30,7 +30,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def secured(directory: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(directory: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The operator with the component's variables and rights, and a reader as docs/howto/monitoring.md makes it."""
     variables = {"HOSTNETWORK_METRICS_AUTH": "TokenReview", "HOSTNETWORK_METRICS_CERT_DIR": str(directory)}
     with enforced(**variables) as world:
@@ -76,77 +76,77 @@ def reviews(world: World) -> int:
     return sum(event.get("objectRef", {}).get("resource") == "tokenreviews" for event in world.cluster.audit_events())
 
 
-def test_the_page_is_for_who_may_get_it(secured: World) -> None:
+def test_the_page_is_for_who_may_get_it(world: World) -> None:
     """A30: Only the documentation's reader gets the metrics, with the token of its Secret or with a fresh token."""
-    secured.until("the token", lambda: "token" in secured.admin.get(SECRET).expect(200).body.get("data", {}))
-    shown = secured.cluster.kubectl(
+    world.until("the token", lambda: "token" in world.admin.get(SECRET).expect(200).body.get("data", {}))
+    completed = world.cluster.kubectl(
         *"get secret hostnetwork-operator-metrics-token -n hostnetwork-system".split(),
         "-o=go-template={{.data.token | base64decode}}",
     )
-    for token in (shown.stdout, token_of(secured, "metrics-reader")):
-        status, body = ask(secured, token)
+    for token in (completed.stdout, token_of(world, "metrics-reader")):
+        status, body = ask(world, token)
         assert (status, "hostnetwork_operator_build_info" in body) == (200, True), body
-    status, body = ask(secured, token_of(secured, "stranger"))
+    status, body = ask(world, token_of(world, "stranger"))
     stranger = 'user "system:serviceaccount:hostnetwork-system:stranger"'
     remedy = f"must be allowed to get /metrics, and is not; bind ClusterRole {access.READER} to this user"
     assert (status, body) == (403, f"{stranger} {remedy}\n")
-    head, payload, signature = shown.stdout.split(".")
-    forged = f"{head}.{payload}.{signature[::-1]}"
+    header, payload, signature = completed.stdout.split(".")
+    forged = f"{header}.{payload}.{signature[::-1]}"
     for token in (None, forged, "forged"):
-        status, body = ask(secured, token)
+        status, body = ask(world, token)
         assert (status, "hostnetwork_" in body) == (401, False), body
-    assert [secured.operator.probe(path) for path in ("/healthz", "/readyz")] == [200, 200]
+    assert [world.operator.probe(path) for path in ("/healthz", "/readyz")] == [200, 200]
 
 
-def test_a_token_for_somebody_else_is_refused(secured: World) -> None:
+def test_a_token_for_somebody_else_is_refused(world: World) -> None:
     """The token's audience is not the API server."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"audiences": ["https://vault.example.com"]},
     }
-    answer = secured.admin.post(f"{ACCOUNTS}/metrics-reader/token", request).expect(201)
-    assert ask(secured, answer.body["status"]["token"])[0] == 401
+    answer = world.admin.post(f"{ACCOUNTS}/metrics-reader/token", request).expect(201)
+    assert ask(world, answer.body["status"]["token"])[0] == 401
 
 
-def test_a_renewed_certificate_is_served(secured: World, directory: pathlib.Path) -> None:
+def test_a_renewed_certificate_is_served(world: World, directory: pathlib.Path) -> None:
     """The running process serves the new certificate."""
-    address, pid = ("127.0.0.1", secured.operator.port), secured.operator.pid
-    before = ssl.get_server_certificate(address, timeout=60)
-    after = renew(secured, directory)
-    assert ssl.get_server_certificate(address, timeout=60) == after != before
-    assert secured.operator.pid == pid
-    assert ask(secured, token_of(secured, "metrics-reader"))[0] == 200
+    address, pid = ("127.0.0.1", world.operator.port), world.operator.pid
+    first_certificate = ssl.get_server_certificate(address, timeout=60)
+    second_certificate = renew(world, directory)
+    assert ssl.get_server_certificate(address, timeout=60) == second_certificate != first_certificate
+    assert world.operator.pid == pid
+    assert ask(world, token_of(world, "metrics-reader"))[0] == 200
 
 
-def test_forged_tokens_do_not_flood_the_api_server(secured: World) -> None:
+def test_forged_tokens_do_not_flood_the_api_server(world: World) -> None:
     """A30: The API server reviews few of 300 forged tokens, and a known reader can still read."""
-    token, before = token_of(secured, "metrics-reader"), reviews(secured)
-    secured.until("the reader is known", lambda: ask(secured, token)[0] == 200)
-    statuses = {ask(secured, f"forged-{number}")[0] for number in range(300)}
+    token, reviews_before = token_of(world, "metrics-reader"), reviews(world)
+    world.until("the reader is known", lambda: ask(world, token)[0] == 200)
+    statuses = {ask(world, f"forged-{number}")[0] for number in range(300)}
     assert statuses == {401, 429}
-    assert ask(secured, token)[0] == 200
-    assert reviews(secured) - before < 150
+    assert ask(world, token)[0] == 200
+    assert reviews(world) - reviews_before < 150
 
 
-def test_without_the_rights_nobody_reads_and_the_log_says_why(secured: World) -> None:
+def test_without_the_rights_nobody_reads_and_the_log_says_why(world: World) -> None:
     """The answer is 503; later the operator asks again without a restart. No token is in the log."""
-    binding = secured.admin.get(ASKS).expect(200).body
-    token = token_of(secured, "metrics-reader")
-    secured.admin.delete(ASKS).expect(200)
+    binding = world.admin.get(ASKS).expect(200).body
+    token = token_of(world, "metrics-reader")
+    world.admin.delete(ASKS).expect(200)
     status, body = 0, ""
 
     def unanswered() -> bool:
         nonlocal status, body
-        status, body = ask(secured, token_of(secured, "metrics-reader"))
+        status, body = ask(world, token_of(world, "metrics-reader"))
         return status == 503
 
-    secured.until("RBAC refuses the review", unanswered)
+    world.until("RBAC refuses the review", unanswered)
     assert "see metrics-review-failed in the log" in body
-    why = r'"error": "POST [^"]*/tokenreviews[^"]*: 403 Forbidden: .*cannot create resource ..tokenreviews'
-    assert re.search(f'"metrics-review-failed", {why}', secured.operator.log.read_text())
-    kept = {key: binding["metadata"][key] for key in ("name", "labels")}
-    secured.admin.post(BINDINGS, {**binding, "metadata": kept}).expect(201)
-    secured.until("it asks again", lambda: ask(secured, token)[0] == 200)
-    log = secured.operator.log.read_text()
+    pattern = r'"error": "POST [^"]*/tokenreviews[^"]*: 403 Forbidden: .*cannot create resource ..tokenreviews'
+    assert re.search(f'"metrics-review-failed", {pattern}', world.operator.log.read_text())
+    metadata = {key: binding["metadata"][key] for key in ("name", "labels")}
+    world.admin.post(BINDINGS, {**binding, "metadata": metadata}).expect(201)
+    world.until("it asks again", lambda: ask(world, token)[0] == 200)
+    log = world.operator.log.read_text()
     assert not any(part in log for part in (*token.split("."), "forged-"))

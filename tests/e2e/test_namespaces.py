@@ -14,11 +14,13 @@ def test_a_removed_label_comes_back_with_an_event(world: World) -> None:
     """The operator restores each of its labels that a cluster administrator removes, and an Event reports that."""
     for label in (PSA, f"{PSA}-version", "pod-security.kubernetes.io/warn", f"{LABEL}/enforcement"):
         name = world.namespace()
-        before = world.labels(name)
+        labels_before = world.labels(name)
         world.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {label: None}}}).expect(200)
-        world.until(f"{label} is back", lambda name=name, before=before: world.labels(name) == before)
-        told = ("Namespace", name, "LabelsRepaired")
-        world.until("the Event", lambda name=name, told=told: told in world.events(name))
+        world.until(
+            f"{label} is back", lambda name=name, labels_before=labels_before: world.labels(name) == labels_before
+        )
+        event = ("Namespace", name, "LabelsRepaired")
+        world.until("the Event", lambda name=name, event=event: event in world.events(name))
 
 
 def test_a_stricter_level_that_somebody_set_stays(world: World) -> None:

@@ -16,21 +16,21 @@ def test_with_the_operator_stopped_a_grant_admits_nothing_from_its_expiry(unatte
     unattended.granted_pod(name, seconds=8)
     expiry = unattended.admin.get(f"{unattended.exceptions(name)}/capture").body["spec"]["expiry"]
     unattended.operator.kill()
-    admitted: list[str] = []
+    admission_times: list[str] = []
     while unattended.time() < expiry:
         answer = unattended.pod(name, "another", dry_run=True)
         if answer.status == 201:
-            admitted.append(answer.body["metadata"]["creationTimestamp"])
+            admission_times.append(answer.body["metadata"]["creationTimestamp"])
         assert unattended.pod(name, "plain", dry_run=True, hostNetwork=False).status == 201
-    assert admitted
-    assert max(admitted) < expiry
-    refused = unattended.pod(name, "another", dry_run=True)
-    assert refused.status == 403
-    assert _REFUSED_BY.search(refused.message), refused.message
+    assert admission_times
+    assert max(admission_times) < expiry
+    last_answer = unattended.pod(name, "another", dry_run=True)
+    assert last_answer.status == 403
+    assert _REFUSED_BY.search(last_answer.message), last_answer.message
     assert unattended.pod(name, "plain", dry_run=True, hostNetwork=False).status == 201
     unattended.operator.start()
     unattended.until("restored after the start", lambda: unattended.labels(name)[PSA] == "baseline")
-    unattended.until("its pod is deleted", lambda: unattended.gone(name))
+    unattended.until("its pod is deleted", lambda: unattended.is_deleted(name))
 
 
 def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(unattended: World) -> None:
@@ -40,15 +40,15 @@ def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(un
     unattended.pod(name, "plain", hostNetwork=False).expect(201)
     unattended.operator.kill()
     kubectl = unattended.cluster.kubectl
-    refused = kubectl("set", "image", "pod/capture", "main=registry.example.com/other:1", "-n", name)
-    assert refused.returncode != 0
-    assert _REFUSED_BY.search(refused.stderr), refused.stderr
+    completed = kubectl("set", "image", "pod/capture", "main=registry.example.com/other:1", "-n", name)
+    assert completed.returncode != 0
+    assert _REFUSED_BY.search(completed.stderr), completed.stderr
     assert kubectl("set", "image", "pod/plain", "main=registry.example.com/other:1", "-n", name).returncode == 0
-    debug = ["--image=registry.example.com/busybox:1.37", "-n", name, "--attach=false", "--profile=baseline"]
-    refused = kubectl("debug", "pod/capture", *debug)
-    assert refused.returncode != 0
-    assert _REFUSED_BY.search(refused.stderr), refused.stderr
-    assert kubectl("debug", "pod/plain", *debug).returncode == 0
+    arguments = ["--image=registry.example.com/busybox:1.37", "-n", name, "--attach=false", "--profile=baseline"]
+    completed = kubectl("debug", "pod/capture", *arguments)
+    assert completed.returncode != 0
+    assert _REFUSED_BY.search(completed.stderr), completed.stderr
+    assert kubectl("debug", "pod/plain", *arguments).returncode == 0
     unattended.operator.start()
 
 
@@ -56,31 +56,31 @@ def test_nothing_is_written_when_nothing_changes(world: World) -> None:
     """With covered and uncovered pods, grants and Held namespaces, two resyncs cause no write."""
     name = world.namespace()
     world.granted_pod(name)
-    before = -1
-    while (count := len(world.writes())) != before:
-        before = count
+    count_before = -1
+    while (count := len(world.writes())) != count_before:
+        count_before = count
         time.sleep(6)  # longer than the operator collects the policy's counts; the test is about a pause
-    listed = sum(e["verb"] == "list" for e in world.cluster.audit_events())
+    list_count = sum(e["verb"] == "list" for e in world.cluster.audit_events())
     world.until(
         "the exceptions were listed again",
-        lambda: sum(e["verb"] == "list" for e in world.cluster.audit_events()) > listed + 1,
+        lambda: sum(e["verb"] == "list" for e in world.cluster.audit_events()) > list_count + 1,
         deadline_seconds=90,
     )
-    assert [f"{e['verb']} {e['requestURI']}" for e in world.writes()[before:]] == []
+    assert [f"{e['verb']} {e['requestURI']}" for e in world.writes()[count_before:]] == []
 
 
 def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: World) -> None:
     """Pods, namespaces, exceptions and policies are as their owners made them, except for our labels and grants."""
     name = world.namespace()
     world.granted_pod(name)
-    everything = [
+    all_objects = [
         *world.admin.items("/api/v1/pods"),
         *world.admin.items("/api/v1/namespaces"),
         *world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions"),
         *world.admin.items(f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies"),
     ]
-    assert len(everything) > 8
-    for body in everything:
+    assert len(all_objects) > 8
+    for body in all_objects:
         metadata = body["metadata"]
         # Other tests put finalizers of example.com on their objects. A finalizer of kopf would begin with our API
         # group.
@@ -133,5 +133,5 @@ def test_a_static_pods_mirror_is_shown_and_left_alone(world: World) -> None:
     world.until("it is shown", lambda: world.verdict(name, "static-proxy-node-1") == "Static")
     world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(1)}}).expect(200)
     world.until("the exception has ended", lambda: world.ready(name) == "Expired")
-    later = world.now() + datetime.timedelta(seconds=3)
-    world.holds_until(later, "the mirror pod is left alone", lambda: not world.gone(name, "static-proxy-node-1"))
+    end = world.now() + datetime.timedelta(seconds=3)
+    world.holds_until(end, "the mirror pod is left alone", lambda: not world.is_deleted(name, "static-proxy-node-1"))

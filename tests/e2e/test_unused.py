@@ -25,11 +25,11 @@ def test_a_service_account_that_does_not_exist_is_named(world: World) -> None:
     message = world.condition(name, kind="InUse")["message"]
     assert message.startswith(f"service account 'netdebug' does not exist in namespace '{name}'; create the account (")
     world.until("an account", lambda: _reason(world, name, "ordinary") == "NoHostPods", deadline_seconds=MINUTE)
-    before = world.metadata(name)["resourceVersion"], world.status(name)
+    state_before = world.metadata(name)["resourceVersion"], world.status(name)
     world.holds_until(
         world.now() + datetime.timedelta(seconds=3),
         "nothing is written again",
-        lambda: (world.metadata(name)["resourceVersion"], world.status(name)) == before,
+        lambda: (world.metadata(name)["resourceVersion"], world.status(name)) == state_before,
     )
     _account(world, name, "netdebug")
     world.until("its pods are missing", lambda: _reason(world, name) == "NoHostPods", deadline_seconds=2 * MINUTE)
@@ -55,17 +55,17 @@ def test_without_the_right_to_get_accounts_none_is_said_to_be_missing(unattended
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     role = json.loads(unattended.cluster.kubectl("get", "clusterrole", "hostnetwork-operator", "-o", "json").stdout)
     del role["metadata"]["resourceVersion"]
-    weaker = {**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["serviceaccounts"]]}
-    assert len(weaker["rules"]) == len(role["rules"]) - 1
-    unattended.admin.put(path, weaker).expect(200)
+    weaker_role = {**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["serviceaccounts"]]}
+    assert len(weaker_role["rules"]) == len(role["rules"]) - 1
+    unattended.admin.put(path, weaker_role).expect(200)
     try:
         name = unattended.namespace()
         unattended.exception(name, serviceAccountName="netdebug").expect(201)
         unattended.until("it says so", lambda: _reason(unattended, name) == "NoHostPods", deadline_seconds=MINUTE)
     finally:
         unattended.admin.put(path, role).expect(200)
-    missing = "ServiceAccountMissing"
-    unattended.until("it can tell", lambda: _reason(unattended, name) == missing, deadline_seconds=2 * MINUTE)
+    reason = "ServiceAccountMissing"
+    unattended.until("it can tell", lambda: _reason(unattended, name) == reason, deadline_seconds=2 * MINUTE)
 
 
 def test_a_pod_with_host_pid_alone_is_found_in_the_first_minutes(world: World) -> None:

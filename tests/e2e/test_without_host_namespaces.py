@@ -46,8 +46,8 @@ def workload(world: World, name: str) -> None:
 
 
 def covered(world: World, name: str) -> int | None:
-    found = world.status(name, "sensor").get("coveredPods")
-    return int(found) if found is not None else None
+    count = world.status(name, "sensor").get("coveredPods")
+    return int(count) if count is not None else None
 
 
 def test_such_an_exception_lifts_the_level_for_its_pods_alone(world: World) -> None:
@@ -57,11 +57,11 @@ def test_such_an_exception_lifts_the_level_for_its_pods_alone(world: World) -> N
     """
     name = world.namespace()
     workload(world, name)
-    plain = pod()
-    world.until("they are refused", lambda: world.pod(name, "probe", dry_run=True, **plain).status == 403)
+    plain_pod = pod()
+    world.until("they are refused", lambda: world.pod(name, "probe", dry_run=True, **plain_pod).status == 403)
     world.exception(name, "sensor", **AGENT).expect(201)
     world.until("it is in force", lambda: world.ready(name, "sensor") == "Active")
-    world.until("they are admitted", lambda: world.pod(name, "probe", dry_run=True, **plain).status == 201)
+    world.until("they are admitted", lambda: world.pod(name, "probe", dry_run=True, **plain_pod).status == 201)
     assert world.labels(name)[PSA] == "privileged"
     nodes = len(world.cluster.nodes)
     # The controller of a refused DaemonSet retries at growing intervals.
@@ -71,13 +71,13 @@ def test_such_an_exception_lifts_the_level_for_its_pods_alone(world: World) -> N
     assert [p["metadata"]["name"] for p in pods if f"{LABEL}/verdict" in p["metadata"].get("labels", {})] == []
     assert {kind for kind, _, _ in world.events(name)} <= {"Namespace", "HostNetworkException", "DaemonSet"}
     # The guard holds every other pod, and so another pod of the same account.
-    other = world.pod(name, "other", dry_run=True, **pod("other"))
-    assert other.status == 403, other.body
-    assert world.pod(name, "host", dry_run=True, **{**plain, "hostNetwork": True}).status == 403
-    ended = {"spec": {"expiry": world.time(1)}}
-    world.admin.patch(f"{world.exceptions(name)}/sensor", ended).expect(200)
+    answer = world.pod(name, "other", dry_run=True, **pod("other"))
+    assert answer.status == 403, answer.body
+    assert world.pod(name, "host", dry_run=True, **{**plain_pod, "hostNetwork": True}).status == 403
+    patch = {"spec": {"expiry": world.time(1)}}
+    world.admin.patch(f"{world.exceptions(name)}/sensor", patch).expect(200)
     world.until("the level is put back", lambda: world.labels(name)[PSA] == "baseline")
-    assert world.pod(name, "probe", dry_run=True, **plain).status == 403
+    assert world.pod(name, "probe", dry_run=True, **plain_pod).status == 403
     world.until(
         "it says what remains", lambda: world.condition(name, "sensor", "CleanedUp").get("reason") == "Reported"
     )

@@ -105,7 +105,7 @@ class Canary:
     # -- work -----------------------------------------------------------------------------------------------------
 
     def look(self, namespaces: int) -> None:
-        """Check in the next so many namespaces whether the API server would admit an ordinary pod now."""
+        """Check in the next `namespaces` namespaces whether the API server would admit an ordinary pod now."""
         for name in itertools.islice(self._looks, namespaces):
             body = self._body(name)
             self._ask("dry-run create", name, lambda n=name, b=body: self._api.post(f"{_pods(n)}?dryRun=All", b))

@@ -61,7 +61,7 @@ class Door:
         return [answer for answer in self.admitted() if answer.created is not None and answer.created >= until]
 
     def closed(self, seconds: float) -> bool:
-        """Return whether the API server has refused a pod, and has admitted none for so many seconds."""
+        """Return whether the API server has refused a pod, and has admitted none for `seconds` seconds."""
         return bool(self.refused) and not self.admitted(time.monotonic() - seconds)
 
     def _again(self) -> None:

@@ -86,7 +86,7 @@ class Installer:
         answer = self._admin.delete(self._path(document))
         self.deleted += answer.expect(200, 202, 404, 405, 409).status in (200, 202)
 
-    def gone(self, document: Document) -> bool:
+    def is_deleted(self, document: Document) -> bool:
         return self._admin.get(self._path(document)).status == 404
 
     def _path(self, document: Document) -> str:
@@ -170,7 +170,7 @@ def _in_phases(running: cluster.Cluster, installer: Installer, bird: canary.Cana
     for document in chance.sample(todo, len(todo)):
         _step(bird, lambda d=document: installer.delete(d))
         _linger(bird, chance)
-    running.wait("everything gone", lambda: all(installer.gone(d) for d in todo), 120)
+    running.wait("everything gone", lambda: all(installer.is_deleted(d) for d in todo), 120)
 
 
 def _mixed(running: cluster.Cluster, installer: Installer, bird: canary.Canary, chance: random.Random) -> None:
@@ -187,7 +187,7 @@ def _mixed(running: cluster.Cluster, installer: Installer, bird: canary.Canary, 
         ][seen[index] - 1]
         _step(bird, work)
         _linger(bird, chance)
-    running.wait("everything gone", lambda: all(installer.gone(d) for d in todo), 120)
+    running.wait("everything gone", lambda: all(installer.is_deleted(d) for d in todo), 120)
 
 
 def _step(bird: canary.Canary, work: Any) -> Any:

@@ -122,7 +122,7 @@ def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
     until("capture covers its pod", lambda: world.status(name, "capture").get("coveredPods") == 1)
     world.admin.patch(f"{world.exceptions(name)}/capture", {"spec": {"expiry": world.time(1)}}).expect(200)
     until("the end is recorded", lambda: world.ready(name) == "Expired")
-    until("the pod is gone", lambda: world.gone(name))
+    until("the pod is gone", lambda: world.is_deleted(name))
     until("it is cleaned up", lambda: world.condition(name, kind="CleanedUp").get("status") == "True")
     until("service covers its pod", lambda: world.status(name, "service").get("coveredPods") == 1)
     # The exception is deleted: the pod is flagged, and the last grant is revoked.
@@ -181,7 +181,7 @@ def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause
         unattended.exception(name, expiry=f"{expiry:%Y-%m-%dT%H:%M:%SZ}").expect(201)
     for name in names:
         unattended.until("admitted", lambda name=name: unattended.pod(name).status == 201)
-    unattended.holds_until(expiry, "every pod lives", lambda: not any(unattended.gone(name) for name in names))
+    unattended.holds_until(expiry, "every pod lives", lambda: not any(unattended.is_deleted(name) for name in names))
     moment = unattended.now() + datetime.timedelta(seconds=pause)
     unattended.holds_until(moment, "waiting", lambda: True)
     for _ in range(3):
@@ -189,7 +189,7 @@ def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause
         unattended.operator.start(ready=False)
         unattended.until("it answers", lambda: unattended.operator.probe("/healthz") == 200)
     for name in names:
-        unattended.until(f"{name}: its pod is gone", lambda name=name: unattended.gone(name))
+        unattended.until(f"{name}: its pod is gone", lambda name=name: unattended.is_deleted(name))
         unattended.until(f"{name} restored", lambda name=name: unattended.labels(name)[PSA] == "baseline")
         unattended.until(f"{name} recorded", lambda name=name: unattended.ready(name) == "Expired")
         told = collections.Counter(unattended.events(name))

@@ -25,7 +25,7 @@ def test_a_reader_of_the_log_that_is_stuck_holds_nothing_up(unattended: World) -
         stuck.start()
         name = unattended.namespace()
         unattended.granted_pod(name, seconds=15, gracePeriodSeconds=0)
-        unattended.until("its pod is deleted", lambda: unattended.gone(name))
+        unattended.until("its pod is deleted", lambda: unattended.is_deleted(name))
         unattended.until("its level is restored", lambda: unattended.labels(name)[PSA] == "baseline")
         assert (stuck.probe("/readyz"), stuck.probe("/healthz")) == (200, 200)
         assert "hostnetwork_operator_log_lines_dropped_total 0.0" in stuck.metrics()

@@ -21,7 +21,7 @@ def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: Wo
     time.sleep(120)  # the outage itself is tested
     assert unattended.operator.running()
     unattended.cluster.start_apiserver()
-    unattended.until("its pod is gone", lambda: unattended.gone(name), deadline_seconds=60)
+    unattended.until("its pod is gone", lambda: unattended.is_deleted(name), deadline_seconds=60)
     unattended.until("it is restored", lambda: unattended.labels(name)[PSA] == "baseline")
     assert pid == unattended.operator.pid
     assert unattended.operator.running()
@@ -87,20 +87,20 @@ def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
             done = world.cluster.kubectl("delete", "crd", f"{plural}.{LABEL}")
             assert done.returncode == 0, done.stderr
         world.operator.start(ready=False)
-        world.until("its pod is deleted", lambda: world.gone(ending), deadline_seconds=60)
+        world.until("its pod is deleted", lambda: world.is_deleted(ending), deadline_seconds=60)
         world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
         for name in (lasting, agents):
             assert world.labels(name)[PSA] == "privileged"
             assert "capture" in world.grants(name)
-            assert not world.gone(name)
+            assert not world.is_deleted(name)
         assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
         assert "kubectl apply --server-side -f crds/" in world.operator.log.read_text()
         operator.install(world.cluster)
         # A missing exception grants nothing, as if it alone had been deleted.
         world.until("it is judged by what there is", lambda: world.grants(agents) == {}, deadline_seconds=60)
         world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
-        assert not world.gone(lasting)
-        assert not world.gone(agents)
+        assert not world.is_deleted(lasting)
+        assert not world.is_deleted(agents)
 
 
 def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) -> None:
@@ -143,7 +143,7 @@ def test_a_deleted_policy_changes_nothing_that_stands(unattended: World) -> None
         later = unattended.namespace(deny=False, old=True)
         unattended.exception(name, "more", serviceAccountName="other").expect(201)
         unattended.until("it is not granted", lambda: unattended.ready(name, "more") == "NoPolicy")
-        unattended.until("the pod is gone", lambda: unattended.gone(name))
+        unattended.until("the pod is gone", lambda: unattended.is_deleted(name))
         unattended.until("restored", lambda: unattended.labels(name)[PSA] == "baseline")
         assert unattended.labels(name)[f"{LABEL}/enforcement"] == "Deny"
         assert unattended.labels(later)[f"{LABEL}/enforcement"] == "Audit"
@@ -221,13 +221,13 @@ def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended
     world.admin.patch(path, {"rules": weaker}).expect(200)
     try:
         world.operator.start(ready=False)
-        world.until("its pod is deleted", lambda: world.gone(ending), deadline_seconds=150)
+        world.until("its pod is deleted", lambda: world.is_deleted(ending), deadline_seconds=150)
         world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
         assert "validatingadmissionpolicies" in _unready(world)
         world.exception(ending, "later").expect(201)
         world.until("it is not granted", lambda: world.ready(ending, "later") in {"GuardMissing", "NotApproved"})
         assert "capture" in world.grants(lasting)
-        assert not world.gone(lasting)
+        assert not world.is_deleted(lasting)
     finally:
         world.admin.patch(path, {"rules": rules}).expect(200)
     world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)

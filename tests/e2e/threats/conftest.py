@@ -248,14 +248,14 @@ def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def attacked(installed: World) -> Iterator[World]:
+def attacked(package_world: World) -> Iterator[World]:
     """The cluster with the operator running; beside every attack honest clients work, which must never be refused."""
-    if not installed.operator.running():
-        installed.operator.start()
-    homes = [installed.namespace() for _ in range(2)]
-    lift(installed, homes[1])
-    with canary.Canary(installed.cluster, homes):
-        yield installed
+    if not package_world.operator.running():
+        package_world.operator.start()
+    homes = [package_world.namespace() for _ in range(2)]
+    lift(package_world, homes[1])
+    with canary.Canary(package_world.cluster, homes):
+        yield package_world
 
 
 @pytest.fixture(scope="module")

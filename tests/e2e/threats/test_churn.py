@@ -109,7 +109,7 @@ def test_an_expiry_is_carried_out_under_churn(attacked: World) -> None:
         namespace = attacked.namespace()
         attacked.granted_pod(namespace, seconds=15)
         ends = attacked.admin.get(f"{attacked.exceptions(namespace)}/capture").body["spec"]["expiry"]
-        since = attacked.audited()
+        since = attacked.request_count()
         with churning(attacked, namespace):
             attacked.until("the level is back", lambda n=namespace: attacked.labels(n)[PSA] == "baseline", 15 + 30)
             attacked.until("the DELETE is sent", lambda n=namespace: gone(attacked, n), DEADLINE_SECONDS)
@@ -128,7 +128,7 @@ def test_a_permanent_grant_is_revoked_under_churn(attacked: World) -> None:
     """A11: An approver deletes the exception of an agent: its grant is revoked, and the next pod is refused."""
     namespace = attacked.namespace()
     attacked.granted_pod(namespace, **AGENT)
-    since = attacked.audited()
+    since = attacked.request_count()
     with churning(attacked, namespace):
         attacked.admin.delete(f"{attacked.exceptions(namespace)}/capture").expect(200)
         attacked.until("the grant is gone", lambda: "capture" not in attacked.grants(namespace), DEADLINE_SECONDS)
@@ -174,7 +174,7 @@ def test_enforcement_goes_on_under_churn(attacked: World) -> None:
     namespace = attacked.namespace(deny=False, labels={KEPT: "audit"})
     path = f"/api/v1/namespaces/{namespace}"
     attacked.until("Audit", lambda: attacked.labels(namespace).get(f"{LABEL}/enforcement") == "Audit")
-    since = attacked.audited()
+    since = attacked.request_count()
     try:
         with churn(note(tenant(attacked, namespace), path)):
             attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
@@ -196,7 +196,7 @@ def test_a_namespace_that_is_born_loose_is_tightened_under_churn(attacked: World
     path = f"/api/v1/namespaces/{name}"
     attacked.operator.stop()
     creator.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": {PSA: "privileged"}}}).expect(201)
-    since = attacked.audited()
+    since = attacked.request_count()
     with churn(note(creator, path)):
         attacked.operator.start(ready=False)
         attacked.until("the level", lambda: attacked.labels(name).get(PSA) == "baseline", 60)
@@ -213,7 +213,7 @@ def test_a_stopped_process_takes_nothing_that_was_renewed_meanwhile(attacked: Wo
     attacked.granted_pod(namespace, seconds=10)
     path = f"{attacked.exceptions(namespace)}/capture"
     ends = datetime.datetime.fromisoformat(attacked.admin.get(path).body["spec"]["expiry"])
-    since = attacked.audited()
+    since = attacked.request_count()
     attacked.until("it is near", lambda: attacked.now() >= ends - datetime.timedelta(seconds=3))
     os.kill(attacked.operator.pid, signal.SIGSTOP)
     try:

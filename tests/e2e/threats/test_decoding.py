@@ -94,7 +94,7 @@ def _diagnostic(world: World, namespace: str, seconds: float) -> datetime.dateti
 
 def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> None:
     """Assert that the operator deletes the namespace's pod within seconds of that moment and removes the grant."""
-    world.until(f"the pod in {namespace} is removed", lambda: world.gone(namespace), 60)
+    world.until(f"the pod in {namespace} is removed", lambda: world.is_deleted(namespace), 60)
     asked = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
     assert expiry <= asked <= expiry + datetime.timedelta(seconds=_ON_TIME_SECONDS)
     world.until("the grant is removed", lambda: world.grants(namespace) == {})

@@ -76,7 +76,7 @@ def test_tightening_short_of_the_target_makes_nothing_contested(attacked: World)
         ).expect(201)
         for _ in range(3):
             attacked.until("it is lifted", lambda: attacked.labels(namespace)[PSA] == "privileged")
-            since = attacked.audited()
+            since = attacked.request_count()
             tightened = {"metadata": {"labels": {PSA: "baseline"}}}
             tenant(attacked, namespace).patch(path, tightened).expect(200)
             attacked.until("the target is written", lambda since=since: _restricted(attacked, since))
@@ -110,7 +110,7 @@ def test_a_label_of_before_the_installation_takes_no_namespace_out_of_enforce() 
             # A holder of setlevel removes the label and sets it again.
             world.admin.patch(path, {"metadata": {"labels": {KEPT: None}}}).expect(200)
             uid = world.metadata(namespace)["uid"]
-            world.until("seen without", lambda: world.recorded(f"ns.{uid}").get("under"))
+            world.until("seen without", lambda: world.ledger_record(f"ns.{uid}").get("under"))
             world.admin.patch(path, chosen).expect(200)
             world.until("Audit", lambda: world.labels(namespace)[f"{LABEL}/enforcement"] == "Audit")
 

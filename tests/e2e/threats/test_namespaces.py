@@ -283,7 +283,7 @@ def test_a_creator_does_not_delete_the_ledger(attacked: World) -> None:
         done = attacked.cluster.kubectl("delete", "namespace", *OWN, *flags, user=creator)
         assert done.stderr.count("own-namespaces: ") == len(OWN), done.stdout + done.stderr
         assert done.stderr.count("(Forbidden)") == len(OWN)
-    attacked.until("the pod is deleted", lambda: attacked.gone(namespace), 60)
+    attacked.until("the pod is deleted", lambda: attacked.is_deleted(namespace), 60)
     attacked.until("the level is back", lambda: attacked.labels(namespace)[PSA] == "baseline")
     assert attacked.grants(namespace) == {}
     body = {"metadata": {"name": "hostnetwork-system"}}

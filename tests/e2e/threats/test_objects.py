@@ -133,7 +133,7 @@ def test_no_owner_steers_or_fails_the_operator(crowded: World, how: str) -> None
     """A26: A tenant names a malformed owner on a pod: reports and deletes in the namespace continue, and on time."""
     if not crowded.operator.running():
         crowded.operator.start()
-    since = crowded.audited()
+    since = crowded.request_count()
     namespace = crowded.namespace()
     crowded.exception(namespace, seconds=12).expect(201)
     body = pod("capture", hostNetwork=True)

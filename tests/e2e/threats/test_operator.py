@@ -140,10 +140,12 @@ def test_the_operator_is_nobodys_weapon(attacked: World) -> None:
     foreign = {"apiVersion": "v1", "kind": "Secret", "name": "../../kube-system/secrets/x", "uid": "1"}
     elsewhere["metadata"]["ownerReferences"] = [{**foreign, "controller": True}]
     attacker.post(pods, elsewhere).expect(201)
-    attacked.until("the bait has ended", lambda: attacked.gone(namespace, "bait"))
+    attacked.until("the bait has ended", lambda: attacked.is_deleted(namespace, "bait"))
     alive = [*victims, "mirror"]
     attacked.holds_until(
-        _soon(attacked, 2), "the victims live", lambda: not [name for name in alive if attacked.gone(namespace, name)]
+        _soon(attacked, 2),
+        "the victims live",
+        lambda: not [name for name in alive if attacked.is_deleted(namespace, name)],
     )
     attacked.admin.get(f"{workloads(namespace, 'Job')}/victim").expect(200)
     assert attacked.verdict(namespace, "app") == "Expired"
@@ -246,7 +248,7 @@ def test_a_finished_pod_is_not_forgotten(attacked: World) -> None:
     attacked.granted_pod(namespace, seconds=5)
     lie = {"status": {"phase": "Succeeded"}}
     tenant(attacked, namespace).patch(f"{attacked.pods(namespace)}/capture/status", lie).expect(200)
-    attacked.until("it is deleted", lambda: attacked.gone(namespace))
+    attacked.until("it is deleted", lambda: attacked.is_deleted(namespace))
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
@@ -318,7 +320,7 @@ def test_a_pod_that_will_not_go_is_asked_once_and_in_time(attacked: World) -> No
     assert attacked.condition(namespace, kind="CleanedUp").get("status") != "True"
     for name in ("stubborn", "gated"):
         attacker.patch(f"{pods}/{name}", {"metadata": {"finalizers": None}}).expect(200, 404)
-        attacked.until(f"{name} is gone", lambda name=name: attacked.gone(namespace, name))
+        attacked.until(f"{name} is gone", lambda name=name: attacked.is_deleted(namespace, name))
     attacked.until("it says so", lambda: attacked.condition(namespace, kind="CleanedUp").get("status") == "True")
 
 

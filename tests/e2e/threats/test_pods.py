@@ -325,7 +325,7 @@ def test_a_mirror_annotation_by_binding_is_refused(attacked: World) -> None:
             refused(attacker.post(path, binding), "pod-size", "only a kubelet may set")
     attacker.post(f"{pods}/capture/binding", {"metadata": {"name": "capture"}, "target": target}).expect(201)
     attacked.until("it is covered", lambda: attacked.status(namespace).get("coveredPods") == 1)
-    attacked.until("it is gone", lambda: attacked.gone(namespace))
+    attacked.until("it is gone", lambda: attacked.is_deleted(namespace))
     assert deletions(attacked, namespace)
 
 

@@ -141,8 +141,8 @@ def test_a_deletion_approves_nothing(attacked: World) -> None:
         attacker.post(attacked.exceptions(namespace), body).expect(201)
     attacked.until("it is judged", lambda: attacked.ready(namespace, "mine") == "NotApproved")
     uid = attacked.admin.get(path).body["metadata"]["uid"]
-    attacked.until("it is recorded", lambda: attacked.recorded(f"hne.{uid}").get("under"))
+    attacked.until("it is recorded", lambda: attacked.ledger_record(f"hne.{uid}").get("under"))
     attacked.admin.delete(path).expect(200)
     assert attacked.admin.get(path).body["metadata"]["generation"] == 2
     later = attacked.now() + datetime.timedelta(seconds=4)
-    attacked.holds_until(later, "not approved", lambda: not attacked.recorded(f"hne.{uid}").get("approved"))
+    attacked.holds_until(later, "not approved", lambda: not attacked.ledger_record(f"hne.{uid}").get("approved"))
