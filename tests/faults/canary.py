@@ -31,13 +31,13 @@ class Canary:
 
     def __init__(
         self,
-        running: cluster.Cluster,
+        control_plane: cluster.Cluster,
         namespaces: Iterable[str],
         host_pods: Iterable[tuple[str, str]] = (),
         *,
         delete_namespaces_every: float = 5,
     ) -> None:
-        self._api = api.Api.from_kubeconfig(running.kubeconfig)
+        self._api = api.Api.from_kubeconfig(control_plane.kubeconfig)
         self._namespaces = tuple(namespaces)
         self._host_pods = list(host_pods)
         self._number = next(_numbers)
@@ -49,12 +49,12 @@ class Canary:
         self._trouble: list[str] = []
         self._strict: set[str] = set()
         self.answers: list[answers.Answer] = []
-        turn, other, self._looks = (itertools.cycle(self._namespaces) for _ in range(3))
+        pod_namespaces, finalizer_namespaces, self._looks = (itertools.cycle(self._namespaces) for _ in range(3))
         self._threads = [
             threading.Thread(target=self._again, args=(seconds, work), daemon=True)
             for seconds, work in (
-                (0.1, lambda: self._pod(next(turn))),
-                (1, lambda: self._finalizers(next(other))),
+                (0.1, lambda: self._pod(next(pod_namespaces))),
+                (1, lambda: self._finalizers(next(finalizer_namespaces))),
                 (delete_namespaces_every, self._namespace),
             )
         ]
@@ -80,26 +80,30 @@ class Canary:
         self._api.close()
         if error is None:
             assert self.findings() == [], f"{len(self.findings())} findings, first: {self.findings()[:5]}"
-            idle = [name for name in self._namespaces if not any(a.passed and a.where == name for a in self.answers)]
-            assert idle == [], f"no pod was ever created in {idle}"
+            idle_namespaces = [
+                name
+                for name in self._namespaces
+                if not any(answer.passed and answer.where == name for answer in self.answers)
+            ]
+            assert idle_namespaces == [], f"no pod was ever created in {idle_namespaces}"
 
     def findings(self) -> list[str]:
         """Return the refusals, with the seconds since the start, the errors, and the namespaces that still exist."""
-        refused = [f"at {a.began - self._began:.2f} s {a}" for a in self.answers if a.refused]
+        refused = [f"at {answer.began - self._began:.2f} s {answer}" for answer in self.answers if answer.refused]
         return refused + self._trouble
 
     def passes(self, what: str, since: float = 0.0) -> list[answers.Answer]:
         """Return the requests of that kind that were sent after `since` and passed."""
-        return [a for a in self.answers if a.what == what and a.passed and a.began >= since]
+        return [answer for answer in self.answers if answer.what == what and answer.passed and answer.began >= since]
 
     def __str__(self) -> str:
-        tried = collections.Counter(a.what for a in self.answers if not a.gap)
-        refused = sum(a.refused for a in self.answers)
-        unready = sum(a.gap and a.status != 0 for a in self.answers)
-        away = sum(a.status == 0 for a in self.answers)
-        each = ", ".join(f"{count} x {what}" for what, count in sorted(tried.items()))
+        sent = collections.Counter(answer.what for answer in self.answers if not answer.gap)
+        refused = sum(answer.refused for answer in self.answers)
+        unready = sum(answer.gap and answer.status != 0 for answer in self.answers)
+        away = sum(answer.status == 0 for answer in self.answers)
+        kinds = ", ".join(f"{count} x {what}" for what, count in sorted(sent.items()))
         return (
-            f"ordinary work refused {refused} of {sum(tried.values())} ({each}); gaps: {away} away, {unready} unready"
+            f"ordinary work refused {refused} of {sum(sent.values())} ({kinds}); gaps: {away} away, {unready} unready"
         )
 
     # -- work -----------------------------------------------------------------------------------------------------
@@ -114,8 +118,8 @@ class Canary:
         """Wait until every namespace that the canary has deleted is gone; a namespace that remains is a finding."""
         deadline = time.monotonic() + cluster.PATIENCE * deadline_seconds
         for path in list(self._ending):
-            left = max(1.0, deadline - time.monotonic())
-            if not self._until(lambda p=path: self._api.get(p).status == 404, left):
+            seconds_left = max(1.0, deadline - time.monotonic())
+            if not self._until(lambda p=path: self._api.get(p).status == 404, seconds_left):
                 conditions = self._api.get(path).body.get("status", {}).get("conditions")
                 self._trouble.append(f"{path} does not go in {deadline_seconds:.0f} s: {conditions}")
             self._ending.remove(path)
@@ -138,8 +142,8 @@ class Canary:
         self._held = [path for path in self._held if not self._release(path)]
         for owner, name in list(self._host_pods):
             path = f"{_pods(owner)}/{name}"
-            hold = {"metadata": {"finalizers": [_FINALIZER]}}
-            status = self._ask("host pod held", owner, lambda p=path, b=hold: self._api.patch(p, b), gone=True)
+            patch = {"metadata": {"finalizers": [_FINALIZER]}}
+            status = self._ask("host pod held", owner, lambda p=path, b=patch: self._api.patch(p, b), gone=True)
             if status == 404:
                 self._host_pods.remove((owner, name))
             elif not self._release(path, "host pod released"):
@@ -152,13 +156,13 @@ class Canary:
         """
         name = f"canary-{self._number}-{next(self._names)}"
         path = f"/api/v1/namespaces/{name}"
-        made = {"metadata": {"name": name}}
-        if self._ask("namespace create", name, lambda: self._api.post("/api/v1/namespaces", made)) != 201:
+        new_namespace = {"metadata": {"name": name}}
+        if self._ask("namespace create", name, lambda: self._api.post("/api/v1/namespaces", new_namespace)) != 201:
             return
         self._until(lambda: self._api.get(f"{path}/serviceaccounts/default").status == 200, 60)
-        body, plain = self._body(name), {"metadata": {"name": "plain"}}
+        body, config_map = self._body(name), {"metadata": {"name": "plain"}}
         self._ask("create", name, lambda: self._api.post(_pods(name), body))
-        self._ask("configmap create", name, lambda: self._api.post(f"{path}/configmaps", plain))
+        self._ask("configmap create", name, lambda: self._api.post(f"{path}/configmaps", config_map))
         exceptions = f"/apis/{GROUP}/v1alpha1/namespaces/{name}/hostnetworkexceptions"
         self._ask("exception create", name, lambda: self._api.post(exceptions, _exception()), gone=True)
         self._ask("namespace delete", name, lambda: self._api.delete(path))
@@ -173,9 +177,9 @@ class Canary:
         self.settle(120)
 
     def _release(self, path: str, what: str = "finalizer removal") -> bool:
-        free = {"metadata": {"finalizers": None}}
-        where = path.split("/")[4]
-        return self._ask(what, where, lambda: self._api.patch(path, free), gone=True) in (200, 404)
+        patch = {"metadata": {"finalizers": None}}
+        namespace = path.split("/")[4]
+        return self._ask(what, namespace, lambda: self._api.patch(path, patch), gone=True) in (200, 404)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -189,9 +193,9 @@ class Canary:
             status, message = 0, str(error)
         # Caused by the canary or by the test: a conflict between writes, or an object, or (also 405) its whole kind,
         # that is being deleted.
-        ending = "if the object is being deleted" in message or "while custom resource definition is term" in message
-        own = status == 409 or ending or (gone and status in (404, 405))
-        if not own:
+        is_ending = "if the object is being deleted" in message or "while custom resource definition is term" in message
+        is_expected = status == 409 or is_ending or (gone and status in (404, 405))
+        if not is_expected:
             self.answers.append(answers.Answer(began, time.monotonic(), what, where, status, message))
         return status
 

@@ -56,9 +56,9 @@ class Door:
         """Return the requests that were admitted by an answer after that moment."""
         return [answer for answer in self.tried if answer.passed and answer.ended > since]
 
-    def born(self, until: datetime.datetime) -> list[answers.Answer]:
+    def born(self, moment: datetime.datetime) -> list[answers.Answer]:
         """Return the admitted pods whose creationTimestamp is that moment or later."""
-        return [answer for answer in self.admitted() if answer.created is not None and answer.created >= until]
+        return [answer for answer in self.admitted() if answer.created is not None and answer.created >= moment]
 
     def closed(self, seconds: float) -> bool:
         """Return whether the API server has refused a pod, and has admitted none for `seconds` seconds."""

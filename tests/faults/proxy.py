@@ -87,11 +87,11 @@ class Proxy(loop.InThread):
             body = {"kind": "Status", "status": "Failure", "message": "refused by the test", "code": status}
             return web.json_response(body, status=status)
         number, harm = 0, ""
-        counted = request.method in _WRITES and "dryRun" not in path and self._counts(path)
-        if counted:
+        is_counted = request.method in _WRITES and "dryRun" not in path and self._counts(path)
+        if is_counted:
             number = len(self.writes) + 1
             self.writes.append(Write(request.method, path, 0))
-            key = _same(request.method, path, (await request.read()).decode())
+            key = _normalized(request.method, path, (await request.read()).decode())
             harm = self.harm(number, self.times[key])
             self.times[key] += 1
             if harm == "before":
@@ -102,21 +102,21 @@ class Proxy(loop.InThread):
         async with self._session.request(
             request.method, self._server + path, headers=headers, data=data or None, ssl=self._ssl
         ) as answer:
-            if counted:
+            if is_counted:
                 self.writes[number - 1] = Write(request.method, path, answer.status)
                 await answer.read()
                 if harm == "after":
                     self.kill()
-            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in {*_HOP_BY_HOP, "date"}]
-            kept.append(("Date", _moved(answer.headers["Date"], self.ahead_seconds())))
+            headers_passed_on = [(k, v) for k, v in answer.headers.items() if k.lower() not in {*_HOP_BY_HOP, "date"}]
+            headers_passed_on.append(("Date", _moved_date(answer.headers["Date"], self.ahead_seconds())))
             if "Content-Encoding" in answer.headers:
-                kept.append(("Content-Encoding", answer.headers["Content-Encoding"]))
+                headers_passed_on.append(("Content-Encoding", answer.headers["Content-Encoding"]))
             response = web.StreamResponse(status=answer.status)
-            for key, value in kept:
+            for key, value in headers_passed_on:
                 response.headers.add(key, value)
             with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # the client is dead: that is the test
                 await response.prepare(request)
-                if counted:
+                if is_counted:
                     await response.write(await answer.read())
                 else:
                     async for chunk in answer.content.iter_any():
@@ -125,11 +125,11 @@ class Proxy(loop.InThread):
             return response
 
 
-def _moved(date: str, seconds: float) -> str:
+def _moved_date(date: str, seconds: float) -> str:
     moment = email.utils.parsedate_to_datetime(date) + datetime.timedelta(seconds=seconds)
     return email.utils.format_datetime(moment, usegmt=True)
 
 
-def _same(method: str, path: str, body: str) -> str:
+def _normalized(method: str, path: str, body: str) -> str:
     """Return the write without the parts that differ when it is repeated: times and versions."""
     return " ".join([method, path, re.sub(r'"(resourceVersion)": ?"[0-9]+"|[0-9-]{10}T[0-9:]{8}Z', "", body)])

@@ -47,29 +47,31 @@ class Link(loop.InThread):
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
-        held = asyncio.Event()
+        marked = asyncio.Event()
         try:
-            back, forth = await asyncio.open_connection("127.0.0.1", self._etcd_port)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._ask(reader, forth, held))
-                both.create_task(self._answer(back, writer, held))
+            from_etcd, to_etcd = await asyncio.open_connection("127.0.0.1", self._etcd_port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ask(reader, to_etcd, marked))
+                group.create_task(self._answer(from_etcd, writer, marked))
         except* OSError:
             pass
         finally:
             writer.close()
             self._tasks.discard(task)
 
-    async def _ask(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter, marked: asyncio.Event) -> None:
-        with contextlib.closing(forth):
+    async def _ask(self, reader: asyncio.StreamReader, to_etcd: asyncio.StreamWriter, marked: asyncio.Event) -> None:
+        with contextlib.closing(to_etcd):
             while data := await reader.read(_CHUNK):
                 if self._key in data and not marked.is_set():
                     marked.set()
                     self.marked += 1
-                forth.write(data)
-                await forth.drain()
+                to_etcd.write(data)
+                await to_etcd.drain()
 
-    async def _answer(self, back: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event) -> None:
-        while data := await back.read(_CHUNK):
+    async def _answer(
+        self, from_etcd: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event
+    ) -> None:
+        while data := await from_etcd.read(_CHUNK):
             if marked.is_set():
                 await self._flowing.wait()
             writer.write(data)

@@ -24,10 +24,10 @@ def test_kills_of_the_api_server_open_nothing_and_refuse_nothing_ordinary(
     """
     enforced, relaxed = unattended.namespace(), unattended.namespace()
     unattended.granted_pod(relaxed)
-    chance = random.Random(_KILLS)
+    randomness = random.Random(_KILLS)
     starts: list[float] = []
     with (
-        canary.Canary(unattended.cluster, [enforced, relaxed], [(relaxed, "capture")]) as bird,
+        canary.Canary(unattended.cluster, [enforced, relaxed], [(relaxed, "capture")]) as tenant,
         door.Door(unattended.admin, relaxed, door.COVERED) as covered,
         door.Door(unattended.admin, enforced, door.COVERED) as without_exception,
         door.Door(unattended.admin, relaxed, door.UNCOVERED) as uncovered,
@@ -35,38 +35,38 @@ def test_kills_of_the_api_server_open_nothing_and_refuse_nothing_ordinary(
     ):
         doors = [covered, without_exception, uncovered, privileged]
         for _ in range(_KILLS):
-            starts.append(_kill(unattended, bird, covered))
+            starts.append(_kill(unattended, tenant, covered))
             # The next kill comes within the start-up hooks or a little later: 0 to 2 s after pods are admitted.
-            time.sleep(chance.choice((0, 0.5, 2)))
-        unattended.until("all are answered", lambda: all(each.tried[-1].ended > starts[-1] for each in doors))
-    after = {
-        "ordinary": [_delay(bird.passes("create", start), start) for start in starts],
+            time.sleep(randomness.choice((0, 0.5, 2)))
+        unattended.until("all are answered", lambda: all(any_door.tried[-1].ended > starts[-1] for any_door in doors))
+    delays_by_kind = {
+        "ordinary": [_delay(tenant.passes("create", start), start) for start in starts],
         "covered": [_delay(covered.admitted(start), start) for start in starts],
     }
-    hostile = [answer for each in doors[1:] for answer in each.tried]
+    hostile = [answer for any_door in doors[1:] for answer in any_door.tried]
     early = sum(any(0 <= answer.began - start < 3 for start in starts) for answer in hostile)
     with capsys.disabled():
-        print(f"\n{_KILLS} kills: {bird}")
+        print(f"\n{_KILLS} kills: {tenant}")
         print(
             f"  uncovered or privileged pods admitted {sum(a.passed for a in hostile)} of {len(hostile)},"
             f" {early} of these within 3 s of a first answer;"
             f" covered pods refused {len(covered.refused)} of {len(covered.tried)}"
         )
-        for what, delays in after.items():
+        for kind, delays in delays_by_kind.items():
             print(
-                f"  first answer to first {what} pod: median {statistics.median(delays):.2f} s,"
+                f"  first answer to first {kind} pod: median {statistics.median(delays):.2f} s,"
                 f" longest {max(delays):.2f} s"
             )
     assert [str(answer) for answer in hostile if answer.passed] == []
     assert [str(answer) for answer in covered.refused] == []
 
 
-def _kill(world: World, bird: canary.Canary, covered: door.Door) -> float:
+def _kill(world: World, tenant: canary.Canary, covered: door.Door) -> float:
     """Kill and restart the API server, wait until it admits pods, and return when it first answered."""
     world.cluster.kill_apiserver()
     world.cluster.components["kube-apiserver"].start()
     start = _first_answer(world)
-    world.until("an ordinary pod is admitted", lambda: bird.passes("create", start), deadline_seconds=60)
+    world.until("an ordinary pod is admitted", lambda: tenant.passes("create", start), deadline_seconds=60)
     world.until("a covered pod is admitted", lambda: covered.admitted(start), deadline_seconds=60)
     return start
 

@@ -44,41 +44,43 @@ def documents() -> list[Document]:
     minute.
     """
     paths = [*(ROOT / "crds").glob("*.yaml"), *(ROOT / "manifests").rglob("*.yaml")]
-    left_out = {"audit", "monitoring"}
+    omitted = {"audit", "monitoring"}
     if not binary.release().has("1.36"):
-        left_out |= {"label-at-birth", "labels-kept", "diagnostic-deadline"}
-    kept = [path for path in paths if path.name != "kustomization.yaml" and path.parent.name not in left_out]
-    found = itertools.chain.from_iterable(yaml.safe_load_all(path.read_text()) for path in sorted(kept))
-    wanted = [document for document in found if document]
-    for document in wanted:
+        omitted |= {"label-at-birth", "labels-kept", "diagnostic-deadline"}
+    files = [path for path in paths if path.name != "kustomization.yaml" and path.parent.name not in omitted]
+    parsed = itertools.chain.from_iterable(yaml.safe_load_all(path.read_text()) for path in sorted(files))
+    all_documents = [document for document in parsed if document]
+    for document in all_documents:
         if document["kind"] == "Deployment":
             document["spec"]["replicas"] = 0
-    return wanted
+    return all_documents
 
 
-def changed(document: Document) -> Document:
+def changed_release(document: Document) -> Document:
     """Return the object as in another release: each policy and binding has other text with the same meaning."""
-    other = copy.deepcopy(document)
-    other["metadata"].setdefault("annotations", {})["example.com/release"] = "other"
-    for validation in other.get("spec", {}).get("validations", []):
+    changed_document = copy.deepcopy(document)
+    changed_document["metadata"].setdefault("annotations", {})["example.com/release"] = "other"
+    for validation in changed_document.get("spec", {}).get("validations", []):
         validation["expression"] = f"({validation['expression']}\n) && true"
-    for condition in other.get("spec", {}).get("matchConditions", []):
+    for condition in changed_document.get("spec", {}).get("matchConditions", []):
         condition["expression"] = f"({condition['expression']}\n) || false"
-    return other
+    return changed_document
 
 
 class Installer:
     """Applies and deletes single objects, in orders that kubectl would not choose."""
 
-    def __init__(self, running: cluster.Cluster) -> None:
-        self._admin = running.admin
+    def __init__(self, control_plane: cluster.Cluster) -> None:
+        self._admin = control_plane.admin
         self.applied = self.deleted = 0
 
     def apply(self, document: Document) -> api.Response:
         answer = self._admin.apply(self._path(document), document, "installer", force=True)
         # Its kind or its namespace may not exist yet, or may be in deletion. Any other failure is an error.
-        going = answer.status in (404, 405) or "being terminated" in answer.message or "terminating" in answer.message
-        assert answer.status in (200, 201) or going, f"{_title(document)}: {answer.status} {answer.message}"
+        is_expected = (
+            answer.status in (404, 405) or "being terminated" in answer.message or "terminating" in answer.message
+        )
+        assert answer.status in (200, 201) or is_expected, f"{_title(document)}: {answer.status} {answer.message}"
         self.applied += answer.status in (200, 201)
         return answer
 
@@ -98,8 +100,8 @@ class Installer:
 
 @functools.cache
 def _plural(kind: str) -> str:
-    lower = kind.lower()
-    return lower[:-1] + "ies" if lower.endswith("y") else lower + "s"
+    name = kind.lower()
+    return name[:-1] + "ies" if name.endswith("y") else name + "s"
 
 
 def _title(document: Document) -> str:
@@ -110,105 +112,117 @@ def _title(document: Document) -> str:
 
 
 @pytest.fixture(scope="module")
-def bare() -> Iterator[cluster.Cluster]:
+def bare_cluster() -> Iterator[cluster.Cluster]:
     """A control plane of this module's own without our objects: the test is about the order of their creation."""
-    with cluster.Cluster() as running:
+    with cluster.Cluster() as control_plane:
         for name, labels in STATES.items():
-            running.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
+            control_plane.admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).expect(201)
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-            running.wait("its service account", lambda path=account: running.admin.get(path).status == 200)
-            running.admin.post(_pods(name), _host_pod("old")).expect(201)
-            running.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": labels}}).expect(200)
-        yield running
+            control_plane.wait("its service account", lambda path=account: control_plane.admin.get(path).status == 200)
+            control_plane.admin.post(_pods(name), _host_pod("old")).expect(201)
+            control_plane.admin.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": labels}}).expect(200)
+        yield control_plane
 
 
 @pytest.mark.timeout(600 + 200 * _ORDERS)
 def test_ordinary_work_passes_in_any_order_of_install_upgrade_and_delete(
-    bare: cluster.Cluster, capsys: pytest.CaptureFixture[str]
+    bare_cluster: cluster.Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Our objects are created, changed and deleted in a random order, and no ordinary request is refused.
 
     Even orders have phases: the test creates all objects, then changes all (in place, or by deleting and creating
     them), then deletes all, in another order per phase. Odd orders mix the three. HNO_ORDERS=120 is the long run.
     """
-    installer = Installer(bare)
-    with canary.Canary(bare, STATES, [(name, "old") for name in STATES], delete_namespaces_every=4) as bird:
+    installer = Installer(bare_cluster)
+    with canary.Canary(bare_cluster, STATES, [(name, "old") for name in STATES], delete_namespaces_every=4) as tenant:
         for number in range(_ORDERS):
-            chance = random.Random(_SEED + number)
+            randomness = random.Random(_SEED + number)
             try:
                 if number % 2:
-                    _mixed(bare, installer, bird, chance)
+                    _mixed(bare_cluster, installer, tenant, randomness)
                 else:
-                    _in_phases(bare, installer, bird, chance)
+                    _in_phases(bare_cluster, installer, tenant, randomness)
             except AssertionError as error:
                 raise AssertionError(f"order {number}: {error}") from error
-            assert bird.findings() == [], f"order {number}: {bird.findings()[:5]}"
-    assert bird.passes("host pod released"), "no finalizer was taken off a host-namespace pod"
+            assert tenant.findings() == [], f"order {number}: {tenant.findings()[:5]}"
+    assert tenant.passes("host pod released"), "no finalizer was taken off a host-namespace pod"
     with capsys.disabled():
-        print(f"\n{_ORDERS} orders, {installer.applied} objects applied, {installer.deleted} deleted: {bird}")
+        print(f"\n{_ORDERS} orders, {installer.applied} objects applied, {installer.deleted} deleted: {tenant}")
 
 
-def _in_phases(running: cluster.Cluster, installer: Installer, bird: canary.Canary, chance: random.Random) -> None:
-    todo = documents()
-    missing = chance.sample(todo, len(todo))
+def _in_phases(
+    control_plane: cluster.Cluster, installer: Installer, tenant: canary.Canary, randomness: random.Random
+) -> None:
+    all_documents = documents()
+    missing = randomness.sample(all_documents, len(all_documents))
     deadline = time.monotonic() + cluster.PATIENCE * 60
     while missing:  # an object that needs its kind or namespace first is retried in the next round
         assert time.monotonic() < deadline, f"cannot be applied: {[_title(document) for document in missing]}"
-        missing = [d for d in missing if _step(bird, lambda d=d: installer.apply(d)).status not in (200, 201)]
-    running.wait("our policies in force", lambda: _enforced(running))
-    bird.look(len(STATES))
-    for document in chance.sample(todo, len(todo)):
+        missing = [
+            remaining
+            for remaining in missing
+            if _step(tenant, lambda remaining=remaining: installer.apply(remaining)).status not in (200, 201)
+        ]
+    control_plane.wait("our policies in force", lambda: _policies_in_force(control_plane))
+    tenant.look(len(STATES))
+    for document in randomness.sample(all_documents, len(all_documents)):
         # The test recreates any object except a namespace or a kind, whose deletion would remove everything in it.
-        anew = chance.random() < 0.5 and document["kind"] not in ("Namespace", "CustomResourceDefinition")
-        if anew:
-            _step(bird, lambda d=document: installer.delete(d))
-            _linger(bird, chance)
-        _step(bird, lambda d=document: installer.apply(changed(d)))
-        _linger(bird, chance)
-    running.wait("our policies in force", lambda: _enforced(running))
-    bird.settle(60)
-    for document in chance.sample(todo, len(todo)):
-        _step(bird, lambda d=document: installer.delete(d))
-        _linger(bird, chance)
-    running.wait("everything gone", lambda: all(installer.is_deleted(d) for d in todo), 120)
+        recreate = randomness.random() < 0.5 and document["kind"] not in ("Namespace", "CustomResourceDefinition")
+        if recreate:
+            _step(tenant, lambda remaining=document: installer.delete(remaining))
+            _linger(tenant, randomness)
+        _step(tenant, lambda remaining=document: installer.apply(changed_release(remaining)))
+        _linger(tenant, randomness)
+    control_plane.wait("our policies in force", lambda: _policies_in_force(control_plane))
+    tenant.settle(60)
+    for document in randomness.sample(all_documents, len(all_documents)):
+        _step(tenant, lambda remaining=document: installer.delete(remaining))
+        _linger(tenant, randomness)
+    control_plane.wait(
+        "everything gone", lambda: all(installer.is_deleted(remaining) for remaining in all_documents), 120
+    )
 
 
-def _mixed(running: cluster.Cluster, installer: Installer, bird: canary.Canary, chance: random.Random) -> None:
-    todo = documents()
-    turns = chance.sample([*range(len(todo))] * 3, 3 * len(todo))
-    seen: dict[int, int] = {}
-    for index in turns:
-        document = todo[index]
-        seen[index] = seen.get(index, 0) + 1
+def _mixed(
+    control_plane: cluster.Cluster, installer: Installer, tenant: canary.Canary, randomness: random.Random
+) -> None:
+    all_documents = documents()
+    indices = randomness.sample([*range(len(all_documents))] * 3, 3 * len(all_documents))
+    visits: dict[int, int] = {}
+    for index in indices:
+        document = all_documents[index]
+        visits[index] = visits.get(index, 0) + 1
         work = [
             lambda d=document: installer.apply(d),
-            lambda d=document: installer.apply(changed(d)),
+            lambda d=document: installer.apply(changed_release(d)),
             lambda d=document: installer.delete(d),
-        ][seen[index] - 1]
-        _step(bird, work)
-        _linger(bird, chance)
-    running.wait("everything gone", lambda: all(installer.is_deleted(d) for d in todo), 120)
+        ][visits[index] - 1]
+        _step(tenant, work)
+        _linger(tenant, randomness)
+    control_plane.wait("everything gone", lambda: all(installer.is_deleted(d) for d in all_documents), 120)
 
 
-def _step(bird: canary.Canary, work: Any) -> Any:
-    done = work()
-    bird.look(2)
-    return done
+def _step(tenant: canary.Canary, work: Any) -> Any:
+    result = work()
+    tenant.look(2)
+    return result
 
 
-def _linger(bird: canary.Canary, chance: random.Random) -> None:
+def _linger(tenant: canary.Canary, randomness: random.Random) -> None:
     """Wait now and then until the API server uses the last writes: it reads policies once per second."""
-    if chance.random() < 0.03:
+    if randomness.random() < 0.03:
         time.sleep(1.2)  # nothing shows that a policy with the same meaning is in use
-        bird.look(len(STATES))
+        tenant.look(len(STATES))
 
 
-def _enforced(running: cluster.Cluster) -> bool:
+def _policies_in_force(control_plane: cluster.Cluster) -> bool:
     """Return whether enforcement refuses a host-namespace pod, and a guard a privileged pod."""
-    host = running.admin.post(f"{_pods('deny')}?dryRun=All", _host_pod("new"))
+    host_answer = control_plane.admin.post(f"{_pods('deny')}?dryRun=All", _host_pod("new"))
     body = {"containers": [{"name": "main", "image": "a:1", "securityContext": {"privileged": True}}]}
-    privileged = running.admin.post(f"{_pods('relaxed')}?dryRun=All", {"metadata": {"name": "new"}, "spec": body})
-    return all("ValidatingAdmissionPolicy" in answer.message for answer in (host, privileged))
+    privileged_answer = control_plane.admin.post(
+        f"{_pods('relaxed')}?dryRun=All", {"metadata": {"name": "new"}, "spec": body}
+    )
+    return all("ValidatingAdmissionPolicy" in answer.message for answer in (host_answer, privileged_answer))
 
 
 def _pods(namespace: str) -> str:
@@ -232,28 +246,30 @@ def test_ordinary_work_passes_while_grants_come_and_end_and_the_operator_is_kill
 
     In between the test kills the operator.
     """
-    homes = [unattended.namespace() for _ in range(2)]
-    for home in homes:
-        unattended.granted_pod(home, "steady")
-    with canary.Canary(unattended.cluster, homes, [(home, "steady") for home in homes]) as bird:
+    namespaces = [unattended.namespace() for _ in range(2)]
+    for namespace in namespaces:
+        unattended.granted_pod(namespace, "steady")
+    with canary.Canary(unattended.cluster, namespaces, [(namespace, "steady") for namespace in namespaces]) as tenant:
         since = unattended.now()
         for number in range(10):
             expiry = unattended.time(12 - (unattended.now() - since).total_seconds())
-            for home in homes:
+            for namespace in namespaces:
                 name = f"burst-{number}"
-                given = {"expiry": expiry} if number % 2 else {}
-                unattended.exception(home, name, serviceAccountName=name, **given).expect(201)
+                spec = {"expiry": expiry} if number % 2 else {}
+                unattended.exception(namespace, name, serviceAccountName=name, **spec).expect(201)
         names = [f"burst-{number}" for number in range(10)]
-        for home in homes:
-            unattended.until("all granted", lambda home=home: set(names) <= set(unattended.grants(home)))
+        for namespace in namespaces:
+            unattended.until("all granted", lambda namespace=namespace: set(names) <= set(unattended.grants(namespace)))
         unattended.operator.kill()
-        for home, name in itertools.product(homes, names[::2]):
-            unattended.admin.delete(f"{unattended.exceptions(home)}/{name}").expect(200)
+        for namespace, name in itertools.product(namespaces, names[::2]):
+            unattended.admin.delete(f"{unattended.exceptions(namespace)}/{name}").expect(200)
         unattended.operator.start()
-        for home in homes:
-            unattended.until("all ended", lambda home=home: set(unattended.grants(home)) == {"steady"}, 60)
-            unattended.admin.delete(f"{unattended.exceptions(home)}/steady").expect(200)
-            unattended.until("restored", lambda home=home: unattended.labels(home)[PSA] == "baseline")
-    assert bird.passes("host pod released"), "no finalizer was taken off a host-namespace pod"
+        for namespace in namespaces:
+            unattended.until(
+                "all ended", lambda namespace=namespace: set(unattended.grants(namespace)) == {"steady"}, 60
+            )
+            unattended.admin.delete(f"{unattended.exceptions(namespace)}/steady").expect(200)
+            unattended.until("restored", lambda namespace=namespace: unattended.labels(namespace)[PSA] == "baseline")
+    assert tenant.passes("host pod released"), "no finalizer was taken off a host-namespace pod"
     with capsys.disabled():
-        print(f"\ngrants and ends: {bird}")
+        print(f"\ngrants and ends: {tenant}")

@@ -20,27 +20,29 @@ from tests.faults import proxy
 
 
 @pytest.fixture
-def unwarned(unattended: World) -> Iterator[World]:
+def world_without_warnings(unattended: World) -> Iterator[World]:
     """The cluster without warnings before an end: whether a pod exists by then depends on timing."""
     path = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
-    never = {"Diagnostic": "0s", "Application": "0s"}
-    unattended.admin.patch(path, {"spec": {"exceptions": {"warnBefore": never}}}).expect(200)
+    never_warn = {"Diagnostic": "0s", "Application": "0s"}
+    unattended.admin.patch(path, {"spec": {"exceptions": {"warnBefore": never_warn}}}).expect(200)
     yield unattended
     unattended.admin.patch(path, {"spec": {"exceptions": None}}).expect(200)
 
 
-def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
+def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(world_without_warnings: World) -> None:
     """In one run two kills meet every write: one before the proxy passes it on, one before the answer."""
-    unwarned.operator.stop()
-    expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
+    world_without_warnings.operator.stop()
+    expected, writes, _ = _scenario(world_without_warnings, lambda _number, _repeated: "")
     assert len(writes) >= 10, writes
-    end, _, times = _scenario(unwarned, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, ""))
-    once = [write for write, count in times.items() if count < 2]
+    end, _, times = _scenario(
+        world_without_warnings, lambda _number, repeated: {0: "before", 1: "after"}.get(repeated, "")
+    )
+    killed_once = [write for write, count in times.items() if count < 2]
     # The story moves the expiry of capture to one second later. Whether the operator is alive within that second, and
     # so writes the grant again, depends on timing. The first grant is another write: it also lifts the level.
     renewal = f'"managedFields": null, "annotations": {{"grant.{LABEL}/capture": "'
-    unmet = [write for write in once if "/events?" not in write and renewal not in write]
-    assert not unmet, "writes that were not met by both kills:\n" + "\n".join(unmet)
+    missed_writes = [write for write in killed_once if "/events?" not in write and renewal not in write]
+    assert not missed_writes, "writes that were not met by both kills:\n" + "\n".join(missed_writes)
     # The operator emits an Event about a write after the write (docs/adr/0004): a kill exactly between the two loses
     # it.
     assert (
@@ -53,25 +55,29 @@ def test_a_kill_before_and_after_every_write_loses_nothing_and_repeats_nothing(u
     )
 
 
-def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(unwarned: World) -> None:
+def test_a_kill_at_one_write_loses_nothing_and_repeats_nothing(world_without_warnings: World) -> None:
     """The same with one kill per run, at four random writes, or at every write with HNO_CRASH_POINTS=all."""
-    unwarned.operator.stop()
-    expected, writes, _ = _scenario(unwarned, lambda _number, _repeated: "")
+    world_without_warnings.operator.stop()
+    expected, writes, _ = _scenario(world_without_warnings, lambda _number, _repeated: "")
     points = [(side, number) for side in ("before", "after") for number in range(1, len(writes) + 1)]
     if os.environ.get("HNO_CRASH_POINTS") != "all":
         points = random.Random(len(writes)).sample(points, 4)
     problems = []
     for side, number in points:
-        end, disturbed, _ = _scenario(unwarned, lambda n, _, side=side, number=number: side if n == number else "")
-        if len(disturbed) < number:  # a busy machine has merged two writes
+        end, writes_with_kill, _ = _scenario(
+            world_without_warnings, lambda n, _, side=side, number=number: side if n == number else ""
+        )
+        if len(writes_with_kill) < number:  # a busy machine has merged two writes
             continue
-        write = disturbed[number - 1]
-        where = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
-        problems += [f"{where}: {what}" for what in _differences(expected, end, may_lose=_told_after(write))]
+        write = writes_with_kill[number - 1]
+        kill_point = f"kill {side} write {number} of {len(writes)} ({write.method} {write.path.split('?')[0]})"
+        problems += [
+            f"{kill_point}: {difference}" for difference in _differences(expected, end, may_lose=_events_after(write))
+        ]
     assert problems == []
 
 
-def _told_after(write: proxy.Write) -> set[str]:
+def _events_after(write: proxy.Write) -> set[str]:
     if write.method == "DELETE":
         return {"ExpiredPodDeleted", "HostNamespacesExpired"}
     if write.path.startswith("/api/v1/namespaces/") and write.path.count("/") == 4:
@@ -88,27 +94,27 @@ def _scenario(
 ) -> tuple[dict[str, Any], list[proxy.Write], dict[str, int]]:
     """Run the scenario in a new namespace; return the normalized end state, the writes, and the count of each write."""
     name = world.namespace(deny=False)
-    ca = str(world.cluster.authority.certificate_path)
-    with proxy.Proxy(world.cluster.url, ca, lambda path: f"/{name}/" in path or f"/{name}?" in path) as between:
-        process = operator.OperatorProcess(world.cluster, name=f"operator-{name}", server=between.url)
-        between.harm, between.kill = harm, process.kill
+    ca_path = str(world.cluster.authority.certificate_path)
+    with proxy.Proxy(world.cluster.url, ca_path, lambda path: f"/{name}/" in path or f"/{name}?" in path) as connection:
+        process = operator.OperatorProcess(world.cluster, name=f"operator-{name}", server=connection.url)
+        connection.harm, connection.kill = harm, process.kill
         process.start(ready=False)
         try:
             _story(world, name, process)
         finally:
-            between.harm = lambda _number, _repeated: ""
+            connection.harm = lambda _number, _repeated: ""
             process.stop()
-        return _end(world, name), list(between.writes), dict(between.times)
+        return _end(world, name), list(connection.writes), dict(connection.times)
 
 
 def _story(world: World, name: str, process: operator.OperatorProcess) -> None:
     def until(what: str, probe: Any) -> None:
-        def alive() -> object:
+        def restart_and_probe() -> object:
             if not process.running():
                 process.start(ready=False)
             return probe()
 
-        world.until(f"{name}: {what}", alive, deadline_seconds=300)
+        world.until(f"{name}: {what}", restart_and_probe, deadline_seconds=300)
 
     until("enforced", lambda: world.enforced(name))
     world.exception(name, "capture").expect(201)
@@ -156,18 +162,18 @@ def _end(world: World, name: str) -> dict[str, Any]:
 
 
 def _differences(expected: dict[str, Any], end: dict[str, Any], may_lose: set[str]) -> list[str]:
-    found = [
+    differences = [
         f"{key}: expected {expected[key]}, got {end[key]}"
         for key in expected
         if key != "events" and expected[key] != end[key]
     ]
-    twice = [event for event, count in collections.Counter(end["events"]).items() if count > 1]
-    other = sorted(set(end["events"]) - set(expected["events"]))
+    repeated = [event for event, count in collections.Counter(end["events"]).items() if count > 1]
+    unexpected = sorted(set(end["events"]) - set(expected["events"]))
     lost = sorted(set(expected["events"]) - set(end["events"]))
-    found += [f"Event twice: {twice}"] if twice else []
-    found += [f"Event that the undisturbed run has not: {other}"] if other else []
-    found += [f"Events lost: {lost}"] if [event for event in lost if event[2] not in may_lose] else []
-    return found
+    differences += [f"Event twice: {repeated}"] if repeated else []
+    differences += [f"Event that the undisturbed run has not: {unexpected}"] if unexpected else []
+    differences += [f"Events lost: {lost}"] if [event for event in lost if event[2] not in may_lose] else []
+    return differences
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.4, 0.8])
@@ -192,13 +198,13 @@ def test_kills_in_the_middle_of_many_expiries_lose_none(unattended: World, pause
         unattended.until(f"{name}: its pod is gone", lambda name=name: unattended.is_deleted(name))
         unattended.until(f"{name} restored", lambda name=name: unattended.labels(name)[PSA] == "baseline")
         unattended.until(f"{name} recorded", lambda name=name: unattended.ready(name) == "Expired")
-        told = collections.Counter(unattended.events(name))
-        assert max(told.values()) == 1, told
-    deleted = collections.Counter(
+        event_counts = collections.Counter(unattended.events(name))
+        assert max(event_counts.values()) == 1, event_counts
+    delete_counts = collections.Counter(
         event["objectRef"]["namespace"]
         for event in unattended.writes()
         if event["verb"] == "delete" and event["responseStatus"]["code"] == 200
     )
     # The audit log reports no success for a DELETE whose sender died before the answer, so the test asserts at most
     # once.
-    assert {name: deleted[name] for name in names if deleted[name] > 1} == {}
+    assert {name: delete_counts[name] for name in names if delete_counts[name] > 1} == {}

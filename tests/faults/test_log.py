@@ -20,16 +20,16 @@ def test_a_reader_of_the_log_that_is_stuck_holds_nothing_up(unattended: World) -
             os.write(reader, b"." * 4096)
         except BlockingIOError:
             break
-    stuck = operator.OperatorProcess(unattended.cluster, name="stuck", command=[*COMMAND, str(fifo)])
+    process = operator.OperatorProcess(unattended.cluster, name="stuck", command=[*COMMAND, str(fifo)])
     try:
-        stuck.start()
+        process.start()
         name = unattended.namespace()
         unattended.granted_pod(name, seconds=15, gracePeriodSeconds=0)
         unattended.until("its pod is deleted", lambda: unattended.is_deleted(name))
         unattended.until("its level is restored", lambda: unattended.labels(name)[PSA] == "baseline")
-        assert (stuck.probe("/readyz"), stuck.probe("/healthz")) == (200, 200)
-        assert "hostnetwork_operator_log_lines_dropped_total 0.0" in stuck.metrics()
-        assert stuck.stop() == 0
+        assert (process.probe("/readyz"), process.probe("/healthz")) == (200, 200)
+        assert "hostnetwork_operator_log_lines_dropped_total 0.0" in process.metrics()
+        assert process.stop() == 0
     finally:
-        stuck.kill()
+        process.kill()
         os.close(reader)

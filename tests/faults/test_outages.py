@@ -25,47 +25,47 @@ def test_an_api_server_that_is_away_for_two_minutes_loses_nothing(unattended: Wo
     unattended.until("it is restored", lambda: unattended.labels(name)[PSA] == "baseline")
     assert pid == unattended.operator.pid
     assert unattended.operator.running()
-    other = unattended.namespace()
-    unattended.granted_pod(other)
+    other_namespace = unattended.namespace()
+    unattended.granted_pod(other_namespace)
 
 
 def test_an_api_server_that_is_not_there_yet_is_waited_for() -> None:
     """The operator starts first, reports what it waits for, is not ready, and works once the API server answers."""
-    with cluster.Cluster() as running:
-        operator.install(running)
-        process = operator.OperatorProcess(running)
-        kubeconfig = running.service_account(operator.NAMESPACE, operator.ACCOUNT)
-        running.kill_apiserver()
+    with cluster.Cluster() as control_plane:
+        operator.install(control_plane)
+        process = operator.OperatorProcess(control_plane)
+        kubeconfig = control_plane.service_account(operator.NAMESPACE, operator.ACCOUNT)
+        control_plane.kill_apiserver()
         process.start(ready=False, kubeconfig=kubeconfig)
-        world = World(running)
+        world = World(control_plane)
         world.operator = process
         world.until("it says so", lambda: "api-server-unreachable" in process.log.read_text())
         assert process.probe("/readyz") == 503
         assert process.probe("/healthz") == 200
-        running.start_apiserver()
+        control_plane.start_apiserver()
         world.until("it is ready", lambda: process.probe("/readyz") == 200, deadline_seconds=60)
         assert process.stop() == 0
 
 
 def test_a_missing_crd_is_named_and_waited_for() -> None:
     """Without crds/ the operator names the command that installs them, and works once they are installed."""
-    with cluster.Cluster() as running:
-        operator.install(running)
+    with cluster.Cluster() as control_plane:
+        operator.install(control_plane)
         for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
-            running.kubectl("delete", "crd", f"{plural}.{LABEL}")
-        world = World(running)
+            control_plane.kubectl("delete", "crd", f"{plural}.{LABEL}")
+        world = World(control_plane)
         world.operator.start(ready=False)
         world.until("it says so", lambda: "kubectl apply --server-side -f crds/" in world.operator.log.read_text())
         assert world.operator.probe("/readyz") == 503
-        operator.install(running)
+        operator.install(control_plane)
         world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
         world.namespace()
         # A CRD is deleted while the operator runs: the process and all existing state stay, and the operator recovers.
-        running.kubectl("delete", "crd", f"hostnetworkexceptionpolicies.{LABEL}")
+        control_plane.kubectl("delete", "crd", f"hostnetworkexceptionpolicies.{LABEL}")
         world.until("it notices", lambda: "watch-failed" in world.operator.log.read_text(), deadline_seconds=90)
         assert world.operator.running()
         assert (world.operator.probe("/readyz"), world.operator.probe("/healthz")) == (503, 200)
-        operator.install(running)
+        operator.install(control_plane)
         world.until("it governs again", lambda: world.namespace(), deadline_seconds=90)
         world.until("it is ready again", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=90)
         world.operator.stop()
@@ -84,8 +84,8 @@ def test_a_diagnostic_ends_though_its_crd_is_gone() -> None:
         world.granted_pod(agents, type="Infrastructure", expiry=None, ticket=None, serviceAccountName="default")
         assert world.operator.stop() == 0
         for plural in ("hostnetworkexceptions", "hostnetworkexceptionpolicies"):
-            done = world.cluster.kubectl("delete", "crd", f"{plural}.{LABEL}")
-            assert done.returncode == 0, done.stderr
+            completed = world.cluster.kubectl("delete", "crd", f"{plural}.{LABEL}")
+            assert completed.returncode == 0, completed.stderr
         world.operator.start(ready=False)
         world.until("its pod is deleted", lambda: world.is_deleted(ending), deadline_seconds=60)
         world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
@@ -110,14 +110,14 @@ def test_a_missing_right_is_named_and_other_namespaces_go_on(unattended: World) 
     """
     kubectl = unattended.cluster.kubectl
     role = json.loads(kubectl("get", "clusterrole", "hostnetwork-operator", "-o", "json").stdout)
-    weaker = json.loads(json.dumps(role))
-    for rule in weaker["rules"]:
+    weaker_role = json.loads(json.dumps(role))
+    for rule in weaker_role["rules"]:
         if rule["resources"] == ["namespaces"]:
             rule["verbs"].remove("patch")
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
-    del weaker["metadata"]["resourceVersion"]
+    del weaker_role["metadata"]["resourceVersion"]
     del role["metadata"]["resourceVersion"]
-    unattended.admin.put(path, weaker).expect(200)
+    unattended.admin.put(path, weaker_role).expect(200)
     try:
         name = unattended.namespace(deny=False, old=True)
         unattended.pod(name, "squatter").expect(201)
@@ -183,24 +183,26 @@ def test_who_cannot_watch_is_not_ready(unattended: World) -> None:
     world = unattended
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     rules = world.admin.get(path).expect(200).body["rules"]
-    weaker = [
+    weaker_rules = [
         {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "watch"]}
         if rule["resources"] == ["pods"]
         else rule
         for rule in rules
     ]
-    assert weaker != rules
+    assert weaker_rules != rules
     world.operator.stop()
-    world.admin.patch(path, {"rules": weaker}).expect(200)
+    world.admin.patch(path, {"rules": weaker_rules}).expect(200)
     try:
         world.operator.start(ready=False)
-        world.until("it is not ready", lambda: "the watch of pods has failed" in _unready(world), deadline_seconds=90)
+        world.until(
+            "it is not ready", lambda: "the watch of pods has failed" in _readyz_text(world), deadline_seconds=90
+        )
     finally:
         world.admin.patch(path, {"rules": rules}).expect(200)
     world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
     world.cluster.kill_apiserver()
     try:
-        world.until("it is not ready", lambda: "the watch of " in _unready(world), deadline_seconds=60)
+        world.until("it is not ready", lambda: "the watch of " in _readyz_text(world), deadline_seconds=60)
         assert world.operator.probe("/healthz") == 200
     finally:
         world.cluster.start_apiserver()
@@ -216,14 +218,14 @@ def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended
     world.operator.stop()
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostnetwork-operator"
     rules = world.admin.get(path).expect(200).body["rules"]
-    weaker = [rule for rule in rules if "validatingadmissionpolicies" not in rule["resources"]]
-    assert weaker != rules
-    world.admin.patch(path, {"rules": weaker}).expect(200)
+    weaker_rules = [rule for rule in rules if "validatingadmissionpolicies" not in rule["resources"]]
+    assert weaker_rules != rules
+    world.admin.patch(path, {"rules": weaker_rules}).expect(200)
     try:
         world.operator.start(ready=False)
         world.until("its pod is deleted", lambda: world.is_deleted(ending), deadline_seconds=150)
         world.until("its level is back", lambda: world.labels(ending)[PSA] == "baseline" and not world.grants(ending))
-        assert "validatingadmissionpolicies" in _unready(world)
+        assert "validatingadmissionpolicies" in _readyz_text(world)
         world.exception(ending, "later").expect(201)
         world.until("it is not granted", lambda: world.ready(ending, "later") in {"GuardMissing", "NotApproved"})
         assert "capture" in world.grants(lasting)
@@ -233,7 +235,7 @@ def test_without_the_right_to_read_admission_policies_diagnostics_end(unattended
     world.until("it is ready", lambda: world.operator.probe("/readyz") == 200, deadline_seconds=60)
 
 
-def _unready(world: World) -> str:
+def _readyz_text(world: World) -> str:
     """Return the answer of /readyz if it is not 200."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{world.operator.probe_port}/readyz", timeout=5):

@@ -20,8 +20,8 @@ def test_sigterm_loses_no_event(unattended: World) -> None:
         unattended.until("a pod", lambda name=name: unattended.pod(name, terminationGracePeriodSeconds=0).status == 201)
     unattended.until("one pod is gone", lambda: any(map(unattended.is_deleted, names)), deadline_seconds=90)
     assert unattended.operator.stop() == 0
-    gone = [name for name in names if unattended.is_deleted(name)]
-    assert {name for name in gone if "ExpiredPodDeleted" not in _reasons(unattended, name)} == set()
+    ended = [name for name in names if unattended.is_deleted(name)]
+    assert {name for name in ended if "ExpiredPodDeleted" not in _reasons(unattended, name)} == set()
     restored = {name for name in names if unattended.labels(name)[PSA] == "baseline"}
     assert {name for name in restored if "LevelRestored" not in _reasons(unattended, name)} == set()
 
