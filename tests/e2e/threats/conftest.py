@@ -32,8 +32,8 @@ VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletec
 def refuser(answer: api.Response) -> str:
     """Return which part of the API server refused: one of our policies, PSA, RBAC, a node's limits, or validation."""
     text = answer.message
-    if found := re.search(rf"ValidatingAdmissionPolicy '([a-z-]+)\.{re.escape(LABEL)}'", text):
-        return found[1]
+    if match := re.search(rf"ValidatingAdmissionPolicy '([a-z-]+)\.{re.escape(LABEL)}'", text):
+        return match[1]
     if "violates PodSecurity" in text:
         return "PSA"
     if answer.status == 403 and (re.search(r'User "[^"]*" cannot ', text) or "can not escalate" in text):
@@ -45,9 +45,9 @@ def refuser(answer: api.Response) -> str:
     return f"nobody that is known, status {answer.status}: {text}"
 
 
-def refused(answer: api.Response, by: str | tuple[str, ...], *texts: str) -> str:
-    """Assert that one of `by` refused with these texts, and return the message."""
-    expected = (by,) if isinstance(by, str) else by
+def refused(answer: api.Response, refusers: str | tuple[str, ...], *texts: str) -> str:
+    """Assert that one of `refusers` refused with these texts, and return the message."""
+    expected = (refusers,) if isinstance(refusers, str) else refusers
     assert refuser(answer) in expected, f"expected {expected}, got {refuser(answer)}: {answer.message}"
     # kubectl apply --force and Flux treat a 422 as an immutable field: they delete the object and create another.
     assert answer.status == (422 if refuser(answer) == "validation" else 403), f"{answer.status}: {answer.message}"
@@ -69,7 +69,7 @@ def kubelet(world: World, node: str = "node-1") -> api.Api:
     return world.cluster.api(world.cluster.node_user(node))
 
 
-def stolen(world: World) -> api.Api:
+def operator_client(world: World) -> api.Api:
     """Return a client with the operator's token."""
     return world.cluster.api(world.cluster.service_account("hostnetwork-system", "hostnetwork-operator"))
 
@@ -109,8 +109,8 @@ def author(world: World) -> api.Api:
 
 def pod(name: str = "evil", **spec: Any) -> dict[str, Any]:
     """Return a pod of IMAGE with this spec."""
-    wanted = {"containers": [{"name": "main", "image": IMAGE}], **spec}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": wanted}
+    pod_spec = {"containers": [{"name": "main", "image": IMAGE}], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec}
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -137,47 +137,51 @@ def workloads(namespace: str, kind: str) -> str:
 def workload(kind: str, name: str, replicas: int = 1, **spec: Any) -> dict[str, Any]:
     """Return a workload whose pods are those of `pod`, with the labels app=<name>."""
     labels = {"app": name}
-    once = {"restartPolicy": "Never"} if kind in {"Job", "CronJob"} else {}
-    template = {"metadata": {"labels": labels}, "spec": {**pod(**spec)["spec"], **once}}
+    job_fields = {"restartPolicy": "Never"} if kind in {"Job", "CronJob"} else {}
+    template = {"metadata": {"labels": labels}, "spec": {**pod(**spec)["spec"], **job_fields}}
     selector: Any = labels if kind == "ReplicationController" else {"matchLabels": labels}
-    made: dict[str, Any] = {"selector": selector, "template": template}
+    workload_spec: dict[str, Any] = {"selector": selector, "template": template}
     if kind == "Job":
-        made = {"template": template, "backoffLimit": 0}
+        workload_spec = {"template": template, "backoffLimit": 0}
     elif kind == "CronJob":
-        made = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template, "backoffLimit": 0}}}
+        workload_spec = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template, "backoffLimit": 0}}}
     elif kind == "StatefulSet":
-        made |= {"serviceName": name, "replicas": replicas}
+        workload_spec |= {"serviceName": name, "replicas": replicas}
     elif kind != "DaemonSet":
-        made |= {"replicas": replicas}
-    return {"apiVersion": _RESOURCES[kind][0], "kind": kind, "metadata": {"name": name}, "spec": made}
+        workload_spec |= {"replicas": replicas}
+    return {"apiVersion": _RESOURCES[kind][0], "kind": kind, "metadata": {"name": name}, "spec": workload_spec}
 
 
 def writes(
-    client: api.Api, path: str, seen: dict[str, Any], at: tuple[str, ...], value: object
+    client: api.Api, path: str, current: dict[str, Any], field_path: tuple[str, ...], value: object
 ) -> Iterator[tuple[str, api.Response]]:
-    """Set one field of an object (None removes it) by every verb that writes; yield the way and the answer."""
-    changed = copy.deepcopy(seen)
-    inner = changed
-    for step in at[:-1]:
-        inner = inner.setdefault(step, {})
-    inner[at[-1]] = value
+    """Set one field of an object (None removes it) by every verb that writes; yield the method and the answer."""
+    new_body = copy.deepcopy(current)
+    parent = new_body
+    for step in field_path[:-1]:
+        parent = parent.setdefault(step, {})
+    parent[field_path[-1]] = value
     if value is None:
-        del inner[at[-1]]
-    yield "replace", client.put(path, changed)
-    nested: Any = value
-    for step in reversed(at):
-        nested = {step: nested}
-    yield "merge patch", client.patch(path, nested)
-    pointer = "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in at)
+        del parent[field_path[-1]]
+    yield "replace", client.put(path, new_body)
+    patch: Any = value
+    for step in reversed(field_path):
+        patch = {step: patch}
+    yield "merge patch", client.patch(path, patch)
+    pointer = "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in field_path)
     operation = {"op": "remove", "path": pointer} if value is None else {"op": "add", "path": pointer, "value": value}
     yield "JSON patch", client.patch(path, [operation], api.JSON_PATCH)
-    if seen["apiVersion"] == "v1":
-        yield "strategic patch", client.patch(path, nested, api.STRATEGIC)
+    if current["apiVersion"] == "v1":
+        yield "strategic patch", client.patch(path, patch, api.STRATEGIC)
     if value is not None:
-        identity = {"apiVersion": seen["apiVersion"], "kind": seen["kind"]}
-        applied = {**identity, **nested, "metadata": {"name": seen["metadata"]["name"], **nested.get("metadata", {})}}
-        yield "server-side apply", client.apply(path, applied, "attacker", force=True)
-    yield "dry run", client.patch(f"{path}?dryRun=All", nested)
+        identity = {"apiVersion": current["apiVersion"], "kind": current["kind"]}
+        apply_body = {
+            **identity,
+            **patch,
+            "metadata": {"name": current["metadata"]["name"], **patch.get("metadata", {})},
+        }
+        yield "server-side apply", client.apply(path, apply_body, "attacker", force=True)
+    yield "dry run", client.patch(f"{path}?dryRun=All", patch)
 
 
 def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
@@ -188,7 +192,7 @@ def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
     """
     refusals: list[api.Response] = []
 
-    def accepted(field: str, values: dict[str, str]) -> bool:
+    def write_succeeds(field: str, values: dict[str, str]) -> bool:
         status = 409  # a conflict: a controller has written the object too
         while status == 409:
             body = client.get(path).expect(200).body
@@ -200,27 +204,27 @@ def fill(client: api.Api, path: str, labels: int) -> list[api.Response]:
             refusals.append(answer)
         return status == 200
 
-    def most(field: str, values: Callable[[int], dict[str, str]], high: int, step: int) -> None:
+    def fill_field(field: str, values: Callable[[int], dict[str, str]], high: int, step: int) -> None:
         low = 0
         while high - low > step:
             middle = (low + high) // 2
-            low, high = (middle, high) if accepted(field, values(middle)) else (low, middle)
+            low, high = (middle, high) if write_succeeds(field, values(middle)) else (low, middle)
 
-    most("labels", lambda count: {f"l{n:05d}-" + "k" * 56: "v" * 63 for n in range(count)}, labels, 200)
-    most("annotations", lambda size: {"fill": "y" * size}, 261_000, 1)
+    fill_field("labels", lambda count: {f"l{n:05d}-" + "k" * 56: "v" * 63 for n in range(count)}, labels, 200)
+    fill_field("annotations", lambda size: {"fill": "y" * size}, 261_000, 1)
     return refusals
 
 
 # -- what is there afterwards -----------------------------------------------------------------------------------------
 
 
-def said_of(world: World, namespace: str, kind: str, name: str) -> str:
+def messages_of(world: World, namespace: str, kind: str, name: str) -> str:
     """Return the messages of an owner's conditions and Events, and those of the objects that it owns."""
     texts = []
     for owner in (kind, "ReplicaSet") if kind == "Deployment" else (kind,):
-        for found in world.admin.items(workloads(namespace, owner)):
-            if found["metadata"]["name"].startswith(name):
-                texts += [c.get("message", "") for c in found.get("status", {}).get("conditions", [])]
+        for item in world.admin.items(workloads(namespace, owner)):
+            if item["metadata"]["name"].startswith(name):
+                texts += [condition.get("message", "") for condition in item.get("status", {}).get("conditions", [])]
     for event in world.admin.items(f"/api/v1/namespaces/{namespace}/events"):
         if event["reason"] == "FailedCreate" and event["involvedObject"]["name"].startswith(name):
             texts.append(event["message"])
@@ -229,8 +233,8 @@ def said_of(world: World, namespace: str, kind: str, name: str) -> str:
 
 def host_pods(world: World, namespace: str) -> list[str]:
     """Return the names of the namespace's host-namespace pods."""
-    found = world.admin.items(world.pods(namespace))
-    return sorted(p["metadata"]["name"] for p in found if any(p["spec"].get(field) for field in HOSTS))
+    bodies = world.admin.items(world.pods(namespace))
+    return sorted(body["metadata"]["name"] for body in bodies if any(body["spec"].get(field) for field in HOSTS))
 
 
 def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
@@ -248,39 +252,39 @@ def deletions(world: World, namespace: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def attacked(package_world: World) -> Iterator[World]:
+def world(package_world: World) -> Iterator[World]:
     """The cluster with the operator running; beside every attack honest clients work, which must never be refused."""
     if not package_world.operator.running():
         package_world.operator.start()
-    homes = [package_world.namespace() for _ in range(2)]
-    lift(package_world, homes[1])
-    with canary.Canary(package_world.cluster, homes):
+    namespaces = [package_world.namespace() for _ in range(2)]
+    lift(package_world, namespaces[1])
+    with canary.Canary(package_world.cluster, namespaces):
         yield package_world
 
 
 @pytest.fixture(scope="module")
-def enforced(attacked: World) -> str:
+def enforced(world: World) -> str:
     """A namespace at its target, Baseline, without exceptions."""
-    return attacked.namespace()
+    return world.namespace()
 
 
 @pytest.fixture(scope="module")
-def relaxed(attacked: World) -> str:
+def relaxed(world: World) -> str:
     """A namespace whose level is lifted for pods of IMAGE with the host network and service account `agent`."""
-    name = attacked.namespace()
-    lift(attacked, name)
+    name = world.namespace()
+    lift(world, name)
     return name
 
 
 @pytest.fixture(scope="module")
-def kept(attacked: World) -> Iterator[str]:
+def agents_namespace(world: World) -> Iterator[str]:
     """A namespace kept for node agents: its target is privileged, so that host-namespaces alone protects it."""
     rules = [{"selector": {"matchLabels": {KEPT: "agents"}}, "enforce": "privileged"}]
-    attacked.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
-    name = attacked.namespace(labels={KEPT: "agents"})
-    attacked.until("its target is privileged", lambda: attacked.labels(name).get(PSA) == "privileged")
+    world.admin.patch(POLICY, {"spec": {"rules": rules}}).expect(200)
+    name = world.namespace(labels={KEPT: "agents"})
+    world.until("its target is privileged", lambda: world.labels(name).get(PSA) == "privileged")
     yield name
-    attacked.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
+    world.admin.patch(POLICY, {"spec": {"rules": None}}).expect(200)
 
 
 def lift(world: World, namespace: str, name: str = "theirs", account: str = "agent", **spec: Any) -> None:
@@ -289,8 +293,8 @@ def lift(world: World, namespace: str, name: str = "theirs", account: str = "age
     world.admin.post(accounts, {"metadata": {"name": account}}).expect(201, 409)
     world.exception(namespace, name, serviceAccountName=account, **spec).expect(201)
     fields = {value: key for key, value in HOSTS.items()}
-    asked = {fields[host]: True for host in spec.get("hostNamespaces", ["Network"])}
-    probe = pod("probe", serviceAccountName=account, **asked)
-    probe["spec"]["containers"][0]["image"] = spec.get("images", [IMAGE])[0]
+    host_fields = {fields[host]: True for host in spec.get("hostNamespaces", ["Network"])}
+    probe_pod = pod("probe", serviceAccountName=account, **host_fields)
+    probe_pod["spec"]["containers"][0]["image"] = spec.get("images", [IMAGE])[0]
     path = f"{world.pods(namespace)}?dryRun=All"
-    world.until(f"{name} in force", lambda: world.admin.post(path, probe).status == 201)
+    world.until(f"{name} in force", lambda: world.admin.post(path, probe_pod).status == 201)

@@ -29,13 +29,13 @@ def _manage(world: World, user: api.Api, path: str, fields: bytes, time: str = "
     """Replace the object, as the user, with these managedFields: a merge patch of that depth takes minutes."""
     entry = {"manager": "x", "operation": "Update", "time": time, "fieldsType": "FieldsV1", "fieldsV1": "FIELDS"}
 
-    def replaced() -> bool:
+    def replace_succeeds() -> bool:
         body = user.get(path).expect(200).body
         body["metadata"]["managedFields"] = [{**entry, "apiVersion": body["apiVersion"]}]
         answer = user.put(path, json.dumps(body).encode().replace(b'"FIELDS"', fields))
         return answer.expect(200, 409).status == 200
 
-    world.until("managedFields are written", replaced)
+    world.until("managedFields are written", replace_succeeds)
 
 
 # -- what a tenant writes on -------------------------------------------------------------------------------------------
@@ -75,14 +75,14 @@ TARGETS: dict[str, Target] = {
 
 
 @pytest.fixture
-def cleaned(attacked: World) -> Iterator[list[str]]:
+def paths_to_clean(world: World) -> Iterator[list[str]]:
     """Paths of objects whose managedFields are reset afterwards."""
     paths: list[str] = []
     yield paths
     for path in paths:
-        attacked.admin.patch(path, {"metadata": {"managedFields": [{}]}}).expect(200, 404)
-    if not attacked.operator.running():
-        attacked.operator.start()
+        world.admin.patch(path, {"metadata": {"managedFields": [{}]}}).expect(200, 404)
+    if not world.operator.running():
+        world.operator.start()
 
 
 def _diagnostic(world: World, namespace: str, seconds: float) -> datetime.datetime:
@@ -92,11 +92,11 @@ def _diagnostic(world: World, namespace: str, seconds: float) -> datetime.dateti
     return datetime.datetime.fromisoformat(expiry)
 
 
-def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> None:
+def _assert_ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> None:
     """Assert that the operator deletes the namespace's pod within seconds of that moment and removes the grant."""
     world.until(f"the pod in {namespace} is removed", lambda: world.is_deleted(namespace), 60)
-    asked = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
-    assert expiry <= asked <= expiry + datetime.timedelta(seconds=_ON_TIME_SECONDS)
+    deleted_at = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
+    assert expiry <= deleted_at <= expiry + datetime.timedelta(seconds=_ON_TIME_SECONDS)
     world.until("the grant is removed", lambda: world.grants(namespace) == {})
 
 
@@ -104,107 +104,107 @@ def _ends_on_time(world: World, namespace: str, expiry: datetime.datetime) -> No
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_nest_of_managed_fields_stops_nothing(attacked: World, cleaned: list[str], target: str) -> None:
+def test_a_nest_of_managed_fields_stops_nothing(world: World, paths_to_clean: list[str], target: str) -> None:
     """A13: A user nests managedFields 9,990 deep; the operator runs on, and each Diagnostic ends on time.
 
     The user's own Diagnostic ends on time, too.
     """
-    victim, neighbour = attacked.namespace(), attacked.namespace()
-    expiry = _diagnostic(attacked, victim, 15)
-    pid = attacked.operator.pid
-    cleaned.append(TARGETS[target](attacked, victim))
-    _manage(attacked, tenant(attacked, victim), cleaned[0], api.NEST)
-    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
-    _ends_on_time(attacked, victim, expiry)
-    assert (pid, 200) == (attacked.operator.pid, attacked.operator.probe("/readyz"))
+    victim, neighbour = world.namespace(), world.namespace()
+    expiry = _diagnostic(world, victim, 15)
+    pid = world.operator.pid
+    paths_to_clean.append(TARGETS[target](world, victim))
+    _manage(world, tenant(world, victim), paths_to_clean[0], api.NEST)
+    _assert_ends_on_time(world, neighbour, _diagnostic(world, neighbour, 6))
+    _assert_ends_on_time(world, victim, expiry)
+    assert (pid, 200) == (world.operator.pid, world.operator.probe("/readyz"))
 
 
-def test_nests_of_managed_fields_keep_the_operator_from_no_start(attacked: World, cleaned: list[str]) -> None:
+def test_nests_of_managed_fields_keep_the_operator_from_no_start(world: World, paths_to_clean: list[str]) -> None:
     """A13: With a nest on objects of every kind the operator starts, ends Diagnostics on time, and still enforces.
 
     Mode Audit has left the enforced namespace behind, so the gate reads its Deployment before the operator enforces.
     """
-    neighbour, victim = attacked.namespace(), attacked.namespace()
-    expiry = _diagnostic(attacked, victim, 30)
-    attacked.operator.stop()
-    his = attacked.namespace(deny=False, old=True)
-    for namespace, targets in ((victim, TARGETS.values()), (his, (_namespace, _ordinary_pod, _deployment))):
-        for path in [path_of(attacked, namespace) for path_of in targets]:
-            cleaned.append(path)
-            _manage(attacked, tenant(attacked, namespace), path, api.NEST)
-    attacked.operator.start()
-    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
-    _ends_on_time(attacked, victim, expiry)
-    attacked.until("his namespace is enforced", lambda: attacked.enforced(his))
+    neighbour, victim = world.namespace(), world.namespace()
+    expiry = _diagnostic(world, victim, 30)
+    world.operator.stop()
+    old_namespace = world.namespace(deny=False, old=True)
+    for namespace, targets in ((victim, TARGETS.values()), (old_namespace, (_namespace, _ordinary_pod, _deployment))):
+        for path in [path_of(world, namespace) for path_of in targets]:
+            paths_to_clean.append(path)
+            _manage(world, tenant(world, namespace), path, api.NEST)
+    world.operator.start()
+    _assert_ends_on_time(world, neighbour, _diagnostic(world, neighbour, 6))
+    _assert_ends_on_time(world, victim, expiry)
+    world.until("his namespace is enforced", lambda: world.enforced(old_namespace))
 
 
-def test_owners_in_a_circle_stop_nothing(attacked: World) -> None:
+def test_owners_in_a_circle_stop_nothing(world: World) -> None:
     """A23: Deployments own each other, one owns itself, and they own pods: the gate check still ends."""
-    neighbour = attacked.namespace()
-    attacked.operator.stop()
-    his = attacked.namespace(deny=False, old=True)
-    attacker, path = tenant(attacked, his), workloads(his, "Deployment")
+    neighbour = world.namespace()
+    world.operator.stop()
+    old_namespace = world.namespace(deny=False, old=True)
+    attacker, path = tenant(world, old_namespace), workloads(old_namespace, "Deployment")
     names = ("one", "two", "itself")
-    made = {name: attacker.post(path, workload("Deployment", name, replicas=0)).expect(201).body for name in names}
+    bodies = {name: attacker.post(path, workload("Deployment", name, replicas=0)).expect(201).body for name in names}
     owners = {
         name: {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": body["metadata"]["uid"]}
-        for name, body in made.items()
+        for name, body in bodies.items()
     }
     for name, owner in (("one", "two"), ("two", "one"), ("itself", "itself")):
-        owned = {"metadata": {"ownerReferences": [{**owners[owner], "controller": True}]}}
-        attacker.patch(f"{path}/{name}", owned).expect(200)
-        theirs = pod(f"of-{name}")
-        theirs["metadata"]["ownerReferences"] = [{**owners[name], "controller": True}]
-        attacker.post(attacked.pods(his), theirs).expect(201)
-    attacked.operator.start()
-    _ends_on_time(attacked, neighbour, _diagnostic(attacked, neighbour, 6))
-    attacked.until("his namespace is enforced", lambda: attacked.enforced(his))
+        patch = {"metadata": {"ownerReferences": [{**owners[owner], "controller": True}]}}
+        attacker.patch(f"{path}/{name}", patch).expect(200)
+        owned_pod = pod(f"of-{name}")
+        owned_pod["metadata"]["ownerReferences"] = [{**owners[name], "controller": True}]
+        attacker.post(world.pods(old_namespace), owned_pod).expect(201)
+    world.operator.start()
+    _assert_ends_on_time(world, neighbour, _diagnostic(world, neighbour, 6))
+    world.until("his namespace is enforced", lambda: world.enforced(old_namespace))
 
 
 def _policy(world: World, namespace: str) -> str:
     """Create a policy as a user who may write policies of their own, and return its path."""
     name = f"own-{next(_numbers)}.example.com"
-    matched = {"apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["things"]}
-    spec = {"matchConstraints": {"resourceRules": [matched]}, "validations": [{"expression": "true"}]}
+    rule = {"apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["things"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}]}
     holder(world, "policy-author", _AUTHOR).post(_POLICIES, {"metadata": {"name": name}, "spec": spec}).expect(201)
     return f"{_POLICIES}/{name}"
 
 
-def test_a_time_that_no_year_has_stops_nothing(attacked: World, cleaned: list[str]) -> None:
+def test_a_time_that_no_year_has_stops_nothing(world: World, paths_to_clean: list[str]) -> None:
     """A14: Users write the year 0 as a time in managedFields; the operator starts, and ends Diagnostics on time."""
-    victim, neighbour = attacked.namespace(), attacked.namespace()
-    expiry = _diagnostic(attacked, victim, 20)
-    own = _policy(attacked, victim)
-    users = {own: holder(attacked, "policy-author", _AUTHOR)}
-    for path in [path_of(attacked, victim) for path_of in TARGETS.values()] + [own]:
-        cleaned.append(path)
-        _manage(attacked, users.get(path, tenant(attacked, victim)), path, b'{"f:spec":{"f:a":{}}}', _NO_YEAR)
-        written = attacked.admin.get(path).expect(200).body["metadata"]["managedFields"]
-        assert _NO_YEAR in {entry.get("time") for entry in written}
-    _ends_on_time(attacked, victim, expiry)
-    expiry = _diagnostic(attacked, neighbour, 12)
-    attacked.operator.kill()
-    attacked.operator.start()
-    _ends_on_time(attacked, neighbour, expiry)
+    victim, neighbour = world.namespace(), world.namespace()
+    expiry = _diagnostic(world, victim, 20)
+    policy_path = _policy(world, victim)
+    users = {policy_path: holder(world, "policy-author", _AUTHOR)}
+    for path in [path_of(world, victim) for path_of in TARGETS.values()] + [policy_path]:
+        paths_to_clean.append(path)
+        _manage(world, users.get(path, tenant(world, victim)), path, b'{"f:spec":{"f:a":{}}}', _NO_YEAR)
+        managed_fields = world.admin.get(path).expect(200).body["metadata"]["managedFields"]
+        assert _NO_YEAR in {entry.get("time") for entry in managed_fields}
+    _assert_ends_on_time(world, victim, expiry)
+    expiry = _diagnostic(world, neighbour, 12)
+    world.operator.kill()
+    world.operator.start()
+    _assert_ends_on_time(world, neighbour, expiry)
 
 
 # -- A15: kopf's finalizer ---------------------------------------------------------------------------------------------
 
 
 def _kopf_writes(world: World) -> list[dict[str, Any]]:
-    asked = [event for event in world.cluster.audit_events() if event["user"]["username"] == OPERATOR]
-    return [e for e in asked if e["userAgent"].startswith("kopf") and e["verb"] not in {"get", "list", "watch"}]
+    requests = [event for event in world.cluster.audit_events() if event["user"]["username"] == OPERATOR]
+    return [e for e in requests if e["userAgent"].startswith("kopf") and e["verb"] not in {"get", "list", "watch"}]
 
 
-def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(attacked: World) -> None:
+def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(world: World) -> None:
     """A15: A user puts kopf's finalizer on an exception and goes on patching it.
 
     The grant ends within 2 s of a revocation.
     """
-    namespace = attacked.namespace()
-    lift(attacked, namespace)
-    path = f"{attacked.exceptions(namespace)}/theirs"
-    attacker = tenant(attacked, namespace)
+    namespace = world.namespace()
+    lift(world, namespace)
+    path = f"{world.exceptions(namespace)}/theirs"
+    attacker = tenant(world, namespace)
     attacker.patch(path, {"metadata": {"finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]}}).expect(200)
     stop = threading.Event()
 
@@ -217,13 +217,11 @@ def test_the_finalizer_of_kopf_makes_the_operator_neither_deaf_nor_write(attacke
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        attacked.holds_until(
-            attacked.now() + datetime.timedelta(seconds=3), "granted", lambda: attacked.grants(namespace)
-        )
-        attacked.admin.delete(path).expect(200)
-        attacked.until("the grant is removed", lambda: attacked.grants(namespace) == {}, 2 / 3)
+        world.holds_until(world.now() + datetime.timedelta(seconds=3), "granted", lambda: world.grants(namespace))
+        world.admin.delete(path).expect(200)
+        world.until("the grant is removed", lambda: world.grants(namespace) == {}, 2 / 3)
     finally:
         stop.set()
         thread.join()
-        attacked.admin.patch(path, {"metadata": {"finalizers": None}}).expect(200, 404)
-    assert _kopf_writes(attacked) == []
+        world.admin.patch(path, {"metadata": {"finalizers": None}}).expect(200, 404)
+    assert _kopf_writes(world) == []

@@ -17,7 +17,7 @@ from tests.controlplane import operator
 from tests.e2e import conftest
 from tests.e2e.conftest import OPERATOR, World
 from tests.e2e.threats.conftest import container, deletions, pod, tenant, workload, workloads
-from tests.e2e.threats.test_approval import wanted
+from tests.e2e.threats.test_approval import exception_body
 
 pytestmark = pytest.mark.alone
 _CRD = pathlib.Path(__file__).parents[2] / "reports" / "openreports.yaml"
@@ -28,27 +28,27 @@ _LARGE_HOST = "<" * 890_000  # pod-size admits no more
 
 
 @pytest.fixture(scope="module")
-def crowded() -> Iterator[World]:
+def world() -> Iterator[World]:
     """A separate cluster: its objects are too large for the other tests."""
-    with conftest.enforced() as made:
-        operator.apply(made.cluster, "-f", str(_CRD))
-        yield made
+    with conftest.enforced() as new_world:
+        operator.apply(new_world.cluster, "-f", str(_CRD))
+        yield new_world
 
 
 def _labels(size: int) -> dict[str, str]:
     return {f"l{number:05d}-" + "k" * 56: "v" * 63 for number in range(size // 126)}
 
 
-def _ordinary(name: str) -> tuple[str, dict[str, Any]]:
+def _ordinary_pod(name: str) -> tuple[str, dict[str, Any]]:
     return "pods", pod(name, containers=[container(args=[_LARGE])], schedulingGates=[{"name": "a.b/c"}])
 
 
-def _host(name: str) -> tuple[str, dict[str, Any]]:
+def _host_pod(name: str) -> tuple[str, dict[str, Any]]:
     large = container(args=[_LARGE_HOST])
     return "pods", pod(name, hostNetwork=True, containers=[large], schedulingGates=[{"name": "a.b/c"}])
 
 
-def _many_parts(name: str) -> tuple[str, dict[str, Any]]:
+def _pod_of_many_parts(name: str) -> tuple[str, dict[str, Any]]:
     """Return a pod that is small as JSON and large as Python values."""
     parts = container(env=[{"name": f"v{number}"} for number in range(100_000)])
     return "pods", pod(name, containers=[parts], schedulingGates=[{"name": "a.b/c"}])
@@ -59,7 +59,7 @@ def _deployment(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _exception(name: str) -> tuple[str, dict[str, Any]]:
-    body = wanted(name)
+    body = exception_body(name)
     body["metadata"]["labels"] = _labels(1_000_000)
     return "hostnetworkexceptions", body
 
@@ -72,9 +72,9 @@ def _report(name: str) -> tuple[str, dict[str, Any]]:
 
 
 KINDS: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {
-    "ordinary pods": _ordinary,
-    "host-namespace pods": _host,
-    "pods of many parts": _many_parts,
+    "ordinary pods": _ordinary_pod,
+    "host-namespace pods": _host_pod,
+    "pods of many parts": _pod_of_many_parts,
     "workloads": _deployment,
     "exceptions": _exception,
     "reports": _report,
@@ -92,33 +92,33 @@ def _path(world: World, namespace: str, plural: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_objects_fill_the_memory(crowded: World, kind: str) -> None:
+def test_no_objects_fill_the_memory(world: World, kind: str) -> None:
     """A25: The operator starts, checks the objects' namespace, and uses less than 250 MB at any time."""
-    crowded.operator.stop()
-    namespace = crowded.namespace(deny=False, old=True)
-    made = []
+    world.operator.stop()
+    namespace = world.namespace(deny=False, old=True)
+    paths = []
     for number in range(_MANY):
         plural, body = KINDS[kind](f"large-{number}")
-        path = _path(crowded, namespace, plural)
-        crowded.admin.request("POST", path, body, timeout=60).expect(201)
-        made.append(f"{path}/{body['metadata']['name']}")
-    crowded.operator.start()
-    crowded.until("it is looked at", lambda: _governed(crowded, namespace), 120)
-    assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
-    for path in made:
-        crowded.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200, 404)
+        path = _path(world, namespace, plural)
+        world.admin.request("POST", path, body, timeout=60).expect(201)
+        paths.append(f"{path}/{body['metadata']['name']}")
+    world.operator.start()
+    world.until("it is looked at", lambda: _is_checked(world, namespace), 120)
+    assert _most_megabytes(world.operator.pid) < _MOST_MEGABYTES
+    for path in paths:
+        world.admin.delete(path, {"gracePeriodSeconds": 0}).expect(200, 404)
 
 
-def test_no_namespaces_fill_the_memory(crowded: World) -> None:
+def test_no_namespaces_fill_the_memory(world: World) -> None:
     """A25: A holder of setlevel made the namespaces, and so may make them larger than namespace-size allows others."""
-    crowded.operator.stop()
+    world.operator.stop()
     names = [f"large-{number}" for number in range(_MANY)]
     for name in names:
         body = {"metadata": {"name": name, "labels": _labels(1_000_000)}}
-        crowded.admin.request("POST", "/api/v1/namespaces", body, timeout=60).expect(201)
-    crowded.operator.start()
-    crowded.until("they are enforced", lambda: all(crowded.enforced(name) for name in names), 120)
-    assert _most_megabytes(crowded.operator.pid) < _MOST_MEGABYTES
+        world.admin.request("POST", "/api/v1/namespaces", body, timeout=60).expect(201)
+    world.operator.start()
+    world.until("they are enforced", lambda: all(world.enforced(name) for name in names), 120)
+    assert _most_megabytes(world.operator.pid) < _MOST_MEGABYTES
 
 
 # The garbage collector deletes a pod whose owner is of an existing kind that has no object of that name.
@@ -128,34 +128,34 @@ OWNERS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("how", OWNERS)
-def test_no_owner_steers_or_fails_the_operator(crowded: World, how: str) -> None:
+@pytest.mark.parametrize("owner", OWNERS)
+def test_no_owner_steers_or_fails_the_operator(world: World, owner: str) -> None:
     """A26: A tenant names a malformed owner on a pod: reports and deletes in the namespace continue, and on time."""
-    if not crowded.operator.running():
-        crowded.operator.start()
-    since = crowded.request_count()
-    namespace = crowded.namespace()
-    crowded.exception(namespace, seconds=12).expect(201)
+    if not world.operator.running():
+        world.operator.start()
+    since = world.request_count()
+    namespace = world.namespace()
+    world.exception(namespace, seconds=12).expect(201)
     body = pod("capture", hostNetwork=True)
-    body["metadata"]["ownerReferences"] = [{**OWNERS[how], "uid": "a-uid", "controller": True}]
-    attacker = tenant(crowded, namespace)
-    crowded.until("in force", lambda: attacker.post(crowded.pods(namespace), body).status in {201, 409})
+    body["metadata"]["ownerReferences"] = [{**OWNERS[owner], "uid": "a-uid", "controller": True}]
+    attacker = tenant(world, namespace)
+    world.until("in force", lambda: attacker.post(world.pods(namespace), body).status in {201, 409})
     reports = f"/apis/openreports.io/v1alpha1/namespaces/{namespace}/reports"
-    crowded.until("it is reported", lambda: crowded.admin.items(reports))
-    ends = datetime.datetime.fromisoformat(
-        crowded.admin.get(f"{crowded.exceptions(namespace)}/capture").body["spec"]["expiry"]
+    world.until("it is reported", lambda: world.admin.items(reports))
+    expiry = datetime.datetime.fromisoformat(
+        world.admin.get(f"{world.exceptions(namespace)}/capture").body["spec"]["expiry"]
     )
-    crowded.until("it is deleted", lambda: deletions(crowded, namespace))
-    asked = datetime.datetime.fromisoformat(deletions(crowded, namespace)[0]["requestReceivedTimestamp"])
-    assert ends <= asked <= ends + datetime.timedelta(seconds=5)
-    sent = [
-        e for e in itertools.islice(crowded.cluster.audit_events(), since, None) if e["user"]["username"] == OPERATOR
+    world.until("it is deleted", lambda: deletions(world, namespace))
+    deleted_at = datetime.datetime.fromisoformat(deletions(world, namespace)[0]["requestReceivedTimestamp"])
+    assert expiry <= deleted_at <= expiry + datetime.timedelta(seconds=5)
+    requests = [
+        e for e in itertools.islice(world.cluster.audit_events(), since, None) if e["user"]["username"] == OPERATOR
     ]
-    assert not [e["requestURI"] for e in sent if "x=" in e["requestURI"] or "secrets" in e["requestURI"]]
-    assert "reconcile-crashed" not in crowded.operator.tail(2000)
+    assert not [e["requestURI"] for e in requests if "x=" in e["requestURI"] or "secrets" in e["requestURI"]]
+    assert "reconcile-crashed" not in world.operator.tail(2000)
 
 
-def _governed(world: World, namespace: str) -> bool:
+def _is_checked(world: World, namespace: str) -> bool:
     return world.labels(namespace).get(f"{conftest.LABEL}/enforcement") in {"Deny", "Held"}
 
 
