@@ -12,105 +12,111 @@ from hostnetwork_operator.decide import effects, gate, plan, snapshot
 from tests.unit import builders
 
 
-def carry_out(seen: snapshot.NamespaceSnapshot, made: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
+def carry_out(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
     """Return the snapshot after all effects of the plan."""
-    if not seen.ledger.trouble:
-        seen = builders.stored(seen, made)
-    for effect in made.effects:
+    if not state.ledger.trouble:
+        state = builders.stored(state, namespace_plan)
+    for effect in namespace_plan.effects:
         match effect:
             case effects.WriteNamespace():
-                seen = dataclasses.replace(seen, namespace=_written(seen.namespace, effect))
+                state = dataclasses.replace(state, namespace=_with_write(state.namespace, effect))
             case effects.WriteVerdict():
                 label = effect.verdict.value if effect.verdict else None
                 pods = tuple(
                     dataclasses.replace(pod, verdict_label=label, resource_version=_next(pod.resource_version))
                     if pod.uid == effect.pod.uid
                     else pod
-                    for pod in seen.pods
+                    for pod in state.pods
                 )
-                seen = dataclasses.replace(seen, pods=pods)
+                state = dataclasses.replace(state, pods=pods)
             case effects.WriteExceptionStatus():
-                seen = _with_status(seen, effect)
+                state = _with_status(state, effect)
             case effects.DeletePod():
-                seen = dataclasses.replace(seen, pods=tuple(pod for pod in seen.pods if pod.uid != effect.pod.uid))
+                state = dataclasses.replace(state, pods=tuple(pod for pod in state.pods if pod.uid != effect.pod.uid))
             case effects.WriteReport():
                 body = effect.report.body(effect.kind)
-                stands = snapshot.StoredReport(
+                stored_report = snapshot.StoredReport(
                     effect.kind, effect.report.name, effect.uid or "made", effect.report.owner.kind, report.digest(body)
                 )
-                others = [one for one in seen.reports if (one.kind, one.name) != (stands.kind, stands.name)]
-                seen = dataclasses.replace(seen, reports=(*others, stands))
+                others = [
+                    other
+                    for other in state.reports
+                    if (other.kind, other.name) != (stored_report.kind, stored_report.name)
+                ]
+                state = dataclasses.replace(state, reports=(*others, stored_report))
             case effects.DeleteReport():
-                left = [one for one in seen.reports if (one.kind, one.name) != (effect.kind, effect.subject.name)]
-                seen = dataclasses.replace(seen, reports=tuple(left))
+                remaining = [
+                    other for other in state.reports if (other.kind, other.name) != (effect.kind, effect.subject.name)
+                ]
+                state = dataclasses.replace(state, reports=tuple(remaining))
             case effects.EmitEvent() | effects.RecordException() | effects.RecordNamespace():
                 pass
-    return seen
+    return state
 
 
 def answered(
-    seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
+    state: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """Return the snapshot and the plan after the ledger has its records and the gate has answered, if the plan asks it.
+    """Return the snapshot and the plan once the ledger has the records and the gate, if asked, has answered.
 
     `holders` is the gate's answer.
     """
-    seen, made = _recorded(seen, now)
-    if (level := builders.gate_level(made)) is not None:
-        excepted = gate.names(gate.excepted(seen, now))
-        seen = dataclasses.replace(seen, gate=snapshot.GateAnswer(level, now, holders, excepted=excepted))
-        seen, made = _recorded(seen, now)
-    return seen, made
+    state, namespace_plan = _with_records(state, now)
+    if (level := builders.gate_level(namespace_plan)) is not None:
+        excepted = gate.names(gate.excepted(state, now))
+        state = dataclasses.replace(state, gate=snapshot.GateAnswer(level, now, holders, excepted=excepted))
+        state, namespace_plan = _with_records(state, now)
+    return state, namespace_plan
 
 
 def settled(
-    seen: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...], rounds: int
+    state: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...], rounds: int
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
     """Carry out at most `rounds` plans in turn, and return the resulting snapshot and the next plan."""
-    seen, made = answered(seen, now, holders)
+    state, namespace_plan = answered(state, now, holders)
     for _ in range(rounds):
-        if not doing(made):
+        if not doing(namespace_plan):
             break
-        seen, made = answered(carry_out(seen, made), now, holders)
-    return seen, made
+        state, namespace_plan = answered(carry_out(state, namespace_plan), now, holders)
+    return state, namespace_plan
 
 
-def doing(made: plan.NamespacePlan) -> list[effects.Effect]:
+def doing(namespace_plan: plan.NamespacePlan) -> list[effects.Effect]:
     """Return the effects without the records, which a plan repeats as long as the ledger cannot be written."""
-    asked = builders.records(made)
-    return [effect for effect in made.effects if effect not in asked]
+    record_effects = builders.records(namespace_plan)
+    return [effect for effect in namespace_plan.effects if effect not in record_effects]
 
 
-def _recorded(
-    seen: snapshot.NamespaceSnapshot, now: datetime.datetime
+def _with_records(
+    state: snapshot.NamespaceSnapshot, now: datetime.datetime
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    made = plan.plan_namespace(seen, now)
-    while builders.records(made) and not seen.ledger.trouble:
-        seen = builders.stored(seen, made)
-        made = plan.plan_namespace(seen, now)
-    return seen, made
+    namespace_plan = plan.plan_namespace(state, now)
+    while builders.records(namespace_plan) and not state.ledger.trouble:
+        state = builders.stored(state, namespace_plan)
+        namespace_plan = plan.plan_namespace(state, now)
+    return state, namespace_plan
 
 
-def _written(namespace: snapshot.Namespace, write: effects.WriteNamespace) -> snapshot.Namespace:
-    present = _merged(namespace.labels, write.labels)
+def _with_write(namespace: snapshot.Namespace, write: effects.WriteNamespace) -> snapshot.Namespace:
+    namespace_labels = _merged(namespace.labels, write.labels)
     return dataclasses.replace(
         namespace,
-        labels=present,
+        labels=namespace_labels,
         annotations=_merged(namespace.annotations, write.annotations),
         resource_version=_next(namespace.resource_version),
     )
 
 
-def _with_status(seen: snapshot.NamespaceSnapshot, effect: effects.WriteExceptionStatus) -> snapshot.NamespaceSnapshot:
-    made = []
-    for subject in seen.exceptions:
+def _with_status(state: snapshot.NamespaceSnapshot, effect: effects.WriteExceptionStatus) -> snapshot.NamespaceSnapshot:
+    subjects = []
+    for subject in state.exceptions:
         if subject.metadata.uid == effect.subject.uid:
             metadata = subject.metadata.model_copy(
                 update={"resource_version": _next(subject.metadata.resource_version)}
             )
             subject = subject.model_copy(update={"status": effect.status, "metadata": metadata})
-        made.append(subject)
-    return dataclasses.replace(seen, exceptions=tuple(made))
+        subjects.append(subject)
+    return dataclasses.replace(state, exceptions=tuple(subjects))
 
 
 def _merged(present: Mapping[str, str], patch: Mapping[str, str | None]) -> dict[str, str]:

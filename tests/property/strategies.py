@@ -14,7 +14,7 @@ from tests.unit.builders import NOW, at
 
 _IMAGES = (builders.IMAGE, "registry.example.com/app:2", builders.PINNED)
 _NAMES = ("a", "b", "c")
-# Close to the creation of the pods and to the present second; also hours later, beyond the ceilings.
+# Close to the creation of the pods and to the present second. Also hours later, beyond the maximum durations.
 _ENDS = (
     at(hours=1), at(seconds=1), at(minutes=10), at(hours=30), NOW, NOW, NOW, at(seconds=-1), at(minutes=-30),
     at(minutes=-59), at(minutes=-59, seconds=1), at(minutes=-61),
@@ -30,8 +30,8 @@ def changed(pool: dict[str, tuple[object, ...]], most: int) -> st.SearchStrategy
     return st.lists(st.sampled_from(steps), max_size=most).map(dict)
 
 
-def paths(*given: grant.HostPathAccess) -> frozenset[grant.HostPathAccess]:
-    return frozenset(given)
+def paths(*host_paths: grant.HostPathAccess) -> frozenset[grant.HostPathAccess]:
+    return frozenset(host_paths)
 
 
 _JOB = snapshot.Reference("Job", builders.NAMESPACE, "trace", "uid-trace", "batch/v1")
@@ -94,7 +94,7 @@ def exceptions(draw: st.DrawFn, name: str) -> exception.HostNetworkException:
 
 @st.composite
 def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
-    """A status that was never written or that has any reason: it decides only about Events and times."""
+    """A status that was never written, or that has any reason. The status decides only about Events and times."""
     reason = draw(st.sampled_from([None, *[conditions.Ready.ACTIVE] * 3, *conditions.Ready]))
     if reason is None:
         return exception.ExceptionStatus()
@@ -116,7 +116,7 @@ def statuses(draw: st.DrawFn, generation: int) -> exception.ExceptionStatus:
 
 @st.composite
 def records(draw: st.DrawFn, subject: exception.HostNetworkException) -> ledger.ExceptionRecord | None:
-    """The ledger's record of an exception: usually that the exception is approved in its present generation."""
+    """The ledger's record of an exception. Most records say that the present generation is approved."""
     kind = draw(st.sampled_from([*["approved"] * 6, "none", "refused", "kept", "elsewhere", "earlier", "other policy"]))
     generation = subject.metadata.generation
     return {
@@ -142,19 +142,22 @@ _STATES = (
 
 @st.composite
 def ledgers(
-    draw: st.DrawFn, home: snapshot.Namespace, subjects: tuple[exception.HostNetworkException, ...]
+    draw: st.DrawFn, namespace: snapshot.Namespace, subjects: tuple[exception.HostNetworkException, ...]
 ) -> snapshot.LedgerView:
     """A ledger that more or less fits the namespace, intact or not, writable or not."""
     state, trouble = draw(st.sampled_from(_STATES))
-    theirs = draw(st.sampled_from(_OWNED))
-    before = draw(st.sampled_from(["", "", "privileged", "restricted", None]))
-    own = [builders.written(home, *theirs)] * 4 + [None, ledger.NamespaceRecord(enforced=True, before=before)]
-    found = {subject.metadata.uid: draw(records(subject)) for subject in subjects}
+    keys_of_others = draw(st.sampled_from(_KEYS_OF_OTHERS))
+    level_before = draw(st.sampled_from(["", "", "privileged", "restricted", None]))
+    namespace_records = [builders.written(namespace, *keys_of_others)] * 4 + [
+        None,
+        ledger.NamespaceRecord(enforced=True, before=level_before),
+    ]
+    exception_records = {subject.metadata.uid: draw(records(subject)) for subject in subjects}
     return snapshot.LedgerView(
         state=state,
         trouble=trouble,
-        namespace=draw(st.sampled_from(own)),
-        exceptions={uid: record for uid, record in found.items() if record is not None},
+        namespace=draw(st.sampled_from(namespace_records)),
+        exceptions={uid: record for uid, record in exception_records.items() if record is not None},
     )
 
 
@@ -163,14 +166,14 @@ def parts(draw: st.DrawFn) -> tuple[snapshot.Pod, tuple[exception.HostNetworkExc
     """A pod that needs several things, and exceptions that each name some of them."""
 
     def some(*pool: Any) -> tuple[Any, ...]:
-        return tuple(one for one in pool if draw(st.booleans()))
+        return tuple(item for item in pool if draw(st.booleans()))
 
-    subject = builders.pod(
+    pod = builders.pod(
         images=frozenset(some(*_IMAGES) or _IMAGES[:1]),
         capabilities=frozenset(some("NET_ADMIN", "NET_RAW")),
         host_namespaces=frozenset(some("Network", "PID") or ("Network",)),
     )
-    named = tuple(
+    subjects = tuple(
         builders.hne(
             name,
             images=some(*_IMAGES) or _IMAGES[:1],
@@ -179,7 +182,7 @@ def parts(draw: st.DrawFn) -> tuple[snapshot.Pod, tuple[exception.HostNetworkExc
         )
         for name in _NAMES
     )
-    return subject, named
+    return pod, subjects
 
 
 _POLICIES: dict[str, tuple[object, ...]] = {
@@ -202,19 +205,21 @@ _governed = st.builds(
     lambda mode, more: builders.governed(**{**more, **mode}), st.sampled_from(_MODES), changed(_POLICIES, 1)
 )
 _policies = st.one_of(*[_governed] * 4, st.sampled_from([builders.ABSENT, builders.UNKNOWN]))
-_new_policy = {
-    name: one for name, one in builders.guards(since=at(seconds=-1)).items() if name == labels.POLICY_HOST_NAMESPACES
+_young_guards = {
+    name: guard
+    for name, guard in builders.guards(since=at(seconds=-1)).items()
+    if name == labels.POLICY_HOST_NAMESPACES
 }
 _guards = st.sampled_from(
     [builders.guards()] * 5
     + [builders.guards(missing=[name]) for name in labels.POLICIES]
     + [builders.guards(missing=labels.POLICIES, excused=until) for until in (at(seconds=40), NOW)]
     # One policy is missing, another is not in force yet.
-    + [{**builders.guards(missing=[name]), **_new_policy} for name in (labels.POLICY_RELAXED_NAMESPACE,)]
+    + [{**builders.guards(missing=[name]), **_young_guards} for name in (labels.POLICY_RELAXED_NAMESPACE,)]
     + [builders.guards(since=at(minutes=-30)), *(builders.guards(since=at(seconds=-age)) for age in (5, 4, 4, 1, 1))]
 )
 
-_STANDING = (
+_PRESENT_LABELS = (
     {}, builders.DENIED, builders.RELAXED, builders.DENIED, builders.RELAXED,
     {labels.ENFORCEMENT: "Held", **builders.AUDIT_AND_WARN}, {labels.ENFORCEMENT: "Audit", **builders.AUDIT_AND_WARN},
 )  # fmt: skip
@@ -225,8 +230,13 @@ _LABELS: dict[str, tuple[object, ...]] = {
     labels.PSA_WARN: ("baseline", None),
     "team": ("net",),
 }
-_OWNED = (frozenset(), frozenset(), frozenset({labels.PSA_ENFORCE}), frozenset({labels.PSA_WARN, labels.PSA_ENFORCE}))
-_NOTES: dict[str, tuple[object, ...]] = {
+_KEYS_OF_OTHERS = (
+    frozenset(),
+    frozenset(),
+    frozenset({labels.PSA_ENFORCE}),
+    frozenset({labels.PSA_WARN, labels.PSA_ENFORCE}),
+)
+_ANNOTATIONS: dict[str, tuple[object, ...]] = {
     labels.LEVEL_BEFORE: ("", "privileged", "baseline", None),
     labels.HELD_BY: ("since 2026-11-22T11:00:00Z: pod x", "nonsense"),
     labels.GRANT_PREFIX + "a": ("nonsense", "|" * 9),
@@ -235,19 +245,19 @@ _NOTES: dict[str, tuple[object, ...]] = {
 
 
 @st.composite
-def namespaces(draw: st.DrawFn, present: tuple[exception.HostNetworkException, ...]) -> snapshot.Namespace:
+def namespaces(draw: st.DrawFn, subjects: tuple[exception.HostNetworkException, ...]) -> snapshot.Namespace:
     """A namespace that is untouched, enforced, relaxed or held, or changed by a user with too many rights."""
-    stands = draw(st.sampled_from(_STANDING))
+    namespace_labels = draw(st.sampled_from(_PRESENT_LABELS))
     lines = {
-        labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, builders.namespace())
-        for one in present
+        labels.GRANT_PREFIX + subject.metadata.name: terms.line_of(subject, builders.namespace())
+        for subject in subjects
         if draw(st.booleans())
     }
-    notes = builders.ADOPTED if stands.get(labels.ENFORCEMENT) == "Deny" else {}
-    stands = _merged(stands, draw(changed(_LABELS, 2)))
+    annotations = builders.ADOPTED if namespace_labels.get(labels.ENFORCEMENT) == "Deny" else {}
+    namespace_labels = _merged(namespace_labels, draw(changed(_LABELS, 2)))
     return builders.namespace(
-        labels=stands,
-        annotations=_merged({**notes, **lines}, draw(changed(_NOTES, 1))),
+        labels=namespace_labels,
+        annotations=_merged({**annotations, **lines}, draw(changed(_ANNOTATIONS, 1))),
         terminating=draw(st.sampled_from([False] * 9 + [True])),
     )
 
@@ -269,32 +279,34 @@ _CONTESTED = snapshot.Record(
 @st.composite
 def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
     """A namespace of a cluster in which anything may have happened, before the gate is asked."""
-    present = tuple(draw(exceptions(name)) for name in _NAMES[: draw(st.integers(0, 3))])
-    odd = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
-    home = draw(namespaces(present))
-    hidden = draw(st.sampled_from([0] * 8 + [1]))  # number of exceptions that cannot be read
+    subjects = tuple(draw(exceptions(name)) for name in _NAMES[: draw(st.integers(0, 3))])
+    unreadable_pod = snapshot.UnreadablePod(builders.NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+    namespace = draw(namespaces(subjects))
+    unreadable_count = draw(st.sampled_from([0] * 8 + [1]))
     unreadable = tuple(
-        snapshot.UnreadableException(builders.NAMESPACE, one.metadata.name, one.metadata.uid, "odd", generation)
-        for one in present[:hidden]
-        for generation in [draw(st.sampled_from([one.metadata.generation, 0, 7]))]
+        snapshot.UnreadableException(builders.NAMESPACE, subject.metadata.name, subject.metadata.uid, "odd", generation)
+        for subject in subjects[:unreadable_count]
+        for generation in [draw(st.sampled_from([subject.metadata.generation, 0, 7]))]
     )
     return snapshot.NamespaceSnapshot(
-        namespace=home,
-        ledger=draw(ledgers(home, present)),
+        namespace=namespace,
+        ledger=draw(ledgers(namespace, subjects)),
         unreadable_exceptions=unreadable,
         pods=tuple(
             builders.pod(f"pod-{name}", **draw(changed(_PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]
         ),
-        exceptions=present[hidden:],
+        exceptions=subjects[unreadable_count:],
         policy=draw(_policies),
         guards=draw(_guards),
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
-        unreadable_pods=draw(st.sampled_from([(), (), (odd,)])),
+        unreadable_pods=draw(st.sampled_from([(), (), (unreadable_pod,)])),
         record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
         ordinary_pods=draw(st.sampled_from([None, False, True])),
         ordinary_releases=draw(st.sampled_from([frozenset(), frozenset({frozenset({"app=web"})})])),
         accounts=draw(
-            st.sampled_from([{}, *({"netdebug": snapshot.Account(NOW, exists=e)} for e in (True, False, None))])
+            st.sampled_from(
+                [{}, *({"netdebug": snapshot.Account(NOW, exists=exists)} for exists in (True, False, None))]
+            )
         ),
         kubernetes=draw(st.sampled_from([None, *[snapshot.MinorVersion(1, 36)] * 3])),
         report_kind=draw(st.sampled_from([None, report.OPEN_REPORT, report.OPEN_REPORT, report.POLICY_REPORT])),
@@ -307,14 +319,14 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
 GATE_ANSWERS = st.sampled_from([(), ("Deployment web: host namespaces (hostNetwork=true) (level baseline)",)])
 
 
-def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snapshot.NamespaceSnapshot:
+def shifted(state: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snapshot.NamespaceSnapshot:
     """Return the snapshot with all past events and all expiries moved later by `delta`."""
 
     def move(moment: datetime.datetime | None) -> datetime.datetime | None:
         return None if moment is None else moment + delta
 
-    made = []
-    for subject in seen.exceptions:
+    subjects = []
+    for subject in state.exceptions:
         metadata = subject.metadata.model_copy(
             update={
                 "creation_timestamp": move(subject.metadata.creation_timestamp),
@@ -329,34 +341,34 @@ def shifted(seen: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> snap
             update={
                 "last_used_time": move(subject.status.last_used_time),
                 "conditions": tuple(
-                    one.model_copy(update={"last_transition_time": move(one.last_transition_time)})
-                    for one in subject.status.conditions
+                    condition.model_copy(update={"last_transition_time": move(condition.last_transition_time)})
+                    for condition in subject.status.conditions
                 ),
             }
         )
-        made.append(subject.model_copy(update={"metadata": metadata, "spec": spec, "status": status}))
-    kept = {
+        subjects.append(subject.model_copy(update={"metadata": metadata, "spec": spec, "status": status}))
+    exception_records = {
         uid: record.model_copy(update={"created": move(record.created), "grant": _line_moved(record.grant, delta)})
-        for uid, record in seen.ledger.exceptions.items()
+        for uid, record in state.ledger.exceptions.items()
     }
-    notes = {key: _line_moved(text, delta) for key, text in seen.namespace.annotations.items()}
+    annotations = {key: _line_moved(text, delta) for key, text in state.namespace.annotations.items()}
     return replace(
-        seen,
-        namespace=replace(seen.namespace, created=seen.namespace.created + delta, annotations=notes),
-        pods=tuple(replace(pod, created=pod.created + delta) for pod in seen.pods),
-        exceptions=tuple(made),
-        ledger=replace(seen.ledger, exceptions=kept),
+        state,
+        namespace=replace(state.namespace, created=state.namespace.created + delta, annotations=annotations),
+        pods=tuple(replace(pod, created=pod.created + delta) for pod in state.pods),
+        exceptions=tuple(subjects),
+        ledger=replace(state.ledger, exceptions=exception_records),
         guards={
             name: replace(guard, since=move(guard.since), excused=move(guard.excused))
-            for name, guard in seen.guards.items()
+            for name, guard in state.guards.items()
         },
         record=replace(
-            seen.record,
-            reverts=tuple(moment + delta for moment in seen.record.reverts),
-            written=move(seen.record.written),
+            state.record,
+            reverts=tuple(moment + delta for moment in state.record.reverts),
+            written=move(state.record.written),
         ),
-        gate=replace(seen.gate, asked=seen.gate.asked + delta) if seen.gate else None,
-        accounts={name: replace(one, asked=one.asked + delta) for name, one in seen.accounts.items()},
+        gate=replace(state.gate, asked=state.gate.asked + delta) if state.gate else None,
+        accounts={name: replace(account, asked=account.asked + delta) for name, account in state.accounts.items()},
     )
 
 

@@ -24,7 +24,7 @@ from tests.unit import builders
 from tests.unit.builders import ADOPTED, IMAGE, NAMESPACE, NOW, RELAXED, UID, at, governed, hne, pod, seen
 
 Body = dict[str, Any]
-_SET = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation"}
+_SET_BY_SERVER = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation"}
 _ODD = [
     "",
     "apps/v1?x=",
@@ -63,7 +63,7 @@ _OWNERS = [
 
 
 def _meta(name: str, **fields: Any) -> Body:
-    given = {
+    defaults = {
         "name": name,
         "namespace": NAMESPACE,
         "uid": f"uid-of-{name}",
@@ -75,7 +75,7 @@ def _meta(name: str, **fields: Any) -> Body:
         "deletionTimestamp": "2026-11-22T12:00:30Z",
         "deletionGracePeriodSeconds": 30,
     }
-    return {**given, **fields}
+    return {**defaults, **fields}
 
 
 _SPEC = {
@@ -143,14 +143,14 @@ _REPORT = {
 }
 
 
-def _paths(body: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths that may be replaced: everything below metadata, spec, status and the like."""
+def _paths(body: Any, parent: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths that a test may replace: everything below metadata, spec, status and other top-level fields."""
     steps = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
     for step, inner in steps:
-        here = (*at, step)
-        if len(here) > 1 and not (at == ("metadata",) and step in _SET):
-            yield here
-        yield from _paths(inner, here)
+        path = (*parent, step)
+        if len(path) > 1 and not (parent == ("metadata",) and step in _SET_BY_SERVER):
+            yield path
+        yield from _paths(inner, path)
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,10 @@ class _Gone:
 
 @st.composite
 def _odd(draw: st.DrawFn, body: Body) -> Body:
-    made = copy.deepcopy(body)
+    odd_body = copy.deepcopy(body)
     for _ in range(draw(st.integers(1, 2))):
-        path = draw(st.sampled_from(list(_paths(made))))
-        inner = made
+        path = draw(st.sampled_from(list(_paths(odd_body))))
+        inner = odd_body
         for step in path[:-1]:
             inner = inner[step]
         value = draw(st.one_of(_JUNK, st.just(_Gone())))
@@ -171,39 +171,43 @@ def _odd(draw: st.DrawFn, body: Body) -> Body:
             del inner[path[-1]]
         else:
             inner[path[-1]] = value
-    return made
+    return odd_body
 
 
-def _stored(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
+def _state_with(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
     """Return a namespace with these objects, an ended exception and its pod `capture`, which must be deleted."""
-    kept = store.Store()
-    kept.put(store.Kind.NAMESPACE, {"metadata": {**_NAMESPACE["metadata"], "namespace": "", "deletionTimestamp": None}})
+    object_store = store.Store()
+    object_store.put(
+        store.Kind.NAMESPACE, {"metadata": {**_NAMESPACE["metadata"], "namespace": "", "deletionTimestamp": None}}
+    )
     for kind, body in bodies:
         body["metadata"]["resourceVersion"] = "8"
-        kept.put(kind, body)
-    found = kept.snapshot(NAMESPACE)
-    assert found is not None
+        object_store.put(kind, body)
+    stored_state = object_store.snapshot(NAMESPACE)
+    assert stored_state is not None
     ended = hne(expiry=at(minutes=-1))
-    usual = seen(ended, pod_that_ended(), namespace=found.namespace, policy=governed(), report_kind=words.OPEN_REPORT)
+    usual_state = seen(
+        ended, expired_pod(), namespace=stored_state.namespace, policy=governed(), report_kind=words.OPEN_REPORT
+    )
     return replace(
-        usual,
-        pods=(*usual.pods, *found.pods),
-        unreadable_pods=found.unreadable_pods,
-        exceptions=(*usual.exceptions, *found.exceptions),
-        unreadable_exceptions=found.unreadable_exceptions,
-        reports=found.reports,
+        usual_state,
+        pods=(*usual_state.pods, *stored_state.pods),
+        unreadable_pods=stored_state.unreadable_pods,
+        exceptions=(*usual_state.exceptions, *stored_state.exceptions),
+        unreadable_exceptions=stored_state.unreadable_exceptions,
+        reports=stored_state.reports,
     )
 
 
-def pod_that_ended() -> snapshot.Pod:
-    """Return the pod that `hne()` covered until it ended."""
+def expired_pod() -> snapshot.Pod:
+    """Return a pod that `hne()` covered until the exception ended."""
     return pod(verdict_label="Expired")
 
 
-def _planned(found: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
+def _rendered_plan(state: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
     """Return the plan after rendering everything that the operator would send for it."""
-    made = plan.plan_namespace(found, NOW)
-    for effect in made.effects:
+    namespace_plan = plan.plan_namespace(state, NOW)
+    for effect in namespace_plan.effects:
         match effect:
             case effects.WriteReport():
                 json.dumps(effect.report.body(effect.kind))
@@ -212,13 +216,13 @@ def _planned(found: snapshot.NamespaceSnapshot) -> plan.NamespacePlan:
             case effects.EmitEvent():
                 events.name_of(effect)
             case effects.WriteVerdict() | effects.DeletePod():
-                for told in effect.events:
-                    events.name_of(told)
-    return made
+                for event in effect.events:
+                    events.name_of(event)
+    return namespace_plan
 
 
-def _deleted(made: plan.NamespacePlan) -> set[str]:
-    return {effect.pod.name for effect in made.effects if isinstance(effect, effects.DeletePod)}
+def _deleted_pods(namespace_plan: plan.NamespacePlan) -> set[str]:
+    return {effect.pod.name for effect in namespace_plan.effects if isinstance(effect, effects.DeletePod)}
 
 
 @dataclass
@@ -229,20 +233,20 @@ class _Answer:
 
 
 class _Asker:
-    """An API server with these lists, by the last part of their paths; any other GET gets `one`."""
+    """An API server with these lists, by the last part of their paths; any other GET gets `body`."""
 
-    def __init__(self, lists: dict[str, list[Body]], one: Body | None = None) -> None:
+    def __init__(self, lists: dict[str, list[Body]], body: Body | None = None) -> None:
         self._lists = lists
-        self._one = one
+        self._body = body
 
     async def get(self, path: str, **_: Any) -> _Answer:
-        if self._one is not None:
-            return _Answer(self._one)
+        if self._body is not None:
+            return _Answer(self._body)
         plural = path.split("?")[0].rsplit("/", 1)[-1]
         return _Answer({"metadata": {"resourceVersion": "9"}, "items": self._lists.get(plural, [])})
 
     async def preview(self, path: str, body: Any) -> _Answer:
-        contexts = [one.get("securityContext") or {} for one in body["spec"]["containers"]]
+        contexts = [container.get("securityContext") or {} for container in body["spec"]["containers"]]
         bad = body["spec"].get("hostPID") or any(context.get("privileged") for context in contexts)
         return _Answer({}, (f'would violate PodSecurity "{_level(path)}:latest": x',) if bad else ())
 
@@ -261,21 +265,21 @@ class _Clock:
 
 @hypothesis.given(_odd(_POD))
 def test_no_pod_fails_a_plan(body: Body) -> None:
-    """The operator deletes the other pod, which must go, and gives the odd pod a verdict or Unknown."""
-    made = _planned(_stored((store.Kind.POD, body)))
-    assert "capture" in _deleted(made)
-    assert len(made.verdicts) + made.unreadable == 2
+    """The operator deletes the expired pod, and gives the odd pod a verdict or counts it as Unknown."""
+    namespace_plan = _rendered_plan(_state_with((store.Kind.POD, body)))
+    assert "capture" in _deleted_pods(namespace_plan)
+    assert len(namespace_plan.verdicts) + namespace_plan.unreadable == 2
 
 
 @hypothesis.given(_odd(_POD), _odd(_WORKLOADS["ReplicaSet"]))
 def test_no_owner_fails_a_plan(body: Body, owner: Body) -> None:
-    """Whatever the look-up of the owner answers, the result is the owner's owner, the owner, or none."""
-    found = _stored((store.Kind.POD, body))
-    asked = builders.owners(_planned(found))
-    tops = {one: asyncio.run(live.top_of(_Asker({}, owner), one)) for one in asked}
-    made = _planned(replace(found, tops=tops))
-    assert builders.owners(made) == ()
-    assert "capture" in _deleted(made)
+    """Whatever the API server returns for the owner, the result is the owner's owner, the owner, or none."""
+    state = _state_with((store.Kind.POD, body))
+    owners = builders.owners(_rendered_plan(state))
+    tops = {reference: asyncio.run(live.top_of(_Asker({}, owner), reference)) for reference in owners}
+    namespace_plan = _rendered_plan(replace(state, tops=tops))
+    assert builders.owners(namespace_plan) == ()
+    assert "capture" in _deleted_pods(namespace_plan)
 
 
 _TEXTS = st.one_of(st.sampled_from(_ODD), st.text(max_size=20))
@@ -286,31 +290,33 @@ _LABELS = st.sampled_from([
 
 
 @hypothesis.given(st.dictionaries(_LABELS, _TEXTS), st.dictionaries(_LABELS, _TEXTS))
-def test_no_namespace_fails_a_plan(put: dict[str, str], noted: dict[str, str]) -> None:
+def test_no_namespace_fails_a_plan(new_labels: dict[str, str], new_annotations: dict[str, str]) -> None:
     """Labels and annotations are strings that any user who may write the Namespace chooses."""
-    found = _stored()
-    home = found.namespace
-    home = replace(home, labels={**home.labels, **put}, annotations={**home.annotations, **noted})
-    _planned(replace(found, namespace=home))
+    state = _state_with()
+    namespace = state.namespace
+    namespace = replace(
+        namespace, labels={**namespace.labels, **new_labels}, annotations={**namespace.annotations, **new_annotations}
+    )
+    _rendered_plan(replace(state, namespace=namespace))
 
 
 @hypothesis.given(_odd(_EXCEPTION), _odd(_REPORT))
 def test_no_exception_and_no_report_fails_a_plan(body: Body, report: Body) -> None:
     """An exception that cannot be parsed becomes an unreadable exception."""
-    made = _stored((store.Kind.EXCEPTION, body), (store.Kind.REPORT, report))
-    assert len(made.exceptions) + len(made.unreadable_exceptions) == 2
-    _planned(made)
+    state = _state_with((store.Kind.EXCEPTION, body), (store.Kind.REPORT, report))
+    assert len(state.exceptions) + len(state.unreadable_exceptions) == 2
+    _rendered_plan(state)
 
 
 @hypothesis.given(st.sampled_from(sorted(_WORKLOADS)).flatmap(lambda kind: _odd(_WORKLOADS[kind])), _odd(_POD))
-def test_no_workload_and_no_pod_fails_a_look(body: Body, odd: Body) -> None:
+def test_no_workload_and_no_pod_fails_a_look(body: Body, odd_pod: Body) -> None:
     """Another pod beside the odd objects blocks enforcement for its own violation."""
     plural = preview.TEMPLATES[body["kind"]].rsplit("/", 1)[-1]
-    bad = {"containers": [{"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}]}
-    plain = {"metadata": _meta("plain", ownerReferences=[], deletionTimestamp=None), "spec": bad}
-    home = replace(_stored().namespace, labels={}, annotations={})
-    asker = _Asker({plural: [body], "pods": [odd, plain]})
-    found = seen(namespace=home, policy=governed(rollout="Gated"), kubernetes=snapshot.MinorVersion(1, 36))
-    answer = asyncio.run(preview.look(asker, found, labels.Level.BASELINE, _Clock()))
+    bad_spec = {"containers": [{"name": "main", "image": IMAGE, "securityContext": {"privileged": True}}]}
+    plain_pod = {"metadata": _meta("plain", ownerReferences=[], deletionTimestamp=None), "spec": bad_spec}
+    namespace = replace(_state_with().namespace, labels={}, annotations={})
+    asker = _Asker({plural: [body], "pods": [odd_pod, plain_pod]})
+    state = seen(namespace=namespace, policy=governed(rollout="Gated"), kubernetes=snapshot.MinorVersion(1, 36))
+    answer = asyncio.run(preview.look(asker, state, labels.Level.BASELINE, _Clock()))
     assert not answer.failed
     assert "Pod plain: x (level baseline)" in answer.holders

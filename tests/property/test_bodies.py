@@ -29,13 +29,13 @@ _OBJECTS = st.fixed_dictionaries({"metadata": _METADATA, "spec": _VALUES})
 _BODIES = st.one_of(_OBJECTS, st.fixed_dictionaries({"items": st.lists(_OBJECTS, max_size=3)}))
 
 
-def _emptied(value: Any) -> Any:
+def _without_managed_fields(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: [] if key == "managedFields" and isinstance(inner, list) else _emptied(inner)
+            key: [] if key == "managedFields" and isinstance(inner, list) else _without_managed_fields(inner)
             for key, inner in value.items()
         }
-    return [_emptied(inner) for inner in value] if isinstance(value, list) else value
+    return [_without_managed_fields(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _depth(value: Any) -> int:
@@ -53,8 +53,8 @@ def test_decoding_changes_nothing_but_managed_fields(
         data.decode()
     except UnicodeDecodeError:
         return
-    assert bodies.decode(data) == _emptied(json.loads(data))
-    assert json.loads(bodies.checked(data)[0]) == _emptied(json.loads(data))
+    assert bodies.decode(data) == _without_managed_fields(json.loads(data))
+    assert json.loads(bodies.checked(data)[0]) == _without_managed_fields(json.loads(data))
 
 
 @given(_BODIES, st.integers(1, 12))
@@ -67,6 +67,6 @@ def test_depth_is_known_without_decoding(body: dict[str, Any], limit: int) -> No
 @given(st.binary(max_size=60) | st.text(alphabet='"\\[]{}:,1', max_size=60).map(str.encode))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     """Any bytes give an object or a DecodeError, in managedFields or after them."""
-    for begin in (b"", b'{"managedFields":[', b'{"managedFields":[],"a":'):
+    for prefix in (b"", b'{"managedFields":[', b'{"managedFields":[],"a":'):
         with contextlib.suppress(bodies.DecodeError):
-            assert isinstance(bodies.decode(begin + data), dict)
+            assert isinstance(bodies.decode(prefix + data), dict)

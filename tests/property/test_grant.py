@@ -30,7 +30,7 @@ _HOSTILE = st.text(
 
 
 def _sorted(words: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(words, unique=True, max_size=4).map(lambda some: tuple(sorted(some)))
+    return st.lists(words, unique=True, max_size=4).map(lambda items: tuple(sorted(items)))
 
 
 _GRANTS = st.builds(
@@ -50,8 +50,8 @@ _GRANTS = st.builds(
     ).map(lambda paths: tuple(sorted(paths, key=lambda p: ("ro:" if p.read_only else "rw:") + p.path))),
     images=st.none() | _sorted(_WORDS),
     host_ports=st.booleans(),
-).filter(lambda given: not (given.host_ports and given.host_namespaces))
-_LINE = grant.Grant(
+).filter(lambda candidate: not (candidate.host_ports and candidate.host_namespaces))
+_GRANT = grant.Grant(
     namespace_uid=builders.UID,
     type="Diagnostic",
     until=builders.NOW,
@@ -66,27 +66,27 @@ _LINE = grant.Grant(
 
 
 @hypothesis.given(_GRANTS)
-def test_a_grant_is_read_as_it_was_written(given: grant.Grant) -> None:
+def test_a_grant_is_read_as_it_was_written(original: grant.Grant) -> None:
     """decode(encode(grant)) is the grant, and the line has the fields of its format and no line break."""
-    line = given.encode()
-    assert given == grant.Grant.decode(line)
-    assert len(line.split("|")) == (grant.FIELDS if given.host_namespaces else grant.FIELDS_OF_V2)
+    line = original.encode()
+    assert original == grant.Grant.decode(line)
+    assert len(line.split("|")) == (grant.FIELDS if original.host_namespaces else grant.FIELDS_OF_V2)
     assert [line] == line.splitlines()
 
 
 @hypothesis.given(_HOSTILE, st.integers(0, grant.FIELDS - 1))
-def test_only_what_encode_writes_is_a_grant(text: str, place: int) -> None:
+def test_only_what_encode_writes_is_a_grant(text: str, index: int) -> None:
     """A line with any text in place of a field is refused, or is exactly the encoding of its grant."""
-    fields = _LINE.encode().split("|")
-    fields[place] = text
+    fields = _GRANT.encode().split("|")
+    fields[index] = text
     line = "|".join(fields)
     try:
-        read = grant.Grant.decode(line)
+        decoded = grant.Grant.decode(line)
     except grant.GrantError:
         hypothesis.event("refused")
         return
     hypothesis.event("read")
-    assert line == read.encode()
+    assert line == decoded.encode()
 
 
 @hypothesis.given(st.text(max_size=80))
@@ -99,24 +99,24 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @hypothesis.given(
     _HOSTILE, st.sampled_from(["namespace_uid", "type", "service_account", "capability", "path", "image"])
 )
-def test_hostile_text_makes_no_other_line(text: str, where: str) -> None:
+def test_hostile_text_makes_no_other_line(text: str, field: str) -> None:
     """A value with a separator, a space or an invisible character cannot be encoded.
 
     Any other value stays in its field.
     """
-    match where:
+    match field:
         case "capability":
-            given = dataclasses.replace(_LINE, capabilities=(text,))
+            original = dataclasses.replace(_GRANT, capabilities=(text,))
         case "path":
-            given = dataclasses.replace(_LINE, host_paths=(grant.HostPathAccess(text, read_only=False),))
+            original = dataclasses.replace(_GRANT, host_paths=(grant.HostPathAccess(text, read_only=False),))
         case "image":
-            given = dataclasses.replace(_LINE, images=(text,))
+            original = dataclasses.replace(_GRANT, images=(text,))
         case _:
-            given = dataclasses.replace(_LINE, **{where: text})
+            original = dataclasses.replace(_GRANT, **{field: text})
     try:
-        line = given.encode()
+        line = original.encode()
     except grant.GrantError:
         return
     assert len(line.split("|")) == grant.FIELDS
-    assert given == grant.Grant.decode(line)
+    assert original == grant.Grant.decode(line)
     assert not [c for c in line if c != " " and (c.isspace() or unicodedata.category(c) == "Cc")]

@@ -1,7 +1,7 @@
 """Properties of every history of one namespace: writes by users, missing policies, and events that the operator misses.
 
 The simulated world knows the truth: who wrote which generation of an exception, and which policies were in force at
-that moment. The operator learns of it late or in time, keeps its ledger, and carries out its plans.
+that moment. The operator learns of changes late or in time, keeps its ledger, and carries out its plans.
 """
 
 import datetime
@@ -37,11 +37,11 @@ class World:
         self.guards = builders.guards(since=self.now - datetime.timedelta(minutes=1))
         self.exceptions: dict[str, exception.HostNetworkException] = {}
         self.approved: dict[str, bool] = {}  # uid to whether an approver wrote the present generation
-        self.proved: dict[str, bool] = {}  # and whether the approval can be proved, or is only doubted since a loss
+        self.proved: dict[str, bool] = {}  # and whether that can be proved; a loss may end that
         self.pods = {name: self._pod(name, image) for name, image in (("one", builders.IMAGE), ("two", "other:1"))}
-        self.home = builders.denied(created=self.now - datetime.timedelta(hours=1))
+        self.namespace = builders.denied(created=self.now - datetime.timedelta(hours=1))
         self.policy = builders.governed()
-        self.ledger = builders.recorded(self.home)
+        self.ledger = builders.recorded(self.namespace)
         self.memory = snapshot.Record()
         self.stopped = False
         self.granted = self.deleted = self.refused = 0
@@ -52,36 +52,36 @@ class World:
 
     def create(self, name: str, kind: str, minutes: int, both: bool, tenant: bool) -> None:
         """Create an exception: as an approver at any time, as a tenant only while the policy does not refuse it."""
-        if name in self.exceptions or (tenant and self._asked):
+        if name in self.exceptions or (tenant and self._refuses_tenants):
             return
         self.number += 1
-        ends = {} if kind == "Infrastructure" else {"expiry": self.now + datetime.timedelta(minutes=minutes)}
+        expiry = {} if kind == "Infrastructure" else {"expiry": self.now + datetime.timedelta(minutes=minutes)}
         subject = builders.hne(
             name,
             metadata={"uid": f"uid-{self.number}", "creation_timestamp": self.now.replace(microsecond=0)},
             type=kind,
             images=(builders.IMAGE, "other:1") if both else (builders.IMAGE,),
-            **ends,
+            **expiry,
         )
         self.exceptions[name] = subject
-        self._said(subject, tenant=tenant)
+        self._note_approval(subject, tenant=tenant)
 
     def change(self, name: str, minutes: int, tenant: bool) -> None:
         """Move the expiry of an exception; the API server raises the generation."""
         subject = self.exceptions.get(name)
-        if subject is None or (tenant and self._asked):
+        if subject is None or (tenant and self._refuses_tenants):
             return
-        moved = {"expiry": (self.now + datetime.timedelta(minutes=minutes)).replace(microsecond=0)}
-        raised = {"generation": subject.metadata.generation + 1}
+        new_expiry = {"expiry": (self.now + datetime.timedelta(minutes=minutes)).replace(microsecond=0)}
+        new_generation = {"generation": subject.metadata.generation + 1}
         self.exceptions[name] = subject.model_copy(
             update={
-                "spec": subject.spec.model_copy(update=moved),
-                "metadata": subject.metadata.model_copy(update=raised),
+                "spec": subject.spec.model_copy(update=new_expiry),
+                "metadata": subject.metadata.model_copy(update=new_generation),
             }
         )
-        self._said(subject, tenant=tenant)
+        self._note_approval(subject, tenant=tenant)
 
-    def _said(self, subject: exception.HostNetworkException, *, tenant: bool) -> None:
+    def _note_approval(self, subject: exception.HostNetworkException, *, tenant: bool) -> None:
         self.approved[subject.metadata.uid] = not tenant
         self.proved[subject.metadata.uid] = not tenant and self.guards[_WRITERS].counts(self.now)
 
@@ -90,8 +90,8 @@ class World:
 
     def label(self, level: str | None) -> None:
         """Set the level: a tenant tightens it, or a user with setlevel removes it."""
-        rest = {key: value for key, value in self.home.labels.items() if key != labels.PSA_ENFORCE}
-        self.home = replace(self.home, labels=rest | ({labels.PSA_ENFORCE: level} if level else {}))
+        other_labels = {key: value for key, value in self.namespace.labels.items() if key != labels.PSA_ENFORCE}
+        self.namespace = replace(self.namespace, labels=other_labels | ({labels.PSA_ENFORCE: level} if level else {}))
 
     def disturb(self, name: str, tenant: bool) -> None:
         """Remove a policy; a tenant who waits for that writes immediately."""
@@ -100,8 +100,8 @@ class World:
             self.change("a", 30, tenant=True)
             self.create("b", "Infrastructure", 30, both=True, tenant=True)
 
-    def mend(self, seconds: int) -> None:
-        """Create every missing policy anew, with another identity.
+    def repair(self, seconds: int) -> None:
+        """Create every missing policy again, with another identity.
 
         An approval that is not recorded by now can no longer be proved.
         """
@@ -116,8 +116,10 @@ class World:
     def _forget(self) -> None:
         for subject in self.exceptions.values():
             record = self.ledger.exceptions.get(subject.metadata.uid)
-            kept = record is not None and record.generation == subject.metadata.generation
-            self.proved[subject.metadata.uid] &= kept and record is not None and (record.approved or record.doubted)
+            is_current = record is not None and record.generation == subject.metadata.generation
+            self.proved[subject.metadata.uid] &= (
+                is_current and record is not None and (record.approved or record.doubted)
+            )
 
     def govern(self, spec: dict[str, Any]) -> None:
         self.policy = builders.governed(**spec)
@@ -152,18 +154,18 @@ class World:
         """Stop or start the operator."""
         self.stopped = stopped
 
-    def look(self) -> None:
+    def reconcile(self) -> None:
         """Let the operator plan and act a few times, as after each of its own writes."""
         for _ in range(0 if self.stopped else 3):
-            self._look()
+            self._reconcile_once()
 
-    def _look(self) -> None:
-        made = plan.plan_namespace(self._seen(), self.now)
-        self.refused += any(one.reason is conditions.Ready.NOT_APPROVED for one in made.standings)
-        for record in builders.records(made):
+    def _reconcile_once(self) -> None:
+        namespace_plan = plan.plan_namespace(self._state(), self.now)
+        self.refused += any(standing.reason is conditions.Ready.NOT_APPROVED for standing in namespace_plan.standings)
+        for record in builders.records(namespace_plan):
             self._record(record)
-        memory = made.record
-        for effect in made.effects:
+        memory = namespace_plan.record
+        for effect in namespace_plan.effects:
             if isinstance(effect, effects.WriteNamespace):
                 self._write(effect)
                 memory = contest.written(memory, effect, self.now)
@@ -171,12 +173,12 @@ class World:
                 self._delete(effect)
         self.memory = memory
 
-    def _seen(self, *, live: bool = False) -> snapshot.NamespaceSnapshot:
+    def _state(self, *, live: bool = False) -> snapshot.NamespaceSnapshot:
         exceptions = self.exceptions if live or self.missed is None else self.missed
         return builders.seen(
             *self.pods.values(),
             *exceptions.values(),
-            namespace=self.home,
+            namespace=self.namespace,
             policy=self.policy,
             guards=dict(self.guards if self.stale_guards is None else self.stale_guards),
             ledger=self.ledger,
@@ -192,29 +194,29 @@ class World:
             if effect.guard and effect.guard != self.guards[_WRITERS].identity:
                 self.stale_guards = None
                 return
-            live = {one.metadata.uid: one for one in self.exceptions.values()}.get(effect.subject.uid)
+            live = {subject.metadata.uid: subject for subject in self.exceptions.values()}.get(effect.subject.uid)
             if effect.reread and (live is None or live.metadata.generation != effect.record.generation):
                 self.missed = None
                 return
-        made = replace(plan.plan_namespace(self._seen(), self.now), urgent=(effect,), deferrable=())
-        self.ledger = builders.stored(self._seen(), made).ledger
+        namespace_plan = replace(plan.plan_namespace(self._state(), self.now), urgent=(effect,), deferrable=())
+        self.ledger = builders.stored(self._state(), namespace_plan).ledger
 
     def _write(self, write: effects.WriteNamespace) -> None:
-        self.home = cluster.carry_out(self._seen(), _only(self._seen(), self.now, write)).namespace
+        self.namespace = cluster.carry_out(self._state(), _plan_with(self._state(), self.now, write)).namespace
         for key, line in write.annotations.items():
             name = key.removeprefix(labels.GRANT_PREFIX)
             if line is None or name == key:
                 continue
-            given = (self.exceptions if self.missed is None else self.missed)[name]
+            subject = (self.exceptions if self.missed is None else self.missed)[name]
             self.granted += 1
-            present = self.exceptions.get(name)
-            newest = present is not None and present.metadata == given.metadata
-            assert self.approved[given.metadata.uid] or not newest, f"{name} was granted, and nobody approved it"
+            live_subject = self.exceptions.get(name)
+            newest = live_subject is not None and live_subject.metadata == subject.metadata
+            assert self.approved[subject.metadata.uid] or not newest, f"{name} was granted, and nobody approved it"
 
     def _delete(self, effect: effects.DeletePod) -> None:
         """Delete as act/pods does: re-evaluate with the live objects first."""
-        again = plan.plan_namespace(self._seen(live=True), self.now)
-        if not any(isinstance(one, effects.DeletePod) and one.pod == effect.pod for one in again.effects):
+        live_plan = plan.plan_namespace(self._state(live=True), self.now)
+        if not any(isinstance(other, effects.DeletePod) and other.pod == effect.pod for other in live_plan.effects):
             return
         self.deleted += 1
         pod = self.pods.pop(effect.pod.name)
@@ -233,14 +235,14 @@ class World:
         self.pods.setdefault(name, builders.pod(name, created=self.now, images=frozenset({image})))
 
     @property
-    def _asked(self) -> bool:
+    def _refuses_tenants(self) -> bool:
         """Return whether exception-writers would refuse a tenant now."""
         since = self.guards[_WRITERS].since
         return since is not None and self.now >= since + _IN_FORCE
 
 
-def _only(seen: snapshot.NamespaceSnapshot, now: datetime.datetime, effect: effects.Effect) -> plan.NamespacePlan:
-    return replace(plan.plan_namespace(seen, now), urgent=(effect,), deferrable=())
+def _plan_with(state: snapshot.NamespaceSnapshot, now: datetime.datetime, effect: effects.Effect) -> plan.NamespacePlan:
+    return replace(plan.plan_namespace(state, now), urgent=(effect,), deferrable=())
 
 
 _NAMES = st.sampled_from("ab")
@@ -253,7 +255,7 @@ _STEPS: dict[Any, tuple[int, tuple[st.SearchStrategy[Any], ...]]] = {
     World.wait: (3, (st.sampled_from([1, 6, 6, 60, 60, 1800]),)),
     World.run: (2, (st.sampled_from(["one", "two"]),)),
     World.disturb: (2, (st.sampled_from([_WRITERS, _WRITERS, labels.POLICY_HOST_NAMESPACES]), _TENANT)),
-    World.mend: (3, (st.sampled_from([0, 4, 6, 6]),)),
+    World.repair: (3, (st.sampled_from([0, 4, 6, 6]),)),
     World.catch_up: (2, (st.sampled_from(["exceptions", "policies", "both"]),)),
     World.remove: (1, (_NAMES,)),
     World.label: (2, (st.sampled_from(["baseline", "restricted", None]),)),
@@ -269,7 +271,7 @@ _WEIGHTED = [step for step, (weight, _) in _STEPS.items() for _ in range(weight)
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     steps = draw(st.lists(st.sampled_from(_WEIGHTED), min_size=25, max_size=40))
-    return [(step, *(draw(word) for word in _STEPS[step][1])) for step in steps]
+    return [(step, *(draw(values) for values in _STEPS[step][1])) for step in steps]
 
 
 @hypothesis.given(histories())
@@ -280,7 +282,7 @@ def test_nobody_approves_himself_and_no_pod_is_deleted_that_an_approved_exceptio
     exception may fail to cover the pod only because it is not in force.
     """
     world = World()
-    for step, *words in steps:
-        step(world, *words)
-        world.look()
+    for step, *arguments in steps:
+        step(world, *arguments)
+        world.reconcile()
     hypothesis.event(f"granted: {world.granted > 0}, deleted: {world.deleted > 0}, refused: {world.refused > 0}")

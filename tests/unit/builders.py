@@ -35,7 +35,7 @@ def at(**delta: float) -> datetime.datetime:
 
 def pod(name: str = "capture", **fields: Any) -> snapshot.Pod:
     """Return a hostNetwork pod, 59 minutes old, that `hne()` covers."""
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "namespace": NAMESPACE,
         "name": name,
         "uid": f"uid-of-{name}",
@@ -46,11 +46,11 @@ def pod(name: str = "capture", **fields: Any) -> snapshot.Pod:
         "images": frozenset({IMAGE}),
         "node": "node-1",
     }
-    return snapshot.Pod(**{**given, **fields})
+    return snapshot.Pod(**{**defaults, **fields})
 
 
 def meta(name: str, **fields: Any) -> dict[str, Any]:
-    given = {
+    defaults = {
         "name": name,
         "namespace": NAMESPACE,
         "uid": f"uid-of-{name}",
@@ -58,7 +58,7 @@ def meta(name: str, **fields: Any) -> dict[str, Any]:
         "resource_version": "3",
         "creation_timestamp": at(hours=-1),
     }
-    return {**given, **fields}
+    return {**defaults, **fields}
 
 
 def hne(
@@ -72,18 +72,18 @@ def hne(
 
     The names in `spec` and `metadata` are those of the models' fields.
     """
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "type": "Diagnostic",
         "owner": "team-sre-network",
         "reason": "Capture SYN retries on node-7",
         "service_account_name": "netdebug",
     }
     if spec.get("type") != "Infrastructure":
-        given |= {"ticket": "INC-4711", "expiry": at(hours=1), "images": (IMAGE,)}
+        defaults |= {"ticket": "INC-4711", "expiry": at(hours=1), "images": (IMAGE,)}
     return exception.HostNetworkException.model_validate(
         {
             "metadata": meta(name, **(metadata or {})),
-            "spec": {**given, **spec},
+            "spec": {**defaults, **spec},
             "status": status or exception.ExceptionStatus(),
         }
     )
@@ -91,29 +91,29 @@ def hne(
 
 def namespace(**fields: Any) -> snapshot.Namespace:
     """Return a namespace without labels and annotations."""
-    given: dict[str, Any] = {"name": NAMESPACE, "uid": UID, "created": at(hours=-1), "resource_version": "11"}
-    return snapshot.Namespace(**{**given, **fields})
+    defaults: dict[str, Any] = {"name": NAMESPACE, "uid": UID, "created": at(hours=-1), "resource_version": "11"}
+    return snapshot.Namespace(**{**defaults, **fields})
 
 
-def denied(*granted: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
+def denied(*subjects: exception.HostNetworkException, **fields: Any) -> snapshot.Namespace:
     """Return a namespace as the operator leaves it: enforced, and relaxed if an exception is granted."""
-    lines = {labels.GRANT_PREFIX + one.metadata.name: terms.line_of(one, namespace()) for one in granted}
-    stands = dict(RELAXED if granted else DENIED) | dict(fields.pop("labels", {}))
-    notes = {**ADOPTED, **lines, **fields.pop("annotations", {})}
-    return namespace(labels=stands, annotations=notes, **fields)
+    lines = {labels.GRANT_PREFIX + subject.metadata.name: terms.line_of(subject, namespace()) for subject in subjects}
+    namespace_labels = dict(RELAXED if subjects else DENIED) | dict(fields.pop("labels", {}))
+    annotations = {**ADOPTED, **lines, **fields.pop("annotations", {})}
+    return namespace(labels=namespace_labels, annotations=annotations, **fields)
 
 
 def governed(**spec: Any) -> snapshot.PolicyState:
     """Return a policy with mode Enforce, rollout Immediate and kube-system exempt, unless `spec` changes that."""
-    given = {"mode": "Enforce", "rollout": "Immediate", "exempt_namespaces": ("kube-system",)}
-    return snapshot.PolicyState(snapshot.Existence.PRESENT, policy.PolicySpec.model_validate({**given, **spec}))
+    defaults = {"mode": "Enforce", "rollout": "Immediate", "exempt_namespaces": ("kube-system",)}
+    return snapshot.PolicyState(snapshot.Existence.PRESENT, policy.PolicySpec.model_validate({**defaults, **spec}))
 
 
 def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> snapshot.Shortage:
     """Return a workload that has none of its two wanted pods, which are like `pod()`, and that was read at NOW."""
     version = {"Job": "batch/v1", "ReplicationController": "v1"}.get(kind, "apps/v1")
     workload = snapshot.Reference(kind, NAMESPACE, name, f"uid-of-{name}", version)
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "workload": workload,
         "top": workload,
         "pod": pod(),
@@ -121,7 +121,7 @@ def shortage(name: str = "agent", kind: str = "DaemonSet", **fields: Any) -> sna
         "wanted": 2,
         "read": NOW,
     }
-    return snapshot.Shortage(**{**given, **fields})
+    return snapshot.Shortage(**{**defaults, **fields})
 
 
 ABSENT = snapshot.PolicyState(snapshot.Existence.ABSENT)
@@ -134,35 +134,36 @@ def guards(
     excused: datetime.datetime | None = None,
 ) -> dict[str, snapshot.Guard]:
     """Return all admission policies, in place from `since` on. Missing policies may be excused until `excused`."""
-    gone = set(missing)
+    missing_names = set(missing)
     return {
         name: snapshot.Guard(name, None, f"ValidatingAdmissionPolicy {name!r} is missing", excused)
-        if name in gone
+        if name in missing_names
         else snapshot.Guard(name, since, identity=IDENTITY)
         for name in labels.POLICIES
     }
 
 
 def seen(
-    *things: snapshot.Pod | exception.HostNetworkException | snapshot.UnreadablePod, **fields: Any
+    *objects: snapshot.Pod | exception.HostNetworkException | snapshot.UnreadablePod, **fields: Any
 ) -> snapshot.NamespaceSnapshot:
     """Return a snapshot of these pods and exceptions, in an enforced namespace, under `governed()`.
 
-    The ledger has records of everything: the exceptions as approved, and the labels of the namespace as the operator's.
+    The ledger has records of everything: the exceptions as approved, and the labels of the namespace as written by the
+    operator.
     """
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "namespace": denied(),
-        "pods": tuple(t for t in things if isinstance(t, snapshot.Pod)),
-        "unreadable_pods": tuple(t for t in things if isinstance(t, snapshot.UnreadablePod)),
-        "exceptions": tuple(t for t in things if isinstance(t, exception.HostNetworkException)),
+        "pods": tuple(t for t in objects if isinstance(t, snapshot.Pod)),
+        "unreadable_pods": tuple(t for t in objects if isinstance(t, snapshot.UnreadablePod)),
+        "exceptions": tuple(t for t in objects if isinstance(t, exception.HostNetworkException)),
         "policy": governed(),
         "guards": guards(),
         "ordinary_pods": False,
         "accounts": {"netdebug": snapshot.Account(NOW, exists=True)},
     }
-    made = {**given, **fields}
-    made.setdefault("ledger", recorded(made["namespace"], *made["exceptions"]))
-    return snapshot.NamespaceSnapshot(**made)
+    snapshot_fields = {**defaults, **fields}
+    snapshot_fields.setdefault("ledger", recorded(snapshot_fields["namespace"], *snapshot_fields["exceptions"]))
+    return snapshot.NamespaceSnapshot(**snapshot_fields)
 
 
 def approved(subject: exception.HostNetworkException, **fields: Any) -> ledger.ExceptionRecord:
@@ -171,133 +172,142 @@ def approved(subject: exception.HostNetworkException, **fields: Any) -> ledger.E
     return record.model_copy(update=fields)
 
 
-def written(home: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.NamespaceRecord | None:
+def written(namespace: snapshot.Namespace, *theirs: str, **fields: Any) -> ledger.NamespaceRecord | None:
     """Return the record of a governed namespace whose Pod Security labels the operator wrote, all except `theirs`."""
-    enforced = home.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in home.annotations
-    if not (enforced or home.enforcement or fields):
+    enforced = namespace.enforcement is labels.Enforcement.DENY or labels.LEVEL_BEFORE in namespace.annotations
+    if not (enforced or namespace.enforcement or fields):
         return None
-    psa = {key: text for key, text in home.labels.items() if key.startswith(labels.PSA_PREFIX) and key not in theirs}
+    psa = {
+        key: text for key, text in namespace.labels.items() if key.startswith(labels.PSA_PREFIX) and key not in theirs
+    }
     if psa.get(labels.PSA_ENFORCE) == labels.Level.PRIVILEGED:
-        psa[labels.PSA_ENFORCE] = home.labels.get(labels.GUARD, "baseline")  # the level that the operator will restore
+        # The ledger has the level that the operator will restore.
+        psa[labels.PSA_ENFORCE] = namespace.labels.get(labels.GUARD, "baseline")
     ours = {key: (text,) for key, text in psa.items()}
     if enforced and labels.PSA_WARN in ours:
-        ours[labels.PSA_WARN] = tuple(
-            sorted({*ours[labels.PSA_WARN], "baseline", "restricted"})
-        )  # of the guard, and of the policy
-    given: dict[str, Any] = {
+        # The values for the guard and for the policy.
+        ours[labels.PSA_WARN] = tuple(sorted({*ours[labels.PSA_WARN], "baseline", "restricted"}))
+    defaults: dict[str, Any] = {
         "enforced": enforced,
-        "before": home.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
+        "before": namespace.annotations.get(labels.LEVEL_BEFORE, "") if enforced else None,
         "ours": ours,
-        "chosen": selection.present(home),
+        "chosen": selection.present(namespace),
         "under": IDENTITY,
     }
-    return ledger.NamespaceRecord(**{**given, **fields})
+    return ledger.NamespaceRecord(**{**defaults, **fields})
 
 
 def recorded(
-    home: snapshot.Namespace, *subjects: exception.HostNetworkException, theirs: Iterable[str] = (), **fields: Any
+    present_namespace: snapshot.Namespace,
+    *subjects: exception.HostNetworkException,
+    theirs: Iterable[str] = (),
+    **fields: Any,
 ) -> snapshot.LedgerView:
     """Return a ledger with records of this namespace and of these exceptions, as approved.
 
-    The labels `theirs` are not recorded as the operator's.
+    The labels `theirs` are not recorded as labels that the operator wrote.
     """
-    given: dict[str, Any] = {
-        "namespace": written(home, *theirs),
-        "exceptions": {one.metadata.uid: approved(one) for one in subjects},
+    defaults: dict[str, Any] = {
+        "namespace": written(present_namespace, *theirs),
+        "exceptions": {subject.metadata.uid: approved(subject) for subject in subjects},
     }
-    return snapshot.LedgerView(**{**given, **fields})
+    return snapshot.LedgerView(**{**defaults, **fields})
 
 
 # -- what a plan does -----------------------------------------------------------------------------------------------
 
 
-def planned(made: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> plan.NamespacePlan:
+def planned(state: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> plan.NamespacePlan:
     """Return the plan once the ledger has stored every record that the plans asked for."""
-    found = plan.plan_namespace(made, now)
-    while records(found) and not made.ledger.trouble:
-        made = stored(made, found)
-        found = plan.plan_namespace(made, now)
-    return found
+    namespace_plan = plan.plan_namespace(state, now)
+    while records(namespace_plan) and not state.ledger.trouble:
+        state = stored(state, namespace_plan)
+        namespace_plan = plan.plan_namespace(state, now)
+    return namespace_plan
 
 
-def stored(made: snapshot.NamespaceSnapshot, planned: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
+def stored(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:
     """Return the snapshot once the ledger has stored the records of the plan."""
-    kept = made.ledger
-    for effect in records(planned):
+    ledger_view = state.ledger
+    for effect in records(namespace_plan):
         match effect:
             case effects.RecordNamespace():
-                kept = replace(kept, namespace=effect.record)
+                ledger_view = replace(ledger_view, namespace=effect.record)
             case effects.RecordException():
-                kept = replace(kept, exceptions={**kept.exceptions, effect.subject.uid: effect.record})
-    return replace(made, ledger=kept)
+                ledger_view = replace(
+                    ledger_view, exceptions={**ledger_view.exceptions, effect.subject.uid: effect.record}
+                )
+    return replace(state, ledger=ledger_view)
 
 
-def gate_level(made: plan.NamespacePlan) -> labels.Level | None:
+def gate_level(namespace_plan: plan.NamespacePlan) -> labels.Level | None:
     """Return the level about which the plan asks the gate."""
-    return next((need.level for need in made.asks(needs.AskGate)), None)
+    return next((need.level for need in namespace_plan.asks(needs.AskGate)), None)
 
 
-def list_at(made: plan.NamespacePlan) -> datetime.datetime | None:
+def list_at(namespace_plan: plan.NamespacePlan) -> datetime.datetime | None:
     """Return the moment from which the plan's deferrable effects wait for a list of pods."""
-    return next((need.at for need in made.asks(needs.ListPods)), None)
+    return next((need.at for need in namespace_plan.asks(needs.ListPods)), None)
 
 
-def count_at(made: plan.NamespacePlan) -> datetime.datetime | None:
+def count_at(namespace_plan: plan.NamespacePlan) -> datetime.datetime | None:
     """Return when the pods are to be counted."""
-    return next((need.at for need in made.asks(needs.CountPods)), None)
+    return next((need.at for need in namespace_plan.asks(needs.CountPods)), None)
 
 
-def owners(made: plan.NamespacePlan) -> tuple[snapshot.Reference, ...]:
+def owners(namespace_plan: plan.NamespacePlan) -> tuple[snapshot.Reference, ...]:
     """Return the owners that the plan asks for."""
-    return tuple(need.owner for need in made.asks(needs.FindOwner))
+    return tuple(need.owner for need in namespace_plan.asks(needs.FindOwner))
 
 
-def accounts(made: plan.NamespacePlan) -> tuple[str, ...]:
+def accounts(namespace_plan: plan.NamespacePlan) -> tuple[str, ...]:
     """Return the service accounts that the plan asks for."""
-    return tuple(need.name for need in made.asks(needs.FindAccount))
+    return tuple(need.name for need in namespace_plan.asks(needs.FindAccount))
 
 
-def exceptions(made: plan.NamespacePlan) -> tuple[str, ...]:
+def exceptions(namespace_plan: plan.NamespacePlan) -> tuple[str, ...]:
     """Return the exceptions that the plan wants to read again."""
-    return tuple(need.name for need in made.asks(needs.ReadException))
+    return tuple(need.name for need in namespace_plan.asks(needs.ReadException))
 
 
-def records(made: plan.NamespacePlan) -> list[effects.RecordException | effects.RecordNamespace]:
-    return [e for e in made.effects if isinstance(e, effects.RecordException | effects.RecordNamespace)]
+def records(namespace_plan: plan.NamespacePlan) -> list[effects.RecordException | effects.RecordNamespace]:
+    return [e for e in namespace_plan.effects if isinstance(e, effects.RecordException | effects.RecordNamespace)]
 
 
-def writes(made: plan.NamespacePlan) -> list[effects.WriteNamespace]:
-    return [e for e in made.effects if isinstance(e, effects.WriteNamespace)]
+def writes(namespace_plan: plan.NamespacePlan) -> list[effects.WriteNamespace]:
+    return [e for e in namespace_plan.effects if isinstance(e, effects.WriteNamespace)]
 
 
-def deletes(made: plan.NamespacePlan) -> list[effects.DeletePod]:
-    return [e for e in made.effects if isinstance(e, effects.DeletePod)]
+def deletes(namespace_plan: plan.NamespacePlan) -> list[effects.DeletePod]:
+    return [e for e in namespace_plan.effects if isinstance(e, effects.DeletePod)]
 
 
-def statuses(made: plan.NamespacePlan) -> dict[str, exception.ExceptionStatus]:
-    return {e.subject.name: e.status for e in made.effects if isinstance(e, effects.WriteExceptionStatus)}
+def statuses(namespace_plan: plan.NamespacePlan) -> dict[str, exception.ExceptionStatus]:
+    return {e.subject.name: e.status for e in namespace_plan.effects if isinstance(e, effects.WriteExceptionStatus)}
 
 
-def flags(made: plan.NamespacePlan) -> dict[str, str | None]:
+def flags(namespace_plan: plan.NamespacePlan) -> dict[str, str | None]:
     """Return the verdict label that the plan writes, by pod name."""
     return {
-        e.pod.name: e.verdict.value if e.verdict else None for e in made.effects if isinstance(e, effects.WriteVerdict)
+        e.pod.name: e.verdict.value if e.verdict else None
+        for e in namespace_plan.effects
+        if isinstance(e, effects.WriteVerdict)
     }
 
 
-def verdicts(made: plan.NamespacePlan) -> dict[str, str]:
-    return {v.pod.name: v.verdict.value for v in made.verdicts}
+def verdicts(namespace_plan: plan.NamespacePlan) -> dict[str, str]:
+    return {v.pod.name: v.verdict.value for v in namespace_plan.verdicts}
 
 
-def reasons(made: plan.NamespacePlan) -> dict[str, str]:
+def reasons(namespace_plan: plan.NamespacePlan) -> dict[str, str]:
     """Return the reason of the Ready condition, by exception name."""
-    return {s.exception.metadata.name: s.reason.value for s in made.standings}
+    return {s.exception.metadata.name: s.reason.value for s in namespace_plan.standings}
 
 
-def granted(made: plan.NamespacePlan) -> set[str]:
+def granted(namespace_plan: plan.NamespacePlan) -> set[str]:
     """Return the names of the exceptions that have a grant once the plan is carried out."""
-    lines = dict.fromkeys(made.namespace.grants, "")
-    for write in writes(made):
+    lines = dict.fromkeys(namespace_plan.namespace.grants, "")
+    for write in writes(namespace_plan):
         for key, line in write.annotations.items():
             if key.startswith(labels.GRANT_PREFIX):
                 name = key.removeprefix(labels.GRANT_PREFIX)

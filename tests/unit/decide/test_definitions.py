@@ -12,8 +12,10 @@ BOTH = frozenset(definitions.PLURALS.values())
 
 
 def _schemas() -> dict[str, Any]:
-    made = {exception.KIND: crd.exceptions_crd(), policy.KIND: crd.policies_crd()}
-    return {kind: copy.deepcopy(d["spec"]["versions"][0]["schema"]["openAPIV3Schema"]) for kind, d in made.items()}
+    crds = {exception.KIND: crd.exceptions_crd(), policy.KIND: crd.policies_crd()}
+    return {
+        kind: copy.deepcopy(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]) for kind, body in crds.items()
+    }
 
 
 def test_our_own_definitions_are_no_trouble() -> None:
@@ -28,7 +30,7 @@ def test_a_kind_that_is_not_served_is_no_trouble(plurals: dict[str, frozenset[st
 
 
 def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
-    """Also if the other kind is served in the required version."""
+    """The message names the kind even if the other kind is served in the required version."""
     plurals = {labels.VERSION: frozenset([policy.PLURAL]), "v1beta9": frozenset([exception.PLURAL])}
     assert definitions.trouble(definitions.Served(plurals, _schemas()), "0.1") == (
         "CRD hostnetworkexceptions.hostnetwork-operator.github.io must serve version v1alpha1 for operator 0.1, got"
@@ -38,14 +40,14 @@ def test_a_kind_of_another_version_is_named_with_the_remedy() -> None:
 
 
 def test_fields_that_a_definition_lacks_are_named() -> None:
-    """The message names three of them, wherever in spec or status they are."""
+    """The message names three fields, wherever in spec or status these fields are."""
     schemas = _schemas()
-    top = schemas[exception.KIND]["properties"]
-    del top["status"]["properties"]["samplePods"], top["status"]["properties"]["conditions"]
-    del top["spec"]["properties"]["hostPaths"]["items"]["properties"]["readOnly"]
-    found = definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1")
-    assert "without spec.hostPaths.readOnly, status.conditions, status.conditions.lastTransitionTime and " in found
-    assert " more; run kubectl apply --server-side -f crds/ of the release of this operator" in found
+    properties = schemas[exception.KIND]["properties"]
+    del properties["status"]["properties"]["samplePods"], properties["status"]["properties"]["conditions"]
+    del properties["spec"]["properties"]["hostPaths"]["items"]["properties"]["readOnly"]
+    message = definitions.trouble(definitions.Served({labels.VERSION: BOTH}, schemas), "0.1")
+    assert "without spec.hostPaths.readOnly, status.conditions, status.conditions.lastTransitionTime and " in message
+    assert " more; run kubectl apply --server-side -f crds/ of the release of this operator" in message
 
 
 def test_fields_that_are_not_ours_are_no_trouble() -> None:

@@ -1,4 +1,4 @@
-"""What the gate asks about, and what it leaves out of the question for a pod that an exception covers."""
+"""What the gate asks about, and what the gate leaves out of its question about a pod that an exception covers."""
 
 import copy
 from dataclasses import replace
@@ -16,49 +16,49 @@ PLAIN = pod("plain", host_namespaces=frozenset())
 
 
 def living(
-    one: snapshot.Pod | snapshot.UnreadablePod = PLAIN, body: dict[str, Any] = BODY, **fields: Any
+    template: snapshot.Pod | snapshot.UnreadablePod = PLAIN, body: dict[str, Any] = BODY, **fields: Any
 ) -> snapshot.Living:
-    given = {"kind": "Deployment", "name": "web", "identity": "uid-of-web", "created": at(hours=-1)}
-    return snapshot.Living(pod=one, body=body, **{**given, **fields})
+    defaults = {"kind": "Deployment", "name": "web", "identity": "uid-of-web", "created": at(hours=-1)}
+    return snapshot.Living(pod=template, body=body, **{**defaults, **fields})
 
 
-def inquire(*some: snapshot.Living, home: snapshot.Namespace | None = None, **fields: Any) -> gate.Inquiry:
+def inquire(*objects: snapshot.Living, within: snapshot.Namespace | None = None, **fields: Any) -> gate.Inquiry:
     """Return the inquiry with the exception `net`, which covers `pod()`."""
     spec = fields.pop("spec", {})
-    made = seen(hne(**fields), namespace=home or namespace(), policy=governed(rollout="Gated", **spec))
-    return gate.inquire(made, some, NOW)
+    state = seen(hne(**fields), namespace=within or namespace(), policy=governed(rollout="Gated", **spec))
+    return gate.inquire(state, objects, NOW)
 
 
 def test_an_ordinary_pod_is_asked_about_as_it_is() -> None:
     """The question is about the target, in the version that the policy names."""
-    found = inquire(living())
-    (question,) = found.questions
+    inquiry = inquire(living())
+    (question,) = inquiry.questions
     assert gate.Question("Deployment web", Level.BASELINE, BODY, "latest None", question.holder) == question
-    assert ("latest", (), frozenset({"net"})) == (found.version, found.holding, found.excepted)
+    assert ("latest", (), frozenset({"net"})) == (inquiry.version, inquiry.holding, inquiry.excepted)
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(0, 1), (1, 0)])
-def test_what_came_after_the_moment_is_not_asked_about(seconds: int, asked: int) -> None:
-    """The moment is in held-by. A tenant who creates an object afterwards cannot prevent enforcement."""
-    held = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: Deployment old: privileged"}
-    found = inquire(living(created=at(minutes=-5, seconds=seconds)), home=namespace(annotations=held))
-    assert asked == len(found.questions)
+@pytest.mark.parametrize(("seconds", "count"), [(0, 1), (1, 0)])
+def test_what_came_after_the_moment_is_not_asked_about(seconds: int, count: int) -> None:
+    """The annotation held-by has the moment. A tenant who creates an object afterwards cannot prevent enforcement."""
+    annotations = {labels.HELD_BY: f"since {at(minutes=-5):%Y-%m-%dT%H:%M:%SZ}: Deployment old: privileged"}
+    inquiry = inquire(living(created=at(minutes=-5, seconds=seconds)), within=namespace(annotations=annotations))
+    assert count == len(inquiry.questions)
 
 
-def first_look(*some: snapshot.Living, reasons: str = "privileged", **record: Any) -> ledger.NamespaceRecord:
+def first_record(*objects: snapshot.Living, reasons: str = "privileged", **record: Any) -> ledger.NamespaceRecord:
     """Return the ledger's record of a namespace after a gate check in which these objects were holders."""
-    found = inquire(*some)
-    holding, basis = gate.holding(found, dict.fromkeys((q.key for q in found.questions), reasons))
-    given = {"held": at(minutes=-5), "holding": holding, "basis": basis}
-    return ledger.NamespaceRecord(**{**given, **record})
+    inquiry = inquire(*objects)
+    holding, basis = gate.holding(inquiry, dict.fromkeys((q.key for q in inquiry.questions), reasons))
+    defaults = {"held": at(minutes=-5), "holding": holding, "basis": basis}
+    return ledger.NamespaceRecord(**{**defaults, **record})
 
 
-def later(record: ledger.NamespaceRecord, *some: snapshot.Living, **fields: Any) -> list[str]:
+def later_subjects(record: ledger.NamespaceRecord, *objects: snapshot.Living, **fields: Any) -> list[str]:
     """Return the objects that a later gate check asks about."""
-    home, subject = namespace(), hne(**fields)
-    kept = recorded(home, subject, namespace=record)
-    made = seen(subject, namespace=home, policy=governed(rollout="Gated"), ledger=kept)
-    return [question.subject for question in gate.inquire(made, some, NOW).questions]
+    held_namespace, subject = namespace(), hne(**fields)
+    ledger_view = recorded(held_namespace, subject, namespace=record)
+    state = seen(subject, namespace=held_namespace, policy=governed(rollout="Gated"), ledger=ledger_view)
+    return [question.subject for question in gate.inquire(state, objects, NOW).questions]
 
 
 def test_what_did_not_hold_at_first_does_not_hold_later() -> None:
@@ -67,24 +67,24 @@ def test_what_did_not_hold_at_first_does_not_hold_later() -> None:
     A holder stays a holder as long as it is refused, whatever else changes.
     """
     web, other = living(), living(name="other", identity="uid-of-other")
-    record = first_look(web)
+    record = first_record(web)
     changed = living(body={**BODY, "spec": {"hostNetwork": True}})
-    assert later(record, web, other) == ["Deployment web"]
-    assert later(record, changed) == ["Deployment web"]
-    assert later(first_look(web, reasons=""), web) == []
+    assert later_subjects(record, web, other) == ["Deployment web"]
+    assert later_subjects(record, changed) == ["Deployment web"]
+    assert later_subjects(first_record(web, reasons=""), web) == []
 
 
 def test_what_is_judged_by_something_else_is_looked_at_as_at_first() -> None:
     """With another level, other exceptions, or more holders than are kept, only the age of a workload counts."""
     web, other = living(), living(name="other", identity="uid-of-other")
     both = ["Deployment other", "Deployment web"]
-    assert later(first_look(web), web, other, expiry=at(minutes=-1)) == both
-    assert later(first_look(web, basis="else"), web, other) == both
+    assert later_subjects(first_record(web), web, other, expiry=at(minutes=-1)) == both
+    assert later_subjects(first_record(web, basis="else"), web, other) == both
     many = [living(name=f"w{number:03}", identity=f"{number}") for number in range(101)]
-    record = first_look(*many)
+    record = first_record(*many)
     assert (record.holding, record.basis) == ((), "")
-    assert later(record, web, other) == both
-    assert later(first_look(*many[:100]), many[0], web) == ["Deployment w000"]
+    assert later_subjects(record, web, other) == both
+    assert later_subjects(first_record(*many[:100]), many[0], web) == ["Deployment w000"]
 
 
 def test_the_ledger_keeps_the_first_look() -> None:
@@ -92,23 +92,29 @@ def test_the_ledger_keeps_the_first_look() -> None:
 
     A check that failed does not change it, and nothing is kept once the namespace is not Held.
     """
-    held, over = level.Decision(labels.Enforcement.HELD, since=at(minutes=-5)), level.Decision(labels.Enforcement.DENY)
+    held, denied = (
+        level.Decision(labels.Enforcement.HELD, since=at(minutes=-5)),
+        level.Decision(labels.Enforcement.DENY),
+    )
     answer = snapshot.GateAnswer(Level.BASELINE, NOW, ("Deployment web: x",), holding=("b",), basis="one")
-    looked = replace(seen(), gate=answer)
-    new, old = ledger.NamespaceRecord(), ledger.NamespaceRecord(held=at(minutes=-5), holding=("a",), basis="one")
-    assert gate.holder_fields(looked, new, held) == {"holding": ("b",), "basis": "one"}
-    assert gate.holder_fields(looked, old, held) == {"holding": ("a",), "basis": "one"}
-    assert gate.holder_fields(looked, old.model_copy(update={"basis": "two"}), held) == {
+    state = replace(seen(), gate=answer)
+    new_record, old_record = (
+        ledger.NamespaceRecord(),
+        ledger.NamespaceRecord(held=at(minutes=-5), holding=("a",), basis="one"),
+    )
+    assert gate.holder_fields(state, new_record, held) == {"holding": ("b",), "basis": "one"}
+    assert gate.holder_fields(state, old_record, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.holder_fields(state, old_record.model_copy(update={"basis": "two"}), held) == {
         "holding": ("b",),
         "basis": "one",
     }
-    failed = replace(looked, gate=replace(answer, failed="timeout"))
-    assert gate.holder_fields(failed, old, held) == {"holding": ("a",), "basis": "one"}
-    assert gate.holder_fields(looked, old, over) == {"holding": (), "basis": ""}
+    failed_state = replace(state, gate=replace(answer, failed="timeout"))
+    assert gate.holder_fields(failed_state, old_record, held) == {"holding": ("a",), "basis": "one"}
+    assert gate.holder_fields(state, old_record, denied) == {"holding": (), "basis": ""}
 
 
 def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
-    """What the exception allows is left out.
+    """The question leaves out what the exception allows.
 
     That is host namespaces, privileged, capabilities and host paths, and with Network also host ports and probe hosts.
     """
@@ -123,13 +129,13 @@ def test_of_a_covered_pod_only_the_rest_is_asked() -> None:
     volumes = [{"name": "proc", "hostPath": {"path": "/proc"}}, {"name": "tmp", "emptyDir": {"medium": "Memory"}}]
     spec = {"hostNetwork": True, "hostPID": True, "hostIPC": True, "hostUsers": False, "volumes": volumes}
     body = {"metadata": {"name": "gate"}, "spec": {**spec, "containers": [container], "initContainers": [container]}}
-    before = copy.deepcopy(body)
+    body_before = copy.deepcopy(body)
     (question,) = inquire(living(pod(), body)).questions
-    left = {"name": "main", "image": IMAGE, "securityContext": {"capabilities": {"drop": ["ALL"]}}}
+    remaining = {"name": "main", "image": IMAGE, "securityContext": {"capabilities": {"drop": ["ALL"]}}}
     assert {
-        "hostUsers": False, "volumes": [volumes[1]], "containers": [left], "initContainers": [left]
+        "hostUsers": False, "volumes": [volumes[1]], "containers": [remaining], "initContainers": [remaining]
     } == question.body["spec"]  # fmt: skip
-    assert before == body
+    assert body_before == body
 
 
 def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None:
@@ -139,52 +145,55 @@ def test_what_the_api_allows_only_beside_something_spared_goes_with_it() -> None
     volumes = [{"name": "pods", "hostPath": {"path": "/var/lib/kubelet/pods"}}]
     body = {**BODY, "spec": {"hostNetwork": True, "volumes": volumes, "containers": [container]}}
     (question,) = inquire(living(pod(), body)).questions
-    (left,) = question.body["spec"]["containers"]
-    assert left == {"name": "main", "image": IMAGE, "securityContext": {}}
+    (remaining,) = question.body["spec"]["containers"]
+    assert remaining == {"name": "main", "image": IMAGE, "securityContext": {}}
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_host_process_keeps_the_host_network_and_is_not_told_about_it(everywhere: bool) -> None:
     """The API requires hostNetwork if the pod or a container has hostProcess. The exception covers hostNetwork."""
     windows = {"securityContext": {"windowsOptions": {"hostProcess": True}}}
-    own = {"name": "main", "image": IMAGE, **({} if everywhere else windows)}
-    body = {**BODY, "spec": {"hostNetwork": True, **(windows if everywhere else {}), "containers": [own]}}
-    found = inquire(living(pod(), body))
-    (question,) = found.questions
+    container = {"name": "main", "image": IMAGE, **({} if everywhere else windows)}
+    body = {**BODY, "spec": {"hostNetwork": True, **(windows if everywhere else {}), "containers": [container]}}
+    inquiry = inquire(living(pod(), body))
+    (question,) = inquiry.questions
     assert question.body["spec"]["hostNetwork"] is True
     process = "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)"
-    said = f"host namespaces (hostNetwork=true), {process}"
+    answer = f"host namespaces (hostNetwork=true), {process}"
     lacks = "and exception 'net' requires podSecurityLevel baseline of covered pods"
-    assert gate.holders(found, {question.key: said}) == (f"Deployment web: {process} (level baseline), {lacks}",)
-    refused = "not known, because the API server refused the dry run: x"
-    unanswered = {question.key: refused}
-    assert gate.holders(found, unanswered, unanswered) == (f"Deployment web: {refused} (level baseline)",)
+    assert gate.holders(inquiry, {question.key: answer}) == (f"Deployment web: {process} (level baseline), {lacks}",)
+    no_answer = "not known, because the API server refused the dry run: x"
+    unanswered = {question.key: no_answer}
+    assert gate.holders(inquiry, unanswered, unanswered) == (f"Deployment web: {no_answer} (level baseline)",)
 
 
 def test_host_ports_are_spared_only_with_the_network() -> None:
-    """If a pod shares only process ids, Pod Security Admission checks host ports by themselves."""
+    """If a pod shares only process ids, Pod Security Admission also checks its host ports."""
     container = {"name": "main", "image": IMAGE, "ports": [{"containerPort": 80, "hostPort": 80}]}
     body = {"metadata": {"name": "gate"}, "spec": {"hostPID": True, "containers": [container]}}
-    both = (labels.HostNamespace.NETWORK, labels.HostNamespace.PID)
-    covered = pod(host_namespaces=frozenset({labels.HostNamespace.PID}))
-    (question,) = inquire(living(covered, body), host_namespaces=both).questions
+    host_namespaces = (labels.HostNamespace.NETWORK, labels.HostNamespace.PID)
+    covered_pod = pod(host_namespaces=frozenset({labels.HostNamespace.PID}))
+    (question,) = inquire(living(covered_pod, body), host_namespaces=host_namespaces).questions
     assert [container] == question.body["spec"]["containers"]
 
 
 @pytest.mark.parametrize(
-    ("level", "asked"), [("restricted", Level.RESTRICTED), ("baseline", Level.BASELINE), ("privileged", None)]
+    ("exception_level", "question_level"),
+    [("restricted", Level.RESTRICTED), ("baseline", Level.BASELINE), ("privileged", None)],
 )
-def test_a_covered_pod_is_asked_about_at_the_level_of_its_exception(level: str, asked: Level | None) -> None:
-    """Whatever the target. If the exception says privileged, there is nothing to ask."""
-    found = inquire(living(pod()), pod_security_level=level, spec={"pod_security": {"enforce": "baseline"}})
-    assert ([asked] if asked else []) == [question.level for question in found.questions]
+def test_a_covered_pod_is_asked_about_at_the_level_of_its_exception(
+    exception_level: str, question_level: Level | None
+) -> None:
+    """The target does not matter. If the exception says privileged, there is nothing to ask."""
+    inquiry = inquire(living(pod()), pod_security_level=exception_level, spec={"pod_security": {"enforce": "baseline"}})
+    assert ([question_level] if question_level else []) == [question.level for question in inquiry.questions]
 
 
 def test_of_two_exceptions_that_cover_it_the_least_strict_counts() -> None:
     """The policy relaxed-namespace does the same."""
-    both = hne("a", pod_security_level="restricted"), hne("b", pod_security_level="baseline")
-    made = seen(*both, namespace=namespace(), policy=governed(rollout="Gated"))
-    (question,) = gate.inquire(made, [living(pod())], NOW).questions
+    subjects = hne("a", pod_security_level="restricted"), hne("b", pod_security_level="baseline")
+    state = seen(*subjects, namespace=namespace(), policy=governed(rollout="Gated"))
+    (question,) = gate.inquire(state, [living(pod())], NOW).questions
     assert question.level is Level.BASELINE
 
 
@@ -199,11 +208,11 @@ def test_an_exception_that_does_not_cover_spares_nothing(lacking: dict[str, Any]
 HOLDS = "host namespaces (hostNetwork=true)"
 
 
-def said_of(*some: snapshot.Living, **fields: Any) -> list[str]:
+def holder_sentences(*objects: snapshot.Living, **fields: Any) -> list[str]:
     """Return the sentences about the holders if Pod Security Admission refuses everything that no exception covers."""
-    found = inquire(*some, **fields)
-    known = {question.key: "" if question.covered else HOLDS for question in found.questions}
-    return list(gate.holders(found, known))
+    inquiry = inquire(*objects, **fields)
+    answers = {question.key: "" if question.covered else HOLDS for question in inquiry.questions}
+    return list(gate.holders(inquiry, answers))
 
 
 def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
@@ -213,79 +222,85 @@ def test_the_holder_says_what_the_nearest_exception_lacks() -> None:
     """
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     image = "registry.example.com/other:1"
-    (lacking,) = said_of(living(pod(images=frozenset({image})), body))
+    (sentence,) = holder_sentences(living(pod(images=frozenset({image})), body))
     why = f"no exception covers the pod. Closest: 'net' (the pod uses images that the exception does not list: {image})"
-    assert lacking == f"Deployment web: {HOLDS} (level baseline), and {why}"
-    (ended,) = said_of(living(pod(), body), expiry=NOW)
-    assert ended == f"Deployment web: {HOLDS} (level baseline), and exception 'net' ended at {NOW:%Y-%m-%dT%H:%M:%SZ}"
-    assert said_of(living()) == [f"Deployment web: {HOLDS} (level baseline)"]
-    made = seen(namespace=namespace(), policy=governed(rollout="Gated"))
-    (question,) = gate.inquire(made, [living(pod(), body)], NOW).questions
+    assert sentence == f"Deployment web: {HOLDS} (level baseline), and {why}"
+    (ended_sentence,) = holder_sentences(living(pod(), body), expiry=NOW)
+    assert (
+        ended_sentence
+        == f"Deployment web: {HOLDS} (level baseline), and exception 'net' ended at {NOW:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    assert holder_sentences(living()) == [f"Deployment web: {HOLDS} (level baseline)"]
+    state = seen(namespace=namespace(), policy=governed(rollout="Gated"))
+    (question,) = gate.inquire(state, [living(pod(), body)], NOW).questions
     assert question.lacks == ""
 
 
 def test_where_admission_rewrites_images_both_forms_are_named() -> None:
-    """Whether the exception lists the image of the template or the image of the pods."""
+    """It does not matter whether the exception lists the image of the template or the image of the pods."""
     body = {**BODY, "spec": {**BODY["spec"], "hostNetwork": True}}
     digest = "mirror.example.com/netshoot@sha256:" + "a" * 64
     template, running = living(pod(), body), living(pod(images=frozenset({digest})), {**body, "metadata": {}})
     for listed, lacking in ((digest, IMAGE), (IMAGE, digest)):
-        (said,) = said_of(template, running, images=(listed,))
-        assert f"Closest: 'net' (the pod uses images that the exception does not list: {lacking}). " in said
-        assert said.endswith(f"write an exception that lists all of these images: {digest}, {IMAGE}")
-    (other,) = said_of(template, replace(running, identity="uid-of-other"), images=(digest,))
-    assert "lists all of these" not in other
-    host = replace(running, pod=pod(images=frozenset({digest}), privileged=True))
-    assert all("lists all of these" not in said for said in said_of(template, host, images=(IMAGE, digest)))
+        (sentence,) = holder_sentences(template, running, images=(listed,))
+        assert f"Closest: 'net' (the pod uses images that the exception does not list: {lacking}). " in sentence
+        assert sentence.endswith(f"write an exception that lists all of these images: {digest}, {IMAGE}")
+    (other_sentence,) = holder_sentences(template, replace(running, identity="uid-of-other"), images=(digest,))
+    assert "lists all of these" not in other_sentence
+    privileged_pod = replace(running, pod=pod(images=frozenset({digest}), privileged=True))
+    assert all(
+        "lists all of these" not in sentence
+        for sentence in holder_sentences(template, privileged_pod, images=(IMAGE, digest))
+    )
 
 
 def test_where_the_target_is_privileged_only_uncovered_host_namespaces_hold() -> None:
     """The gate asks nothing, because Pod Security Admission refuses nothing there. The policy host-namespaces does."""
-    kept = {"pod_security": {"enforce": "privileged"}}
-    some = (living(), living(pod(), kind="DaemonSet"), living(pod(service_account="other"), kind="Pod", name="x"))
-    found = inquire(*some, spec=kept)
-    assert found.questions == ()
-    ((subject, why, _),) = found.holding
+    spec = {"pod_security": {"enforce": "privileged"}}
+    objects = (living(), living(pod(), kind="DaemonSet"), living(pod(service_account="other"), kind="Pod", name="x"))
+    inquiry = inquire(*objects, spec=spec)
+    assert inquiry.questions == ()
+    ((subject, why, _),) = inquiry.holding
     assert subject == "Pod x"
     assert "for service account 'netdebug'; this pod runs as 'other'" in why
-    assert gate.holders(found, {}) == (f"Pod x: {why}",)
+    assert gate.holders(inquiry, {}) == (f"Pod x: {why}",)
 
 
 def test_what_cannot_be_understood_holds() -> None:
     """An unknown answer is not clean."""
-    found = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
-    ((subject, why, _),) = found.holding
+    inquiry = inquire(living(snapshot.UnreadablePod("payments", "web", "u", "KeyError: 'image'")))
+    ((subject, why, _),) = inquiry.holding
     assert (subject, why) == ("Deployment web", "the operator cannot interpret the object: KeyError: 'image'")
 
 
 def test_the_holders_are_named_once_and_in_order() -> None:
     """The reason of a template comes before the reason of its pods, and only objects with a reason are named."""
     worse = {**BODY, "spec": {**BODY["spec"], "hostPID": True}}
-    found = inquire(living(), living(body=worse), living(kind="CronJob", name="b"), living(kind="Pod", name="a"))
-    plain, other = found.questions[1].key, found.questions[2].key
+    inquiry = inquire(living(), living(body=worse), living(kind="CronJob", name="b"), living(kind="Pod", name="a"))
+    plain, other = inquiry.questions[1].key, inquiry.questions[2].key
     assert gate.holders(
-        replace(found, questions=found.questions[1:3]), {plain: "privileged", other: "host namespaces"}
+        replace(inquiry, questions=inquiry.questions[1:3]), {plain: "privileged", other: "host namespaces"}
     ) == ("Deployment web: privileged (level baseline)",)
-    assert gate.holders(found, {plain: "", other: ""}) == ()
+    assert gate.holders(inquiry, {plain: "", other: ""}) == ()
 
 
 def test_the_same_question_has_one_key() -> None:
-    """Whatever object the question is about, and in whatever order its fields are.
+    """The key depends neither on the object that the question is about nor on the order of its fields.
 
     Another level is another question.
     """
-    turned = dict(reversed(BODY.items()))
-    keys = [gate.Question("a", Level.BASELINE, BODY).key, gate.Question("b", Level.BASELINE, turned).key]
+    reordered = dict(reversed(BODY.items()))
+    keys = [gate.Question("a", Level.BASELINE, BODY).key, gate.Question("b", Level.BASELINE, reordered).key]
     assert len(set(keys)) == 1
     assert gate.Question("a", Level.RESTRICTED, BODY).key not in keys
 
 
 def test_other_standards_are_another_question() -> None:
     """The answer of an older version or of an older cluster does not count."""
-    pinned = inquire(living(), spec={"pod_security": {"enforce": "baseline", "version": "v1.30"}})
-    made = replace(seen(namespace=namespace(), policy=governed()), kubernetes=snapshot.MinorVersion(1, 37))
-    upgraded = gate.inquire(made, [living()], NOW)
-    assert len({one.questions[0].key for one in (inquire(living()), pinned, upgraded)}) == 3
+    pinned_inquiry = inquire(living(), spec={"pod_security": {"enforce": "baseline", "version": "v1.30"}})
+    state = replace(seen(namespace=namespace(), policy=governed()), kubernetes=snapshot.MinorVersion(1, 37))
+    upgraded_inquiry = gate.inquire(state, [living()], NOW)
+    assert len({inquiry.questions[0].key for inquiry in (inquire(living()), pinned_inquiry, upgraded_inquiry)}) == 3
 
 
 # -- pods without host namespaces ---------------------------------------------------------------------------------
@@ -310,7 +325,7 @@ FOR_PLAIN: dict[str, Any] = {"type": "Application", "host_namespaces": (), "priv
 
 
 def test_what_an_exception_without_host_namespaces_names_is_left_out() -> None:
-    """Privileged, host paths and host ports.
+    """The question leaves out privileged, host paths and host ports.
 
     The host of a probe stays in the question, because only the host network allows it.
     """
@@ -323,13 +338,13 @@ def test_what_an_exception_without_host_namespaces_names_is_left_out() -> None:
     assert question.body["spec"]["volumes"] == []
 
 
-@pytest.mark.parametrize(("asked", "level"), [("restricted", Level.BASELINE), ("privileged", None)])
-def test_such_an_exception_makes_nothing_stricter(asked: str, level: labels.Level | None) -> None:
+@pytest.mark.parametrize(("exception_level", "question_level"), [("restricted", Level.BASELINE), ("privileged", None)])
+def test_such_an_exception_makes_nothing_stricter(exception_level: str, question_level: labels.Level | None) -> None:
     """The level is the target or the level of the exception, whichever is less strict, as in relaxed-namespace."""
-    spec = {**FOR_PLAIN, "privileged": False, "pod_security_level": asked}
+    spec = {**FOR_PLAIN, "privileged": False, "pod_security_level": exception_level}
     sensor = replace(SENSOR, privileged=False)
     assert [question.level for question in inquire(living(sensor, AGENT), **spec).questions] == (
-        [level] if level else []
+        [question_level] if question_level else []
     )
 
 

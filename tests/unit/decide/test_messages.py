@@ -26,7 +26,7 @@ def verdict(kind: labels.Verdict, *subjects: exception.HostNetworkException, **f
     ],
 )
 def test_each_verdict_has_a_reason(kind: labels.Verdict, reason: str, type_: str) -> None:
-    """The Event is on the pod, and says what the pod shares and why it has this verdict."""
+    """The Event is on the pod. It says which host namespaces the pod uses, and why the pod has this verdict."""
     (event,) = messages.verdict_events(verdict(kind))
     assert (pod().reference, reason, type_) == (event.regarding, event.reason, event.type)
     assert event.message.startswith("uses host namespace Network, and so it is")
@@ -40,14 +40,14 @@ def test_the_owner_is_told_too() -> None:
 
 
 def test_an_uncovered_pod_is_told_the_way_out() -> None:
-    """Remove hostNetwork, or request an exception for that service account."""
+    """The message says to remove hostNetwork, or to request an exception for the service account of the pod."""
     (event,) = messages.verdict_events(verdict(labels.Verdict.UNCOVERED))
     remedy = ". Remove hostNetwork, or request a HostNetworkException for service account 'netdebug' (kubectl explain "
     assert event.message.endswith(f"{remedy}hne.spec)")
 
 
 def test_the_key_says_the_verdict_and_the_exceptions() -> None:
-    """So a restart repeats no Event, and another exception leads to another Event."""
+    """A restart therefore repeats no Event, and another exception leads to another Event."""
     once, again = (messages.verdict_events(verdict(labels.Verdict.COVERED, hne("a")))[0].key for _ in range(2))
     assert once == again
     assert once != messages.verdict_events(verdict(labels.Verdict.COVERED, hne("b")))[0].key
@@ -55,7 +55,7 @@ def test_the_key_says_the_verdict_and_the_exceptions() -> None:
 
 
 def test_a_deletion_is_told_on_every_exception() -> None:
-    """One Event per pod."""
+    """Each exception gets one Event per deleted pod."""
     events = messages.deletion_events(verdict(labels.Verdict.EXPIRED, hne("a"), hne("b")))
     assert [event.regarding.name for event in events] == ["a", "b"]
     assert {("ExpiredPodDeleted", "the operator deleted pod capture: so it is", "uid-of-capture")} == {

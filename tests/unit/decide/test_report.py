@@ -28,63 +28,65 @@ DAEMONS = snapshot.Reference("DaemonSet", NAMESPACE, "node", "uid-of-node", "app
 EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
 
 
-def made(*things: Any, **fields: Any) -> plan.NamespacePlan:
+def plan_of(*objects: Any, **fields: Any) -> plan.NamespacePlan:
     """Return the plan of a namespace in a cluster that serves OpenReports. The operator has looked up every owner."""
-    return planned(seen(*things, **{"report_kind": OPEN, "tops": {SET: DEPLOYMENT}, **fields}))
+    return planned(seen(*objects, **{"report_kind": OPEN, "tops": {SET: DEPLOYMENT}, **fields}))
 
 
-def written(of: plan.NamespacePlan) -> dict[str, words.Report]:
+def reports_of(namespace_plan: plan.NamespacePlan) -> dict[str, words.Report]:
     """Return the reports that the plan writes, by the name of the owner."""
-    return {e.report.owner.name: e.report for e in of.effects if isinstance(e, effects.WriteReport)}
+    return {e.report.owner.name: e.report for e in namespace_plan.effects if isinstance(e, effects.WriteReport)}
 
 
-def deleted(of: plan.NamespacePlan) -> list[tuple[str, str]]:
+def deletions_of(namespace_plan: plan.NamespacePlan) -> list[tuple[str, str]]:
     """Return kind and name of each report that the plan deletes."""
-    return [(e.kind.kind, e.subject.name) for e in of.effects if isinstance(e, effects.DeleteReport)]
+    return [(e.kind.kind, e.subject.name) for e in namespace_plan.effects if isinstance(e, effects.DeleteReport)]
 
 
-def said(one: words.Report) -> dict[str, str]:
-    return {entry.rule: entry.result.value for entry in one.entries}
+def results(owner_report: words.Report) -> dict[str, str]:
+    return {entry.rule: entry.result.value for entry in owner_report.entries}
 
 
-def verdict(one: words.Report) -> words.Entry:
-    (entry,) = (entry for entry in one.entries if entry.rule == report.RULE)
+def verdict_entry(owner_report: words.Report) -> words.Entry:
+    (entry,) = (entry for entry in owner_report.entries if entry.rule == report.RULE)
     return entry
 
 
-def standing(one: words.Report, kind: words.ReportKind = OPEN) -> snapshot.StoredReport:
+def stored_report(owner_report: words.Report, kind: words.ReportKind = OPEN) -> snapshot.StoredReport:
     """Return the report as it is stored once it is written."""
-    return snapshot.StoredReport(kind, one.name, "uid", one.owner.kind, words.digest(one.body(kind)))
+    return snapshot.StoredReport(
+        kind, owner_report.name, "uid", owner_report.owner.kind, words.digest(owner_report.body(kind))
+    )
 
 
 # -- for whom ---------------------------------------------------------------------------------------------------------
 
 
 def test_pods_of_one_owner_share_a_report() -> None:
-    """The pods of a DaemonSet do, whatever their verdicts. A pod without an owner has its own report."""
+    """All pods of a DaemonSet share a report, whatever their verdicts. A pod without an owner has its own report."""
     pods = [pod("a", owner=DAEMONS), pod("b", owner=DAEMONS, service_account="other"), pod("c")]
-    assert set(written(made(*pods, hne()))) == {"node", "c"}
+    assert set(reports_of(plan_of(*pods, hne()))) == {"node", "c"}
 
 
 def test_a_replica_sets_pods_are_their_deployments() -> None:
     """The report is about the Deployment, and is named after the Deployment's uid."""
-    (one,) = written(made(pod(owner=SET), hne())).values()
-    assert one.name == "hostnetwork-uid-of-web"
-    assert one.owner == words.Owner("apps/v1", "Deployment", "web", "uid-of-web")
+    (owner_report,) = reports_of(plan_of(pod(owner=SET), hne())).values()
+    assert owner_report.name == "hostnetwork-uid-of-web"
+    assert owner_report.owner == words.Owner("apps/v1", "Deployment", "web", "uid-of-web")
 
 
 def test_nothing_is_reported_before_an_owner_is_known() -> None:
     """The operator asks for the owner first. Levels and flags do not wait for the answer."""
-    first = made(pod(owner=SET), pod("bare"), tops={})
-    assert owners(first) == (SET,)
-    assert written(first) == {}
-    assert [e for e in first.effects if isinstance(e, effects.WriteVerdict)]
-    assert owners(made(pod(owner=SET))) == ()
+    first_plan = plan_of(pod(owner=SET), pod("bare"), tops={})
+    assert owners(first_plan) == (SET,)
+    assert reports_of(first_plan) == {}
+    assert [e for e in first_plan.effects if isinstance(e, effects.WriteVerdict)]
+    assert owners(plan_of(pod(owner=SET))) == ()
 
 
 def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
     """A pod that names a ReplicaSet that does not exist has its own report."""
-    assert set(written(made(pod(owner=SET), tops={SET: None}))) == {"capture"}
+    assert set(reports_of(plan_of(pod(owner=SET), tops={SET: None}))) == {"capture"}
 
 
 @pytest.mark.parametrize(
@@ -98,22 +100,22 @@ def test_an_owner_that_is_not_there_counts_for_nothing() -> None:
 )
 def test_a_forged_owner_is_no_address(owner: snapshot.Reference) -> None:
     """A uid that cannot be part of a name is ignored, and the operator does not request a path."""
-    found = made(pod(owner=owner))
-    assert owners(found) == ()
-    assert set(written(found)) == {"capture"}
+    namespace_plan = plan_of(pod(owner=owner))
+    assert owners(namespace_plan) == ()
+    assert set(reports_of(namespace_plan)) == {"capture"}
 
 
 def test_two_names_under_one_uid_are_one_report() -> None:
     """One of the names is forged. Two reports of one name would overwrite each other in turn."""
     forged = snapshot.Reference("DaemonSet", NAMESPACE, "zzz", DAEMONS.uid, "apps/v1")
-    assert set(written(made(pod("a", owner=forged), pod("b", owner=DAEMONS)))) == {"node"}
+    assert set(reports_of(plan_of(pod("a", owner=forged), pod("b", owner=DAEMONS)))) == {"node"}
 
 
 def test_a_mirror_pod_stands_for_itself() -> None:
     """The owner of a mirror pod is its Node, which has nothing to do with the report."""
     node = snapshot.Reference("Node", NAMESPACE, "node-1", "uid-of-node-1")
-    (one,) = written(made(pod(mirror=True, owner=node))).values()
-    assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "skip"})
+    (owner_report,) = reports_of(plan_of(pod(mirror=True, owner=node))).values()
+    assert (owner_report.owner.kind, results(owner_report)) == ("Pod", {"HostNamespaces": "skip"})
 
 
 # -- what it says -----------------------------------------------------------------------------------------------------
@@ -121,18 +123,18 @@ def test_a_mirror_pod_stands_for_itself() -> None:
 
 def test_covered_pods_pass_with_the_findings_about_what_covers_them() -> None:
     """The report has every rule that applies, at most once, in a fixed order."""
-    (one,) = written(made(pod(owner=SET), pod("other", owner=SET), hne())).values()
-    assert [entry.rule for entry in one.entries][:2] == ["HostNamespaces", "Expiring"]
-    assert said(one)["HostNamespaces"] == "pass"
-    assert (said(one)["ContactMissing"], said(one)["Unused"]) == ("warn", "pass")
-    assert len(said(one)) == len(one.entries)
+    (owner_report,) = reports_of(plan_of(pod(owner=SET), pod("other", owner=SET), hne())).values()
+    assert [entry.rule for entry in owner_report.entries][:2] == ["HostNamespaces", "Expiring"]
+    assert results(owner_report)["HostNamespaces"] == "pass"
+    assert (results(owner_report)["ContactMissing"], results(owner_report)["Unused"]) == ("warn", "pass")
+    assert len(results(owner_report)) == len(owner_report.entries)
 
 
 def test_an_uncovered_pod_fails_for_all() -> None:
-    """One of three pods is enough. The message counts, names the pod, and says what to do."""
+    """One of three pods is enough. The message counts the pods, names the uncovered pod, and says what to do."""
     pods = [pod("a", owner=SET), pod("b", owner=SET), pod("c", owner=SET, service_account="other")]
-    (one,) = written(made(*pods, hne())).values()
-    entry = verdict(one)
+    (owner_report,) = reports_of(plan_of(*pods, hne())).values()
+    entry = verdict_entry(owner_report)
     assert entry.result is words.Result.FAIL
     assert entry.message.startswith(
         "pods with host namespaces: 2 Covered, 1 Uncovered; pod c uses host namespace Network, and "
@@ -143,16 +145,18 @@ def test_an_uncovered_pod_fails_for_all() -> None:
 
 def test_an_expired_pod_fails() -> None:
     """The message names the exception that ended. There are no findings about such an exception."""
-    (one,) = written(made(pod(), hne(expiry=pod().created.replace(minute=30), on_expiry="Report"))).values()
-    assert said(one) == {"HostNamespaces": "fail"}
-    assert "exception 'net' ended" in verdict(one).message
+    (owner_report,) = reports_of(
+        plan_of(pod(), hne(expiry=pod().created.replace(minute=30), on_expiry="Report"))
+    ).values()
+    assert results(owner_report) == {"HostNamespaces": "fail"}
+    assert "exception 'net' ended" in verdict_entry(owner_report).message
 
 
 def test_a_pod_that_cannot_be_read_is_an_error() -> None:
     """If the operator cannot tell, the result is an error, not a pass."""
     odd = snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
-    (one,) = written(made(odd)).values()
-    assert (one.owner.kind, said(one)) == ("Pod", {"HostNamespaces": "error"})
+    (owner_report,) = reports_of(plan_of(odd)).values()
+    assert (owner_report.owner.kind, results(owner_report)) == ("Pod", {"HostNamespaces": "error"})
 
 
 def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
@@ -160,8 +164,8 @@ def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
     first = hne("a", service_account_name="one", contact="x@example.com")
     second, third = hne("b", service_account_name="two"), hne("c", service_account_name="three")
     pods = [pod(name, owner=SET, service_account=name) for name in ("one", "two", "three")]
-    (one,) = written(made(*pods, first, second, third)).values()
-    (entry,) = (entry for entry in one.entries if entry.rule == rules.CONTACT_MISSING.id)
+    (owner_report,) = reports_of(plan_of(*pods, first, second, third)).values()
+    (entry,) = (entry for entry in owner_report.entries if entry.rule == rules.CONTACT_MISSING.id)
     assert (entry.result, entry.properties["exceptions"]) == (words.Result.WARN, "b, c")
     assert entry.message.startswith("exception 'b': ")
     assert "kubectl patch hne b -n payments" in entry.message
@@ -170,29 +174,32 @@ def test_of_several_exceptions_the_worst_result_of_a_rule_counts() -> None:
 def test_an_exception_that_covers_others_is_no_matter_of_this_workload() -> None:
     """The findings about an exception are in the reports of the workloads that it covers."""
     pods = [pod("a"), pod("b", service_account="two")]
-    found = written(made(*pods, hne("x", privileged=True), hne("y", service_account_name="two")))
-    assert (said(found["a"])["PrivilegedGranted"], said(found["b"])["PrivilegedGranted"]) == ("warn", "pass")
+    reports_by_owner = reports_of(plan_of(*pods, hne("x", privileged=True), hne("y", service_account_name="two")))
+    assert (
+        results(reports_by_owner["a"])["PrivilegedGranted"],
+        results(reports_by_owner["b"])["PrivilegedGranted"],
+    ) == ("warn", "pass")
 
 
 def test_a_rollout_of_covered_pods_is_no_news() -> None:
     """Other names and numbers of covered pods change nothing."""
-    (one,) = written(made(pod("a", owner=SET), hne())).values()
+    (owner_report,) = reports_of(plan_of(pod("a", owner=SET), hne())).values()
     pods = [pod(name, owner=SET) for name in ("b", "c", "d")]
-    assert written(made(*pods, hne(), reports=(standing(one),))) == {}
+    assert reports_of(plan_of(*pods, hne(), reports=(stored_report(owner_report),))) == {}
 
 
 def test_a_result_keeps_its_id() -> None:
     """The id stays if the result or the kind of the report changes. Each rule and each owner has another id."""
-    (passing,) = written(made(pod(owner=SET), hne())).values()
-    (failing,) = written(made(pod(owner=SET))).values()
-    (other,) = written(made(pod(owner=DAEMONS))).values()
+    (passing_report,) = reports_of(plan_of(pod(owner=SET), hne())).values()
+    (failing_report,) = reports_of(plan_of(pod(owner=SET))).values()
+    (other_report,) = reports_of(plan_of(pod(owner=DAEMONS))).values()
 
-    def first(one: words.Report, kind: words.ReportKind = OPEN) -> str:
-        return str(one.body(kind)["results"][0]["properties"]["resultID"])
+    def first_result_id(owner_report: words.Report, kind: words.ReportKind = OPEN) -> str:
+        return str(owner_report.body(kind)["results"][0]["properties"]["resultID"])
 
-    assert first(passing) == first(failing) == first(failing, POLICY)
-    assert first(other) != first(failing)
-    ids = [result["properties"]["resultID"] for result in passing.body(OPEN)["results"]]
+    assert first_result_id(passing_report) == first_result_id(failing_report) == first_result_id(failing_report, POLICY)
+    assert first_result_id(other_report) != first_result_id(failing_report)
+    ids = [result["properties"]["resultID"] for result in passing_report.body(OPEN)["results"]]
     assert len(set(ids)) == len(ids)
 
 
@@ -210,8 +217,8 @@ def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
         for number in range(1_300)
     ]
     huge = pod("0" + "p" * 240, owner=SET, images=frozenset({"registry.example.com/" + "é" * 2_000}))
-    (one,) = written(made(*pods, huge, *subjects)).values()
-    body = one.body(OPEN)
+    (owner_report,) = reports_of(plan_of(*pods, huge, *subjects)).values()
+    body = owner_report.body(OPEN)
     assert len(json.dumps(body, ensure_ascii=False).encode()) < 64 * 1024
     assert len(body["results"]) == len(rules.RULES)  # one of eleven rules is for Infrastructure only
     result = body["results"][0]
@@ -224,9 +231,9 @@ def test_a_report_stays_small_and_says_what_it_leaves_out() -> None:
 def test_a_message_that_is_cut_says_so() -> None:
     """The message says how long it was, and is never cut in the middle of a character."""
     subject = pod(images=frozenset({"é" * 3_000}))
-    (one,) = written(made(subject, hne())).values()
-    text = one.body(OPEN)["results"][0]["message"]
-    full = verdict(one).message
+    (owner_report,) = reports_of(plan_of(subject, hne())).values()
+    text = owner_report.body(OPEN)["results"][0]["message"]
+    full = verdict_entry(owner_report).message
     assert text.endswith(f"… (cut here; the full text has {len(full.encode())} bytes)")
     assert len(text.encode()) < 1_100
     assert full.startswith(text.split("…")[0])
@@ -236,23 +243,28 @@ def test_a_message_that_is_cut_says_so() -> None:
 
 
 def test_what_stands_as_it_should_is_left_alone() -> None:
-    """This applies to both kinds, also to a report as the API server returns it."""
+    """This applies to both kinds of reports, also as the API server returns them."""
     for kind in (OPEN, POLICY):
-        (one,) = written(made(pod(owner=SET), hne(), report_kind=kind)).values()
-        assert written(made(pod(owner=SET), hne(), report_kind=kind, reports=(standing(one, kind),))) == {}
-        server = one.body(kind)
-        server["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-22T12:00:00Z"}
-        assert words.digest(server) == words.digest(one.body(kind))
+        (owner_report,) = reports_of(plan_of(pod(owner=SET), hne(), report_kind=kind)).values()
+        assert (
+            reports_of(plan_of(pod(owner=SET), hne(), report_kind=kind, reports=(stored_report(owner_report, kind),)))
+            == {}
+        )
+        server_body = owner_report.body(kind)
+        server_body["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-22T12:00:00Z"}
+        assert words.digest(server_body) == words.digest(owner_report.body(kind))
 
 
 @pytest.mark.parametrize("field", ["source", "scope", "summary", "results"])
 def test_what_somebody_changed_is_written_over(field: str) -> None:
     """The write is for the uid that the operator has read."""
-    (one,) = written(made(pod(), hne())).values()
-    body = one.body(OPEN)
+    (owner_report,) = reports_of(plan_of(pod(), hne())).values()
+    body = owner_report.body(OPEN)
     body[field] = None
-    present = snapshot.StoredReport(OPEN, one.name, "its-uid", "Pod", words.digest(body))
-    (effect,) = (e for e in made(pod(), hne(), reports=(present,)).effects if isinstance(e, effects.WriteReport))
+    changed_report = snapshot.StoredReport(OPEN, owner_report.name, "its-uid", "Pod", words.digest(body))
+    (effect,) = (
+        e for e in plan_of(pod(), hne(), reports=(changed_report,)).effects if isinstance(e, effects.WriteReport)
+    )
     assert effect.uid == "its-uid"
 
 
@@ -261,53 +273,53 @@ def test_a_report_of_nobody_goes_unless_its_pod_takes_it_along() -> None:
 
     The garbage collector deletes the report of a pod.
     """
-    gone = snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d")
-    of_pod = snapshot.StoredReport(OPEN, "hostnetwork-y", "u", "Pod", "d")
-    assert deleted(made(reports=(gone, of_pod))) == [("Report", "hostnetwork-x")]
+    workload_report = snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d")
+    pod_report = snapshot.StoredReport(OPEN, "hostnetwork-y", "u", "Pod", "d")
+    assert deletions_of(plan_of(reports=(workload_report, pod_report))) == [("Report", "hostnetwork-x")]
 
 
 def test_reports_of_others_are_left_alone() -> None:
-    """Even if they have our label."""
-    other = snapshot.StoredReport(OPEN, "cpol-x", "u", "Deployment", "d")
-    assert deleted(made(reports=(other,), policy=EXEMPT)) == []
+    """This is true even if they have our label."""
+    other_report = snapshot.StoredReport(OPEN, "cpol-x", "u", "Deployment", "d")
+    assert deletions_of(plan_of(reports=(other_report,), policy=EXEMPT)) == []
 
 
 def test_never_both_kinds() -> None:
     """Reports of the other kind are deleted before anything is written, whatever their owner."""
-    old = snapshot.StoredReport(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
-    found = made(pod(), hne(), reports=(old,))
-    assert deleted(found) == [("PolicyReport", "hostnetwork-uid-of-capture")]
-    done = [e for e in found.effects if isinstance(e, effects.WriteReport | effects.DeleteReport)]
-    assert [type(e) for e in done] == [effects.DeleteReport, effects.WriteReport]
-    assert [e.uid for e in done if isinstance(e, effects.WriteReport)] == [""]
+    old_report = snapshot.StoredReport(POLICY, "hostnetwork-uid-of-capture", "u", "Pod", "d")
+    namespace_plan = plan_of(pod(), hne(), reports=(old_report,))
+    assert deletions_of(namespace_plan) == [("PolicyReport", "hostnetwork-uid-of-capture")]
+    report_effects = [e for e in namespace_plan.effects if isinstance(e, effects.WriteReport | effects.DeleteReport)]
+    assert [type(e) for e in report_effects] == [effects.DeleteReport, effects.WriteReport]
+    assert [e.uid for e in report_effects if isinstance(e, effects.WriteReport)] == [""]
 
 
-@pytest.mark.parametrize("policy", [EXEMPT, governed(mode="Release")])
-def test_where_nothing_is_written_no_report_stays(policy: snapshot.PolicyState) -> None:
-    """In an exempt namespace and in mode Release, whatever the owner, and even before owners are known."""
-    present = tuple(
+@pytest.mark.parametrize("policy_state", [EXEMPT, governed(mode="Release")])
+def test_where_nothing_is_written_no_report_stays(policy_state: snapshot.PolicyState) -> None:
+    """In an exempt namespace and in mode Release all reports are deleted, even before their owners are known."""
+    reports = tuple(
         snapshot.StoredReport(OPEN, f"hostnetwork-{kind}", "u", kind, "d") for kind in ("Pod", "Deployment")
     )
-    found = made(pod(owner=SET), reports=present, policy=policy, tops={}, namespace=namespace())
-    assert len(deleted(found)) == 2
-    assert (written(found), owners(found)) == ({}, ())
+    namespace_plan = plan_of(pod(owner=SET), reports=reports, policy=policy_state, tops={}, namespace=namespace())
+    assert len(deletions_of(namespace_plan)) == 2
+    assert (reports_of(namespace_plan), owners(namespace_plan)) == ({}, ())
 
 
 def test_without_a_kind_nothing_is_done_or_asked() -> None:
     """No report is written or deleted, and no owner is looked up."""
-    present = (snapshot.StoredReport(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
-    found = made(pod(owner=SET), hne(), report_kind=None, tops={}, reports=present)
-    assert (written(found), deleted(found), owners(found)) == ({}, [], ())
+    reports = (snapshot.StoredReport(POLICY, "hostnetwork-x", "u", "Deployment", "d"),)
+    namespace_plan = plan_of(pod(owner=SET), hne(), report_kind=None, tops={}, reports=reports)
+    assert (reports_of(namespace_plan), deletions_of(namespace_plan), owners(namespace_plan)) == ({}, [], ())
 
 
 def test_a_terminating_namespace_is_left_alone() -> None:
     """The namespace controller deletes everything."""
-    present = (snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
-    found = made(pod(), reports=present, namespace=denied(terminating=True))
-    assert (written(found), deleted(found)) == ({}, [])
+    reports = (snapshot.StoredReport(OPEN, "hostnetwork-x", "u", "Deployment", "d"),)
+    namespace_plan = plan_of(pod(), reports=reports, namespace=denied(terminating=True))
+    assert (reports_of(namespace_plan), deletions_of(namespace_plan)) == ({}, [])
 
 
 def test_where_the_policy_cannot_be_read_findings_say_so() -> None:
     """A rule that needs the settings of the policy leads to an error, not to a pass."""
-    (one,) = written(made(pod(), hne(), policy=UNKNOWN, namespace=denied(hne()))).values()
-    assert said(one)["Expiring"] == "error"
+    (owner_report,) = reports_of(plan_of(pod(), hne(), policy=UNKNOWN, namespace=denied(hne()))).values()
+    assert results(owner_report)["Expiring"] == "error"

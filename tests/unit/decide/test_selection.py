@@ -31,93 +31,106 @@ NAMESPACE_LABELS = labels.POLICY_NAMESPACE_LABELS
 LOOSE, STRICT = policy.Mode.AUDIT, policy.Mode.ENFORCE
 
 
-def labelled(*, rules: Any = RULES, known: ledger.NamespaceRecord | None = None, **fields: Any) -> Any:
-    """Return a namespace that has the label of a rule, and about which the ledger has the record `known`."""
-    home = denied(labels={KEPT: "storage"}, **fields.pop("home", {}))
-    kept = recorded(home, namespace=known, **fields.pop("kept", {}))
-    return seen(namespace=home, policy=governed(rules=rules), ledger=kept, **fields)
+def labelled_state(*, rules: Any = RULES, record: ledger.NamespaceRecord | None = None, **fields: Any) -> Any:
+    """Return a namespace that has the label of a rule, and about which the ledger has `record`."""
+    labelled_namespace = denied(labels={KEPT: "storage"}, **fields.pop("namespace_fields", {}))
+    ledger_view = recorded(labelled_namespace, namespace=record, **fields.pop("ledger_fields", {}))
+    return seen(namespace=labelled_namespace, policy=governed(rules=rules), ledger=ledger_view, **fields)
 
 
-def unlabelled_before() -> ledger.NamespaceRecord:
+def record_without_label() -> ledger.NamespaceRecord:
     """Return the record of the same namespace without the label."""
     record = written(denied())
     assert record is not None
     return record
 
 
-def other(since: datetime.datetime = NOW - datetime.timedelta(minutes=1)) -> dict[str, snapshot.Guard]:
+def changed_guards(since: datetime.datetime = NOW - datetime.timedelta(minutes=1)) -> dict[str, snapshot.Guard]:
     """Return guards in which namespace-labels has another identity by now."""
-    changed = snapshot.Guard(NAMESPACE_LABELS, since, identity="another")
-    return {**guards(), NAMESPACE_LABELS: changed}
+    changed_guard = snapshot.Guard(NAMESPACE_LABELS, since, identity="another")
+    return {**guards(), NAMESPACE_LABELS: changed_guard}
 
 
 def test_a_label_that_is_recorded_counts() -> None:
-    """Whatever happens to the policy later."""
-    record = unlabelled_before().model_copy(update={"chosen": {KEPT: "storage"}})
-    for present in (guards(), other(), guards(missing=[NAMESPACE_LABELS])):
-        assert selection.settings(labelled(known=record, guards=present)).mode is LOOSE
+    """It does not matter what happens to the policy later."""
+    record = record_without_label().model_copy(update={"chosen": {KEPT: "storage"}})
+    for present_guards in (guards(), changed_guards(), guards(missing=[NAMESPACE_LABELS])):
+        assert selection.settings(labelled_state(record=record, guards=present_guards)).mode is LOOSE
 
 
-@pytest.mark.parametrize("many", [{f"{labels.GROUP}/a{n}": "" for n in range(65)}, {f"{labels.GROUP}/a": "x" * 4096}])
-def test_more_labels_than_any_rule_needs_prove_nothing(many: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "more_labels", [{f"{labels.GROUP}/a{n}": "" for n in range(65)}, {f"{labels.GROUP}/a": "x" * 4096}]
+)
+def test_more_labels_than_any_rule_needs_prove_nothing(more_labels: dict[str, str]) -> None:
     """A tenant may have set them before the policy existed.
 
     The ledger keeps none of them, and the rule does not apply.
     """
-    home = denied(labels={KEPT: "storage", **many})
-    first = seen(namespace=home, policy=governed(rules=RULES), ledger=snapshot.LedgerView(state=ledger.State.SEEDING))
-    assert selection.settings(first).mode is STRICT
-    assert selection.record(first, NOW).chosen == {}
+    labelled_namespace = denied(labels={KEPT: "storage", **more_labels})
+    state = seen(
+        namespace=labelled_namespace,
+        policy=governed(rules=RULES),
+        ledger=snapshot.LedgerView(state=ledger.State.SEEDING),
+    )
+    assert selection.settings(state).mode is STRICT
+    assert selection.record(state, NOW).chosen == {}
 
 
 def test_a_label_that_is_set_under_the_policy_counts_once_it_is_recorded() -> None:
     """The record rests on the policy and has the label. After that, the label counts."""
-    first = labelled(known=unlabelled_before())
-    assert selection.settings(first).mode is STRICT
-    made = plan.plan_namespace(first, NOW)
-    (effect,) = records(made)
+    state = labelled_state(record=record_without_label())
+    assert selection.settings(state).mode is STRICT
+    namespace_plan = plan.plan_namespace(state, NOW)
+    (effect,) = records(namespace_plan)
     assert isinstance(effect, effects.RecordNamespace)
     assert (effect.guard, effect.record and effect.record.chosen) == (IDENTITY, {KEPT: "storage"})
-    assert selection.settings(stored(first, made)).mode is LOOSE
+    assert selection.settings(stored(state, namespace_plan)).mode is LOOSE
 
 
-@pytest.mark.parametrize("present", [other(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"])
-def test_a_label_of_the_moment_without_the_policy_loosens_nothing(present: dict[str, snapshot.Guard]) -> None:
-    """Neither at that moment nor later. The namespace stays at the level that applies to everybody."""
-    made = labelled(known=unlabelled_before(), guards=present)
-    found = selection.settings(made)
-    assert (found.mode, found.target) == (STRICT, labels.Level.BASELINE)
-    assert selection.record(made, NOW) == ({}, IDENTITY)
-    assert selection.record(made, at(days=300)) == ({}, IDENTITY)
+@pytest.mark.parametrize(
+    "present_guards", [changed_guards(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"]
+)
+def test_a_label_of_the_moment_without_the_policy_loosens_nothing(present_guards: dict[str, snapshot.Guard]) -> None:
+    """The label loosens nothing at that moment or later. The namespace stays at the level that applies to everybody."""
+    state = labelled_state(record=record_without_label(), guards=present_guards)
+    settings = selection.settings(state)
+    assert (settings.mode, settings.target) == (STRICT, labels.Level.BASELINE)
+    assert selection.record(state, NOW) == ({}, IDENTITY)
+    assert selection.record(state, at(days=300)) == ({}, IDENTITY)
 
 
 def test_taken_off_and_set_again_it_counts() -> None:
     """The record moves on to the present policy once the labels are as recorded. After that, a change counts."""
-    record = unlabelled_before()
-    clean = seen(namespace=denied(), policy=governed(rules=RULES), guards=other(), ledger=recorded(denied()))
-    assert selection.record(clean, NOW) == ({}, "another")
-    moved = record.model_copy(update={"under": "another"})
-    assert selection.record(labelled(known=moved, guards=other()), NOW) == ({KEPT: "storage"}, "another")
+    record = record_without_label()
+    state = seen(namespace=denied(), policy=governed(rules=RULES), guards=changed_guards(), ledger=recorded(denied()))
+    assert selection.record(state, NOW) == ({}, "another")
+    moved_record = record.model_copy(update={"under": "another"})
+    assert selection.record(labelled_state(record=moved_record, guards=changed_guards()), NOW) == (
+        {KEPT: "storage"},
+        "another",
+    )
 
 
 def test_within_five_seconds_of_a_change_of_the_policy_nothing_moves_on() -> None:
     """Not every API server applies the policy yet."""
-    young = other(since=at(seconds=-4))
-    made = seen(namespace=denied(), guards=young, ledger=recorded(denied()))
-    assert selection.record(made, NOW) == ({}, IDENTITY)
-    assert selection.record(made, at(seconds=1)) == ({}, "another")
-
-
-@pytest.mark.parametrize("present", [other(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"])
-def test_a_label_that_nothing_proves_tightens(present: dict[str, snapshot.Guard]) -> None:
-    """The rule of the label then applies, field by field where it is stricter."""
-    made = labelled(rules=TIGHTENING, known=unlabelled_before(), guards=present)
-    found = selection.settings(made)
-    assert (found.mode, found.target) == (STRICT, labels.Level.RESTRICTED)
+    young_guards = changed_guards(since=at(seconds=-4))
+    state = seen(namespace=denied(), guards=young_guards, ledger=recorded(denied()))
+    assert selection.record(state, NOW) == ({}, IDENTITY)
+    assert selection.record(state, at(seconds=1)) == ({}, "another")
 
 
 @pytest.mark.parametrize(
-    ("created", "state", "mode"),
+    "present_guards", [changed_guards(), guards(missing=[NAMESPACE_LABELS])], ids=["made anew", "missing"]
+)
+def test_a_label_that_nothing_proves_tightens(present_guards: dict[str, snapshot.Guard]) -> None:
+    """The rule of the label then applies, field by field where it is stricter."""
+    state = labelled_state(rules=TIGHTENING, record=record_without_label(), guards=present_guards)
+    settings = selection.settings(state)
+    assert (settings.mode, settings.target) == (STRICT, labels.Level.RESTRICTED)
+
+
+@pytest.mark.parametrize(
+    ("created", "ledger_state", "mode"),
     [
         (at(hours=-1), ledger.State.INTACT, LOOSE),
         (at(days=-2), ledger.State.INTACT, STRICT),
@@ -128,19 +141,19 @@ def test_a_label_that_nothing_proves_tightens(present: dict[str, snapshot.Guard]
     ],
 )
 def test_without_a_record_the_creation_proves_it(
-    created: datetime.datetime, state: ledger.State, mode: policy.Mode
+    created: datetime.datetime, ledger_state: ledger.State, mode: policy.Mode
 ) -> None:
     """A namespace that was created under the policy was labelled under it.
 
     A tenant may have labelled an older one before.
     """
-    made = labelled(home={"created": created}, kept={"state": state})
-    assert selection.settings(made).mode is mode
+    state = labelled_state(namespace_fields={"created": created}, ledger_fields={"state": ledger_state})
+    assert selection.settings(state).mode is mode
 
 
-@pytest.mark.parametrize("state", [ledger.State.LOST, ledger.State.UNREADABLE])
+@pytest.mark.parametrize("ledger_state", [ledger.State.LOST, ledger.State.UNREADABLE])
 @pytest.mark.parametrize(
-    ("stands", "rule", "loosened"),
+    ("present_labels", "rule", "loosened"),
     [
         ({labels.ENFORCEMENT: "Audit"}, {"mode": "Audit"}, False),
         ({}, {"mode": "Audit"}, False),
@@ -152,34 +165,42 @@ def test_without_a_record_the_creation_proves_it(
     ],
 )
 def test_after_a_loss_a_label_goes_on_as_far_as_it_loosens_nothing(
-    stands: dict[str, str], rule: dict[str, str], loosened: bool, state: ledger.State
+    present_labels: dict[str, str], rule: dict[str, str], loosened: bool, ledger_state: ledger.State
 ) -> None:
-    """A rule that governed the namespace still does.
+    """A rule that governed the namespace before the loss still governs it.
 
     A label that was not believed before the loss is not believed after it.
     """
-    home = namespace(labels={**stands, KEPT: "storage"}, created=at(days=-2))
+    labelled_namespace = namespace(labels={**present_labels, KEPT: "storage"}, created=at(days=-2))
     rules = ({"selector": {"matchLabels": {KEPT: "storage"}}, **rule},)
-    made = seen(namespace=home, policy=governed(rules=rules), ledger=recorded(home, namespace=None, state=state))
-    wanted = level.settings_for(home if not loosened else replace(home, labels=stands), made.policy)
-    assert selection.settings(made) == wanted
+    state = seen(
+        namespace=labelled_namespace,
+        policy=governed(rules=rules),
+        ledger=recorded(labelled_namespace, namespace=None, state=ledger_state),
+    )
+    wanted = level.settings_for(
+        labelled_namespace if not loosened else replace(labelled_namespace, labels=present_labels), state.policy
+    )
+    assert selection.settings(state) == wanted
 
 
 def test_labels_of_other_prefixes_are_free() -> None:
     """Nothing protects them from a user who may write the Namespace."""
     rules = ({"selector": {"matchLabels": {"team": "net"}}, "mode": "Audit"},)
-    home = denied(labels={"team": "net"})
-    made = seen(namespace=home, policy=governed(rules=rules), guards=other(), ledger=recorded(denied()))
-    assert selection.settings(made).mode is LOOSE
+    labelled_namespace = denied(labels={"team": "net"})
+    state = seen(
+        namespace=labelled_namespace, policy=governed(rules=rules), guards=changed_guards(), ledger=recorded(denied())
+    )
+    assert selection.settings(state).mode is LOOSE
 
 
 def test_an_exempt_namespace_keeps_a_record_of_its_labels_and_of_nothing_else() -> None:
     """When the namespace is governed again, the same rule applies."""
-    spec = governed(rules=RULES, exempt_namespaces=["payments"])
-    for home, chosen in ((namespace(labels={KEPT: "storage"}), {KEPT: "storage"}), (namespace(), None)):
-        made = seen(namespace=home, policy=spec, ledger=recorded(home, namespace=None))
-        kept = [effect.record for effect in plan.plan_namespace(made, NOW).effects if hasattr(effect, "record")]
-        assert [record.chosen for record in kept if record] == ([chosen] if chosen else [])
+    policy_state = governed(rules=RULES, exempt_namespaces=["payments"])
+    for exempt_namespace, chosen in ((namespace(labels={KEPT: "storage"}), {KEPT: "storage"}), (namespace(), None)):
+        state = seen(namespace=exempt_namespace, policy=policy_state, ledger=recorded(exempt_namespace, namespace=None))
+        new_records = [effect.record for effect in plan.plan_namespace(state, NOW).effects if hasattr(effect, "record")]
+        assert [record.chosen for record in new_records if record] == ([chosen] if chosen else [])
 
 
 # -- since when it is Held --------------------------------------------------------------------------------------------
@@ -187,10 +208,12 @@ def test_an_exempt_namespace_keeps_a_record_of_its_labels_and_of_nothing_else() 
 
 def test_since_when_a_namespace_is_held_is_read_from_the_ledger() -> None:
     """An annotation with another moment, which a tenant may write, does not let a later pod block enforcement."""
-    note = {labels.HELD_BY: "since 9999-01-01T00:00:00Z: me"}
-    home = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations=note)
-    known = ledger.NamespaceRecord(held=at(days=-1), under=IDENTITY)
-    assert level.held_since(seen(namespace=home, ledger=recorded(home, namespace=known)), NOW) == at(days=-1)
+    annotations = {labels.HELD_BY: "since 9999-01-01T00:00:00Z: me"}
+    held_namespace = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations=annotations)
+    record = ledger.NamespaceRecord(held=at(days=-1), under=IDENTITY)
+    assert level.held_since(
+        seen(namespace=held_namespace, ledger=recorded(held_namespace, namespace=record)), NOW
+    ) == at(days=-1)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +227,6 @@ def test_since_when_a_namespace_is_held_is_read_from_the_ledger() -> None:
 )
 def test_before_the_ledger_has_it_the_annotation_counts_up_to_now(text: str, since: datetime.datetime) -> None:
     """This applies after a loss. A tenant who wrote the annotation gains no more than through the loss itself."""
-    home = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations={labels.HELD_BY: text})
-    made = seen(namespace=home, ledger=recorded(home, namespace=None, state=ledger.State.LOST))
-    assert level.held_since(made, NOW) == since
+    held_namespace = namespace(labels={labels.ENFORCEMENT: "Held"}, annotations={labels.HELD_BY: text})
+    state = seen(namespace=held_namespace, ledger=recorded(held_namespace, namespace=None, state=ledger.State.LOST))
+    assert level.held_since(state, NOW) == since

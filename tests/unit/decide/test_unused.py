@@ -28,15 +28,15 @@ YES, NO, UNKNOWN = (snapshot.Account(NOW, exists=exists) for exists in (True, Fa
 MISSING = {"netdebug": NO}
 
 
-def in_use(made: plan.NamespacePlan, name: str = "net") -> tuple[str, str, str]:
+def in_use(namespace_plan: plan.NamespacePlan, name: str = "net") -> tuple[str, str, str]:
     """Return status, reason and message of the condition that the plan writes."""
-    found = conditions.find(statuses(made)[name].conditions, conditions.ConditionType.IN_USE)
-    assert found is not None
-    return found.status, found.reason, found.message
+    condition = conditions.find(statuses(namespace_plan)[name].conditions, conditions.ConditionType.IN_USE)
+    assert condition is not None
+    return condition.status, condition.reason, condition.message
 
 
-def reason(*things: Any, **fields: Any) -> str:
-    return in_use(planned(seen(hne(), *things, **fields)))[1]
+def reason(*objects: Any, **fields: Any) -> str:
+    return in_use(planned(seen(hne(), *objects, **fields)))[1]
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------
@@ -97,12 +97,13 @@ def test_what_the_nearest_pod_lacks_is_named() -> None:
 def test_pods_that_another_exception_covers_are_named() -> None:
     """The exception that lasts longest covers them."""
     longer = hne("longer", expiry=at(hours=2))
-    made = planned(seen(hne(), longer, pod()))
-    assert in_use(made)[1] == "CoveredByAnother"
+    namespace_plan = planned(seen(hne(), longer, pod()))
+    assert in_use(namespace_plan)[1] == "CoveredByAnother"
     assert (
-        "exception 'longer' covers the pods, and lasts as long or longer; delete this exception if" in in_use(made)[2]
+        "exception 'longer' covers the pods, and lasts as long or longer; delete this exception if"
+        in in_use(namespace_plan)[2]
     )
-    assert in_use(made, "longer")[1] == "PodsCovered"
+    assert in_use(namespace_plan, "longer")[1] == "PodsCovered"
 
 
 def test_pods_of_kubelets_are_nobodys() -> None:
@@ -127,9 +128,9 @@ def test_unused_for_long_stays_the_reason_and_says_why() -> None:
 )
 def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any], fields: dict[str, Any]) -> None:
     """InUse then has no reason of its own, and the operator asks for nothing."""
-    made = planned(seen(hne(**spec), accounts={}, **fields))
-    assert in_use(made) == ("False", "NoPods", "the exception covers no pod")
-    assert accounts(made) == ()
+    namespace_plan = planned(seen(hne(**spec), accounts={}, **fields))
+    assert in_use(namespace_plan) == ("False", "NoPods", "the exception covers no pod")
+    assert accounts(namespace_plan) == ()
 
 
 # -- when -----------------------------------------------------------------------------------------------------------
@@ -138,54 +139,54 @@ def test_an_exception_that_is_not_in_force_says_it_in_ready(spec: dict[str, Any]
 def test_a_reason_is_due_half_a_minute_after_the_creation() -> None:
     """An exception, its account and its pods may come with one apply. Meanwhile the operator asks for nothing."""
     subject = hne(metadata={"creation_timestamp": at(seconds=-29)})
-    young = planned(seen(subject, accounts={}))
-    assert in_use(young)[1] == "NoPods"
-    assert (accounts(young), young.next_check) == ((), at(seconds=1))
-    later = plan.plan_namespace(seen(subject, accounts=MISSING), at(seconds=1))
-    assert in_use(later)[1] == "ServiceAccountMissing"
+    first_plan = planned(seen(subject, accounts={}))
+    assert in_use(first_plan)[1] == "NoPods"
+    assert (accounts(first_plan), first_plan.next_check) == ((), at(seconds=1))
+    later_plan = plan.plan_namespace(seen(subject, accounts=MISSING), at(seconds=1))
+    assert in_use(later_plan)[1] == "ServiceAccountMissing"
 
 
 def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
-    """So no status is written twice, even after a restart.
+    """The operator therefore writes no status twice, even after a restart.
 
     If a pod shows that the account exists, the operator does not ask.
     """
-    made = planned(seen(hne(), accounts={}))
-    assert (accounts(made), statuses(made)) == (("netdebug",), {})
-    made = planned(seen(hne(), pod(images=frozenset({"other:1"})), accounts={}))
-    assert (accounts(made), in_use(made)[1]) == ((), "ImagesDiffer")
+    namespace_plan = planned(seen(hne(), accounts={}))
+    assert (accounts(namespace_plan), statuses(namespace_plan)) == (("netdebug",), {})
+    namespace_plan = planned(seen(hne(), pod(images=frozenset({"other:1"})), accounts={}))
+    assert (accounts(namespace_plan), in_use(namespace_plan)[1]) == ((), "ImagesDiffer")
     assert accounts(planned(seen(hne(), pod(), accounts={}))) == ()
 
 
 def test_a_missing_account_is_asked_for_again_each_minute() -> None:
-    """An account about which nobody could tell is asked for again, too. The condition stays as it is meanwhile."""
+    """The operator also asks again for an account that it could not look up. Meanwhile the condition stays as it is."""
     for account in (NO, UNKNOWN):
-        made = planned(seen(hne(), accounts={"netdebug": account}))
-        assert (accounts(made), made.next_check) == ((), at(seconds=60))
-        again = plan.plan_namespace(seen(hne(), accounts={"netdebug": account}), at(seconds=60))
-        assert accounts(again) == ("netdebug",)
-        assert in_use(again) == in_use(made)
+        namespace_plan = planned(seen(hne(), accounts={"netdebug": account}))
+        assert (accounts(namespace_plan), namespace_plan.next_check) == ((), at(seconds=60))
+        later_plan = plan.plan_namespace(seen(hne(), accounts={"netdebug": account}), at(seconds=60))
+        assert accounts(later_plan) == ("netdebug",)
+        assert in_use(later_plan) == in_use(namespace_plan)
 
 
 def test_an_account_that_exists_is_asked_for_when_something_else_happens() -> None:
-    """The operator does not wake up for it, so a steady cluster costs nothing."""
-    made = planned(seen(hne(), accounts={"netdebug": YES}))
-    assert made.next_check is not None
-    assert made.next_check > at(minutes=10)
+    """The operator plans no check for the account, so a steady cluster costs nothing."""
+    namespace_plan = planned(seen(hne(), accounts={"netdebug": YES}))
+    assert namespace_plan.next_check is not None
+    assert namespace_plan.next_check > at(minutes=10)
 
 
 def test_so_many_accounts_are_asked_for_and_no_more() -> None:
-    """Nobody can tell about the others. The conditions of their exceptions say what is known."""
-    many = [hne(f"e{n:02}", service_account_name=f"a{n:02}") for n in range(20)]
-    made = planned(seen(*many, accounts={}))
-    assert len(accounts(made)) == unused.MOST
-    assert in_use(made, "e19")[1] == "NoHostPods"
+    """The operator does not know whether the other accounts exist. The conditions say what is known."""
+    subjects = [hne(f"e{n:02}", service_account_name=f"a{n:02}") for n in range(20)]
+    namespace_plan = planned(seen(*subjects, accounts={}))
+    assert len(accounts(namespace_plan)) == unused.MOST
+    assert in_use(namespace_plan, "e19")[1] == "NoHostPods"
 
 
 # -- pods that no watch reports -------------------------------------------------------------------------------------
 
 
-def listed(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePlan:
+def plan_with_list(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePlan:
     """Return the plan for an exception that was created at `created`, with all pods listed at `seconds`.
 
     Both are in seconds relative to NOW.
@@ -194,49 +195,49 @@ def listed(seconds: float, created: float = -1, **spec: Any) -> plan.NamespacePl
     return planned(seen(subject, every_pod_listed=at(seconds=seconds)))
 
 
-@pytest.mark.parametrize("shared", [(PID,), (IPC,), (NETWORK, PID)])
+@pytest.mark.parametrize("host_namespaces", [(PID,), (IPC,), (NETWORK, PID)])
 def test_the_pods_of_an_exception_for_host_pid_are_listed_each_minute_at_first(
-    shared: tuple[labels.HostNamespace, ...],
+    host_namespaces: tuple[labels.HostNamespace, ...],
 ) -> None:
     """The first list is half a minute after the creation of the exception, when a reason is due.
 
     Then there is one every minute, until the exception is ten minutes old.
     """
-    spec: dict[str, Any] = {"host_namespaces": shared}
-    assert count_at(listed(-1, **spec)) == at(seconds=29)
-    assert count_at(listed(-300, created=-200, **spec)) == at(seconds=-170)
-    assert count_at(listed(-1, created=-100, **spec)) == at(seconds=59)
-    assert count_at(listed(-1, created=-590, **spec)) == at(seconds=10)
-    assert count_at(listed(-1, created=-601, **spec)) is None
-    assert count_at(listed(-1, host_namespaces=(NETWORK,))) is None
+    spec: dict[str, Any] = {"host_namespaces": host_namespaces}
+    assert count_at(plan_with_list(-1, **spec)) == at(seconds=29)
+    assert count_at(plan_with_list(-300, created=-200, **spec)) == at(seconds=-170)
+    assert count_at(plan_with_list(-1, created=-100, **spec)) == at(seconds=59)
+    assert count_at(plan_with_list(-1, created=-590, **spec)) == at(seconds=10)
+    assert count_at(plan_with_list(-1, created=-601, **spec)) is None
+    assert count_at(plan_with_list(-1, host_namespaces=(NETWORK,))) is None
 
 
 def test_a_namespace_whose_exception_covers_pods_is_not_listed() -> None:
     """The expected pods exist."""
     subject = hne(metadata={"creation_timestamp": at(minutes=-2)}, host_namespaces=(PID,))
-    covered = pod(host_namespaces=frozenset({PID}))
-    assert count_at(planned(seen(subject, covered, every_pod_listed=at(seconds=-90)))) is None
+    covered_pod = pod(host_namespaces=frozenset({PID}))
+    assert count_at(planned(seen(subject, covered_pod, every_pod_listed=at(seconds=-90)))) is None
 
 
 def test_nothing_is_said_of_pods_that_nobody_has_listed() -> None:
-    """Not before a list that is half a minute younger than the exception. The message says that it rests on a list."""
+    """A list must be half a minute younger than the exception. The message says that it rests on a list."""
     spec: dict[str, Any] = {"host_namespaces": (PID,), "created": -40}
-    assert in_use(listed(-11, **spec))[1] == "NoPods"
-    (_, word, text) = in_use(listed(-10, **spec))
+    assert in_use(plan_with_list(-11, **spec))[1] == "NoPods"
+    (_, word, text) = in_use(plan_with_list(-10, **spec))
     assert word == "NoHostPods"
     assert "uses host namespace PID in the last list of all pods; if the API server" in text
 
 
 def test_exempt_namespaces_say_it_too() -> None:
     """Exceptions in exempt namespaces are maintained like all others."""
-    exempt = governed(exempt_namespaces=("payments",))
-    assert reason(policy=exempt, accounts=MISSING) == "ServiceAccountMissing"
+    policy_state = governed(exempt_namespaces=("payments",))
+    assert reason(policy=policy_state, accounts=MISSING) == "ServiceAccountMissing"
 
 
 def test_pods_without_host_namespaces_are_not_named_as_pods_that_share_them() -> None:
     """They count for exceptions without host namespaces, and their accounts are no hint at a mistyped account."""
     subject = hne(service_account_name="typo", host_namespaces=("Network",))
-    plain = coverage.PodVerdict(pod("sensor", host_namespaces=frozenset()), labels.Verdict.UNCOVERED, "")
+    plain_verdict = coverage.PodVerdict(pod("sensor", host_namespaces=frozenset()), labels.Verdict.UNCOVERED, "")
     standing = validity.Standing(subject, conditions.Ready.ACTIVE, "")
-    said = unused.why(standing, [plain], snapshot.Account(NOW, exists=False)).sentence
-    assert "share host namespaces run as" not in said
+    sentence = unused.why(standing, [plain_verdict], snapshot.Account(NOW, exists=False)).sentence
+    assert "share host namespaces run as" not in sentence

@@ -25,8 +25,8 @@ def stand(
 
 def test_an_exception_in_order_is_active() -> None:
     """The message says until when the exception is in force."""
-    found = stand(hne())
-    assert (found.reason, found.why, found.in_force) == (
+    standing = stand(hne())
+    assert (standing.reason, standing.why, standing.in_force) == (
         Ready.ACTIVE,
         "the exception is in force until 2026-11-22T13:00:00Z",
         True,
@@ -122,33 +122,43 @@ def test_digests_are_required_where_the_policy_says_so(images: tuple[str, ...] |
 
 def test_an_exception_that_nobody_approved_does_not_expire() -> None:
     """NotApproved comes before Expired: the end of the exception deletes no pods, and the exception spares none."""
-    found = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.ApprovalState.REFUSED, "why"))
-    assert (found.reason, found.expired, found.why, found.spares) == (Ready.NOT_APPROVED, False, "why", False)
+    standing = stand(hne(expiry=NOW), ruling=approval.Ruling(approval.ApprovalState.REFUSED, "why"))
+    assert (standing.reason, standing.expired, standing.why, standing.spares) == (
+        Ready.NOT_APPROVED,
+        False,
+        "why",
+        False,
+    )
 
 
 def test_an_exception_that_waits_for_its_record_is_not_in_force_and_ends_all_the_same() -> None:
     """An exception that is approved by what the operator sees ends without the ledger."""
-    waits = approval.Ruling(approval.ApprovalState.WAITING)
-    found = stand(hne(), ruling=waits)
-    assert (found.reason, found.in_force, found.waiting, found.spares) == (Ready.NOT_RECORDED, False, True, True)
-    assert stand(hne(expiry=NOW), ruling=waits).expired
+    waiting = approval.Ruling(approval.ApprovalState.WAITING)
+    standing = stand(hne(), ruling=waiting)
+    assert (standing.reason, standing.in_force, standing.waiting, standing.spares) == (
+        Ready.NOT_RECORDED,
+        False,
+        True,
+        True,
+    )
+    assert stand(hne(expiry=NOW), ruling=waiting).expired
 
 
 def test_an_exception_whose_grant_stays_without_proof_is_in_force_and_says_so() -> None:
     """If the operator revoked the grant of an agent, network and ingress would stop."""
-    found = stand(
+    standing = stand(
         hne(type="Infrastructure"), ruling=approval.Ruling(approval.ApprovalState.UNPROVEN, "the ledger was lost")
     )
-    assert (found.reason, found.in_force) == (Ready.APPROVAL_UNPROVEN, True)
-    assert found.why == "the exception is still in force without expiry: the ledger was lost"
+    assert (standing.reason, standing.in_force) == (Ready.APPROVAL_UNPROVEN, True)
+    assert standing.why == "the exception is still in force without expiry: the ledger was lost"
 
 
 def test_while_the_ledger_cannot_be_read_nothing_expires_and_everything_spares() -> None:
     """If the operator cannot tell, it never deletes."""
     unknown = approval.Ruling(approval.ApprovalState.UNKNOWN, "forbidden")
     for subject in (hne(), hne(expiry=at(seconds=-1))):
-        found = stand(subject, ruling=unknown)
-        assert (found.reason, found.in_force, found.expired) == (Ready.NOT_RECORDED, False, False)
+        standing = stand(subject, ruling=unknown)
+        assert (standing.reason, standing.in_force, standing.expired) == (Ready.NOT_RECORDED, False, False)
     assert stand(hne(), ruling=unknown).spares
 
 
@@ -163,18 +173,18 @@ def test_what_withholds_an_approved_exception_spares_its_pods(rules: policy.Exce
     assert not stand(hne(metadata={"deletion_timestamp": NOW}), rules=rules).spares
 
 
-def trouble(*things: Any, **fields: Any) -> validity.Standing:
+def standing_in_trouble(*objects: Any, **fields: Any) -> validity.Standing:
     """Return the standing of the first exception if records cannot be written."""
-    made = seen(*things, **fields)
-    made = replace(made, ledger=replace(made.ledger, trouble="forbidden", exceptions={}))
-    return validity.standings(made, approval.rulings(made, NOW), NOW)[0]
+    state = seen(*objects, **fields)
+    state = replace(state, ledger=replace(state.ledger, trouble="forbidden", exceptions={}))
+    return validity.standings(state, approval.rulings(state, NOW), NOW)[0]
 
 
 def test_where_records_cannot_be_written_only_grants_that_must_stay_do() -> None:
     """A Diagnostic that waits for its record is withheld, and so is every exception that has no grant yet."""
     agent = hne(type="Infrastructure")
-    assert trouble(hne(), namespace=denied(hne())).reason is Ready.NOT_RECORDED
-    assert trouble(agent).reason is Ready.NOT_RECORDED
-    found = trouble(agent, namespace=denied(agent))
-    assert (found.reason, found.in_force, found.waiting) == (Ready.APPROVAL_UNPROVEN, True, False)
-    assert "cannot be recorded: forbidden" in found.why
+    assert standing_in_trouble(hne(), namespace=denied(hne())).reason is Ready.NOT_RECORDED
+    assert standing_in_trouble(agent).reason is Ready.NOT_RECORDED
+    standing = standing_in_trouble(agent, namespace=denied(agent))
+    assert (standing.reason, standing.in_force, standing.waiting) == (Ready.APPROVAL_UNPROVEN, True, False)
+    assert "cannot be recorded: forbidden" in standing.why

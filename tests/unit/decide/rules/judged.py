@@ -20,9 +20,9 @@ def example(subject: exception.HostNetworkException, *pods: snapshot.Pod) -> sna
     return seen(subject, *pods, kubernetes=V136, ordinary_pods=True)
 
 
-def warns(rule: rules.Rule, warned: snapshot.NamespaceSnapshot) -> findings.Finding:
+def warns(rule: rules.Rule, state: snapshot.NamespaceSnapshot) -> findings.Finding:
     """Return the finding of the rule, which must warn."""
-    (finding,) = [finding for finding in planned(warned).findings if finding.rule is rule]
+    (finding,) = [finding for finding in planned(state).findings if finding.rule is rule]
     assert finding.warns, finding
     return finding
 
@@ -31,12 +31,12 @@ def result_of(
     rule: rules.Rule,
     subject: exception.HostNetworkException,
     *pods: snapshot.Pod,
-    state: snapshot.PolicyState | None = None,
+    policy_state: snapshot.PolicyState | None = None,
     kubernetes: snapshot.MinorVersion | None = V136,
     now: datetime.datetime = NOW,
 ) -> str | None:
     """Return the result word of the rule for the exception; None if the rule does not apply to the exception."""
-    plan = planned(seen(subject, *pods, policy=state or governed(), kubernetes=kubernetes), now)
+    plan = planned(seen(subject, *pods, policy=policy_state or governed(), kubernetes=kubernetes), now)
     results = [finding.result.value for finding in plan.findings if finding.rule is rule]
     return results[0] if results else None
 

@@ -11,6 +11,6 @@ EXAMPLE = judged.example(hne(service_account_name=None))
 
 @pytest.mark.parametrize("name", [None, "default"])
 def test_the_default_service_account_is_warned_of(name: str | None) -> None:
-    """Whether the exception names `default` or no service account. Another service account passes."""
+    """The rule warns if the exception names `default` or no service account. Another service account passes."""
     assert judged.result_of(rules.DEFAULT_SERVICE_ACCOUNT, hne(service_account_name=name)) == "warn"
     assert judged.result_of(rules.DEFAULT_SERVICE_ACCOUNT, hne()) == "pass"

@@ -14,7 +14,7 @@ EXAMPLE = judged.example(hne(expiry=at(minutes=20)))
 
 
 @pytest.mark.parametrize(
-    ("kind", "warning", "before"),
+    ("kind", "warn_before", "expected"),
     [
         ("Diagnostic", {}, {"minutes": 30}),
         ("Diagnostic", {"Diagnostic": "5m"}, {"minutes": 5}),
@@ -22,21 +22,21 @@ EXAMPLE = judged.example(hne(expiry=at(minutes=20)))
         ("Infrastructure", {"Application": "1h"}, {"hours": 1}),
     ],
 )
-def test_it_is_expiring_from_so_long_before_its_end(kind: str, warning: dict[str, str], before: Any) -> None:
+def test_it_is_expiring_from_so_long_before_its_end(kind: str, warn_before: dict[str, str], expected: Any) -> None:
     """The result changes in exactly that second, and the next check is in that second."""
     end = at(hours=200) if kind != "Diagnostic" else at(hours=1)
     subject = hne(type=kind, images=(IMAGE,), expiry=end)
-    state = governed(exceptions={"warnBefore": warning})
-    moment = end - datetime.timedelta(**before)
+    policy_state = governed(exceptions={"warnBefore": warn_before})
+    moment = end - datetime.timedelta(**expected)
     second = datetime.timedelta(seconds=1)
-    assert judged.result_of(rules.EXPIRING, subject, state=state, now=moment - second) == "pass"
-    assert judged.result_of(rules.EXPIRING, subject, state=state, now=moment) == "warn"
-    assert moment == planned(seen(subject, policy=state), moment - second).next_check
+    assert judged.result_of(rules.EXPIRING, subject, policy_state=policy_state, now=moment - second) == "pass"
+    assert judged.result_of(rules.EXPIRING, subject, policy_state=policy_state, now=moment) == "warn"
+    assert moment == planned(seen(subject, policy=policy_state), moment - second).next_check
 
 
 def test_what_has_no_expiry_or_has_ended_is_not_expiring() -> None:
-    """The condition then says Ended, and an exception that has ended has no findings at all."""
+    """The condition says Ended for an exception that has ended, and such an exception has no findings at all."""
     assert judged.result_of(rules.EXPIRING, hne(**judged.AGENT)) == "pass"
-    made = planned(seen(hne(expiry=NOW)))
-    assert made.findings == ()
-    assert judged.condition(made, conditions.ConditionType.EXPIRING) == ("False", "Ended")
+    plan = planned(seen(hne(expiry=NOW)))
+    assert plan.findings == ()
+    assert judged.condition(plan, conditions.ConditionType.EXPIRING) == ("False", "Ended")

@@ -17,13 +17,13 @@ EXAMPLE = judged.example(hne())
 def test_ordinary_pods_beside_an_exception(ordinary: bool | None, result: str) -> None:
     """The last list of all pods counts.
 
-    Without such a list the result is not clean, and which pods there are does not matter.
+    Without such a list the result is skip. Pods that the exception covers change nothing.
     """
-    (found,) = _mixed(planned(seen(hne(), ordinary_pods=ordinary)))
-    assert found.result.value == result
-    assert found.moments == ()
-    assert ("has not listed all pods since" in found.sentence) is (ordinary is None)
-    assert _mixed(planned(seen(hne(), pod(), ordinary_pods=ordinary)))[0].sentence == found.sentence
+    (finding,) = _findings(planned(seen(hne(), ordinary_pods=ordinary)))
+    assert finding.result.value == result
+    assert finding.moments == ()
+    assert ("has not listed all pods since" in finding.sentence) is (ordinary is None)
+    assert _findings(planned(seen(hne(), pod(), ordinary_pods=ordinary)))[0].sentence == finding.sentence
 
 
 SPEAKER = pod(release=frozenset({"app=metallb", "app.kubernetes.io/instance=lb"}))
@@ -41,34 +41,34 @@ SPEAKER = pod(release=frozenset({"app=metallb", "app.kubernetes.io/instance=lb"}
     ],
 )
 def test_ordinary_pods_of_the_same_release_are_a_note(releases: list[set[str]], result: str) -> None:
-    """All of them must be of the release, by any label that names it.
+    """All ordinary pods must be of the release, by any label that names the release.
 
     A pod of another owner, a pod without such labels, or too many pods lead to a warning.
     """
-    beside = frozenset(frozenset(release) for release in releases)
-    (found,) = _mixed(planned(seen(hne(), SPEAKER, ordinary_pods=True, ordinary_releases=beside)))
-    assert (found.result.value, found.noted) == (result, result == "pass")
-    assert ("are of the same release by their labels (app" in found.sentence) is (result == "pass")
+    ordinary_releases = frozenset(frozenset(release) for release in releases)
+    (finding,) = _findings(planned(seen(hne(), SPEAKER, ordinary_pods=True, ordinary_releases=ordinary_releases)))
+    assert (finding.result.value, finding.noted) == (result, result == "pass")
+    assert ("are of the same release by their labels (app" in finding.sentence) is (result == "pass")
 
 
 def test_a_release_of_pods_that_it_does_not_cover_counts_not() -> None:
-    """A user who runs a pod beside the exception is another owner, whether or not that pod uses host namespaces."""
+    """A user who runs a pod that the exception does not cover is another owner, whatever that pod uses."""
     other = pod("other", service_account="web", release=frozenset({"app=web"}))
-    beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=web"})})}
-    (found,) = _mixed(planned(seen(hne(), SPEAKER, other, **beside)))
-    assert found.result.value == "warn"
+    fields = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=web"})})}
+    (finding,) = _findings(planned(seen(hne(), SPEAKER, other, **fields)))
+    assert finding.result.value == "warn"
 
 
 def test_a_note_is_shown_and_not_told() -> None:
     """The message of InUse has the note as long as it applies. There is no Event, no warning and no second write."""
-    beside = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=metallb"})})}
-    first = planned(seen(hne(), SPEAKER, **beside))
+    fields = {"ordinary_pods": True, "ordinary_releases": frozenset({frozenset({"app=metallb"})})}
+    first_plan = planned(seen(hne(), SPEAKER, **fields))
     assert (
         "the exception covers 1 pod; the ordinary pods in the namespace are of the same release"
-        in judged.in_use_message(first)
+        in judged.in_use_message(first_plan)
     )
-    assert "MixedNamespace" not in judged.events(first)
-    assert statuses(planned(seen(hne(status=statuses(first)["net"]), SPEAKER, **beside))) == {}
+    assert "MixedNamespace" not in judged.events(first_plan)
+    assert statuses(planned(seen(hne(status=statuses(first_plan)["net"]), SPEAKER, **fields))) == {}
 
 
 @pytest.mark.parametrize(("minutes", "result"), [(0, "skip"), (9, "skip"), (11, "warn")])
@@ -78,21 +78,21 @@ def test_before_it_covers_pods_ordinary_ones_wait_for_ten_minutes(minutes: int, 
 
     After ten minutes the rule warns without them.
     """
-    ago = at(minutes=-minutes)
+    moment = at(minutes=-minutes)
     if since == "creation":
-        subject = hne(metadata={"creation_timestamp": ago})
+        subject = hne(metadata={"creation_timestamp": moment})
     else:
-        subject = hne(status=exception.ExceptionStatus(last_used_time=ago))
-    (found,) = _mixed(planned(seen(subject, ordinary_pods=True)))
-    assert found.result.value == result
-    assert found.moments == ((ago + datetime.timedelta(minutes=10),) if result == "skip" else ())
+        subject = hne(status=exception.ExceptionStatus(last_used_time=moment))
+    (finding,) = _findings(planned(seen(subject, ordinary_pods=True)))
+    assert finding.result.value == result
+    assert finding.moments == ((moment + datetime.timedelta(minutes=10),) if result == "skip" else ())
 
 
 def test_exempt_namespaces_are_mixed_on_purpose() -> None:
     """The rule does not apply in an exempt namespace, nor to an exception that has ended."""
-    exempt = governed(exempt_namespaces=(NAMESPACE,))
-    assert _mixed(planned(seen(hne(), ordinary_pods=True, policy=exempt))) == []
-    assert _mixed(planned(seen(hne(expiry=NOW), ordinary_pods=True))) == []
+    policy_state = governed(exempt_namespaces=(NAMESPACE,))
+    assert _findings(planned(seen(hne(), ordinary_pods=True, policy=policy_state))) == []
+    assert _findings(planned(seen(hne(expiry=NOW), ordinary_pods=True))) == []
 
 
 @pytest.mark.parametrize("pods", [(), (pod(),)])
@@ -102,42 +102,44 @@ def test_in_use_says_that_ordinary_pods_are_there(pods: tuple[snapshot.Pod, ...]
     One Event reports ordinary pods when they come, and another one when they come again. As long as nothing changes,
     nothing is written.
     """
-    alone = statuses(planned(seen(hne(), *pods)))["net"]
-    mixed = planned(seen(hne(status=alone), *pods, ordinary_pods=True))
-    assert set(judged.events(mixed)) == {"MixedNamespace"}
-    assert "service account 'netdebug'" in judged.events(mixed)["MixedNamespace"].message
-    assert "kubectl get pods -n payments" in judged.in_use_message(mixed)
-    shown = hne(status=statuses(mixed)["net"])
-    assert statuses(planned(seen(shown, *pods, ordinary_pods=True))) == {}
-    back = planned(seen(shown, *pods))
-    assert statuses(back)["net"] == alone
-    assert judged.events(back) == {}
+    status = statuses(planned(seen(hne(), *pods)))["net"]
+    plan = planned(seen(hne(status=status), *pods, ordinary_pods=True))
+    assert set(judged.events(plan)) == {"MixedNamespace"}
+    assert "service account 'netdebug'" in judged.events(plan)["MixedNamespace"].message
+    assert "kubectl get pods -n payments" in judged.in_use_message(plan)
+    subject = hne(status=statuses(plan)["net"])
+    assert statuses(planned(seen(subject, *pods, ordinary_pods=True))) == {}
+    later_plan = planned(seen(subject, *pods))
+    assert statuses(later_plan)["net"] == status
+    assert judged.events(later_plan) == {}
 
 
 def test_another_wording_emits_no_second_event() -> None:
     """If an upgrade words the warning differently, the message of InUse is written once, and no Event follows."""
     status = statuses(planned(seen(hne(), pod(), ordinary_pods=True)))["net"]
-    old = tuple(
+    old_conditions = tuple(
         condition.model_copy(update={"message": "1 pod covered by it; ordinary pods run in its namespace: whoever may"})
         if condition.type == "InUse"
         else condition
         for condition in status.conditions
     )
-    made = planned(seen(hne(status=status.model_copy(update={"conditions": old})), pod(), ordinary_pods=True))
-    assert "MixedNamespace" not in judged.events(made)
-    assert statuses(made)["net"] == status
+    plan = planned(
+        seen(hne(status=status.model_copy(update={"conditions": old_conditions})), pod(), ordinary_pods=True)
+    )
+    assert "MixedNamespace" not in judged.events(plan)
+    assert statuses(plan)["net"] == status
 
 
 def test_that_ordinary_pods_are_there_is_told_once_beside_another_reason() -> None:
     """The reason is then TooWide, and the message has both."""
-    first = planned(seen(hne(privileged=True), pod(), ordinary_pods=True))
-    assert {"TooWide", "MixedNamespace"} <= set(judged.events(first))
-    assert judged.condition(first, conditions.ConditionType.IN_USE) == ("True", "TooWide")
-    again = hne(privileged=True, status=statuses(first)["net"])
-    more = planned(seen(again, pod("a"), pod("b"), ordinary_pods=True))
-    assert statuses(more)["net"].covered_pods == 2
-    assert judged.events(more) == {}
+    first_plan = planned(seen(hne(privileged=True), pod(), ordinary_pods=True))
+    assert {"TooWide", "MixedNamespace"} <= set(judged.events(first_plan))
+    assert judged.condition(first_plan, conditions.ConditionType.IN_USE) == ("True", "TooWide")
+    subject = hne(privileged=True, status=statuses(first_plan)["net"])
+    later_plan = planned(seen(subject, pod("a"), pod("b"), ordinary_pods=True))
+    assert statuses(later_plan)["net"].covered_pods == 2
+    assert judged.events(later_plan) == {}
 
 
-def _mixed(made: Any) -> list[findings.Finding]:
-    return [finding for finding in made.findings if finding.rule is rules.MIXED_NAMESPACE]
+def _findings(plan: Any) -> list[findings.Finding]:
+    return [finding for finding in plan.findings if finding.rule is rules.MIXED_NAMESPACE]

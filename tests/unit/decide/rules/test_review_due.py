@@ -27,13 +27,13 @@ EXAMPLE = judged.example(hne(**judged.AGENT, review={"kubernetes_version": "1.35
 def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: datetime.datetime, result: str) -> None:
     """The time counts from the later of creation and review.time. A review in the future does not count."""
     subject = hne(**judged.AGENT, review=review, metadata={"creation_timestamp": at(hours=created)})
-    state = governed(exceptions={"reviewOnUpgrade": False})
-    assert result == judged.result_of(rules.REVIEW_DUE, subject, state=state, now=now)
+    policy_state = governed(exceptions={"reviewOnUpgrade": False})
+    assert result == judged.result_of(rules.REVIEW_DUE, subject, policy_state=policy_state, now=now)
     assert None is judged.result_of(rules.REVIEW_DUE, hne())
 
 
 @pytest.mark.parametrize(
-    ("reviewed", "cluster", "asked", "result"),
+    ("reviewed", "version", "on_upgrade", "result"),
     [
         ("1.35", judged.V136, True, "warn"),
         ("1.9", judged.V136, True, "warn"),
@@ -45,18 +45,18 @@ def test_a_review_is_due_so_long_after_the_last(review: Any, created: int, now: 
         (None, judged.V136, False, "pass"),
     ],
 )
-def test_a_review_is_due_after_an_upgrade(reviewed: Any, cluster: Any, asked: bool, result: str) -> None:
+def test_a_review_is_due_after_an_upgrade(reviewed: Any, version: Any, on_upgrade: bool, result: str) -> None:
     """A review is due if the cluster's minor version is newer than that of the review.
 
     Without a version in the review, nobody can tell.
     """
     subject = hne(**judged.AGENT, review={"kubernetes_version": reviewed})
-    state = governed(exceptions={"reviewOnUpgrade": asked})
-    assert result == judged.result_of(rules.REVIEW_DUE, subject, state=state, kubernetes=cluster)
+    policy_state = governed(exceptions={"reviewOnUpgrade": on_upgrade})
+    assert result == judged.result_of(rules.REVIEW_DUE, subject, policy_state=policy_state, kubernetes=version)
 
 
 def test_without_a_version_the_condition_is_unknown() -> None:
     """Unknown is an answer of its own, and leads to no Event."""
-    made = planned(seen(hne(**judged.AGENT), kubernetes=judged.V136))
-    assert judged.condition(made, conditions.ConditionType.REVIEW_DUE) == ("Unknown", "VersionNotSaid")
-    assert "ReviewDue" not in judged.events(made)
+    plan = planned(seen(hne(**judged.AGENT), kubernetes=judged.V136))
+    assert judged.condition(plan, conditions.ConditionType.REVIEW_DUE) == ("Unknown", "VersionNotSaid")
+    assert "ReviewDue" not in judged.events(plan)

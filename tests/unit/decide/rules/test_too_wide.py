@@ -12,7 +12,7 @@ EXAMPLE = judged.example(hne(capabilities=("NET_ADMIN", "SYS_TIME")), pod(capabi
 
 
 @pytest.mark.parametrize(
-    ("named", "used", "excess"),
+    ("spec", "fields", "excess"),
     [
         ({"privileged": True}, {}, "privileged"),
         ({"host_namespaces": ("Network", "PID")}, {}, "host namespace PID"),
@@ -30,12 +30,15 @@ EXAMPLE = judged.example(hne(capabilities=("NET_ADMIN", "SYS_TIME")), pod(capabi
         ({"images": (IMAGE, PINNED)}, {}, f"image {PINNED}"),
     ],
 )
-def test_what_no_pod_uses_is_too_wide(named: dict[str, Any], used: dict[str, Any], excess: str) -> None:
+def test_what_no_pod_uses_is_too_wide(spec: dict[str, Any], fields: dict[str, Any], excess: str) -> None:
     """The rule checks each thing that an exception names, but not while its pods are young, and not without pods."""
-    subject = hne(**named)
-    (wide,) = [f for f in planned(seen(subject, pod(**used))).findings if f.rule is rules.TOO_WIDE]
-    assert ("warn", f"the exception allows more than the covered pods use: {excess}") == (wide.result, wide.sentence)
-    assert judged.result_of(rules.TOO_WIDE, subject, pod(**used, created=at(minutes=-9))) == "skip"
+    subject = hne(**spec)
+    (finding,) = [f for f in planned(seen(subject, pod(**fields))).findings if f.rule is rules.TOO_WIDE]
+    assert ("warn", f"the exception allows more than the covered pods use: {excess}") == (
+        finding.result,
+        finding.sentence,
+    )
+    assert judged.result_of(rules.TOO_WIDE, subject, pod(**fields, created=at(minutes=-9))) == "skip"
     assert judged.result_of(rules.TOO_WIDE, subject) == "skip"
 
 
@@ -53,8 +56,9 @@ def test_a_path_that_is_named_read_only_is_used_by_reading() -> None:
 
 def test_what_one_of_its_pods_uses_is_not_too_wide() -> None:
     """All pods count together. A mount below a path uses that path."""
-    named = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
-    one = pod("one", privileged=True, host_paths=frozenset({host_path("/proc/net", write=True)}))
+    spec = {"privileged": True, "capabilities": ("NET_ADMIN",), "host_paths": ({"path": "/proc", "read_only": False},)}
+    privileged_pod = pod("one", privileged=True, host_paths=frozenset({host_path("/proc/net", write=True)}))
     assert (
-        judged.result_of(rules.TOO_WIDE, hne(**named), one, pod("two", capabilities=frozenset({"NET_ADMIN"}))) == "pass"
+        judged.result_of(rules.TOO_WIDE, hne(**spec), privileged_pod, pod("two", capabilities=frozenset({"NET_ADMIN"})))
+        == "pass"
     )

@@ -16,11 +16,11 @@ def test_it_is_unused_so_long_after_its_last_pod() -> None:
     subject = hne(**judged.AGENT, metadata={"creation_timestamp": at(hours=-720)})
     assert judged.result_of(rules.UNUSED, subject) == "warn"
     assert judged.result_of(rules.UNUSED, subject, now=at(seconds=-1)) == "pass"
-    soon = governed(exceptions={"unusedAfter": "30m"})
-    assert judged.result_of(rules.UNUSED, hne(), state=soon) == "warn"
-    assert judged.result_of(rules.UNUSED, hne(), pod(), state=soon) == "pass"
-    left = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(last_used_time=at(hours=-719)))
-    assert judged.result_of(rules.UNUSED, left) == "pass"
-    assert judged.result_of(rules.UNUSED, left, now=at(hours=1)) == "warn"
-    going = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(covered_pods=1))
-    assert judged.result_of(rules.UNUSED, going) == "pass"
+    policy_state = governed(exceptions={"unusedAfter": "30m"})
+    assert judged.result_of(rules.UNUSED, hne(), policy_state=policy_state) == "warn"
+    assert judged.result_of(rules.UNUSED, hne(), pod(), policy_state=policy_state) == "pass"
+    used_before = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(last_used_time=at(hours=-719)))
+    assert judged.result_of(rules.UNUSED, used_before) == "pass"
+    assert judged.result_of(rules.UNUSED, used_before, now=at(hours=1)) == "warn"
+    used_now = hne(**judged.AGENT, **judged.OLD, status=exception.ExceptionStatus(covered_pods=1))
+    assert judged.result_of(rules.UNUSED, used_now) == "pass"
