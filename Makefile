@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Otherwise each process of the tests compiles the same files again.
+unexport PYTHONDONTWRITEBYTECODE
 # KUBERNETES=1.33 chooses an older control plane; tests/controlplane/binary.py has the list and the default.
 
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ check: $(READY) ## Format, lint, types, import contracts, what is generated, uni
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
-	@$(BIN)/pytest -q -n 4 --dist loadfile tests/unit
+	@$(BIN)/pytest -q -n 4 --dist worksteal tests/unit
 
 generate: $(READY) ## Write all that is generated: policies, CRDs, fingerprints, chart, reference pages
 	@$(BIN)/python -m generate

@@ -21,7 +21,7 @@ from hostnetwork_operator.control import operator, refused, watching
 from tests.unit import serving
 from tests.unit.shell import world
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 RESOURCE = {
     "name": "namespaces",
     "singularName": "",
