@@ -115,9 +115,8 @@ def _cases() -> Iterator[Case]:
             if method == "apply" and not _only_adds(change):
                 continue
             # Only the namespace controller and holders of setlevel may write /finalize.
-            restored = name == "no labels" and binary.release().has(
-                "1.36"
-            )  # labels-kept restores the operator's labels
+            # labels-kept restores the operator's labels
+            restored = name == "no labels" and binary.release().has("1.36")
             status = 200 if (changes is HONEST or restored) and method != "finalize" else 403
             yield Case("tenant", method, name, change, status)
             yield Case("creator", method, name, change, status)

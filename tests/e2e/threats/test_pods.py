@@ -431,6 +431,7 @@ def test_a_huge_pod_is_judged_like_any_other(world: World, request: pytest.Fixtu
         )
 
 
+@pytest.mark.alone
 def test_no_tenant_fills_a_pod_against_its_deletion(world: World) -> None:
     """A21: A tenant who fills a covered pod, at its creation or by every write, does not keep it beyond its expiry."""
     namespace = world.namespace()
