@@ -8,7 +8,7 @@ import pytest
 from tests.controlplane import api
 from tests.docs import markdown
 from tests.e2e import agents, trials
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import LABEL, World
 
 
 @pytest.fixture(scope="module")
@@ -16,20 +16,7 @@ def covered_trials(module_world: World) -> Iterator[trials.Trials]:
     """Apply each sample while its exception is in force, and wait until its pods run and are covered."""
     with trials.create(module_world, agents.read(module_world.time(3600))) as by_name:
         trials.until(module_world, by_name, "it is enforced", lambda trial: module_world.enforced(trial.namespace))
-        for trial in by_name.values():
-            trials.grant(module_world, trial, "sample", trial.sample.exception["spec"])
-        trials.until(
-            module_world,
-            by_name,
-            "it is in force",
-            lambda trial: module_world.ready(trial.namespace, "sample") == "Active",
-        )
-        trials.until(
-            module_world,
-            by_name,
-            "it is relaxed",
-            lambda trial: module_world.labels(trial.namespace)[PSA] == "privileged",
-        )
+        trials.relax(module_world, by_name, "sample")
         trials.apply(module_world, ((trial, body) for trial in by_name.values() for body in trial.sample.objects))
         for trial in trials.on_time(by_name):
             _set_going(module_world, trial)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import agents, trials
-from tests.e2e.conftest import LABEL, PSA, World
+from tests.e2e.conftest import LABEL, World
 
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 
@@ -36,27 +36,7 @@ def held_trials(audit_world: World) -> Iterator[trials.Trials]:
 @pytest.fixture(scope="module")
 def covered_trials(audit_world: World, held_trials: trials.Trials) -> trials.Trials:
     """The held samples with their exceptions, after waiting until the namespaces are enforced and relaxed."""
-    for trial in held_trials.values():
-        trials.grant(audit_world, trial, "sample", trial.sample.exception["spec"])
-    trials.until(
-        audit_world,
-        held_trials,
-        "it is in force",
-        lambda trial: audit_world.ready(trial.namespace, "sample") == "Active",
-    )
-    trials.until(
-        audit_world,
-        held_trials,
-        "it is enforced",
-        lambda trial: audit_world.enforced(trial.namespace),
-        deadline_seconds=60,
-    )
-    trials.until(
-        audit_world,
-        held_trials,
-        "it is relaxed",
-        lambda trial: audit_world.labels(trial.namespace)[PSA] == "privileged",
-    )
+    trials.relax(audit_world, held_trials, "sample")
     trials.until(
         audit_world, held_trials, "no pod is flagged", lambda trial: not trials.flags(audit_world, trial.namespace)
     )

@@ -9,7 +9,7 @@ import yaml
 
 from tests.controlplane import api
 from tests.e2e import agents
-from tests.e2e.conftest import LABEL, World
+from tests.e2e.conftest import LABEL, PSA, World
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,16 @@ def grant(world: World, trial: Trial, name: str, spec: dict[str, Any]) -> None:
     answer = world.admin.post(world.exceptions(trial.namespace), {**body, "metadata": {"name": name}, "spec": spec})
     if answer.status != 201:
         trial.late.append(f"exception {name}: {answer.message}")
+
+
+def relax(world: World, trials: Trials, name: str) -> None:
+    """Create the exception of each sample under `name`, and wait until it is in force and its namespace is relaxed."""
+    for trial in trials.values():
+        grant(world, trial, name, trial.sample.exception["spec"])
+    until(world, trials, "it is in force", lambda trial: world.ready(trial.namespace, name) == "Active")
+    # The gate checks a Held namespace again once a minute.
+    until(world, trials, "it is enforced", lambda trial: world.enforced(trial.namespace), deadline_seconds=60)
+    until(world, trials, "it is relaxed", lambda trial: world.labels(trial.namespace)[PSA] == "privileged")
 
 
 def running(world: World, namespace: str) -> list[str]:

@@ -96,7 +96,8 @@ class Store:
         self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
-        """Store an object. Return False if the store has this version or a newer one, or if the object was removed.
+        """Store an object. Return False if the store has this version or a newer one, if the object was removed, or if
+        the object is unreadable for the same reason as before.
 
         The answer to a write of the operator can come after the watch has reported the removal of the object.
         """
@@ -112,12 +113,10 @@ class Store:
         except Exception as error:  # whatever is wrong with this object, the other objects must still be read
             return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
         if _why_unreadable(parsed):
-            # Stored as if it were one version older, so that the same version counts as newer once it can be read. For
-            # a second after a change of the CRD, a watch can still report objects by the schema of the old CRD.
-            if present is not None and present.uid == meta["uid"] and present.parsed == parsed:
-                return False
-            version -= 1
-        self._keep(kind, key, _StoredObject(version, meta["uid"], parsed))
+            changed = self._keep_unread(kind, key, version, meta["uid"], parsed)
+        else:
+            self._keep(kind, key, _StoredObject(version, meta["uid"], parsed))
+            changed = True
         if present is not None:
             self._unwatched.discard(present.uid)
         if kind is Kind.POD and not parse.watched(body):
@@ -126,7 +125,7 @@ class Store:
             # After a broken version, the last good spec stays in effect.
             self._last_good = _GoodPolicy(parsed.spec, parsed.created)
         self._touch_guards(kind)
-        return True
+        return changed
 
     def set_aside(self, kind: Kind, meta: Mapping[str, Any], why: str) -> bool:
         """Store an object of which only the metadata could be read. Return False if the store stays unchanged.
@@ -140,15 +139,22 @@ class Store:
             return False
         self.unread.add(stored.value, key, why)
         parsed = _unreadable(stored, meta, why)
-        if parsed is None or (present is not None and present.uid == meta["uid"] and present.parsed == parsed):
+        if parsed is None:
             return False
         if kind is not Kind.EVERY_POD:
             self._unwatched.discard(meta["uid"])
         elif present is None or present.uid != meta["uid"]:
             self._unwatched.add(meta["uid"])
-        # As in `put`, stored as if it were one version older.
-        self._keep(stored, key, _StoredObject(version - 1, meta["uid"], parsed))
-        return True
+        return self._keep_unread(stored, key, version, meta["uid"], parsed)
+
+    def _keep_unread(self, kind: Kind, key: Key, version: int, uid: str, parsed: _Parsed) -> bool:
+        """Store an unreadable object as if it were one version older, so that the same version counts as newer once the
+        object can be read. For a second after a change of a CRD, a watch can still report objects by the schema of the
+        old CRD. Return whether more than the version has changed.
+        """
+        present = self._objects[kind].get(key)
+        self._keep(kind, key, _StoredObject(version - 1, uid, parsed))
+        return present is None or present.uid != uid or present.parsed != parsed
 
     def misunderstood(self, unreadable: snapshot.UnreadablePod | snapshot.UnreadableException) -> None:
         """Replace an object that was read, but cannot be used for a decision. This lasts until the object changes."""

@@ -131,28 +131,44 @@ def test_unreadable_objects_are_kept_apart(cache: Store) -> None:
     ) == ((), (), ["odd"], ["odd"])
 
 
-@pytest.mark.parametrize("kind", [Kind.POD, Kind.EXCEPTION, Kind.POLICY])
+# A spec that can be read, by kind. PRUNED can be read of no kind.
+READABLE: dict[Kind, dict[str, Any]] = {
+    Kind.POD: {"hostNetwork": True, "containers": [{"image": "v:1"}]},
+    Kind.EXCEPTION: {
+        "type": "Infrastructure",
+        "owner": "team-network",
+        "contact": "https://oncall.example.com",
+        "reason": "Routes between the nodes",
+        "serviceAccountName": "agent",
+    },
+    Kind.POLICY: {"mode": "Enforce"},
+}
+PRUNED = {"containers": [{}], "hostNetwork": True, "unknown": 1}
+
+
+def default_body(kind: Kind, version: int, spec: dict[str, Any]) -> dict[str, Any]:
+    return body("default", version, namespace="" if kind is Kind.POLICY else NAMESPACE, spec=spec)
+
+
+@pytest.mark.parametrize("kind", READABLE)
 def test_the_same_version_can_be_read_later(cache: Store, kind: Kind) -> None:
     """A watch reports an object by the schema of a CRD that was replaced; the next list has the whole object."""
-    spec: dict[str, Any] = {
-        Kind.POD: {"hostNetwork": True, "containers": [{"image": "v:1"}]},
-        Kind.EXCEPTION: {
-            "type": "Infrastructure",
-            "owner": "team-network",
-            "contact": "https://oncall.example.com",
-            "reason": "Routes between the nodes",
-            "serviceAccountName": "agent",
-        },
-        Kind.POLICY: {"mode": "Enforce"},
-    }[kind]
-    whole = body("default", 10, namespace="" if kind is Kind.POLICY else NAMESPACE, spec=spec)
-    pruned = {**whole, "spec": {"containers": [{}], "hostNetwork": True, "unknown": 1}}
+    whole, pruned = default_body(kind, 10, READABLE[kind]), default_body(kind, 10, PRUNED)
     assert cache.put(kind, pruned)
     assert not cache.put(kind, pruned)
     assert cache.unread.counts()[kind.value] == 1
     assert cache.put(kind, whole)
     assert not cache.put(kind, pruned)
     assert cache.unread.counts()[kind.value] == 0
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_an_older_version_does_not_replace_an_unreadable_one(cache: Store, kind: Kind) -> None:
+    """A list that began earlier has the older version. The object was unreadable for the same reason before."""
+    for version in (10, 20):
+        cache.put(kind, default_body(kind, version, PRUNED))
+    assert not cache.put(kind, default_body(kind, 15, READABLE[kind]))
+    assert cache.put(kind, default_body(kind, 20, READABLE[kind]))
 
 
 # -- lists ----------------------------------------------------------------------------------------------------------
