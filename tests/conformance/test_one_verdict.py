@@ -125,7 +125,7 @@ class Judge:
 
     def __init__(self, namespace: workbench.Home) -> None:
         self.namespace = namespace
-        self.namespace_state = parse.namespace_state(namespace.cluster.admin.get(namespace.path).expect(200).body)
+        self.namespace_state = parse.namespace(namespace.cluster.admin.get(namespace.path).expect(200).body)
         self.counted: collections.Counter[str] = collections.Counter()
         self.decided: collections.Counter[coverage.Criterion] = collections.Counter()
         self.edges: collections.Counter[str] = collections.Counter()
