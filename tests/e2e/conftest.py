@@ -199,25 +199,26 @@ def package_world() -> Iterator[World]:
         yield world
 
 
+def _attended(world: World) -> World:
+    """Start the operator if an earlier test has left it stopped."""
+    if not world.operator.running():
+        world.operator.start()
+    return world
+
+
 @pytest.fixture(scope="module")
 def module_world(package_world: World) -> World:
     """The cluster with the operator running, for objects that one file creates once."""
-    if not package_world.operator.running():
-        package_world.operator.start()
-    return package_world
+    return _attended(package_world)
 
 
 @pytest.fixture
 def world(package_world: World) -> World:
     """The cluster with the operator running."""
-    if not package_world.operator.running():
-        package_world.operator.start()
-    return package_world
+    return _attended(package_world)
 
 
 @pytest.fixture
 def unattended(package_world: World) -> World:
     """The cluster for a test that stops, kills and starts the operator as it likes."""
-    if not package_world.operator.running():
-        package_world.operator.start()
-    return package_world
+    return _attended(package_world)
