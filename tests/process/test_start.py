@@ -1,5 +1,6 @@
 """If the process cannot start, it prints one line and exits with status 1. A person reads that line, at night."""
 
+import asyncio
 import os
 import pathlib
 import socket
@@ -8,7 +9,9 @@ import sys
 
 import pytest
 
+from tests.unit import serving
 from tests.unit.act.test_identity import SERVER, kubeconfig
+from tests.unit.control.test_versions import Server, version
 
 
 def run_operator(directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -73,3 +76,17 @@ def test_an_address_that_is_none_is_named(tmp_path: pathlib.Path) -> None:
     completed = run_operator(tmp_path, KUBECONFIG=str(kubeconfig(tmp_path)), HOSTNETWORK_ADDRESS="no-such-host.invalid")
     assert "cannot listen on no-such-host.invalid:0: " in one_line(completed)
     assert "Unknown error" not in completed.stderr
+
+
+async def test_the_start_waits_for_a_version_and_ends_if_the_version_is_not_understood(tmp_path: pathlib.Path) -> None:
+    """The answer of a proxy is logged, and the operator asks again.
+
+    A version that is not understood ends the process with one line and status 1.
+    """
+    server = Server()
+    server.says({}, b"<html>", version("", "", "next"))
+    async with serving.url_of(server.answer) as url:
+        path = kubeconfig(tmp_path, f"server: '{url}'")
+        completed = await asyncio.to_thread(run_operator, tmp_path, KUBECONFIG=str(path))
+    assert "api-server-unreachable" in completed.stdout
+    assert one_line(completed).startswith("hostnetwork-operator: the version of Kubernetes must begin with a major and")

@@ -1,11 +1,6 @@
 """The version that an API server reports is understood, or refused in one sentence and never with a traceback."""
 
 import asyncio
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -113,39 +108,3 @@ async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert [record.message for record in caplog.records].count("version-unknown") == 2
-
-
-async def test_the_start_waits_for_a_version_and_ends_where_that_is_not_understood(url: str, server: Server) -> None:
-    """The answer of a proxy is logged, and the operator asks again.
-
-    A version that is not understood ends the process with one line and status 1.
-    """
-    server.says({}, b"<html>", version("", "", "next"))
-    completed = await _run_operator(url)
-    assert (completed.returncode, "Traceback" in completed.stdout) == (1, False), completed.stdout
-    assert "api-server-unreachable" in completed.stdout
-    (line,) = completed.stderr.splitlines()
-    assert line.startswith("hostnetwork-operator: the version of Kubernetes must begin with a major and a minor")
-
-
-async def _run_operator(url: str) -> subprocess.CompletedProcess[str]:
-    """Run the operator as a process until it has ended."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = pathlib.Path(directory) / "config"
-        path.write_text(KUBECONFIG.replace("URL", url))
-        environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(path), "HOSTNETWORK_ADDRESS": "127.0.0.1"}
-        environment |= {"HOSTNETWORK_PORT": "0", "HOSTNETWORK_PROBE_PORT": "0"}
-        command = [sys.executable, "-m", "hostnetwork_operator"]
-        return await asyncio.to_thread(
-            subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: c
-contexts: [{name: c, context: {cluster: c, user: u}}]
-clusters: [{name: c, cluster: {server: URL}}]
-users: [{name: u, user: {token: x}}]
-"""
