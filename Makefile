@@ -24,7 +24,7 @@ check: $(READY) ## Format, lint, types, import contracts, what is generated, uni
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
-	@$(BIN)/pytest -q -n 4 --dist worksteal tests/unit
+	@$(BIN)/pytest -q -n 4 --dist worksteal -p no:hypothesispytest tests/unit
 
 generate: $(READY) ## Write all that is generated: policies, CRDs, fingerprints, chart, reference pages
 	@$(BIN)/python -m generate

@@ -1,4 +1,7 @@
-"""Whatever request fails, and however: the final state is the same, and each Event is emitted."""
+"""Whatever request fails: the final state is the same, and each Event is emitted.
+
+tests/faults/test_any_request.py fails each request of the end of a grant.
+"""
 
 import asyncio
 import datetime
@@ -17,42 +20,10 @@ from hostnetwork_operator.decide import effects, settle, snapshot
 from hostnetwork_operator.observe import cluster, store
 from tests.unit import serving
 from tests.unit.shell import world
-from tests.unit.shell.apiserver import ApiServer, Request, refusal, until
+from tests.unit.shell.apiserver import ApiServer, refusal, until
 
 _HOUR = datetime.timedelta(hours=1)
 DEFAULT_EVENTS = "/api/v1/namespaces/default/events"
-
-
-def forbidden(_: Request) -> web.Response:
-    """Refuse the request, as for a missing right, or as a quota or a webhook does."""
-    return refusal(403)
-
-
-def conflicting(_: Request) -> web.Response:
-    """Answer as if somebody had changed the object meanwhile."""
-    return refusal(409, "Conflict")
-
-
-def unreadable(_: Request) -> web.Response:
-    """Answer with the login page of a proxy."""
-    return web.Response(text="<html>who are you?</html>", content_type="text/html")
-
-
-class Failing:
-    """Fails the request of this number, once. Without `how` the request is carried out, and its answer is lost."""
-
-    def __init__(self, number: int, how: Callable[[Request], web.Response] | None = None) -> None:
-        self.number, self.how = number, how
-        self.failed: Request | None = None
-
-    def fails(self, request: Request) -> web.Response | None:
-        if request.number != self.number:
-            return None
-        self.failed = request
-        return self.how(request) if self.how is not None else None
-
-    def loses(self, request: Request) -> bool:
-        return request.number == self.number and self.how is None
 
 
 def _now() -> datetime.datetime:
@@ -97,13 +68,14 @@ def state(server: ApiServer) -> object:
     return metadata["labels"], grants, ready, world.POD in server.objects, world.emitted(server)
 
 
-async def run_to_the_end(server: ApiServer, failing: Failing | None = None) -> tuple[ApiServer, operator.Operator]:
+async def run_to_the_end(
+    server: ApiServer, disturb: Callable[[ApiServer], None] = lambda _: None
+) -> tuple[ApiServer, operator.Operator]:
     """Return the same cluster once an operator that was started after the expiry has nothing left to do."""
     copied_server = server.clone()
     async with world.operating(copied_server) as core:
         copied_server.requests.clear()
-        if failing is not None:
-            copied_server.fails, copied_server.loses = failing.fails, failing.loses
+        disturb(copied_server)
         await core.until_idle()
         await core.policy_status.settle_ledger()
         await until(lambda: _is_done(copied_server, core), f"all is done: {state(copied_server)}")
@@ -119,23 +91,6 @@ def _is_done(server: ApiServer, core: operator.Operator) -> bool:
         and core.schedule.queue.idle
         and not any(namespace_memory.events for namespace_memory in core.memories)
     )
-
-
-@pytest.mark.parametrize("how", [forbidden, conflicting, unreadable, None])
-async def test_after_any_failed_request_the_end_is_the_same(
-    relaxed: ApiServer, how: Callable[[Request], web.Response] | None
-) -> None:
-    """Each request at the end of a grant fails once, or is carried out without an answer.
-
-    Level, grant, status, pod and Events are as without a failure.
-    """
-    undisturbed, _ = await run_to_the_end(relaxed)
-    assert "ExpiredPodDeleted" in world.emitted(undisturbed)
-    failings = [Failing(number, how) for number in range(len(undisturbed.requests))]
-    outcomes = await asyncio.gather(*(run_to_the_end(relaxed, failing) for failing in failings))
-    for failing, (server, _) in zip(failings, outcomes, strict=True):
-        assert failing.failed is not None
-        assert state(server) == state(undisturbed), f"after {failing.failed}"
 
 
 async def test_a_refused_event_holds_nothing_back_and_is_told_later(relaxed: ApiServer) -> None:
