@@ -1,4 +1,4 @@
-# Needs Python >= 3.11, Go >= 1.26 and make; everything else is set up here.
+# Needs Python >= 3.11 and make; everything else is set up here.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

@@ -10,7 +10,7 @@ import pathlib
 import shutil
 import subprocess
 
-from tests.controlplane import binary
+from tests.controlplane import binary, golang
 
 MODULE = pathlib.Path(__file__).parent / "go"
 
@@ -27,9 +27,10 @@ def find_or_build() -> pathlib.Path:
 
 
 def _build(target: pathlib.Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise binary.BuildError("no helm on PATH and no Go toolchain to build it; install Go >= 1.26")
+    try:
+        go = golang.find_or_install()
+    except golang.GoError as error:
+        raise binary.BuildError(f"no helm on PATH, and no Go toolchain to build it: {error}") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
     command = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "helm.sh/helm/v3/cmd/helm"]

@@ -3,7 +3,7 @@
 `KUBERNETES` in the environment (what `make test KUBERNETES=1.33` sets) chooses among RELEASES, the newest if absent.
 
 Looked for in this order: the directory `KUBEBUILDER_ASSETS` names, the cache of an earlier build, executables on
-PATH, a build with the Go toolchain (6 to 9 minutes on 2 cores when nothing is cached). Ready-made executables count
+PATH, a build with the Go toolchain (6 to 12 minutes on 2 cores when nothing is cached). Ready-made executables count
 only if etcd, kube-apiserver and kubectl are among them; controller manager, scheduler and kwok are needed too, so a
 directory with fewer is passed over and said so.
 """
@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+
+from tests.controlplane import golang
 
 MODULE = pathlib.Path(__file__).parent
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
@@ -44,7 +46,12 @@ class Release:
         return self.module_file, self.module_file.removesuffix(".mod") + ".sum", "main.go"
 
 
-RELEASES = (Release("1.36.3", "go.mod"), Release("1.33.13", "kubernetes-1.33.mod"))
+RELEASES = (
+    Release("1.37.2", "go.mod"),
+    Release("1.36.3", "kubernetes-1.36.mod"),
+    Release("1.35.4", "kubernetes-1.35.mod"),
+    Release("1.33.13", "kubernetes-1.33.mod"),
+)
 
 
 class BuildError(Exception):
@@ -116,12 +123,13 @@ def _separate(which: Callable[[str], str | None], where: str, *, quiet: bool = F
 
 
 def _build(target: pathlib.Path) -> None:
-    go = shutil.which("go")
-    if go is None:
+    try:
+        go = golang.find_or_install()
+    except golang.GoError as error:
         raise BuildError(
             "no control plane: neither KUBEBUILDER_ASSETS nor PATH has etcd, kube-apiserver, kube-controller-manager,"
-            " kube-scheduler, kubectl and kwok, and there is no Go toolchain to build them; install Go >= 1.26"
-        )
+            f" kube-scheduler, kubectl and kwok, and there is no Go toolchain to build them: {error}"
+        ) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
     package = "k8s.io/component-base/version"
@@ -131,7 +139,7 @@ def _build(target: pathlib.Path) -> None:
     command = [go, "build", f"-modfile={chosen.module_file}", "-trimpath", "-ldflags", f"-s -w {version}"]
     command += ["-v", "-o", str(unfinished), "."]
     what = f"Kubernetes {chosen.version} (etcd, API server, controllers, kubectl, kwok)"
-    _say(f"building {what}, once; 6-9 minutes on 2 cores")
+    _say(f"building {what}, once; 6-12 minutes on 2 cores")
     started = time.monotonic()
     process = subprocess.Popen(
         command, cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, stderr=subprocess.PIPE, text=True

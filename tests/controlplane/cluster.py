@@ -29,7 +29,9 @@ from tests.controlplane import api, binary, pki, processes
 
 # Every deadline is so many times what an idle machine of two cores needs: a busy one is slower, not different.
 PATIENCE = 3
+LOOPBACK = "127.0.0.1"
 STAGES = pathlib.Path(__file__).parent / "stages.yaml"
+STATIC = pathlib.Path(__file__).parent.parent.parent / "manifests" / "static"
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -70,6 +72,8 @@ class Cluster:
         audit: bool = False,
         detached: bool = False,
         durable: bool = False,
+        sealed: bool = False,
+        address: str = LOOPBACK,
     ) -> None:
         self._temporary = directory is None
         self.directory = directory or pathlib.Path(tempfile.mkdtemp(prefix="hno-cluster-"))
@@ -77,10 +81,15 @@ class Cluster:
         self.nodes = tuple(f"node-{number}" for number in range(1, nodes + 1))
         self.audit_log = self.directory / "audit.log" if audit else None
         self.executables = binary.find_or_build()
+        # Another address than 127.0.0.1 is one of tests/controlplane/loopback.py. The API servers register such an
+        # address in EndpointSlice default/kubernetes, which must have no address of 127.0.0.0/8.
+        self.address = address
         self.authority = pki.Authority(self.directory / "pki")
         self.ports = Ports(*free_ports(5))
-        self.url = f"https://127.0.0.1:{self.ports.apiserver}"
+        self.url = f"https://{address}:{self.ports.apiserver}"
         self._durable = durable
+        # The directory of admission policies that the API server reads from files; None if it reads none.
+        self.seal = self.directory / "seal" if sealed else None
         self._users: dict[tuple[str, tuple[str, ...]], pathlib.Path] = {}
         self._apis: dict[pathlib.Path, api.Api] = {}
         self.kubeconfig = self.user("admin", "system:masters")
@@ -125,20 +134,22 @@ class Cluster:
     def kill_apiserver(self) -> None:
         self.components["kube-apiserver"].kill()
 
-    def add_apiserver(self, etcd: str) -> str:
+    def add_apiserver(self, etcd: str, *, address: str = LOOPBACK, sealed: bool = True) -> str:
         """A second API server with the same keys, on the etcd at that address: the first one's, or a way to it.
 
-        Its address, once it answers. Everything else stays with the first, which keeps the audit log for itself.
+        Its URL, once it answers. Everything else stays with the first, which keeps the audit log for itself. At an
+        address of its own it has the port of the first. Without `sealed` it reads no seal, even if the first does.
         """
-        (port,) = free_ports(1)
-        first = [word for word in self.components["kube-apiserver"].command if not word.startswith("--audit")]
+        (port,) = free_ports(1) if address == LOOPBACK else (self.ports.apiserver,)
+        left_out = ("--audit", "--etcd-servers", *(() if sealed else ("--admission-control-config-file",)))
         # Of a flag that is given twice the last counts, but for lists, which add up.
-        command = [word for word in first if not word.startswith("--etcd-servers")]
-        command += [f"--etcd-servers={etcd}", f"--secure-port={port}"]
+        command = [word for word in self.components["kube-apiserver"].command if not word.startswith(left_out)]
+        command += [f"--etcd-servers={etcd}", f"--secure-port={port}", f"--bind-address={address}"]
+        command += [f"--advertise-address={address}"] if address != LOOPBACK else []
         name = "kube-apiserver-2"
         self.components[name] = processes.Component(name, command, self.directory, detached=False)
         self.components[name].start()
-        url = f"https://127.0.0.1:{port}"
+        url = f"https://{address}:{port}"
         client = self.api(self.administrator_at(url))
         self.wait("the second kube-apiserver", lambda: _ready(client))
         return url
@@ -293,7 +304,7 @@ class Cluster:
             ],
             "kube-apiserver": [
                 f"--etcd-servers={etcd}",
-                "--bind-address=127.0.0.1",
+                f"--bind-address={self.address}",
                 f"--secure-port={self.ports.apiserver}",
                 f"--tls-cert-file={certificate}",
                 f"--tls-private-key-file={key}",
@@ -305,11 +316,12 @@ class Cluster:
                 f"--service-account-key-file={signing}",
                 f"--service-account-signing-key-file={signing}",
                 "--service-cluster-ip-range=10.96.0.0/16",
-                "--endpoint-reconciler-type=none",
+                *self._reconciler_flags(),
                 "--external-hostname=127.0.0.1",
                 "--vmodule=validator=2",  # the log names each messageExpression that failed; no answer does
                 f"--cert-dir={pki_directory}",
                 *audit,
+                *self._seal_flags(),
             ],
             "kube-controller-manager": [
                 f"--kubeconfig={manager}",
@@ -322,7 +334,7 @@ class Cluster:
                 f"--secure-port={self.ports.controller_manager}",
                 f"--cert-dir={pki_directory / 'controller-manager'}",
                 "--leader-elect=false",
-                "--controllers=*,-node-ipam-controller,-service-lb-controller,-node-route-controller",
+                "--controllers=*,-node-ipam-controller",
             ],
             "kube-scheduler": [
                 f"--kubeconfig={scheduler}",
@@ -353,6 +365,22 @@ class Cluster:
             # In megabytes. At 100, the default, the API server begins a new file, and the tests read one.
             "--audit-log-maxsize=10000",
         ]
+
+    def _reconciler_flags(self) -> list[str]:
+        if self.address == LOOPBACK:
+            return ["--endpoint-reconciler-type=none"]
+        return ["--endpoint-reconciler-type=lease", f"--advertise-address={self.address}"]
+
+    def _seal_flags(self) -> list[str]:
+        if self.seal is None:
+            return []
+        self.seal.mkdir()
+        shutil.copy(STATIC / "seal.yaml", self.seal)
+        configuration = (STATIC / "apiserver" / "admission-configuration.yaml").read_text()
+        place = yaml.safe_load(configuration)["plugins"][0]["configuration"]["staticManifestsDir"]
+        file = self.directory / "admission-configuration.yaml"
+        file.write_text(configuration.replace(place, str(self.seal)))
+        return [f"--admission-control-config-file={file}"]
 
     def _write_kubeconfig(self, name: str, identity: dict[str, str], server: str | None = None) -> pathlib.Path:
         ca = base64.b64encode(self.authority.certificate_path.read_bytes()).decode()
