@@ -141,9 +141,12 @@ def _definitions() -> list[pathlib.Path]:
 
 
 def _objects() -> list[pathlib.Path]:
-    """Return the files of manifests/ with objects, except overlays (two files make the policy) and monitoring."""
+    """Return the files of manifests/ with objects, except overlays (two files make the policy), monitoring, and static
+    (the API server reads these files from its own disk).
+    """
     paths = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
-    paths = sorted(path for path in paths if not {MANIFESTS / "overlays", MONITORING} & set(path.parents))
+    others = {MANIFESTS / "overlays", MANIFESTS / "static", MONITORING}
+    paths = sorted(path for path in paths if not others & set(path.parents))
     assert len({path.name for path in paths}) == len(paths), "two files of one name"
     return paths
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from charts import render
-from generate import admission_page, findings_index, policies
+from generate import admission_page, findings_index, policies, seal
 from hostnetwork_operator.api import crd, fingerprint
 
 ROOT: Final = pathlib.Path(__file__).parent.parent
@@ -20,11 +20,12 @@ def _crds() -> Files:
 
 def _fingerprints() -> Files:
     shipped = ROOT / "operator" / "hostnetwork_operator" / "api" / "shipped.py"
-    return {shipped: fingerprint.generated(ROOT / "manifests" / "admission")}
+    return {shipped: fingerprint.generated(ROOT / "manifests" / "admission", ROOT / "manifests" / "static")}
 
 
 STEPS: Final[Mapping[str, Callable[[], Files]]] = {
     "policies": policies.files,
+    "seal": seal.files,
     "crds": _crds,
     "fingerprints": _fingerprints,
     "prometheus rule": render.prometheus_rule_file,

@@ -66,7 +66,8 @@ _SYSCTLS: Final[tuple[list[str], ...]] = (
     [], ["net.ipv4.tcp_rmem"], ["net/ipv4/tcp_rmem"], ["kernel.shm_rmid_forced"], ["kernel.sem"], ["kernel.msgmax"],
     ["net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies"], ["net.ipv4.ping_group_range", "net.core.somaxconn"],
     ["net.ipv4.ip_unprivileged_port_start"], ["net.ipv4.tcp_keepalive_time"],
-    ["net.ipv4.tcp_fin_timeout", "fs.mqueue.a"],
+    ["net.ipv4.tcp_fin_timeout", "fs.mqueue.a"], ["net.ipv4.tcp_slow_start_after_idle"], ["net.ipv4.tcp_notsent_lowat"],
+    ["net.ipv4.ip_local_reserved_ports"], ["net.ipv4.tcp_wmem", "net.ipv4.tcp_keepalive_probes"],
 )  # fmt: skip
 _ALLOWED_VOLUMES: Final[tuple[Body, ...]] = (
     {}, {"emptyDir": {}}, {"emptyDir": {"medium": "Memory"}}, {"configMap": {"name": "c"}}, {"csi": {"driver": "d"}},

@@ -30,30 +30,22 @@ BASELINE: Final = {
 RESTRICTED: Final = {
     **{control: words for control, words in BASELINE.items() if control != "hostPathVolumes"},
     "allowPrivilegeEscalation": "allowPrivilegeEscalation != false",
-    "capabilities": "unrestricted capabilities",
+    "capabilities": "(?:unrestricted|non-default) capabilities",  # the latter before 1.22
     "restrictedVolumes": "restricted volume types",
     "runAsNonRoot": "runAsNonRoot != true",
     "runAsUser": "runAsUser=0",
 }
-OLDER: Final = not binary.release().has("1.36")
 CONTROLS: Final = {"baseline": BASELINE, "restricted": RESTRICTED}
-# What decides these is never the control alone. API validation in Kubernetes 1.36 refuses an unmasked /proc outside a
-# user namespace, and inside one Baseline allows it (tests/admission executes that control in a copy of the policy);
-# wants hostNetwork for a host process; and wants no allowPrivilegeEscalation: false beside privileged.
+# What decides these is never the control alone. API validation refuses an unmasked /proc outside a user namespace, and
+# inside one Baseline allows it from 1.35 on (tests/admission executes that control in a copy of the policy); wants
+# hostNetwork for a host process; and wants no allowPrivilegeEscalation: false beside privileged.
+_RELAXED_FOR_USER_NAMESPACES: Final = binary.release().has("1.35")
 NEVER_ALONE: Final = {
-    "baseline": {"procMount", "windowsHostProcess"},
-    "restricted": {"privileged", "windowsHostProcess", *(["procMount"] if OLDER else [])},
+    "baseline": {"windowsHostProcess", *(["procMount"] if _RELAXED_FOR_USER_NAMESPACES else [])},
+    "restricted": {"privileged", "windowsHostProcess", *([] if _RELAXED_FOR_USER_NAMESPACES else ["procMount"])},
 }
-# The guard holds the standards of Kubernetes 1.36 on every version. What Pod Security Admission of an older one judges
-# in another way is not compared there: it knows no probe hosts, and asks of a pod in a user namespace what is asked of
-# others.
-UNKNOWN_TO_PSA: Final = frozenset({"hostProbesAndHostLifecycle"} if OLDER else ())
-_ASKED_OF_OTHERS: Final = frozenset({"procMount", "runAsNonRoot", "runAsUser"} if OLDER else ())
-
-
-def not_compared(body: dict[str, Any]) -> frozenset[str]:
-    """The controls that Pod Security Admission of the tested Kubernetes and the guard mean differently for this pod."""
-    return UNKNOWN_TO_PSA | (_ASKED_OF_OTHERS if body["spec"].get("hostUsers") is False else frozenset())
+# Controls that Pod Security Admission of the tested Kubernetes lacks. The guard does not judge them there either.
+UNKNOWN_TO_PSA: Final = frozenset() if binary.release().has("1.34") else frozenset({"hostProbesAndHostLifecycle"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +96,11 @@ class Side:
     name: str
 
     @classmethod
-    def set_up(cls, cluster: controlplane.Cluster, name: str, **values: str) -> "Side":
-        """The namespace with these labels. What stands in it was there before them."""
+    def set_up(cls, cluster: controlplane.Cluster, name: str, version: str = "latest", **values: str) -> "Side":
+        """The namespace with these labels. What stands in it was there before them.
+
+        `version` is what Pod Security Admission and the guard judge by: `latest` means that of the API server.
+        """
         side = cls(cluster, name)
         level = {labels.PSA_ENFORCE: "privileged"}
         cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": level}}).expect(201)
@@ -113,7 +108,10 @@ class Side:
         for body in pods.STANDING.values():
             cluster.admin.post(f"{side.path}/pods", body).expect(201)
         keys = {"guard": labels.GUARD, "level": labels.PSA_ENFORCE}
-        given = {keys[key]: value for key, value in values.items()}
+        given = {keys[key]: value for key, value in values.items()} | {
+            labels.PSA_VERSIONS[0]: version,
+            labels.GUARD_VERSION: f"v{binary.release().minor}" if version == "latest" else version,
+        }
         cluster.admin.patch(side.path, {"metadata": {"labels": given}}).expect(200)
         if "privileged" not in values.values():
             wrong = pods.base("baseline", ["regular"])
@@ -127,14 +125,14 @@ class Side:
 
     def create(self, body: dict[str, Any]) -> Verdict:
         answer = self.cluster.admin.post(f"{self.path}/pods?dryRun=All", body)
-        return Verdict.of(answer).without(not_compared(body))
+        return Verdict.of(answer)
 
     def debug(self, standing: str, ephemeral: dict[str, Any]) -> Verdict:
         """Of that ephemeral container in the standing pod of that name."""
         patch = {"spec": {"ephemeralContainers": [ephemeral]}}
         path = f"{self.path}/pods/{standing}/ephemeralcontainers?dryRun=All"
         answer = self.cluster.admin.patch(path, patch, api.STRATEGIC)
-        return Verdict.of(answer).without(not_compared(pods.STANDING[standing]))
+        return Verdict.of(answer)
 
 
 @dataclasses.dataclass

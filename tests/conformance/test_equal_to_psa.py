@@ -24,7 +24,7 @@ from hostnetwork_operator.observe import parse
 from tests.admission import workbench
 from tests.conformance import exceptions, pods, sampling, sides
 from tests.conformance.sides import Side, Tally, Verdict
-from tests.controlplane import binary
+from tests.controlplane import binary, golang
 from tests.controlplane import cluster as controlplane
 
 pytestmark = pytest.mark.timeout(7200)  # the long run; a slice takes seconds
@@ -52,21 +52,21 @@ def by_guard(governed: controlplane.Cluster, level: str) -> Side:
 # -- Kubernetes' own fixtures -----------------------------------------------------------------------------------------
 
 
-def fixtures(level: str) -> Iterator[pathlib.Path]:
-    """The pods of the oldest and the newest version of that level."""
-    file = f"-modfile={binary.release().module_file}"
-    module = ["go", "list", "-m", file, "-f", "{{.Dir}}", "k8s.io/pod-security-admission"]
+OLDEST = 19  # Before v1.19 Pod Security Admission judges annotations for seccomp; the guard judges v1.19 instead.
+
+
+def fixtures(level: str) -> dict[int, list[pathlib.Path]]:
+    """The pods of each version of that level, by minor version."""
+    go, file = golang.find_or_install(), f"-modfile={binary.release().module_file}"
+    module = [go, "list", "-m", file, "-f", "{{.Dir}}", "k8s.io/pod-security-admission"]
     directory = subprocess.run(module, cwd=CONTROLPLANE, capture_output=True, text=True, check=False).stdout.strip()
     if not directory:
-        download = ["go", "mod", "download", file, "k8s.io/pod-security-admission"]
+        download = [go, "mod", "download", file, "k8s.io/pod-security-admission"]
         subprocess.run(download, cwd=CONTROLPLANE, check=True)
         directory = subprocess.run(module, cwd=CONTROLPLANE, capture_output=True, text=True, check=True).stdout.strip()
-    versions = sorted(
-        (pathlib.Path(directory) / "test/testdata" / level).iterdir(),
-        key=lambda version: [int(number) for number in version.name.lstrip("v").split(".")],
-    )
-    for version in (versions[0], versions[-1]):
-        yield from sorted(version.rglob("*.yaml"))
+    versions = (pathlib.Path(directory) / "test/testdata" / level).iterdir()
+    by_minor = {int(version.name.removeprefix("v1.")): sorted(version.rglob("*.yaml")) for version in versions}
+    return dict(sorted(by_minor.items()))
 
 
 def load(file: pathlib.Path) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def test_the_guard_agrees_on_every_fixture(
 ) -> None:
     """Equal verdicts by the same controls for every fixture of the oldest and newest version, at version latest."""
     tally, unjudged, differing, astray = Tally(), [], [], []
-    for file in fixtures(level):
+    by_minor = list(fixtures(level).values())
+    for file in (*by_minor[0], *by_minor[-1]):
         version, expected, name = file.parts[-3:]
         psa, guard = by_psa[level].create(load(file)), by_guard.create(load(file))
         if not psa.agrees(guard):
@@ -96,11 +97,34 @@ def test_the_guard_agrees_on_every_fixture(
         print("\n".join(["  judged by neither, API validation came first:", *(f"    {line}" for line in unjudged)]))
         print("\n".join(["  another verdict at version latest than at their own:", *(f"    {a}" for a in astray)]))
     assert differing == []
-    if sides.OLDER:  # those are in a user namespace
-        astray = [line for line in astray if "/fail/procmount" not in line]
     assert [line for line in astray if line.startswith("v1.3")] == []
     assert all("/fail/procmount" in line for line in unjudged), unjudged
     assert set(tally.decided) | {"procMount"} == set(sides.CONTROLS[level]) - sides.UNKNOWN_TO_PSA
+
+
+def test_the_guard_agrees_at_each_pinned_version(
+    governed: controlplane.Cluster, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal verdicts by the same controls for the fixtures of each version, where both judge by that version."""
+    tally, differing, astray = Tally(), [], []
+    for minor, files in fixtures(level).items():
+        if minor < OLDEST:
+            continue
+        version = f"v1.{minor}"
+        name = f"{level}-1-{minor}"
+        by_psa = Side.set_up(governed, f"pinned-psa-{name}", version, level=level)
+        by_guard = Side.set_up(governed, f"pinned-guard-{name}", version, guard=level)
+        for file in files:
+            psa, guard = by_psa.create(load(file)), by_guard.create(load(file))
+            if not psa.agrees(guard):
+                differing.append(f"{file}: Pod Security: {psa}, guard: {guard}")
+            elif psa.word != "not judged" and (psa.word == "admitted") is not (file.parts[-2] == "pass"):
+                astray.append(f"{file}: {psa.word}")
+            tally.add(psa)
+    with capsys.disabled():
+        print(tally.table(f"fixtures of {level} at each version", level))
+    assert differing == []
+    assert astray == []
 
 
 # -- each value of each field -----------------------------------------------------------------------------------------

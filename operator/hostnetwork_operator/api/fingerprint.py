@@ -4,7 +4,7 @@ The API server adds defaults to the objects that it stores. A default counts as 
 mean the same. Several line breaks with the blanks around them count as one line break, because kustomize doubles some.
 Anything else that is not in the files of this release is a difference, also a field that a later Kubernetes adds.
 
-`make generate` writes `shipped.py` from manifests/admission, because the image has no manifests.
+`make generate` writes `shipped.py` from manifests/admission and manifests/static, because the image has no manifests.
 """
 
 import hashlib
@@ -28,10 +28,18 @@ Generated from there by `make generate`; do not edit. `shipped_before.py` is thi
 
 from typing import Final
 
-from hostnetwork_operator.api.fingerprint import Shipped
+from hostnetwork_operator.api.fingerprint import Seal, Shipped
 
 POLICIES: Final[dict[str, Shipped]] = {
 '''
+
+
+class Seal(NamedTuple):
+    """The fingerprints of the seal: its policy, and its binding while the seal is closed and open."""
+
+    policy: str
+    closed: str
+    open: str
 
 
 class Shipped(NamedTuple):
@@ -56,6 +64,11 @@ def bound(spec: Spec) -> str:
     """Return the fingerprint of a binding, without its validationActions, which are checked separately."""
     compared = {key: spec[key] for key in spec if key != "validationActions"}
     return _digest({**compared, "matchResources": _constraints(spec.get("matchResources"))})
+
+
+def digest(spec: Spec) -> str:
+    """Return the fingerprint of the whole spec of a policy or a binding."""
+    return _digest({**spec, "matchConstraints": _constraints(spec.get("matchConstraints"))})
 
 
 def _constraints(match_constraints: Spec | None) -> dict[str, Any]:
@@ -88,8 +101,8 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def generated(directory: pathlib.Path) -> str:
-    """Return the text of shipped.py.
+def generated(directory: pathlib.Path, static: pathlib.Path) -> str:
+    """Return the text of shipped.py, from the directories of the admission policies and of the seal.
 
     Raise ValueError if `directory` lacks a policy of the operator, or has not exactly one binding of it that denies.
     """
@@ -110,4 +123,11 @@ def generated(directory: pathlib.Path) -> str:
         digests = (selects(policy), says(policy), bound(denying[0]))
         lines = "".join(f'        "{digest}",\n' for digest in digests)
         text += f'    "{name}": Shipped(\n{lines}    ),\n'
-    return f"{text}}}\n"
+    return f"{text}}}\n{_seal(static)}"
+
+
+def _seal(static: pathlib.Path) -> str:
+    policy, closed = (body["spec"] for body in yaml.safe_load_all((static / "seal.yaml").read_text()))
+    _, opened = (body["spec"] for body in yaml.safe_load_all((static / "open" / "seal.yaml").read_text()))
+    digests = "".join(f'    "{digest(spec)}",\n' for spec in (policy, closed, opened))
+    return f"# manifests/static\nSEAL: Final = Seal(\n{digests})\n"

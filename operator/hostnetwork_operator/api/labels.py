@@ -16,6 +16,7 @@ RELEASE: Final = ("app.kubernetes.io/instance", "app.kubernetes.io/part-of", "ap
 # On namespaces.
 ENFORCEMENT: Final = f"{GROUP}/enforcement"
 GUARD: Final = f"{GROUP}/guard"
+GUARD_VERSION: Final = f"{GROUP}/guard-version"
 # Annotations on namespaces.
 HELD_BY: Final = f"{GROUP}/held-by"
 LEVEL_BEFORE: Final = f"{GROUP}/level-before"
@@ -52,6 +53,9 @@ POLICY_POD_SIZE: Final = f"pod-size.{GROUP}"
 POLICY_PREVIEW_DRY_RUN: Final = f"preview-dry-run.{GROUP}"
 POLICY_RELAXED_NAMESPACE: Final = f"relaxed-namespace.{GROUP}"
 POLICY_RELAXED_NAMESPACE_RESTRICTED: Final = f"relaxed-namespace-restricted.{GROUP}"
+# An admission policy that is bound to nothing. The operator asks with it whether the seal refuses changes.
+SEAL_PROBE: Final = f"seal-probe.{GROUP}"
+SEAL: Final = "seal.hostnetwork-operator.static.k8s.io"  # manifests/static; the API never shows this policy
 POLICIES: Final = (
     POLICY_EXCEPTION_WRITERS,
     POLICY_HOST_NAMESPACES,

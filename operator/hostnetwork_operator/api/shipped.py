@@ -5,7 +5,7 @@ Generated from there by `make generate`; do not edit. `shipped_before.py` is thi
 
 from typing import Final
 
-from hostnetwork_operator.api.fingerprint import Shipped
+from hostnetwork_operator.api.fingerprint import Seal, Shipped
 
 POLICIES: Final[dict[str, Shipped]] = {
     "exception-writers.hostnetwork-operator.github.io": Shipped(
@@ -30,7 +30,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "operator-limits.hostnetwork-operator.github.io": Shipped(
         "d764fd26cce2f4987a8f41ce483255480079b5a85cb22f9e6d80c92e852081c4",
-        "2f74252aaf637d2763eee01d7f26633b6df57c9c734f0793df94319f1bf6a8ce",
+        "98ef94a817400b41c68aac0433d92a7599359144d60182588c82ca9a05899757",
         "d657b6bbdfbc5d9605cb058f6d72280c318910e7f2c8116f1462b257de74d64f",
     ),
     "own-namespaces.hostnetwork-operator.github.io": Shipped(
@@ -50,12 +50,18 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "relaxed-namespace.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "0cd0fd0e894d7ec808c5d2a697dfb045969d6495e72be438ea375f93a7c81fb5",
+        "d45897f5628cf4c68dc2bf7630a3601f6628ffc1357499e9057ccdd098fb46a2",
         "6bd2fb78b682eb467c3c8cc32c295c996f74cff92e3700ebeef5c0635ad8a1bb",
     ),
     "relaxed-namespace-restricted.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "21ac502aad6469a4e02d2e2151c7a8dbed0531e60f0c3dbbf97dd503aa8f1d41",
+        "4de310b8650dec339710777e4ff8e3da1663b7fc0e9f6be59e7ea5344dc16685",
         "51ea352c126ce4ca73ac3911b81e1a3c73e1172e6f0f2ef0a820bdd41cde93ff",
     ),
 }
+# manifests/static
+SEAL: Final = Seal(
+    "b78e8f4c83790e9c3acbc10383ba1f405191cd1488200367bd5f0cefb240d700",
+    "5ed3a29d0027ea1ef4a5f67bf58063e601064e0eafe8a38e774a9db1a5c39094",
+    "47c7fe281fb284165123c48da0b1fe39325f83b530e091b33a2604114e91a600",
+)

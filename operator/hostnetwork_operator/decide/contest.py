@@ -19,6 +19,8 @@ from hostnetwork_operator.decide import effects, level, ownership, snapshot
 WITHIN: Final = datetime.timedelta(minutes=10)  # docs/explanation/architecture.md#other-writers
 # How often the operator revokes again what somebody puts back: a holder of setlevel can put it back at any pace.
 PACE: Final = datetime.timedelta(seconds=60)
+# What is written with a grant that agrees with the other writer. After the contest it would be one more write.
+_WITH_GRANTS: Final = frozenset({labels.GUARD, labels.GUARD_VERSION, labels.PSA_WARN})
 
 
 def ends(record: snapshot.Record, now: datetime.datetime) -> datetime.datetime | None:
@@ -141,13 +143,10 @@ def agrees(state: snapshot.NamespaceSnapshot) -> bool:
 def granted(
     state: snapshot.NamespaceSnapshot, new_grants: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """Return what is granted in a contested namespace: grants that agree with the other writer, with their guard.
-
-    The warn level that follows the guard is written too: after the contest, it would be one more write of a label.
-    """
+    """Return what is granted in a contested namespace: grants that agree with the other writer, with their guard."""
     if not new_grants or not agrees(state) or labels.PSA_ENFORCE in changed:
         return {}
-    return {**new_grants, **{key: value for key, value in changed.items() if key in {labels.GUARD, labels.PSA_WARN}}}
+    return {**new_grants, **{key: value for key, value in changed.items() if key in _WITH_GRANTS}}
 
 
 def paced(record: snapshot.Record, taking: Mapping[str, str | None], now: datetime.datetime) -> bool:
@@ -193,4 +192,4 @@ def _present(namespace: snapshot.Namespace, key: str) -> str | None:
 
 def _ours(key: str) -> bool:
     """Return whether the key is a label that the operator writes; its other keys on a namespace are annotations."""
-    return key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD}
+    return key.startswith(labels.PSA_PREFIX) or key in {labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION}

@@ -69,7 +69,7 @@ def find(
         exempt=exempt,
     )
     reference = snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, labels.API_VERSION)
-    version = str(state.kubernetes) if state.kubernetes else "1.36"
+    version = str(state.kubernetes or snapshot.NEWEST_TESTED)
     results = []
     for each_rule in rules.RULES:
         judgement = each_rule.judge(case)

@@ -18,7 +18,7 @@ GATE_AGAIN: Final = datetime.timedelta(seconds=60)
 _HELD_BY_LIMIT: Final = 1000  # characters; people read the annotation in a terminal (kubectl describe namespace)
 _HELD_SINCE_BYTES: Final = len("since 2026-11-22T16:00:00Z: ")  # the annotation begins with that
 _VERSION: Final = re.compile(r"v1[.](0|[1-9][0-9]{0,3})")
-_OURS: Final = (labels.ENFORCEMENT, labels.GUARD)
+_OURS: Final = (labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,10 +184,11 @@ def changes(
     decision: Decision,
     *,
     relaxed: bool,
+    kubernetes: snapshot.MinorVersion | None = None,
     grants: Mapping[str, str | None] | None = None,
 ) -> Changes:
-    """Return what to change, without grants. Labels and annotations are empty if nothing needs to change. `grants` are
-    the grants that the same write changes, by annotation key.
+    """Return what to change, without grants. Labels and annotations are empty if nothing needs to change. `kubernetes`
+    is the version of the oldest API server. `grants` are the grants that the same write changes, by annotation key.
     """
     if decision.enforcement is None:
         wanted, notes = _released(namespace, owned) if settings.exempt else Changes({}, {})
@@ -195,6 +196,7 @@ def changes(
         wanted, notes = _denying(namespace, owned, settings, relaxed=relaxed)
     else:
         wanted, notes = _not_denying(namespace, owned, settings, decision.enforcement, decision.held_by)
+    wanted |= _guard_version(namespace, wanted, kubernetes)
     notes = _fitting(namespace, notes, grants or {})
     return Changes(_difference(namespace.labels, wanted), _difference(namespace.annotations, notes))
 
@@ -260,6 +262,27 @@ def _denying(namespace: snapshot.Namespace, owned: ownership.Owned, settings: Se
         if before is not None:
             notes[labels.LEVEL_BEFORE] = before  # for people to read; only the ledger's record counts
     return Changes(wanted, notes)
+
+
+def _guard_version(
+    namespace: snapshot.Namespace, wanted: Mapping[str, str | None], kubernetes: snapshot.MinorVersion | None
+) -> dict[str, str | None]:
+    """Return the label guard-version: the version by which Pod Security Admission would evaluate the namespace if its
+    level were not lifted. Without a guard the label is removed. While the version of the API servers is not known, the
+    label stays as it is.
+
+    A namespace keeps its guard after the level is restored. Then Pod Security Admission and the guard evaluate the same
+    pods, and a guard of another version would refuse what Pod Security Admission admits. During an upgrade of the API
+    servers the oldest counts: the guard admits nothing that an API server would not admit at the restored level.
+    """
+    present = {**namespace.labels, **wanted}
+    if present.get(labels.GUARD) is None:
+        return {labels.GUARD_VERSION: None}
+    if kubernetes is None:
+        return {}
+    latest = f"v{kubernetes}"
+    pinned = present.get(labels.PSA_VERSIONS[0])
+    return {labels.GUARD_VERSION: pinned if pinned is not None and older(pinned, latest) else latest}
 
 
 def _not_denying(

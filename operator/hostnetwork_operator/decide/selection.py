@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from hostnetwork_operator.api import labels, ledger, policy
 from hostnetwork_operator.decide import level, snapshot
 
-_STATES: Final = (labels.ENFORCEMENT, labels.GUARD)  # written by the operator; no rule needs to select by them
+# Written by the operator; no rule needs to select by them.
+_STATES: Final = (labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION)
 # Before namespace-labels was installed, a tenant may have set any number of labels under our prefix. The ledger needs
 # room for the labels that it keeps.
 _MOST_LABELS, _MOST_BYTES = 64, 4096

@@ -192,6 +192,42 @@ class MinorVersion:
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
 
+    @property
+    def tested(self) -> bool:
+        """Whether this operator is tested with this version."""
+        return OLDEST_TESTED <= self <= NEWEST_TESTED
+
+
+# The tests run on every minor version from the first to the second (tests/controlplane/binary.py).
+OLDEST_TESTED: Final = MinorVersion(1, 33)
+NEWEST_TESTED: Final = MinorVersion(1, 37)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """One API server of the cluster: its address (host:port), its version, and whether it has the seal.
+
+    `version` and `sealed` are None if the API server does not tell; `trouble` says why.
+    """
+
+    address: str
+    version: MinorVersion | None = None
+    sealed: bool | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServers:
+    """All API servers of the cluster, by address. If their addresses are not known, `trouble` says why."""
+
+    servers: tuple[ApiServer, ...] = ()
+    trouble: str = "the operator has not asked the API servers yet"
+
+    @property
+    def versions(self) -> tuple[MinorVersion, ...]:
+        """The versions of the API servers that tell, each once, the oldest first."""
+        return tuple(sorted({server.version for server in self.servers if server.version is not None}))
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -384,6 +420,7 @@ class NamespaceSnapshot:
     record: Record = field(default_factory=Record)
     ledger: LedgerView = field(default_factory=LedgerView)
     kubernetes: MinorVersion | None = None  # the version of the cluster; None before the operator has asked for it
+    oldest_kubernetes: MinorVersion | None = None  # the version of the oldest API server, which differs in an upgrade
     report_kind: report.ReportKind | None = (
         None  # the kind to write; None if none is served, or if that could not be told
     )

@@ -58,9 +58,17 @@ def following(
     Revocations come first, and alone, so that a failure of the rest leaves nothing open. After _CONFLICTS refused
     writes, changes that tighten come first too. In a contested namespace only what `_contested` allows is written.
     """
-    namespace = state.namespace
+    namespace, kubernetes = state.namespace, state.oldest_kubernetes
     revoked, granted = _grants(namespace, decision, standings)
-    changed, notes = level.changes(namespace, owned, settings, decision, relaxed=relaxed, grants=revoked | granted)
+    changed, notes = level.changes(
+        namespace,
+        owned,
+        settings,
+        decision,
+        relaxed=relaxed,
+        kubernetes=kubernetes,
+        grants=revoked | granted,
+    )
     difference = _Difference(changed, notes, revoked, granted)
     if contest.ends(state.record, now) is not None:
         return _contested(state, owned, difference, decision, standings, now)
@@ -71,7 +79,7 @@ def following(
         if revoked:
             tight: dict[str, str | None] = {}
         else:
-            changed, _ = level.changes(namespace, owned, settings, decision, relaxed=False)
+            changed, _ = level.changes(namespace, owned, settings, decision, relaxed=False, kubernetes=kubernetes)
             tight = {key: value for key, value in changed.items() if not _loosens(namespace, key, value)}
         if revoked or tight:
             part = _Difference(tight, {}, revoked, {})
@@ -129,6 +137,8 @@ def _loosens(namespace: snapshot.Namespace, key: str, value: str | None) -> bool
             return wanted < level.strictness(old, absent=labels.Level.BASELINE)
         case labels.ENFORCEMENT:
             return old == labels.Enforcement.DENY
+        case labels.GUARD_VERSION:
+            return True  # some versions of a level allow more than the version before, others allow less
     return key == labels.PSA_VERSIONS[0] and (value is None or level.older(value, old or "latest"))
 
 

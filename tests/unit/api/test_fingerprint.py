@@ -25,7 +25,7 @@ def test_a_policy_without_its_binding_is_not_generated(tmp_path: pathlib.Path) -
     for file in ADMISSION.glob("*.yaml"):
         (tmp_path / file.name).write_text(file.read_text().replace("[Deny]", "[Warn]"))
     with pytest.raises(ValueError, match=r"exception-writers\S+ must be there with one binding that denies, got 0"):
-        fingerprint.generated(tmp_path)
+        fingerprint.generated(tmp_path, ADMISSION.parent / "static")
 
 
 SELECTION: dict[str, Any] = {

@@ -49,6 +49,9 @@ def owned(home: snapshot.Namespace, *theirs: str, **record: Any) -> ownership.Ow
     return ownership.owned(seen(namespace=home, ledger=recorded(home, theirs=theirs, **record)))
 
 
+KUBERNETES = snapshot.MinorVersion(1, 36)
+
+
 def changes(
     home: snapshot.Namespace,
     enforcement: Enforcement | None,
@@ -56,10 +59,12 @@ def changes(
     relaxed: bool = False,
     held_by: str = "",
     theirs: tuple[str, ...] = (),
+    kubernetes: snapshot.MinorVersion | None = None,
     **spec: Any,
 ) -> tuple[dict[str, str | None], dict[str, str | None]]:
     decision = level.Decision(enforcement, held_by=held_by)
-    return level.changes(home, owned(home, *theirs), settings(home, **spec), decision, relaxed=relaxed)
+    found = settings(home, **spec)
+    return level.changes(home, owned(home, *theirs), found, decision, relaxed=relaxed, kubernetes=kubernetes)
 
 
 # -- settings -------------------------------------------------------------------------------------------------------
@@ -702,3 +707,41 @@ def test_what_this_process_wrote_last_is_its_own_before_the_ledger_says_so() -> 
     lifted = replace(home, labels={**home.labels, labels.PSA_ENFORCE: "privileged"})
     wrote = snapshot.Record(wrote={labels.PSA_ENFORCE: "privileged"})
     assert labels.PSA_ENFORCE not in ownership.owned(seen(namespace=lifted, ledger=NOT_RECORDED, record=wrote)).labels
+
+
+# -- the version of the guard --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pinned", "expected"),
+    [("latest", "v1.36"), ("v1.30", "v1.30"), ("v1.36", "v1.36"), ("v1.37", "v1.36"), ("v1.100", "v1.36")],
+)
+def test_the_guard_judges_by_the_version_of_pod_security(pinned: str, expected: str) -> None:
+    """The version of the policy, but none that is newer than the API servers: for those `latest` means their own."""
+    pod_security = {"version": pinned}
+    wanted, _ = changes(denied(), Enforcement.DENY, relaxed=True, kubernetes=KUBERNETES, podSecurity=pod_security)
+    assert (wanted[labels.GUARD], wanted[labels.GUARD_VERSION]) == ("baseline", expected)
+
+
+def test_the_guard_follows_an_upgrade_also_where_the_level_is_restored() -> None:
+    """The guard stays there and judges the same pods as Pod Security Admission."""
+    guard = {labels.GUARD: "baseline", labels.GUARD_VERSION: "v1.35"}
+    for home, relaxed in ((denied(labels=guard), False), (denied(hne(), labels=guard), True)):
+        wanted, _ = changes(home, Enforcement.DENY, relaxed=relaxed, kubernetes=KUBERNETES)
+        assert wanted[labels.GUARD_VERSION] == "v1.36"
+
+
+def test_the_version_of_the_guard_stays_while_no_other_is_known() -> None:
+    """At the start no API server has been asked yet. A namespace without a guard gets no version."""
+    guarded = denied(hne(), labels={labels.GUARD: "baseline", labels.GUARD_VERSION: "v1.35"})
+    assert labels.GUARD_VERSION not in changes(guarded, Enforcement.DENY, relaxed=True)[0]
+    assert labels.GUARD_VERSION not in changes(denied(), Enforcement.DENY, kubernetes=KUBERNETES)[0]
+
+
+@pytest.mark.parametrize("enforcement", [Enforcement.AUDIT, Enforcement.HELD, None])
+def test_the_version_of_the_guard_goes_with_the_guard(enforcement: Enforcement | None) -> None:
+    """Where enforcement ends, and where the namespace is released."""
+    guarded = denied(labels={labels.GUARD: "baseline", labels.GUARD_VERSION: "v1.36"})
+    exempt = {"exemptNamespaces": [guarded.name]} if enforcement is None else {}
+    wanted, _ = changes(guarded, enforcement, kubernetes=KUBERNETES, **exempt)
+    assert (wanted[labels.GUARD], wanted[labels.GUARD_VERSION]) == (None, None)
