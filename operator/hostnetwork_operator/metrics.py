@@ -6,7 +6,7 @@ of series is bounded.
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,6 +113,7 @@ class _GatheredState:
     plans: list[tuple[str, plan.NamespacePlan]]
     guards: Mapping[str, snapshot.Guard]
     unread: Mapping[str, int]
+    api_servers: Sequence[snapshot.ApiServer]
     skew_seconds: float
     spread_seconds: float
     ledger: snapshot.LedgerSummary
@@ -127,6 +128,7 @@ class StateCollector(Collector):
         plans: Mapping[str, plan.NamespacePlan],
         guards: Callable[[], Mapping[str, snapshot.Guard]],
         unread: Callable[[], Mapping[str, int]],
+        api_servers: Callable[[], snapshot.ApiServers],
         server_clock: clock.ServerClock,
         records: ledger.Ledger,
     ) -> None:
@@ -134,6 +136,7 @@ class StateCollector(Collector):
         self._plans = plans
         self._guards = guards
         self._unread = unread
+        self._api_servers = api_servers
         self._clock = server_clock
         self._state: _GatheredState | None = None
 
@@ -143,6 +146,7 @@ class StateCollector(Collector):
             list(self._plans.items()),
             dict(self._guards()),
             dict(self._unread()),
+            self._api_servers().servers,
             self._clock.skew_seconds(),
             self._clock.spread_seconds(),
             self._ledger.summary(),
@@ -172,6 +176,7 @@ class StateCollector(Collector):
             intact.add_metric([name], float(guard.since is not None))
         yield intact
         yield from self._recorded(state)
+        yield from _each_api_server(state.api_servers)
         unread = _gauge(
             "hostnetwork_operator_unreadable_objects",
             "API objects that cannot be decoded or interpreted, and such watch lines since the last list of the kind.",
@@ -286,6 +291,28 @@ class StateCollector(Collector):
         for key, count in sorted(counts.items()):
             gauge.add_metric(list(key), count)
         return gauge
+
+
+def _each_api_server(api_servers: Sequence[snapshot.ApiServer]) -> Iterable[GaugeMetricFamily]:
+    """Return what each API server said of itself. An API server that does not answer has no series."""
+    info = _gauge(
+        "hostnetwork_api_server_info",
+        "1 for each API server, with its minor version of Kubernetes; tested: whether this operator is tested with it.",
+        "address",
+        "version",
+        "tested",
+    )
+    sealed = _gauge(
+        "hostnetwork_api_server_sealed",
+        "1 if the API server refuses changes of the operator's admission policies, CRDs and rights.",
+        "address",
+    )
+    for server in api_servers:
+        if server.version is not None:
+            info.add_metric([server.address, str(server.version), str(server.version.tested).lower()], 1)
+        if server.sealed is not None:
+            sealed.add_metric([server.address], float(server.sealed))
+    return info, sealed
 
 
 def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:

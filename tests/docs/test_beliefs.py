@@ -125,6 +125,8 @@ REASONS: dict[str, tuple[str, ...]] = {
     "a write gives or takes by what it changes: what is taken for giving is written with the version that was judged": (
         "decide.writes:_loosens",
     ),
+    "the version by which the guard judges: a version older than the policy's is written over in the same write, and"
+    " Pod Security Admission judges by the same label": ("decide.level:_guard_version",),
     # -- compares the present value with the wanted value
     "what stands is compared with what is wanted; what differs is written": (
         "decide.level:changes",
@@ -180,8 +182,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.summary:clock_event",
         "decide.summary:guards_event",
         "decide.summary:ledger_event",
+        "decide.summary:kubernetes_event",
         "decide.summary:policy_event",
         "decide.summary:policy_status",
+        "decide.summary:seal_event",
         "decide.summary:_reported_missing",
         "decide.summary:_with",
         "decide.summary:_workloads",
@@ -189,6 +193,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:host_network_policy",
     ),
     # -- reads no claim
+    "names what it asks an API server to refuse, in a dry run; reads no claim": ("control.api_servers:",),
+    "whether an address is ready, as the API servers say of themselves; a forged one gets no token": (
+        "control.api_servers:_addresses",
+    ),
     "what the API server answers to a review, which nobody else writes": ("control.access:_review",),
     "the name of a field in a schema that the API server publishes": ("decide.definitions:_paths",),
     "the status code of an HTTP answer": (

@@ -25,6 +25,8 @@ _POLICY_REASONS: tuple[type[enum.StrEnum], ...] = (
     conditions.Guarded,
     conditions.Contested,
     conditions.ClockSynchronized,
+    conditions.KubernetesTested,
+    conditions.Sealed,
     conditions.LedgerIntact,
 )
 
@@ -37,9 +39,11 @@ def test_every_event_reason_is_documented_and_no_other() -> None:
 
 
 def test_the_reasons_of_events_on_the_policy_are_those_of_its_conditions() -> None:
-    """Every reason of a policy condition has an Event, except Changing and the contests of namespaces."""
+    """Every reason of a policy condition has an Event, except Changing, SealUnknown and the contests of namespaces."""
     reasons = {f"Policy{reason}" for reasons in _POLICY_REASONS for reason in reasons}
-    silent = {f"Policy{reason}" for reason in (conditions.Guarded.CHANGING, *conditions.Contested)}
+    silent = {
+        f"Policy{reason}" for reason in (conditions.Guarded.CHANGING, conditions.Sealed.UNKNOWN, *conditions.Contested)
+    }
     assert set(messages.PolicyReason) == (reasons - silent) | {messages.PolicyReason.LEDGER_SEEDED}
 
 
@@ -79,7 +83,7 @@ def test_every_verdict_is_documented_and_no_other() -> None:
 
 def test_every_label_and_annotation_is_documented_and_no_other() -> None:
     """The table lists every key that the operator or label-at-birth writes, and says which keys are labels."""
-    ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.VERDICT)}
+    ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION, labels.VERDICT)}
     psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
     keys = (labels.BORN_WITH, labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")
     notes = {f"annotation {key}" for key in keys}

@@ -5,6 +5,7 @@ connections. Its generated models are not used: they cost 0.25 ms and 67 KB per 
 """
 
 import asyncio
+import copy
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ _OUTCOMES: Final = {
     429: Outcome.THROTTLED,
 }
 _NAMESPACE_TERMINATING: Final = "NamespaceTerminating"  # k8s.io/api/core/v1, NamespaceTerminatingCause
+_SERVICE: Final = "kubernetes.default.svc"
 STALE: Final = "Stale"  # the reason of an ApiError after a deadline: the process was stopped, or the API server slow
 
 
@@ -129,6 +131,22 @@ class Gateway:
         self._failing = False  # whether the last request failed in a way that may soon pass
         self._recovered: list[Callable[[], None]] = []
 
+    def to(self, address: str) -> "Gateway":
+        """Return a gateway with the same identity to one API server, given as host:port. The caller closes it.
+
+        The addresses of API servers come from an object, and a request has the operator's token. So the server must
+        have a certificate for the name that every API server of a cluster has. Raise identity.IdentityError, also if
+        certificates are not verified.
+        """
+        configuration = copy.copy(self.configuration)
+        if not configuration.verify_ssl:
+            raise identity.IdentityError("the kubeconfig does not have the certificates of API servers verified")
+        configuration.host = f"https://{address}"
+        configuration.tls_server_name = _SERVICE
+        gateway = Gateway(configuration, clock.ServerClock(), self._count)
+        gateway._rights = self._rights  # so that a missing right is logged once
+        return gateway
+
     def on_recovery(self, call: Callable[[], None]) -> None:
         """Have `call` called when the API server answers a request again after it has left one without an answer."""
         self._recovered.append(call)
@@ -151,8 +169,17 @@ class Gateway:
 
     async def preview(self, path: str, body: Body) -> bodies.Answer:
         """Send a POST as a dry run. It stores nothing, so it is repeated like a read. A refusal is an answer."""
+        return await self._dry_run("POST", path, body, _JSON)
+
+    async def preview_patch(self, path: str, body: Body) -> bodies.Answer:
+        """Send a JSON merge patch as a dry run, as `preview` does."""
+        return await self._dry_run("PATCH", path, body, MERGE)
+
+    async def _dry_run(self, method: str, path: str, body: Body, content_type: str) -> bodies.Answer:
         try:
-            return await self._request("POST", _managed(path) + "&dryRun=All", body, repeat=True)
+            return await self._request(
+                method, _managed(path) + "&dryRun=All", body, content_type=content_type, repeat=True
+            )
         except ApiError as error:
             if error.status not in _REFUSED:
                 raise

@@ -34,6 +34,8 @@ async def write_status(
         summary.guards_event(policy_object, guards, now),
         summary.clock_event(policy_object, clock_state),
         summary.ledger_event(policy_object, ledger_summary),
+        summary.kubernetes_event(policy_object, cache.kubernetes_versions()),
+        summary.seal_event(policy_object, cache.api_servers()),
     )
     box.add(event for event in changes if event is not None)
     refused = await box.emit_waiting(api, clock)
@@ -53,6 +55,8 @@ async def _write(
 ) -> None:
     status = summary.with_guards(summary.policy_status(present, plans, now), guards, now)
     status = summary.with_ledger(summary.with_clock(status, clock_state, now), ledger_summary, now)
+    status = summary.with_kubernetes(status, cache.kubernetes_versions(), now)
+    status = summary.with_seal(status, cache.api_servers(), now)
     if status == present.status:
         return
     path = f"/apis/{labels.GROUP}/{labels.VERSION}/{policy.PLURAL}/{policy.NAME}/status"

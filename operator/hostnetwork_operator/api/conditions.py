@@ -20,6 +20,8 @@ class ConditionType(enum.StrEnum):
     CONTESTED = "Contested"  # of the policy: whether another client undoes what the operator writes on a namespace
     CLOCK_SYNCHRONIZED = "ClockSynchronized"  # of the policy: whether the operator is certain about the time
     GUARDED = "Guarded"  # of the policy: whether the admission policies are in place
+    KUBERNETES_TESTED = "KubernetesTested"  # of the policy: whether the operator is tested with the API servers
+    SEALED = "Sealed"  # of the policy: whether the API servers refuse changes of the admission policies
     LEDGER_INTACT = "LedgerIntact"  # of the policy: whether the ledger has every record, and can be written
 
 
@@ -110,6 +112,23 @@ class ClockSynchronized(enum.StrEnum):
     AGREES = "Agrees"
     SKEWED = "Skewed"
     SPREAD = "Spread"
+
+
+class KubernetesTested(enum.StrEnum):
+    """Reasons of the policy's condition KubernetesTested. Only the first comes with status True."""
+
+    TESTED = "KubernetesTested"
+    NOT_TESTED = "KubernetesNotTested"
+    VERSIONS_DIFFER = "KubernetesVersionsDiffer"
+
+
+class Sealed(enum.StrEnum):
+    """Reasons of the policy's condition Sealed. Sealed comes with status True, SealUnknown with Unknown."""
+
+    SEALED = "Sealed"
+    NOT_SEALED = "NotSealed"
+    PARTLY_SEALED = "PartlySealed"
+    UNKNOWN = "SealUnknown"
 
 
 class LedgerIntact(enum.StrEnum):

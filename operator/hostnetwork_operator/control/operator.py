@@ -82,7 +82,12 @@ class Operator:
         )
         measures.show(
             metrics.StateCollector(
-                self.plans, self.store.guards, self.store.unread.counts, server_clock, self.books.copy
+                self.plans,
+                self.store.guards,
+                self.store.unread.counts,
+                self.store.api_servers,
+                server_clock,
+                self.books.copy,
             )
         )
 

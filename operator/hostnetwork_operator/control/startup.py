@@ -13,6 +13,7 @@ from hostnetwork_operator import clock, config, logs, metrics
 from hostnetwork_operator.act import gateway, identity
 from hostnetwork_operator.control import (
     access,
+    api_servers,
     certificate,
     definitions,
     gate_check,
@@ -147,6 +148,7 @@ class _Process:
         if definitions_trouble := await definitions.trouble(core.api):
             raise StartError(definitions_trouble)
         core.store.saw_kubernetes(cluster_version)
+        core.store.saw_api_servers(await api_servers.ask(core.api))
         logs.log(
             _log,
             logging.INFO,
@@ -160,7 +162,7 @@ class _Process:
 
     def _every_loop(self) -> list[loops.Loop]:
         core, settings = self._core, self._settings
-        upgrades = functools.partial(versions.keep, core.api, core.store, core.schedule, settings.resync_seconds)
+        upgrades = functools.partial(api_servers.keep, core.api, core.store, core.schedule, settings.resync_seconds)
         watch = functools.partial(self._watching.keep, self._stop)
         return [
             *(loops.Loop("reconcile", core.reconciler.work) for _ in range(settings.workers)),
@@ -169,7 +171,7 @@ class _Process:
             loops.Loop("ledger", core.books.keep),
             loops.Loop("policy-status", core.policy_status.keep),
             loops.Loop("clock", core.clock_watch.keep),
-            loops.Loop("version", upgrades),
+            loops.Loop("api-servers", upgrades),
             *self.lists.loops(),
             *self._refusals.loops(),
             loops.Loop("announce", self._announce, ends=True),

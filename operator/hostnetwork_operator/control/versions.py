@@ -6,9 +6,7 @@ from typing import Final, NamedTuple
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.control import loops, schedule
 from hostnetwork_operator.decide import snapshot
-from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
 OLDEST: Final = snapshot.MinorVersion(1, 32)  # field selectors, ValidatingAdmissionPolicy v1, authorizer in CEL
@@ -66,17 +64,3 @@ async def first(api: gateway.Gateway) -> ServerVersion:
     if version.minor < OLDEST:
         raise VersionError(f"Kubernetes must be {OLDEST} or newer, got {version.text}; upgrade the cluster")
     return version
-
-
-async def keep(api: gateway.Gateway, cache: store.Store, when: schedule.Schedule, seconds: float) -> None:
-    """Ask for the version every `seconds`, until cancelled. A version that cannot be understood changes nothing."""
-    while True:
-        await loops.sleep(seconds)
-        try:
-            version = await ask(api)
-        except (gateway.ApiError, VersionError) as error:
-            logs.log(_log, logging.WARNING, "version-unknown", error=str(error))
-            continue
-        if cache.saw_kubernetes(version.minor):
-            logs.log(_log, logging.INFO, "upgraded", kubernetes=version.text)
-            when.wake_all()

@@ -54,6 +54,12 @@ class PolicyReason(enum.StrEnum):
     LEDGER_UNWRITABLE = "PolicyLedgerUnwritable"
     GRANTS_UNPROVEN = "PolicyGrantsUnproven"
     LEDGER_SEEDED = "PolicyLedgerSeeded"
+    KUBERNETES_TESTED = "PolicyKubernetesTested"
+    KUBERNETES_NOT_TESTED = "PolicyKubernetesNotTested"
+    KUBERNETES_VERSIONS_DIFFER = "PolicyKubernetesVersionsDiffer"
+    SEALED = "PolicySealed"
+    NOT_SEALED = "PolicyNotSealed"
+    PARTLY_SEALED = "PolicyPartlySealed"
 
 
 _VERDICT_REASONS: Final = {

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from hostnetwork_operator.api import conditions, labels, ledger, policy
-from hostnetwork_operator.api.conditions import ClockSynchronized, Contested, Guarded, LedgerIntact, PolicyReady
+from hostnetwork_operator.api.conditions import (
+    ClockSynchronized,
+    Contested,
+    Guarded,
+    KubernetesTested,
+    LedgerIntact,
+    PolicyReady,
+    Sealed,
+)
 from hostnetwork_operator.decide import effects, messages, plan, snapshot
 
 # The sentences leave out the measured seconds, which change all the time:
@@ -115,6 +123,30 @@ def with_clock(status: policy.PolicyStatus, state: ClockSynchronized, now: datet
     return _with(status, conditions.Observation(synchronized, agrees, state, _CLOCK[state]), now)
 
 
+def with_kubernetes(
+    status: policy.PolicyStatus, versions: Sequence[snapshot.MinorVersion], now: datetime.datetime
+) -> policy.PolicyStatus:
+    """Return `status` with the condition that says whether the operator is tested with the versions of the API servers,
+    given the oldest first. Without a version, the condition stays as it is.
+    """
+    if not versions:
+        return status
+    reason, message = _tested(versions)
+    tested = conditions.word(reason is KubernetesTested.TESTED)
+    kind = conditions.ConditionType.KUBERNETES_TESTED
+    return _with(status, conditions.Observation(kind, tested, reason, message), now)
+
+
+def with_seal(
+    status: policy.PolicyStatus, api_servers: snapshot.ApiServers, now: datetime.datetime
+) -> policy.PolicyStatus:
+    """Return `status` with the condition that says whether the API servers have the seal."""
+    reason, message = _seal(api_servers)
+    words: dict[Sealed, conditions.Word] = {Sealed.SEALED: "True", Sealed.UNKNOWN: "Unknown"}
+    kind = conditions.ConditionType.SEALED
+    return _with(status, conditions.Observation(kind, words.get(reason, "False"), reason, message), now)
+
+
 def with_ledger(
     status: policy.PolicyStatus, ledger_summary: snapshot.LedgerSummary, now: datetime.datetime
 ) -> policy.PolicyStatus:
@@ -184,6 +216,33 @@ def clock_event(policy_object: snapshot.PolicyObject, state: ClockSynchronized) 
     return _transition(policy_object, before, state, _CLOCK[state], normal=state is ClockSynchronized.AGREES)
 
 
+def kubernetes_event(
+    policy_object: snapshot.PolicyObject, versions: Sequence[snapshot.MinorVersion]
+) -> effects.EmitEvent | None:
+    """Return the Event if the versions of the API servers begin to differ, or the operator is not tested with them, or
+    both have ended.
+    """
+    if not versions:
+        return None
+    reason, message = _tested(versions)
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.KUBERNETES_TESTED)
+    if reason == (before.reason if before else KubernetesTested.TESTED):
+        return None
+    return _transition(policy_object, before, reason, message, normal=reason is KubernetesTested.TESTED)
+
+
+def seal_event(policy_object: snapshot.PolicyObject, api_servers: snapshot.ApiServers) -> effects.EmitEvent | None:
+    """Return the Event if the API servers got the seal or lost it. A cluster that never had the seal has no Event, nor
+    has an answer that is missing.
+    """
+    reason, message = _seal(api_servers)
+    before = conditions.find(policy_object.status.conditions, conditions.ConditionType.SEALED)
+    reason_before = before.reason if before else Sealed.UNKNOWN
+    if reason in {Sealed.UNKNOWN, reason_before} or (reason is Sealed.NOT_SEALED and reason_before == Sealed.UNKNOWN):
+        return None
+    return _transition(policy_object, before, reason, message, normal=reason is Sealed.SEALED)
+
+
 def guards_event(
     policy_object: snapshot.PolicyObject, guards: Sequence[snapshot.Guard], now: datetime.datetime
 ) -> effects.EmitEvent | None:
@@ -232,6 +291,48 @@ def _guarded(guards: Sequence[snapshot.Guard], now: datetime.datetime) -> tuple[
         return Guarded.CHANGING, f"{missing_guards[0].why_not}; the operator grants nothing new until a list succeeds"
     return Guarded.CHANGING, (
         f"{reasons}; for 60 s after the change the operator treats the change as an upgrade and grants nothing new"
+    )
+
+
+def _tested(versions: Sequence[snapshot.MinorVersion]) -> tuple[KubernetesTested, str]:
+    oldest, newest = versions[0], versions[-1]
+    run = f"the API servers run Kubernetes {' and '.join(map(str, versions))}"
+    range_of_tests = f"this operator is tested with {snapshot.OLDEST_TESTED} to {snapshot.NEWEST_TESTED}"
+    if not all(version.tested for version in versions):
+        guard_version = min(oldest, snapshot.NEWEST_TESTED)
+        return KubernetesTested.NOT_TESTED, (
+            f"{run}, and {range_of_tests}; the guard evaluates pods by the Pod Security Standards of {guard_version};"
+            " see docs/howto/upgrade-kubernetes.md"
+        )
+    if oldest != newest:
+        return KubernetesTested.VERSIONS_DIFFER, (
+            f"{run}; until all API servers run {newest}, the guard evaluates pods by the Pod Security Standards of"
+            f" {oldest}"
+        )
+    return KubernetesTested.TESTED, f"{run}, and {range_of_tests}"
+
+
+def _seal(api_servers: snapshot.ApiServers) -> tuple[Sealed, str]:
+    servers = api_servers.servers
+    unknown = [server for server in servers if server.sealed is None]
+    open_servers = [server for server in servers if server.sealed is False]
+    if open_servers and len(open_servers) < len(servers) - len(unknown):
+        shown = ", ".join(server.address for server in open_servers)
+        return Sealed.PARTLY_SEALED, (
+            f"these API servers do not have the seal, and other API servers have it: {shown}; copy"
+            " manifests/static/seal.yaml to their nodes (docs/howto/seal.md)"
+        )
+    if unknown or not servers:
+        trouble = "; ".join(f"{server.address}: {server.trouble}" for server in unknown) or api_servers.trouble
+        return Sealed.UNKNOWN, f"the operator cannot tell whether the API servers have the seal: {trouble}"
+    if open_servers:
+        return Sealed.NOT_SEALED, (
+            "no API server has the seal, so an administrator can change and delete the admission policies through the"
+            " API (docs/howto/seal.md)"
+        )
+    return Sealed.SEALED, (
+        f"all API servers ({len(servers)}) refuse changes of the admission policies, CRDs and rights of"
+        " hostnetwork-operator"
     )
 
 

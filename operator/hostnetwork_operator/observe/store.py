@@ -93,6 +93,8 @@ class Store:
         self._admission_unlisted: set[Kind] = set()
         self._guard_records: dict[str, ledger.GuardRecord] = {}
         self._kubernetes: snapshot.MinorVersion | None = None
+        self._oldest_kubernetes: snapshot.MinorVersion | None = None
+        self._api_servers = snapshot.ApiServers()
         self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
@@ -331,6 +333,35 @@ class Store:
         self._kubernetes = version
         return True
 
+    def saw_api_servers(self, api_servers: snapshot.ApiServers) -> bool:
+        """Store what each API server said of itself. Return whether that is news."""
+        changed, self._api_servers = api_servers != self._api_servers, api_servers
+        versions = api_servers.versions
+        if versions:
+            changed |= self.saw_kubernetes(versions[-1])
+            present = self._oldest_kubernetes
+            # An API server that does not answer may be an old one, so only answers of all can make the oldest newer.
+            if present is None or versions[0] < present or all(server.version for server in api_servers.servers):
+                self._oldest_kubernetes = versions[0]
+        return changed
+
+    def api_servers(self) -> snapshot.ApiServers:
+        """Return what each API server said of itself."""
+        return self._api_servers
+
+    def kubernetes_versions(self) -> tuple[snapshot.MinorVersion, ...]:
+        """Return the versions that the API servers have, each once, the oldest first; () before the first answer."""
+        oldest = self.oldest_kubernetes()
+        return () if oldest is None else tuple(sorted({oldest, *self._api_servers.versions}))
+
+    def kubernetes(self) -> snapshot.MinorVersion | None:
+        """Return the newest version that an API server has reported; None before the first."""
+        return self._kubernetes
+
+    def oldest_kubernetes(self) -> snapshot.MinorVersion | None:
+        """Return the version of the oldest API server; the newest version if the API servers are not known."""
+        return self._oldest_kubernetes or self._kubernetes
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def namespaces(self) -> list[str]:
@@ -429,6 +460,7 @@ class Store:
             plain_pods=tuple(ordinary_answer.plain) if ordinary_answer is not None else (),
             plain_accounts=ordinary_answer.accounts if ordinary_answer is not None else frozenset(),
             kubernetes=self._kubernetes,
+            oldest_kubernetes=self.oldest_kubernetes(),
             report_kind=self.report_kind(),
             reports=tuple(
                 r

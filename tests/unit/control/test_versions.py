@@ -10,7 +10,7 @@ from kubernetes.aio import client
 
 from hostnetwork_operator import clock, metrics
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.control import operator, versions
+from hostnetwork_operator.control import api_servers, operator, versions
 from hostnetwork_operator.decide import snapshot
 from tests.unit import serving
 
@@ -27,7 +27,9 @@ class Server:
     def says(self, *bodies: Any) -> None:
         self.bodies = list(bodies)
 
-    async def answer(self, _: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path != "/version":
+            return web.json_response({}, status=404)
         self.asked += 1
         body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         return web.Response(body=body) if isinstance(body, bytes) else web.json_response(body)
@@ -99,7 +101,7 @@ async def test_while_running_an_odd_version_is_logged_and_the_last_one_stays(
     core = operator.Operator(api, clock.ServerClock(), metrics.Metrics())
     core.store.saw_kubernetes(V136)
     server.says(version("", "", ""), {}, version("1", "37", "v1.37.0"))
-    keep = versions.keep(core.api, core.store, core.schedule, 0.001)
+    keep = api_servers.keep(core.api, core.store, core.schedule, 0.001)
     task = asyncio.create_task(keep)
     async with asyncio.timeout(30):
         while core.store._kubernetes != snapshot.MinorVersion(1, 37):
