@@ -17,13 +17,13 @@ MODULE = pathlib.Path(__file__).parent / "go"
 
 def find_or_build() -> pathlib.Path:
     """Return the path of helm. Raise binary.BuildError if helm cannot be built."""
-    if found := shutil.which("helm"):
-        return pathlib.Path(found)
+    if helm_on_path := shutil.which("helm"):
+        return pathlib.Path(helm_on_path)
     sources = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
-    built = binary.cache_directory() / f"helm-{hashlib.sha256(sources).hexdigest()[:16]}"
-    if not built.exists():
-        _build(built)
-    return built
+    cached_binary = binary.cache_directory() / f"helm-{hashlib.sha256(sources).hexdigest()[:16]}"
+    if not cached_binary.exists():
+        _build(cached_binary)
+    return cached_binary
 
 
 def _build(target: pathlib.Path) -> None:
@@ -35,7 +35,7 @@ def _build(target: pathlib.Path) -> None:
     unfinished = target.with_suffix(f".{os.getpid()}")
     command = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "helm.sh/helm/v3/cmd/helm"]
     environment = {**os.environ, "CGO_ENABLED": "0"}
-    done = subprocess.run(command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise binary.BuildError(f"go build of helm failed:\n{done.stderr[-2000:]}")
+    completed = subprocess.run(command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False)
+    if completed.returncode:
+        raise binary.BuildError(f"go build of helm failed:\n{completed.stderr[-2000:]}")
     unfinished.rename(target)

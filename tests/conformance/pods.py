@@ -1,8 +1,8 @@
-"""Pods for the conformance tests: what every control of the Pod Security Standards reads, in every way to say it.
+"""Pods for the conformance tests, with each field that a control of the Pod Security Standards reads, in every form.
 
-A pod begins in order. A touch then says one more thing of it, of one of its containers or of all: a value that a
-control allows, one that it forbids, or nothing where something is asked for. Few touches a pod, so that a control often
-decides alone. The fields are those of k8s.io/pod-security-admission, policy/check_*.go.
+A new pod meets its level. A touch then changes a field of the pod, of one container or of all containers. It writes a
+value that a control allows or forbids, or removes a field that a control requires. A pod has few touches, so a control
+is often the only one that refuses the pod. The fields are those of k8s.io/pod-security-admission, policy/check_*.go.
 """
 
 import copy
@@ -18,31 +18,34 @@ _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 
 @dataclasses.dataclass(frozen=True)
 class Touch:
-    """What is said: `pod` of its spec, `one` of one container, `every` of all; None takes a field away."""
+    """A change of the pod's spec, of one container or of all containers. The value None removes a field."""
 
     control: str
     pod: Body = dataclasses.field(default_factory=dict)
-    one: Body = dataclasses.field(default_factory=dict)
-    every: Body = dataclasses.field(default_factory=dict)
+    container: Body = dataclasses.field(default_factory=dict)
+    every_container: Body = dataclasses.field(default_factory=dict)
     volume: Body | None = None
-    annotation: str | None = None  # the AppArmor annotation of that one container
+    annotation: str | None = None  # the AppArmor annotation of the one container
 
 
 def context(**fields: Any) -> Body:
     return {"securityContext": fields}
 
 
-def _everywhere(control: str, field: str, *values: object) -> list[Touch]:
-    """Each value at the pod, and at one container."""
+def _context_touches(control: str, field: str, *values: object) -> list[Touch]:
+    """Return two touches for each value: in the security context of the pod, and in that of one container."""
     return [
         touch
         for value in values
-        for touch in (Touch(control, pod=context(**{field: value})), Touch(control, one=context(**{field: value})))
+        for touch in (
+            Touch(control, pod=context(**{field: value})),
+            Touch(control, container=context(**{field: value})),
+        )
     ]
 
 
-def _one(control: str, field: str, *values: object) -> list[Touch]:
-    return [Touch(control, one=context(**{field: value})) for value in values]
+def _container_touches(control: str, field: str, *values: object) -> list[Touch]:
+    return [Touch(control, container=context(**{field: value})) for value in values]
 
 
 _PROFILES: Final = ({"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "p"}, {"type": "Unconfined"})
@@ -101,16 +104,16 @@ _HANDLERS: Final[tuple[Body, ...]] = (
     {"httpGet": {"port": 80}}, {"httpGet": {"port": 80, "host": ""}}, {"httpGet": {"port": 80, "host": "localhost"}},
     {"tcpSocket": {"port": 80, "host": "10.0.0.1"}},
 )  # fmt: skip
-_HANDLING: Final = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
-_HANDLING_OF_ONE: Final[list[Body]] = [
+_HANDLER_FIELDS: Final = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+_CONTAINERS_WITH_HANDLERS: Final[list[Body]] = [
     {"lifecycle": {}},
-    *({field: handler} for field in _HANDLING[:3] for handler in _HANDLERS),
+    *({field: handler} for field in _HANDLER_FIELDS[:3] for handler in _HANDLERS),
     *({"lifecycle": {hook: handler}} for hook in ("postStart", "preStop") for handler in _HANDLERS),
 ]
 _HOST_PROCESS: Final = context(windowsOptions={"hostProcess": True})
 _USER_NAMESPACE: Final[Body] = {"hostUsers": False}
 
-# What can be said, by the control that it is about.
+# The touches of each control.
 TOUCHES: Final[dict[str, list[Touch]]] = {
     "hostNamespaces": [
         Touch("hostNamespaces", pod={field: value})
@@ -118,63 +121,72 @@ TOUCHES: Final[dict[str, list[Touch]]] = {
         for value in (True, False)
     ],
     "privileged": [
-        Touch("privileged", one=context(privileged=True, allowPrivilegeEscalation=None)),
-        Touch("privileged", one=context(privileged=True, allowPrivilegeEscalation=True)),
-        *_one("privileged", "privileged", *(True, False)),
+        Touch("privileged", container=context(privileged=True, allowPrivilegeEscalation=None)),
+        Touch("privileged", container=context(privileged=True, allowPrivilegeEscalation=True)),
+        *_container_touches("privileged", "privileged", *(True, False)),
     ],
-    "capabilities": _one("capabilities", "capabilities", *_CAPABILITIES),
+    "capabilities": _container_touches("capabilities", "capabilities", *_CAPABILITIES),
     "hostPathVolumes": [Touch("hostPathVolumes", volume=source) for source in _HOST_PATHS],
     "restrictedVolumes": [
         Touch("restrictedVolumes", volume=source) for source in (*_ALLOWED_VOLUMES, *_RESTRICTED_VOLUMES)
     ],
-    "hostPorts": [Touch("hostPorts", one={"ports": ports}) for ports in _PORTS],
-    "hostProbesAndHostLifecycle": [Touch("hostProbesAndHostLifecycle", one=one) for one in _HANDLING_OF_ONE],
+    "hostPorts": [Touch("hostPorts", container={"ports": ports}) for ports in _PORTS],
+    "hostProbesAndHostLifecycle": [
+        Touch("hostProbesAndHostLifecycle", container=fields) for fields in _CONTAINERS_WITH_HANDLERS
+    ],
     "appArmorProfile": [
-        *_everywhere("appArmorProfile", "appArmorProfile", None, *_PROFILES),
+        *_context_touches("appArmorProfile", "appArmorProfile", None, *_PROFILES),
         *(
             Touch("appArmorProfile", annotation=value)
             for value in ("", "runtime/default", "localhost/a", "localhost/", "unconfined")
         ),
     ],
     "seccompProfile": [
-        *_everywhere("seccompProfile", "seccompProfile", None, *_PROFILES),
-        Touch("seccompProfile", pod=context(seccompProfile=_PROFILES[2]), every=context(seccompProfile=None)),
+        *_context_touches("seccompProfile", "seccompProfile", None, *_PROFILES),
+        Touch("seccompProfile", pod=context(seccompProfile=_PROFILES[2]), every_container=context(seccompProfile=None)),
     ],
-    "seLinuxOptions": _everywhere("seLinuxOptions", "seLinuxOptions", *_SELINUX),
+    "seLinuxOptions": _context_touches("seLinuxOptions", "seLinuxOptions", *_SELINUX),
     "procMount": [
-        *_one("procMount", "procMount", "Default", "Unmasked"),
-        *(Touch("procMount", pod=_USER_NAMESPACE, one=context(procMount=value)) for value in ("Unmasked", "Default")),
+        *_container_touches("procMount", "procMount", "Default", "Unmasked"),
+        *(
+            Touch("procMount", pod=_USER_NAMESPACE, container=context(procMount=value))
+            for value in ("Unmasked", "Default")
+        ),
     ],
     "sysctls": [
         Touch("sysctls", pod=context(sysctls=[{"name": name, "value": "1"} for name in names])) for names in _SYSCTLS
     ],
     "windowsHostProcess": [
         Touch("windowsHostProcess", pod={"hostNetwork": True, **_HOST_PROCESS}),
-        Touch("windowsHostProcess", pod={"hostNetwork": True}, every=_HOST_PROCESS),
-        *_everywhere("windowsHostProcess", "windowsOptions", {"hostProcess": False}, {"runAsUserName": "u"}),
+        Touch("windowsHostProcess", pod={"hostNetwork": True}, every_container=_HOST_PROCESS),
+        *_context_touches("windowsHostProcess", "windowsOptions", {"hostProcess": False}, {"runAsUserName": "u"}),
     ],
-    "allowPrivilegeEscalation": _one(
+    "allowPrivilegeEscalation": _container_touches(
         "allowPrivilegeEscalation",
         "allowPrivilegeEscalation",
         *(None, True, False),
     ),
     "runAsNonRoot": [
-        *_everywhere("runAsNonRoot", "runAsNonRoot", *(None, False, True)),
-        Touch("runAsNonRoot", pod=context(runAsNonRoot=None), every=context(runAsNonRoot=None)),
-        Touch("runAsNonRoot", pod=_USER_NAMESPACE | context(runAsNonRoot=None), every=context(runAsNonRoot=None)),
-        Touch("runAsNonRoot", pod=_USER_NAMESPACE, one=context(runAsNonRoot=False)),
+        *_context_touches("runAsNonRoot", "runAsNonRoot", *(None, False, True)),
+        Touch("runAsNonRoot", pod=context(runAsNonRoot=None), every_container=context(runAsNonRoot=None)),
+        Touch(
+            "runAsNonRoot",
+            pod=_USER_NAMESPACE | context(runAsNonRoot=None),
+            every_container=context(runAsNonRoot=None),
+        ),
+        Touch("runAsNonRoot", pod=_USER_NAMESPACE, container=context(runAsNonRoot=False)),
     ],
     "runAsUser": [
-        *_everywhere("runAsUser", "runAsUser", None, 0, 1000),
-        Touch("runAsUser", pod=_USER_NAMESPACE, one=context(runAsUser=0)),
+        *_context_touches("runAsUser", "runAsUser", None, 0, 1000),
+        Touch("runAsUser", pod=_USER_NAMESPACE, container=context(runAsUser=0)),
     ],
     "no context": [
         Touch("no context", pod={"securityContext": None}), Touch("no context", pod={"hostUsers": True}),
-        Touch("no context", one={"securityContext": None}), Touch("no context", pod=_USER_NAMESPACE),
-        Touch("no context", one={"securityContext": {}}), Touch("no context", pod={"os": {"name": "linux"}}),
+        Touch("no context", container={"securityContext": None}), Touch("no context", pod=_USER_NAMESPACE),
+        Touch("no context", container={"securityContext": {}}), Touch("no context", pod={"os": {"name": "linux"}}),
     ],
 }  # fmt: skip
-# API validation refuses these in a Windows pod.
+# API validation refuses these fields in a Windows pod.
 _LINUX_ONLY_POD: Final = ("hostPID", "hostIPC", "hostUsers")
 _LINUX_ONLY: Final = (
     "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "privileged", "allowPrivilegeEscalation",
@@ -187,73 +199,73 @@ def containers(spec: Body) -> list[Body]:
 
 
 def base(level: str, kinds: list[str], where: str = "containers") -> Body:
-    """A pod in order at that level. `kinds`: regular, init, sidecar.
+    """Return a pod that meets the level, with one container per kind: regular, init or sidecar.
 
-    `where` stands what a pod and a container can both say: pod, containers, both.
+    `where` says which security context has the fields that a pod and a container share: pod, containers or both.
     """
     spec: Body = {"containers": []}
     inherited = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}} if level == "restricted" else {}
     if where != "containers" and inherited:
         spec["securityContext"] = dict(inherited)
     for number, kind in enumerate(kinds):
-        one: Body = {"name": f"{kind}-{number}", "image": IMAGE}
+        container: Body = {"name": f"{kind}-{number}", "image": IMAGE}
         if kind == "sidecar":
-            one["restartPolicy"] = "Always"
+            container["restartPolicy"] = "Always"
         if level == "restricted":
-            own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-            one["securityContext"] = own if where == "pod" else {**own, **inherited}
-        spec.setdefault("containers" if kind == "regular" else "initContainers", []).append(one)
+            container_context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            container["securityContext"] = container_context if where == "pod" else {**container_context, **inherited}
+        spec.setdefault("containers" if kind == "regular" else "initContainers", []).append(container)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
 
 
-def say(body: Body, touch: Touch, target: int) -> None:
-    """Says one thing more of this pod; of its container number `target` where it is about one."""
+def apply_touch(body: Body, touch: Touch, index: int) -> None:
+    """Apply the touch to the pod. A touch of one container applies to container number `index`."""
     spec = body["spec"]
-    one = containers(spec)[target]
-    touch = copy.deepcopy(touch)  # what is said of two pods is not the same object
+    target = containers(spec)[index]
+    touch = copy.deepcopy(touch)  # two pods must not share an object
     _merge(spec, touch.pod)
-    _merge(one, touch.one)
-    for each in containers(spec):
-        _merge(each, touch.every)
-    if any(field in touch.one for field in _HANDLING) and one in spec.get("initContainers", []):
-        one["restartPolicy"] = "Always"  # only a sidecar may have them
+    _merge(target, touch.container)
+    for container in containers(spec):
+        _merge(container, touch.every_container)
+    if any(field in touch.container for field in _HANDLER_FIELDS) and target in spec.get("initContainers", []):
+        target["restartPolicy"] = "Always"  # of the init containers, only a sidecar may have handlers
     if touch.volume is not None:
         volumes = spec.setdefault("volumes", [])
         volumes.append({"name": f"v{len(volumes)}", **touch.volume})
     if touch.annotation is not None:
-        body["metadata"].setdefault("annotations", {})[_APPARMOR + one["name"]] = touch.annotation
+        body["metadata"].setdefault("annotations", {})[_APPARMOR + target["name"]] = touch.annotation
 
 
 def for_windows(body: Body) -> None:
-    """The same for Windows, without what API validation knows as of Linux."""
+    """Make the pod a Windows pod, without the fields that API validation allows only for Linux."""
     spec = body["spec"]
     spec["os"] = {"name": "windows"}
     for field in _LINUX_ONLY_POD:
         spec.pop(field, None)
-    for each in (spec, *containers(spec)):
+    for part in (spec, *containers(spec)):
         for field in _LINUX_ONLY:
-            (each.get("securityContext") or {}).pop(field, None)
+            (part.get("securityContext") or {}).pop(field, None)
 
 
-def _merge(into: Body, said: Body) -> None:
-    for field, value in said.items():
+def _merge(target: Body, fields: Body) -> None:
+    for field, value in fields.items():
         if field == "securityContext" and value:
-            value = {**into.get(field, {}), **value}
-            value = {name: each for name, each in value.items() if each is not None}
+            value = {**target.get(field, {}), **value}
+            value = {name: setting for name, setting in value.items() if setting is not None}
         if value is None:
-            into.pop(field, None)
+            target.pop(field, None)
         else:
-            into[field] = value
+            target[field] = value
 
 
 _OF_RESTRICTED_ONLY: Final = {"allowPrivilegeEscalation", "restrictedVolumes", "runAsNonRoot", "runAsUser"}
 
 
 def _touches(level: str) -> st.SearchStrategy[Touch]:
-    """Any touch, by control; what only Restricted judges seldom at Baseline."""
-    often = sorted(set(TOUCHES) - (_OF_RESTRICTED_ONLY if level == "baseline" else set()))
-    either = st.sampled_from([*often, *often, *often, *sorted(TOUCHES)])
-    return either.flatmap(lambda control: st.sampled_from(TOUCHES[control]))
+    """Draw a control, then a touch of it. At Baseline, controls of Restricted alone are drawn less often."""
+    usual_controls = sorted(set(TOUCHES) - (_OF_RESTRICTED_ONLY if level == "baseline" else set()))
+    controls = st.sampled_from([*usual_controls, *usual_controls, *usual_controls, *sorted(TOUCHES)])
+    return controls.flatmap(lambda control: st.sampled_from(TOUCHES[control]))
 
 
 _TOUCHES: Final = {level: _touches(level) for level in ("baseline", "restricted")}
@@ -261,18 +273,19 @@ _TOUCHES: Final = {level: _touches(level) for level in ("baseline", "restricted"
 
 @st.composite
 def pods(draw: st.DrawFn, level: str, most: int = 3) -> Body:
-    """A pod of one to four containers that is in order at that level but for what up to `most` touches say."""
+    """Draw a pod of one to four containers that meets the level, apart from up to `most` touches."""
     kinds = ["regular", *draw(st.lists(st.sampled_from(["regular", "init", "sidecar"]), max_size=3))]
     body = base(level, kinds, draw(st.sampled_from(["containers", "pod", "both"])))
     for _ in range(min(most, draw(st.sampled_from([1, 0, 1, 1, 1, 2, 2, 3])))):
-        say(body, draw(_TOUCHES[level]), draw(st.integers(0, len(kinds) - 1)))
+        apply_touch(body, draw(_TOUCHES[level]), draw(st.integers(0, len(kinds) - 1)))
     if draw(st.integers(0, 11)) == 11:
         for_windows(body)
     return body
 
 
-# Pods that stand when an ephemeral container is added to them: in order, at both ends of inheriting, and not in order.
-STANDING: Final[dict[str, Body]] = {
+# Pods that exist before an ephemeral container is added. Some meet Restricted, by the security context of the pod or of
+# the containers, and some do not.
+EXISTING_PODS: Final[dict[str, Body]] = {
     "own": base("restricted", ["regular", "init"]),
     "inheriting": base("restricted", ["regular"], "pod"),
     "bare": base("baseline", ["regular", "sidecar"]),
@@ -280,23 +293,23 @@ STANDING: Final[dict[str, Body]] = {
     "windows": base("restricted", ["regular"], "pod"),
     "privileged": base("baseline", ["regular"]),
 }
-STANDING["user-namespace"]["spec"] |= _USER_NAMESPACE
-for_windows(STANDING["windows"])
-STANDING["privileged"]["spec"]["containers"][0] |= context(privileged=True)
-for _name, _body in STANDING.items():
+EXISTING_PODS["user-namespace"]["spec"] |= _USER_NAMESPACE
+for_windows(EXISTING_PODS["windows"])
+EXISTING_PODS["privileged"]["spec"]["containers"][0] |= context(privileged=True)
+for _name, _body in EXISTING_PODS.items():
     _body["metadata"]["name"] = _name
 EPHEMERAL_TOUCHES: Final = [
-    touch for some in TOUCHES.values() for touch in some if "securityContext" in touch.one and not touch.pod
+    touch for touches in TOUCHES.values() for touch in touches if "securityContext" in touch.container and not touch.pod
 ]
 
 
 @st.composite
 def ephemeral_containers(draw: st.DrawFn) -> tuple[str, Body]:
-    """A pod that stands, by name, and an ephemeral container for it."""
-    name = draw(st.sampled_from(sorted(STANDING)))
-    like = base(draw(st.sampled_from(["restricted", "baseline"])), ["regular"])
+    """Draw the name of an existing pod, and an ephemeral container for the pod."""
+    name = draw(st.sampled_from(sorted(EXISTING_PODS)))
+    body = base(draw(st.sampled_from(["restricted", "baseline"])), ["regular"])
     for touch in draw(st.lists(st.sampled_from(EPHEMERAL_TOUCHES), max_size=2)):
-        say(like, touch, 0)
+        apply_touch(body, touch, 0)
     if name == "windows" and draw(st.integers(0, 3)):
-        for_windows(like)
-    return name, {**like["spec"]["containers"][0], "name": "debugger"}
+        for_windows(body)
+    return name, {**body["spec"]["containers"][0], "name": "debugger"}

@@ -1,4 +1,4 @@
-"""What Pod Security Admission says of a pod and what the guard says of it, in the same words."""
+"""The verdicts of Pod Security Admission and of the guard on a pod, in the same words."""
 
 import collections
 import dataclasses
@@ -11,8 +11,8 @@ from tests.conformance import pods
 from tests.controlplane import api, binary
 from tests.controlplane import cluster as controlplane
 
-# Each control, and the words with which Pod Security Admission begins its refusal at each level. Restricted judges all
-# but four of Baseline's, and those in a stricter form: hostPathVolumes as one of restrictedVolumes.
+# Each control, and the words with which Pod Security Admission begins its refusal at each level. Restricted has the
+# controls of Baseline, four of them in a stricter form. There hostPathVolumes is a part of restrictedVolumes.
 BASELINE: Final = {
     "appArmorProfile": "forbidden AppArmor profiles?",
     "capabilities": "non-default capabilities",
@@ -36,9 +36,9 @@ RESTRICTED: Final = {
     "runAsUser": "runAsUser=0",
 }
 CONTROLS: Final = {"baseline": BASELINE, "restricted": RESTRICTED}
-# What decides these is never the control alone. API validation refuses an unmasked /proc outside a user namespace, and
-# inside one Baseline allows it from 1.35 on (tests/admission executes that control in a copy of the policy); wants
-# hostNetwork for a host process; and wants no allowPrivilegeEscalation: false beside privileged.
+# Controls that never refuse a pod alone. API validation refuses an unmasked /proc outside a user namespace, a host
+# process without hostNetwork, and a privileged container with allowPrivilegeEscalation: false. From 1.35 on Baseline
+# allows an unmasked /proc in a user namespace, so tests/admission executes that control in a copy of the policy.
 _RELAXED_FOR_USER_NAMESPACES: Final = binary.release().has("1.35")
 NEVER_ALONE: Final = {
     "baseline": {"windowsHostProcess", *(["procMount"] if _RELAXED_FOR_USER_NAMESPACES else [])},
@@ -50,9 +50,9 @@ UNKNOWN_TO_PSA: Final = frozenset() if binary.release().has("1.34") else frozens
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What one side said: admitted, refused by these controls, or not judged.
+    """The verdict of one side: admitted, refused by these controls, or not judged.
 
-    `all_shown`: False where the answer names host namespaces and leaves out what the pod violates besides.
+    `all_shown` is False if the answer names host namespaces and omits the other controls that the pod violates.
     """
 
     word: str
@@ -65,58 +65,61 @@ class Verdict:
         text = answer.message
         if answer.status in (200, 201):
             return cls("admitted")
-        if answer.status == 403 and (level := re.search(r'violates PodSecurity "(\w+):', text)):
-            words = CONTROLS[level[1]].items()
-            found = {control for control, begin in words if re.search(rf"[:,] {begin} \(", text)}
-            return cls("refused", frozenset(found), text)
+        if answer.status == 403 and (level_match := re.search(r'violates PodSecurity "(\w+):', text)):
+            patterns = CONTROLS[level_match[1]].items()
+            violated = {control for control, pattern in patterns if re.search(rf"[:,] {pattern} \(", text)}
+            return cls("refused", frozenset(violated), text)
         if answer.status == 403 and "ValidatingAdmissionPolicy 'relaxed-namespace" in text:
             if "denied request: host-namespaces: " in text:
                 return cls("refused", frozenset({"hostNamespaces"}), text, all_shown=False)
-            several = re.search(r"\(all violated controls: ([\w, ]+)\)", text)
-            single = re.search(r'violates the (?:Baseline|Restricted) control "(\w+)":', text)
-            assert single, text  # an expression that failed is no verdict
-            return cls("refused", frozenset(several[1].split(", ") if several else [single[1]]), text)
+            list_match = re.search(r"\(all violated controls: ([\w, ]+)\)", text)
+            single_match = re.search(r'violates the (?:Baseline|Restricted) control "(\w+)":', text)
+            assert single_match, text  # an expression that failed gives no verdict
+            return cls("refused", frozenset(list_match[1].split(", ") if list_match else [single_match[1]]), text)
         return cls("not judged", text=f"{answer.status} {text}")
 
     def agrees(self, guard: "Verdict") -> bool:
-        """Whether the guard says the same as this side, as far as the guard's answer shows."""
+        """Return whether the guard has the same verdict as this side, as far as the guard's answer shows it."""
         return self == guard if guard.all_shown else self.word == guard.word and guard.controls <= self.controls
 
-    def without(self, spared: Iterable[str]) -> "Verdict":
-        """The same, had these controls not been asked."""
-        left = self.controls.difference(spared)
-        return dataclasses.replace(self, controls=left) if left or not self.controls else Verdict("admitted")
+    def without(self, ignored: Iterable[str]) -> "Verdict":
+        """Return the verdict that this side would have without these controls."""
+        remaining = self.controls.difference(ignored)
+        return dataclasses.replace(self, controls=remaining) if remaining or not self.controls else Verdict("admitted")
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A namespace that judges in one way, asked by server-side dry runs; the standing pods are in it."""
+    """A namespace in which Pod Security Admission or the guard judges pods, by server-side dry runs.
+
+    The namespace has the existing pods, to which ephemeral containers are added.
+    """
 
     cluster: controlplane.Cluster
     name: str
 
     @classmethod
     def set_up(cls, cluster: controlplane.Cluster, name: str, version: str = "latest", **values: str) -> "Side":
-        """The namespace with these labels. What stands in it was there before them.
+        """Create the namespace with the existing pods, and then set the labels.
 
-        `version` is what Pod Security Admission and the guard judge by: `latest` means that of the API server.
+        Pod Security Admission and the guard judge by `version`. `latest` is the version of the API server.
         """
         side = cls(cluster, name)
-        level = {labels.PSA_ENFORCE: "privileged"}
-        cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": level}}).expect(201)
+        initial_labels = {labels.PSA_ENFORCE: "privileged"}
+        cluster.admin.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": initial_labels}}).expect(201)
         cluster.wait("its account", lambda: cluster.admin.get(f"{side.path}/serviceaccounts/default").status == 200)
-        for body in pods.STANDING.values():
+        for body in pods.EXISTING_PODS.values():
             cluster.admin.post(f"{side.path}/pods", body).expect(201)
-        keys = {"guard": labels.GUARD, "level": labels.PSA_ENFORCE}
-        given = {keys[key]: value for key, value in values.items()} | {
+        label_keys = {"guard": labels.GUARD, "level": labels.PSA_ENFORCE}
+        namespace_labels = {label_keys[key]: value for key, value in values.items()} | {
             labels.PSA_VERSIONS[0]: version,
             labels.GUARD_VERSION: f"v{binary.release().minor}" if version == "latest" else version,
         }
-        cluster.admin.patch(side.path, {"metadata": {"labels": given}}).expect(200)
+        cluster.admin.patch(side.path, {"metadata": {"labels": namespace_labels}}).expect(200)
         if "privileged" not in values.values():
-            wrong = pods.base("baseline", ["regular"])
-            wrong["spec"]["hostPID"] = True
-            cluster.wait("the level", lambda: side.create(wrong).word == "refused", 10)
+            violating_pod = pods.base("baseline", ["regular"])
+            violating_pod["spec"]["hostPID"] = True
+            cluster.wait("the level", lambda: side.create(violating_pod).word == "refused", 10)
         return side
 
     @property
@@ -127,17 +130,17 @@ class Side:
         answer = self.cluster.admin.post(f"{self.path}/pods?dryRun=All", body)
         return Verdict.of(answer)
 
-    def debug(self, standing: str, ephemeral: dict[str, Any]) -> Verdict:
-        """Of that ephemeral container in the standing pod of that name."""
-        patch = {"spec": {"ephemeralContainers": [ephemeral]}}
-        path = f"{self.path}/pods/{standing}/ephemeralcontainers?dryRun=All"
+    def debug(self, pod_name: str, container: dict[str, Any]) -> Verdict:
+        """Return the verdict on the ephemeral container in the existing pod of that name."""
+        patch = {"spec": {"ephemeralContainers": [container]}}
+        path = f"{self.path}/pods/{pod_name}/ephemeralcontainers?dryRun=All"
         answer = self.cluster.admin.patch(path, patch, api.STRATEGIC)
         return Verdict.of(answer)
 
 
 @dataclasses.dataclass
 class Tally:
-    """What was asked and how it was decided; a pod that neither side judged is no agreement."""
+    """The number of verdicts, in total and by control. A pod that neither side judged does not count as agreement."""
 
     words: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     decided: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -156,6 +159,6 @@ class Tally:
             for control in CONTROLS[level]
             if self.decided[control]
         ]
-        if never := [control for control in CONTROLS[level] if not self.alone[control]]:
-            lines.append(f"  never alone: {', '.join(never)}")
+        if never_alone := [control for control in CONTROLS[level] if not self.alone[control]]:
+            lines.append(f"  never alone: {', '.join(never_alone)}")
         return "\n".join(lines)

@@ -1,11 +1,11 @@
-"""Where the control plane's executables come from: found, or built once from the Go module beside this file.
+"""The control plane's executables: ready-made, or built once from the Go module in this directory.
 
-`KUBERNETES` in the environment (what `make test KUBERNETES=1.33` sets) chooses among RELEASES, the newest if absent.
+`KUBERNETES` in the environment chooses one of RELEASES, as `make test KUBERNETES=1.33` does. The default is the newest.
 
-Looked for in this order: the directory `KUBEBUILDER_ASSETS` names, the cache of an earlier build, executables on
-PATH, a build with the Go toolchain (6 to 12 minutes on 2 cores when nothing is cached). Ready-made executables count
-only if etcd, kube-apiserver and kubectl are among them; controller manager, scheduler and kwok are needed too, so a
-directory with fewer is passed over and said so.
+The order of the sources is: the directory that `KUBEBUILDER_ASSETS` names, the cache of an earlier build, executables
+on PATH, and a build with the Go toolchain (6 to 12 minutes on 2 cores without a cache). A source of ready-made
+executables must have all COMPONENTS. A directory of `KUBEBUILDER_ASSETS` that lacks a component is reported and not
+used.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """A version of Kubernetes that is tested, and the file that says what the module needs for it."""
+    """A version of Kubernetes that is tested, and the file with the requirements of the Go module for that version."""
 
     version: str
     module_file: str
@@ -37,12 +37,12 @@ class Release:
         return self.version.rpartition(".")[0]
 
     def has(self, minor: str) -> bool:
-        """Whether it is that minor version or a newer one."""
+        """Return whether the release is of this minor version or of a newer one."""
         return _ordered(self.minor) >= _ordered(minor)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What goes into the binary, as names in MODULE."""
+        """The names of the files in MODULE from which the binary is built."""
         return self.module_file, self.module_file.removesuffix(".mod") + ".sum", "main.go"
 
 
@@ -55,12 +55,12 @@ RELEASES = (
 
 
 class BuildError(Exception):
-    """The executables could be neither found nor built; the message says what to do."""
+    """The executables could be neither found nor built. The message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Executables:
-    """How to start each component: the words of the command line before its own flags."""
+    """The start of each component's command line, before the flags of the component."""
 
     commands: dict[str, tuple[str, ...]]
 
@@ -74,12 +74,14 @@ def cache_directory() -> pathlib.Path:
 
 
 def release() -> Release:
-    """The one that the environment asks for. Raises BuildError."""
-    asked = os.environ.get("KUBERNETES") or RELEASES[0].minor
-    for one in RELEASES:
-        if asked == one.minor:
-            return one
-    raise BuildError(f"KUBERNETES={asked}: no such control plane; there are {', '.join(one.minor for one in RELEASES)}")
+    """Return the release that the environment asks for. Raise BuildError if there is no such release."""
+    minor = os.environ.get("KUBERNETES") or RELEASES[0].minor
+    for candidate in RELEASES:
+        if minor == candidate.minor:
+            return candidate
+    raise BuildError(
+        f"KUBERNETES={minor}: no such control plane; there are {', '.join(candidate.minor for candidate in RELEASES)}"
+    )
 
 
 def _ordered(version: str) -> tuple[int, ...]:
@@ -87,37 +89,41 @@ def _ordered(version: str) -> tuple[int, ...]:
 
 
 def module_digest() -> str:
-    """The key of the build cache: changes when anything that goes into the binary does."""
-    chosen = release()
-    digest = hashlib.sha256(chosen.version.encode())
-    for name in chosen.sources:
-        digest.update((MODULE / name).read_bytes())
+    """Return the key of the build cache, which changes with each source of the binary."""
+    chosen_release = release()
+    digest = hashlib.sha256(chosen_release.version.encode())
+    for file_name in chosen_release.sources:
+        digest.update((MODULE / file_name).read_bytes())
     return digest.hexdigest()[:16]
 
 
 def find_or_build() -> Executables:
-    """Executables of all components. Raises BuildError."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and (found := _separate(lambda name: shutil.which(name, path=assets), f"KUBEBUILDER_ASSETS={assets}")):
-        return found
-    built = cache_directory() / f"controlplane-{module_digest()}"
-    if not built.exists():
-        if found := _separate(shutil.which, "PATH", quiet=True):
-            return found
-        _build(built)
-    return _multicall(built)
+    """Return the executables of all components. Raise BuildError if they can be neither found nor built."""
+    assets_directory = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets_directory and (
+        executables := _separate(
+            lambda name: shutil.which(name, path=assets_directory), f"KUBEBUILDER_ASSETS={assets_directory}"
+        )
+    ):
+        return executables
+    cached_binary = cache_directory() / f"controlplane-{module_digest()}"
+    if not cached_binary.exists():
+        if executables := _separate(shutil.which, "PATH", quiet=True):
+            return executables
+        _build(cached_binary)
+    return _multicall(cached_binary)
 
 
 def _multicall(binary: pathlib.Path) -> Executables:
     return Executables({name: (str(binary), name) for name in COMPONENTS})
 
 
-def _separate(which: Callable[[str], str | None], where: str, *, quiet: bool = False) -> Executables | None:
-    paths = {name: which(name) for name in COMPONENTS}
+def _separate(find: Callable[[str], str | None], source: str, *, quiet: bool = False) -> Executables | None:
+    paths = {name: find(name) for name in COMPONENTS}
     missing = sorted(name for name, path in paths.items() if path is None)
     if missing:
         if not quiet:
-            _say(f"{where} lacks {', '.join(missing)}; not used")
+            _report(f"{source} lacks {', '.join(missing)}; not used")
         return None
     return Executables({name: (str(path),) for name, path in paths.items()})
 
@@ -133,14 +139,16 @@ def _build(target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
     package = "k8s.io/component-base/version"
-    chosen = release()
-    major, minor, _ = chosen.version.split(".")
-    version = f"-X {package}.gitVersion=v{chosen.version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    command = [go, "build", f"-modfile={chosen.module_file}", "-trimpath", "-ldflags", f"-s -w {version}"]
+    chosen_release = release()
+    major, minor, _ = chosen_release.version.split(".")
+    version = (
+        f"-X {package}.gitVersion=v{chosen_release.version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    )
+    command = [go, "build", f"-modfile={chosen_release.module_file}", "-trimpath", "-ldflags", f"-s -w {version}"]
     command += ["-v", "-o", str(unfinished), "."]
-    what = f"Kubernetes {chosen.version} (etcd, API server, controllers, kubectl, kwok)"
-    _say(f"building {what}, once; 6-12 minutes on 2 cores")
-    started = time.monotonic()
+    description = f"Kubernetes {chosen_release.version} (etcd, API server, controllers, kubectl, kwok)"
+    _report(f"building {description}, once; 6-12 minutes on 2 cores")
+    start = time.monotonic()
     process = subprocess.Popen(
         command, cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, stderr=subprocess.PIPE, text=True
     )
@@ -152,13 +160,13 @@ def _build(target: pathlib.Path) -> None:
         try:
             process.wait(timeout=15)
         except subprocess.TimeoutExpired:
-            _say(f"  {time.monotonic() - started:4.0f} s, {len(lines)} packages fetched or compiled")
+            _report(f"  {time.monotonic() - start:4.0f} s, {len(lines)} packages fetched or compiled")
     reader.join()
     if process.returncode:
         raise BuildError("go build failed:\n" + "".join(lines[-20:]))
     unfinished.rename(target)
-    _say(f"built {target} in {time.monotonic() - started:.0f} s")
+    _report(f"built {target} in {time.monotonic() - start:.0f} s")
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

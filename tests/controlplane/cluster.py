@@ -1,10 +1,10 @@
 """A whole Kubernetes control plane on free loopback ports: etcd, API server, controller manager, scheduler, kwok.
 
-What it is not: there is no kubelet and no network. kwok says that nodes are ready and pods are running; a probe is
-never made and a packet never sent. Everything that the API server and the controllers decide is real.
+There is no kubelet and no network. kwok reports that nodes are ready and pods are running, so no probe is made and no
+packet is sent. Everything that the API server and the controllers decide is real.
 
-The controller manager runs with one credential per controller and without system:masters, as on real clusters:
-otherwise admission policies would never see the garbage collector or the namespace controller under their own names.
+The controller manager runs with one credential per controller and without system:masters, as on real clusters.
+Otherwise admission policies would never see the garbage collector or the namespace controller under their own names.
 """
 
 import base64
@@ -27,7 +27,7 @@ import yaml
 
 from tests.controlplane import api, binary, pki, processes
 
-# Every deadline is so many times what an idle machine of two cores needs: a busy one is slower, not different.
+# Each deadline is this many times as long as an idle machine of two cores needs, because a busy machine is slower.
 PATIENCE = 3
 LOOPBACK = "127.0.0.1"
 STAGES = pathlib.Path(__file__).parent / "stages.yaml"
@@ -46,7 +46,7 @@ _AUDIT_POLICY: dict[str, Any] = {
 
 
 class NotReadyError(Exception):
-    """A component did not become ready in time; the message ends with its log."""
+    """A component did not become ready in time. The message ends with the logs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,10 @@ class Ports:
 
 
 class Cluster:
-    """A control plane in `directory` (a temporary one that goes with it, unless given).
+    """A control plane in `directory`. Without an argument the directory is temporary, and `stop` removes it.
 
-    Usable as a context manager. `detached` components outlive this process: `make cluster` ends them by pid.
+    The control plane is a context manager. With `detached`, the components survive this process, and
+    `make cluster-down` ends them by pid.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Cluster:
         self.nodes = tuple(f"node-{number}" for number in range(1, nodes + 1))
         self.audit_log = self.directory / "audit.log" if audit else None
         self.executables = binary.find_or_build()
-        # Another address than 127.0.0.1 is one of tests/controlplane/loopback.py. The API servers register such an
+        # Any other address than 127.0.0.1 comes from tests/controlplane/loopback.py. The API servers register such an
         # address in EndpointSlice default/kubernetes, which must have no address of 127.0.0.0/8.
         self.address = address
         self.authority = pki.Authority(self.directory / "pki")
@@ -101,10 +102,13 @@ class Cluster:
             for name, flags in self._flags().items()
         }
 
-    # -- life -----------------------------------------------------------------------------------------------------
+    # -- start and stop -------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Everything up: the API server answers, the controllers work, the nodes are ready. Raises NotReadyError."""
+        """Start all components and wait until the API server, the controllers and the nodes are ready.
+
+        Raise NotReadyError if they are not ready in time.
+        """
         try:
             self.components["etcd"].start()
             self.start_apiserver()
@@ -124,7 +128,7 @@ class Cluster:
         return self
 
     def start_apiserver(self) -> None:
-        """The API server, until it answers on /readyz."""
+        """Start the API server and wait until it answers on /readyz."""
         self.components["kube-apiserver"].start()
         self.wait_for_apiserver()
 
@@ -135,15 +139,18 @@ class Cluster:
         self.components["kube-apiserver"].kill()
 
     def add_apiserver(self, etcd: str, *, address: str = LOOPBACK, sealed: bool = True) -> str:
-        """A second API server with the same keys, on the etcd at that address: the first one's, or a way to it.
+        """Start a second API server with the same keys and wait until it answers. Return its URL.
 
-        Its URL, once it answers. Everything else stays with the first, which keeps the audit log for itself. At an
-        address of its own it has the port of the first. Without `sealed` it reads no seal, even if the first does.
+        `etcd` is the URL of the first API server's etcd, or of a proxy for it. The other components use the first API
+        server, and only the first writes the audit log. At another address than the default the second API server has
+        the port of the first. Without `sealed` the second reads no seal, even if the first does.
         """
         (port,) = free_ports(1) if address == LOOPBACK else (self.ports.apiserver,)
-        left_out = ("--audit", "--etcd-servers", *(() if sealed else ("--admission-control-config-file",)))
-        # Of a flag that is given twice the last counts, but for lists, which add up.
-        command = [word for word in self.components["kube-apiserver"].command if not word.startswith(left_out)]
+        omitted_flags = ("--audit", "--etcd-servers", *(() if sealed else ("--admission-control-config-file",)))
+        # If a flag is repeated, the last value counts. The values of a list are added up.
+        command = [
+            argument for argument in self.components["kube-apiserver"].command if not argument.startswith(omitted_flags)
+        ]
         command += [f"--etcd-servers={etcd}", f"--secure-port={port}", f"--bind-address={address}"]
         command += [f"--advertise-address={address}"] if address != LOOPBACK else []
         name = "kube-apiserver-2"
@@ -155,15 +162,15 @@ class Cluster:
         return url
 
     def remove_apiserver(self) -> None:
-        """Ends the second API server."""
+        """End the second API server."""
         self.components.pop("kube-apiserver-2").kill()
 
     def stop(self) -> None:
-        """Ends every component and leaves nothing behind but a directory that was asked for."""
+        """End every component, and remove the directory if it is temporary."""
         for client in self._apis.values():
             client.close()
         self._apis.clear()
-        # An API server whose etcd is gone does not stop on SIGTERM: it goes first, and is killed after a deadline.
+        # An API server without etcd does not stop on SIGTERM. So it is stopped before etcd, with a deadline.
         for component in reversed(self.components.values()):
             component.stop(deadline_seconds=5)
         if self._temporary:
@@ -172,57 +179,67 @@ class Cluster:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.stop()
 
-    def wait(self, what: str, probe: Callable[[], object], deadline_seconds: float = 60) -> None:
-        """Until `probe` is true. Raises NotReadyError with every log's end."""
-        until = time.monotonic() + PATIENCE * deadline_seconds
-        while time.monotonic() < until:
+    def wait(self, condition: str, probe: Callable[[], object], deadline_seconds: float = 60) -> None:
+        """Wait until `probe` returns true. Raise NotReadyError with the end of every log.
+
+        The wait fails at the deadline, or as soon as a component has ended.
+        """
+        deadline = time.monotonic() + PATIENCE * deadline_seconds
+        while time.monotonic() < deadline:
             if probe():
                 return
-            dead = [c for c in self.components.values() if c._process is not None and not c.running()]
-            if dead:
+            ended = [
+                component
+                for component in self.components.values()
+                if component._process is not None and not component.running()
+            ]
+            if ended:
                 break
             time.sleep(0.05)
         tails = "\n".join(
-            f"--- {c.name} {'runs' if c.running() else 'DOES NOT RUN'}, {c.log}\n{c.tail()}"
-            for c in self.components.values()
+            f"--- {component.name} {'runs' if component.running() else 'DOES NOT RUN'}, {component.log}\n"
+            f"{component.tail()}"
+            for component in self.components.values()
         )
-        raise NotReadyError(f"{what}: not there after {deadline_seconds:.0f} s\n{tails}")
+        raise NotReadyError(f"{condition}: not there after {deadline_seconds:.0f} s\n{tails}")
 
-    # -- who --------------------------------------------------------------------------------------------------------
+    # -- clients ----------------------------------------------------------------------------------------------------
 
     @property
     def admin(self) -> api.Api:
         return self.api(self.kubeconfig)
 
     def api(self, kubeconfig: pathlib.Path) -> api.Api:
-        """A JSON client with the identity of `kubeconfig`."""
+        """Return a JSON client with the identity of `kubeconfig`."""
         if kubeconfig not in self._apis:
             self._apis[kubeconfig] = api.Api.from_kubeconfig(kubeconfig)
         return self._apis[kubeconfig]
 
     def user(self, name: str, *groups: str) -> pathlib.Path:
-        """A kubeconfig of a user by client certificate. Rights are given with ordinary RBAC objects."""
+        """Return a kubeconfig of a user with a client certificate. Ordinary RBAC objects give the user rights."""
         if (name, groups) not in self._users:
-            file = "-".join([name, *groups]).replace(":", "_").replace("/", "_")
-            certificate, key = self.authority.issue(file, name, groups)
+            file_name = "-".join([name, *groups]).replace(":", "_").replace("/", "_")
+            certificate, key = self.authority.issue(file_name, name, groups)
             identity = {"client-certificate": str(certificate), "client-key": str(key)}
-            self._users[name, groups] = self._write_kubeconfig(file, identity)
+            self._users[name, groups] = self._write_kubeconfig(file_name, identity)
         return self._users[name, groups]
 
     def administrator_at(self, server: str) -> pathlib.Path:
-        """The administrator's kubeconfig for another address of the API server."""
+        """Return the administrator's kubeconfig for another address of the API server."""
         identity = yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]
         return self._write_kubeconfig(f"admin-{server.rsplit(':', 1)[1]}", identity, server)
 
     def node_user(self, node: str) -> pathlib.Path:
-        """The identity of a kubelet: NodeRestriction and the Node authorizer treat it as one."""
+        """Return a kubeconfig that NodeRestriction and the Node authorizer treat as a kubelet's."""
         return self.user(f"system:node:{node}", "system:nodes")
 
     def tenant(self, namespace: str, name: str = "tenant") -> pathlib.Path:
-        """A user with `*` on `*` in one namespace and nothing else: the strongest tenant that RBAC can make."""
+        """Return a kubeconfig of the strongest tenant that RBAC allows, with `*` on `*` in one namespace alone."""
         role = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
@@ -241,15 +258,15 @@ class Cluster:
         return user
 
     def wait_for_right(self, user: pathlib.Path, attributes: dict[str, str]) -> None:
-        """Until the API server knows of it: its authorizer hears of Roles and bindings by a watch."""
+        """Wait until the API server grants the right. Its authorizer learns of Roles and bindings through a watch."""
         self.wait(f"{user.name}: {attributes}", lambda: self.api(user).may(attributes))
 
     def service_account(
         self, namespace: str, name: str, seconds: int = 86400, server: str | None = None
     ) -> pathlib.Path:
-        """A kubeconfig with nothing but a bound token of that service account, fresh at each call.
+        """Return a kubeconfig with only a bound token of the service account. Each call requests a new token.
 
-        `server` is another address of the API server: a proxy's.
+        `server` is the address of a proxy for the API server.
         """
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         request = {
@@ -258,28 +275,28 @@ class Cluster:
             "spec": {"expirationSeconds": seconds},
         }
         token = self.admin.post(path, request).expect(201).body["status"]["token"]
-        file = f"sa-{namespace}-{name}" if server is None else f"sa-{namespace}-{name}-{server.rsplit(':', 1)[1]}"
-        return self._write_kubeconfig(file, {"token": token}, server)
+        file_name = f"sa-{namespace}-{name}" if server is None else f"sa-{namespace}-{name}-{server.rsplit(':', 1)[1]}"
+        return self._write_kubeconfig(file_name, {"token": token}, server)
 
     def kubectl(
-        self, *words: str, user: pathlib.Path | None = None, stdin: str | None = None
+        self, *arguments: str, user: pathlib.Path | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs kubectl; never raises for its exit status."""
-        command = [*self.executables.command("kubectl"), f"--kubeconfig={user or self.kubeconfig}", *words]
+        """Run kubectl. No exit status raises an error."""
+        command = [*self.executables.command("kubectl"), f"--kubeconfig={user or self.kubeconfig}", *arguments]
         environment = {**os.environ, "KUBECACHEDIR": str(self.directory / "kubectl-cache")}
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, env=environment, timeout=PATIENCE * 120, check=False
         )
 
     def audit_events(self) -> Iterator[dict[str, Any]]:
-        """What the audit log holds, oldest first."""
+        """Yield the events of the audit log, oldest first."""
         assert self.audit_log is not None, "this cluster was started without audit=True"
-        with self.audit_log.open("rb") as lines:
-            for line in lines:
+        with self.audit_log.open("rb") as log:
+            for line in log:
                 with contextlib.suppress(json.JSONDecodeError):  # the last line may be half written
                     yield json.loads(line.replace(api.NEST, b"{}"))
 
-    # -- how --------------------------------------------------------------------------------------------------------
+    # -- flags and files --------------------------------------------------------------------------------------------
 
     def _flags(self) -> dict[str, list[str]]:
         pki_directory = self.authority.directory
@@ -318,7 +335,7 @@ class Cluster:
                 "--service-cluster-ip-range=10.96.0.0/16",
                 *self._reconciler_flags(),
                 "--external-hostname=127.0.0.1",
-                "--vmodule=validator=2",  # the log names each messageExpression that failed; no answer does
+                "--vmodule=validator=2",  # the log names each messageExpression that failed, and no answer does
                 f"--cert-dir={pki_directory}",
                 *audit,
                 *self._seal_flags(),
@@ -362,7 +379,7 @@ class Cluster:
             f"--audit-policy-file={policy}",
             f"--audit-log-path={self.audit_log}",
             "--audit-log-mode=blocking",
-            # In megabytes. At 100, the default, the API server begins a new file, and the tests read one.
+            # In megabytes. At the default of 100 the API server begins a new file, and the tests read only one.
             "--audit-log-maxsize=10000",
         ]
 
@@ -377,9 +394,9 @@ class Cluster:
         self.seal.mkdir()
         shutil.copy(STATIC / "seal.yaml", self.seal)
         configuration = (STATIC / "apiserver" / "admission-configuration.yaml").read_text()
-        place = yaml.safe_load(configuration)["plugins"][0]["configuration"]["staticManifestsDir"]
+        manifests_directory = yaml.safe_load(configuration)["plugins"][0]["configuration"]["staticManifestsDir"]
         file = self.directory / "admission-configuration.yaml"
-        file.write_text(configuration.replace(place, str(self.seal)))
+        file.write_text(configuration.replace(manifests_directory, str(self.seal)))
         return [f"--admission-control-config-file={file}"]
 
     def _write_kubeconfig(self, name: str, identity: dict[str, str], server: str | None = None) -> pathlib.Path:
@@ -398,13 +415,13 @@ class Cluster:
         return path
 
     def _check_version(self) -> None:
-        # Executables of somebody's own (KUBEBUILDER_ASSETS, PATH) may be another version than is said to be tested.
-        found = self.admin.get("/version").expect(200).body["gitVersion"]
-        asked = binary.release().minor
-        if not found.startswith(f"v{asked}."):
+        # Ready-made executables (KUBEBUILDER_ASSETS, PATH) may have another version than the release.
+        server_version = self.admin.get("/version").expect(200).body["gitVersion"]
+        tested_minor = binary.release().minor
+        if not server_version.startswith(f"v{tested_minor}."):
             raise NotReadyError(
-                f"the API server is {found}, to be tested is {asked}: unset KUBEBUILDER_ASSETS, or set KUBERNETES to"
-                f" one of {', '.join(one.minor for one in binary.RELEASES)}"
+                f"the API server is {server_version}, to be tested is {tested_minor}: unset KUBEBUILDER_ASSETS, or set"
+                f" KUBERNETES to one of {', '.join(release.minor for release in binary.RELEASES)}"
             )
 
     def _apiserver_ready(self) -> bool:
@@ -425,7 +442,7 @@ class Cluster:
 
 
 def admin_kubeconfig(directory: pathlib.Path) -> pathlib.Path:
-    """Where the administrator's kubeconfig of a cluster in `directory` lies."""
+    """Return the path of the administrator's kubeconfig of a cluster in `directory`."""
     return directory / "admin-system_masters.kubeconfig"
 
 
@@ -441,12 +458,12 @@ def _node(name: str) -> dict[str, Any]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now.
+    """Return loopback ports on which no process listens now.
 
-    Below the range that the kernel gives to outgoing connections (from 32768): a port of that range can be taken by
-    any client between here and the moment a component listens on it. Several clusters start at the same time.
+    The ports are below the range of outgoing connections (from 32768). Any client could take a port of that range
+    before a component listens on the port. Several clusters start at the same time.
     """
-    # All are held open until the last is known, or one could be found twice.
+    # All ports stay open until the last is found. Otherwise the same port could be found twice.
     with contextlib.ExitStack() as stack:
         ports: list[int] = []
         while len(ports) < count:

@@ -28,9 +28,20 @@ CLAIMS = {
     "owner",
 }
 # Objects that the operator itself creates: plans, effects and ledger records. Their parts have the same names.
-MADE = {"before", "decision", "difference", "effect", "following", "namespace_plan", "owned", "part", "plan", "write"}
+OWN_OBJECTS = {
+    "before",
+    "decision",
+    "difference",
+    "effect",
+    "following",
+    "namespace_plan",
+    "owned",
+    "part",
+    "plan",
+    "write",
+}
 # The names of HTTP answers and of the gateway's errors.
-ANSWERED = {"error", "response"}
+ANSWERS = {"error", "response"}
 
 REASONS: dict[str, tuple[str, ...]] = {
     # -- passes a claim on and decides nothing
@@ -230,46 +241,51 @@ def _reads() -> Iterator[tuple[str, str]]:
     """Yield each place (module and function) and the claim that it reads."""
     for path in sorted(file for layer in LAYERS for file in (PACKAGE / layer).rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for function, node in _within(ast.parse(path.read_text()), ""):
-            yield f"{module}:{function}", node
+        for function, claim in _reads_in(ast.parse(path.read_text()), ""):
+            yield f"{module}:{function}", claim
 
 
-def _within(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
+def _reads_in(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
     for child in ast.iter_child_nodes(node):
         inner = function
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             inner = f"{function}.{child.name}".strip(".")
         if isinstance(child, ast.Constant) and child.value in CLAIMS:
             yield inner, str(child.value)
-        called = isinstance(node, ast.Call) and node.func is child
-        if isinstance(child, ast.Attribute) and child.attr in CLAIMS and isinstance(child.ctx, ast.Load) and not called:
-            base = ast.unparse(child.value).split(".")
-            if base[-1] not in MADE | ANSWERED and (base[0] not in MADE or base[-1] == "namespace"):
+        is_called = isinstance(node, ast.Call) and node.func is child
+        if (
+            isinstance(child, ast.Attribute)
+            and child.attr in CLAIMS
+            and isinstance(child.ctx, ast.Load)
+            and not is_called
+        ):
+            parts = ast.unparse(child.value).split(".")
+            if parts[-1] not in OWN_OBJECTS | ANSWERS and (parts[0] not in OWN_OBJECTS or parts[-1] == "namespace"):
                 yield inner, child.attr
-        yield from _within(child, inner)
+        yield from _reads_in(child, inner)
 
 
 def test_every_place_that_reads_a_claim_says_why_it_may() -> None:
     """Each place that reads a label, an annotation, a status or an owner has a reason that says who could write it."""
-    read = {place for place, _ in _reads()}
-    listed = [place for places in REASONS.values() for place in places]
-    assert sorted(read - set(listed)) == []
-    assert sorted(set(listed) - read) == []
-    assert len(listed) == len(set(listed))
+    reading_places = {place for place, _ in _reads()}
+    listed_places = [place for places in REASONS.values() for place in places]
+    assert sorted(reading_places - set(listed_places)) == []
+    assert sorted(set(listed_places) - reading_places) == []
+    assert len(listed_places) == len(set(listed_places))
 
 
 def test_nothing_reads_managed_fields() -> None:
     """The operator cuts managedFields from every answer before decoding, and omits them from Namespace patches."""
-    naming = {
+    naming_files = {
         file.relative_to(PACKAGE)
         for file in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and _names_them(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and _names_managed_fields(node)
     }
-    assert naming <= {pathlib.Path("bodies.py"), pathlib.Path("act/namespaces.py")}
+    assert naming_files <= {pathlib.Path("bodies.py"), pathlib.Path("act/namespaces.py")}
 
 
-def _names_them(node: ast.Constant) -> bool:
+def _names_managed_fields(node: ast.Constant) -> bool:
     text = node.value.decode() if isinstance(node.value, bytes) else str(node.value)
     return text == "managedFields" or text.startswith('"managedFields"')
 
@@ -288,4 +304,4 @@ def three(write, metric):
 def four(write):
     return write.namespace.labels
 """
-    assert list(_within(ast.parse(code), "")) == [("A.one", "labels"), ("two", "annotations"), ("four", "labels")]
+    assert list(_reads_in(ast.parse(code), "")) == [("A.one", "labels"), ("two", "annotations"), ("four", "labels")]

@@ -50,19 +50,19 @@ def test_every_file_of_a_list_exists(table: str, names: dict[str, str]) -> None:
 
 def test_a_field_that_admission_checks_is_in_these_files_and_no_other() -> None:
     """Every file of the list names hostPaths, and no file outside the lists names hostPaths or hostPorts."""
-    always, sometimes = listed("field-files"), listed("field-files-sometimes")
-    paths = naming(r"\bhost_paths\b|\bg\.paths\b", "operator", "policies", "manifests")
-    ports = naming(r"\bhost_ports\b|\bg\.ports\b", "operator", "policies", "manifests")
-    assert relative(always) == relative(paths - sometimes)
-    assert relative(ports - always - sometimes) == []
+    required, optional = listed("field-files"), listed("field-files-sometimes")
+    files_with_paths = naming(r"\bhost_paths\b|\bg\.paths\b", "operator", "policies", "manifests")
+    files_with_ports = naming(r"\bhost_ports\b|\bg\.ports\b", "operator", "policies", "manifests")
+    assert relative(required) == relative(files_with_paths - optional)
+    assert relative(files_with_ports - required - optional) == []
 
 
 def test_a_finding_is_in_these_files_and_no_other() -> None:
     """DefaultServiceAccount is in each listed file, and elsewhere only in the list of Events."""
     files = listed("finding-files", rule="default_service_account", Id="DefaultServiceAccount")
     pattern = r"(?i)\bdefault_service_account\b|\bDefaultServiceAccount\b"
-    found = naming(pattern, "operator", "policies", "manifests", "docs/reference/findings", "tests/unit")
-    assert relative(files) == relative(found)
+    files_with_name = naming(pattern, "operator", "policies", "manifests", "docs/reference/findings", "tests/unit")
+    assert relative(files) == relative(files_with_name)
 
 
 def test_a_command_has_its_list_as_soon_as_there_is_one() -> None:
@@ -77,10 +77,10 @@ def test_a_version_of_kubernetes_is_in_these_files_and_no_other() -> None:
     files = set.union(*(listed("kubernetes-files", minor=release.minor) for release in binary.RELEASES[1:]))
     directories = ("operator", "policies", "manifests", "charts", "tests/controlplane", "tests/conformance")
     for release in binary.RELEASES:
-        module = binary.MODULE / release.module_file
-        assert module in files
-        assert f"k8s.io/kubernetes v{release.version}\n" in module.read_text()
+        module_file = binary.MODULE / release.module_file
+        assert module_file in files
+        assert f"k8s.io/kubernetes v{release.version}\n" in module_file.read_text()
         assert release.minor in markdown.README.read_text()
-        found = naming(rf"(?<![\w.])v?{re.escape(release.version)}\b", *directories)
-        assert relative({path for path in found if path.suffix != ".sum"} - files) == []
+        files_with_version = naming(rf"(?<![\w.])v?{re.escape(release.version)}\b", *directories)
+        assert relative({path for path in files_with_version if path.suffix != ".sum"} - files) == []
     assert "KUBERNETES ?=" not in (ROOT / "Makefile").read_text()

@@ -40,11 +40,11 @@ def test_every_event_reason_is_documented_and_no_other() -> None:
 
 def test_the_reasons_of_events_on_the_policy_are_those_of_its_conditions() -> None:
     """Every reason of a policy condition has an Event, except Changing, SealUnknown and the contests of namespaces."""
-    reasons = {f"Policy{reason}" for reasons in _POLICY_REASONS for reason in reasons}
-    silent = {
+    policy_reasons = {f"Policy{reason}" for reasons in _POLICY_REASONS for reason in reasons}
+    without_event = {
         f"Policy{reason}" for reason in (conditions.Guarded.CHANGING, conditions.Sealed.UNKNOWN, *conditions.Contested)
     }
-    assert set(messages.PolicyReason) == (reasons - silent) | {messages.PolicyReason.LEDGER_SEEDED}
+    assert set(messages.PolicyReason) == (policy_reasons - without_event) | {messages.PolicyReason.LEDGER_SEEDED}
 
 
 def test_every_reason_of_ready_is_documented_and_no_other() -> None:
@@ -83,23 +83,27 @@ def test_every_verdict_is_documented_and_no_other() -> None:
 
 def test_every_label_and_annotation_is_documented_and_no_other() -> None:
     """The table lists every key that the operator or label-at-birth writes, and says which keys are labels."""
-    ours = {f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION, labels.VERDICT)}
-    psa = {f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)}
-    keys = (labels.BORN_WITH, labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")
-    notes = {f"annotation {key}" for key in keys}
-    written = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
-    assert ours | psa | notes == written
+    operator_labels = {
+        f"label {key}" for key in (labels.ENFORCEMENT, labels.GUARD, labels.GUARD_VERSION, labels.VERDICT)
+    }
+    psa_labels = {
+        f"label {key}" for key in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN, *labels.PSA_VERSIONS)
+    }
+    annotation_keys = (labels.BORN_WITH, labels.HELD_BY, labels.LEVEL_BEFORE, labels.GRANT_PREFIX + "<exception>")
+    annotations = {f"annotation {key}" for key in annotation_keys}
+    documented = {row[0].strip("| ").replace("`", "") for row in markdown.table("keys")}
+    assert operator_labels | psa_labels | annotations == documented
     assert f"`{labels.MIRROR}`" in markdown.LABELS.read_text()
 
 
 def test_no_key_stands_in_the_documentation_that_does_not_exist() -> None:
     """Every key under the operator's prefix, anywhere in the documentation, is in the table."""
-    known = {key.split()[-1] for key in (row[0].strip("| ").replace("`", "") for row in markdown.table("keys"))}
-    known.add(labels.API_VERSION)
+    documented = {key.split()[-1] for key in (row[0].strip("| ").replace("`", "") for row in markdown.table("keys"))}
+    documented.add(labels.API_VERSION)
     for document in markdown.DOCUMENTS:
         text = document.read_text().replace("\\.", ".")
-        found = set(re.findall(rf"(?<!exception\.)(?:grant\.)?{re.escape(labels.GROUP)}/[\w<>-]*[\w>]", text))
-        assert found - known == set(), document.name
+        mentioned = set(re.findall(rf"(?<!exception\.)(?:grant\.)?{re.escape(labels.GROUP)}/[\w<>-]*[\w>]", text))
+        assert mentioned - documented == set(), document.name
 
 
 def test_every_environment_variable_is_documented_with_its_default_and_no_other() -> None:
@@ -108,14 +112,14 @@ def test_every_environment_variable_is_documented_with_its_default_and_no_other(
     expected = [[f"HOSTNETWORK_{name.upper()}", str(field.default)] for name, field in fields.items()]
     actual = [["".join(markdown.codes(cell)) for cell in row[:2]] for row in markdown.table("environment")]
     assert expected == actual
-    levels = next(row for row in markdown.table("environment") if "LOG_LEVEL" in row[0])[2]
-    assert markdown.codes(levels) == ["DEBUG", "INFO", "WARNING", "ERROR"]
+    log_levels = next(row for row in markdown.table("environment") if "LOG_LEVEL" in row[0])[2]
+    assert markdown.codes(log_levels) == ["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 def test_every_documented_variable_is_accepted() -> None:
     """The operator accepts each documented variable with its default; any other name is an error."""
-    given = {markdown.codes(row[0])[0]: "".join(markdown.codes(row[1])) for row in markdown.table("environment")}
-    assert config.Config() == config.from_environment(given)
+    environment = {markdown.codes(row[0])[0]: "".join(markdown.codes(row[1])) for row in markdown.table("environment")}
+    assert config.Config() == config.from_environment(environment)
     with pytest.raises(config.ConfigError):
         config.from_environment({"HOSTNETWORK_NO_SUCH": "1"})
 
@@ -133,10 +137,10 @@ def test_every_admission_policy_is_documented_and_no_other() -> None:
 
 def test_every_make_target_is_documented_and_no_other() -> None:
     """The documentation has every target of `make help`, and every make target in the documentation exists."""
-    shown = subprocess.run(
+    completed = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    targets = set(re.findall(r"^  make ([a-z-]+)", shown.stdout, re.MULTILINE))
+    targets = set(re.findall(r"^  make ([a-z-]+)", completed.stdout, re.MULTILINE))
     text = "\n".join(document.read_text() for document in markdown.DOCUMENTS)
     documented = set(re.findall(r"(?:`(?:[A-Z]+=\S+ )?|^)make ([a-z-]+)", text, re.MULTILINE))
     assert targets | {"help"} == documented | {"help"}
@@ -160,9 +164,9 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_no_metric_stands_in_the_documentation_that_does_not_exist() -> None:
     """Every name with the metrics prefix in the documentation is in the table of metrics (or is the package)."""
-    known = {*markdown.column("metrics"), "hostnetwork_operator"}
+    documented = {*markdown.column("metrics"), "hostnetwork_operator"}
     for document in markdown.DOCUMENTS:
-        assert set(re.findall(r"\bhostnetwork_\w+", document.read_text())) - known == set(), document.name
+        assert set(re.findall(r"\bhostnetwork_\w+", document.read_text())) - documented == set(), document.name
 
 
 def test_links_lead_somewhere() -> None:

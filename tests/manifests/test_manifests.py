@@ -31,17 +31,17 @@ NAMESPACE = "team"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[controlplane.Cluster]:
     """A separate control plane for this module, because an overlay decides how the whole cluster is governed."""
-    with controlplane.Cluster() as running:
-        running.admin.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).expect(201)
-        yield running
+    with controlplane.Cluster() as control_plane:
+        control_plane.admin.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).expect(201)
+        yield control_plane
 
 
 @pytest.fixture(scope="module")
 def installed(cluster: controlplane.Cluster) -> controlplane.Cluster:
     """The control plane with crds/ and the unmodified overlay enforce."""
     _apply(cluster, "--server-side", "-f", str(ROOT / "crds"))
-    done = cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
-    assert done.returncode == 0, done.stderr
+    completed = cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
+    assert completed.returncode == 0, completed.stderr
     _apply(cluster, "-k", str(MANIFESTS / "overlays" / operator.enforcing()))
     return cluster
 
@@ -52,8 +52,8 @@ def monitoring(installed: controlplane.Cluster, tmp_path_factory: pytest.TempPat
     _apply(installed, "-f", str(ROOT / "tests" / "manifests" / "monitoring-definitions.yaml"))
     kinds = ("crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
     assert installed.kubectl("wait", "--for=condition=Established", *kinds).returncode == 0
-    text = "resources: [../manifests/overlays/audit]\ncomponents: [../manifests/monitoring]\n"
-    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), text)
+    kustomization = "resources: [../manifests/overlays/audit]\ncomponents: [../manifests/monitoring]\n"
+    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), kustomization)
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +64,24 @@ def readers(
     return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), MONITORING["kustomization.yaml"])
 
 
-def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Path, text: str) -> list[str]:
+def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Path, kustomization: str) -> list[str]:
     """Apply a user's own kustomization on top of the enforcing overlay."""
     shutil.copytree(MANIFESTS, checkout / "manifests")
     (checkout / "my-cluster").mkdir()
-    own = text.replace("overlays/audit", f"overlays/{operator.enforcing()}")
-    (checkout / "my-cluster" / "kustomization.yaml").write_text(own)
+    enforcing_kustomization = kustomization.replace("overlays/audit", f"overlays/{operator.enforcing()}")
+    (checkout / "my-cluster" / "kustomization.yaml").write_text(enforcing_kustomization)
     return _apply(cluster, "-k", str(checkout / "my-cluster")).splitlines()
 
 
-def _apply(cluster: controlplane.Cluster, *words: str) -> str:
+def _apply(cluster: controlplane.Cluster, *arguments: str) -> str:
     """Run kubectl apply and return its output.
 
     Raise AssertionError if it fails or warns, for example of an unknown field.
     """
-    done = cluster.kubectl("apply", "--validate=strict", *words)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+    completed = cluster.kubectl("apply", "--validate=strict", *arguments)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr == ""
+    return completed.stdout
 
 
 def _bodies(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -93,16 +93,16 @@ def _identity(body: dict[str, Any]) -> tuple[str, str, str, str]:
     return body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
-def _reached(directory: pathlib.Path) -> set[pathlib.Path]:
+def _included_files(directory: pathlib.Path) -> set[pathlib.Path]:
     """Return the files that a kustomization includes, itself too."""
     file = directory / "kustomization.yaml"
-    found = {file}
+    files = {file}
     body = _bodies(file)[0]
-    generated = [name for one in body.get("configMapGenerator", ()) for name in one["files"]]
-    for name in [*body["resources"], *body.get("components", ()), *generated]:
+    generated_names = [name for generator in body.get("configMapGenerator", ()) for name in generator["files"]]
+    for name in [*body["resources"], *body.get("components", ()), *generated_names]:
         path = (directory / name).resolve()
-        found |= _reached(path) if path.is_dir() else {path}
-    return found
+        files |= _included_files(path) if path.is_dir() else {path}
+    return files
 
 
 def _deployment() -> dict[str, Any]:
@@ -118,24 +118,25 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_is_part_of_an_overlay() -> None:
-    """No file under manifests/ is left out, because only applied files take effect. Two components are optional. The
-    API server reads the files of static/ from its own disk.
+    """No file under manifests/ is left out, because only applied files take effect.
+
+    Two components are optional. The API server reads the files of static/ from its own disk.
     """
-    reached = set().union(*(_reached(MANIFESTS / "overlays" / name) for name in OVERLAYS))
-    monitoring = _reached(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
-    optional = monitoring | _reached(METRICS_AUTH)
-    assert reached & optional == set()
-    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} - STATIC == reached | optional
+    included = set().union(*(_included_files(MANIFESTS / "overlays" / name) for name in OVERLAYS))
+    monitoring = _included_files(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
+    optional = monitoring | _included_files(METRICS_AUTH)
+    assert included & optional == set()
+    assert {path for path in MANIFESTS.rglob("*") if path.is_file()} - STATIC == included | optional
 
 
 def test_the_overlays_differ_in_the_policy_only() -> None:
     """Between audit and enforce only the HostNetworkExceptionPolicy changes, and enforce adds the components."""
     overlays = MANIFESTS / "overlays"
-    audit, enforce = _reached(overlays / "audit"), _reached(overlays / "enforce")
+    audit, enforce = _included_files(overlays / "audit"), _included_files(overlays / "enforce")
     components = {path for path in enforce if MANIFESTS / "components" in path.parents}
     assert {path.name for path in audit ^ (enforce - components)} == {"kustomization.yaml", "policy.yaml"}
-    parts = {"diagnostic-deadline", "label-at-birth", "labels-kept"}
-    assert {path.stem for path in components} == {"kustomization", *parts}
+    component_names = {"diagnostic-deadline", "label-at-birth", "labels-kept"}
+    assert {path.stem for path in components} == {"kustomization", *component_names}
     modes = {name: _bodies(overlays / name / "policy.yaml")[0]["spec"]["mode"] for name in ("audit", "enforce")}
     assert modes == {"audit": "Audit", "enforce": "Enforce"}
 
@@ -144,13 +145,13 @@ def test_the_overlay_for_older_clusters_lacks_the_components_only(cluster: contr
     """enforce-before-1.36 renders as enforce without the kinds that older clusters do not serve."""
 
     def rendered(overlay: str) -> list[dict[str, Any]]:
-        done = cluster.kubectl("kustomize", str(MANIFESTS / "overlays" / overlay))
-        assert done.returncode == 0, done.stderr
-        return [body for body in yaml.safe_load_all(done.stdout) if body]
+        completed = cluster.kubectl("kustomize", str(MANIFESTS / "overlays" / overlay))
+        assert completed.returncode == 0, completed.stderr
+        return [body for body in yaml.safe_load_all(completed.stdout) if body]
 
-    newer, older = rendered("enforce"), rendered("enforce-before-1.36")
-    assert older == [body for body in newer if not body["kind"].startswith("MutatingAdmissionPolicy")]
-    assert len(newer) == len(older) + 7
+    all_bodies, bodies_before_1_36 = rendered("enforce"), rendered("enforce-before-1.36")
+    assert bodies_before_1_36 == [body for body in all_bodies if not body["kind"].startswith("MutatingAdmissionPolicy")]
+    assert len(all_bodies) == len(bodies_before_1_36) + 7
 
 
 def test_one_namespace_and_one_service_account_everywhere() -> None:
@@ -168,8 +169,8 @@ def test_one_namespace_and_one_service_account_everywhere() -> None:
     user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
     assert user == labels.OPERATOR_USER
     text = "\n".join(path.read_text() for path in (MANIFESTS / "admission").glob("*.yaml"))
-    named = set(re.findall(r"system:serviceaccount:[\w:-]+", text))
-    assert {name for name in named if ":kube-system:" not in name} == {user}
+    users = set(re.findall(r"system:serviceaccount:[\w:-]+", text))
+    assert {name for name in users if ":kube-system:" not in name} == {user}
 
 
 def test_admission_policies_fail_closed_and_are_bound() -> None:
@@ -177,28 +178,28 @@ def test_admission_policies_fail_closed_and_are_bound() -> None:
 
     Only exempt-names fails open. It reads the policy object, and without that kind nobody could create a namespace.
     """
-    denying = set()
+    denying_policies = set()
     for path in (MANIFESTS / "admission").glob("*.yaml"):
         bodies = [body for body in _bodies(path) if "metadata" in body]
         policies = [body for body in bodies if body["kind"] == "ValidatingAdmissionPolicy"]
-        bound = [body["spec"] for body in bodies if body["kind"] == "ValidatingAdmissionPolicyBinding"]
-        wanted = "Ignore" if path.stem == "exempt-names" else "Fail"
-        assert [body["spec"]["failurePolicy"] for body in policies] == [wanted] * len(policies)
-        assert {spec["policyName"] for spec in bound} == {body["metadata"]["name"] for body in policies}
-        denying |= {spec["policyName"] for spec in bound if "Deny" in spec["validationActions"]}
-    assert denying - {f"exempt-names.{labels.GROUP}"} == set(labels.POLICIES)
+        binding_specs = [body["spec"] for body in bodies if body["kind"] == "ValidatingAdmissionPolicyBinding"]
+        failure_policy = "Ignore" if path.stem == "exempt-names" else "Fail"
+        assert [body["spec"]["failurePolicy"] for body in policies] == [failure_policy] * len(policies)
+        assert {spec["policyName"] for spec in binding_specs} == {body["metadata"]["name"] for body in policies}
+        denying_policies |= {spec["policyName"] for spec in binding_specs if "Deny" in spec["validationActions"]}
+    assert denying_policies - {f"exempt-names.{labels.GROUP}"} == set(labels.POLICIES)
 
 
 def test_every_refusal_of_a_policy_is_forbidden() -> None:
     """Each rule of a denying policy answers 403, because `kubectl apply --force` deletes the object after a 422."""
-    denying = 0
+    denying_count = 0
     for path in sorted((MANIFESTS / "admission").glob("*.yaml")):
         policy, *bindings = yaml.safe_load_all(path.read_text())
         if any("Deny" in binding["spec"]["validationActions"] for binding in bindings):
-            denying += 1
+            denying_count += 1
             reasons = {validation.get("reason", "Invalid") for validation in policy["spec"]["validations"]}
             assert reasons == {"Forbidden"}, path.name
-    assert denying == len(labels.POLICIES) + 1  # the operator does not watch exempt-names
+    assert denying_count == len(labels.POLICIES) + 1  # the operator does not watch exempt-names
 
 
 def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
@@ -221,7 +222,7 @@ def test_the_deployment_is_one_pod_that_gives_up_what_it_can() -> None:
     assert container["image"] == f"hostnetwork-operator:{hostnetwork_operator.__version__}"
     ports = {"http": config.Config().port, "probes": config.Config().probe_port}
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == ports
-    probes = {name: value["httpGet"] for name, value in container.items() if name.endswith("Probe")}
+    probes = {name: probe["httpGet"] for name, probe in container.items() if name.endswith("Probe")}
     assert probes == {
         "startupProbe": {"path": "/healthz", "port": "probes"},
         "livenessProbe": {"path": "/healthz", "port": "probes"},
@@ -239,7 +240,7 @@ def test_the_operator_has_few_rights() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert not any("*" in word for right in rights for word in right)
+    assert not any("*" in part for right in rights for part in right)
     assert all("nonResourceURLs" not in rule for rule in _cluster_role("operator"))
     writes = {right for right in rights if right[2] not in {"get", "list", "watch"}}
     assert writes == {
@@ -261,17 +262,17 @@ def test_the_operator_has_few_rights() -> None:
 
 def test_the_component_for_readers_brings_two_rights_and_a_role_for_them() -> None:
     """The component may only create reviews; readers get only /metrics, and the reader role has no binding."""
-    (asks,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrole.yaml")
-    assert asks["rules"] == [
+    (auth_role,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrole.yaml")
+    assert auth_role["rules"] == [
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
         {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
     ]
-    (reader,) = _bodies(METRICS_AUTH / "metrics-reader-clusterrole.yaml")
-    assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
-    assert reader["metadata"]["name"] == access.READER
+    (reader_role,) = _bodies(METRICS_AUTH / "metrics-reader-clusterrole.yaml")
+    assert reader_role["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    assert reader_role["metadata"]["name"] == access.READER
     (binding,) = _bodies(METRICS_AUTH / "metrics-auth-clusterrolebinding.yaml")
     account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
-    assert binding["roleRef"]["name"] == asks["metadata"]["name"]
+    assert binding["roleRef"]["name"] == auth_role["metadata"]["name"]
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
     ]
@@ -298,14 +299,14 @@ def test_the_component_for_readers_changes_the_deployment_and_the_pod_monitor(
     path = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
     pod = installed.admin.get(path).expect(200).body["spec"]["template"]["spec"]
     (container,), (volume,), (mount,) = pod["containers"], pod["volumes"], pod["containers"][0]["volumeMounts"]
-    variables = {one["name"]: one["value"] for one in container["env"]}
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
     settings = config.from_environment(variables)
     assert (settings.metrics_auth, settings.metrics_cert_dir) == ("TokenReview", mount["mountPath"])
     assert (volume["name"], mount["readOnly"]) == (mount["name"], True)
     assert volume["secret"]["secretName"] == certificate["spec"]["secretName"]
-    before = _deployment()["spec"]["template"]["spec"]["containers"][0]
+    base_container = _deployment()["spec"]["template"]["spec"]["containers"][0]
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[name]["httpGet"] == {**before[name]["httpGet"], "scheme": "HTTP"}
+        assert container[name]["httpGet"] == {**base_container[name]["httpGet"], "scheme": "HTTP"}
     monitor = "/apis/monitoring.coreos.com/v1/namespaces/hostnetwork-system/podmonitors/hostnetwork-operator"
     (endpoint,) = installed.admin.get(monitor).expect(200).body["spec"]["podMetricsEndpoints"]
     tls = endpoint["tlsConfig"]
@@ -319,25 +320,25 @@ def test_the_component_for_readers_changes_the_deployment_and_the_pod_monitor(
 @pytest.mark.parametrize(
     "overlay",
     [
-        pytest.param(o, marks=[pytest.mark.since("1.36", "MutatingAdmissionPolicy")] * (o == "enforce"))
-        for o in OVERLAYS
+        pytest.param(name, marks=[pytest.mark.since("1.36", "MutatingAdmissionPolicy")] * (name == "enforce"))
+        for name in OVERLAYS
     ],
 )
 def test_an_overlay_applies_and_a_second_time_changes_nothing(installed: controlplane.Cluster, overlay: str) -> None:
     """The overlay passes strict validation without a warning, and a second apply changes no object."""
     path = MANIFESTS / "overlays" / overlay
     _apply(installed, "-k", str(path))
-    before = _versions(installed, path)
+    versions = _versions(installed, path)
     lines = _apply(installed, "-k", str(path)).splitlines()
-    assert before == _versions(installed, path)
+    assert versions == _versions(installed, path)
     # kubectl reports `configured` for a rule that omits the default `scope: "*"`; the API server changes nothing.
-    other = [line for line in lines if not re.match("(validating|mutating)admissionpolicy[.]", line)]
-    assert [line for line in other if not line.endswith(" unchanged")] == []
-    assert len(lines) == len(before)
-    expected = {_identity(b) for f in _reached(path) for b in _bodies(f) if "metadata" in b}
+    other_lines = [line for line in lines if not re.match("(validating|mutating)admissionpolicy[.]", line)]
+    assert [line for line in other_lines if not line.endswith(" unchanged")] == []
+    assert len(lines) == len(versions)
+    expected = {_identity(body) for file in _included_files(path) for body in _bodies(file) if "metadata" in body}
     if overlay == "enforce-before-1.36":
         expected = {identity for identity in expected if not identity[1].startswith("MutatingAdmissionPolicy")}
-    assert set(before) == expected
+    assert set(versions) == expected
 
 
 def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tuple[str, str, str, str], Any]:
@@ -345,10 +346,10 @@ def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tupl
 
     A status may change meanwhile, so it must not count.
     """
-    done = cluster.kubectl("get", "-k", str(overlay), "-o", "json")
-    assert done.returncode == 0, done.stderr
-    bodies = json.loads(done.stdout)["items"]
-    return {_identity(b): b["metadata"].get("generation", b["metadata"]["resourceVersion"]) for b in bodies}
+    completed = cluster.kubectl("get", "-k", str(overlay), "-o", "json")
+    assert completed.returncode == 0, completed.stderr
+    bodies = json.loads(completed.stdout)["items"]
+    return {_identity(body): body["metadata"].get("generation", body["metadata"]["resourceVersion"]) for body in bodies}
 
 
 @pytest.mark.usefixtures("readers")
@@ -360,9 +361,9 @@ def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) ->
         paths -= set((MANIFESTS / "components").rglob("*.yaml")) - set(METRICS_AUTH.glob("*.yaml"))
     for path in sorted(paths):
         for body in (body for body in _bodies(path) if "metadata" in body):
-            found = installed.kubectl("get", "-f", "-", "-o", "name", stdin=yaml.safe_dump(body))
-            if found.returncode:
-                missing.append((path.name, found.stderr))
+            completed = installed.kubectl("get", "-f", "-", "-o", "name", stdin=yaml.safe_dump(body))
+            if completed.returncode:
+                missing.append((path.name, completed.stderr))
     assert missing == []
 
 
@@ -371,13 +372,15 @@ def test_the_crds_apply_again_without_a_change(installed: controlplane.Cluster) 
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
     def versions() -> dict[str, str]:
-        ours = [body["metadata"] for body in installed.admin.items(path) if body["spec"]["group"] == labels.GROUP]
-        return {metadata["name"]: metadata["resourceVersion"] for metadata in ours}
+        own_metadata = [
+            body["metadata"] for body in installed.admin.items(path) if body["spec"]["group"] == labels.GROUP
+        ]
+        return {metadata["name"]: metadata["resourceVersion"] for metadata in own_metadata}
 
-    before = versions()
+    versions_before = versions()
     _apply(installed, "--server-side", "-f", str(ROOT / "crds"))
-    assert before == versions()
-    assert set(before) == {f"{plural}.{labels.GROUP}" for plural in (exception.PLURAL, policy.PLURAL)}
+    assert versions_before == versions()
+    assert set(versions_before) == {f"{plural}.{labels.GROUP}" for plural in (exception.PLURAL, policy.PLURAL)}
 
 
 def test_the_admission_policies_type_check(installed: controlplane.Cluster) -> None:
@@ -401,27 +404,35 @@ def test_the_admission_policies_type_check(installed: controlplane.Cluster) -> N
 
 def test_the_operators_pod_is_admitted_at_restricted(installed: controlplane.Cluster) -> None:
     """The namespace enforces restricted; the ReplicaSet's pod exists, and Pod Security gives no warning."""
-    namespace = installed.admin.get("/api/v1/namespaces/hostnetwork-system").expect(200).body["metadata"]["labels"]
+    namespace_labels = (
+        installed.admin.get("/api/v1/namespaces/hostnetwork-system").expect(200).body["metadata"]["labels"]
+    )
     for mode in (labels.PSA_ENFORCE, labels.PSA_AUDIT, labels.PSA_WARN):
-        assert namespace[mode] == "restricted"
+        assert namespace_labels[mode] == "restricted"
     pods = "/api/v1/namespaces/hostnetwork-system/pods"
     installed.wait("the operator's pod", lambda: len(installed.admin.items(pods)) == 1)
     template = _deployment()["spec"]["template"]
     body = {"metadata": {"generateName": "check-"}, "spec": template["spec"]}
     assert installed.admin.post(f"{pods}?dryRun=All", body).expect(201).warnings == ()
-    shares = {**body, "spec": {**template["spec"], "hostNetwork": True}}
-    installed.admin.post(f"{pods}?dryRun=All", shares).expect(403)
+    host_network_body = {**body, "spec": {**template["spec"], "hostNetwork": True}}
+    installed.admin.post(f"{pods}?dryRun=All", host_network_body).expect(403)
 
 
 def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -> None:
     """With its own token alone, the operator may do what the ClusterRole lists, and none of the forbidden requests."""
     account = installed.service_account(operator.NAMESPACE, operator.ACCOUNT)
-    api = installed.api(account)
+    client = installed.api(account)
 
     def may(group: str, resource: str, verb: str) -> bool:
-        resource, _, sub = resource.partition("/")
-        attributes = {"group": group, "resource": resource, "subresource": sub, "verb": verb, "namespace": NAMESPACE}
-        return api.may(attributes)
+        resource, _, subresource = resource.partition("/")
+        attributes = {
+            "group": group,
+            "resource": resource,
+            "subresource": subresource,
+            "verb": verb,
+            "namespace": NAMESPACE,
+        }
+        return client.may(attributes)
 
     for rule in _cluster_role("operator"):
         for resource in rule["resources"]:
@@ -481,7 +492,7 @@ def _bound(cluster: controlplane.Cluster, role: str, name: str) -> controlplane.
     return cluster.api(cluster.user(name))
 
 
-def _an_exception() -> dict[str, Any]:
+def _exception_body() -> dict[str, Any]:
     (body,) = _bodies(ROOT / "tests" / "samples" / "exceptions" / "node-exporter.yaml")
     return {**body, "metadata": {"name": "node-exporter", "namespace": NAMESPACE}}
 
@@ -494,11 +505,11 @@ def test_whoever_views_a_namespace_sees_its_exceptions_and_writes_none(
     installed: controlplane.Cluster, role: str
 ) -> None:
     """The viewer role is aggregated to view, and so to edit and admin; the approver role is aggregated to none."""
-    user = _bound(installed, role, f"{role}er")
-    installed.wait("the aggregated right", lambda: user.get(_PATH).status == 200, deadline_seconds=20)
-    answer = user.post(f"{_PATH}?dryRun=All", _an_exception()).expect(403)
+    client = _bound(installed, role, f"{role}er")
+    installed.wait("the aggregated right", lambda: client.get(_PATH).status == 200, deadline_seconds=20)
+    answer = client.post(f"{_PATH}?dryRun=All", _exception_body()).expect(403)
     assert "cannot create resource" in answer.message
-    user.get(f"/apis/{labels.API_VERSION}/namespaces/default/{exception.PLURAL}").expect(403)
+    client.get(f"/apis/{labels.API_VERSION}/namespaces/default/{exception.PLURAL}").expect(403)
     aggregated = [
         body["metadata"]["name"]
         for body in installed.admin.items(f"{RBAC}/clusterroles")
@@ -510,11 +521,11 @@ def test_whoever_views_a_namespace_sees_its_exceptions_and_writes_none(
 
 def test_an_approver_in_one_namespace_approves_nothing(installed: controlplane.Cluster) -> None:
     """Through a RoleBinding the approver role passes RBAC, but exception-writers refuses; cluster-wide it counts."""
-    user = _bound(installed, "hostnetwork-exception-approver", "halfway")
-    installed.wait("its right", lambda: user.get(_PATH).status == 200, deadline_seconds=20)
+    client = _bound(installed, "hostnetwork-exception-approver", "halfway")
+    installed.wait("its right", lambda: client.get(_PATH).status == 200, deadline_seconds=20)
 
     def refused() -> bool:
-        answer = user.post(f"{_PATH}?dryRun=All", _an_exception())
+        answer = client.post(f"{_PATH}?dryRun=All", _exception_body())
         return "needs the cluster-wide verb approve on hostnetworkexceptions" in answer.message
 
     installed.wait("the refusal", refused, deadline_seconds=20)
@@ -530,5 +541,7 @@ def test_an_approver_in_one_namespace_approves_nothing(installed: controlplane.C
     installed.admin.post(f"{RBAC}/clusterrolebindings", binding).expect(201)
     approver = installed.api(installed.user("approving"))
     installed.wait(
-        "the approval", lambda: approver.post(f"{_PATH}?dryRun=All", _an_exception()).status == 201, deadline_seconds=20
+        "the approval",
+        lambda: approver.post(f"{_PATH}?dryRun=All", _exception_body()).status == 201,
+        deadline_seconds=20,
     )

@@ -60,9 +60,10 @@ def test_variables_are_declared() -> None:
     declared = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(PANELS))) - {"__rate_interval"}
     assert used == set(declared)
-    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", declared["namespace"]["definition"]).groups()  # type: ignore[union-attr]
+    definition = declared["namespace"]["definition"]
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", definition).groups()  # type: ignore[union-attr]
     assert label in exposed.METRICS[metric]
-    assert declared["namespace"]["query"]["query"] == declared["namespace"]["definition"]
+    assert declared["namespace"]["query"]["query"] == definition
 
 
 def test_panels_are_told_apart_and_do_not_overlap() -> None:

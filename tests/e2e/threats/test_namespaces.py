@@ -445,7 +445,9 @@ def test_no_namespace_is_born_with_a_grant(world: World, relaxed: str) -> None:
         f"annotation {GRANT}mine": {"annotations": {GRANT + "mine": line}},  # type: ignore[dict-item]
         f"label {LABEL}/guard": {"labels": {f"{LABEL}/guard": "privileged"}},  # type: ignore[dict-item]
         f"label {LABEL}/enforcement": {"labels": {f"{LABEL}/enforcement": "Audit"}},  # type: ignore[dict-item]
-        f"annotation {LABEL}/level-before": {"annotations": {f"{LABEL}/level-before": "privileged"}},  # type: ignore[dict-item]
+        f"annotation {LABEL}/level-before": {
+            "annotations": {f"{LABEL}/level-before": "privileged"}  # type: ignore[dict-item]
+        },
     }
     for text, fields in fields_by_refusal.items():
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "born", **fields}}
