@@ -242,12 +242,15 @@ def test_the_operator_has_few_rights() -> None:
     }
     assert not any("*" in part for right in rights for part in right)
     assert all("nonResourceURLs" not in rule for rule in _cluster_role("operator"))
+    (seal_rule,) = (rule for rule in _cluster_role("operator") if "resourceNames" in rule)
+    assert seal_rule["resourceNames"] == [labels.SEAL_PROBE]  # no binding names the probe, so it restricts nothing
     writes = {right for right in rights if right[2] not in {"get", "list", "watch"}}
     assert writes == {
         ("", "pods", "delete"),
         ("", "pods/status", "patch"),
         ("", "namespaces", "patch"),
         ("", "events", "create"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies", "patch"),
         ("batch", "jobs", "delete"),
         *(
             (kind.group, kind.plural, verb)
@@ -423,7 +426,7 @@ def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -
     account = installed.service_account(operator.NAMESPACE, operator.ACCOUNT)
     client = installed.api(account)
 
-    def may(group: str, resource: str, verb: str) -> bool:
+    def may(group: str, resource: str, verb: str, name: str = "") -> bool:
         resource, _, subresource = resource.partition("/")
         attributes = {
             "group": group,
@@ -431,13 +434,15 @@ def test_every_right_of_the_operator_is_bound(installed: controlplane.Cluster) -
             "subresource": subresource,
             "verb": verb,
             "namespace": NAMESPACE,
+            "name": name,
         }
         return client.may(attributes)
 
     for rule in _cluster_role("operator"):
         for resource in rule["resources"]:
             for verb in rule["verbs"]:
-                assert may(rule["apiGroups"][0], resource, verb), f"{verb} {resource}"
+                (name,) = rule.get("resourceNames", [""])
+                assert may(rule["apiGroups"][0], resource, verb, name), f"{verb} {resource} {name}"
     for group, resource, verb in (
         ("", "secrets", "get"),
         ("", "pods", "create"),
