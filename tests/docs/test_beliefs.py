@@ -87,6 +87,12 @@ REASONS: dict[str, tuple[str, ...]] = {
     "a young namespace that says Held is left alone: namespace-labels keeps the label from creators, and in"
     " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
     "how often a status is written": ("control.pace:_key",),
+    "what a person is shown; nothing is granted by a class or a row": (
+        "decide.classify:_unnamed",
+        "decide.inventory:Overview.enforcement",
+        "decide.inventory:_workload",
+        "decide.inventory:namespace",
+    ),
     "words for people": (
         "decide.messages:_namespace_text",
         "decide.messages:verdict_events",
@@ -100,7 +106,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.messages:job_events",
         "decide.messages:owner_events",
         "decide.report:_between",
-        "decide.report:_top",
+        "decide.report:top_owner",
         "decide.report:reports",
         "observe.parse:standing_report",
     ),
@@ -200,7 +206,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.summary:_reported_missing",
         "decide.summary:_with",
         "decide.summary:_workloads",
-        "observe.cluster:read",
+        "observe.cluster:read.read_ledger",
         "observe.parse:host_network_policy",
     ),
     # -- reads no claim

@@ -41,6 +41,7 @@ def relative(files: set[pathlib.Path]) -> list[str]:
         ("field-files-sometimes", {}),
         ("finding-files", {"rule": "contact_missing", "Id": "ContactMissing"}),
         ("kubernetes-files", {"minor": "1.33"}),
+        ("command-files", {"verb": "status"}),
     ],
 )
 def test_every_file_of_a_list_exists(table: str, names: dict[str, str]) -> None:
@@ -65,11 +66,12 @@ def test_a_finding_is_in_these_files_and_no_other() -> None:
     assert relative(files) == relative(files_with_name)
 
 
-def test_a_command_has_its_list_as_soon_as_there_is_one() -> None:
-    """As long as there is no command line, the page says so."""
-    text = PAGE.read_text()
-    assert (PACKAGE / "cli").exists() is ("<!-- table: command-files -->" in text)
-    assert (PACKAGE / "cli").exists() is not ("There is no command line yet." in text)
+def test_a_command_is_in_these_files_and_no_other() -> None:
+    """The words of `status --fail-on` are in no other file; other verbs are named by the messages of other modules."""
+    files = listed("command-files", verb="status")
+    assert relative(files) == relative(
+        naming(r"(?m)kubectl hostnetwork status\b|^    \"status\":", "operator", "tests/cli")
+    )
 
 
 def test_a_version_of_kubernetes_is_in_these_files_and_no_other() -> None:

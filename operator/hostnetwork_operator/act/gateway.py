@@ -9,9 +9,11 @@ import copy
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import multidict
 from kubernetes.aio import client
 
 from hostnetwork_operator import bodies, clock
@@ -116,12 +118,31 @@ class UnexpectedError(ApiError):
         super().__init__(method, path, 0, "Unexpected", f"status {status} with {why}")
 
 
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """How requests are sent: `headers` that each has, the timeout in `seconds`, and how often one is sent at most.
+
+    `refresh`: whether the identity is read again if its token is refused. A command that was started with one context
+    of a kubeconfig must not continue as the user of another.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()  # a name may be repeated
+    seconds: float = TIMEOUT_SECONDS
+    attempts: int = ATTEMPTS
+    refresh: bool = field(default=True, kw_only=True)
+
+
 class Gateway:
     """Sends requests as one identity. Raise identity.IdentityError if the identity's certificates cannot be used."""
 
     def __init__(
-        self, configuration: client.Configuration, server_clock: clock.ServerClock, count: Callable[[str, int], None]
+        self,
+        configuration: client.Configuration,
+        server_clock: clock.ServerClock,
+        count: Callable[[str, int], None],
+        options: RequestOptions | None = None,
     ) -> None:
+        self._options = options or RequestOptions()
         self.configuration = configuration
         self._clock = server_clock
         self._count = count  # called with the method and status of every request
@@ -221,18 +242,18 @@ class Gateway:
         accept: str = _JSON,
         deadline: float = math.inf,
         most: int = bodies.BYTES,
-        seconds: float = TIMEOUT_SECONDS,
+        seconds: float | None = None,
     ) -> bodies.Answer:
         headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
         lost = False
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._options.attempts + 1):
             try:
                 self._check(method, path, deadline)
-                return await self._as_oneself(method, path, body, headers, most, seconds)
+                return await self._as_oneself(method, path, body, headers, most, seconds or self._options.seconds)
             except ApiError as error:
                 error.lost = lost
                 lost |= error.unanswered
-                if attempt == ATTEMPTS or not repeat or not error.passing:
+                if attempt == self._options.attempts or not repeat or not error.passing:
                     raise
             await pause(attempt)
         raise AssertionError("unreachable")
@@ -252,7 +273,7 @@ class Gateway:
         try:
             return await self._once(method, path, sending, _authorized(headers, used_token), most, seconds)
         except ApiError as error:
-            if error.status != 401:
+            if error.status != 401 or not self._options.refresh:
                 raise
             async with self._refreshing:  # if several requests were refused, only the first reads the token again
                 if identity.token(self.configuration) == used_token:
@@ -274,9 +295,10 @@ class Gateway:
         self, method: str, path: str, sending: Body | None, headers: dict[str, str], most: int, seconds: float
     ) -> bodies.Answer:
         sent = self._clock.monotonic()
+        all_headers = multidict.CIMultiDict([*headers.items(), *self._options.headers])
         try:
             response = await self._client.rest_client.request(
-                method, self.configuration.host + path, headers=headers, body=sending, _request_timeout=seconds
+                method, self.configuration.host + path, headers=all_headers, body=sending, _request_timeout=seconds
             )
             data = await _read(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -2,13 +2,15 @@
 
 import os
 import pathlib
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio import client, config
 
 _CONNECTIONS: Final = 32
 _DEFAULT: Final = "~/.kube/config"
+_ACCOUNT_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class IdentityError(Exception):
@@ -18,12 +20,48 @@ class IdentityError(Exception):
 async def configure() -> client.Configuration:
     """Return the configuration of the pod's service account, or else of the current kubeconfig. Raise IdentityError."""
     configuration = await _load()
+    _prepare(configuration)
+    return configuration
+
+
+def _prepare(configuration: client.Configuration) -> None:
     configuration.connection_pool_maxsize = _CONNECTIONS
     # With trust_env, the environment is searched for proxies and ~/.netrc at every request, which takes half of the
     # request's time. A proxy-url in the kubeconfig still counts.
     # The unread bytes of a connection also take memory, so the buffer is small.
     configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": 2**16}
-    return configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A context of a kubeconfig: how to reach the API server, and the namespace of the context."""
+
+    configuration: client.Configuration
+    namespace: str
+
+
+async def of_context(kubeconfig: str | None, context: str | None) -> Context:
+    """Return a context as kubectl chooses it: `context` or the current one, of `kubeconfig`, $KUBECONFIG or the default
+    file; without a file, the pod's service account. Raise IdentityError.
+    """
+    paths = kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT
+    configuration = client.Configuration()
+    namespace = "default"
+    if kubeconfig is None and context is None and not _any_exists(paths):
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+            namespace = _ACCOUNT_NAMESPACE.read_text().strip()
+        except (config.ConfigException, OSError) as error:
+            raise IdentityError(
+                f"no kubeconfig at {paths!r}, and no service account of a pod; set KUBECONFIG or use --kubeconfig"
+            ) from error
+    else:
+        if not _any_exists(paths):
+            raise IdentityError(f"no kubeconfig at {paths!r}; set KUBECONFIG or use --kubeconfig")
+        loader = await _read_kubeconfig(configuration, paths, context)
+        namespace = (loader.current_context.get("context") or {}).get("namespace") or namespace
+    _prepare(configuration)
+    return Context(configuration, namespace)
 
 
 async def refresh(configuration: client.Configuration) -> None:
@@ -84,8 +122,12 @@ async def _load_kubeconfig(configuration: client.Configuration, no_account: str)
             f"the operator needs a service account or a kubeconfig, got no service account ({no_account}) and no"
             f" file {paths!r}; set KUBECONFIG to a kubeconfig that exists, or run the operator as manifests/base does"
         )
+    await _read_kubeconfig(configuration, paths, None)
+
+
+async def _read_kubeconfig(configuration: client.Configuration, paths: str, context: str | None) -> Any:
     try:
-        await config.load_kube_config(paths, client_configuration=configuration)
+        loader = await config.load_kube_config(paths, context, client_configuration=configuration)
     except Exception as error:  # the library fails in as many ways as a file can be wrong
         raise IdentityError(
             f"kubeconfig {paths!r} must be valid, got {type(error).__name__}: {_line(error)}; correct the file, or set"
@@ -96,6 +138,7 @@ async def _load_kubeconfig(configuration: client.Configuration, no_account: str)
             f"kubeconfig {paths!r} must name a server such as https://192.0.2.1:6443, got {configuration.host!r};"
             " correct the file, or set KUBECONFIG to another file"
         )
+    return loader
 
 
 def _any_exists(paths: str) -> bool:

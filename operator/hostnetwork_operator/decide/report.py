@@ -49,7 +49,7 @@ def reports(
     """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `state`."""
     verdicts_by_top: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
     for verdict in verdicts:
-        top = _top(verdict.pod, state.tops)
+        top = top_owner(verdict.pod, state.tops)
         verdicts_by_top.setdefault(top.uid, []).append((top, verdict))
     all_reports = []
     findings_by_uid: dict[str, list[Finding]] = {}
@@ -120,7 +120,7 @@ def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
     return owner if meta.is_name(owner.name) else None
 
 
-def _top(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
+def top_owner(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
     """Return the top owner of a pod: the controller of its controller, its controller, or the pod itself."""
     top = None if pod.mirror else pod.owner  # the owner of a mirror pod is its Node
     if _between(pod) is not None and top is not None:

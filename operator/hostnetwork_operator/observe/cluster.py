@@ -5,9 +5,10 @@ asked about the namespace. The running operator keeps all of these up to date. A
 once reads them with `read`, and has no answers.
 """
 
+import asyncio
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,16 +90,46 @@ class Cluster:
         )
 
 
-async def read(reader: live.Reader, server_clock: clock.ServerClock) -> Cluster:
-    """Read the whole cluster once, and return its current state. Raise the errors that the reader raises.
+async def read(
+    reader: live.Reader,
+    server_clock: clock.ServerClock,
+    *,
+    kinds: Sequence[store.Kind] = ORDER,
+    scope: live.Scope = live.EVERYWHERE,
+    unread: Callable[[store.Store, str, Exception], None] | None = None,
+    answers: Callable[[snapshot.Namespace], Answers] = lambda _: Answers(),
+) -> Cluster:
+    """Read the cluster once, and return its current state. `kinds` are the kinds to read.
 
-    Nothing was asked about any namespace, so a plan for a namespace has needs. No report is known, so the plan has no
-    reports to write.
+    If something cannot be read, call `unread` with the store, the name of the kind (or `ledger`) and the reader's
+    error; `unread` may raise. Without `unread`, raise the error.
+
+    Nothing was asked about any namespace but what `answers` has, so a plan for a namespace has needs. No report is
+    known, so the plan has no reports to write.
     """
+
+    async def attempt(name: str, reading: Awaitable[object]) -> None:
+        try:
+            await reading
+        except Exception as error:  # the reader raises its own errors
+            if unread is None:
+                raise
+            unread(objects, name, error)
+
     objects, copy = store.Store(server_clock.now), copies.Ledger()
-    for kind in ORDER:
-        await live.fill(reader, objects, kind, server_clock)
-    policy_object = objects.policy_object()
-    copy.load(await live.ledger(reader), policy_object.status.ledger if policy_object is not None else None)
-    objects.guards_recorded(copy.guards())
-    return Cluster(objects, copy.view, server_clock.trusted)
+    config_maps: list[live.Body] = []
+
+    async def read_ledger() -> None:
+        config_maps.extend(await live.ledger(reader))
+        policy_object = objects.policy_object()
+        copy.load(config_maps, policy_object.status.ledger if policy_object is not None else None)
+        objects.guards_recorded(copy.guards())
+
+    def fill(kind: store.Kind) -> Awaitable[None]:
+        return attempt(kind.value, live.fill(reader, objects, kind, server_clock, scope))
+
+    await asyncio.gather(*(fill(kind) for kind in kinds if kind is not store.Kind.EVERY_POD))
+    if store.Kind.EVERY_POD in kinds:  # counts the ordinary pods of namespaces that are known already
+        await fill(store.Kind.EVERY_POD)
+    await attempt("ledger", read_ledger())
+    return Cluster(objects, copy.view, server_clock.trusted, answers)

@@ -1,6 +1,7 @@
 """Reads from the API server itself, without the store: complete lists, and the check right before a delete."""
 
 import datetime
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -30,6 +31,7 @@ PATHS: Final = {
     store.Kind.ADMISSION_BINDING: f"{_ADMISSION}/validatingadmissionpolicybindings",
     **{kind: f"/apis/{found.api_version}/{found.plural}?{_OURS}" for kind, found in store.REPORTS.items()},
 }
+_NAMESPACED: Final = frozenset({store.Kind.POD, store.Kind.EVERY_POD, store.Kind.EXCEPTION, *store.REPORTS})
 LEDGER: Final = f"/api/v1/namespaces/{labels.SYSTEM_NAMESPACE}/configmaps"
 # The kinds of owner that decide/report asks for, with the whole path: a tenant who writes a part of a path could
 # redirect the request.
@@ -37,6 +39,17 @@ _OWNERS: Final = {
     ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
     ("batch/v1", "Job"): "/apis/batch/v1/namespaces/{}/jobs/{}",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a list is to have: the objects of one namespace (None: all), and the pods with these labels ('': all)."""
+
+    namespace: str | None = None
+    pod_labels: str = ""
+
+
+EVERYWHERE: Final = Scope()
 
 
 class Reader(Protocol):
@@ -106,22 +119,38 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
         limit = min(PAGE, 2 * limit)
 
 
-async def fill(reader: Reader, cache: store.Store, kind: store.Kind, clock: Clock) -> set[str]:
+async def fill(
+    reader: Reader, cache: store.Store, kind: store.Kind, clock: Clock, scope: Scope = EVERYWHERE
+) -> set[str]:
     """List one kind into the store. Return the namespaces in which the list changed the store."""
-    return await _fill(reader, cache, kind, None, clock)
+    return await _fill(reader, cache, kind, scope, clock)
+
+
+def path(kind: store.Kind, scope: Scope) -> str:
+    """Return the path of the list of a kind."""
+    whole, _, query = PATHS[kind].partition("?")
+    queries = [query] if query else []
+    if scope.namespace is not None and kind in _NAMESPACED:
+        group, _, plural = whole.rpartition("/")
+        whole = f"{group}/namespaces/{scope.namespace}/{plural}"
+    if scope.namespace is not None and kind is store.Kind.NAMESPACE:
+        queries.append(f"fieldSelector=metadata.name%3D{scope.namespace}")
+    if scope.pod_labels and kind in {store.Kind.POD, store.Kind.EVERY_POD}:
+        queries.append(f"labelSelector={urllib.parse.quote(scope.pod_labels, safe='')}")
+    return whole + ("?" + "&".join(queries) if queries else "")
 
 
 async def fill_pods(reader: Reader, cache: store.Store, namespace: str, clock: Clock) -> None:
     """List all pods of one namespace into the store, also the pods that no watch reports."""
-    await _fill(reader, cache, store.Kind.EVERY_POD, namespace, clock)
+    await _fill(reader, cache, store.Kind.EVERY_POD, Scope(namespace), clock)
 
 
-async def _fill(reader: Reader, cache: store.Store, kind: store.Kind, namespace: str | None, clock: Clock) -> set[str]:
-    path = PATHS[kind] if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
+async def _fill(reader: Reader, cache: store.Store, kind: store.Kind, scope: Scope, clock: Clock) -> set[str]:
+    namespace = scope.namespace if kind in _NAMESPACED else None
     began = clock.now()
     listing = cache.listing(kind, namespace)
     version = "0"
-    async for page in pages(reader, path):
+    async for page in pages(reader, path(kind, scope)):
         listing.page(page.items)
         for undecoded in page.undecoded:
             listing.set_aside(undecoded.meta, undecoded.why)

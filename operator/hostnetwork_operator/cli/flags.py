@@ -1,0 +1,100 @@
+"""The flags that verbs share, as kubectl has them. Imported for each completion, so it imports nothing but click."""
+
+import enum
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Format(enum.StrEnum):
+    """The values of -o."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which cluster a command is about, and as whom it asks."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    user: str | None = None
+    groups: tuple[str, ...] = ()
+    timeout_seconds: float | None = None  # None: the default of the gateway
+
+
+class _Duration(click.ParamType[float]):
+    """A duration as kubectl writes it: `30s`, `1m30s`, or a number of seconds. The value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        if re.fullmatch(r"[0-9]{1,9}", value):
+            return float(value)
+        parts = re.findall(r"([0-9]{1,9})(ms|s|m|h)", value)
+        if not parts or "".join(number + unit for number, unit in parts) != value:
+            self.fail(f"{value!r} is not a duration such as 30s or 1m30s", param, ctx)
+        return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+DURATION: Final = _Duration()
+
+
+def cluster(command: Command) -> Command:
+    """Add the flags that choose the cluster and the user; the command gets them as `target`."""
+
+    @click.option("--kubeconfig", metavar="FILE", help="The kubeconfig to use instead of $KUBECONFIG.")
+    @click.option("--context", metavar="NAME", help="The context of the kubeconfig to use.")
+    @click.option("--as", "user", metavar="USER", help="Ask as this user (impersonation).")
+    @click.option("--as-group", "groups", metavar="GROUP", multiple=True, help="Ask as a member of this group.")
+    @click.option(
+        "--request-timeout",
+        "timeout_seconds",
+        type=DURATION,
+        metavar="DURATION",
+        help="How long a request may take: 30s.",
+    )
+    @functools.wraps(command)
+    def with_target(
+        *args: Any,
+        kubeconfig: str | None,
+        context: str | None,
+        user: str | None,
+        groups: tuple[str, ...],
+        timeout_seconds: float | None,
+        **others: Any,
+    ) -> Any:
+        if groups and not user:
+            raise click.UsageError("--as-group needs --as")
+        return command(*args, target=Cluster(kubeconfig, context, user, groups, timeout_seconds), **others)
+
+    return with_target  # type: ignore[return-value]
+
+
+def output(command: Command) -> Command:
+    """Add -o and --no-headers; the command gets `form` and `headers`."""
+    command = click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice([form.value for form in Format]),
+        default=Format.TABLE.value,
+        callback=lambda _context, _parameter, value: Format(value),
+        help="The form of the output.",
+    )(command)
+    return click.option(
+        "--no-headers", "headers", is_flag=True, default=True, flag_value=False, help="No header line."
+    )(command)

@@ -1,0 +1,106 @@
+"""`kubectl-hostnetwork`: finds the module of a verb, and turns the end of a command into an exit status."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import click
+
+from hostnetwork_operator.cli import errors
+
+# The verbs with the texts of `--help`. A verb is imported when it is used: an import costs a part of a second.
+VERBS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "status": "Show every workload with host namespaces",
+    }
+)
+# Flags after which the next word is a value.
+_WITH_VALUE: Final = frozenset({
+    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--output", "--request-timeout", "-n", "-o",
+})  # fmt: skip
+
+
+class Verbs(click.Group):
+    """The verbs, each in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"hostnetwork_operator.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Accept the flags of a verb before the verb, as kubectl does: `-n kube-system status`."""
+        return super().parse_args(ctx, _verb_first(args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"unknown command {args[0]!r}; the commands are {', '.join(VERBS)}")
+        return super().resolve_command(ctx, args)
+
+
+def _verb_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with the verb before its flags."""
+    for number, word in enumerate(arguments):
+        if word in VERBS and (number == 0 or arguments[number - 1] not in _WITH_VALUE):
+            return [word, *arguments[:number], *arguments[number + 1 :]]
+        if word in {"-h", "--help", "--version", "--"}:
+            break
+    return arguments
+
+
+@click.command(
+    cls=Verbs,
+    name="kubectl hostnetwork",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="hostnetwork-operator", prog_name="kubectl-hostnetwork")
+def root() -> None:
+    """See, ask about and govern pods that share the network, PIDs or IPC of their node.
+
+    The command reads the cluster as you, with your kubeconfig. It judges with the code of the operator, and works also
+    where the operator is not installed.
+
+    Exit status: 0 fine, 1 the command could not do or see all of it, 2 wrong usage, 3 findings (--fail-on).
+    """
+
+
+def main() -> None:
+    """Run the command, and end the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str], **extra: Any) -> int:
+    """Run the command with these arguments, and return its exit status."""
+    try:
+        status = root.main(arguments, prog_name="kubectl hostnetwork", standalone_mode=False, **extra)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        error.show()
+        return errors.Exit.USAGE
+    except click.Abort:
+        return 130  # as a shell says of SIGINT
+    except errors.CommandError as error:
+        click.echo(str(error), err=True)
+        return errors.Exit.FAILED
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain about the rest at its end.
+        sys.stdout = None
+        return errors.Exit.FINE
+    return int(status or 0)
+
+
+if __name__ == "__main__":
+    main()

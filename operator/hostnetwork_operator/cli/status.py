@@ -1,0 +1,280 @@
+"""`status`: every workload with host namespaces, in the order in which they need attention."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from hostnetwork_operator.cli import errors, flags, progress, tables
+
+if TYPE_CHECKING:
+    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.decide import inventory
+
+_EXAMPLES: Final = """\b
+Examples:
+  # Every workload with host networking, also on a cluster with nothing installed
+  kubectl hostnetwork status
+\b
+  # One namespace, with classes, nodes and reasons
+  kubectl hostnetwork status -n monitoring -o wide
+\b
+  # Fail a job if a pod has no exception
+  kubectl hostnetwork status --fail-on Uncovered,Expired"""
+_COLUMNS: Final = (
+    "NAMESPACE", "WORKLOAD", "CLASS", "AGENT", "PODS", "NODES", "SHARES",
+    "VERDICT", "EXCEPTION", "OWNER", "EXPIRES", "WHY",
+)  # fmt: skip
+_WIDE: Final = frozenset({"AGENT", "NODES", "SHARES", "WHY"})
+_ATTENTION: Final = frozenset({"Uncovered", "Expired", "Unknown"})
+_SURE: Final = {"certain": "", "likely": "?", "unknown": "??"}
+_WATCH_SECONDS: Final = 2.0
+_VERDICTS: Final = ("Uncovered", "Expired", "Unknown", "Covered", "Static", "Exempt")
+
+
+class _Verdicts(click.ParamType[frozenset[str]]):
+    """A list of verdicts, such as `Uncovered,Expired`."""
+
+    name = "verdicts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        if isinstance(value, frozenset):
+            return value
+        names = {text.strip().lower(): text.strip() for text in value.split(",")}
+        known = {name.lower(): name for name in _VERDICTS}
+        if wrong := [text for key, text in names.items() if key not in known]:
+            self.fail(f"{wrong[0]!r} is not a verdict; use one or more of {', '.join(_VERDICTS)}", param, ctx)
+        return frozenset(known[key] for key in names)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        head, _, last = incomplete.rpartition(",")
+        prefix = f"{head}," if head else ""
+        return [CompletionItem(prefix + name) for name in _VERDICTS if name.lower().startswith(last.lower())]
+
+
+@click.command(name="status", epilog=_EXAMPLES, short_help="Show every workload with host namespaces")
+@click.option("-n", "--namespace", metavar="NAME", help="Only this namespace. Default: all namespaces.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is the default.")
+@click.option("-l", "--selector", metavar="LABELS", default="", help="Only pods with these labels, such as app=web.")
+@click.option("--all", "every_pod", is_flag=True, help="Also pods with only hostPID or hostIPC: lists every pod.")
+@click.option("--fail-on", type=_Verdicts(), metavar="VERDICTS", help="Exit 3 if a pod has one of these verdicts.")
+@click.option("-w", "--watch", is_flag=True, help="Show the table again whenever it has changed.")
+@flags.output
+@flags.cluster
+def command(
+    *,
+    target: flags.Cluster,
+    form: flags.Format,
+    headers: bool,
+    namespace: str | None,
+    all_namespaces: bool,
+    selector: str,
+    every_pod: bool,
+    fail_on: frozenset[str] | None,
+    watch: bool,
+) -> int:
+    """Show every workload with host namespaces: what it looks like, the verdict on its pods, and its exception.
+
+    Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
+    ? means likely, ?? means that nothing in the catalogue fits. Exits 1 if something could not be looked at.
+    """
+    if namespace is not None and all_namespaces:
+        raise click.UsageError("use either -n or -A")
+    if watch and form not in {flags.Format.TABLE, flags.Format.WIDE}:
+        raise click.UsageError("-w shows a table; use it without -o, or with -o wide")
+    import asyncio
+
+    ask = _Question(target, namespace, selector, every_pod=every_pod)
+    return asyncio.run(_watch(ask, form, headers=headers) if watch else _once(ask, form, fail_on, headers=headers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What to look at, in which cluster."""
+
+    target: flags.Cluster
+    namespace: str | None
+    selector: str
+    every_pod: bool = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the command found. Every form is made of it. `reading` says what was not looked at."""
+
+    overview: "inventory.Overview"
+    reading: "reading.Reading"
+
+
+async def _once(ask: _Question, form: flags.Format, fail_on: frozenset[str] | None, *, headers: bool) -> int:
+    from hostnetwork_operator.cli import connect
+
+    async with connect.connect(ask.target) as connection:
+        with progress.shown("reading the cluster"):
+            result = await look(connection, ask)
+    _print(result, form, headers=headers)
+    return exit_status(result, fail_on)
+
+
+async def _watch(ask: _Question, form: flags.Format, *, headers: bool) -> int:
+    """Print the table, and again whenever it has changed, until a person interrupts the command."""
+    import asyncio
+
+    from hostnetwork_operator.cli import connect
+
+    shown: list[str] = []
+    async with connect.connect(ask.target) as connection:
+        while True:
+            result = await look(connection, ask)
+            lines = _table(result).lines(
+                wide=form is flags.Format.WIDE, headers=headers, width=tables.width_for(form is flags.Format.WIDE)
+            )
+            if lines != shown:
+                if shown:
+                    click.echo()
+                _print(result, form, headers=headers)
+                shown = lines
+            await asyncio.sleep(_WATCH_SECONDS)
+
+
+async def look(connection: "connect.Connection", ask: _Question) -> Result:
+    """Read the cluster, and return the result."""
+    from hostnetwork_operator.cli import reading
+    from hostnetwork_operator.decide import inventory
+    from hostnetwork_operator.observe import live
+
+    read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), every_pod=ask.every_pod)
+    return Result(inventory.overview(read.plans()), read)
+
+
+def exit_status(result: Result, fail_on: frozenset[str] | None) -> int:
+    """Return the exit status. It does not depend on the form of the output."""
+    if result.reading.not_looked_at:
+        return errors.Exit.FAILED
+    found = {verdict.value for verdict in result.overview.pods}
+    return errors.Exit.FINDINGS if fail_on and found & fail_on else errors.Exit.FINE
+
+
+def _print(result: Result, form: flags.Format, *, headers: bool) -> None:
+    if form is flags.Format.JSON:
+        click.echo(tables.as_json(document(result)))
+    elif form is flags.Format.YAML:
+        click.echo(tables.as_yaml(document(result)))
+    elif form is flags.Format.NAME:
+        for workload in result.overview.workloads:
+            click.echo(tables.cell(f"{tables.resource(workload.subject)}/{workload.subject.name}"))
+    else:
+        wide = form is flags.Format.WIDE
+        for line in _table(result).lines(wide=wide, headers=headers, width=tables.width_for(wide)):
+            click.echo(line)
+        for line in _summary(result):
+            click.echo(line, err=True)
+    for each in result.reading.not_looked_at:
+        click.echo(tables.cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
+
+
+def _table(result: Result) -> tables.Table:
+    now = result.reading.now
+    rows = []
+    for workload in result.overview.workloads:
+        seen = workload.classification
+        rows.append((
+            workload.subject.namespace,
+            f"{tables.kind(workload.subject.kind)}/{workload.subject.name}",
+            f"{seen.type}{_SURE[seen.confidence]}" if seen is not None else "",
+            seen.agent if seen is not None else "",
+            str(workload.pods),
+            str(workload.nodes),
+            ",".join(workload.host_namespaces),
+            workload.verdict,
+            ",".join(workload.exceptions),
+            workload.owner,
+            tables.until(workload.expiry, now),
+            workload.why,
+        ))  # fmt: skip
+    return tables.Table(_COLUMNS, tuple(rows), _WIDE)
+
+
+def _summary(result: Result) -> list[str]:
+    """Return the summary and the next step, for people."""
+    overview = result.overview
+    pods = sum(overview.pods.values())
+    if not pods:
+        found = "No pod with host namespaces." if not result.reading.not_looked_at else "No such pod seen."
+    else:
+        counted = ", ".join(f"{number} {verdict}" for verdict, number in overview.pods.items())
+        found = (
+            f"{tables.count(pods, 'pod')} with host namespaces in {tables.count(len(overview.workloads), 'workload')}"
+        )
+        found = f"{found}: {counted}."
+    lines = ["", found]
+    if overview.namespaces:
+        governed = ", ".join(f"{number} {word}" for word, number in overview.enforcement.items())
+        levels = ", ".join(f"{number} {word}" for word, number in overview.levels.items())
+        lines.append(f"{tables.count(len(overview.namespaces), 'namespace')}: {governed}; {levels}.")
+    if not result.reading.installed:
+        lines.append("The API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed.")
+    first = next((w for w in overview.workloads if w.verdict in _ATTENTION), None)
+    if first is not None:
+        subject = tables.cell(f"{tables.kind(first.subject.kind)}/{first.subject.name}")
+        lines.append(f"Next: kubectl hostnetwork why -n {first.subject.namespace} {subject}")
+    return lines
+
+
+def document(result: Result) -> dict[str, Any]:
+    """Return the result as it is written with -o json and -o yaml."""
+    overview, read = result.overview, result.reading
+    return {
+        "apiVersion": tables.API_VERSION,
+        "kind": "HostNetworkStatus",
+        "time": tables.moment(read.now),
+        "installed": read.installed,
+        "summary": {
+            "workloads": len(overview.workloads),
+            "pods": {verdict.value: number for verdict, number in overview.pods.items()},
+            "namespaces": {"enforcement": overview.enforcement, "level": overview.levels},
+        },
+        "workloads": [_workload(workload) for workload in overview.workloads],
+        "namespaces": [
+            {
+                "name": each.name,
+                "enforcement": each.enforcement,
+                "level": each.level or None,
+                "relaxed": each.relaxed,
+                "exempt": each.exempt,
+            }
+            for each in overview.namespaces
+        ],
+        "notLookedAt": [
+            {"what": each.what, "why": each.why, "consequence": each.consequence} for each in read.not_looked_at
+        ],
+    }
+
+
+def _workload(workload: "inventory.Workload") -> dict[str, Any]:
+    subject, seen = workload.subject, workload.classification
+    return {
+        "apiVersion": subject.api_version,
+        "kind": subject.kind,
+        "namespace": subject.namespace,
+        "name": subject.name,
+        "class": None
+        if seen is None
+        else {
+            "type": seen.type.value,
+            "component": seen.component and seen.component.value,
+            "agent": seen.agent or None,
+            "confidence": seen.confidence.value,
+            "reasons": list(seen.reasons),
+        },
+        "hostNamespaces": [name.value for name in workload.host_namespaces],
+        "verdict": workload.verdict.value,
+        "why": workload.why,
+        "verdicts": {verdict.value: number for verdict, number in sorted(workload.verdicts.items())},
+        "exceptions": list(workload.exceptions),
+        "owner": workload.owner or None,
+        "expiry": tables.moment(workload.expiry),
+        "pods": workload.pods,
+        "nodes": workload.nodes,
+    }

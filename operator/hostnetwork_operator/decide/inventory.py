@@ -1,0 +1,157 @@
+"""What the plans of all namespaces show to people: each workload with host namespaces, with its verdict and class.
+
+A workload is a top owner of pods, as in decide/report. The owner that a pod names is a claim, and only an address here.
+"""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.decide import classify, coverage, plan, report, snapshot
+
+# What needs attention comes first.
+_ORDER = (
+    labels.Verdict.UNCOVERED,
+    labels.Verdict.EXPIRED,
+    labels.Verdict.UNKNOWN,
+    labels.Verdict.COVERED,
+    labels.Verdict.STATIC,
+    labels.Verdict.EXEMPT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload with host namespaces.
+
+    `verdict` is the worst verdict on its pods, and `why` explains that verdict. `exceptions` are the names of the
+    exceptions behind the verdicts; `owner` and `expiry` are those of the exception that ends first. `nodes` is the
+    number of nodes on which its pods run.
+    """
+
+    subject: snapshot.Reference
+    classification: classify.Classification | None
+    verdict: labels.Verdict
+    why: str
+    verdicts: Mapping[labels.Verdict, int]
+    host_namespaces: tuple[labels.HostNamespace, ...]
+    exceptions: tuple[str, ...]
+    owner: str
+    expiry: datetime.datetime | None
+    pods: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """How a namespace is governed: its enforcement (None: not governed), its PSA level as written, and whether the
+    level is lifted for a grant.
+    """
+
+    name: str
+    enforcement: labels.Enforcement | None
+    level: str
+    relaxed: bool
+    exempt: bool
+
+
+def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> Namespace:
+    """Return how a namespace is governed at this moment: by its labels, not by what the operator will do."""
+    present = state.namespace.labels
+    return Namespace(
+        state.namespace.name,
+        state.namespace.enforcement,
+        present.get(labels.PSA_ENFORCE, ""),
+        relaxed=labels.GUARD in present,
+        exempt=namespace_plan.exempt,
+    )
+
+
+def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> tuple[Workload, ...]:
+    """Return the workloads of a namespace, in the order of `ordered`."""
+    verdicts_by_top: dict[str, list[coverage.PodVerdict]] = {}
+    tops: dict[str, snapshot.Reference] = {}
+    for verdict in namespace_plan.verdicts:
+        top = report.top_owner(verdict.pod, state.tops)
+        # If pods give the same uid to two names, one name is forged. Such pods share one row.
+        tops[top.uid] = min(tops.get(top.uid, top), top, key=lambda each: (each.api_version, each.kind, each.name))
+        verdicts_by_top.setdefault(top.uid, []).append(verdict)
+    found = [_workload(tops[uid], verdicts) for uid, verdicts in verdicts_by_top.items()]
+    return ordered((*found, *map(_unreadable, state.unreadable_pods)))
+
+
+def ordered(found: Iterable[Workload]) -> tuple[Workload, ...]:
+    """Return the workloads in the order in which they need attention, then by namespace, kind and name."""
+    return tuple(
+        sorted(found, key=lambda w: (_ORDER.index(w.verdict), w.subject.namespace, w.subject.kind, w.subject.name))
+    )
+
+
+def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> Workload:
+    worst = min(verdicts, key=lambda each: (_ORDER.index(each.verdict), each.pod.name, each.pod.uid))
+    pods = tuple(verdict.pod for verdict in verdicts)
+    exceptions = {e.metadata.uid: e for verdict in verdicts for e in verdict.exceptions}.values()
+    first = min(exceptions, key=lambda e: (e.spec.until, e.metadata.name), default=None)
+    shared = {name for pod in pods for name in pod.host_namespaces}
+    return Workload(
+        subject=top,
+        classification=classify.classify(classify.Workload(top.namespace, top.kind, top.name, pods)),
+        verdict=worst.verdict,
+        why=worst.why,
+        verdicts=Counter(verdict.verdict for verdict in verdicts),
+        host_namespaces=tuple(name for name in labels.HostNamespace if name in shared),
+        exceptions=tuple(sorted(e.metadata.name for e in exceptions)),
+        owner=first.spec.owner if first is not None else "",
+        expiry=first.spec.expiry if first is not None else None,
+        pods=len(pods),
+        nodes=len({pod.node for pod in pods if pod.node}),
+    )
+
+
+def _unreadable(pod: snapshot.UnreadablePod) -> Workload:
+    verdict = labels.Verdict.UNKNOWN
+    subject = snapshot.Reference("Pod", pod.namespace, pod.name, pod.uid)
+    why = f"the pod cannot be read: {pod.why}"
+    return Workload(subject, None, verdict, why, {verdict: 1}, (), (), "", None, 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The workloads with host namespaces of all namespaces that were looked at, and how these are governed."""
+
+    workloads: tuple[Workload, ...]
+    namespaces: tuple[Namespace, ...]
+
+    @property
+    def pods(self) -> dict[labels.Verdict, int]:
+        """The number of pods for each verdict, without verdicts that no pod has."""
+        total: Counter[labels.Verdict] = Counter()
+        for workload in self.workloads:
+            total.update(workload.verdicts)
+        return {verdict: total[verdict] for verdict in _ORDER if total[verdict]}
+
+    @property
+    def enforcement(self) -> dict[str, int]:
+        """The number of namespaces for each enforcement, and of those that are exempt or not governed."""
+        return _counted("Exempt" if n.exempt else n.enforcement or "not governed" for n in self.namespaces)
+
+    @property
+    def levels(self) -> dict[str, int]:
+        """The number of namespaces for each level as written, and of those that a grant has relaxed."""
+        return _counted("relaxed" if n.relaxed else n.level or "no level" for n in self.namespaces)
+
+
+def overview(pairs: Iterable[tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]]) -> Overview:
+    """Return the overview of namespaces, each with its plan."""
+    found: list[Workload] = []
+    namespaces: list[Namespace] = []
+    for state, namespace_plan in pairs:
+        found += workloads(state, namespace_plan)
+        namespaces.append(namespace(state, namespace_plan))
+    return Overview(ordered(found), tuple(sorted(namespaces, key=lambda each: each.name)))
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))

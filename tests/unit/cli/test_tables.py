@@ -1,0 +1,89 @@
+"""Tables fit a terminal, are whole in a pipe, and show hostile text as text."""
+
+import datetime
+import json
+
+import pytest
+import yaml
+
+from hostnetwork_operator.cli import tables
+from tests.unit.builders import NOW, at
+
+# What a tenant may write into the name of an image or the owner of an exception, and people paste into terminals.
+HOSTILE = {
+    "an escape": "\x1b[2Jteam",
+    "a bell and a carriage return": "team\r\x07",
+    "a direction mark": "team\u202eevil",
+    "a zero-width joiner": "te\u200dam",
+    "a line break": "te\nam",
+    "a line separator": "te\u2028am",
+    "a C1 control": "\x9b31mteam",
+}
+TABLE = tables.Table(
+    ("NAMESPACE", "WORKLOAD", "OWNER", "WHY"),
+    (
+        ("kube-system", "ds/kube-proxy", "", "because " * 30),
+        ("payments", "deploy/legacy-proxy-with-a-long-name", "", "x"),
+    ),
+    frozenset({"WHY"}),
+)
+
+
+def test_a_table_in_a_pipe_is_whole() -> None:
+    assert TABLE.lines() == [
+        "NAMESPACE     WORKLOAD                               OWNER",
+        "kube-system   ds/kube-proxy                          -",
+        "payments      deploy/legacy-proxy-with-a-long-name   -",
+    ]
+    assert ("because " * 30).strip() in TABLE.lines(wide=True)[1]
+
+
+@pytest.mark.parametrize("width", range(20, 120, 7))
+def test_a_table_fits_the_terminal(width: int) -> None:
+    """Columns without content go first, then the widest column is cut, and each cell keeps a few characters."""
+    lines = TABLE.lines(wide=True, width=width)
+    assert max(map(len, lines)) <= max(width, 30)
+    assert "OWNER" not in lines[0]
+    assert len(lines) == 3
+
+
+def test_without_headers_an_empty_table_is_nothing() -> None:
+    empty = tables.Table(("NAMESPACE",), ())
+    assert (empty.lines(headers=False), empty.lines()) == ([], ["NAMESPACE"])
+    assert TABLE.lines(headers=False)[0].startswith("kube-system")
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_moves_no_cursor(text: str) -> None:
+    """A table has one line per row and only printable characters. JSON and YAML keep the text, escaped."""
+    (line,) = tables.Table(("OWNER",), ((text,),)).lines(headers=False)
+    assert line.isprintable()
+    result = {"owner": text}
+    for rendered, read in ((tables.as_json(result), json.loads), (tables.as_yaml(result), yaml.safe_load)):
+        assert rendered.replace("\n", "").isprintable()
+        assert read(rendered) == result
+
+
+def test_a_text_of_ten_thousand_characters_stays_in_its_cell() -> None:
+    (line,) = tables.Table(("OWNER", "PODS"), (("x" * 10_000, "3"),)).lines(headers=False, width=80)
+    assert len(line) <= 80
+    assert line.endswith("3")
+
+
+@pytest.mark.parametrize(
+    ("delta", "expected"),
+    [
+        (datetime.timedelta(seconds=30), "in 30s"),
+        (datetime.timedelta(hours=2, minutes=5, seconds=7), "in 2h5m"),
+        (datetime.timedelta(days=3, hours=4), "in 3d4h"),
+        (datetime.timedelta(days=-90), "90d ago"),
+        (datetime.timedelta(0), "0s ago"),
+    ],
+)
+def test_times_are_told_as_kubectl_tells_ages(delta: datetime.timedelta, expected: str) -> None:
+    assert tables.until(NOW + delta, NOW) == expected
+
+
+def test_a_time_is_written_as_kubernetes_writes_it() -> None:
+    assert tables.moment(at(hours=1)) == "2026-11-22T13:00:00Z"
+    assert (tables.moment(None), tables.until(None, NOW)) == (None, "")

@@ -1,0 +1,140 @@
+"""A class says what a workload looks like. A forged name, image path or namespace leads to no certain class."""
+
+import dataclasses
+import re
+
+import pytest
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.api.exception import Component, ExceptionType
+from hostnetwork_operator.decide import catalogue, classify
+from hostnetwork_operator.decide.classify import Confidence
+from tests.unit.builders import pod
+
+AGENTS = {agent.name: agent for agent in catalogue.AGENTS}
+_LETTERS = dict(zip("NPI", labels.HostNamespace, strict=True))
+# A debug tool and an agent of which the user may choose everything look alike.
+WITH_IMAGES = [agent.name for agent in catalogue.AGENTS if agent.images]
+
+
+def written(pattern: str) -> str:
+    """Return a text that fits the pattern. A registry has a dot in its name."""
+    return pattern.replace("*/", "registry.example.com/", 1).replace("*", "x")
+
+
+def published(agent: catalogue.Agent, **fields: str) -> classify.Workload:
+    """Return a workload as the project publishes it: the first of each alternative, and every image."""
+    namespace = fields.get("namespace", written(agent.namespaces[0]) if agent.namespaces else "apps")
+    name = fields.get("name", written(agent.workloads[0]) if agent.workloads else "agent")
+    registry = fields.get("registry")
+    images = {written(image) + ":v1.2" for image in agent.images} or {"registry.example.com/tools:1"}
+    if registry is not None:
+        images = {f"{registry}/{image.partition('/')[2]}" for image in images}
+    if "image" in fields:
+        images = {fields["image"]}
+    account = fields.get("account", written(agent.accounts[0]) if agent.accounts else "default")
+    shares = frozenset(_LETTERS[letter] for letter in fields.get("shares", agent.host_namespaces))
+    kind = "DaemonSet" if agent.type is ExceptionType.INFRASTRUCTURE else "Pod"
+    only = pod(
+        name, namespace=namespace, service_account=account, images=frozenset(images), host_namespaces=shares
+    )  # fmt: skip
+    return classify.Workload(namespace, kind, name, (only,))
+
+
+def seen(agent: catalogue.Agent, **fields: str) -> classify.Classification:
+    return classify.classify(published(agent, **fields))
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_is_known_as_it_is_published(name: str) -> None:
+    """It is certain if the project publishes a namespace, a service account and images of its own."""
+    agent = AGENTS[name]
+    found = seen(agent)
+    alike = AGENTS[found.agent]
+    assert (found.type, found.component) == (agent.type, agent.component), found
+    assert alike == agent or (alike.images, alike.workloads) == (agent.images, agent.workloads) or not agent.images
+    certain = bool(agent.namespaces and agent.accounts and agent.images)
+    assert (found.confidence is Confidence.CERTAIN) is certain, found.reasons
+
+
+@pytest.mark.parametrize("name", WITH_IMAGES)
+def test_an_impostor_is_not_certain(name: str) -> None:
+    """Neither by name, nor with a path at another registry, nor in the namespace of an application."""
+    agent = AGENTS[name]
+    by_name = seen(agent, image="registry.example.com/shop/frontend:1")
+    if by_name.agent:  # the name is also that of a debug tool of which the user chooses the image
+        assert (by_name.type, by_name.confidence) == (ExceptionType.DIAGNOSTIC, Confidence.LIKELY)
+    else:
+        assert by_name.confidence is Confidence.UNKNOWN
+        assert any(reason.startswith("the name is that of ") for reason in by_name.reasons) or not agent.workloads
+    assert seen(agent, registry="mirror.example.com/proxy").confidence is not Confidence.CERTAIN
+    assert seen(agent, namespace="shop").confidence is not Confidence.CERTAIN
+    assert seen(agent, account="frontend").confidence is not Confidence.CERTAIN
+
+
+@pytest.mark.parametrize("name", [a.name for a in catalogue.AGENTS if a.images and "I" not in a.host_namespaces])
+def test_what_shares_more_than_the_agent_needs_is_not_certain(name: str) -> None:
+    assert seen(AGENTS[name], shares="NPI").confidence is not Confidence.CERTAIN
+
+
+@pytest.mark.parametrize(
+    ("image", "repository"),
+    [
+        ("busybox", "docker.io/library/busybox"),
+        ("busybox:1.37@sha256:" + "0" * 64, "docker.io/library/busybox"),
+        ("weaveworks/weave-kube:2", "docker.io/weaveworks/weave-kube"),
+        ("docker.io/traefik:v3", "docker.io/library/traefik"),
+        ("localhost/tool", "localhost/tool"),
+        ("registry:5000/tool:1", "registry:5000/tool"),
+        ("quay.io/cilium/cilium", "quay.io/cilium/cilium"),
+    ],
+)
+def test_a_short_image_is_completed_as_a_runtime_does(image: str, repository: str) -> None:
+    assert classify.repository(image) == repository
+
+
+def test_what_is_in_no_catalogue_is_classed_by_its_kind() -> None:
+    """A guess from the kind is unknown, and says so."""
+    for kind, expected in (("DaemonSet", "Infrastructure"), ("Pod", "Diagnostic"), ("Deployment", "Application")):
+        found = classify.classify(classify.Workload("shop", kind, "frontend", (pod(),)))
+        assert (found.type, found.agent, found.confidence) == (expected, "", Confidence.UNKNOWN)
+        assert found.reasons
+    assert classify.classify(classify.Workload("a", "DaemonSet", "b", (pod(),))).component is Component.OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "tool"),
+    [
+        ("node-debugger-node-1-abcde", "kubectl debug"),
+        ("node-shell-5f0c8f1e-0000-4000-8000-000000000001", "Lens"),
+        ("k9s-shell-4711", "k9s"),
+        ("nsenter-a1b2c3", "kubectl-node-shell"),
+    ],
+)
+def test_stray_debug_pods_are_recognised(name: str, tool: str) -> None:
+    """By their names, so they are likely and not certain: anyone can choose a name. The user chooses the image."""
+    tools = [agent for agent in catalogue.AGENTS if any(classify._matches(name, (w,)) for w in agent.workloads)]
+    (agent, *_) = [each for each in tools if each.name.startswith(tool)]
+    image = f"{written(agent.images[0])}:1" if agent.images else "registry.example.com/tools:1"
+    shares = frozenset(_LETTERS[letter] for letter in agent.host_namespaces)
+    namespace = agent.namespaces[0] if agent.namespaces else "default"
+    stray = pod(name, namespace=namespace, service_account="default", images=frozenset({image}), host_namespaces=shares)
+    found = classify.classify(classify.Workload(namespace, "Pod", name, (stray,)))
+    assert (found.type, found.confidence) == (ExceptionType.DIAGNOSTIC, Confidence.LIKELY)
+    assert found.agent in {each.name for each in tools}
+
+
+def test_every_entry_can_be_matched() -> None:
+    """An entry has something that identifies it, a source with a version, and well-formed patterns."""
+    assert len(catalogue.AGENTS) >= 60
+    assert len(AGENTS) == len(catalogue.AGENTS)
+    for agent in catalogue.AGENTS:
+        assert agent.images or agent.workloads, agent.name
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+ \S+", agent.source), agent.source
+        assert agent.version
+        assert re.fullmatch("N?P?I?", agent.host_namespaces), agent.name
+        assert (agent.component is None) is (agent.type is not ExceptionType.INFRASTRUCTURE), agent.name
+        for image in agent.images:
+            assert re.fullmatch(r"[a-z0-9.*:/_-]+", image), image
+            assert classify.repository(written(image)) == written(image) or image.count("/") == 1, image
+        assert dataclasses.astuple(agent)
