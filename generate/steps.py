@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from charts import render
-from generate import admission_page, findings_index, policies, seal
+from generate import admission_page, cli_page, findings_index, policies, seal
 from hostnetwork_operator.api import crd, fingerprint
 
 ROOT: Final = pathlib.Path(__file__).parent.parent
@@ -32,6 +32,7 @@ STEPS: Final[Mapping[str, Callable[[], Files]]] = {
     "chart": render.chart_files,
     "admission page": admission_page.files,
     "findings index": findings_index.files,
+    "command page": cli_page.files,
 }
 
 

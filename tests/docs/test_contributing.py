@@ -70,7 +70,7 @@ def test_a_command_is_in_these_files_and_no_other() -> None:
     """The words of `status --fail-on` are in no other file; other verbs are named by the messages of other modules."""
     files = listed("command-files", verb="status")
     assert relative(files) == relative(
-        naming(r"(?m)kubectl hostnetwork status\b|^    \"status\":", "operator", "tests/cli")
+        naming(r"(?m)kubectl hostnetwork status\b|\"status\": \"Show", "operator", "tests/cli")
     )
 
 

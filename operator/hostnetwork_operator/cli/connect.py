@@ -23,7 +23,7 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connect(target: flags.Cluster) -> AsyncIterator[Connection]:
+async def connect(target: flags.Target) -> AsyncIterator[Connection]:
     """Yield a connection. Raise CommandError if there is none, also for an error of the API server that ends a
     command.
     """
@@ -65,7 +65,7 @@ def _not_counted(_method: str, _status: int) -> None:
     """A command has no metrics."""
 
 
-def _impersonation(target: flags.Cluster) -> tuple[tuple[str, str], ...]:
+def _impersonation(target: flags.Target) -> tuple[tuple[str, str], ...]:
     """Return the headers of https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/."""
     if target.user is None:
         return ()

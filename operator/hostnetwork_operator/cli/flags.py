@@ -24,7 +24,7 @@ class Format(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class Target:
     """Which cluster a command is about, and as whom it asks."""
 
     kubeconfig: str | None = None
@@ -79,7 +79,7 @@ def cluster(command: Command) -> Command:
     ) -> Any:
         if groups and not user:
             raise click.UsageError("--as-group needs --as")
-        return command(*args, target=Cluster(kubeconfig, context, user, groups, timeout_seconds), **others)
+        return command(*args, target=Target(kubeconfig, context, user, groups, timeout_seconds), **others)
 
     return with_target  # type: ignore[return-value]
 

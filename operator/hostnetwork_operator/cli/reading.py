@@ -56,7 +56,7 @@ class Reading:
 
 
 @dataclass(slots=True)
-class _Unread:
+class _Failures:
     """Collects what cannot be read."""
 
     found: list[NotLookedAt] = field(default_factory=list)
@@ -85,7 +85,7 @@ async def read(
 
     Raise CommandError for a namespace that does not exist, and the ApiErrors of a server that answers nobody.
     """
-    unread = _Unread()
+    unread = _Failures()
     answers: dict[str, cluster.Answers] = {}
     kinds = [*_KINDS, store.Kind.EVERY_POD] if every_pod else _KINDS
     seen = await cluster.read(

@@ -64,7 +64,7 @@ class _Verdicts(click.ParamType[frozenset[str]]):
 @flags.cluster
 def command(
     *,
-    target: flags.Cluster,
+    target: flags.Target,
     form: flags.Format,
     headers: bool,
     namespace: str | None,
@@ -85,29 +85,29 @@ def command(
         raise click.UsageError("-w shows a table; use it without -o, or with -o wide")
     import asyncio
 
-    ask = _Question(target, namespace, selector, every_pod=every_pod)
+    ask = _Query(target, namespace, selector, every_pod=every_pod)
     return asyncio.run(_watch(ask, form, headers=headers) if watch else _once(ask, form, fail_on, headers=headers))
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     """What to look at, in which cluster."""
 
-    target: flags.Cluster
+    target: flags.Target
     namespace: str | None
     selector: str
     every_pod: bool = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StatusResult:
     """What the command found. Every form is made of it. `reading` says what was not looked at."""
 
     overview: "inventory.Overview"
     reading: "reading.Reading"
 
 
-async def _once(ask: _Question, form: flags.Format, fail_on: frozenset[str] | None, *, headers: bool) -> int:
+async def _once(ask: _Query, form: flags.Format, fail_on: frozenset[str] | None, *, headers: bool) -> int:
     from hostnetwork_operator.cli import connect
 
     async with connect.connect(ask.target) as connection:
@@ -117,7 +117,7 @@ async def _once(ask: _Question, form: flags.Format, fail_on: frozenset[str] | No
     return exit_status(result, fail_on)
 
 
-async def _watch(ask: _Question, form: flags.Format, *, headers: bool) -> int:
+async def _watch(ask: _Query, form: flags.Format, *, headers: bool) -> int:
     """Print the table, and again whenever it has changed, until a person interrupts the command."""
     import asyncio
 
@@ -138,17 +138,17 @@ async def _watch(ask: _Question, form: flags.Format, *, headers: bool) -> int:
             await asyncio.sleep(_WATCH_SECONDS)
 
 
-async def look(connection: "connect.Connection", ask: _Question) -> Result:
+async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:
     """Read the cluster, and return the result."""
     from hostnetwork_operator.cli import reading
     from hostnetwork_operator.decide import inventory
     from hostnetwork_operator.observe import live
 
     read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), every_pod=ask.every_pod)
-    return Result(inventory.overview(read.plans()), read)
+    return StatusResult(inventory.overview(read.plans()), read)
 
 
-def exit_status(result: Result, fail_on: frozenset[str] | None) -> int:
+def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
     """Return the exit status. It does not depend on the form of the output."""
     if result.reading.not_looked_at:
         return errors.Exit.FAILED
@@ -156,7 +156,7 @@ def exit_status(result: Result, fail_on: frozenset[str] | None) -> int:
     return errors.Exit.FINDINGS if fail_on and found & fail_on else errors.Exit.FINE
 
 
-def _print(result: Result, form: flags.Format, *, headers: bool) -> None:
+def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
     if form is flags.Format.JSON:
         click.echo(tables.as_json(document(result)))
     elif form is flags.Format.YAML:
@@ -174,7 +174,7 @@ def _print(result: Result, form: flags.Format, *, headers: bool) -> None:
         click.echo(tables.cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
 
 
-def _table(result: Result) -> tables.Table:
+def _table(result: StatusResult) -> tables.Table:
     now = result.reading.now
     rows = []
     for workload in result.overview.workloads:
@@ -196,7 +196,7 @@ def _table(result: Result) -> tables.Table:
     return tables.Table(_COLUMNS, tuple(rows), _WIDE)
 
 
-def _summary(result: Result) -> list[str]:
+def _summary(result: StatusResult) -> list[str]:
     """Return the summary and the next step, for people."""
     overview = result.overview
     pods = sum(overview.pods.values())
@@ -222,7 +222,7 @@ def _summary(result: Result) -> list[str]:
     return lines
 
 
-def document(result: Result) -> dict[str, Any]:
+def document(result: StatusResult) -> dict[str, Any]:
     """Return the result as it is written with -o json and -o yaml."""
     overview, read = result.overview, result.reading
     return {
@@ -252,7 +252,7 @@ def document(result: Result) -> dict[str, Any]:
     }
 
 
-def _workload(workload: "inventory.Workload") -> dict[str, Any]:
+def _workload(workload: "inventory.HostWorkload") -> dict[str, Any]:
     subject, seen = workload.subject, workload.classification
     return {
         "apiVersion": subject.api_version,

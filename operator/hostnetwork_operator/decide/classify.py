@@ -42,7 +42,7 @@ class Classification:
     reasons: tuple[str, ...]
 
 
-class Workload(NamedTuple):
+class Evidence(NamedTuple):
     """What a class is decided by. `kind` is the kind of the top owner, `Pod` for a pod without a controller."""
 
     namespace: str
@@ -61,7 +61,7 @@ class _Fit(NamedTuple):
     shares: bool
 
 
-def classify(workload: Workload) -> Classification:
+def classify(workload: Evidence) -> Classification:
     """Return the class of a workload. The pods are those with the workload's top owner, at least one."""
     fits = [(_fit(agent, workload), agent) for agent in catalogue.AGENTS]
     fitting = [(fit, agent) for fit, agent in fits if _fits(fit, agent)]
@@ -82,7 +82,7 @@ def _fits(fit: _Fit, agent: catalogue.Agent) -> bool:
     return fit.images > 0 and (fit.name or fit.account or fit.namespace)
 
 
-def _named(workload: Workload, agent: catalogue.Agent, fit: _Fit) -> Classification:
+def _named(workload: Evidence, agent: catalogue.Agent, fit: _Fit) -> Classification:
     """Return the class of a workload that looks like the agent. The reasons say what fits, then what does not."""
     doubts = []
     if fit.images == _MIRRORED:
@@ -104,7 +104,7 @@ def _named(workload: Workload, agent: catalogue.Agent, fit: _Fit) -> Classificat
     return Classification(agent.type, agent.component, agent.name, confidence, (fitting, *doubts))
 
 
-def _unnamed(workload: Workload, namesake: catalogue.Agent | None) -> Classification:
+def _unnamed(workload: Evidence, namesake: catalogue.Agent | None) -> Classification:
     """Return the class of a workload that no entry of the catalogue fits, by its kind alone."""
     reasons = ["no image is one of an agent in the catalogue"]
     if namesake is not None:
@@ -118,7 +118,7 @@ def _unnamed(workload: Workload, namesake: catalogue.Agent | None) -> Classifica
     return Classification(ExceptionType.APPLICATION, None, "", Confidence.UNKNOWN, tuple(reasons))
 
 
-def _fit(agent: catalogue.Agent, workload: Workload) -> _Fit:
+def _fit(agent: catalogue.Agent, workload: Evidence) -> _Fit:
     repositories = {repository(image) for pod in workload.pods for image in pod.images}
     accounts = {pod.service_account for pod in workload.pods}
     shared = {name.value for pod in workload.pods for name in pod.host_namespaces}

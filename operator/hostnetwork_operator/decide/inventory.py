@@ -23,7 +23,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class HostWorkload:
     """A workload with host namespaces.
 
     `verdict` is the worst verdict on its pods, and `why` explains that verdict. `exceptions` are the names of the
@@ -45,7 +45,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
+class GovernedNamespace:
     """How a namespace is governed: its enforcement (None: not governed), its PSA level as written, and whether the
     level is lifted for a grant.
     """
@@ -57,10 +57,10 @@ class Namespace:
     exempt: bool
 
 
-def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> Namespace:
+def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> GovernedNamespace:
     """Return how a namespace is governed at this moment: by its labels, not by what the operator will do."""
     present = state.namespace.labels
-    return Namespace(
+    return GovernedNamespace(
         state.namespace.name,
         state.namespace.enforcement,
         present.get(labels.PSA_ENFORCE, ""),
@@ -69,7 +69,7 @@ def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
     )
 
 
-def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> tuple[Workload, ...]:
+def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> tuple[HostWorkload, ...]:
     """Return the workloads of a namespace, in the order of `ordered`."""
     verdicts_by_top: dict[str, list[coverage.PodVerdict]] = {}
     tops: dict[str, snapshot.Reference] = {}
@@ -82,22 +82,22 @@ def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
     return ordered((*found, *map(_unreadable, state.unreadable_pods)))
 
 
-def ordered(found: Iterable[Workload]) -> tuple[Workload, ...]:
+def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:
     """Return the workloads in the order in which they need attention, then by namespace, kind and name."""
     return tuple(
         sorted(found, key=lambda w: (_ORDER.index(w.verdict), w.subject.namespace, w.subject.kind, w.subject.name))
     )
 
 
-def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> Workload:
+def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> HostWorkload:
     worst = min(verdicts, key=lambda each: (_ORDER.index(each.verdict), each.pod.name, each.pod.uid))
     pods = tuple(verdict.pod for verdict in verdicts)
     exceptions = {e.metadata.uid: e for verdict in verdicts for e in verdict.exceptions}.values()
     first = min(exceptions, key=lambda e: (e.spec.until, e.metadata.name), default=None)
     shared = {name for pod in pods for name in pod.host_namespaces}
-    return Workload(
+    return HostWorkload(
         subject=top,
-        classification=classify.classify(classify.Workload(top.namespace, top.kind, top.name, pods)),
+        classification=classify.classify(classify.Evidence(top.namespace, top.kind, top.name, pods)),
         verdict=worst.verdict,
         why=worst.why,
         verdicts=Counter(verdict.verdict for verdict in verdicts),
@@ -110,19 +110,19 @@ def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> W
     )
 
 
-def _unreadable(pod: snapshot.UnreadablePod) -> Workload:
+def _unreadable(pod: snapshot.UnreadablePod) -> HostWorkload:
     verdict = labels.Verdict.UNKNOWN
     subject = snapshot.Reference("Pod", pod.namespace, pod.name, pod.uid)
     why = f"the pod cannot be read: {pod.why}"
-    return Workload(subject, None, verdict, why, {verdict: 1}, (), (), "", None, 1, 0)
+    return HostWorkload(subject, None, verdict, why, {verdict: 1}, (), (), "", None, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The workloads with host namespaces of all namespaces that were looked at, and how these are governed."""
 
-    workloads: tuple[Workload, ...]
-    namespaces: tuple[Namespace, ...]
+    workloads: tuple[HostWorkload, ...]
+    namespaces: tuple[GovernedNamespace, ...]
 
     @property
     def pods(self) -> dict[labels.Verdict, int]:
@@ -145,8 +145,8 @@ class Overview:
 
 def overview(pairs: Iterable[tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]]) -> Overview:
     """Return the overview of namespaces, each with its plan."""
-    found: list[Workload] = []
-    namespaces: list[Namespace] = []
+    found: list[HostWorkload] = []
+    namespaces: list[GovernedNamespace] = []
     for state, namespace_plan in pairs:
         found += workloads(state, namespace_plan)
         namespaces.append(namespace(state, namespace_plan))

@@ -22,7 +22,7 @@ def written(pattern: str) -> str:
     return pattern.replace("*/", "registry.example.com/", 1).replace("*", "x")
 
 
-def published(agent: catalogue.Agent, **fields: str) -> classify.Workload:
+def published(agent: catalogue.Agent, **fields: str) -> classify.Evidence:
     """Return a workload as the project publishes it: the first of each alternative, and every image."""
     namespace = fields.get("namespace", written(agent.namespaces[0]) if agent.namespaces else "apps")
     name = fields.get("name", written(agent.workloads[0]) if agent.workloads else "agent")
@@ -38,7 +38,7 @@ def published(agent: catalogue.Agent, **fields: str) -> classify.Workload:
     only = pod(
         name, namespace=namespace, service_account=account, images=frozenset(images), host_namespaces=shares
     )  # fmt: skip
-    return classify.Workload(namespace, kind, name, (only,))
+    return classify.Evidence(namespace, kind, name, (only,))
 
 
 def seen(agent: catalogue.Agent, **fields: str) -> classify.Classification:
@@ -96,10 +96,10 @@ def test_a_short_image_is_completed_as_a_runtime_does(image: str, repository: st
 def test_what_is_in_no_catalogue_is_classed_by_its_kind() -> None:
     """A guess from the kind is unknown, and says so."""
     for kind, expected in (("DaemonSet", "Infrastructure"), ("Pod", "Diagnostic"), ("Deployment", "Application")):
-        found = classify.classify(classify.Workload("shop", kind, "frontend", (pod(),)))
+        found = classify.classify(classify.Evidence("shop", kind, "frontend", (pod(),)))
         assert (found.type, found.agent, found.confidence) == (expected, "", Confidence.UNKNOWN)
         assert found.reasons
-    assert classify.classify(classify.Workload("a", "DaemonSet", "b", (pod(),))).component is Component.OTHER
+    assert classify.classify(classify.Evidence("a", "DaemonSet", "b", (pod(),))).component is Component.OTHER
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_stray_debug_pods_are_recognised(name: str, tool: str) -> None:
     shares = frozenset(_LETTERS[letter] for letter in agent.host_namespaces)
     namespace = agent.namespaces[0] if agent.namespaces else "default"
     stray = pod(name, namespace=namespace, service_account="default", images=frozenset({image}), host_namespaces=shares)
-    found = classify.classify(classify.Workload(namespace, "Pod", name, (stray,)))
+    found = classify.classify(classify.Evidence(namespace, "Pod", name, (stray,)))
     assert (found.type, found.confidence) == (ExceptionType.DIAGNOSTIC, Confidence.LIKELY)
     assert found.agent in {each.name for each in tools}
 
