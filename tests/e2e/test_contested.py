@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from tests.controlplane import operator
+from tests.controlplane import binary, operator
 from tests.e2e.conftest import ENFORCED, LABEL, PSA, World
 from tests.faults import proxy
 
@@ -114,12 +114,13 @@ def test_a_second_server_side_applier_keeps_its_level(world: World) -> None:
     world.admin.apply(path, body, "gitops", force=True).expect(200)
     world.until("it says so", lambda: world.ready(name) == "LevelOwnedByOther")
     assert "another client set the label" in world.condition(name)["message"]
-    assert (world.labels(name), world.grants(name)) == ({**labels_before, f"{LABEL}/guard": "baseline"}, {})
+    guard_labels = {f"{LABEL}/guard": "baseline", f"{LABEL}/guard-version": f"v{binary.release().minor}"}
+    assert (world.labels(name), world.grants(name)) == ({**labels_before, **guard_labels}, {})
     world.admin.apply(path, {**body, "metadata": {"name": name}}, "gitops").expect(200)
     world.until("it is in force", lambda: world.ready(name) == "Active")
     world.until("lifted again", lambda: world.labels(name)[PSA] == "privileged")
     world.admin.delete(f"{world.exceptions(name)}/capture").expect(200)
-    world.until("it is put back", lambda: world.labels(name) == {**labels_before, f"{LABEL}/guard": "baseline"})
+    world.until("it is put back", lambda: world.labels(name) == {**labels_before, **guard_labels})
 
 
 def test_audit_and_warn_of_another_applier_stay(world: World) -> None:
