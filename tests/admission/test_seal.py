@@ -15,7 +15,7 @@ from hostnetwork_operator import seal
 from hostnetwork_operator.api import labels
 from tests.controlplane import api
 from tests.controlplane import cluster as controlplane
-from tests.unit.test_seal import FAULTS
+from tests.unit.test_seal import FAULTS, write
 
 pytestmark = pytest.mark.since("1.37", "admission policies from files")
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -215,6 +215,19 @@ def test_no_api_server_starts_with_a_file_that_the_check_refuses(sealed: control
             if path.name != "seal.yaml":
                 path.unlink()
     assert seal.main(["check", str(sealed.seal)]) == 0
+
+
+def test_an_empty_file_opens_the_seal(sealed: controlplane.Cluster) -> None:
+    """A file that is written in place is empty for a moment, so administrators rename a file. The check finds this."""
+    assert sealed.seal is not None
+    write(sealed.seal / "seal.yaml", "")
+    try:
+        assert seal.main(["check", str(sealed.seal)]) == 1
+        probe = f"{HOST_NAMESPACES}?dryRun=All"
+        sealed.wait("the open seal", lambda: not refused(sealed.admin.patch(probe, CHANGES["a label"])), 90)
+    finally:
+        _exchange(STATIC / "seal.yaml", sealed.seal)
+        sealed.wait("the closed seal", lambda: refused(sealed.admin.patch(probe, CHANGES["a label"])), 90)
 
 
 def test_both_files_have_the_same_policy() -> None:

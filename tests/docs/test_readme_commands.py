@@ -244,7 +244,7 @@ def _metrics_are_those_of_the_table(reader: Reader) -> None:
     types = re.findall(r"^# TYPE (hostnetwork_\w+)", text, re.MULTILINE)
     # The client library adds a creation time to each counter and histogram.
     assert {name for name in types if not name.endswith("_created")} == set(documented)
-    # No EndpointSlice may have the loopback address of this API server; tests/e2e/test_api_servers.py has other addresses.
+    # No EndpointSlice may have the loopback address of this API server (tests/e2e/test_api_servers.py has another).
     for name, expected in documented.items():
         if name.startswith("hostnetwork_api_server_"):
             continue

@@ -15,20 +15,26 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 STATIC = ROOT / "manifests" / "static"
 
 
+def write(path: pathlib.Path, text: str) -> None:
+    """Write a file with one rename: an API server that reads a file while it is empty takes that for an empty seal."""
+    path.with_suffix(".next").write_text(text)
+    path.with_suffix(".next").rename(path)
+
+
 def replaced(old: str, new: str) -> Callable[[pathlib.Path], None]:
     """Return a change of the seal's file."""
 
     def change(directory: pathlib.Path) -> None:
         text = (directory / "seal.yaml").read_text()
         assert old in text
-        (directory / "seal.yaml").write_text(text.replace(old, new, 1))
+        write(directory / "seal.yaml", text.replace(old, new, 1))
 
     return change
 
 
 def second(name: str, text: str) -> Callable[[pathlib.Path], None]:
     """Return a change that adds a file."""
-    return lambda directory: (directory / name).write_text(text) and None
+    return lambda directory: write(directory / name, text)
 
 
 # What is wrong with the directory, and what the check says of it.
@@ -48,15 +54,12 @@ FAULTS: dict[str, tuple[Callable[[pathlib.Path], None], str]] = {
     ),
     "no policy": (replaced("policyName: seal.", "policyName: seel."), "must name a policy of the same directory"),
     "a name twice": (
-        lambda directory: shutil.copy(STATIC / "open" / "seal.yaml", directory / "seal-open.yaml") and None,
+        lambda directory: write(directory / "seal-open.yaml", (STATIC / "open" / "seal.yaml").read_text()),
         "got it twice",
     ),
     "comments before the first ---": (
-        lambda directory: (
-            (directory / "seal.yaml").write_text(
-                (STATIC / "seal.yaml").read_text().replace("apiVersion:", "---\napiVersion:", 1)
-            )
-            and None
+        lambda directory: write(
+            directory / "seal.yaml", (STATIC / "seal.yaml").read_text().replace("apiVersion:", "---\napiVersion:", 1)
         ),
         "got comments alone",
     ),
