@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.controlplane import cluster
-from tests.e2e.conftest import World, package_world, unattended, world
+from tests.e2e.conftest import World, module_world, package_world, unattended, world
 
-__all__ = ["package_world", "unattended", "world"]
+__all__ = ["module_world", "package_world", "unattended", "world"]
 
 COMMAND = pathlib.Path(sys.executable).parent / "kubectl-hostnetwork"
 

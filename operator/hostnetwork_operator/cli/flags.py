@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Format(enum.StrEnum):
@@ -35,7 +35,7 @@ class Target:
 
 
 class _Duration(click.ParamType[float]):
-    """A duration as kubectl writes it: `30s`, `1m30s`, or a number of seconds. The value is in seconds."""
+    """A duration as kubectl writes it: `30s`, `1m30s`, `7d`, or a number of seconds. The value is in seconds."""
 
     name = "duration"
 
@@ -44,9 +44,9 @@ class _Duration(click.ParamType[float]):
             return float(value)
         if re.fullmatch(r"[0-9]{1,9}", value):
             return float(value)
-        parts = re.findall(r"([0-9]{1,9})(ms|s|m|h)", value)
+        parts = re.findall(r"([0-9]{1,9})(ms|s|m|h|d)", value)
         if not parts or "".join(number + unit for number, unit in parts) != value:
-            self.fail(f"{value!r} is not a duration such as 30s or 1m30s", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 30s, 1h30m or 7d", param, ctx)
         return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
@@ -82,6 +82,32 @@ def cluster(command: Command) -> Command:
         return command(*args, target=Target(kubeconfig, context, user, groups, timeout_seconds), **others)
 
     return with_target  # type: ignore[return-value]
+
+
+def namespaces(command: Command) -> Command:
+    """Add -n and -A to a verb that is about all namespaces unless a person names one; the verb gets `namespace`."""
+
+    @click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Only this namespace. Default: all namespaces.",
+        shell_complete=_namespaces,
+    )
+    @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is the default.")
+    @functools.wraps(command)
+    def with_namespace(*args: Any, namespace: str | None, all_namespaces: bool, **others: Any) -> Any:
+        if namespace is not None and all_namespaces:
+            raise click.UsageError("use either -n or -A")
+        return command(*args, namespace=namespace, **others)
+
+    return with_namespace  # type: ignore[return-value]
+
+
+def _namespaces(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from hostnetwork_operator.cli import names
+
+    return names.namespaces(context, incomplete)
 
 
 def output(command: Command) -> Command:

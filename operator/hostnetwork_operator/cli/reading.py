@@ -2,11 +2,13 @@
 
 import asyncio
 import datetime
+import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import connect, errors
 from hostnetwork_operator.decide import plan, report, snapshot
 from hostnetwork_operator.observe import cluster, live, store
@@ -78,16 +80,27 @@ class _Failures:
         self.found.append(NotLookedAt(what, error.message or error.reason, _CONSEQUENCES[what]))
 
 
+class WhichPods(enum.Enum):
+    """Which pods to read. Only for hostNetwork the API server has a field selector; else every pod is listed."""
+
+    ON_THE_HOST_NETWORK = enum.auto()
+    OF_EXCEPTIONS = enum.auto()  # also every pod of a namespace with an exception for other pods
+    ALL = enum.auto()
+
+
 async def read(
-    connection: connect.Connection, scope: live.Scope = live.EVERYWHERE, *, every_pod: bool = False
+    connection: connect.Connection,
+    scope: live.Scope = live.EVERYWHERE,
+    *,
+    pods: WhichPods = WhichPods.ON_THE_HOST_NETWORK,
 ) -> Reading:
-    """Read the cluster, or one namespace. `every_pod` also reads the pods that share no network of their node.
+    """Read the cluster, or one namespace.
 
     Raise CommandError for a namespace that does not exist, and the ApiErrors of a server that answers nobody.
     """
     unread = _Failures()
     answers: dict[str, cluster.Answers] = {}
-    kinds = [*_KINDS, store.Kind.EVERY_POD] if every_pod else _KINDS
+    kinds = [*_KINDS, store.Kind.EVERY_POD] if pods is WhichPods.ALL else _KINDS
     seen = await cluster.read(
         connection.gateway,
         connection.clock,
@@ -99,8 +112,22 @@ async def read(
     names_unread = any(each.what == store.Kind.NAMESPACE.value for each in unread.found)
     if scope.namespace is not None and not names_unread and seen.store.namespace(scope.namespace) is None:
         raise errors.CommandError(f'Error from server (NotFound): namespaces "{scope.namespace}" not found')
+    if pods is WhichPods.OF_EXCEPTIONS:
+        await _read_pods_of_exceptions(connection, seen, unread)
     unread.found += await _read_tops(connection.gateway, seen, answers)
     return Reading(seen, connection.clock.now(), unread.installed, tuple(_once(unread.found)))
+
+
+async def _read_pods_of_exceptions(connection: connect.Connection, seen: cluster.Cluster, unread: _Failures) -> None:
+    """List every pod of the namespaces that have an exception for pods without the host network."""
+    for name in seen.store.namespaces():
+        state = seen.store.snapshot(name)
+        if state is None or all(labels.HostNamespace.NETWORK in e.spec.host_namespaces for e in state.exceptions):
+            continue
+        try:
+            await live.fill_pods(connection.gateway, seen.store, name, connection.clock)
+        except gateway.ApiError as error:
+            unread(seen.store, store.Kind.EVERY_POD.value, error)
 
 
 async def _read_tops(

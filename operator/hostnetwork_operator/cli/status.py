@@ -54,8 +54,7 @@ class _Verdicts(click.ParamType[frozenset[str]]):
 
 
 @click.command(name="status", epilog=_EXAMPLES, short_help="Show every workload with host namespaces")
-@click.option("-n", "--namespace", metavar="NAME", help="Only this namespace. Default: all namespaces.")
-@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is the default.")
+@flags.namespaces
 @click.option("-l", "--selector", metavar="LABELS", default="", help="Only pods with these labels, such as app=web.")
 @click.option("--all", "every_pod", is_flag=True, help="Also pods with only hostPID or hostIPC: lists every pod.")
 @click.option("--fail-on", type=_Verdicts(), metavar="VERDICTS", help="Exit 3 if a pod has one of these verdicts.")
@@ -68,7 +67,6 @@ def command(
     form: flags.Format,
     headers: bool,
     namespace: str | None,
-    all_namespaces: bool,
     selector: str,
     every_pod: bool,
     fail_on: frozenset[str] | None,
@@ -79,8 +77,6 @@ def command(
     Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
     ? means likely, ?? means that nothing in the catalogue fits. Exits 1 if something could not be looked at.
     """
-    if namespace is not None and all_namespaces:
-        raise click.UsageError("use either -n or -A")
     if watch and form not in {flags.Format.TABLE, flags.Format.WIDE}:
         raise click.UsageError("-w shows a table; use it without -o, or with -o wide")
     import asyncio
@@ -144,7 +140,8 @@ async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:
     from hostnetwork_operator.decide import inventory
     from hostnetwork_operator.observe import live
 
-    read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), every_pod=ask.every_pod)
+    pods = reading.WhichPods.ALL if ask.every_pod else reading.WhichPods.ON_THE_HOST_NETWORK
+    read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), pods=pods)
     return StatusResult(inventory.overview(read.plans()), read)
 
 
@@ -170,8 +167,7 @@ def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
             click.echo(line)
         for line in _summary(result):
             click.echo(line, err=True)
-    for each in result.reading.not_looked_at:
-        click.echo(tables.cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
+    tables.say_not_looked_at(result.reading.not_looked_at)
 
 
 def _table(result: StatusResult) -> tables.Table:
@@ -246,9 +242,7 @@ def document(result: StatusResult) -> dict[str, Any]:
             }
             for each in overview.namespaces
         ],
-        "notLookedAt": [
-            {"what": each.what, "why": each.why, "consequence": each.consequence} for each in read.not_looked_at
-        ],
+        "notLookedAt": tables.not_looked_at(read.not_looked_at),
     }
 
 

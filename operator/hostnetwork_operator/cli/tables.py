@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
 from hostnetwork_operator.api import plaintext
 
 if TYPE_CHECKING:
+    from hostnetwork_operator.cli import reading
     from hostnetwork_operator.decide import snapshot
 
 API_VERSION: Final = "cli.hostnetwork-operator.github.io/v1alpha1"  # of -o json and -o yaml
@@ -120,6 +123,17 @@ def as_yaml(result: Mapping[str, Any]) -> str:
     import yaml  # 30 ms that only this form needs
 
     return str(yaml.safe_dump(result, sort_keys=False, width=10_000)).rstrip("\n")
+
+
+def not_looked_at(found: "Sequence[reading.NotLookedAt]") -> list[dict[str, str]]:
+    """Return what was not looked at, for JSON and YAML."""
+    return [{"what": each.what, "why": each.why, "consequence": each.consequence} for each in found]
+
+
+def say_not_looked_at(found: "Sequence[reading.NotLookedAt]") -> None:
+    """Say on stderr what was not looked at, a line each."""
+    for each in found:
+        click.echo(cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
 
 
 def _width(columns: Sequence[Sequence[str]]) -> int:

@@ -1,0 +1,186 @@
+"""`exceptions`: the register of exceptions, what needs attention first."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hostnetwork_operator.cli import errors, flags, progress, tables
+
+if TYPE_CHECKING:
+    from hostnetwork_operator.cli import reading
+    from hostnetwork_operator.decide import register
+
+_EXAMPLES: Final = """\b
+Examples:
+  # Every exception: what does not work first, then what ends soon or is not used
+  kubectl hostnetwork exceptions
+\b
+  # What ends within a week, with owner and ticket
+  kubectl hostnetwork exceptions --expiring 7d -o wide
+\b
+  # Fail a job if an exception covers nothing, or nobody has reviewed it in time
+  kubectl hostnetwork exceptions --unused --review-due --fail-on any"""
+_COLUMNS: Final = (
+    "NAMESPACE", "NAME", "TYPE", "COMPONENT", "OWNER", "CONTACT", "TICKET",
+    "STATE", "PODS", "EXPIRES", "FINDINGS", "WHY",
+)  # fmt: skip
+_WIDE: Final = frozenset({"COMPONENT", "CONTACT", "TICKET", "WHY"})
+
+
+@click.command(name="exceptions", epilog=_EXAMPLES, short_help="List exceptions, what needs attention first")
+@flags.namespaces
+@click.option(
+    "--expiring", "expiring_seconds", type=flags.DURATION, metavar="DURATION", help="In force, ends within 7d."
+)
+@click.option("--unused", is_flag=True, help="In force, and covers no pod.")
+@click.option("--review-due", is_flag=True, help="A person must review the exception.")
+@click.option("--fail-on", type=click.Choice(["any"]), help="Exit 3 if the list has an exception.")
+@flags.output
+@flags.cluster
+def command(
+    *,
+    target: flags.Target,
+    form: flags.Format,
+    headers: bool,
+    namespace: str | None,
+    expiring_seconds: float | None,
+    unused: bool,
+    review_due: bool,
+    fail_on: str | None,
+) -> int:
+    """List the exceptions with their owners, states, pods and ends.
+
+    First what is not in force, then expired exceptions whose pods are left, then what ends soon, needs a review or is
+    not used. With several filters, an exception is listed that fits any of them.
+    """
+    import asyncio
+
+    wanted = Filters(expiring_seconds, unused=unused, review_due=review_due)
+    result = asyncio.run(look(target, namespace, wanted))
+    _print(result, form, headers=headers)
+    if result.reading.not_looked_at:
+        return errors.Exit.FAILED
+    return errors.Exit.FINDINGS if fail_on and result.entries else errors.Exit.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which exceptions to list: all without a filter, else those that fit one of the filters."""
+
+    expiring_seconds: float | None
+    unused: bool
+    review_due: bool
+
+    def pick(self, entries: "tuple[register.Registered, ...]", read: "reading.Reading") -> "list[register.Registered]":
+        import datetime
+
+        if self.expiring_seconds is None and not self.unused and not self.review_due:
+            return list(entries)
+        period = datetime.timedelta(seconds=self.expiring_seconds or 0)
+        return [
+            entry
+            for entry in entries
+            if (self.expiring_seconds is not None and entry.ends_within(period, read.now))
+            or (self.unused and entry.unused)
+            or (self.review_due and entry.review_due)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """What the command found. Every form is made of it."""
+
+    entries: "list[register.Registered]"
+    reading: "reading.Reading"
+
+
+async def look(target: flags.Target, namespace: str | None, wanted: Filters) -> Register:
+    """Read the cluster, and return the exceptions that are wanted."""
+    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.decide import register
+    from hostnetwork_operator.observe import live
+
+    async with connect.connect(target) as connection:
+        with progress.shown("reading the cluster"):
+            read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
+    return Register(wanted.pick(register.register(read.plans()), read), read)
+
+
+def _print(result: Register, form: flags.Format, *, headers: bool) -> None:
+    if form is flags.Format.JSON:
+        click.echo(tables.as_json(document(result)))
+    elif form is flags.Format.YAML:
+        click.echo(tables.as_yaml(document(result)))
+    elif form is flags.Format.NAME:
+        for entry in result.entries:
+            click.echo(tables.cell(f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}"))
+    else:
+        wide = form is flags.Format.WIDE
+        for line in _table(result).lines(wide=wide, headers=headers, width=tables.width_for(wide)):
+            click.echo(line)
+        click.echo(f"\n{_summary(result)}", err=True)
+    tables.say_not_looked_at(result.reading.not_looked_at)
+
+
+def _table(result: Register) -> tables.Table:
+    rows = []
+    for entry in result.entries:
+        spec = entry.subject.spec if entry.subject is not None else None
+        rows.append((
+            entry.namespace,
+            entry.name,
+            spec.type if spec else "",
+            (spec.component or "") if spec else "",
+            spec.owner if spec else "",
+            (spec.contact or "") if spec else "",
+            (spec.ticket or "") if spec else "",
+            entry.state or "Unreadable",
+            str(entry.covered or entry.remaining),
+            tables.until(spec.expiry, result.reading.now) if spec else "",
+            ",".join(finding.rule.id for finding in entry.warnings),
+            entry.why,
+        ))  # fmt: skip
+    return tables.Table(_COLUMNS, tuple(rows), _WIDE)
+
+
+def _summary(result: Register) -> str:
+    if not result.reading.installed:
+        return "The API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed."
+    in_force = sum(entry.in_force for entry in result.entries)
+    return f"{tables.count(len(result.entries), 'exception')}, {in_force} in force."
+
+
+def document(result: Register) -> dict[str, Any]:
+    """Return the result as it is written with -o json and -o yaml."""
+    return {
+        "apiVersion": tables.API_VERSION,
+        "kind": "HostNetworkExceptionRegister",
+        "time": tables.moment(result.reading.now),
+        "installed": result.reading.installed,
+        "exceptions": [_entry(entry) for entry in result.entries],
+        "notLookedAt": tables.not_looked_at(result.reading.not_looked_at),
+    }
+
+
+def _entry(entry: "register.Registered") -> dict[str, Any]:
+    spec = entry.subject.spec if entry.subject is not None else None
+    return {
+        "namespace": entry.namespace,
+        "name": entry.name,
+        "type": spec and spec.type.value,
+        "component": spec and spec.component and spec.component.value,
+        "owner": spec and spec.owner,
+        "contact": spec and spec.contact,
+        "reason": spec and spec.reason,
+        "ticket": spec and spec.ticket,
+        "expiry": spec and tables.moment(spec.expiry),
+        "state": entry.state and entry.state.value,
+        "inForce": entry.in_force,
+        "why": entry.why,
+        "coveredPods": entry.covered,
+        "remainingPods": entry.remaining,
+        "findings": [
+            {"id": finding.rule.id, "message": finding.sentence, "remedy": finding.remedy} for finding in entry.warnings
+        ],
+    }

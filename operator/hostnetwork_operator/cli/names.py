@@ -1,0 +1,43 @@
+"""Names for the shell: a person is typing, so an answer comes within a second or not at all, and no error is shown."""
+
+import asyncio
+from typing import Final
+
+import click
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import exception
+from hostnetwork_operator.cli import connect, errors, flags
+from hostnetwork_operator.observe import live
+
+_SECONDS: Final = 1.0
+_MOST: Final = 500  # names that a shell can show
+
+
+def namespaces(context: click.Context, incomplete: str) -> list[str]:
+    """Return the names of namespaces that begin with these letters."""
+    return _listed(context, "/api/v1/namespaces", incomplete)
+
+
+def exceptions(context: click.Context, incomplete: str) -> list[str]:
+    """Return the names of the exceptions of the namespace on the command line."""
+    namespace = context.params.get("namespace") or "default"
+    return _listed(context, f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}", incomplete)
+
+
+def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:
+    given = context.params
+    target = flags.Target(
+        given.get("kubeconfig"), given.get("context"), given.get("user"), tuple(given.get("groups") or ()), _SECONDS
+    )
+
+    async def read() -> list[str]:
+        async with connect.connect(target) as connection:
+            answer = await connection.gateway.get(f"{path}?limit={_MOST}", accept=live.METADATA_LIST)
+            return [item["metadata"]["name"] for item in answer.body["items"]]
+
+    try:
+        names = asyncio.run(asyncio.wait_for(read(), _SECONDS))
+    except (errors.CommandError, gateway.ApiError, TimeoutError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
