@@ -20,6 +20,7 @@ from tests.unit.builders import (
     UID,
     UNKNOWN,
     at,
+    deletes,
     denied,
     flags,
     gate_level,
@@ -32,6 +33,7 @@ from tests.unit.builders import (
     reasons,
     seen,
     statuses,
+    verdicts,
     writes,
 )
 
@@ -273,3 +275,15 @@ def test_a_missing_guard_is_told_rather_than_a_new_one() -> None:
     next_plan = planned(cluster.carry_out(state, namespace_plan))
     assert f"{labels.POLICY_RELAXED_NAMESPACE!r} is missing" in namespace_plan.standings[0].why
     assert namespace_plan.standings[0].why == next_plan.standings[0].why
+
+
+def test_the_last_change_of_an_exception_counts_while_its_namespace_is_deleted() -> None:
+    """Before the fix, a change shortly before the deletion of the namespace was never recorded.
+
+    The exception waited for its record and spared the pod, which then had no end. A change by an approver ends the pod.
+    """
+    relaxed_namespace = denied(hne(), terminating=True)
+    shortened = hne(metadata={"generation": 2}, expiry=at(minutes=5))
+    state = replace(seen(pod(), hne(), namespace=relaxed_namespace), exceptions=(shortened,))
+    assert verdicts(planned(state)) == {"capture": "Covered"}
+    assert [effect.pod for effect in deletes(planned(state, at(minutes=5)))] == [pod().reference]

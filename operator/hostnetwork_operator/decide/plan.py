@@ -148,23 +148,28 @@ def plan_namespace(state: snapshot.NamespaceSnapshot, now: datetime.datetime) ->
         refused_complete=refusals.complete(state, now, exempt=settings.exempt),
         plain=plain,
     )
-    if namespace.terminating:
-        return _ending(plan, state, decision, now)
     approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
+    if namespace.terminating:
+        return _ending(plan, state, decision, approvals, now)
     return _with_effects(plan, state, settings, decision, approvals, now)
 
 
 def _ending(
-    plan: NamespacePlan, state: snapshot.NamespaceSnapshot, decision: level.Decision, now: datetime.datetime
+    plan: NamespacePlan,
+    state: snapshot.NamespaceSnapshot,
+    decision: level.Decision,
+    approvals: tuple[Effect, ...],
+    now: datetime.datetime,
 ) -> NamespacePlan:
     """Return the plan for a namespace that is being deleted. Only its pods matter: the user who deleted the namespace
-    may have given them a grace period of years.
+    may have given them a grace period of years. What the exceptions say about the end of these pods is recorded before
+    the exceptions are removed.
     """
     deletes = deletion.deletes(state, decision.enforcement, plan.verdicts, now)
     flags = _flags(_sure(plan), exempt=plan.exempt, gone={effect.pod.uid for effect in deletes})
     return replace(
         plan,
-        urgent=tuple(deletes),
+        urgent=(*approvals, *deletes),
         deferrable=tuple(flags),
         needs=_lists(state, plan, flags, now),
         record=_remembered(state, plan, ()),
