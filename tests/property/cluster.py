@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Mapping
 
 from hostnetwork_operator.api import report
-from hostnetwork_operator.decide import effects, gate, plan, snapshot
+from hostnetwork_operator.decide import effects, gate, needs, plan, snapshot
 from tests.unit import builders
 
 
@@ -57,14 +57,19 @@ def carry_out(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
 def answered(
     state: snapshot.NamespaceSnapshot, now: datetime.datetime, holders: tuple[str, ...]
 ) -> tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]:
-    """Return the snapshot and the plan once the ledger has the records and the gate, if asked, has answered.
+    """Return the snapshot and the plan once the ledger has the records, and the gate and the accounts, if asked,
+    have answered.
 
-    `holders` is the gate's answer.
+    `holders` is the gate's answer. Every service account that the plan asks for exists.
     """
     state, namespace_plan = _with_records(state, now)
     if (level := builders.gate_level(namespace_plan)) is not None:
         excepted = gate.names(gate.excepted(state, now))
         state = dataclasses.replace(state, gate=snapshot.GateAnswer(level, now, holders, excepted=excepted))
+        state, namespace_plan = _with_records(state, now)
+    if asked := namespace_plan.asks(needs.FindAccount):
+        found = {need.name: snapshot.Account(now, exists=True) for need in asked}
+        state = dataclasses.replace(state, accounts={**state.accounts, **found})
         state, namespace_plan = _with_records(state, now)
     return state, namespace_plan
 
