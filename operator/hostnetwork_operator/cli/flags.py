@@ -104,6 +104,31 @@ def namespaces(command: Command) -> Command:
     return with_namespace  # type: ignore[return-value]
 
 
+def namespace(command: Command) -> Command:
+    """Add -n to a verb that is about one namespace; the verb gets `namespace`, None for that of the context."""
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="The namespace. Default: that of the context.",
+        shell_complete=_namespaces,
+    )(command)
+
+
+def output_of_one(command: Command) -> Command:
+    """Add -o to a verb that shows one thing, in text or as JSON or YAML; the command gets `form`."""
+    forms = ["text", Format.JSON.value, Format.YAML.value]
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(forms),
+        default="text",
+        callback=lambda _context, _parameter, value: Format.TABLE if value == "text" else Format(value),
+        help="The form of the output.",
+    )(command)
+
+
 def _namespaces(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     from hostnetwork_operator.cli import names
 

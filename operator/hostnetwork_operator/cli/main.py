@@ -14,6 +14,7 @@ from hostnetwork_operator.cli import errors
 VERBS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "status": "Show every workload with host namespaces",
+        "why": "Explain the verdict on a workload or pod",
         "exceptions": "List exceptions, what needs attention first",
     }
 )

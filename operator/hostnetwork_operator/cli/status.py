@@ -253,15 +253,7 @@ def _workload(workload: "inventory.HostWorkload") -> dict[str, Any]:
         "kind": subject.kind,
         "namespace": subject.namespace,
         "name": subject.name,
-        "class": None
-        if seen is None
-        else {
-            "type": seen.type.value,
-            "component": seen.component and seen.component.value,
-            "agent": seen.agent or None,
-            "confidence": seen.confidence.value,
-            "reasons": list(seen.reasons),
-        },
+        "class": tables.classification(seen),
         "hostNamespaces": [name.value for name in workload.host_namespaces],
         "verdict": workload.verdict.value,
         "why": workload.why,

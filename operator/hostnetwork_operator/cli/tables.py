@@ -17,7 +17,7 @@ from hostnetwork_operator.api import plaintext
 
 if TYPE_CHECKING:
     from hostnetwork_operator.cli import reading
-    from hostnetwork_operator.decide import snapshot
+    from hostnetwork_operator.decide import classify, snapshot
 
 API_VERSION: Final = "cli.hostnetwork-operator.github.io/v1alpha1"  # of -o json and -o yaml
 WIDEST: Final = 100  # columns of a table on a terminal
@@ -134,6 +134,30 @@ def say_not_looked_at(found: "Sequence[reading.NotLookedAt]") -> None:
     """Say on stderr what was not looked at, a line each."""
     for each in found:
         click.echo(cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
+
+
+def tree(branches: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the lines of a tree of two levels. A line is cut at the width of the terminal only by the terminal."""
+    lines = []
+    for number, (branch, leaves) in enumerate(branches, 1):
+        last = number == len(branches)
+        lines.append(f"{'└─' if last else '├─'} {cell(branch)}")
+        for count_of, leaf in enumerate(leaves, 1):
+            lines.append(f"{'   ' if last else '│  '}{'└─' if count_of == len(leaves) else '├─'} {cell(leaf)}")
+    return lines
+
+
+def classification(seen: "classify.Classification | None") -> dict[str, Any] | None:
+    """Return a class, for JSON and YAML."""
+    if seen is None:
+        return None
+    return {
+        "type": seen.type.value,
+        "component": seen.component and seen.component.value,
+        "agent": seen.agent or None,
+        "confidence": seen.confidence.value,
+        "reasons": list(seen.reasons),
+    }
 
 
 def _width(columns: Sequence[Sequence[str]]) -> int:

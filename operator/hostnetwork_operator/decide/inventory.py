@@ -3,9 +3,10 @@
 A workload is a top owner of pods, as in decide/report. The owner that a pod names is a claim, and only an address here.
 """
 
+import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hostnetwork_operator.api import labels
@@ -78,7 +79,7 @@ def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
         # If pods give the same uid to two names, one name is forged. Such pods share one row.
         tops[top.uid] = min(tops.get(top.uid, top), top, key=lambda each: (each.api_version, each.kind, each.name))
         verdicts_by_top.setdefault(top.uid, []).append(verdict)
-    found = [_workload(tops[uid], verdicts) for uid, verdicts in verdicts_by_top.items()]
+    found = [of_pods(tops[uid], verdicts) for uid, verdicts in verdicts_by_top.items()]
     return ordered((*found, *map(_unreadable, state.unreadable_pods)))
 
 
@@ -89,7 +90,8 @@ def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:
     )
 
 
-def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> HostWorkload:
+def of_pods(top: snapshot.Reference, verdicts: Sequence[coverage.PodVerdict]) -> HostWorkload:
+    """Return a workload with the verdicts on its pods, of which there is at least one."""
     worst = min(verdicts, key=lambda each: (_ORDER.index(each.verdict), each.pod.name, each.pod.uid))
     pods = tuple(verdict.pod for verdict in verdicts)
     exceptions = {e.metadata.uid: e for verdict in verdicts for e in verdict.exceptions}.values()
@@ -108,6 +110,11 @@ def _workload(top: snapshot.Reference, verdicts: list[coverage.PodVerdict]) -> H
         pods=len(pods),
         nodes=len({pod.node for pod in pods if pod.node}),
     )
+
+
+def of_template(top: snapshot.Reference, verdict: coverage.PodVerdict) -> HostWorkload:
+    """Return a workload that has no pod, as its next pod would be."""
+    return dataclasses.replace(of_pods(top, [verdict]), verdicts={verdict.verdict: 0}, pods=0, nodes=0)
 
 
 def _unreadable(pod: snapshot.UnreadablePod) -> HostWorkload:

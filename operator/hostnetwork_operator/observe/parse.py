@@ -92,7 +92,7 @@ def _pod(body: Body) -> snapshot.Pod:
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
-        created=_time(meta["creationTimestamp"]),
+        created=moment(meta["creationTimestamp"]),
         service_account=_text(spec.get("serviceAccountName") or "default"),
         host_namespaces=host_namespaces(body),
         images=frozenset(_text(container["image"]) for container in containers),
@@ -118,7 +118,9 @@ def _to_be_gone(meta: Body) -> datetime.datetime | None:
     """
     if not meta.get("deletionTimestamp"):
         return None
-    return _NEVER if (meta.get("deletionGracePeriodSeconds") or 0) > _LONG_SECONDS else _time(meta["deletionTimestamp"])
+    return (
+        _NEVER if (meta.get("deletionGracePeriodSeconds") or 0) > _LONG_SECONDS else moment(meta["deletionTimestamp"])
+    )
 
 
 def _text(value: object) -> str:
@@ -164,7 +166,7 @@ def namespace(body: Body) -> snapshot.Namespace:
     return snapshot.Namespace(
         name=meta["name"],
         uid=meta["uid"],
-        created=_time(meta["creationTimestamp"]),
+        created=moment(meta["creationTimestamp"]),
         resource_version=meta["resourceVersion"],
         labels=MappingProxyType(meta.get("labels") or {}),
         annotations=MappingProxyType(meta.get("annotations") or {}),
@@ -214,7 +216,7 @@ def unreadable_policy(meta: Body, why: str) -> snapshot.PolicyObject:
     """Return a policy of which only the metadata can be read."""
     return snapshot.PolicyObject(
         uid=meta["uid"],
-        created=_time(meta["creationTimestamp"]),
+        created=moment(meta["creationTimestamp"]),
         resource_version=meta["resourceVersion"],
         generation=int(meta.get("generation", 0)),
         status=policy.PolicyStatus(),
@@ -237,7 +239,7 @@ def admission_policy(body: Body) -> guards.AdmissionPolicy:
         name=meta["name"],
         uid=meta["uid"],
         generation=int(meta.get("generation", 0)),
-        created=_time(meta["creationTimestamp"]),
+        created=moment(meta["creationTimestamp"]),
         fails_closed=spec.get("failurePolicy", "Fail") == "Fail",
         selects=fingerprint.selects(spec),
         says=fingerprint.says(spec),
@@ -252,7 +254,7 @@ def admission_binding(body: Body) -> guards.Binding:
         name=meta["name"],
         uid=meta["uid"],
         generation=int(meta.get("generation", 0)),
-        created=_time(meta["creationTimestamp"]),
+        created=moment(meta["creationTimestamp"]),
         policy=spec.get("policyName", ""),
         denies="Deny" in (spec.get("validationActions") or ()),
         bound=fingerprint.bound(spec),
@@ -265,5 +267,6 @@ def _first(error: pydantic.ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def _time(text: str) -> datetime.datetime:
+def moment(text: str) -> datetime.datetime:
+    """Return a time as the API server writes it."""
     return datetime.datetime.fromisoformat(text)
