@@ -89,6 +89,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "how often a status is written": ("control.pace:_key",),
     "what a person is shown; nothing is granted by a class or a row": (
         "decide.classify:_unnamed",
+        "decide.explain:explain",
         "decide.inventory:Overview.enforcement",
         "decide.inventory:of_pods",
         "decide.inventory:namespace",
