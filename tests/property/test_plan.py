@@ -121,6 +121,8 @@ def test_taking_away_never_gives(
     victim = data.draw(st.sampled_from(state.exceptions))
     change = data.draw(st.sampled_from(["removed", "ended", "shortened"]))
     hypothesis.event(change)
+    if change == "removed" and (state.namespace.terminating or not state.exceptions_served):
+        return  # takes nothing away: the terms in the ledger outlive the object (approval.ending)
     replacement = {
         "removed": [],
         "ended": [_until(victim, NOW)],
