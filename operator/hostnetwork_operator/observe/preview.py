@@ -7,12 +7,12 @@ level forbids.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from hostnetwork_operator import bodies
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import gate, snapshot
+from hostnetwork_operator.decide import gate, snapshot, spared
 from hostnetwork_operator.observe import live, living
 
 Body = Mapping[str, Any]
@@ -88,6 +88,45 @@ async def look(
     holders, blocking = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
     excepted = inquiry.excepted
     return snapshot.GateAnswer(target, clock.now(), holders, "", excepted, answers, blocking.holding, blocking.basis)
+
+
+async def living_objects(reader: live.Reader, namespace: str | None) -> list[snapshot.Living]:
+    """Return the templates and pods of one namespace or, with None, of all, as the gate asks about them.
+
+    Templates of one workload and the pod chosen for it have one `identity`. The reader raises its own errors.
+    """
+    found: list[living.Workload] = []
+    everything: list[snapshot.Living] = []
+    for kind, path in TEMPLATES.items():
+        whole = path.format(namespace) if namespace is not None else path.replace("/namespaces/{}", "")
+        async for page in live.pages(reader, whole):
+            for template in (living.read(kind, body) for body in page.items):
+                (found if isinstance(template, living.Workload) else everything).append(template)  # type: ignore[arg-type]
+            everything += [living.unreadable(kind, item.meta, item.why) for item in page.undecoded]
+    workloads = {workload.uid: workload for workload in found}
+    everything += [w.living for w in found if living.top(w, workloads) is w and not w.ended]
+    pods: dict[str, living.Pods] = {}
+    pods_path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
+    async for page in live.pages(reader, pods_path):
+        for body in page.items:
+            pods.setdefault(body["metadata"]["namespace"], living.Pods(workloads)).page([body])
+        everything += [living.unreadable("Pod", item.meta, item.why) for item in page.undecoded]
+    for chosen in pods.values():
+        everything += chosen.living()
+    return everything
+
+
+async def strictest(asker: Asker, bodies: Sequence[Body], version: str) -> labels.Level | str:
+    """Return the strictest level that allows all these pods; why that cannot be told, if it cannot."""
+    for level in (labels.Level.RESTRICTED, labels.Level.BASELINE):
+        if why := await _speechless(asker, level, version):
+            return why
+        reasons = [await _reason(asker, gate.Question("", level, body)) for body in bodies]
+        if unknown := next((reason.text for reason in reasons if not reason.known), ""):
+            return unknown
+        if not any(spared.answer(reason.text) for reason in reasons):
+            return level
+    return labels.Level.PRIVILEGED
 
 
 def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why: str) -> snapshot.GateAnswer:
