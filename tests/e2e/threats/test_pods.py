@@ -231,7 +231,7 @@ def test_a_host_namespace_pod_takes_no_ephemeral_container(world: World, end: st
     """T13: Replace, patch and apply add an ephemeral container to an ordinary pod, but none to a host-namespace pod."""
     namespace = world.namespace()
     attacker = tenant(world, namespace)
-    world.granted_pod(namespace, seconds=3600 if end.startswith("while") else 4, onExpiry="Report")
+    world.granted_pod(namespace, seconds=3600 if end.startswith("while") else 8, onExpiry="Report")
     attacker.post(world.pods(namespace), pod("plain")).expect(201)
     if end.startswith("after"):
         world.until("it has ended", lambda: world.verdict(namespace, "capture") == "Expired")
