@@ -108,3 +108,8 @@ class ServerClock:
         if self.spread_seconds() > 0:
             return self._samples[-1].earliest
         return earliest
+
+
+def of_this_machine() -> datetime.datetime:
+    """Return this machine's time, for a command that asks no cluster. Nothing is deleted or granted by it."""
+    return datetime.datetime.now(datetime.UTC)  # noqa: TID251 - there is no API server to ask

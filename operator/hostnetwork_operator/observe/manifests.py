@@ -1,0 +1,220 @@
+"""Manifests in files: the pods that they would make, and the exceptions, each with its file and line.
+
+A document that cannot be read is an error with its line, and hides no other document. Nothing is asked of a cluster.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from hostnetwork_operator.api import exception
+from hostnetwork_operator.decide import snapshot
+from hostnetwork_operator.observe import parse
+
+# Where kinds of Kubernetes itself have the spec of a pod.
+_TEMPLATES: Final = {
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "Deployment": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "Pod": (),
+    "PodTemplate": ("template",),
+    "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+}
+_FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC")
+_DEPTH: Final = 100  # of lists in lists of objects, and of nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something is written: the name of the file as the person gave it, and the line, from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A pod as an object makes it. `place` is the field that shares a host namespace, or the object."""
+
+    kind: str
+    name: str
+    place: Position
+    pod: snapshot.Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A document or object that cannot be read, and why."""
+
+    place: Position
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What some files have. `documents` is the number of all documents, whatever they are."""
+
+    templates: tuple[Template, ...]
+    exceptions: tuple[exception.HostNetworkException, ...]
+    unreadable: tuple[Unreadable, ...]
+    documents: int
+
+
+class _ManifestLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as Kubernetes reads it, and faster where libyaml is there."""
+
+
+def read(
+    sources: Sequence[tuple[str, str]],
+    namespace: str,
+    now: datetime.datetime,
+    paths: Sequence[tuple[str, ...]] = (),
+) -> Manifests:
+    """Return what these texts have; each has the name of its file. `namespace` is for objects that name none.
+
+    `paths` are where objects of other kinds have a pod template.
+    """
+    templates: list[Template] = []
+    exceptions: list[exception.HostNetworkException] = []
+    unreadable: list[Unreadable] = []
+    documents = 0
+    for file, text in sources:
+        for first_line, chunk in _chunks(text):
+            try:
+                node = yaml.compose(chunk, _ManifestLoader)
+            except (yaml.YAMLError, RecursionError) as error:
+                mark = getattr(error, "problem_mark", None)
+                why = getattr(error, "problem", None) or "it is nested too deeply"
+                line = first_line + (mark.line if mark is not None else 0)
+                unreadable.append(Unreadable(Position(file, line), f"not YAML: {why}"))
+                documents += 1
+                continue
+            if node is None:
+                continue
+            documents += 1
+            try:
+                objects = list(_objects(node))
+            except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+                why = getattr(error, "problem", None) or str(error)
+                unreadable.append(
+                    Unreadable(Position(file, first_line + node.start_mark.line), f"not an object: {why}")
+                )
+                continue
+            for body, object_node in objects:
+                place = Position(file, first_line + object_node.start_mark.line)
+                try:
+                    _read_object(body, object_node, place, first_line, namespace, now, paths, templates, exceptions)
+                except _UnreadableError as error:
+                    unreadable.append(Unreadable(place, str(error)))
+    return Manifests(tuple(templates), tuple(exceptions), tuple(unreadable), documents)
+
+
+class _UnreadableError(Exception):
+    """An object cannot be read. The message says why."""
+
+
+def _read_object(
+    body: Mapping[str, Any],
+    node: yaml.Node,
+    place: Position,
+    first_line: int,
+    namespace: str,
+    now: datetime.datetime,
+    paths: Sequence[tuple[str, ...]],
+    templates: list[Template],
+    exceptions: list[exception.HostNetworkException],
+) -> None:
+    kind, meta = body.get("kind"), body.get("metadata")
+    if not isinstance(kind, str) or not isinstance(meta, Mapping):
+        return  # values of a chart, a kustomization: no object
+    name = str(meta.get("name") or meta.get("generateName") or "")
+    where = str(meta.get("namespace") or namespace)
+    known = {
+        "name": name,
+        "namespace": where,
+        "uid": f"{place.file}:{place.line}",
+        "resourceVersion": "0",
+        "generation": 1,
+        "creationTimestamp": now.isoformat(),
+    }
+    if kind == exception.KIND:
+        found = parse.host_network_exception({**body, "metadata": known, "status": {}})
+        if isinstance(found, snapshot.UnreadableException):
+            raise _UnreadableError(f"{kind} {name}: {found.why}")
+        exceptions.append(found)
+        return
+    group = str(body.get("apiVersion") or "").rpartition("/")[0]
+    own = _TEMPLATES.get(kind) if group in {"", "apps", "batch"} else None
+    for path in [own] if own is not None else paths:
+        template = _at(body, path)
+        spec = template.get("spec") if isinstance(template, Mapping) else None
+        if not isinstance(spec, Mapping):
+            continue
+        pod = parse.pod({"metadata": known, "spec": spec})
+        if isinstance(pod, snapshot.UnreadablePod):
+            raise _UnreadableError(f"{kind} {name}: {pod.why}")
+        line = first_line + _line(node, (*path, "spec"))
+        templates.append(Template(kind, name, Position(place.file, line), pod))
+
+
+def _at(body: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        body = body.get(key) if isinstance(body, Mapping) else None
+    return body
+
+
+def _line(node: yaml.Node, path: Sequence[str]) -> int:
+    """Return the line of the field that shares a host namespace in the node at the path, else that of the object."""
+    object_line: int = node.start_mark.line
+    current: yaml.Node | None = node
+    for key in path:
+        current = _value(current, key)
+    for field in _FIELDS:
+        if isinstance(current, yaml.MappingNode):
+            for key_node, value in current.value:
+                if key_node.value == field and value.value == "true":
+                    return int(key_node.start_mark.line)
+    return object_line
+
+
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for key_node, value in node.value if key_node.value == key), None)
+
+
+def _objects(node: yaml.Node, depth: int = 0) -> Iterator[tuple[Mapping[str, Any], yaml.Node]]:
+    """Yield the objects of a document: itself, or the items of a list of objects."""
+    loader = _ManifestLoader("")
+    try:
+        body = loader.construct_document(node)
+    finally:
+        loader.dispose()
+    items = _value(node, "items")
+    is_list = isinstance(body, Mapping) and str(body.get("kind", "")).endswith("List")
+    if is_list and isinstance(items, yaml.SequenceNode):
+        for item in items.value if depth < _DEPTH else ():
+            yield from _objects(item, depth + 1)
+    elif isinstance(body, Mapping):
+        yield body, node
+
+
+def _chunks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each document with the number of its first line, so that a broken document hides no other."""
+    start = 1
+    lines: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.rstrip() == "---" or line.startswith("--- "):
+            yield start, "\n".join(lines)
+            start, lines = number + 1, [line[4:]] if line.startswith("--- ") else []
+            if lines:
+                start = number
+        else:
+            lines.append(line)
+    yield start, "\n".join(lines)
