@@ -16,6 +16,7 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "status": "Show every workload with host namespaces",
         "why": "Explain the verdict on a workload or pod",
         "draft": "Draft the smallest exception for a workload",
+        "whatif": "Show what enforcement would refuse",
         "check": "Check manifests before they are applied",
         "exceptions": "List exceptions, what needs attention first",
     }

@@ -1,0 +1,234 @@
+"""`whatif`: what enforcement would refuse of what exists, namespace by namespace. Dry runs only."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hostnetwork_operator.cli import errors, flags, progress, tables
+
+if TYPE_CHECKING:
+    from hostnetwork_operator.api import labels
+    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.decide import snapshot
+
+_EXAMPLES: Final = """\b
+Examples:
+  # What would the next rollout break if enforcement were on everywhere?
+  kubectl hostnetwork whatif
+\b
+  # The same at a stricter level, in one namespace
+  kubectl hostnetwork whatif -n payments --level restricted
+\b
+  # Fail a job while something would be refused
+  kubectl hostnetwork whatif --fail-on refused"""
+_COLUMNS: Final = ("NAMESPACE", "ENFORCEMENT", "LEVEL", "SUBJECT", "REASON")
+_AT_ONCE: Final = 4  # namespaces that are asked about at the same time
+
+
+@click.command(name="whatif", epilog=_EXAMPLES, short_help="Show what enforcement would refuse")
+@flags.namespaces
+@click.option("--level", type=click.Choice(["baseline", "restricted"]), help="The level. Default: that of the policy.")
+@click.option("--fail-on", type=click.Choice(["refused"]), help="Exit 3 if something would be refused.")
+@flags.output
+@flags.cluster
+def command(
+    *,
+    target: flags.Target,
+    form: flags.Format,
+    headers: bool,
+    namespace: str | None,
+    level: str | None,
+    fail_on: str | None,
+) -> int:
+    """Show which pods and templates enforcement would refuse, less what exceptions cover.
+
+    Asks the questions of the operator's gate, also about workloads that are scaled to zero and CronJobs. You need the
+    right to create pods in the preview namespaces of the operator; the requests are dry runs. Where these namespaces
+    are not installed, Pod Security is asked with a dry run of a label, which shows running pods and no templates.
+    """
+    import asyncio
+
+    result = asyncio.run(look(target, namespace, level))
+    _print(result, form, headers=headers)
+    if result.reading.not_looked_at or any(each.failed for each in result.namespaces):
+        return errors.Exit.FAILED
+    return errors.Exit.FINDINGS if fail_on and any(each.refused for each in result.namespaces) else errors.Exit.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A pod or template that would be refused, and why."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was found in one namespace. `failed` says why it could not be told, or ''. `templates`: whether templates
+    were asked about, too.
+    """
+
+    namespace: str
+    enforcement: str
+    level: str
+    refused: tuple[Refused, ...]
+    failed: str = ""
+    templates: bool = dataclasses.field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What the command found: each namespace that is not exempt. Every form is made of it."""
+
+    namespaces: tuple[Asked, ...]
+    reading: "reading.Reading"
+
+
+async def look(target: flags.Target, namespace: str | None, level: str | None) -> WhatIf:
+    """Ask the gate about each namespace."""
+    import asyncio
+
+    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.observe import live
+
+    async with connect.connect(target) as connection:
+        with progress.shown("reading the cluster"):
+            read = await reading.read(connection, live.Scope(namespace))
+        states = [state for state, plan in read.plans() if not plan.exempt and not state.namespace.terminating]
+        limit = asyncio.Semaphore(_AT_ONCE)
+        preview = await _preview_is_there(connection)
+
+        async def ask(state: "snapshot.NamespaceSnapshot") -> Asked:
+            async with limit:
+                return await (_gate if preview else _label)(connection, state, level)
+
+        with progress.shown(f"asking about {tables.count(len(states), 'namespace')}"):
+            found = await asyncio.gather(*map(ask, states))
+    return WhatIf(tuple(found), read)
+
+
+async def _preview_is_there(connection: "connect.Connection") -> bool:
+    from hostnetwork_operator.act import gateway
+    from hostnetwork_operator.api import labels
+
+    try:
+        await connection.gateway.get(f"/api/v1/namespaces/{labels.PREVIEW_NAMESPACES[0]}")
+    except gateway.ApiError as error:
+        return error.status != 404
+    return True
+
+
+async def _gate(connection: "connect.Connection", state: "snapshot.NamespaceSnapshot", level: str | None) -> Asked:
+    """Ask the questions of the gate, also about what came after enforcement was wanted."""
+    from hostnetwork_operator.act import gateway
+    from hostnetwork_operator.decide import selection
+    from hostnetwork_operator.observe import preview
+
+    state = _with_level(state, level)
+    state = dataclasses.replace(state, gate=None, ledger=dataclasses.replace(state.ledger, namespace=None))
+    target = selection.settings(state).target
+    try:
+        answer = await preview.look(connection.gateway, state, target, connection.clock)
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return _asked(state, target, (), preview.explained(error.message or error.reason))
+    pairs = (holder.partition(": ") for holder in answer.holders)
+    return _asked(state, target, tuple(Refused(subject, reason) for subject, _, reason in pairs), answer.failed)
+
+
+async def _label(connection: "connect.Connection", state: "snapshot.NamespaceSnapshot", level: str | None) -> Asked:
+    """Ask Pod Security with a dry run of its own label: the warnings name the running pods that violate the level."""
+    from hostnetwork_operator.api import labels
+    from hostnetwork_operator.decide import selection
+
+    target = labels.Level(level) if level else selection.settings(_with_level(state, level)).target
+    path = f"/api/v1/namespaces/{state.namespace.name}"
+    answer = await connection.gateway.preview_patch(path, {"metadata": {"labels": {labels.PSA_ENFORCE: target.value}}})
+    if answer.refused:
+        return dataclasses.replace(_asked(state, target, (), answer.refused), templates=False)
+    # The first warning says how many pods violate the level; each other names a pod, how many are like it, and why.
+    pairs = [text.partition(": ") for text in answer.warnings if not text.startswith("existing pods in namespace ")]
+    refused = tuple(Refused(f"Pod {subject}", reason) for subject, _, reason in pairs if reason)
+    return dataclasses.replace(_asked(state, target, refused), templates=False)
+
+
+def _with_level(state: "snapshot.NamespaceSnapshot", level: str | None) -> "snapshot.NamespaceSnapshot":
+    """Return the namespace under a policy that enforces at this level: the policy of the cluster, or its defaults."""
+    from hostnetwork_operator.api import labels, policy
+    from hostnetwork_operator.decide import snapshot
+
+    spec = state.policy.spec or policy.PolicySpec(mode=policy.Mode.ENFORCE)
+    update: dict[str, Any] = {"mode": policy.Mode.ENFORCE}
+    if level is not None:
+        update["rules"] = ()
+        update["pod_security"] = spec.pod_security.model_copy(update={"enforce": labels.Level(level)})
+    wanted = snapshot.PolicyState(snapshot.Existence.PRESENT, spec.model_copy(update=update), state.policy.created)
+    return dataclasses.replace(state, policy=wanted)
+
+
+def _asked(
+    state: "snapshot.NamespaceSnapshot", target: "labels.Level", refused: tuple[Refused, ...], failed: str = ""
+) -> Asked:
+    return Asked(state.namespace.name, state.namespace.enforcement or "", target.value, refused, failed)
+
+
+def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
+    if form is flags.Format.JSON:
+        click.echo(tables.as_json(document(result)))
+    elif form is flags.Format.YAML:
+        click.echo(tables.as_yaml(document(result)))
+    elif form is flags.Format.NAME:
+        for each in result.namespaces:
+            if each.refused:
+                click.echo(f"namespace/{each.namespace}")
+    else:
+        rows = [
+            (each.namespace, each.enforcement, each.level, refused.subject, refused.reason)
+            for each in result.namespaces
+            for refused in each.refused
+        ]
+        wide = form is flags.Format.WIDE
+        for line in tables.Table(_COLUMNS, tuple(rows)).lines(headers=headers, width=tables.width_for(wide)):
+            click.echo(line)
+        click.echo(f"\n{_summary(result)}", err=True)
+    for each in result.namespaces:
+        if each.failed:
+            click.echo(tables.cell(f"not looked at: namespace {each.namespace}: {each.failed}"), err=True)
+    tables.say_not_looked_at(result.reading.not_looked_at)
+
+
+def _summary(result: WhatIf) -> str:
+    clean = sum(not each.refused and not each.failed for each in result.namespaces)
+    refused = sum(len(each.refused) for each in result.namespaces)
+    text = (
+        f"{tables.count(len(result.namespaces), 'namespace')}: nothing would be refused in {clean};"
+        f" {tables.count(refused, 'pod or template', 'pods and templates')} would be in the others."
+    )
+    if not all(each.templates for each in result.namespaces):
+        text += " Only running pods were asked about, because the preview namespaces are not installed."
+    return text
+
+
+def document(result: WhatIf) -> dict[str, Any]:
+    """Return the result as it is written with -o json and -o yaml."""
+    return {
+        "apiVersion": tables.API_VERSION,
+        "kind": "HostNetworkWhatIf",
+        "time": tables.moment(result.reading.now),
+        "namespaces": [
+            {
+                "name": each.namespace,
+                "enforcement": each.enforcement or None,
+                "level": each.level,
+                "templatesAsked": each.templates,
+                "refused": [{"subject": refused.subject, "reason": refused.reason} for refused in each.refused],
+                "failed": each.failed or None,
+            }
+            for each in result.namespaces
+        ],
+        "notLookedAt": tables.not_looked_at(result.reading.not_looked_at),
+    }
