@@ -58,7 +58,7 @@ def command(
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class WouldRefuse:
     """A pod or template that would be refused, and why."""
 
     subject: str
@@ -74,7 +74,7 @@ class Asked:
     namespace: str
     enforcement: str
     level: str
-    refused: tuple[Refused, ...]
+    refused: tuple[WouldRefuse, ...]
     failed: str = ""
     templates: bool = dataclasses.field(default=True, kw_only=True)
 
@@ -137,7 +137,7 @@ async def _gate(connection: "connect.Connection", state: "snapshot.NamespaceSnap
             raise
         return _asked(state, target, (), preview.explained(error.message or error.reason))
     pairs = (holder.partition(": ") for holder in answer.holders)
-    return _asked(state, target, tuple(Refused(subject, reason) for subject, _, reason in pairs), answer.failed)
+    return _asked(state, target, tuple(WouldRefuse(subject, reason) for subject, _, reason in pairs), answer.failed)
 
 
 async def _label(connection: "connect.Connection", state: "snapshot.NamespaceSnapshot", level: str | None) -> Asked:
@@ -152,7 +152,7 @@ async def _label(connection: "connect.Connection", state: "snapshot.NamespaceSna
         return dataclasses.replace(_asked(state, target, (), answer.refused), templates=False)
     # The first warning says how many pods violate the level; each other names a pod, how many are like it, and why.
     pairs = [text.partition(": ") for text in answer.warnings if not text.startswith("existing pods in namespace ")]
-    refused = tuple(Refused(f"Pod {subject}", reason) for subject, _, reason in pairs if reason)
+    refused = tuple(WouldRefuse(f"Pod {subject}", reason) for subject, _, reason in pairs if reason)
     return dataclasses.replace(_asked(state, target, refused), templates=False)
 
 
@@ -171,7 +171,7 @@ def _with_level(state: "snapshot.NamespaceSnapshot", level: str | None) -> "snap
 
 
 def _asked(
-    state: "snapshot.NamespaceSnapshot", target: "labels.Level", refused: tuple[Refused, ...], failed: str = ""
+    state: "snapshot.NamespaceSnapshot", target: "labels.Level", refused: tuple[WouldRefuse, ...], failed: str = ""
 ) -> Asked:
     return Asked(state.namespace.name, state.namespace.enforcement or "", target.value, refused, failed)
 
