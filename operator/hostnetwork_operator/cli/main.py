@@ -18,6 +18,7 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "draft": "Draft the smallest exception for a workload",
         "whatif": "Show what enforcement would refuse",
         "check": "Check manifests before they are applied",
+        "doctor": "Check the installation, and who may open it",
         "exceptions": "List exceptions, what needs attention first",
     }
 )

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hostnetwork_operator import bodies, logs
-from hostnetwork_operator.act import gateway, identity
+from hostnetwork_operator.act import gateway, identity, versions
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import loops, schedule, versions
+from hostnetwork_operator.control import loops, schedule
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import store
 

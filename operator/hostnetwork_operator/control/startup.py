@@ -10,19 +10,17 @@ from typing import Final
 
 import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
-from hostnetwork_operator.act import gateway, identity
+from hostnetwork_operator.act import definitions, gateway, identity, versions
 from hostnetwork_operator.control import (
     access,
     api_servers,
     certificate,
-    definitions,
     gate_check,
     loops,
     operator,
     refused,
     resync,
     server,
-    versions,
     watching,
 )
 

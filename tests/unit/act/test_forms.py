@@ -9,9 +9,8 @@ import pytest
 from aiohttp import web
 
 from hostnetwork_operator import bodies, metrics
-from hostnetwork_operator.act import forms, gateway
+from hostnetwork_operator.act import definitions, forms, gateway
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.control import definitions
 from hostnetwork_operator.observe import live, store
 from tests.unit import serving
 

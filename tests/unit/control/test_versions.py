@@ -9,8 +9,8 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from hostnetwork_operator import clock, metrics
-from hostnetwork_operator.act import gateway
-from hostnetwork_operator.control import api_servers, operator, versions
+from hostnetwork_operator.act import gateway, versions
+from hostnetwork_operator.control import api_servers, operator
 from hostnetwork_operator.decide import snapshot
 from tests.unit import serving
 

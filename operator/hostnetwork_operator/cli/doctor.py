@@ -1,0 +1,257 @@
+"""`doctor`: whether the installation works, whether the cluster can have one, and who may open it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hostnetwork_operator.cli import errors, flags, progress, tables
+
+if TYPE_CHECKING:
+    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.decide import snapshot
+
+_EXAMPLES: Final = """\b
+Examples:
+  # Does the installation work, and who may approve exceptions?
+  kubectl hostnetwork doctor
+\b
+  # Before the installation: versions, and the rights to install
+  kubectl hostnetwork doctor --pre
+\b
+  # Fail a job if something does not work
+  kubectl hostnetwork doctor --fail-on failed"""
+_COLUMNS: Final = ("STATE", "CHECK", "MESSAGE", "REMEDY")
+_STATES: Final = ("ok", "warning", "failed", "unknown")
+_SKEW_SECONDS: Final = 5.0
+_ADMISSION: Final = "admissionregistration.k8s.io"
+_DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
+_RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
+# What a person needs to install the operator: group, resource.
+_INSTALLING: Final = (
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    (_ADMISSION, "validatingadmissionpolicies"),
+    (_ADMISSION, "validatingadmissionpolicybindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("", "namespaces"),
+)
+
+
+@click.command(name="doctor", epilog=_EXAMPLES, short_help="Check the installation, and who may open it")
+@click.option("--pre", is_flag=True, help="Before the installation: only versions, and your rights to install.")
+@click.option("--fail-on", type=click.Choice(["failed", "warning"]), help="Exit 3 if a check failed, or warns.")
+@flags.output
+@flags.cluster
+def command(*, target: flags.Target, form: flags.Format, headers: bool, pre: bool, fail_on: str | None) -> int:
+    """Check versions, CRDs, admission policies, the operator and the clocks.
+
+    Also names the users and groups who may approve exceptions, set Pod Security levels, or change the admission
+    policies, as RBAC grants it. Members of the group system:masters may do all of that, and no object shows them.
+    """
+    import asyncio
+
+    result = asyncio.run(look(target, pre=pre))
+    _print(result, form, headers=headers)
+    states = {check.state for check in result.checks}
+    if "unknown" in states:
+        return errors.Exit.FAILED
+    found = "failed" in states or (fail_on == "warning" and "warning" in states)
+    return errors.Exit.FINDINGS if fail_on and found else errors.Exit.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: its state (ok, warning, failed, or unknown if it could not be made), the message and the remedy."""
+
+    name: str
+    state: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """What the command found. Every form is made of it. `holders` are those of each right; None if not known."""
+
+    checks: tuple[Check, ...]
+    holders: Mapping[str, Sequence[str] | None]
+
+
+async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
+    """Make the checks."""
+    from hostnetwork_operator.cli import connect, reading
+
+    async with connect.connect(target) as connection:
+        with progress.shown("looking"):
+            checks = [await _version(connection), _clock(connection)]
+            if pre:
+                return DoctorResult((*checks, *[await _may(connection, *each) for each in _INSTALLING]), {})
+            read = await reading.read(connection)
+            checks += [await _crds(connection, installed=read.installed), *_policies(read), *_policy(read)]
+            checks += [await _operator(connection), *map(_unread, read.not_looked_at)]
+            return DoctorResult(tuple(checks), await _holders(connection))
+
+
+async def _version(connection: "connect.Connection") -> Check:
+    from hostnetwork_operator.act import versions
+    from hostnetwork_operator.decide import snapshot
+
+    try:
+        version = await versions.ask(connection.gateway)
+    except versions.VersionError as error:
+        return Check("Kubernetes", "failed", str(error))
+    if version.minor < versions.OLDEST:
+        return Check("Kubernetes", "failed", f"{version.text} is older than {versions.OLDEST}", "upgrade the cluster")
+    if not version.minor.tested:
+        tested = f"{snapshot.OLDEST_TESTED} to {snapshot.NEWEST_TESTED}"
+        return Check("Kubernetes", "warning", f"{version.text}; this release is tested with {tested}")
+    return Check("Kubernetes", "ok", version.text)
+
+
+def _clock(connection: "connect.Connection") -> Check:
+    seconds = connection.clock.skew_seconds()
+    if abs(seconds) > _SKEW_SECONDS:
+        text = f"this machine is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the API server"
+        return Check("Clock", "warning", text, "set this machine's clock before you write an expiry")
+    return Check("Clock", "ok", "this machine and the API server agree to within 5 s")
+
+
+async def _may(connection: "connect.Connection", group: str, resource: str) -> Check:
+    """Ask whether the person may create objects of a resource."""
+    from hostnetwork_operator.act import gateway
+
+    attributes = {"verb": "create", "group": group, "resource": resource}
+    review = {"spec": {"resourceAttributes": attributes}}
+    name = f"create {resource}"
+    try:
+        answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    except gateway.ApiError as error:
+        return Check(name, "unknown", error.message or error.reason)
+    if answer.body["status"].get("allowed"):
+        return Check(name, "ok", "allowed")
+    return Check(name, "failed", "you may not", "ask a cluster administrator to install the operator")
+
+
+async def _crds(connection: "connect.Connection", *, installed: bool) -> Check:
+    import hostnetwork_operator
+    from hostnetwork_operator.act import definitions
+
+    if not installed:
+        return Check("CRDs", "failed", "the API server does not serve HostNetworkExceptions", "install the operator")
+    trouble = await definitions.trouble(connection.gateway)
+    if trouble:
+        return Check("CRDs", "failed", trouble)
+    return Check("CRDs", "ok", f"as in release {hostnetwork_operator.__version__}")
+
+
+def _policies(read: "reading.Reading") -> list[Check]:
+    """Return a check of the admission policies: one if all are in place, else one for each that is not."""
+    guards = read.cluster.store.guards()
+    missing = [guard for _, guard in sorted(guards.items()) if guard.since is None]
+    if not missing:
+        return [Check("Admission policies", "ok", f"{len(guards)} are in place, as shipped and bound to deny")]
+    unlisted = any("validatingadmission" in each.what for each in read.not_looked_at)
+    state = "unknown" if unlisted else "failed"
+    remedy = "kubectl apply --server-side -k manifests/admission"
+    return [Check("Admission policies", state, guard.why_not, "" if unlisted else remedy) for guard in missing]
+
+
+def _policy(read: "reading.Reading") -> list[Check]:
+    """Return what the operator says of the policy, and whether that is about the present object."""
+    found: snapshot.PolicyObject | None = read.cluster.store.policy_object()
+    if found is None:
+        if not read.installed:
+            return []
+        text = "no HostNetworkExceptionPolicy is named default, so nothing is governed"
+        return [Check("Policy", "warning", text, "kubectl apply -k manifests/overlays/audit")]
+    checks = []
+    if found.status.observed_generation != found.generation:
+        text = "the operator has not seen the present HostNetworkExceptionPolicy"
+        checks.append(Check("Policy", "failed", text, "see whether the operator runs"))
+    for condition in found.status.conditions:
+        good = condition.status == ("False" if condition.type == "Contested" else "True")
+        state = "ok" if good else "warning"
+        checks.append(Check(f"Policy {condition.type}", state, f"{condition.reason}: {condition.message}"))
+    return checks
+
+
+async def _operator(connection: "connect.Connection") -> Check:
+    from hostnetwork_operator.act import gateway
+
+    try:
+        body = (await connection.gateway.get(_DEPLOYMENT)).body
+    except gateway.ApiError as error:
+        if error.status == 404:
+            text = "there is no Deployment hostnetwork-operator in namespace hostnetwork-system"
+            return Check("Operator", "failed", text, "install the operator; what is enforced stays enforced")
+        return Check("Operator", "unknown", error.message or error.reason)
+    available = (body.get("status") or {}).get("availableReplicas") or 0
+    if available:
+        return Check("Operator", "ok", f"{tables.count(available, 'replica')} available")
+    remedy = "kubectl logs -n hostnetwork-system deploy/hostnetwork-operator"
+    return Check("Operator", "failed", "no replica is available; what is enforced stays enforced", remedy)
+
+
+def _unread(each: "reading.NotLookedAt") -> Check:
+    return Check(f"Reading {each.what}", "unknown", f"{each.why}; {each.consequence}")
+
+
+async def _holders(connection: "connect.Connection") -> dict[str, Sequence[str] | None]:
+    """Return who may approve, set levels, and change the admission policies, by RBAC; None if RBAC cannot be read."""
+    from hostnetwork_operator.act import gateway
+    from hostnetwork_operator.api import labels
+    from hostnetwork_operator.decide import holders
+    from hostnetwork_operator.observe import live
+
+    writing = ("update", "patch", "delete")
+    asked = {
+        "approve exceptions": (labels.GROUP, "hostnetworkexceptions", ("approve",)),
+        "set Pod Security levels": (labels.GROUP, "namespaces", ("setlevel",)),
+        "change admission policies": (_ADMISSION, "validatingadmissionpolicies", writing),
+        "change their bindings": (_ADMISSION, "validatingadmissionpolicybindings", writing),
+    }
+    try:
+        roles = [body async for page in live.pages(connection.gateway, f"{_RBAC}/clusterroles") for body in page.items]
+        bindings = [
+            body async for page in live.pages(connection.gateway, f"{_RBAC}/clusterrolebindings") for body in page.items
+        ]
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return dict.fromkeys(asked)
+    return {
+        right: [str(each) for each in holders.holders(roles, bindings, *question)] for right, question in asked.items()
+    }
+
+
+def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
+    if form is flags.Format.JSON:
+        click.echo(tables.as_json(document(result)))
+    elif form is flags.Format.YAML:
+        click.echo(tables.as_yaml(document(result)))
+    elif form is flags.Format.NAME:
+        for check in result.checks:
+            click.echo(tables.cell(check.name))
+    else:
+        rows = tuple((check.state, check.name, check.message, check.remedy) for check in result.checks)
+        wide = form is flags.Format.WIDE
+        for line in tables.Table(_COLUMNS, rows).lines(headers=headers, width=tables.width_for(wide)):
+            click.echo(line)
+        for right, names in result.holders.items():
+            said = "not known: RBAC could not be read" if names is None else tables.listed(names)
+            click.echo(tables.cell(f"May {right}: {said}"), err=True)
+
+
+def document(result: DoctorResult) -> dict[str, Any]:
+    """Return the result as it is written with -o json and -o yaml."""
+    return {
+        "apiVersion": tables.API_VERSION,
+        "kind": "HostNetworkDoctor",
+        "checks": [
+            {"name": check.name, "state": check.state, "message": check.message, "remedy": check.remedy or None}
+            for check in result.checks
+        ],
+        "holders": {right: None if names is None else list(names) for right, names in result.holders.items()},
+    }
