@@ -2,14 +2,15 @@
 
 import itertools
 import json
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
 from hostnetwork_operator.api import labels
-from tests.cli.conftest import hostnetwork, result
-from tests.controlplane import cluster
+from tests.cli.conftest import COMMAND, hostnetwork, result
+from tests.controlplane import binary, cluster
 from tests.e2e import agents
 from tests.e2e.conftest import IMAGE, World
 
@@ -207,3 +208,19 @@ def test_hostile_text_reaches_no_terminal(world: World) -> None:
     for form in ("table", "wide", "json", "yaml", "name"):
         shown = hostnetwork(world.cluster, "status", "-n", namespace, "-o", form)
         assert shown.stdout.replace("\n", "").isprintable()
+
+
+def test_kubectl_finds_the_command_and_completes_it(bare: cluster.Cluster) -> None:
+    """`kubectl hostnetwork`, and kubectl's own completion of its words."""
+    environment = {"PATH": str(COMMAND.parent), "KUBECONFIG": str(bare.kubeconfig), "HOME": "/nonexistent"}
+    kubectl = binary.find_or_build().command("kubectl")
+
+    def run(*words: str) -> str:
+        command = [*kubectl, *words]
+        completed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
+
+    assert run("hostnetwork", "status", "-n", "default", "--no-headers", "-o", "name") == ""
+    assert run("__complete", "hostnetwork", "sta").splitlines()[0] == "status\tShow every workload with host namespaces"
+    assert run("__complete", "hostnetwork", "status", "-n", "kube-s").splitlines()[0] == "kube-system"

@@ -60,6 +60,14 @@ def test_nothing_can_be_written(world: World) -> None:
     assert (completed.stdout, completed.returncode) == ("[]\n", 0), completed.stderr
 
 
+def test_the_command_is_in_the_image(world: World) -> None:
+    """With the completion, under the names by which kubectl finds a plugin."""
+    assert world.operator.run("kubectl_complete-hostnetwork", "stat").stdout.startswith("status\t")
+    completed = world.operator.run("kubectl-hostnetwork", "--version")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.startswith("kubectl-hostnetwork, version ")
+
+
 def test_the_main_job_from_a_container(world: World) -> None:
     """The operator flags the older pod, enforces a namespace, grants an exception and ends within its grace period."""
     legacy = world.namespace(deny=False, old=True)
