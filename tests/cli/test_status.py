@@ -201,6 +201,28 @@ def test_the_command_and_the_operator_agree(unattended: World) -> None:
     assert row(document, expiring, "capture")["owner"] == "team-sre"
 
 
+def test_who_may_not_read_the_ledger_is_told_that_approvals_are_not_known(world: World) -> None:
+    """The pod is Covered, as the operator says. The reader cannot know that, and is told so: Unknown, and status 1."""
+    namespace = world.namespace()
+    world.granted_pod(namespace)
+    groups = ["", labels.GROUP, "admissionregistration.k8s.io", "apps", "batch"]
+    kinds = ["namespaces", "pods", "hostnetworkexceptions", "hostnetworkexceptionpolicies", "replicasets", "jobs"]
+    kinds += ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]
+    rules = [{"apiGroups": groups, "resources": kinds, "verbs": ["get", "list"]}]
+    rbac, meta = "/apis/rbac.authorization.k8s.io/v1", {"metadata": {"name": "no-ledger"}}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "no-ledger"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "no-ledger"}
+    world.admin.post(f"{rbac}/clusterroles", {**meta, "rules": rules}).expect(201)
+    binding = {**meta, "roleRef": reference, "subjects": [subject]}
+    world.admin.post(f"{rbac}/clusterrolebindings", binding).expect(201)
+    user = world.cluster.user("no-ledger")
+    world.cluster.wait_for_right(user, {"verb": "list", "resource": "pods"})
+    document = result(world.cluster, "status", "-n", namespace, status=1, user=user)
+    assert [each["what"] for each in document["notLookedAt"]] == ["ledger"]
+    assert row(document, namespace, "capture")["verdict"] == "Unknown"
+    assert row(result(world.cluster, "status", "-n", namespace), namespace, "capture")["verdict"] == "Covered"
+
+
 def test_hostile_text_reaches_no_terminal(world: World) -> None:
     """The names of images are text of whoever creates a pod; owner and reason are kept plain by the CRD already."""
     namespace = world.namespace(deny=False, old=True)

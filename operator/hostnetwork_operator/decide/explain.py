@@ -47,7 +47,8 @@ def explain(
 
     `top` is the workload, or the pod itself. `template` is a pod as the template of the workload makes it now.
     """
-    verdicts = [v for v in namespace_plan.verdicts if top.uid in {v.pod.uid, report.top_owner(v.pod, state.tops).uid}]
+    known = inventory.verdicts_of(state, namespace_plan)
+    verdicts = [v for v in known if top.uid in {v.pod.uid, report.top_owner(v.pod, state.tops).uid}]
     from_template = not verdicts
     if verdicts:
         workload = inventory.of_pods(top, verdicts)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import conditions, labels, ledger
 from hostnetwork_operator.decide import classify, coverage, plan, report, snapshot
 
 # What needs attention comes first.
@@ -74,13 +74,37 @@ def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
     """Return the workloads of a namespace, in the order of `ordered`."""
     verdicts_by_top: dict[str, list[coverage.PodVerdict]] = {}
     tops: dict[str, snapshot.Reference] = {}
-    for verdict in namespace_plan.verdicts:
+    for verdict in verdicts_of(state, namespace_plan):
         top = report.top_owner(verdict.pod, state.tops)
         # If pods give the same uid to two names, one name is forged. Such pods share one row.
         tops[top.uid] = min(tops.get(top.uid, top), top, key=lambda each: (each.api_version, each.kind, each.name))
         verdicts_by_top.setdefault(top.uid, []).append(verdict)
     found = [of_pods(tops[uid], verdicts) for uid, verdicts in verdicts_by_top.items()]
     return ordered((*found, *map(_unreadable, state.unreadable_pods)))
+
+
+def verdicts_of(
+    state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan
+) -> tuple[coverage.PodVerdict, ...]:
+    """Return the verdicts of a plan; Unknown for a pod whose exception may be approved, if the ledger cannot be read.
+
+    The operator, which reads the ledger, must act in that case. A person must be told that this is not known.
+    """
+    if state.ledger.state is not ledger.State.UNREADABLE:
+        return namespace_plan.verdicts
+    return tuple(_as_known(verdict, namespace_plan) for verdict in namespace_plan.verdicts)
+
+
+def _as_known(verdict: coverage.PodVerdict, namespace_plan: plan.NamespacePlan) -> coverage.PodVerdict:
+    if verdict.verdict is not labels.Verdict.UNCOVERED:
+        return verdict
+    for standing in namespace_plan.standings:
+        open_question = standing.reason is conditions.Ready.NOT_RECORDED
+        if open_question and coverage.covers(standing, verdict.pod).failed is coverage.Criterion.IN_FORCE:
+            name = standing.exception.metadata.name
+            why = f"the ledger was not read, so whether exception {name!r} is approved is not known"
+            return dataclasses.replace(verdict, verdict=labels.Verdict.UNKNOWN, why=why)
+    return verdict
 
 
 def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:
