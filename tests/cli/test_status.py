@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -246,3 +247,23 @@ def test_kubectl_finds_the_command_and_completes_it(bare: cluster.Cluster) -> No
     assert run("hostnetwork", "status", "-n", "default", "--no-headers", "-o", "name") == ""
     assert run("__complete", "hostnetwork", "sta").splitlines()[0] == "status\tShow every workload with host namespaces"
     assert run("__complete", "hostnetwork", "status", "-n", "kube-s").splitlines()[0] == "kube-system"
+
+
+def test_watch_shows_the_table_again_when_it_has_changed(bare: cluster.Cluster, shop: str) -> None:
+    """A person ends it with Ctrl-C: status 130, and no traceback."""
+    environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": str(bare.kubeconfig), "PYTHONUNBUFFERED": "1"}
+    command = [COMMAND, "status", "-n", shop, "-w", "--no-headers"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert shop in process.stdout.readline()
+        pod = {"hostNetwork": True, "containers": [{"name": "main", "image": IMAGE}]}
+        body = {"metadata": {"name": "watched"}, "spec": pod}
+        bare.admin.post(f"/api/v1/namespaces/{shop}/pods", body).expect(201)
+        assert any("pod/watched" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    bare.admin.delete(f"/api/v1/namespaces/{shop}/pods/watched").expect(200)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
