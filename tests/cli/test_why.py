@@ -1,11 +1,12 @@
 """`kubectl hostnetwork why`: the first condition that fails, what does not restrict the pods, and the remedy."""
 
+import subprocess
 from typing import Any
 
 import pytest
 
 from hostnetwork_operator.api import labels
-from tests.cli.conftest import hostnetwork, result
+from tests.cli.conftest import COMMAND, hostnetwork, result
 from tests.cli.test_status import daemon_set
 from tests.controlplane import cluster
 from tests.e2e.conftest import IMAGE, World
@@ -72,10 +73,13 @@ def test_a_covered_workload_and_its_pods_have_one_verdict(world: World, place: s
     assert (alone["verdict"], alone["networkPolicies"]) == ("Covered", ["all", "of-others"])
 
 
-def test_why_a_namespace_is_held_is_said(world: World) -> None:
-    """The annotation of the operator says what blocks enforcement."""
+def test_why_a_namespace_is_held_is_said(unattended: World) -> None:
+    """The annotation of the operator says what blocks enforcement: a pod that is older than enforcement."""
+    world = unattended
+    world.operator.stop()
     namespace = world.namespace(deny=False, old=True)
     world.pod(namespace, "from-before").expect(201)
+    world.operator.start()
     world.until("it is held", lambda: world.labels(namespace).get(labels.ENFORCEMENT) == "Held")
     found = result(world.cluster, "why", "-n", namespace, "from-before")
     assert (found["verdict"], found["namespace"]["enforcement"]) == ("Uncovered", "Held")
@@ -93,6 +97,20 @@ def test_what_shares_no_host_namespace_needs_no_exception(world: World) -> None:
     assert (shown.returncode, shown.stdout) == (
         0, f"ds/plain in namespace {namespace}: shares no host namespace, so no exception is needed\n"
     )  # fmt: skip
+
+
+def test_a_tenant_is_told_what_is_not_known(world: World, place: str) -> None:
+    """He may not read the Namespace, so nothing is said about his pods: above all not that they need no exception."""
+    shown = hostnetwork(world.cluster, "why", "-n", place, "capture", user=world.cluster.tenant(place, "asker"))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.startswith(f"error: namespace {place} cannot be read, so no verdict is known: ")
+
+
+def test_workloads_are_completed(world: World, place: str) -> None:
+    words = ["why", "--kubeconfig", str(world.cluster.kubeconfig), "-n", place, "ds/re"]
+    command = [COMMAND.with_name("kubectl_complete-hostnetwork"), *words]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert completed.stdout.splitlines() == ["ds/refused", ":4"]
 
 
 def test_what_does_not_exist_is_an_error_in_the_words_of_kubectl(bare: cluster.Cluster) -> None:

@@ -90,7 +90,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "what a person is shown; nothing is granted by a class or a row": (
         "decide.classify:_unnamed",
         "decide.explain:explain",
-        "observe.manifests:_read_object",
+        "observe.manifests:_read",
         "decide.inventory:Overview.enforcement",
         "decide.inventory:of_pods",
         "decide.inventory:namespace",

@@ -122,13 +122,15 @@ class UnexpectedError(ApiError):
 class RequestOptions:
     """How requests are sent: `headers` that each has, the timeout in `seconds`, and how often one is sent at most.
 
-    `refresh`: whether the identity is read again if its token is refused. A command that was started with one context
-    of a kubeconfig must not continue as the user of another.
+    `manager` is the field manager of writes, also of dry runs. `refresh`: whether the identity is read again if its
+    token is refused. A command that was started with one context of a kubeconfig must not continue as the user of
+    another.
     """
 
     headers: tuple[tuple[str, str], ...] = ()  # a name may be repeated
     seconds: float = TIMEOUT_SECONDS
     attempts: int = ATTEMPTS
+    manager: str = labels.MANAGER
     refresh: bool = field(default=True, kw_only=True)
 
 
@@ -186,7 +188,7 @@ class Gateway:
         and never creates a second object.
         """
         has_name = bool(body.get("metadata", {}).get("name"))
-        return await self._request("POST", _managed(path), body, repeat=has_name)
+        return await self._request("POST", self._managed(path), body, repeat=has_name)
 
     async def preview(self, path: str, body: Body) -> bodies.Answer:
         """Send a POST as a dry run. It stores nothing, so it is repeated like a read. A refusal is an answer."""
@@ -199,7 +201,7 @@ class Gateway:
     async def _dry_run(self, method: str, path: str, body: Body, content_type: str) -> bodies.Answer:
         try:
             return await self._request(
-                method, _managed(path) + "&dryRun=All", body, content_type=content_type, repeat=True
+                method, self._managed(path) + "&dryRun=All", body, content_type=content_type, repeat=True
             )
         except ApiError as error:
             if error.status not in _REFUSED:
@@ -213,12 +215,20 @@ class Gateway:
         The timeout is longer than the time for which the API server works on a patch.
         """
         return await self._request(
-            "PATCH", _managed(path), body, content_type=MERGE, repeat=True, deadline=deadline, seconds=PATCH_SECONDS
+            "PATCH",
+            self._managed(path),
+            body,
+            content_type=MERGE,
+            repeat=True,
+            deadline=deadline,
+            seconds=PATCH_SECONDS,
         )
 
     async def apply(self, path: str, body: Body, deadline: float = math.inf) -> bodies.Answer:
         """Send a server-side apply, once and not forced: 409 if another manager owns a different value."""
-        return await self._request("PATCH", _managed(path), body, content_type=APPLY, repeat=False, deadline=deadline)
+        return await self._request(
+            "PATCH", self._managed(path), body, content_type=APPLY, repeat=False, deadline=deadline
+        )
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> bodies.Answer:
         """Send a DELETE with a uid precondition in `body`: a repetition gets 404 or 409, and never deletes another
@@ -257,6 +267,9 @@ class Gateway:
                     raise
             await pause(attempt)
         raise AssertionError("unreachable")
+
+    def _managed(self, path: str) -> str:
+        return f"{path}{'&' if '?' in path else '?'}fieldManager={self._options.manager}"
 
     def _check(self, method: str, path: str, deadline: float) -> None:
         """Raise ApiError if the deadline has passed."""
@@ -368,10 +381,6 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
             return None
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _managed(path: str) -> str:
-    return f"{path}{'&' if '?' in path else '?'}fieldManager={labels.MANAGER}"
 
 
 def _error(method: str, path: str, status: int, data: bytes) -> ApiError:

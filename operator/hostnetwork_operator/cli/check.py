@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,12 @@ _SAYS: Final = "A pod that shares a host namespace of its node needs a HostNetwo
 @click.option("-n", "--namespace", default="default", metavar="NAME", help="The namespace of objects that name none.")
 @click.option("--pod-template", "paths", multiple=True, metavar="PATH",
               help="Where objects of other kinds have a pod template: spec.workload.template.")  # fmt: skip
-@click.option("--exempt", multiple=True, metavar="NAME", help="An exempt namespace. Default: those of the policy.")
+@click.option(
+    "--exempt",
+    multiple=True,
+    metavar="NAME",
+    help="An exempt namespace. Default: kube-system, kube-public and kube-node-lease.",
+)
 @click.option("-o", "--output", "form", type=click.Choice(_FORMS), default="text", help="The form of the output.")
 @click.option("--fail-on", type=click.Choice(["refused", "nothing"]), default="refused",
               help="Exit 3 if a pod would be refused, which is the default.")  # fmt: skip
@@ -91,7 +97,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the command found: the templates with host namespaces. Every form is made of it."""
+    """What the command found, for every form: the templates with host namespaces."""
 
     manifests: "manifests.Manifests"
     checked: tuple[Checked, ...]
@@ -201,7 +207,7 @@ def _sarif(result: CheckResult) -> str:
 
 
 def _sarif_result(rule: str, index: int, text: str, place: "manifests.Position") -> dict[str, Any]:
-    artifact = {"uri": pathlib.PurePath(place.file).as_posix()}
+    artifact = {"uri": urllib.parse.quote(pathlib.PurePath(place.file).as_posix())}
     return {
         "ruleId": rule,
         "ruleIndex": index,

@@ -5,14 +5,13 @@ line, `value<TAB>help`, then a directive (https://kubernetes.io/docs/tasks/exten
 """
 
 import sys
-from typing import Final
 
 from click.shell_completion import ShellComplete
 
 from hostnetwork_operator.cli import main as commands
 
-_NO_FILES: Final = ":4"  # cobra's ShellCompDirectiveNoFileComp
-_FILES: Final = ":0"
+# Directives of cobra: nothing; no files; no files and no space, because a name follows the slash.
+_FILES, _NO_FILES, _NO_SPACE = ":0", ":4", ":6"
 
 
 def main() -> None:
@@ -21,10 +20,10 @@ def main() -> None:
     found = ShellComplete(commands.root, {}, "kubectl hostnetwork", "_HOSTNETWORK_COMPLETE").get_completions(
         words[:-1], words[-1]
     )
-    files = False
-    for item in found:
-        if item.type == "plain":
-            print(item.value + (f"\t{item.help}" if item.help else ""))
-        else:
-            files = True
-    print(_FILES if files else _NO_FILES)
+    plain = [item for item in found if item.type == "plain"]
+    for item in plain:
+        print(item.value + (f"\t{item.help}" if item.help else ""))
+    if len(plain) < len(found):
+        print(_FILES)
+    else:
+        print(_NO_SPACE if plain and all(item.value.endswith("/") for item in plain) else _NO_FILES)

@@ -31,6 +31,7 @@ async def connect(target: flags.Target) -> AsyncIterator[Connection]:
         headers=_impersonation(target),
         seconds=target.timeout_seconds or gateway.TIMEOUT_SECONDS,
         attempts=_ATTEMPTS,
+        manager="kubectl-hostnetwork",
         refresh=False,
     )
     server_clock = clock.ServerClock()

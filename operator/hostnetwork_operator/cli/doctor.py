@@ -23,8 +23,6 @@ Examples:
   # Fail a job if something does not work
   kubectl hostnetwork doctor --fail-on failed"""
 _COLUMNS: Final = ("STATE", "CHECK", "MESSAGE", "REMEDY")
-_STATES: Final = ("ok", "warning", "failed", "unknown")
-_SKEW_SECONDS: Final = 5.0
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
@@ -73,7 +71,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class DoctorResult:
-    """What the command found. Every form is made of it. `holders` are those of each right; None if not known."""
+    """What the command found, for every form. `holders` has who holds each right; None if that is not known."""
 
     checks: tuple[Check, ...]
     holders: Mapping[str, Sequence[str] | None]
@@ -111,11 +109,13 @@ async def _version(connection: "connect.Connection") -> Check:
 
 
 def _clock(connection: "connect.Connection") -> Check:
+    from hostnetwork_operator import clock
+
     seconds = connection.clock.skew_seconds()
-    if abs(seconds) > _SKEW_SECONDS:
+    if abs(seconds) > clock.TOLERANCE_SECONDS:
         text = f"this machine is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the API server"
-        return Check("Clock", "warning", text, "set this machine's clock before you write an expiry")
-    return Check("Clock", "ok", "this machine and the API server agree to within 5 s")
+        return Check("Clock", "warning", text, "set the clock of this machine before you write an expiry")
+    return Check("Clock", "ok", f"this machine and the API server agree to within {clock.TOLERANCE_SECONDS:.0f} s")
 
 
 async def _may(connection: "connect.Connection", group: str, resource: str) -> Check:
@@ -227,20 +227,12 @@ async def _holders(connection: "connect.Connection") -> dict[str, Sequence[str] 
 
 
 def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
-    if form is flags.Format.JSON:
-        click.echo(tables.as_json(document(result)))
-    elif form is flags.Format.YAML:
-        click.echo(tables.as_yaml(document(result)))
-    elif form is flags.Format.NAME:
-        for check in result.checks:
-            click.echo(tables.cell(check.name))
-    else:
-        rows = tuple((check.state, check.name, check.message, check.remedy) for check in result.checks)
-        wide = form is flags.Format.WIDE
-        for line in tables.Table(_COLUMNS, rows).lines(headers=headers, width=tables.width_for(wide)):
-            click.echo(line)
-        for right, names in result.holders.items():
-            said = "not known: RBAC could not be read" if names is None else tables.listed(names)
+    rows = tuple((check.state, check.name, check.message, check.remedy) for check in result.checks)
+    names = (check.name for check in result.checks)
+    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, rows), names, headers=headers)
+    if form in {flags.Format.TABLE, flags.Format.WIDE}:
+        for right, holders in result.holders.items():
+            said = "not known: RBAC could not be read" if holders is None else ", ".join(holders) or "nobody"
             click.echo(tables.cell(f"May {right}: {said}"), err=True)
 
 

@@ -1,5 +1,6 @@
 """`draft`: the smallest exception that covers a workload. The API server refuses it until a person has filled it in."""
 
+import dataclasses
 import json
 import pathlib
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hostnetwork_operator.cli import connect
-    from hostnetwork_operator.decide import classify, draft, snapshot
+    from hostnetwork_operator.decide import classify, draft, plan, snapshot
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -30,7 +31,7 @@ _TYPES: Final = ("Infrastructure", "Diagnostic", "Application")
 
 
 @click.command(name="draft", epilog=_EXAMPLES, short_help="Draft the smallest exception for a workload")
-@click.argument("workload", nargs=-1, metavar="[[TYPE/]NAME]")
+@click.argument("workload", type=flags.WORKLOAD, nargs=-1, metavar="[[TYPE/]NAME]")
 @flags.namespace
 @click.option(
     "--all", "everything", is_flag=True, help="Every workload that needs an exception and has none; needs -o."
@@ -83,8 +84,9 @@ class Drafted:
 
 
 async def _one(target: flags.Target, namespace: str | None, arguments: tuple[str, ...], kind: str | None) -> Drafted:
-    from hostnetwork_operator.cli import connect, workloads
-    from hostnetwork_operator.observe import preview
+    from hostnetwork_operator.cli import connect, reading, workloads
+    from hostnetwork_operator.decide import draft, snapshot
+    from hostnetwork_operator.observe import live, preview
 
     name_of_kind, name = workloads.words(arguments)
     async with connect.connect(target) as connection:
@@ -93,10 +95,28 @@ async def _one(target: flags.Target, namespace: str | None, arguments: tuple[str
             named = await workloads.find(connection, where, name_of_kind, name)
             living = [named.template]
             if name_of_kind != "Pod":
-                objects = await preview.living_objects(connection.gateway, where)
-                living += [each for each in objects if each.identity == named.subject.uid]
+                existing = preview.existing(connection.gateway, where)
+                living += [each async for each in existing if each.identity == named.subject.uid]
+            pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
+            if len(pods) < len(living):
+                raise errors.CommandError(f"error: {name} in namespace {where} cannot be read, so nothing is drafted")
+            if not any(draft.needs_an_exception(pod) for pod in pods):
+                raise errors.CommandError(
+                    f"error: {tables.kind(name_of_kind)}/{named.subject.name} in namespace {where} needs no exception:"
+                    " it shares no host namespace, and uses no host path, host port, added capability or privileged"
+                    " container"
+                )
             digests = await _digests(connection, where)
-            return await _draft(connection, named.subject, living, digests, kind)
+            state = (await reading.read(connection, live.Scope(where))).cluster.snapshot(where)
+            return await _draft(connection, named.subject, living, digests, kind, _version(state))
+
+
+def _version(state: "snapshot.NamespaceSnapshot | None") -> str:
+    """Return the version of the Pod Security Standards for a namespace: that of the policy, or `latest`."""
+    from hostnetwork_operator.decide import selection
+
+    settings = selection.settings(state).pod_security if state is not None else None
+    return settings.version if settings is not None else "latest"
 
 
 async def _draft(
@@ -105,32 +125,20 @@ async def _draft(
     living: "Sequence[snapshot.Living]",
     digests: "Mapping[str, Sequence[str]]",
     kind: str | None,
+    version: str,
 ) -> Drafted:
-    """Return the draft for the templates and pods of one workload. Raise CommandError if it needs none."""
+    """Return the draft for the templates and pods of one workload, all of which could be read."""
     from hostnetwork_operator.api.exception import ExceptionType
     from hostnetwork_operator.api.labels import HostNamespace, Level
     from hostnetwork_operator.decide import classify, draft, snapshot, spared
     from hostnetwork_operator.observe import preview
 
     pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
-    name = f"{tables.kind(subject.kind)}/{subject.name}"
-    if not pods:
-        raise errors.CommandError(
-            f"error: {name} in namespace {subject.namespace} cannot be read, so nothing is drafted"
-        )
-    if not any(draft.needs_an_exception(pod) for pod in pods):
-        raise errors.CommandError(
-            f"error: {name} in namespace {subject.namespace} needs no exception: it shares no host namespace, and uses"
-            " no host path, host port, added capability or privileged container"
-        )
     questions = [
-        spared.rest(
-            each.body, network=HostNamespace.NETWORK in each.pod.host_namespaces, ports=not each.pod.host_namespaces
-        )
-        for each in living
-        if isinstance(each.pod, snapshot.Pod)
+        spared.rest(each.body, network=HostNamespace.NETWORK in pod.host_namespaces, ports=not pod.host_namespaces)
+        for each, pod in zip(living, pods, strict=True)
     ]
-    found = await preview.strictest(connection.gateway, questions, "latest")
+    found = await preview.strictest(connection.gateway, questions, version)
     level = found if isinstance(found, Level) else Level.BASELINE
     seen = classify.classify(classify.Evidence(subject.namespace, subject.kind, subject.name, tuple(pods)))
     drafted = draft.draft(subject, pods, seen, level, ExceptionType(kind) if kind else None)
@@ -162,48 +170,78 @@ async def _write_all(
 ) -> int:
     """Write a file for each workload that needs an exception and has none. Files that exist stay as they are."""
     from hostnetwork_operator.cli import connect, reading
-    from hostnetwork_operator.decide import coverage, draft, snapshot
+    from hostnetwork_operator.decide import snapshot
     from hostnetwork_operator.observe import live, preview
 
     async with connect.connect(target) as connection:
         with progress.shown("reading the cluster"):
             read = await reading.read(connection, live.Scope(namespace))
-            objects = await preview.living_objects(connection.gateway, namespace)
             digests = await _digests(connection, namespace)
-        plans = {state.namespace.name: plan for state, plan in read.plans()}
-        groups: dict[tuple[str, str], list[snapshot.Living]] = {}
-        for each in objects:
-            groups.setdefault((each.pod.namespace, each.identity), []).append(each)
-        written = kept = 0
-        for (where, identity), living in sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].name)):
-            plan = plans.get(where)
-            pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
-            if plan is None or plan.exempt or not any(draft.needs_an_exception(pod) for pod in pods):
-                continue
-            in_force = [standing for standing in plan.standings if standing.in_force]
-            if all(any(coverage.covers(standing, pod).covers for standing in in_force) for pod in pods):
-                continue
-            first = living[0]
-            subject = snapshot.Reference(first.kind, where, first.name, identity, "")
-            with progress.shown(f"drafting {where}/{first.name}"):
-                drafted = await _draft(connection, subject, living, digests, kind)
-            path = directory / where / f"{drafted.draft.name}.yaml"
-            if path.exists():
-                kept += 1
-                click.echo(f"{path} exists, and stays as it is", err=True)
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text(drafted, for_approval=for_approval))
-            click.echo(str(path))
-            for line in notes(drafted):
-                click.echo(f"{path}: {line}", err=True)
-            written += 1
+            groups: dict[tuple[str, str], list[snapshot.Living]] = {}
+            async for each in preview.existing(connection.gateway, namespace):
+                groups.setdefault((each.pod.namespace, each.identity), []).append(each)
+        unreadable = [each for living in groups.values() for each in living if _unreadable(each)]
+        plans = {state.namespace.name: (state, plan) for state, plan in read.plans()}
+        drafts: list[Drafted] = []
+        with progress.shown(f"drafting for {tables.count(len(groups), 'workload')}"):
+            for (where, identity), living in sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].name)):
+                if where in plans and not any(map(_unreadable, living)) and _lacks_one(living, plans[where][1]):
+                    subject = snapshot.Reference(living[0].kind, where, living[0].name, identity, "")
+                    version = _version(plans[where][0])
+                    drafts.append(await _draft(connection, subject, living, digests, kind, version))
+    written = _write(directory, drafts, for_approval=for_approval)
     click.echo(
-        f"\n{tables.count(written, 'draft')} written, {kept} kept. Fill in each, then: kubectl apply -R -f {directory}",
+        f"\n{tables.count(written, 'draft')} written, {len(drafts) - written} kept. Fill in each draft, then run"
+        f" kubectl apply -R -f {directory}",
         err=True,
     )
+    for each in unreadable:
+        name = f"{tables.kind(each.kind)}/{each.name} in namespace {each.pod.namespace}"
+        click.echo(tables.cell(f"not looked at: {name}: the object cannot be read; nothing is drafted"), err=True)
     tables.say_not_looked_at(read.not_looked_at)
-    return errors.Exit.FAILED if read.not_looked_at else errors.Exit.FINE
+    return errors.Exit.FAILED if read.not_looked_at or unreadable else errors.Exit.FINE
+
+
+def _unreadable(living: "snapshot.Living") -> bool:
+    from hostnetwork_operator.decide import snapshot
+
+    return isinstance(living.pod, snapshot.UnreadablePod)
+
+
+def _lacks_one(living: "Sequence[snapshot.Living]", plan: "plan.NamespacePlan") -> bool:
+    """Return whether a workload needs an exception and no exception in force covers all its templates and pods."""
+    from hostnetwork_operator.decide import coverage, draft, snapshot
+
+    pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
+    if plan.exempt or not any(draft.needs_an_exception(pod) for pod in pods):
+        return False
+    in_force = [standing for standing in plan.standings if standing.in_force]
+    return not all(any(coverage.covers(standing, pod).covers for standing in in_force) for pod in pods)
+
+
+def _write(directory: pathlib.Path, drafts: "Sequence[Drafted]", *, for_approval: bool) -> int:
+    """Write each draft into a file that does not exist yet. Return how many were written.
+
+    Workloads of several kinds may have one name in a namespace. Then the names of the later exceptions have the kind.
+    """
+    written = 0
+    taken: set[tuple[str, str]] = set()
+    for each in drafts:
+        drafted = each
+        if (each.draft.namespace, each.draft.name) in taken:
+            drafted = dataclasses.replace(each, draft=each.draft.with_suffix(each.subject.kind.lower()))
+        taken.add((drafted.draft.namespace, drafted.draft.name))
+        path = directory / drafted.draft.namespace / f"{drafted.draft.name}.yaml"
+        if path.exists():
+            click.echo(f"{path} exists, and stays as it is", err=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text(drafted, for_approval=for_approval))
+        click.echo(str(path))
+        for line in notes(drafted):
+            click.echo(f"{path}: {line}", err=True)
+        written += 1
+    return written
 
 
 def notes(found: Drafted) -> list[str]:
@@ -228,13 +266,13 @@ def text(found: Drafted, *, for_approval: bool) -> str:
         looks = seen.agent or f"{seen.type}, by its kind"
         lines += [
             f"# {name} in namespace {subject.namespace} asks for an exception.",
-            f"# It looks like {looks} ({seen.confidence}): {tables.cell('; '.join(seen.reasons))}.",
+            f"# The workload looks like {looks} ({seen.confidence}): {tables.cell('; '.join(seen.reasons))}.",
             "#",
-            "# What is wide about it:" if drafted.wide else "# Nothing about it is wide.",
+            "# What is wide about the exception:" if drafted.wide else "# Nothing about the exception is wide.",
             *(f"# - {tables.cell(each)}" for each in drafted.wide),
             "#",
-            "# Where enforcement is on, its pods are refused without an exception. To approve it, a user with the verb",
-            "# approve fills it in and applies it.",
+            "# Where enforcement is on, the pods are refused without an exception. To approve the exception, a user",
+            "# with the verb approve fills in this file and applies it.",
         ]
     lines += [
         "apiVersion: hostnetwork-operator.github.io/v1alpha1",
@@ -246,7 +284,7 @@ def text(found: Drafted, *, for_approval: bool) -> str:
         f"  type: {drafted.type}",
         *([f"  component: {drafted.component}"] if drafted.component else []),
         '  owner: "" # TODO: the team that answers for the pods',
-        f'  reason: "" # TODO: why {name} needs this, in a sentence for an auditor',
+        f'  reason: "" # TODO: why {name} needs the following, in a sentence',
     ]
     if drafted.type != "Infrastructure":
         lines += ['  ticket: "" # TODO: such as INC-4711', '  expiry: "" # TODO: date -u -d "+2 hours" +%FT%TZ']

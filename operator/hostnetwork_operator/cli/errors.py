@@ -10,6 +10,7 @@ class Exit(enum.IntEnum):
     FAILED = 1  # the command could not do what it was asked, or could not look at everything
     USAGE = 2
     FINDINGS = 3  # --fail-on found something
+    INTERRUPTED = 130  # as a shell says of SIGINT
 
 
 class CommandError(Exception):

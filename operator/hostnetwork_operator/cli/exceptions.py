@@ -89,7 +89,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """What the command found. Every form is made of it."""
+    """What the command found, for every form."""
 
     entries: "list[register.Registered]"
     reading: "reading.Reading"
@@ -108,17 +108,9 @@ async def look(target: flags.Target, namespace: str | None, wanted: Filters) -> 
 
 
 def _print(result: Register, form: flags.Format, *, headers: bool) -> None:
-    if form is flags.Format.JSON:
-        click.echo(tables.as_json(document(result)))
-    elif form is flags.Format.YAML:
-        click.echo(tables.as_yaml(document(result)))
-    elif form is flags.Format.NAME:
-        for entry in result.entries:
-            click.echo(tables.cell(f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}"))
-    else:
-        wide = form is flags.Format.WIDE
-        for line in _table(result).lines(wide=wide, headers=headers, width=tables.width_for(wide)):
-            click.echo(line)
+    names = (f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}" for entry in result.entries)
+    tables.show(form, lambda: document(result), _table(result), names, headers=headers)
+    if form in {flags.Format.TABLE, flags.Format.WIDE}:
         click.echo(f"\n{_summary(result)}", err=True)
     tables.say_not_looked_at(result.reading.not_looked_at)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_UNLIMITED_SECONDS: Final = 86_400.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -50,7 +52,36 @@ class _Duration(click.ParamType[float]):
         return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
+class _NamespaceName(click.ParamType[str]):
+    """The name of a namespace, which becomes a part of paths."""
+
+    name = "namespace"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+            self.fail(f"{value!r} is not the name of a namespace: small letters, digits and -, at most 63", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from hostnetwork_operator.cli import names
+
+        return [CompletionItem(name) for name in names.namespaces(ctx, incomplete)]
+
+
+class _WorkloadName(click.ParamType[str]):
+    """A workload, such as `ds/node-exporter`."""
+
+    name = "workload"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from hostnetwork_operator.cli import names
+
+        return [CompletionItem(name) for name in names.workloads(ctx, incomplete)]
+
+
 DURATION: Final = _Duration()
+NAMESPACE: Final = _NamespaceName()
+WORKLOAD: Final = _WorkloadName()
 
 
 def cluster(command: Command) -> Command:
@@ -79,7 +110,8 @@ def cluster(command: Command) -> Command:
     ) -> Any:
         if groups and not user:
             raise click.UsageError("--as-group needs --as")
-        return command(*args, target=Target(kubeconfig, context, user, groups, timeout_seconds), **others)
+        seconds = _UNLIMITED_SECONDS if timeout_seconds == 0 else timeout_seconds  # 0 as for kubectl: no timeout
+        return command(*args, target=Target(kubeconfig, context, user, groups, seconds), **others)
 
     return with_target  # type: ignore[return-value]
 
@@ -90,9 +122,9 @@ def namespaces(command: Command) -> Command:
     @click.option(
         "-n",
         "--namespace",
+        type=NAMESPACE,
         metavar="NAME",
         help="Only this namespace. Default: all namespaces.",
-        shell_complete=_namespaces,
     )
     @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is the default.")
     @functools.wraps(command)
@@ -109,9 +141,9 @@ def namespace(command: Command) -> Command:
     return click.option(
         "-n",
         "--namespace",
+        type=NAMESPACE,
         metavar="NAME",
         help="The namespace. Default: that of the context.",
-        shell_complete=_namespaces,
     )(command)
 
 
@@ -127,12 +159,6 @@ def output_of_one(command: Command) -> Command:
         callback=lambda _context, _parameter, value: Format.TABLE if value == "text" else Format(value),
         help="The form of the output.",
     )(command)
-
-
-def _namespaces(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    from hostnetwork_operator.cli import names
-
-    return names.namespaces(context, incomplete)
 
 
 def output(command: Command) -> Command:

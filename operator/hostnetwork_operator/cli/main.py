@@ -4,11 +4,11 @@ import importlib
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from hostnetwork_operator.cli import errors
+from hostnetwork_operator.cli import errors, tables
 
 # The verbs with the texts of `--help`. A verb is imported when it is used: an import costs a part of a second.
 VERBS: Final[Mapping[str, str]] = MappingProxyType(
@@ -87,24 +87,21 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str], **extra: Any) -> int:
-    """Run the command with these arguments, and return its exit status."""
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments, and return its exit status.
+
+    If nobody reads stdout any more, click ends the process quietly.
+    """
     try:
-        status = root.main(arguments, prog_name="kubectl hostnetwork", standalone_mode=False, **extra)
-    except click.exceptions.Exit as error:
-        return error.exit_code
+        status = root.main(arguments, prog_name="kubectl hostnetwork", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         return errors.Exit.USAGE
     except click.Abort:
-        return 130  # as a shell says of SIGINT
+        return errors.Exit.INTERRUPTED
     except errors.CommandError as error:
-        click.echo(str(error), err=True)
+        click.echo(tables.cell(str(error)), err=True)  # the API server quotes names that others have chosen
         return errors.Exit.FAILED
-    except BrokenPipeError:
-        # The reader has seen enough. Python would complain about the rest at its end.
-        sys.stdout = None
-        return errors.Exit.FINE
     return int(status or 0)
 
 

@@ -6,8 +6,8 @@ from typing import Final
 import click
 
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.api import exception
-from hostnetwork_operator.cli import connect, errors, flags
+from hostnetwork_operator.cli import connect, errors, flags, tables
+from hostnetwork_operator.cli import workloads as named
 from hostnetwork_operator.observe import live
 
 _SECONDS: Final = 1.0
@@ -19,10 +19,15 @@ def namespaces(context: click.Context, incomplete: str) -> list[str]:
     return _listed(context, "/api/v1/namespaces", incomplete)
 
 
-def exceptions(context: click.Context, incomplete: str) -> list[str]:
-    """Return the names of the exceptions of the namespace on the command line."""
-    namespace = context.params.get("namespace") or "default"
-    return _listed(context, f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}", incomplete)
+def workloads(context: click.Context, incomplete: str) -> list[str]:
+    """Return the workloads of the namespace on the command line that begin with these letters: `ds/node-e`."""
+    kind, slash, _ = incomplete.rpartition("/")
+    if not slash:
+        return [f"{each}/" for each in sorted(tables.KINDS.values()) if each.startswith(incomplete)]
+    path = named.PATHS.get(named.KINDS.get(kind.lower(), ""))
+    if path is None:
+        return []
+    return [f"{kind}/{name}" for name in _listed(context, path, incomplete.removeprefix(f"{kind}/"))]
 
 
 def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:
@@ -33,7 +38,8 @@ def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:
 
     async def read() -> list[str]:
         async with connect.connect(target) as connection:
-            answer = await connection.gateway.get(f"{path}?limit={_MOST}", accept=live.METADATA_LIST)
+            whole = path.format(given.get("namespace") or connection.namespace)
+            answer = await connection.gateway.get(f"{whole}?limit={_MOST}", accept=live.METADATA_LIST)
             return [item["metadata"]["name"] for item in answer.body["items"]]
 
     try:

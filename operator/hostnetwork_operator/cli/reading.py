@@ -1,8 +1,10 @@
 """Reads what a command is about, once, and keeps what it could not read: not looked at is not clean."""
 
 import asyncio
+import dataclasses
 import datetime
 import enum
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,11 +12,12 @@ from typing import Final
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import connect, errors
-from hostnetwork_operator.decide import plan, report, snapshot
+from hostnetwork_operator.decide import inventory, plan, report, snapshot
 from hostnetwork_operator.observe import cluster, live, store
 
 _AT_ONCE: Final = 16  # requests for owners at the same time
 _KINDS: Final = tuple(kind for kind in cluster.ORDER if kind is not store.Kind.EVERY_POD)
+_LEDGER: Final = "ledger"
 # What a command cannot tell while it may not read a kind.
 _CONSEQUENCES: Final = {
     store.Kind.POD.value: "pods are not shown",
@@ -24,7 +27,7 @@ _CONSEQUENCES: Final = {
     store.Kind.POLICY.value: "the HostNetworkExceptionPolicy is not known, so namespaces may be exempt",
     store.Kind.ADMISSION_POLICY.value: "whether the admission policies are intact is not known",
     store.Kind.ADMISSION_BINDING.value: "whether the admission policies are intact is not known",
-    "ledger": "which exceptions are approved is not known",
+    _LEDGER: "which exceptions are approved is not known",
 }
 
 
@@ -49,12 +52,26 @@ class Reading:
     installed: bool
     not_looked_at: tuple[NotLookedAt, ...]
 
+    @property
+    def exceptions(self) -> bool:
+        """Whether the exceptions were read."""
+        return all(each.what != store.Kind.EXCEPTION.value for each in self.not_looked_at)
+
+    @property
+    def approvals(self) -> bool:
+        """Whether the ledger was read, which proves approvals."""
+        return all(each.what != _LEDGER for each in self.not_looked_at)
+
     def plans(self) -> Iterable[tuple[snapshot.NamespaceSnapshot, plan.NamespacePlan]]:
-        """Yield each namespace with the plan that the operator would make for it."""
+        """Yield each namespace with the plan that the operator would make for it, with the verdicts that are known."""
         for name in self.cluster.store.namespaces():
             state = self.cluster.snapshot(name)
             if state is not None:
-                yield state, plan.plan_namespace(state, self.now)
+                made = plan.plan_namespace(state, self.now)
+                known = functools.partial(
+                    inventory.as_known, standings=made.standings, exceptions=self.exceptions, approvals=self.approvals
+                )
+                yield state, dataclasses.replace(made, verdicts=tuple(map(known, made.verdicts)))
 
 
 @dataclass(slots=True)
@@ -75,8 +92,6 @@ class _Failures:
             return
         if what in {store.Kind.ADMISSION_POLICY.value, store.Kind.ADMISSION_BINDING.value}:
             objects.admission_unlisted(store.Kind(what))
-        if what == "ledger" and missing:
-            return
         self.found.append(NotLookedAt(what, error.message or error.reason, _CONSEQUENCES[what]))
 
 
@@ -115,6 +130,8 @@ async def read(
     if pods is WhichPods.OF_EXCEPTIONS:
         await _read_pods_of_exceptions(connection, seen, unread)
     unread.found += await _read_tops(connection.gateway, seen, answers)
+    if not unread.installed:  # then there are no approvals to read
+        unread.found = [each for each in unread.found if each.what != _LEDGER]
     return Reading(seen, connection.clock.now(), unread.installed, tuple(_once(unread.found)))
 
 

@@ -29,6 +29,7 @@ _COLUMNS: Final = (
 _WIDE: Final = frozenset({"AGENT", "NODES", "SHARES", "WHY"})
 _ATTENTION: Final = frozenset({"Uncovered", "Expired", "Unknown"})
 _SURE: Final = {"certain": "", "likely": "?", "unknown": "??"}
+_FOR_PEOPLE: Final = frozenset({flags.Format.TABLE, flags.Format.WIDE})
 _WATCH_SECONDS: Final = 2.0
 _VERDICTS: Final = ("Uncovered", "Expired", "Unknown", "Covered", "Static", "Exempt")
 
@@ -77,8 +78,10 @@ def command(
     Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
     ? means likely, ?? means that nothing in the catalogue fits. Exits 1 if something could not be looked at.
     """
-    if watch and form not in {flags.Format.TABLE, flags.Format.WIDE}:
-        raise click.UsageError("-w shows a table; use it without -o, or with -o wide")
+    if watch and form not in _FOR_PEOPLE:
+        raise click.UsageError("-w shows a table; use -w without -o, or with -o wide")
+    if watch and fail_on:
+        raise click.UsageError("-w goes on until you interrupt the command; use either -w or --fail-on")
     import asyncio
 
     ask = _Query(target, namespace, selector, every_pod=every_pod)
@@ -97,10 +100,14 @@ class _Query:
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """What the command found. Every form is made of it. `reading` says what was not looked at."""
+    """What the command found, for every form. `reading` says what was not looked at.
+
+    `every_pod`: whether pods with only hostPID or hostIPC were listed too.
+    """
 
     overview: "inventory.Overview"
     reading: "reading.Reading"
+    every_pod: bool = field(kw_only=True)
 
 
 async def _once(ask: _Query, form: flags.Format, fail_on: frozenset[str] | None, *, headers: bool) -> int:
@@ -123,9 +130,7 @@ async def _watch(ask: _Query, form: flags.Format, *, headers: bool) -> int:
     async with connect.connect(ask.target) as connection:
         while True:
             result = await look(connection, ask)
-            lines = _table(result).lines(
-                wide=form is flags.Format.WIDE, headers=headers, width=tables.width_for(form is flags.Format.WIDE)
-            )
+            lines = tables.shown(_table(result), form, headers=headers)
             if lines != shown:
                 if shown:
                     click.echo()
@@ -142,7 +147,7 @@ async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:
 
     pods = reading.WhichPods.ALL if ask.every_pod else reading.WhichPods.ON_THE_HOST_NETWORK
     read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), pods=pods)
-    return StatusResult(inventory.overview(read.plans()), read)
+    return StatusResult(inventory.overview(read.plans()), read, every_pod=ask.every_pod)
 
 
 def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
@@ -154,17 +159,10 @@ def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
 
 
 def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
-    if form is flags.Format.JSON:
-        click.echo(tables.as_json(document(result)))
-    elif form is flags.Format.YAML:
-        click.echo(tables.as_yaml(document(result)))
-    elif form is flags.Format.NAME:
-        for workload in result.overview.workloads:
-            click.echo(tables.cell(f"{tables.resource(workload.subject)}/{workload.subject.name}"))
-    else:
-        wide = form is flags.Format.WIDE
-        for line in _table(result).lines(wide=wide, headers=headers, width=tables.width_for(wide)):
-            click.echo(line)
+    subjects = [workload.subject for workload in result.overview.workloads]
+    names = (f"{tables.resource(subject)}/{subject.name}" for subject in subjects)
+    tables.show(form, lambda: document(result), _table(result), names, headers=headers)
+    if form in _FOR_PEOPLE:
         for line in _summary(result):
             click.echo(line, err=True)
     tables.say_not_looked_at(result.reading.not_looked_at)
@@ -195,15 +193,14 @@ def _table(result: StatusResult) -> tables.Table:
 def _summary(result: StatusResult) -> list[str]:
     """Return the summary and the next step, for people."""
     overview = result.overview
-    pods = sum(overview.pods.values())
+    pods, kind = sum(overview.pods.values()), "host namespaces" if result.every_pod else "hostNetwork"
+    counted = ", ".join(f"{number} {verdict}" for verdict, number in overview.pods.items())
+    workloads = tables.count(len(overview.workloads), "workload")
+    found = f"{tables.count(pods, 'pod')} with {kind} in {workloads}: {counted}."
     if not pods:
-        found = "No pod with host namespaces." if not result.reading.not_looked_at else "No such pod seen."
-    else:
-        counted = ", ".join(f"{number} {verdict}" for verdict, number in overview.pods.items())
-        found = (
-            f"{tables.count(pods, 'pod')} with host namespaces in {tables.count(len(overview.workloads), 'workload')}"
-        )
-        found = f"{found}: {counted}."
+        found = f"No pod with {kind}." if not result.reading.not_looked_at else "No such pod seen."
+    if not result.every_pod:
+        found += " For pods with only hostPID or hostIPC, use --all."
     lines = ["", found]
     if overview.namespaces:
         governed = ", ".join(f"{number} {word}" for word, number in overview.enforcement.items())
@@ -226,6 +223,7 @@ def document(result: StatusResult) -> dict[str, Any]:
         "kind": "HostNetworkStatus",
         "time": tables.moment(read.now),
         "installed": read.installed,
+        "everyPodListed": result.every_pod,
         "summary": {
             "workloads": len(overview.workloads),
             "pods": {verdict.value: number for verdict, number in overview.pods.items()},

@@ -7,13 +7,14 @@ import datetime
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from hostnetwork_operator.api import plaintext
+from hostnetwork_operator.cli import flags
 
 if TYPE_CHECKING:
     from hostnetwork_operator.cli import reading
@@ -25,7 +26,7 @@ _GAP: Final = "   "
 _NARROWEST: Final = 8  # a cell is not cut below this width
 _CUT: Final = "…"
 _NOTHING: Final = "-"
-_KINDS: Final = {
+KINDS: Final = {
     "CronJob": "cj",
     "DaemonSet": "ds",
     "Deployment": "deploy",
@@ -68,16 +69,32 @@ def cell(text: str) -> str:
     return " ".join(plaintext.of(" ".join(text.split())).split()) or _NOTHING
 
 
-def terminal_width() -> int | None:
-    """Return the width for tables: None if stdout is no terminal."""
-    if not sys.stdout.isatty():
-        return None
-    return min(WIDEST, max(40, shutil.get_terminal_size((80, 24)).columns))
+def show(
+    form: flags.Format,
+    document: Callable[[], Mapping[str, Any]],
+    table: Table,
+    names: Iterable[str],
+    *,
+    headers: bool,
+) -> None:
+    """Write one result to stdout in this form: its document as JSON or YAML, its table, or the names of its rows."""
+    if form is flags.Format.JSON:
+        click.echo(as_json(document()))
+    elif form is flags.Format.YAML:
+        click.echo(as_yaml(document()))
+    elif form is flags.Format.NAME:
+        for name in names:
+            click.echo(cell(name))
+    else:
+        for line in shown(table, form, headers=headers):
+            click.echo(line)
 
 
-def width_for(wide: bool) -> int | None:  # noqa: FBT001 - the answer to one question
-    """Return the width of a table: what a terminal has, but never for -o wide."""
-    return None if wide else terminal_width()
+def shown(table: Table, form: flags.Format, *, headers: bool) -> list[str]:
+    """Return the lines of a table: within the width of a terminal, but whole in a pipe and with -o wide."""
+    wide = form is flags.Format.WIDE
+    width = None if wide or not sys.stdout.isatty() else min(WIDEST, shutil.get_terminal_size((80, 24)).columns)
+    return table.lines(wide=wide, headers=headers, width=width)
 
 
 def resource(subject: "snapshot.Reference") -> str:
@@ -88,7 +105,7 @@ def resource(subject: "snapshot.Reference") -> str:
 
 def kind(name: str) -> str:
     """Return the short name of a kind, as kubectl has it."""
-    return _KINDS.get(name, name.lower())
+    return KINDS.get(name, name.lower())
 
 
 def moment(time: datetime.datetime | None) -> str | None:
@@ -137,13 +154,13 @@ def say_not_looked_at(found: "Sequence[reading.NotLookedAt]") -> None:
 
 
 def tree(branches: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Return the lines of a tree of two levels. A line is cut at the width of the terminal only by the terminal."""
+    """Return the lines of a tree of two levels."""
     lines = []
     for number, (branch, leaves) in enumerate(branches, 1):
         last = number == len(branches)
         lines.append(f"{'└─' if last else '├─'} {cell(branch)}")
-        for count_of, leaf in enumerate(leaves, 1):
-            lines.append(f"{'   ' if last else '│  '}{'└─' if count_of == len(leaves) else '├─'} {cell(leaf)}")
+        for position, leaf in enumerate(leaves, 1):
+            lines.append(f"{'   ' if last else '│  '}{'└─' if position == len(leaves) else '├─'} {cell(leaf)}")
     return lines
 
 
@@ -180,7 +197,3 @@ def _fit(text: str, size: int) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 pod`, `3 pods`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(parts: Sequence[str]) -> str:
-    return ", ".join(parts) or "none"

@@ -81,7 +81,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What the command found: each namespace that is not exempt. Every form is made of it."""
+    """What the command found, for every form: each namespace that is not exempt."""
 
     namespaces: tuple[Asked, ...]
     reading: "reading.Reading"
@@ -177,23 +177,14 @@ def _asked(
 
 
 def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
-    if form is flags.Format.JSON:
-        click.echo(tables.as_json(document(result)))
-    elif form is flags.Format.YAML:
-        click.echo(tables.as_yaml(document(result)))
-    elif form is flags.Format.NAME:
-        for each in result.namespaces:
-            if each.refused:
-                click.echo(f"namespace/{each.namespace}")
-    else:
-        rows = [
-            (each.namespace, each.enforcement, each.level, refused.subject, refused.reason)
-            for each in result.namespaces
-            for refused in each.refused
-        ]
-        wide = form is flags.Format.WIDE
-        for line in tables.Table(_COLUMNS, tuple(rows)).lines(headers=headers, width=tables.width_for(wide)):
-            click.echo(line)
+    rows = [
+        (each.namespace, each.enforcement, each.level, refused.subject, refused.reason)
+        for each in result.namespaces
+        for refused in each.refused
+    ]
+    names = (f"namespace/{each.namespace}" for each in result.namespaces if each.refused)
+    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, tuple(rows)), names, headers=headers)
+    if form in {flags.Format.TABLE, flags.Format.WIDE}:
         click.echo(f"\n{_summary(result)}", err=True)
     for each in result.namespaces:
         if each.failed:

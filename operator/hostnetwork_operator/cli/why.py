@@ -24,7 +24,7 @@ Examples:
 
 
 @click.command(name="why", epilog=_EXAMPLES, short_help="Explain the verdict on a workload or pod")
-@click.argument("workload", nargs=-1, required=True, metavar="[TYPE/]NAME")
+@click.argument("workload", type=flags.WORKLOAD, nargs=-1, required=True, metavar="[TYPE/]NAME")
 @flags.namespace
 @flags.output_of_one
 @flags.cluster
@@ -41,12 +41,13 @@ def command(*, target: flags.Target, form: flags.Format, workload: tuple[str, ..
 
     result = asyncio.run(look(target, namespace, workload))
     _print(result, form)
-    return errors.Exit.FAILED if result.reading.not_looked_at else errors.Exit.FINE
+    unread = result.reading.not_looked_at or result.policies is None
+    return errors.Exit.FAILED if unread else errors.Exit.FINE
 
 
 @dataclass(frozen=True, slots=True)
 class WhyResult:
-    """What the command found. `explanation` is None if the workload shares no host namespace, or cannot be read.
+    """What the command found. `explanation` is None if the workload shares no host namespace.
 
     `policies` are the NetworkPolicies that select the pods; None if they could not be read.
     """
@@ -70,12 +71,17 @@ async def look(target: flags.Target, namespace: str | None, arguments: tuple[str
             named = await workloads.find(connection, where, kind, name)
             read = await reading.read(connection, live.Scope(where), pods=reading.WhichPods.ALL)
             policies = await _network_policies(connection, where, named.labels)
-    pairs = [(state, plan) for state, plan in read.plans() if state.namespace.name == where]
-    pod = named.template.pod
-    template = pod if isinstance(pod, snapshot.Pod) and pod.host_namespaces else None
-    explanation = None
-    for state, plan in pairs:
-        explanation = explain.explain(state, plan, named.subject, template, read.now)
+    state = read.cluster.snapshot(where)
+    if state is None:
+        reasons = "; ".join(each.why for each in read.not_looked_at)
+        raise errors.CommandError(f"error: namespace {where} cannot be read, so no verdict is known: {reasons}")
+    template = named.template.pod
+    if isinstance(template, snapshot.UnreadablePod):
+        raise errors.CommandError(f"error: {name} cannot be read, so no verdict is known: {template.why}")
+    (plan,) = (plan for state, plan in read.plans() if state.namespace.name == where)
+    explanation = explain.explain(
+        state, plan, named.subject, template, read.now, exceptions=read.exceptions, approvals=read.approvals
+    )
     return WhyResult(named, explanation, policies, read)
 
 
@@ -83,20 +89,21 @@ async def _network_policies(
     connection: "connect.Connection", namespace: str, pod_labels: dict[str, str]
 ) -> tuple[str, ...] | None:
     """Return the NetworkPolicies that select pods with these labels; None if they cannot be read."""
+    import pydantic
+
     from hostnetwork_operator.act import gateway
     from hostnetwork_operator.api import policy
     from hostnetwork_operator.observe import live
 
     names = []
+    path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
     try:
-        async for page in live.pages(
-            connection.gateway, f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
-        ):
+        async for page in live.pages(connection.gateway, path):
             for body in page.items:
                 selector = policy.LabelSelector.model_validate(body["spec"].get("podSelector") or {})
                 if selector.matches(pod_labels):
                     names.append(body["metadata"]["name"])
-    except (gateway.ApiError, ValueError):
+    except (gateway.ApiError, pydantic.ValidationError):  # a selector may be larger than those of our policy
         return None
     return tuple(sorted(names))
 
@@ -110,6 +117,8 @@ def _print(result: WhyResult, form: flags.Format) -> None:
         for line in _lines(result):
             click.echo(line)
     tables.say_not_looked_at(result.reading.not_looked_at)
+    if result.policies is None:
+        click.echo("not looked at: networkpolicies; which of them select the pods is not known", err=True)
 
 
 def _lines(result: WhyResult) -> list[str]:
@@ -157,7 +166,7 @@ def _governed(namespace: "inventory.GovernedNamespace") -> str:
 def _commands(result: WhyResult) -> list[str]:
     """Return the commands of the remedy, without `kubectl hostnetwork`."""
     found = result.explanation
-    if found is None or "create" not in found.remedy:
+    if found is None or not found.drafts:
         return []
     subject = result.named.subject
     return [f"draft -n {subject.namespace} {tables.kind(subject.kind)}/{subject.name}"]

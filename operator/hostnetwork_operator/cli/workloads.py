@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from hostnetwork_operator.cli import connect, errors
+from hostnetwork_operator.cli import connect, errors, tables
 from hostnetwork_operator.decide import snapshot
 from hostnetwork_operator.observe import living, parse, preview
 
-_PATHS: Final[Mapping[str, str]] = {**preview.TEMPLATES, "Pod": "/api/v1/namespaces/{}/pods"}
-_SHORT: Final = {"CronJob": "cj", "DaemonSet": "ds", "Deployment": "deploy", "Pod": "po", "ReplicaSet": "rs",
-                 "ReplicationController": "rc", "StatefulSet": "sts", "Job": "job"}  # fmt: skip
+PATHS: Final[Mapping[str, str]] = {**preview.TEMPLATES, "Pod": "/api/v1/namespaces/{}/pods"}
 # Each name under which kubectl knows a kind.
-KINDS: Final = {
-    name: kind for kind, path in _PATHS.items() for name in (kind.lower(), path.rpartition("/")[2], _SHORT[kind])
+KINDS: Final = {"po": "Pod"} | {
+    name: kind for kind, path in PATHS.items() for name in (kind.lower(), path.rpartition("/")[2], tables.KINDS[kind])
 }
 
 
@@ -35,7 +33,7 @@ def words(arguments: tuple[str, ...]) -> tuple[str, str]:
         kind, _, name = arguments[0].rpartition("/")
     short = (kind or "pod").lower().partition(".")[0]
     if short not in KINDS or not name:
-        known = ", ".join(sorted(set(_SHORT.values())))
+        known = ", ".join(sorted(tables.KINDS.values()))
         raise errors.CommandError(
             f"error: the server doesn't have a workload type {kind!r}; use one of {known}, such as ds/NAME"
         )
@@ -44,7 +42,7 @@ def words(arguments: tuple[str, ...]) -> tuple[str, str]:
 
 async def find(connection: connect.Connection, namespace: str, kind: str, name: str) -> Named:
     """Return the workload of this name. Raise CommandError, in kubectl's words, if there is none."""
-    path = f"{_PATHS[kind].format(namespace)}/{quote(name, safe='')}"
+    path = f"{PATHS[kind].format(namespace)}/{quote(name, safe='')}"
     body = (await connection.gateway.get(path)).body
     meta = body["metadata"]
     subject = snapshot.Reference(kind, namespace, meta["name"], meta["uid"], body.get("apiVersion", "v1"))

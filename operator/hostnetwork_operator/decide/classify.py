@@ -93,11 +93,11 @@ def _named(workload: Evidence, agent: catalogue.Agent, fit: _Fit) -> Classificat
         accounts = " and ".join(sorted({pod.service_account for pod in workload.pods}))
         doubts.append(f"the service account of {agent.name} is not {accounts}")
     if agent.namespaces and not fit.namespace:
-        doubts.append(f"{agent.name} is not published for namespace {workload.namespace}")
+        doubts.append(f"the published file of {agent.name} is for another namespace than {workload.namespace}")
     if not (agent.accounts and agent.namespaces):
         doubts.append(f"{agent.name} has no namespace and service account of its own")
     if not fit.shares:
-        doubts.append(f"{agent.name} does not need all the host namespaces that it shares")
+        doubts.append(f"the workload shares a host namespace that {agent.name} does not need")
     confidence = Confidence.LIKELY if fit.shares else Confidence.UNKNOWN
     confidence = confidence if doubts else Confidence.CERTAIN
     fitting = f"every image is one of {agent.name}" if agent.images else f"the name is one of {agent.name}"

@@ -5,7 +5,7 @@ reason, ticket and expiry are left out: a person must write them, and the API se
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hostnetwork_operator.api import exception, labels
@@ -33,6 +33,10 @@ class Draft:
     level: labels.Level
     wide: tuple[str, ...]
     inexpressible: tuple[str, ...]
+
+    def with_suffix(self, suffix: str) -> "Draft":
+        """Return the same draft under another name."""
+        return replace(self, name=f"{_name(self.name[: 62 - len(suffix)])}-{suffix}")
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -138,10 +142,10 @@ def _wide(
         found.append("a privileged container has root rights on the node")
     for path in paths:
         if path.path in {"/", "/etc", "/var", "/var/lib", "/var/lib/kubelet", "/opt", "/opt/cni/bin", "/root"}:
-            access = "reads" if path.read_only else "writes"
+            access = "read" if path.read_only else "write"
             found.append(f"the pods {access} {path.path} of the node")
-        elif path.path.endswith((".sock", "/docker.sock")):
-            found.append(f"{path.path} is a socket: also a mount for reading gives its whole API")
+        elif path.path.endswith(".sock"):
+            found.append(f"{path.path} is a socket: a read-only mount gives the whole API behind the socket too")
     if beyond & {"SYS_ADMIN", "CAP_SYS_ADMIN", "ALL"}:
         found.append("SYS_ADMIN is nearly as much as privileged")
     if any(pod.service_account == "default" for pod in pods):

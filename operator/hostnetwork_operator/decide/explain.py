@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import coverage, inventory, plan, report, snapshot, validity
@@ -25,7 +26,7 @@ class Explanation:
 
     `from_template`: there is no pod, and the explanation is about the next pod of the template. `considered` are the
     exceptions, the nearest first. `held_by` is what blocks enforcement in the namespace. `remedy` says what puts the
-    verdict right, and is empty if nothing needs to be.
+    verdict right, and is empty if nothing needs to be put right. `drafts`: the remedy is another exception.
     """
 
     workload: inventory.HostWorkload
@@ -34,42 +35,49 @@ class Explanation:
     namespace: inventory.GovernedNamespace
     held_by: str
     remedy: str
+    drafts: bool
 
 
 def explain(
     state: snapshot.NamespaceSnapshot,
     namespace_plan: plan.NamespacePlan,
     top: snapshot.Reference,
-    template: snapshot.Pod | None,
+    template: snapshot.Pod,
     now: datetime.datetime,
+    *,
+    exceptions: bool = True,
+    approvals: bool = True,
 ) -> Explanation | None:
-    """Return why the pods of a workload have their verdict; None if there is neither such a pod nor a template.
+    """Return why the pods of a workload have their verdict; None if they share no host namespace.
 
     `top` is the workload, or the pod itself. `template` is a pod as the template of the workload makes it now.
+    `exceptions` and `approvals` say what was read, as for inventory.as_known.
     """
-    known = inventory.verdicts_of(state, namespace_plan)
-    verdicts = [v for v in known if top.uid in {v.pod.uid, report.top_owner(v.pod, state.tops).uid}]
+    verdicts = [v for v in namespace_plan.verdicts if top.uid in {v.pod.uid, report.top_owner(v.pod, state.tops).uid}]
     from_template = not verdicts
     if verdicts:
         workload = inventory.of_pods(top, verdicts)
         pod = next(v.pod for v in verdicts if v.verdict is workload.verdict)
-    elif template is not None:
+    elif template.host_namespaces:
         # An exception that ended before now covers no pod that is created now.
         pod = replace(template, namespace=state.namespace.name, created=max(template.created, now))
         verdict = coverage.judge(pod, namespace_plan.standings, exempt=namespace_plan.exempt)
+        verdict = inventory.as_known(verdict, namespace_plan.standings, exceptions=exceptions, approvals=approvals)
         workload = inventory.of_template(top, verdict)
     else:
         return None
     considered = [_consider(standing, pod) for standing in namespace_plan.standings]
     order = [criterion.value for criterion in coverage.Criterion]
     considered.sort(key=lambda each: (-len(order) if each.covers else -order.index(each.failed), each.name))
+    remedy = _remedy(workload, considered)
     return Explanation(
         workload=workload,
         from_template=from_template,
         considered=tuple(considered),
         namespace=inventory.namespace(state, namespace_plan),
         held_by=state.namespace.annotations.get(labels.HELD_BY, ""),
-        remedy=_remedy(workload, considered),
+        remedy=remedy.text,
+        drafts=remedy.drafts,
     )
 
 
@@ -84,19 +92,27 @@ def _consider(standing: validity.Standing, pod: snapshot.Pod) -> Considered:
     )
 
 
-def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered]) -> str:
-    """Return what puts the verdict right, as a sentence without the command."""
+class _Remedy(NamedTuple):
+    """What puts a verdict right, as a sentence, and whether that is another exception."""
+
+    text: str
+    drafts: bool = False
+
+
+def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered]) -> _Remedy:
     match workload.verdict:
         case labels.Verdict.COVERED | labels.Verdict.EXEMPT | labels.Verdict.STATIC:
-            return ""
+            return _Remedy("")
         case labels.Verdict.UNKNOWN:
-            return "read the pod yourself: kubectl get pod -o yaml"
+            return _Remedy("ask a person who may read what was not looked at")
         case labels.Verdict.EXPIRED:
-            return "an expiry that has passed cannot change; create a new exception, or delete the pods"
-    in_force = coverage.Criterion.IN_FORCE.value
+            return _Remedy(
+                "an expiry that has passed cannot change; create an exception, or delete the pods", drafts=True
+            )
     nearest = considered[0] if considered else None
-    if nearest is not None and nearest.failed == in_force and nearest.state is not conditions.Ready.EXPIRED:
-        return f"exception {nearest.name!r} matches the pods; put right why it is not in force"
-    if nearest is not None:
-        return "what an exception allows cannot change after its approval; create one that allows what the pods use"
-    return "create an exception that allows what the pods use"
+    if nearest is None:
+        return _Remedy("create an exception that allows what the pods use", drafts=True)
+    if nearest.failed == coverage.Criterion.IN_FORCE.value and nearest.state is not conditions.Ready.EXPIRED:
+        return _Remedy(f"exception {nearest.name!r} matches the pods; put right why the exception is not in force")
+    text = "the terms of an exception cannot change after its approval; create another that allows what the pods use"
+    return _Remedy(text, drafts=True)

@@ -5,13 +5,16 @@ A workload is a top owner of pods, as in decide/report. The owner that a pod nam
 
 import dataclasses
 import datetime
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hostnetwork_operator.api import conditions, labels, ledger
-from hostnetwork_operator.decide import classify, coverage, plan, report, snapshot
+from hostnetwork_operator.api import conditions, labels, meta
+from hostnetwork_operator.decide import classify, coverage, plan, report, snapshot, validity
 
+_KIND = re.compile("[A-Za-z][A-Za-z0-9]{0,62}")
+_API_VERSION = re.compile("([a-z0-9][a-z0-9.-]{0,252}/)?v[a-z0-9]{1,62}")
 # What needs attention comes first.
 _ORDER = (
     labels.Verdict.UNCOVERED,
@@ -74,8 +77,8 @@ def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
     """Return the workloads of a namespace, in the order of `ordered`."""
     verdicts_by_top: dict[str, list[coverage.PodVerdict]] = {}
     tops: dict[str, snapshot.Reference] = {}
-    for verdict in verdicts_of(state, namespace_plan):
-        top = report.top_owner(verdict.pod, state.tops)
+    for verdict in namespace_plan.verdicts:
+        top = _top(verdict.pod, state)
         # If pods give the same uid to two names, one name is forged. Such pods share one row.
         tops[top.uid] = min(tops.get(top.uid, top), top, key=lambda each: (each.api_version, each.kind, each.name))
         verdicts_by_top.setdefault(top.uid, []).append(verdict)
@@ -83,28 +86,36 @@ def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
     return ordered((*found, *map(_unreadable, state.unreadable_pods)))
 
 
-def verdicts_of(
-    state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan
-) -> tuple[coverage.PodVerdict, ...]:
-    """Return the verdicts of a plan; Unknown for a pod whose exception may be approved, if the ledger cannot be read.
+def as_known(
+    verdict: coverage.PodVerdict, standings: Iterable[validity.Standing], *, exceptions: bool, approvals: bool
+) -> coverage.PodVerdict:
+    """Return the verdict, or Unknown if what was not read could make it another one.
 
-    The operator, which reads the ledger, must act in that case. A person must be told that this is not known.
+    `exceptions`: whether the exceptions of the namespace were read. `approvals`: whether the ledger was read, which
+    proves approvals. The operator must act in these cases. A person must be told that the verdict is not known.
     """
-    if state.ledger.state is not ledger.State.UNREADABLE:
-        return namespace_plan.verdicts
-    return tuple(_as_known(verdict, namespace_plan) for verdict in namespace_plan.verdicts)
-
-
-def _as_known(verdict: coverage.PodVerdict, namespace_plan: plan.NamespacePlan) -> coverage.PodVerdict:
-    if verdict.verdict is not labels.Verdict.UNCOVERED:
+    unknown = dataclasses.replace(verdict, verdict=labels.Verdict.UNKNOWN)
+    if verdict.verdict not in {labels.Verdict.UNCOVERED, labels.Verdict.EXPIRED}:
         return verdict
-    for standing in namespace_plan.standings:
+    if not exceptions:
+        return dataclasses.replace(unknown, why="the exceptions of the namespace were not read")
+    for standing in standings if not approvals else ():
         open_question = standing.reason is conditions.Ready.NOT_RECORDED
         if open_question and coverage.covers(standing, verdict.pod).failed is coverage.Criterion.IN_FORCE:
             name = standing.exception.metadata.name
             why = f"the ledger was not read, so whether exception {name!r} is approved is not known"
-            return dataclasses.replace(verdict, verdict=labels.Verdict.UNKNOWN, why=why)
+            return dataclasses.replace(unknown, why=why)
     return verdict
+
+
+def _top(pod: snapshot.Pod, state: snapshot.NamespaceSnapshot) -> snapshot.Reference:
+    """Return the top owner of a pod, or the pod itself if the owner that it names cannot be an object.
+
+    Whoever creates a pod writes the kind and the name of its owner, and people paste what a command prints.
+    """
+    top = report.top_owner(pod, state.tops)
+    can_be = meta.is_name(top.name) and _KIND.fullmatch(top.kind) and _API_VERSION.fullmatch(top.api_version)
+    return top if can_be else pod.reference
 
 
 def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:

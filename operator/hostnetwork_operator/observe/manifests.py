@@ -6,7 +6,7 @@ A document that cannot be read is an error with its line, and hides no other doc
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -88,69 +88,63 @@ def read(
         for first_line, chunk in _chunks(text):
             try:
                 node = yaml.compose(chunk, _ManifestLoader)
-            except (yaml.YAMLError, RecursionError) as error:
-                mark = getattr(error, "problem_mark", None)
-                why = getattr(error, "problem", None) or "it is nested too deeply"
-                line = first_line + (mark.line if mark is not None else 0)
-                unreadable.append(Unreadable(Position(file, line), f"not YAML: {why}"))
+                objects = [] if node is None else list(_objects(node))
+            except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+                unreadable.append(_not_yaml(file, first_line, error))
                 documents += 1
                 continue
-            if node is None:
-                continue
-            documents += 1
-            try:
-                objects = list(_objects(node))
-            except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-                why = getattr(error, "problem", None) or str(error)
-                unreadable.append(
-                    Unreadable(Position(file, first_line + node.start_mark.line), f"not an object: {why}")
-                )
-                continue
-            for body, object_node in objects:
-                place = Position(file, first_line + object_node.start_mark.line)
-                try:
-                    _read_object(body, object_node, place, first_line, namespace, now, paths, templates, exceptions)
-                except _UnreadableError as error:
-                    unreadable.append(Unreadable(place, str(error)))
+            documents += node is not None
+            for each in objects:
+                found = _read(_Written(*each, file, first_line), namespace, now, paths)
+                templates += (item for item in found if isinstance(item, Template))
+                exceptions += (item for item in found if isinstance(item, exception.HostNetworkException))
+                unreadable += (item for item in found if isinstance(item, Unreadable))
     return Manifests(tuple(templates), tuple(exceptions), tuple(unreadable), documents)
 
 
-class _UnreadableError(Exception):
-    """An object cannot be read. The message says why."""
+def _not_yaml(file: str, first_line: int, error: Exception) -> Unreadable:
+    mark = getattr(error, "problem_mark", None)
+    why = getattr(error, "problem", None) or ("nested too deeply" if isinstance(error, RecursionError) else str(error))
+    return Unreadable(Position(file, first_line + (mark.line if mark is not None else 0)), f"not YAML: {why}")
 
 
-def _read_object(
-    body: Mapping[str, Any],
-    node: yaml.Node,
-    place: Position,
-    first_line: int,
-    namespace: str,
-    now: datetime.datetime,
-    paths: Sequence[tuple[str, ...]],
-    templates: list[Template],
-    exceptions: list[exception.HostNetworkException],
-) -> None:
+class _Written(NamedTuple):
+    """An object as it is written: its body and node, and where the document begins."""
+
+    body: Mapping[str, Any]
+    node: yaml.Node
+    file: str
+    first_line: int
+
+    def position(self, line: int) -> Position:
+        return Position(self.file, self.first_line + line)
+
+
+def _read(
+    written: _Written, namespace: str, now: datetime.datetime, paths: Sequence[tuple[str, ...]]
+) -> list[Template | exception.HostNetworkException | Unreadable]:
+    """Return what an object has: an exception, or its pod templates; nothing if it has neither."""
+    body, position = written.body, written.position(written.node.start_mark.line)
     kind, meta = body.get("kind"), body.get("metadata")
     if not isinstance(kind, str) or not isinstance(meta, Mapping):
-        return  # values of a chart, a kustomization: no object
+        return []  # values of a chart, a kustomization: no object
     name = str(meta.get("name") or meta.get("generateName") or "")
-    where = str(meta.get("namespace") or namespace)
     known = {
         "name": name,
-        "namespace": where,
-        "uid": f"{place.file}:{place.line}",
+        "namespace": str(meta.get("namespace") or namespace),
+        "uid": f"{position.file}:{position.line}",
         "resourceVersion": "0",
         "generation": 1,
         "creationTimestamp": now.isoformat(),
     }
     if kind == exception.KIND:
-        found = parse.host_network_exception({**body, "metadata": known, "status": {}})
-        if isinstance(found, snapshot.UnreadableException):
-            raise _UnreadableError(f"{kind} {name}: {found.why}")
-        exceptions.append(found)
-        return
+        subject = parse.host_network_exception({**body, "metadata": known, "status": {}})
+        if isinstance(subject, snapshot.UnreadableException):
+            return [Unreadable(position, f"{kind} {name}: {subject.why}")]
+        return [subject]
     group = str(body.get("apiVersion") or "").rpartition("/")[0]
     own = _TEMPLATES.get(kind) if group in {"", "apps", "batch"} else None
+    found: list[Template | exception.HostNetworkException | Unreadable] = []
     for path in [own] if own is not None else paths:
         template = _at(body, path)
         spec = template.get("spec") if isinstance(template, Mapping) else None
@@ -158,9 +152,10 @@ def _read_object(
             continue
         pod = parse.pod({"metadata": known, "spec": spec})
         if isinstance(pod, snapshot.UnreadablePod):
-            raise _UnreadableError(f"{kind} {name}: {pod.why}")
-        line = first_line + _line(node, (*path, "spec"))
-        templates.append(Template(kind, name, Position(place.file, line), pod))
+            found.append(Unreadable(position, f"{kind} {name}: {pod.why}"))
+        else:
+            found.append(Template(kind, name, written.position(_line(written.node, (*path, "spec"))), pod))
+    return found
 
 
 def _at(body: Any, path: Sequence[str]) -> Any:
@@ -206,15 +201,18 @@ def _objects(node: yaml.Node, depth: int = 0) -> Iterator[tuple[Mapping[str, Any
 
 
 def _chunks(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each document with the number of its first line, so that a broken document hides no other."""
+    """Yield each document with the number of its first line, so that a broken document hides no other.
+
+    Only a line feed ends a line here. If YAML sees another end of a line, a document with two objects is broken, and
+    nothing is hidden.
+    """
     start = 1
     lines: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.rstrip() == "---" or line.startswith("--- "):
+    for number, line in enumerate(text.split("\n"), 1):
+        marker, _, rest = line.rstrip("\r").partition(" ")
+        if marker == "---":
             yield start, "\n".join(lines)
-            start, lines = number + 1, [line[4:]] if line.startswith("--- ") else []
-            if lines:
-                start = number
+            start, lines = number, [rest]
         else:
-            lines.append(line)
+            lines.append("" if line.startswith("%") and not any(lines) else line)  # a directive, such as %YAML 1.2
     yield start, "\n".join(lines)

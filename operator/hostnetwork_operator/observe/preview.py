@@ -6,6 +6,7 @@ a warning proves something only if PSA warns in that namespace at all. So the fi
 level forbids.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -67,8 +68,8 @@ async def look(
 ) -> snapshot.GateAnswer:
     """Return what enforcement at `target` would refuse of what exists in a namespace now."""
     try:
-        all_living = [item async for item in _living(asker, state.namespace.name)]
-    except _TooMuchError:
+        all_living = [item async for item in existing(asker, state.namespace.name, most_bytes=_MOST_BYTES)]
+    except TooMuchError:
         nothing = gate.inquire(state, (), clock.now())
         return _failed(target, clock, nothing, "the objects in the namespace are too large to check")
     inquiry = gate.inquire(state, all_living, clock.now())
@@ -90,32 +91,6 @@ async def look(
     return snapshot.GateAnswer(target, clock.now(), holders, "", excepted, answers, blocking.holding, blocking.basis)
 
 
-async def living_objects(reader: live.Reader, namespace: str | None) -> list[snapshot.Living]:
-    """Return the templates and pods of one namespace or, with None, of all, as the gate asks about them.
-
-    Templates of one workload and the pod chosen for it have one `identity`. The reader raises its own errors.
-    """
-    found: list[living.Workload] = []
-    everything: list[snapshot.Living] = []
-    for kind, path in TEMPLATES.items():
-        whole = path.format(namespace) if namespace is not None else path.replace("/namespaces/{}", "")
-        async for page in live.pages(reader, whole):
-            for template in (living.read(kind, body) for body in page.items):
-                (found if isinstance(template, living.Workload) else everything).append(template)  # type: ignore[arg-type]
-            everything += [living.unreadable(kind, item.meta, item.why) for item in page.undecoded]
-    workloads = {workload.uid: workload for workload in found}
-    everything += [w.living for w in found if living.top(w, workloads) is w and not w.ended]
-    pods: dict[str, living.Pods] = {}
-    pods_path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
-    async for page in live.pages(reader, pods_path):
-        for body in page.items:
-            pods.setdefault(body["metadata"]["namespace"], living.Pods(workloads)).page([body])
-        everything += [living.unreadable("Pod", item.meta, item.why) for item in page.undecoded]
-    for chosen in pods.values():
-        everything += chosen.living()
-    return everything
-
-
 async def strictest(asker: Asker, bodies: Sequence[Body], version: str) -> labels.Level | str:
     """Return the strictest level that allows all these pods; why that cannot be told, if it cannot."""
     for level in (labels.Level.RESTRICTED, labels.Level.BASELINE):
@@ -133,14 +108,20 @@ def _failed(target: labels.Level, clock: live.Clock, inquiry: gate.Inquiry, why:
     return snapshot.GateAnswer(target, clock.now(), failed=why, excepted=inquiry.excepted)
 
 
-class _TooMuchError(Exception):
+class TooMuchError(Exception):
     """The questions about what exists in a namespace would take too much memory."""
 
 
-async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living]:
-    """Yield the templates, then the pods that living.Pods has chosen."""
+async def existing(
+    reader: live.Reader, namespace: str | None, *, most_bytes: float = math.inf
+) -> AsyncIterator[snapshot.Living]:
+    """Yield the templates of a namespace, or with None of all, then the pods that living.Pods has chosen.
+
+    The templates of a workload and the pod that is chosen for it have one `identity`. If the questions about templates,
+    or those about pods, are larger than `most_bytes`, raise TooMuchError. The reader raises its own errors.
+    """
     workloads: dict[str, living.Workload] = {}
-    async for template in _templates(asker, namespace):
+    async for template in _templates(reader, namespace, most_bytes):
         if isinstance(template, living.Workload):
             workloads[template.uid] = template
         else:
@@ -148,32 +129,52 @@ async def _living(asker: Asker, namespace: str) -> AsyncIterator[snapshot.Living
     for workload in workloads.values():
         if living.top(workload, workloads) is workload and not workload.ended:
             yield workload.living
-    pods = living.Pods(workloads)
-    async for page in live.pages(asker, f"/api/v1/namespaces/{namespace}/pods"):
-        pods.page(page.items)
-        _bounded(pods.weight)
-        for undecoded in page.undecoded:
-            yield living.unreadable("Pod", undecoded.meta, undecoded.why)
-    for pod in pods.living():
+    async for pod in _pods(reader, namespace, workloads, most_bytes):
         yield pod
 
 
-async def _templates(asker: Asker, namespace: str) -> AsyncIterator[living.Workload | snapshot.Living]:
+async def _pods(
+    reader: live.Reader, namespace: str | None, workloads: Mapping[str, living.Workload], most_bytes: float
+) -> AsyncIterator[snapshot.Living]:
+    """Yield the pods that living.Pods has chosen in each namespace, and those that cannot be decoded."""
+    pods: dict[str, living.Pods] = {}
+    async for page in live.pages(reader, _path("/api/v1/namespaces/{}/pods", namespace)):
+        by_namespace: dict[str, list[Body]] = {}
+        for body in page.items:
+            by_namespace.setdefault(body["metadata"]["namespace"], []).append(body)
+        for name, items in by_namespace.items():
+            pods.setdefault(name, living.Pods(workloads)).page(items)
+        _bounded(sum(chosen.weight for chosen in pods.values()), most_bytes)
+        for undecoded in page.undecoded:
+            yield living.unreadable("Pod", undecoded.meta, undecoded.why)
+    for chosen in pods.values():
+        for pod in chosen.living():
+            yield pod
+
+
+async def _templates(
+    reader: live.Reader, namespace: str | None, most_bytes: float
+) -> AsyncIterator[living.Workload | snapshot.Living]:
     """Yield the workloads of every kind, as an unreadable object where a workload cannot be read."""
     weight = 0
     for kind, path in TEMPLATES.items():
-        async for page in live.pages(asker, path.format(namespace)):
+        async for page in live.pages(reader, _path(path, namespace)):
             for template in (living.read(kind, body) for body in page.items):
                 weight += living.weight(template.living if isinstance(template, living.Workload) else template)
                 yield template
             for undecoded in page.undecoded:
                 yield living.unreadable(kind, undecoded.meta, undecoded.why)
-            _bounded(weight)
+            _bounded(weight, most_bytes)
 
 
-def _bounded(weight: int) -> None:
-    if weight > _MOST_BYTES:
-        raise _TooMuchError
+def _path(path: str, namespace: str | None) -> str:
+    """Return the path of a list in a namespace, or with None in all."""
+    return path.replace("/namespaces/{}", "") if namespace is None else path.format(namespace)
+
+
+def _bounded(weight: int, most_bytes: float) -> None:
+    if weight > most_bytes:
+        raise TooMuchError
 
 
 async def _speechless(asker: Asker, asked: labels.Level, version: str) -> str:

@@ -47,6 +47,9 @@ def test_every_flag_is_explained(verb: str) -> None:
         (["status", "--request-timeout", "1y"], "'1y' is not a duration"),
         (["status", "--as-group", "a"], "--as-group needs --as"),
         (["status", "-w", "-o", "json"], "-w shows a table"),
+        (["status", "-w", "--fail-on", "Unknown"], "use either -w or --fail-on"),
+        (["status", "-n", "a/../b"], "'a/../b' is not the name of a namespace"),
+        (["why", "-n", "A", "ds/x"], "'A' is not the name of a namespace"),
         (["status", "surplus"], "unexpected extra argument"),
     ],
 )
@@ -79,6 +82,7 @@ def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: pathlib.Path, capsy
         (["status", "-o", ""], ["table", "wide", "json", "yaml", "name"]),
         (["status", "--fail-on", "Covered,u"], ["Covered,Uncovered", "Covered,Unknown"]),
         (["status", "--req"], ["--request-timeout"]),
+        (["why", "d"], ["deploy/", "ds/"]),
         (["nothing", "st"], ["status"]),
     ],
 )
@@ -89,7 +93,7 @@ def test_words_are_completed(
     complete.main()
     *lines, directive = capsys.readouterr().out.splitlines()
     assert [line.partition("\t")[0] for line in lines] == choices
-    assert directive == ":4"
+    assert directive == (":6" if choices[-1].endswith("/") else ":4")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["--version"]])

@@ -18,6 +18,7 @@ HOSTILE = {
     "a line break": "te\nam",
     "a line separator": "te\u2028am",
     "a C1 control": "\x9b31mteam",
+    "half of a surrogate pair": "te\ud800am",
 }
 TABLE = tables.Table(
     ("NAMESPACE", "WORKLOAD", "OWNER", "WHY"),

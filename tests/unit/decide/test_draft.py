@@ -92,7 +92,7 @@ def test_what_is_wide_is_said() -> None:
     found = drafted(pod(privileged=True, host_paths=paths, service_account="default"))
     assert found.wide == (
         "a privileged container has root rights on the node",
-        "the pods writes / of the node",
+        "the pods write / of the node",
         "every pod of the namespace that names no service account can use the exception",
     )
     assert drafted(pod()).wide == ()

@@ -1,5 +1,7 @@
 """People are shown what is known: workloads by attention, and Unknown where the ledger could not be read."""
 
+import dataclasses
+
 import pytest
 
 from hostnetwork_operator.api import labels, ledger
@@ -30,16 +32,38 @@ def test_what_needs_attention_comes_first() -> None:
     assert list(workloads(state)) == ["m", "odd", "z", "a"]
 
 
-@pytest.mark.parametrize("state_of_ledger", [ledger.State.UNREADABLE, ledger.State.INTACT])
-def test_without_the_ledger_an_approval_is_not_known(state_of_ledger: ledger.State) -> None:
-    """A pod that no exception matches stays Uncovered: no approval would change that."""
-    view = snapshot.LedgerView(state=state_of_ledger, trouble="forbidden")
-    found = workloads(seen(pod("fits"), pod("other", service_account="other"), hne(), namespace=denied(), ledger=view))
-    assert found["other"].verdict == "Uncovered"
-    expected = "Unknown" if state_of_ledger is ledger.State.UNREADABLE else "Uncovered"
-    assert found["fits"].verdict == expected
-    if expected == "Unknown":
-        assert "whether exception 'net' is approved is not known" in found["fits"].why
+@pytest.mark.parametrize(
+    ("exceptions", "approvals", "fits", "other"),
+    [
+        (True, True, "Uncovered", "Uncovered"),
+        (True, False, "Unknown", "Uncovered"),
+        (False, True, "Unknown", "Unknown"),
+    ],
+)
+def test_what_was_not_read_makes_a_verdict_unknown(exceptions: bool, approvals: bool, fits: str, other: str) -> None:
+    """Without the ledger, a pod that no exception matches stays Uncovered: no approval would change that."""
+    view = snapshot.LedgerView(state=ledger.State.UNREADABLE, trouble="forbidden")
+    pods = (pod("fits"), pod("other", service_account="other"))
+    namespace_plan = planned(seen(*pods, hne(), namespace=denied(), ledger=view))
+    known = {
+        verdict.pod.name: inventory.as_known(
+            verdict, namespace_plan.standings, exceptions=exceptions, approvals=approvals
+        )
+        for verdict in namespace_plan.verdicts
+    }
+    assert {name: verdict.verdict for name, verdict in known.items()} == {"fits": fits, "other": other}
+    if fits == "Unknown":
+        assert "not read" in known["fits"].why
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"name": "x; rm -rf ~"}, {"name": "$(id)"}, {"kind": "Dae mon"}, {"api_version": "apps/v1 --all"}, {"name": ""}],
+)
+def test_an_owner_that_cannot_exist_is_not_shown(forged: dict[str, str]) -> None:
+    """Whoever creates a pod writes its owner, and people paste the command that names it."""
+    owner = dataclasses.replace(SET, **forged)
+    assert list(workloads(seen(pod("real", owner=owner)))) == ["real"]
 
 
 def test_namespaces_are_counted_by_enforcement_and_level() -> None:

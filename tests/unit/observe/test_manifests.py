@@ -83,6 +83,25 @@ def test_what_is_no_object_is_passed_over(text: str) -> None:
     assert (found.templates, found.exceptions, found.unreadable) == ((), (), ())
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"%YAML 1.1\n---\n{POD}", 8),
+        (f"--- # the first\n{POD}", 7),
+        (POD.replace("\n", "\r\n"), 6),
+        (f"# --- in a comment\n{POD}", 7),
+    ],
+)
+def test_what_stands_around_a_document_changes_no_line(text: str, line: int) -> None:
+    found = read(text)
+    assert (places(found), found.unreadable) == ([("capture", "0.yaml", line)], ())
+
+
+def test_an_end_of_a_line_that_only_yaml_sees_hides_nothing() -> None:
+    found = read(POD.replace("\n", "\u2028") + "\u2028---\u2028" + POD.replace("\n", "\u2028"))
+    assert (found.templates, len(found.unreadable)) == ((), 1)
+
+
 def test_items_of_lists_are_read_with_their_lines() -> None:
     text = "apiVersion: v1\nkind: List\nitems:\n" + "".join(
         f"{'- ' if not n else '  '}{line}\n" for n, line in enumerate(POD.splitlines())
