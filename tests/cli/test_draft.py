@@ -1,7 +1,6 @@
-"""`kubectl hostnetwork draft`: refused unread, and filled in, each draft takes its workload to Covered and Deny."""
+"""`kubectl hostnetwork draft`. tests/adoption shows that a draft that is filled in covers its workload."""
 
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -9,7 +8,6 @@ import yaml
 from tests.cli.conftest import hostnetwork
 from tests.cli.test_status import daemon_set
 from tests.controlplane import cluster
-from tests.e2e import agents, trials
 from tests.e2e.conftest import IMAGE, World
 
 
@@ -21,67 +19,6 @@ def filled_in(text: str, expiry: str) -> str:
         .replace('ticket: "" #', "ticket: INC-1 #")
         .replace('expiry: "" #', f"expiry: {expiry} #")
     )
-
-
-@pytest.fixture(scope="module")
-def adopted(
-    module_world: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[trials.Trials, pathlib.Path]]:
-    """Every sample, in a namespace that is not enforced yet, and the drafts of all."""
-    world = module_world
-    world.operator.stop()
-    samples = agents.read(world.time(3600))
-    directory = tmp_path_factory.mktemp("drafts")
-    with trials.create(world, samples, **{"hostnetwork-operator.github.io/enforcement": "Audit"}) as created:
-        trials.apply(world, [(trial, body) for trial in created.values() for body in trial.sample.living()])
-        world.operator.start()
-        completed = hostnetwork(world.cluster, "draft", "--all", "-o", str(directory), "--for-approval")
-        assert completed.returncode == 0, completed.stderr
-        yield created, directory
-
-
-def test_every_sample_is_adopted_by_its_draft(world: World, adopted: tuple[trials.Trials, pathlib.Path]) -> None:
-    """No draft is accepted as it is. Filled in, each covers its pods, and its namespace becomes enforced."""
-    created, directory = adopted
-    drafts = {path.parent.name: path.read_text() for path in directory.rglob("*.yaml")}
-    assert set(drafts) >= {trial.namespace for trial in created.values()}
-    for text in list(drafts.values())[:5]:
-        refused = world.cluster.kubectl("apply", "-f", "-", stdin=text)
-        assert refused.returncode == 1
-        assert "spec.owner" in refused.stderr
-    own = {trial.namespace: name for name, trial in created.items()}
-    whole = "---\n".join(filled_in(text, world.time(3600)) for namespace, text in drafts.items() if namespace in own)
-    applied = world.cluster.kubectl("apply", "-f", "-", stdin=whole)
-    assert applied.returncode == 0, applied.stderr
-
-    def waiting() -> list[str]:
-        """Return the samples whose namespace is not enforced, or with a pod that is not covered."""
-        late = []
-        for namespace, name in own.items():
-            verdicts = {
-                pod["metadata"].get("labels", {}).get("hostnetwork-operator.github.io/verdict")
-                for pod in world.admin.items(world.pods(namespace))
-            }
-            if not world.enforced(namespace) or verdicts - {None}:
-                late.append(name)
-        return late
-
-    world.until("every sample is adopted", lambda: not waiting(), deadline_seconds=90)
-
-
-def test_what_has_an_exception_gets_no_second_draft(
-    world: World, adopted: tuple[trials.Trials, pathlib.Path], tmp_path: pathlib.Path
-) -> None:
-    """Runs after the adoption: nothing is left to draft in these namespaces. A file that exists stays as it is."""
-    created, directory = adopted
-    namespaces = {trial.namespace for trial in created.values()}
-    again = hostnetwork(world.cluster, "draft", "--all", "-o", str(tmp_path))
-    assert again.returncode == 0, again.stderr
-    assert {path.parent.name for path in tmp_path.rglob("*.yaml")} & namespaces == set()
-    (kept, *_) = sorted(directory.rglob("*.yaml"))
-    kept.write_text("mine")
-    hostnetwork(world.cluster, "draft", "--all", "-o", str(directory))
-    assert kept.read_text() == "mine"
 
 
 def test_a_draft_says_what_a_person_must_know(world: World) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES: Final = """\b
 Examples:
-  # WhyResult is this DaemonSet not covered, and what puts it right?
+  # Why is this DaemonSet not covered, and what puts it right?
   kubectl hostnetwork why -n monitoring ds/node-exporter
 \b
   # The same for one pod
