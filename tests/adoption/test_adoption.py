@@ -351,6 +351,6 @@ def test_the_whole_page_was_followed(adopter: Adopter, capsys: pytest.CaptureFix
     workloads = [workload for tenant in adopter.tenants for workload in tenant.workloads]
     needs = collections.Counter(workload.need.name.lower() for workload in workloads)
     with capsys.disabled():
-        print(f"\n{len(adopter.tenants)} namespaces, {len(workloads)} workloads: {dict(needs)}")  # noqa: T201
+        print(f"\n{len(adopter.tenants)} namespaces, {len(workloads)} workloads: {dict(needs)}")
         for name, seconds in adopter.seconds.items():
-            print(f"{name}: {seconds:.1f} s")  # noqa: T201
+            print(f"{name}: {seconds:.1f} s")

