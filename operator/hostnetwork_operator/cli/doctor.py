@@ -22,7 +22,7 @@ Examples:
 \b
   # Fail a job if something does not work
   kubectl hostnetwork doctor --fail-on failed"""
-_COLUMNS: Final = ("STATE", "CHECK", "MESSAGE", "REMEDY")
+_COLUMNS: Final = ("STATE", "CHECK", "MESSAGE")
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
@@ -227,13 +227,18 @@ async def _holders(connection: "connect.Connection") -> dict[str, Sequence[str] 
 
 
 def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
-    rows = tuple((check.state, check.name, check.message, check.remedy) for check in result.checks)
+    rows = [
+        (check.state, check.name, f"{check.message}{f' → {check.remedy}' if check.remedy else ''}")
+        for check in result.checks
+    ]
     names = (check.name for check in result.checks)
-    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, rows), names, headers=headers)
+    table = tables.Table(_COLUMNS, tuple(rows), prose=True)
+    tables.show(form, lambda: document(result), table, names, headers=headers)
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
         for right, holders in result.holders.items():
-            said = "not known: RBAC could not be read" if holders is None else ", ".join(holders) or "nobody"
-            click.echo(tables.cell(f"May {right}: {said}"), err=True)
+            click.echo(f"\nWho may {right}:", err=True)
+            for holder in ["not known: RBAC could not be read"] if holders is None else holders or ["nobody"]:
+                tables.say(f"- {holder}", "  ")
 
 
 def document(result: DoctorResult) -> dict[str, Any]:

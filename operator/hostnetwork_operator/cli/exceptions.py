@@ -111,7 +111,9 @@ def _print(result: Register, form: flags.Format, *, headers: bool) -> None:
     names = (f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}" for entry in result.entries)
     tables.show(form, lambda: document(result), _table(result), names, headers=headers)
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
-        click.echo(f"\n{_summary(result)}", err=True)
+        click.echo(err=True)
+        tables.say(_summary(result))
+        tables.say_left_out(_table(result), form)
     tables.say_not_looked_at(result.reading.not_looked_at)
 
 
@@ -133,7 +135,7 @@ def _table(result: Register) -> tables.Table:
             ",".join(finding.rule.id for finding in entry.warnings),
             entry.why,
         ))  # fmt: skip
-    return tables.Table(_COLUMNS, tuple(rows), _WIDE)
+    return tables.Table(_COLUMNS, tuple(rows), _WIDE, flexible=("TYPE", "OWNER", "FINDINGS"))
 
 
 def _summary(result: Register) -> str:

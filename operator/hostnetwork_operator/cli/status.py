@@ -163,8 +163,10 @@ def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
     names = (f"{tables.resource(subject)}/{subject.name}" for subject in subjects)
     tables.show(form, lambda: document(result), _table(result), names, headers=headers)
     if form in _FOR_PEOPLE:
+        click.echo(err=True)
         for line in _summary(result):
-            click.echo(line, err=True)
+            tables.say(line, "  ")
+        tables.say_left_out(_table(result), form)
     tables.say_not_looked_at(result.reading.not_looked_at)
 
 
@@ -187,7 +189,7 @@ def _table(result: StatusResult) -> tables.Table:
             tables.until(workload.expiry, now),
             workload.why,
         ))  # fmt: skip
-    return tables.Table(_COLUMNS, tuple(rows), _WIDE)
+    return tables.Table(_COLUMNS, tuple(rows), _WIDE, flexible=("OWNER", "EXCEPTION", "CLASS"))
 
 
 def _summary(result: StatusResult) -> list[str]:
@@ -201,7 +203,7 @@ def _summary(result: StatusResult) -> list[str]:
         found = f"No pod with {kind}." if not result.reading.not_looked_at else "No such pod seen."
     if not result.every_pod:
         found += " For pods with only hostPID or hostIPC, use --all."
-    lines = ["", found]
+    lines = [found]
     if overview.namespaces:
         governed = ", ".join(f"{number} {word}" for word, number in overview.enforcement.items())
         levels = ", ".join(f"{number} {word}" for word, number in overview.levels.items())

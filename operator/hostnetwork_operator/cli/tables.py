@@ -1,15 +1,17 @@
 """Results as text: borderless tables, JSON and YAML. Every text of a cluster is hostile until it has come through here.
 
-A renderer filters nothing: which rows a result has is decided before.
+A renderer filters nothing: which rows a result has is decided before. On a terminal, text keeps within its width. In a
+pipe it is whole.
 """
 
 import datetime
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from hostnetwork_operator.decide import classify, snapshot
 
 API_VERSION: Final = "cli.hostnetwork-operator.github.io/v1alpha1"  # of -o json and -o yaml
-WIDEST: Final = 100  # columns of a table on a terminal
-_GAP: Final = "   "
-_NARROWEST: Final = 8  # a cell is not cut below this width
+WIDEST: Final = 100  # columns of a text on a terminal
+_GAP: Final = "  "
+_NARROWEST: Final = 10  # a cell is not cut below this width
+_PROSE: Final = 24  # the column with prose is not wrapped below this width
 _CUT: Final = "…"
 _NOTHING: Final = "-"
 KINDS: Final = {
@@ -40,28 +43,51 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a table. Columns named in `wide` are shown with -o wide only."""
+    """The rows of a table.
+
+    Columns named in `wide` are shown with -o wide only. Where there is little room, those named in `flexible` are cut,
+    then left out, in this order. If the last column has `prose`, its text is wrapped instead of cut.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     wide: frozenset[str] = frozenset()
+    flexible: tuple[str, ...] = ()
+    prose: bool = False
 
     def lines(self, *, wide: bool = False, headers: bool = True, width: int | None = None) -> list[str]:
-        """Return the lines of the table, at most `width` columns wide if that is not None.
-
-        If the table is wider, columns without any content are left out first. Then the widest columns are cut.
-        """
-        shown = [number for number, name in enumerate(self.columns) if wide or name not in self.wide]
-        columns = [[self.columns[number]] * headers + [cell(row[number]) for row in self.rows] for number in shown]
+        """Return the lines of the table, at most `width` columns wide if that is not None."""
         if not self.rows and not headers:
             return []
-        if width is not None and _width(columns) > width:
-            columns = [column for column in columns if set(column[headers:]) != {_NOTHING}]
-        widths = [max(map(len, column)) for column in columns]
+        names = [name for name in self.columns if wide or name not in self.wide]
+        texts = {name: [cell(row[self.columns.index(name)]) for row in self.rows] for name in names}
+        sizes = {name: max(map(len, [name] * headers + texts[name])) for name in names}
         if width is not None:
-            _narrow(widths, width)
-        lines = zip(*columns, strict=True)
-        return [_GAP.join(map(_fit, line, widths)).rstrip() for line in lines]
+            if _total(sizes) > width:
+                sizes = {name: size for name, size in sizes.items() if set(texts[name]) != {_NOTHING}}
+            self._narrow(sizes, width)
+        cells = [list(sizes)] * headers + [[texts[name][row] for name in sizes] for row in range(len(self.rows))]
+        return [line for each in cells for line in _lines(each, list(sizes.values()), prose=self.prose)]
+
+    def left_out(self, width: int | None) -> tuple[str, ...]:
+        """Return the flexible columns with content for which there is no room within `width` columns."""
+        shown = self.lines(width=width)[0].split()
+        filled = {name for name in self.flexible if any(row[self.columns.index(name)] for row in self.rows)}
+        return tuple(name for name in self.columns if name in filled and name not in {*self.wide, *shown})
+
+    def _narrow(self, sizes: dict[str, int], width: int) -> None:
+        """Make columns narrower until a line has `width` columns, or none can be cut further."""
+        if self.prose:
+            last = self.columns[-1]
+            sizes[last] = max(_PROSE, width - _total(sizes) + sizes[last]) if _total(sizes) > width else sizes[last]
+        for name in self.flexible:
+            whole = {each: sizes[each] for each in self.flexible if each in sizes}
+            _cut(sizes, list(whole), width)
+            if _total(sizes) <= width:
+                return
+            sizes.update(whole)
+            sizes.pop(name, None)
+        _cut(sizes, list(sizes), width)
 
 
 def cell(text: str) -> str:
@@ -93,8 +119,31 @@ def show(
 def shown(table: Table, form: flags.Format, *, headers: bool) -> list[str]:
     """Return the lines of a table: within the width of a terminal, but whole in a pipe and with -o wide."""
     wide = form is flags.Format.WIDE
-    width = None if wide or not sys.stdout.isatty() else min(WIDEST, shutil.get_terminal_size((80, 24)).columns)
-    return table.lines(wide=wide, headers=headers, width=width)
+    return table.lines(wide=wide, headers=headers, width=None if wide else width_of(sys.stdout))
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Return how many columns a text may have there; None if the stream is no terminal."""
+    return min(WIDEST, shutil.get_terminal_size((80, 24)).columns) if stream.isatty() else None
+
+
+def say(text: str, indent: str = "") -> None:
+    """Write a text for people to stderr: one line, or several on a terminal. A continued line begins with `indent`."""
+    for line in wrapped(cell(text), width_of(sys.stderr), indent):
+        click.echo(line, err=True)
+
+
+def say_left_out(table: Table, form: flags.Format) -> None:
+    """Say on stderr which columns the terminal has no room for."""
+    if form is flags.Format.TABLE and (names := table.left_out(width_of(sys.stdout))):
+        say(f"No room for {' and '.join(names)}: use -o wide.")
+
+
+def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
+    """Return a text as lines of at most `width` columns. Words are whole, because people paste them."""
+    if width is None or len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def resource(subject: "snapshot.Reference") -> str:
@@ -150,17 +199,20 @@ def not_looked_at(found: "Sequence[reading.NotLookedAt]") -> list[dict[str, str]
 def say_not_looked_at(found: "Sequence[reading.NotLookedAt]") -> None:
     """Say on stderr what was not looked at, a line each."""
     for each in found:
-        click.echo(cell(f"not looked at: {each.what}: {each.why}; {each.consequence}"), err=True)
+        say(f"not looked at: {each.what}: {each.why}; {each.consequence}", "  ")
 
 
-def tree(branches: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Return the lines of a tree of two levels."""
+def tree(branches: Sequence[tuple[str, Sequence[str]]], width: int | None = None) -> list[str]:
+    """Return the lines of a tree of two levels. A leaf that begins with `kubectl` is a command, and is not wrapped."""
     lines = []
     for number, (branch, leaves) in enumerate(branches, 1):
         last = number == len(branches)
-        lines.append(f"{'└─' if last else '├─'} {cell(branch)}")
+        under = "   " if last else "│  "
+        lines += wrapped(f"{'└─' if last else '├─'} {cell(branch)}", width, under + ("│  " if leaves else "   "))
         for position, leaf in enumerate(leaves, 1):
-            lines.append(f"{'   ' if last else '│  '}{'└─' if position == len(leaves) else '├─'} {cell(leaf)}")
+            end = position == len(leaves)
+            line = f"{under}{'└─' if end else '├─'} {cell(leaf)}"
+            lines += wrapped(line, None if leaf.startswith("kubectl ") else width, under + ("   " if end else "│  "))
     return lines
 
 
@@ -177,21 +229,32 @@ def classification(seen: "classify.Classification | None") -> dict[str, Any] | N
     }
 
 
-def _width(columns: Sequence[Sequence[str]]) -> int:
-    return sum(max(map(len, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
+def _total(sizes: Mapping[str, int]) -> int:
+    return sum(sizes.values()) + len(_GAP) * (len(sizes) - 1)
 
 
-def _narrow(widths: list[int], width: int) -> None:
-    """Make the widest columns narrower until the line has `width` columns, or none can be cut further."""
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        widest = widths.index(max(widths))
-        if widths[widest] <= _NARROWEST:
+def _cut(sizes: dict[str, int], names: Sequence[str], width: int) -> None:
+    """Make the widest of these columns narrower until a line has `width` columns, or none can be cut further."""
+    while names and _total(sizes) > width:
+        widest = max(names, key=lambda name: sizes[name])
+        if sizes[widest] <= _NARROWEST:
             return
-        widths[widest] -= 1
+        sizes[widest] -= 1
+
+
+def _lines(cells: Sequence[str], sizes: Sequence[int], *, prose: bool) -> list[str]:
+    """Return the lines of a row: one, or more if the last column has prose."""
+    *heads, last = cells
+    rest = wrapped(last, sizes[-1]) if prose else [_fit(last, sizes[-1])]
+    start = "".join(_fit(text, size) + _GAP for text, size in zip(heads, sizes, strict=False))
+    return [f"{start if number == 0 else ' ' * len(start)}{line}".rstrip() for number, line in enumerate(rest)]
 
 
 def _fit(text: str, size: int) -> str:
-    return (text if len(text) <= size else text[: size - 1] + _CUT).ljust(size)
+    if len(text) <= size:
+        return text.ljust(size)
+    doubt = text[len(text.rstrip("?")) :][:2]  # a class that is cut must look no surer than it is
+    return text[: size - 1 - len(doubt)] + _CUT + doubt
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

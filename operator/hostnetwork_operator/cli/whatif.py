@@ -183,12 +183,13 @@ def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
         for refused in each.refused
     ]
     names = (f"namespace/{each.namespace}" for each in result.namespaces if each.refused)
-    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, tuple(rows)), names, headers=headers)
+    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, tuple(rows), prose=True), names, headers=headers)
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
-        click.echo(f"\n{_summary(result)}", err=True)
+        click.echo(err=True)
+        tables.say(_summary(result), "  ")
     for each in result.namespaces:
         if each.failed:
-            click.echo(tables.cell(f"not looked at: namespace {each.namespace}: {each.failed}"), err=True)
+            tables.say(f"not looked at: namespace {each.namespace}: {each.failed}", "  ")
     tables.say_not_looked_at(result.reading.not_looked_at)
 
 

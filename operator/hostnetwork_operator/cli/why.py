@@ -1,5 +1,6 @@
 """`why`: what decides about one workload or pod, and the command that puts it right."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,7 +119,7 @@ def _print(result: WhyResult, form: flags.Format) -> None:
             click.echo(line)
     tables.say_not_looked_at(result.reading.not_looked_at)
     if result.policies is None:
-        click.echo("not looked at: networkpolicies; which of them select the pods is not known", err=True)
+        tables.say("not looked at: networkpolicies; which of them select the pods is not known")
 
 
 def _lines(result: WhyResult) -> list[str]:
@@ -144,14 +145,15 @@ def _lines(result: WhyResult) -> list[str]:
         for each in found.considered
     ]
     branches.append((f"exceptions in the namespace: {len(considered) or 'none'}", considered))
-    branches.append((_governed(found.namespace), [f"held by {found.held_by}"] if found.held_by else []))
+    branches.append((_governed(found.namespace), [f"Held {found.held_by}"] if found.held_by else []))
     if result.policies and "Network" in workload.host_namespaces:
         branches.append((f"not restricted by these NetworkPolicies, which select it: {', '.join(result.policies)}", []))
     if found.remedy:
         branches.append(
             (f"to put it right: {found.remedy}", [f"kubectl hostnetwork {each}" for each in _commands(result)])
         )
-    return [head, *tables.tree(branches)]
+    width = tables.width_of(sys.stdout)
+    return [*tables.wrapped(head, width, "│  "), *tables.tree(branches, width)]
 
 
 def _governed(namespace: "inventory.GovernedNamespace") -> str:

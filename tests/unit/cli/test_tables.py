@@ -32,9 +32,9 @@ TABLE = tables.Table(
 
 def test_a_table_in_a_pipe_is_whole() -> None:
     assert TABLE.lines() == [
-        "NAMESPACE     WORKLOAD                               OWNER",
-        "kube-system   ds/kube-proxy                          -",
-        "payments      deploy/legacy-proxy-with-a-long-name   -",
+        "NAMESPACE    WORKLOAD                              OWNER",
+        "kube-system  ds/kube-proxy                         -",
+        "payments     deploy/legacy-proxy-with-a-long-name  -",
     ]
     assert ("because " * 30).strip() in TABLE.lines(wide=True)[1]
 
@@ -43,9 +43,56 @@ def test_a_table_in_a_pipe_is_whole() -> None:
 def test_a_table_fits_the_terminal(width: int) -> None:
     """Columns without content go first, then the widest column is cut, and each cell keeps a few characters."""
     lines = TABLE.lines(wide=True, width=width)
-    assert max(map(len, lines)) <= max(width, 30)
+    assert max(map(len, lines)) <= max(width, 34)
     assert "OWNER" not in lines[0]
     assert len(lines) == 3
+
+
+def test_names_are_whole_as_long_as_something_else_can_be_cut_or_left_out() -> None:
+    """People paste names. What has no room is named."""
+    table = tables.Table(
+        ("NAMESPACE", "WORKLOAD", "CLASS", "OWNER"),
+        (("kube-system", "ds/kube-proxy-with-a-long-name", "Infrastructure??", "team-platform-network"),),
+        flexible=("OWNER", "CLASS"),
+    )
+    expected = {
+        90: "kube-system  ds/kube-proxy-with-a-long-name  Infrastructure??  team-platform-network",
+        75: "kube-system  ds/kube-proxy-with-a-long-name  Infrastruct…??  team-platform…",
+        60: "kube-system  ds/kube-proxy-with-a-long-name  Infrastructu…??",
+        58: "kube-system  ds/kube-proxy-with-a-long-name  Infrastruc…??",
+        50: "kube-system  ds/kube-proxy-with-a-long-name",
+        30: "kube-system  ds/kube-proxy-wi…",
+    }
+    assert {width: table.lines(width=width)[1] for width in expected} == expected
+    assert [table.left_out(width) for width in (None, 75, 60, 50)] == [(), (), ("OWNER",), ("CLASS", "OWNER")]
+
+
+def test_prose_is_wrapped_instead_of_cut() -> None:
+    """Each word of the reason is there, below the first line of its row."""
+    table = tables.Table(
+        ("NAMESPACE", "REASON"), (("payments", "the pod must not share the host network"),), prose=True
+    )
+    assert table.lines(width=40) == [
+        "NAMESPACE  REASON",
+        "payments   the pod must not share the",
+        "           host network",
+    ]
+    assert table.lines()[1] == "payments   the pod must not share the host network"
+
+
+def test_a_tree_is_wrapped_and_its_commands_are_not() -> None:
+    branches = (
+        ("the namespace has no exception", ["one two three four five"]),
+        ("put right", ["kubectl do it now please"]),
+    )
+    assert tables.tree(branches, 22) == [
+        "├─ the namespace has",
+        "│  │  no exception",
+        "│  └─ one two three",
+        "│     four five",
+        "└─ put right",
+        "   └─ kubectl do it now please",
+    ]
 
 
 def test_without_headers_an_empty_table_is_nothing() -> None:
