@@ -262,7 +262,7 @@ def _path(namespace: str, body: dict[str, Any]) -> str:
 
 
 def _start_again(adopter: Adopter, tenant: Tenant, workload: Workload) -> int:
-    """Make the workload start new pods, one more than before if it can be scaled. Return their number.
+    """Make the workload start new pods, one more than before if it can be scaled. Return how many to wait for.
 
     The annotation of the new pods has the kind and the name of the workload.
     """
@@ -277,7 +277,7 @@ def _start_again(adopter: Adopter, tenant: Tenant, workload: Workload) -> int:
             metadata = {**body["metadata"], **mark}
             adopter.until("it is gone", lambda: adopter.api.get(f"{path}/{name}").status == 404)
             adopter.api.post(path, {**body, "metadata": metadata}).expect(201)
-            return 1
+            return 0  # it is admitted; kwok deletes pods by name, and may delete this pod for the one before
         case "Job":
             # The template of a Job cannot be changed once its pods have started.
             adopter.api.patch(f"{path}/{name}", {"spec": {"template": {"metadata": mark}}}).expect(200)

@@ -68,7 +68,7 @@ def command(
     found = asyncio.run(_one(target, namespace, workload, kind))
     click.echo(text(found, for_approval=for_approval), nl=False)
     for line in notes(found):
-        click.echo(line, err=True)
+        tables.say(line)
     return errors.Exit.FINE
 
 
@@ -239,21 +239,16 @@ def _write(directory: pathlib.Path, drafts: "Sequence[Drafted]", *, for_approval
         path.write_text(text(drafted, for_approval=for_approval))
         click.echo(str(path))
         for line in notes(drafted):
-            click.echo(f"{path}: {line}", err=True)
+            tables.say(f"{path}: {line}", "  ")
         written += 1
     return written
 
 
 def notes(found: Drafted) -> list[str]:
     """Return what a person must know that no field of the draft says."""
-    said = [
-        f"no exception can list {tables.cell(each)}: the draft does not cover the pods"
-        for each in found.draft.inexpressible
-    ]
+    said = [f"no exception can list {each}: the draft does not cover the pods" for each in found.draft.inexpressible]
     if found.level_unknown:
-        said.append(
-            f"podSecurityLevel is a guess, because Pod Security was not asked: {tables.cell(found.level_unknown)}"
-        )
+        said.append(f"podSecurityLevel is a guess, because Pod Security was not asked: {found.level_unknown}")
     return said
 
 
@@ -264,16 +259,17 @@ def text(found: Drafted, *, for_approval: bool) -> str:
     name = tables.cell(f"{subject.kind} {subject.name}")
     if for_approval:
         looks = seen.agent or f"{seen.type}, by its kind"
-        lines += [
-            f"# {name} in namespace {subject.namespace} asks for an exception.",
-            f"# The workload looks like {looks} ({seen.confidence}): {tables.cell('; '.join(seen.reasons))}.",
-            "#",
-            "# What is wide about the exception:" if drafted.wide else "# Nothing about the exception is wide.",
-            *(f"# - {tables.cell(each)}" for each in drafted.wide),
-            "#",
-            "# Where enforcement is on, the pods are refused without an exception. To approve the exception, a user",
-            "# with the verb approve fills in this file and applies it.",
+        comments = [
+            f"{name} in namespace {subject.namespace} asks for an exception.",
+            f"The workload looks like {looks} ({seen.confidence}): {tables.cell('; '.join(seen.reasons))}.",
+            "",
+            "What is wide about the exception:" if drafted.wide else "Nothing about the exception is wide.",
+            *(f"- {tables.cell(each)}" for each in drafted.wide),
+            "",
+            "Where enforcement is on, the pods are refused without an exception.",
+            "To approve the exception, a user with the verb approve fills in this file and applies it.",
         ]
+        lines += [line.rstrip() for each in comments for line in tables.wrapped(f"# {each}", tables.WIDEST, "# ")]
     lines += [
         "apiVersion: hostnetwork-operator.github.io/v1alpha1",
         "kind: HostNetworkException",

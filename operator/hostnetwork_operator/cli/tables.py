@@ -26,7 +26,7 @@ API_VERSION: Final = "cli.hostnetwork-operator.github.io/v1alpha1"  # of -o json
 WIDEST: Final = 100  # columns of a text on a terminal
 _GAP: Final = "  "
 _NARROWEST: Final = 10  # a cell is not cut below this width
-_PROSE: Final = 24  # the column with prose is not wrapped below this width
+_PROSE: Final = 36  # the column with prose is not wrapped below this width
 _CUT: Final = "…"
 _NOTHING: Final = "-"
 KINDS: Final = {
@@ -77,9 +77,15 @@ class Table:
 
     def _narrow(self, sizes: dict[str, int], width: int) -> None:
         """Make columns narrower until a line has `width` columns, or none can be cut further."""
-        if self.prose:
-            last = self.columns[-1]
-            sizes[last] = max(_PROSE, width - _total(sizes) + sizes[last]) if _total(sizes) > width else sizes[last]
+        if not self.prose:
+            self._squeeze(sizes, width)
+            return
+        prose, whole = self.columns[-1], sizes[self.columns[-1]]
+        sizes[prose] = min(_PROSE, whole)
+        self._squeeze(sizes, width)
+        sizes[prose] = min(whole, max(sizes[prose], width - _total(sizes) + sizes[prose]))
+
+    def _squeeze(self, sizes: dict[str, int], width: int) -> None:
         for name in self.flexible:
             whole = {each: sizes[each] for each in self.flexible if each in sizes}
             _cut(sizes, list(whole), width)
@@ -136,7 +142,7 @@ def say(text: str, indent: str = "") -> None:
 def say_left_out(table: Table, form: flags.Format) -> None:
     """Say on stderr which columns the terminal has no room for."""
     if form is flags.Format.TABLE and (names := table.left_out(width_of(sys.stdout))):
-        say(f"No room for {' and '.join(names)}: use -o wide.")
+        say(f"No room for {', '.join(names)}: use -o wide.")
 
 
 def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:

@@ -59,10 +59,16 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class WouldRefuse:
-    """A pod or template that would be refused, and why."""
+    """A pod or template that would be refused, and why. `subject` is its kind and name: `Deployment web`."""
 
     subject: str
     reason: str
+
+    @property
+    def short_subject(self) -> str:
+        """The subject as `why` takes it: `deploy/web`."""
+        kind, _, name = self.subject.partition(" ")
+        return f"{tables.kind(kind)}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +184,18 @@ def _asked(
 
 def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
     rows = [
-        (each.namespace, each.enforcement, each.level, refused.subject, refused.reason)
+        (each.namespace, each.enforcement, each.level, refused.short_subject, refused.reason)
         for each in result.namespaces
         for refused in each.refused
     ]
     names = (f"namespace/{each.namespace}" for each in result.namespaces if each.refused)
-    tables.show(form, lambda: document(result), tables.Table(_COLUMNS, tuple(rows), prose=True), names, headers=headers)
+    tables.show(
+        form,
+        lambda: document(result),
+        tables.Table(_COLUMNS, tuple(rows), flexible=("LEVEL", "ENFORCEMENT"), prose=True),
+        names,
+        headers=headers,
+    )
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
         click.echo(err=True)
         tables.say(_summary(result), "  ")
@@ -196,10 +208,9 @@ def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
 def _summary(result: WhatIf) -> str:
     clean = sum(not each.refused and not each.failed for each in result.namespaces)
     refused = sum(len(each.refused) for each in result.namespaces)
-    text = (
-        f"{tables.count(len(result.namespaces), 'namespace')}: nothing would be refused in {clean};"
-        f" {tables.count(refused, 'pod or template', 'pods and templates')} would be in the others."
-    )
+    text = f"{tables.count(len(result.namespaces), 'namespace')}: nothing would be refused in {clean}."
+    if refused:
+        text += f" {tables.count(refused, 'pod or template', 'pods and templates')} would be refused in the others."
     if not all(each.templates for each in result.namespaces):
         text += " Only running pods were asked about, because the preview namespaces are not installed."
     return text

@@ -141,8 +141,7 @@ def _lines(result: WhyResult) -> list[str]:
         looks = seen.agent or f"{seen.type}, by its kind"
         branches.append((f"looks like {looks} ({seen.confidence})", list(seen.reasons)))
     considered = [
-        f"{each.name}: covers the pods" if each.covers else f"{each.name}: {each.failed}: {each.why}"
-        for each in found.considered
+        f"{each.name}: covers the pods" if each.covers else f"{each.name}: {each.why}" for each in found.considered
     ]
     branches.append((f"exceptions in the namespace: {len(considered) or 'none'}", considered))
     branches.append((_governed(found.namespace), [f"Held {found.held_by}"] if found.held_by else []))
