@@ -39,9 +39,8 @@ def test_a_sound_installation_has_nothing_that_failed(world: World, approver: st
     found = result(world.cluster, "doctor")
     failed = {name for name, state in states(found).items() if state in {"failed", "unknown"}}
     assert failed <= {"Operator"}
-    assert {"Kubernetes", "Clock", "CRDs", "Admission policies", "Policy Ready", "Policy Guarded"} <= {
-        name for name, state in states(found).items() if state == "ok"
-    }
+    working = {"Kubernetes", "Clock", "CRDs", "Admission policies", "Policy Ready", "Policy Guarded"}
+    assert working | {"Rights of the operator"} <= {name for name, state in states(found).items() if state == "ok"}
     assert approver in found["holders"]["approve exceptions"]
     assert approver not in found["holders"]["set Pod Security levels"]
     assert "Group system:masters by cluster-admin" in found["holders"]["change admission policies"]
@@ -62,6 +61,20 @@ def test_a_policy_that_is_missing_is_named_with_the_remedy(world: World) -> None
         world.until(
             "the policies are intact", lambda: states(result(world.cluster, "doctor"))["Admission policies"] == "ok"
         )
+
+
+def test_a_right_that_the_operator_lacks_is_named_with_the_remedy(world: World) -> None:
+    path = f"{RBAC}/clusterroles/hostnetwork-operator"
+    rules = world.admin.get(path).expect(200).body["rules"]
+    fewer = [rule for rule in rules if rule["resources"] != ["cronjobs"]]
+    world.admin.patch(path, {"rules": fewer}).expect(200)
+    try:
+        found = result(world.cluster, "doctor")
+        (check,) = [each for each in found["checks"] if each["name"] == "Rights of the operator"]
+        assert (check["state"], check["message"]) == ("failed", "lacks list cronjobs.batch")
+        assert check["remedy"] == "apply your overlay again"
+    finally:
+        world.admin.patch(path, {"rules": rules}).expect(200)
 
 
 def test_before_the_installation_the_rights_to_install_are_asked(bare: cluster.Cluster) -> None:

@@ -77,6 +77,14 @@ class DoctorResult:
     holders: Mapping[str, Sequence[str] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rbac:
+    """The ClusterRoles and ClusterRoleBindings, as the API has them."""
+
+    roles: Sequence[Mapping[str, Any]]
+    bindings: Sequence[Mapping[str, Any]]
+
+
 async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
     """Make the checks."""
     from hostnetwork_operator.cli import connect, reading
@@ -88,8 +96,13 @@ async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
                 return DoctorResult((*checks, *[await _may(connection, *each) for each in _INSTALLING]), {})
             read = await reading.read(connection)
             checks += [await _crds(connection, installed=read.installed), *_policies(read), *_policy(read)]
-            checks += [await _operator(connection), *map(_unread, read.not_looked_at)]
-            return DoctorResult(tuple(checks), await _holders(connection))
+            rbac = await _rbac(connection)
+            checks += [
+                *([_rights(rbac)] if read.installed else []),
+                await _operator(connection),
+                *map(_unread, read.not_looked_at),
+            ]
+            return DoctorResult(tuple(checks), _holders(rbac))
 
 
 async def _version(connection: "connect.Connection") -> Check:
@@ -198,12 +211,39 @@ def _unread(each: "reading.NotLookedAt") -> Check:
     return Check(f"Reading {each.what}", "unknown", f"{each.why}; {each.consequence}")
 
 
-async def _holders(connection: "connect.Connection") -> dict[str, Sequence[str] | None]:
-    """Return who may approve, set levels, and change the admission policies, by RBAC; None if RBAC cannot be read."""
+async def _rbac(connection: "connect.Connection") -> _Rbac | None:
+    """Return the ClusterRoles and ClusterRoleBindings; None if they cannot be read."""
     from hostnetwork_operator.act import gateway
+    from hostnetwork_operator.observe import live
+
+    found = []
+    try:
+        for resource in ("clusterroles", "clusterrolebindings"):
+            path = f"{_RBAC}/{resource}"
+            found.append([body async for page in live.pages(connection.gateway, path) for body in page.items])
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return None
+    return _Rbac(*found)
+
+
+def _rights(rbac: _Rbac | None) -> Check:
+    """Return whether the operator has the rights that it needs in the whole cluster."""
+    from hostnetwork_operator.decide import holders
+
+    if rbac is None:
+        return Check("Rights of the operator", "unknown", "ClusterRoles and their bindings could not be read")
+    lacking = holders.lacking(rbac.roles, rbac.bindings)
+    if not lacking:
+        return Check("Rights of the operator", "ok", "as shipped")
+    return Check("Rights of the operator", "failed", f"lacks {', '.join(lacking)}", "apply your overlay again")
+
+
+def _holders(rbac: _Rbac | None) -> dict[str, Sequence[str] | None]:
+    """Return who may approve, set levels, and change the admission policies, by RBAC; None if that is not known."""
     from hostnetwork_operator.api import labels
     from hostnetwork_operator.decide import holders
-    from hostnetwork_operator.observe import live
 
     writing = ("update", "patch", "delete")
     asked = {
@@ -212,17 +252,11 @@ async def _holders(connection: "connect.Connection") -> dict[str, Sequence[str] 
         "change admission policies": (_ADMISSION, "validatingadmissionpolicies", writing),
         "change their bindings": (_ADMISSION, "validatingadmissionpolicybindings", writing),
     }
-    try:
-        roles = [body async for page in live.pages(connection.gateway, f"{_RBAC}/clusterroles") for body in page.items]
-        bindings = [
-            body async for page in live.pages(connection.gateway, f"{_RBAC}/clusterrolebindings") for body in page.items
-        ]
-    except gateway.ApiError as error:
-        if error.status in {0, 401}:
-            raise
+    if rbac is None:
         return dict.fromkeys(asked)
     return {
-        right: [str(each) for each in holders.holders(roles, bindings, *question)] for right, question in asked.items()
+        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, *question)]
+        for right, question in asked.items()
     }
 
 

@@ -104,12 +104,19 @@ def _arrange(server: ApiServer) -> None:
     server.put("/apis/networking.k8s.io/v1/namespaces/monitoring/networkpolicies/default-deny", quiet)
     server.put("/apis/networking.k8s.io/v1/namespaces/legacy/networkpolicies/shop", {"metadata": {}, "spec": {
         "podSelector": {"matchLabels": {"app": "shop"}}}})  # fmt: skip
-    role = yaml.safe_load((world.ROOT / "manifests/rbac/approver-clusterrole.yaml").read_text())
-    server.put("/apis/rbac.authorization.k8s.io/v1/clusterroles/approver", role)
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "approver"}
+    rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    for name in ("approver-clusterrole", "operator-clusterrole", "operator-clusterrolebinding"):
+        body = yaml.safe_load((world.ROOT / f"manifests/rbac/{name}.yaml").read_text())
+        plural = "bindings" if name.endswith("binding") else "s"
+        server.put(f"{rbac}{plural}/{body['metadata']['name']}", body)
+    reference = {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "hostnetwork-exception-approver",
+    }
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "platform-security"}
     binding = {"metadata": {}, "roleRef": reference, "subjects": [subject]}
-    server.put("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/approvers", binding)
+    server.put(f"{rbac}bindings/approvers", binding)
     deployment = {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"name": "main", "image": IMAGE}]}}}}
     path = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
     server.put(path, {**deployment, "status": {"availableReplicas": 1}})

@@ -1,10 +1,18 @@
 """A verb is held by whom a ClusterRoleBinding binds to a ClusterRole that has the verb, and by nobody else."""
 
+import itertools
+import pathlib
 from typing import Any
 
 import pytest
+import yaml
 
 from hostnetwork_operator.decide import holders
+
+RBAC = pathlib.Path(__file__).parents[3] / "manifests" / "rbac"
+ROLE, BINDING = (
+    yaml.safe_load((RBAC / f"operator-{kind}.yaml").read_text()) for kind in ("clusterrole", "clusterrolebinding")
+)
 
 GROUP = "hostnetwork-operator.github.io"
 
@@ -61,3 +69,30 @@ def test_each_subject_is_named_once_and_a_service_account_with_its_namespace() -
 def test_a_role_without_rules_gives_nothing() -> None:
     """An aggregated ClusterRole has null rules before its controller has seen it."""
     assert found({"metadata": {"name": "approver"}, "rules": None}) == []
+
+
+# -- the operator -----------------------------------------------------------------------------------------------------
+
+
+def test_the_rights_of_the_operator_are_those_of_its_cluster_role() -> None:
+    """Each right of the manifest is in the list, and no other. A rule for one named object is no right for all."""
+    rules = [rule for rule in ROLE["rules"] if "resourceNames" not in rule]
+    shipped = {
+        each for rule in rules for each in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    }
+    assert shipped == {
+        (group, resource, verb)
+        for group, resources, verbs in holders.OPERATOR_RIGHTS
+        for resource, verb in itertools.product(resources, verbs)
+    }
+    assert holders.lacking([ROLE], [BINDING]) == ()
+
+
+def test_a_right_that_the_operator_lacks_is_named() -> None:
+    rules = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if (rule["resources"], verb) != (["pods"], "delete")]}
+        for rule in ROLE["rules"]
+    ]
+    assert holders.lacking([{**ROLE, "rules": rules}], [BINDING]) == ("delete pods",)
+    lacking = holders.lacking([ROLE], [{**BINDING, "subjects": [ANN]}])
+    assert {"patch namespaces", "list cronjobs.batch"} <= set(lacking)
