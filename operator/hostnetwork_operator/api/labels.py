@@ -41,6 +41,7 @@ MIRROR: Final = "kubernetes.io/config.mirror"
 
 # The namespaces in which the operator asks Pod Security Admission about pods that are never stored (manifests/base).
 PREVIEW_NAMESPACES: Final = ("hostnetwork-preview-baseline", "hostnetwork-preview-restricted")
+PREVIEW_ROLE: Final = "hostnetwork-operator-preview"  # the ClusterRole with the right to ask there (manifests/rbac)
 
 # The admission policies of manifests/admission whose bindings deny.
 POLICY_EXCEPTION_WRITERS: Final = f"exception-writers.{GROUP}"

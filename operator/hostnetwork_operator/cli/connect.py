@@ -8,6 +8,7 @@ from typing import Final
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway, identity
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import errors, flags
 
 _ATTEMPTS: Final = 2  # a person waits
@@ -48,6 +49,17 @@ async def connect(target: flags.Target) -> AsyncIterator[Connection]:
         raise errors.CommandError(sentence(error, context.configuration.host)) from error
     finally:
         await server.close()
+
+
+async def preview_is_there(connection: Connection) -> bool:
+    """Return whether the preview namespaces are installed. A user who may not read them gets True."""
+    try:
+        await connection.gateway.get(f"/api/v1/namespaces/{labels.PREVIEW_NAMESPACES[0]}")
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return error.status != 404
+    return True
 
 
 def sentence(error: gateway.ApiError, host: str) -> str:

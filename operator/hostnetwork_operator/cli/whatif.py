@@ -105,7 +105,7 @@ async def look(target: flags.Target, namespace: str | None, level: str | None) -
             read = await reading.read(connection, live.Scope(namespace))
         states = [state for state, plan in read.plans() if not plan.exempt and not state.namespace.terminating]
         limit = asyncio.Semaphore(_AT_ONCE)
-        preview = await _preview_is_there(connection)
+        preview = await connect.preview_is_there(connection)
 
         async def ask(state: "snapshot.NamespaceSnapshot") -> Asked:
             async with limit:
@@ -114,17 +114,6 @@ async def look(target: flags.Target, namespace: str | None, level: str | None) -
         with progress.shown(f"asking about {tables.count(len(states), 'namespace')}"):
             found = await asyncio.gather(*map(ask, states))
     return WhatIf(tuple(found), read)
-
-
-async def _preview_is_there(connection: "connect.Connection") -> bool:
-    from hostnetwork_operator.act import gateway
-    from hostnetwork_operator.api import labels
-
-    try:
-        await connection.gateway.get(f"/api/v1/namespaces/{labels.PREVIEW_NAMESPACES[0]}")
-    except gateway.ApiError as error:
-        return error.status != 404
-    return True
 
 
 async def _gate(connection: "connect.Connection", state: "snapshot.NamespaceSnapshot", level: str | None) -> Asked:

@@ -139,6 +139,17 @@ def inquire(state: snapshot.NamespaceSnapshot, living: Iterable[snapshot.Living]
     return Inquiry(tuple(questions), version, tuple(holding), counted, basis)
 
 
+def question(
+    template: snapshot.Living, standings: Sequence[validity.Standing], target: labels.Level
+) -> Question | None:
+    """Return what to ask about one template under these exceptions, wherever the template is; None if no level is left
+    to ask about.
+    """
+    subject = _Subject(template, _covering(template.pod, standings, target))
+    asked = _asked(subject, target, standings, (subject,))
+    return asked if isinstance(asked, Question) else None
+
+
 def holders(inquiry: Inquiry, answers: Mapping[str, str], unanswered: Container[str] = ()) -> tuple[str, ...]:
     """Return what blocks enforcement, one sentence for each subject.
 

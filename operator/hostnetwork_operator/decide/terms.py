@@ -3,13 +3,15 @@
 Nothing in this module decides whether the terms apply.
 """
 
+import contextlib
 from dataclasses import replace
 
 from hostnetwork_operator.api import exception, grant, ledger, meta
 from hostnetwork_operator.decide import snapshot
 
-# The model requires an owner and a reason, and the ledger keeps neither.
+# The model requires an owner and a reason. The ledger and a grant keep neither.
 _UNREADABLE = "the operator cannot read the exception object, and uses the terms in the ledger"
+_GRANTED = "the terms of the exception are read from its grant"
 
 
 def line_of(subject: exception.HostNetworkException, namespace: snapshot.Namespace) -> str:
@@ -96,31 +98,56 @@ def recalled(
     line = decoded(record.grant)
     if line is None:
         return None
+    metadata = meta.ObjectMeta(
+        name=unreadable.name,
+        namespace=unreadable.namespace,
+        uid=unreadable.uid,
+        generation=record.generation,
+        creation_timestamp=record.created,
+    )
+    spec = _spec(line, _UNREADABLE, deletes=record.deletes, grace_period_seconds=record.grace_period_seconds)
+    return exception.HostNetworkException(metadata=metadata, spec=spec)
+
+
+def granted(namespace: snapshot.Namespace) -> tuple[exception.HostNetworkException, ...]:
+    """Return the exceptions that are granted on a namespace, in the order of their names.
+
+    A grant has only what decides which pods the exception covers. A line that is not a grant of this incarnation of the
+    namespace is left out, as the admission policies ignore such a line.
+    """
+    subjects = []
+    for name, text in sorted(namespace.grants.items()):
+        line = decoded(text)
+        if line is None or line.namespace_uid != namespace.uid:
+            continue
+        with contextlib.suppress(ValueError):  # the operator writes no grant that an exception cannot have
+            metadata = meta.ObjectMeta(
+                name=name, namespace=namespace.name, uid=name, generation=1, creation_timestamp=namespace.created
+            )
+            spec = _spec(line, _GRANTED, deletes=False, grace_period_seconds=0)
+            subjects.append(exception.HostNetworkException(metadata=metadata, spec=spec))
+    return tuple(subjects)
+
+
+def _spec(
+    line: grant.Grant, reason: str, *, deletes: bool, grace_period_seconds: int | None
+) -> exception.ExceptionSpec:
     kind = exception.ExceptionType(line.type)
-    return exception.HostNetworkException(
-        metadata=meta.ObjectMeta(
-            name=unreadable.name,
-            namespace=unreadable.namespace,
-            uid=unreadable.uid,
-            generation=record.generation,
-            creation_timestamp=record.created,
-        ),
-        spec=exception.ExceptionSpec(
-            type=kind,
-            owner="unknown",
-            reason=_UNREADABLE,
-            expiry=None if line.until == grant.ENDLESS else line.until,
-            service_account_name=line.service_account,
-            host_namespaces=tuple(sorted(line.host_namespaces)),
-            images=line.images,
-            capabilities=line.capabilities,
-            privileged=line.privileged,
-            host_paths=tuple(exception.HostPath(path=p.path, read_only=p.read_only) for p in line.host_paths),
-            host_ports=line.host_ports,
-            pod_security_level=line.level,
-            on_expiry=_on_expiry(kind, deletes=record.deletes),
-            grace_period_seconds=record.grace_period_seconds,
-        ),
+    return exception.ExceptionSpec(
+        type=kind,
+        owner="unknown",
+        reason=reason,
+        expiry=None if line.until == grant.ENDLESS else line.until,
+        service_account_name=line.service_account,
+        host_namespaces=tuple(sorted(line.host_namespaces)),
+        images=line.images,
+        capabilities=line.capabilities,
+        privileged=line.privileged,
+        host_paths=tuple(exception.HostPath(path=p.path, read_only=p.read_only) for p in line.host_paths),
+        host_ports=line.host_ports,
+        pod_security_level=line.level,
+        on_expiry=_on_expiry(kind, deletes=deletes),
+        grace_period_seconds=grace_period_seconds,
     )
 
 

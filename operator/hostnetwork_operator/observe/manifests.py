@@ -40,12 +40,23 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A pod as an object makes it. `place` is the field that shares a host namespace, or the object."""
+    """A pod as an object makes it. `place` is the field that shares a host namespace, or the object. `body` is the pod
+    template as it is written.
+    """
 
     kind: str
     name: str
     place: Position
     pod: snapshot.Pod
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenNamespace:
+    """A Namespace object with its labels."""
+
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +73,16 @@ class Manifests:
 
     templates: tuple[Template, ...]
     exceptions: tuple[exception.HostNetworkException, ...]
+    namespaces: tuple[WrittenNamespace, ...]
     unreadable: tuple[Unreadable, ...]
     documents: int
 
 
 class _ManifestLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
     """YAML as Kubernetes reads it, and faster where libyaml is there."""
+
+
+Found = Template | exception.HostNetworkException | WrittenNamespace | Unreadable
 
 
 def read(
@@ -82,6 +97,7 @@ def read(
     """
     templates: list[Template] = []
     exceptions: list[exception.HostNetworkException] = []
+    namespaces: list[WrittenNamespace] = []
     unreadable: list[Unreadable] = []
     documents = 0
     for file, text in sources:
@@ -98,8 +114,9 @@ def read(
                 found = _read(_Written(*each, file, first_line), namespace, now, paths)
                 templates += (item for item in found if isinstance(item, Template))
                 exceptions += (item for item in found if isinstance(item, exception.HostNetworkException))
+                namespaces += (item for item in found if isinstance(item, WrittenNamespace))
                 unreadable += (item for item in found if isinstance(item, Unreadable))
-    return Manifests(tuple(templates), tuple(exceptions), tuple(unreadable), documents)
+    return Manifests(tuple(templates), tuple(exceptions), tuple(namespaces), tuple(unreadable), documents)
 
 
 def _not_yaml(file: str, first_line: int, error: Exception) -> Unreadable:
@@ -120,10 +137,10 @@ class _Written(NamedTuple):
         return Position(self.file, self.first_line + line)
 
 
-def _read(
-    written: _Written, namespace: str, now: datetime.datetime, paths: Sequence[tuple[str, ...]]
-) -> list[Template | exception.HostNetworkException | Unreadable]:
-    """Return what an object has: an exception, or its pod templates; nothing if it has neither."""
+def _read(written: _Written, namespace: str, now: datetime.datetime, paths: Sequence[tuple[str, ...]]) -> list[Found]:
+    """Return what an object has: an exception, the labels of a Namespace, or its pod templates; nothing if it has none
+    of these.
+    """
     body, position = written.body, written.position(written.node.start_mark.line)
     kind, meta = body.get("kind"), body.get("metadata")
     if not isinstance(kind, str) or not isinstance(meta, Mapping):
@@ -142,9 +159,11 @@ def _read(
         if isinstance(subject, snapshot.UnreadableException):
             return [Unreadable(position, f"{kind} {name}: {subject.why}")]
         return [subject]
+    if kind == "Namespace" and body.get("apiVersion") == "v1":
+        return [_namespace(name, meta.get("labels"))]
     group = str(body.get("apiVersion") or "").rpartition("/")[0]
     own = _TEMPLATES.get(kind) if group in {"", "apps", "batch"} else None
-    found: list[Template | exception.HostNetworkException | Unreadable] = []
+    found: list[Found] = []
     for path in [own] if own is not None else paths:
         template = _at(body, path)
         spec = template.get("spec") if isinstance(template, Mapping) else None
@@ -154,8 +173,14 @@ def _read(
         if isinstance(pod, snapshot.UnreadablePod):
             found.append(Unreadable(position, f"{kind} {name}: {pod.why}"))
         else:
-            found.append(Template(kind, name, written.position(_line(written.node, (*path, "spec"))), pod))
+            place = written.position(_line(written.node, (*path, "spec")))
+            found.append(Template(kind, name, place, pod, template))
     return found
+
+
+def _namespace(name: str, labels: object) -> WrittenNamespace:
+    present = labels.items() if isinstance(labels, Mapping) else ()
+    return WrittenNamespace(name, {key: value for key, value in present if isinstance(value, str)})
 
 
 def _at(body: Any, path: Sequence[str]) -> Any:

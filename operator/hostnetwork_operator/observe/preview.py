@@ -49,6 +49,8 @@ _POLICIES: Final = (
     re.compile(r'(?P<policy>admission webhook "[^"]*") (denied the request|does not support dry run)'),
     re.compile(r'Internal error occurred: failed calling (?P<policy>webhook "[^"]*")'),
 )
+# How the API server begins a refusal because of RBAC.
+_RIGHT: Final = re.compile(r'pods is forbidden: User ".*" cannot create resource "pods"')
 _VERDICT: Final = re.compile(
     r'would violate PodSecurity "(?P<level>[^":]*):(?P<version>[^"]*)": (?P<why>.*)', re.DOTALL
 )
@@ -77,18 +79,38 @@ async def look(
     if len(questions) > MOST_QUESTIONS:
         return _failed(target, clock, inquiry, f"the namespace has more than {MOST_QUESTIONS} different pods")
     answers = {key: reason for key, reason in (state.gate.answers if state.gate else {}).items() if key in questions}
-    unknown = [question for key, question in questions.items() if key not in answers]
-    unanswered: dict[str, str] = {}  # these questions are asked again in the next gate check
-    for level in sorted({question.level for question in unknown}):
-        if why := await _speechless(asker, level, inquiry.version):
-            return _failed(target, clock, inquiry, why)
-    for question in unknown:
-        reason = await _reason(asker, question)
-        (answers if reason.known else unanswered)[question.key] = reason.text
+    asked = await ask(asker, [question for key, question in questions.items() if key not in answers], inquiry.version)
+    if asked.failed:
+        return _failed(target, clock, inquiry, asked.failed)
+    answers |= asked.answers
+    unanswered = asked.unanswered  # these questions are asked again in the next gate check
     all_answers = {**answers, **unanswered}
     holders, blocking = gate.holders(inquiry, all_answers, unanswered), gate.holding(inquiry, all_answers)
     excepted = inquiry.excepted
     return snapshot.GateAnswer(target, clock.now(), holders, "", excepted, answers, blocking.holding, blocking.basis)
+
+
+class Answered(NamedTuple):
+    """The answers of Pod Security Admission by the key of the question, '' if it allows the pod.
+
+    `unanswered` has the reason why there is no answer. `failed` is why no question was asked, or ''.
+    """
+
+    answers: dict[str, str]
+    unanswered: dict[str, str]
+    failed: str = ""
+
+
+async def ask(asker: Asker, questions: Sequence[gate.Question], version: str) -> Answered:
+    """Ask each question, by this version of the Pod Security Standards."""
+    asked = Answered({}, {})
+    for level in sorted({question.level for question in questions}):
+        if why := await _speechless(asker, level, version):
+            return Answered({}, {}, why)
+    for question in questions:
+        reason = await _reason(asker, question)
+        (asked.answers if reason.known else asked.unanswered)[question.key] = reason.text
+    return asked
 
 
 async def strictest(asker: Asker, bodies: Sequence[Body], version: str) -> labels.Level | str:
@@ -216,14 +238,17 @@ async def _reason(asker: Asker, question: gate.Question) -> _PreviewReason:
 
 
 def explained(refusal: str) -> str:
-    """Return the API server's refusal. If a policy of another owner refused, its name and the remedy come first.
+    """Return the API server's refusal with the remedy. If a policy of another owner refused, its name and the remedy
+    come first.
 
     They come first because the annotation held-by is cut off at its end, and the text of a policy may be long.
     """
+    namespaces = " and ".join(labels.PREVIEW_NAMESPACES)
+    if _RIGHT.match(refusal):
+        return f"{refusal}; bind the ClusterRole {labels.PREVIEW_ROLE} in the namespaces {namespaces}"
     policy = next((match["policy"] for pattern in _POLICIES if (match := pattern.match(refusal))), None)
     if policy is None or policy[:-1].endswith(labels.GROUP):  # up to the quotation mark: a policy of the operator
         return refusal
-    namespaces = " and ".join(labels.PREVIEW_NAMESPACES)
     return f"{policy} refuses the dry run; exclude the namespaces {namespaces} from that policy; got: {refusal}"
 
 

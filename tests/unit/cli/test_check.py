@@ -2,11 +2,16 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from hostnetwork_operator.cli import check, main
+from hostnetwork_operator.cli import checked, forms, main
+from hostnetwork_operator.decide import checking
+from hostnetwork_operator.observe import manifests
+from tests.unit.builders import NOW
 from tests.unit.observe.test_manifests import POD
 
 EXCEPTION = """\
@@ -57,7 +62,7 @@ def refused(form: str, output: str) -> tuple[int, int]:
     return output.count("would be refused: "), output.count("not YAML")
 
 
-@pytest.mark.parametrize("form", check._RENDER)
+@pytest.mark.parametrize("form", forms.RENDER)
 def test_every_form_counts_the_same_and_has_the_same_status(
     form: str, directory: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +92,7 @@ def test_an_exception_that_has_ended_covers_nothing(tmp_path: pathlib.Path, caps
     assert "the exception ended at 2001-01-01T00:00:00Z" in output
 
 
-@pytest.mark.parametrize("form", check._RENDER)
+@pytest.mark.parametrize("form", forms.RENDER)
 @pytest.mark.parametrize("text", ["\\x1b[2J", "\\r::error::forged", "<b>&amp;</b>", "\\u202e", "%0A::error::x"])
 def test_hostile_names_stay_in_their_place(
     form: str, text: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -109,3 +114,128 @@ def test_a_file_that_cannot_be_read_is_named(
     said = capsys.readouterr()
     assert said.err.startswith("error: the ")
     assert name in said.err
+
+
+# -- with what a server has said
+
+HOSTILE = "privileged\x1b[2J\n::error::forged \u202e<b>&amp;</b>%0A"
+
+
+def with_server(refusal: str, why: str) -> checked.CheckResult:
+    """Return a result of three pods: one is refused for its host namespaces and by Pod Security, one is allowed, and
+    about one Pod Security was not asked.
+    """
+    plain = POD.replace("hostNetwork: true", "hostNetwork: false")
+    found = manifests.read([("a.yaml", "---\n".join((POD, plain, plain)))], "default", NOW)
+    host, allowed, unasked = found.templates
+    verdict = checking.judge(host.pod, (), exempt=False)
+    answer = checked.PodSecurityAnswer("baseline", "latest", refusal)
+    pods = [
+        checked.Checked(host, verdict, answer),
+        checked.Checked(allowed, None, checked.PodSecurityAnswer("baseline", "latest", "")),
+        checked.Checked(unasked, None),
+    ]
+    return checked.result(found, pods, [checked.NotAsked(pods[2], 1, why)], server=True)
+
+
+def counted(form: str, output: str) -> tuple[int, int, int]:
+    """Return how many pods are refused for host namespaces, how many by Pod Security, and how many are not asked about,
+    as one form says it.
+    """
+    match form:
+        case "json":
+            document = json.loads(output)
+            host = sum(each["verdict"] == "Uncovered" for each in document["pods"])
+            by = sum(bool(each["podSecurity"] and each["podSecurity"]["refused"]) for each in document["pods"])
+            assert [each["podSecurity"] is None for each in document["pods"]].count(True) == 1
+            return host, by, sum(each["pods"] for each in document["notAsked"])
+        case "sarif":
+            (run,) = json.loads(output)["runs"]
+            ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+            assert [ids[each["ruleIndex"]] for each in run["results"]] == [each["ruleId"] for each in run["results"]]
+            rules = [each["ruleId"] for each in run["results"]]
+            return rules.count("HostNamespaces"), rules.count("PodSecurity"), rules.count("NotAsked")
+        case "junit":
+            suite = ElementTree.fromstring(output)
+            assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
+            assert len(suite.findall(".//failure")) == int(suite.attrib["failures"])
+            failed = [case.attrib["name"] for case in suite.findall("testcase") if case.find("failure") is not None]
+            by = sum(name.startswith("PodSecurity of ") for name in failed)
+            return len(failed) - by, by, len(suite.findall(".//error"))
+    by = output.count("violates PodSecurity")
+    return output.count("would be refused: ") - by, by, output.count("was not asked about Pod")
+
+
+@pytest.mark.parametrize("form", forms.RENDER)
+@pytest.mark.parametrize("text", ["privileged", HOSTILE])
+def test_every_form_has_what_the_server_says_as_text(form: str, text: str) -> None:
+    output = forms.RENDER[form](with_server(text, text))
+    assert counted(form, output) == (1, 1, 1)
+    assert output.replace("\n", "").isprintable()
+    errors = sum(line.startswith("::error") for line in output.splitlines())
+    assert errors == (3 if form == "github" else 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "counts", "asked"),
+    [
+        (
+            with_server("privileged", "no"),
+            (
+                "3 documents, 3 pods, 1 with host namespaces, 1 would be refused"
+                " (1 for host namespaces, 1 by Pod Security)."
+            ),
+            "Pod Security was not asked about 1 of 3 pods.",
+        ),
+        (
+            checked.CheckResult(manifests.read([], "default", NOW), (), server=True),
+            (
+                "0 documents, 0 pods, 0 with host namespaces, 0 would be refused"
+                " (0 for host namespaces, 0 by Pod Security)."
+            ),
+            "Pod Security was asked.",
+        ),
+        (
+            checked.CheckResult(manifests.read([], "default", NOW), ()),
+            "0 documents, 0 with host namespaces, 0 would be refused.",
+            "Pod Security was not asked.",
+        ),
+    ],
+)
+def test_the_summary_says_what_was_asked(result: checked.CheckResult, counts: str, asked: str) -> None:
+    assert forms.text(result).splitlines()[-1] == f"{counts} {asked}"
+
+
+@pytest.mark.parametrize(
+    ("result", "asked"),
+    [
+        (with_server("", "no"), False),
+        (checked.CheckResult(manifests.read([], "default", NOW), (), server=True), True),
+        (checked.CheckResult(manifests.read([], "default", NOW), ()), False),
+    ],
+)
+def test_json_says_what_was_asked(result: checked.CheckResult, asked: bool) -> None:
+    """Pod Security was asked only if it was asked about every pod."""
+    assert json.loads(forms.as_json(result))["asked"] == {"hostNamespaces": True, "podSecurity": asked}
+
+
+@pytest.mark.parametrize(
+    "flag", [("--context", "a"), ("--kubeconfig", "a"), ("--as", "a"), ("--request-timeout", "1s")]
+)
+def test_flags_for_a_server_need_a_server(
+    flag: tuple[str, str], directory: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise a pipeline would seem to ask the cluster that it names."""
+    assert main.run(["check", "-f", str(directory), *flag]) == 2
+    assert "need --server" in capsys.readouterr().err
+
+
+def test_without_a_server_no_client_is_imported(directory: pathlib.Path) -> None:
+    code = (
+        "import sys; from hostnetwork_operator.cli import main; main.run(['check', '-f', sys.argv[1]]);"
+        "print([name for name in ('aiohttp', 'asyncio', 'kubernetes') if name in sys.modules], file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, str(directory)]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert completed.stderr == "[]\n"
+    assert completed.stdout.endswith("Pod Security was not asked.\n")

@@ -147,3 +147,11 @@ def test_a_document_of_many_levels_ends() -> None:
     found = read(deep, bomb, POD)
     assert len(found.templates) == 1
     assert isinstance(found.templates[0].pod, snapshot.Pod)
+
+
+def test_the_labels_of_a_namespace_are_read() -> None:
+    """A value that is not a text is no label; the API server refuses it."""
+    text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: debug, labels: {tier: open, bad: 1}}\n"
+    assert read(text).namespaces == (manifests.WrittenNamespace("debug", {"tier": "open"}),)
+    assert read(text.replace("{tier: open, bad: 1}", "no")).namespaces == (manifests.WrittenNamespace("debug", {}),)
+    assert read(text.replace("v1", "example.com/v1")).namespaces == ()

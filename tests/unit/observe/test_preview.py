@@ -109,3 +109,15 @@ def test_a_policy_that_refuses_the_question_is_named_with_the_remedy(refusal: st
 def test_what_no_policy_of_others_refuses_has_no_remedy(refusal: str) -> None:
     """A validation error, a policy of the operator's own, and a text that only mentions a webhook."""
     assert preview.explained(refusal) == refusal
+
+
+def test_a_missing_right_has_the_remedy() -> None:
+    refusal = (
+        'pods is forbidden: User "ci" cannot create resource "pods" in API group "" in the namespace'
+        ' "hostnetwork-preview-baseline"'
+    )
+    remedy = (
+        "bind the ClusterRole hostnetwork-operator-preview in the namespaces hostnetwork-preview-baseline and"
+        " hostnetwork-preview-restricted"
+    )
+    assert preview.explained(refusal) == f"{refusal}; {remedy}"
