@@ -1,4 +1,7 @@
-"""The forms of the result of `check`: text, JSON, SARIF, JUnit, and commands of GitHub Actions."""
+"""The forms of the result of `check`: text, JSON, SARIF, JUnit, and commands of GitHub Actions.
+
+Each form says what was asked: not looked at is not clean.
+"""
 
 import json
 import pathlib
@@ -39,7 +42,7 @@ def _summary(result: checked.CheckResult) -> str:
 
 
 def _asked(result: checked.CheckResult) -> str:
-    """Return what was asked, as a sentence: not looked at is not clean."""
+    """Return whether Pod Security was asked, as a sentence."""
     if not result.server:
         return "Pod Security was not asked."
     missed = sum(each.pods for each in result.not_asked)
@@ -99,10 +102,19 @@ def sarif(result: checked.CheckResult) -> str:
     rules = [{"id": rule.value, "shortDescription": {"text": rule.text}} for rule in checked.CheckRule]
     results = [_sarif_result(problem) for problem in (*result.refusals, *result.gaps)]
     driver = {"name": "kubectl-hostnetwork", "rules": rules}
+    note = {"level": "note", "message": {"text": _summary(result)}}
+    invocation = {"executionSuccessful": not result.gaps, "toolExecutionNotifications": [note]}
     log = {
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}],
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "invocations": [invocation],
+                "results": results,
+                "columnKind": "unicodeCodePoints",
+            }
+        ],
     }
     return tables.as_json(log) + "\n"
 
@@ -133,8 +145,9 @@ def junit(result: checked.CheckResult) -> str:
             cases.append(_case(each.template.place, name, problems.get(checked.CheckRule.POD_SECURITY)))
     gaps = [_case(gap.place, f"{gap.place.file}:{gap.place.line}", gap, "error") for gap in result.gaps]
     counts = f'tests="{len(cases) + len(gaps)}" failures="{len(result.refusals)}" errors="{len(gaps)}"'
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuite name="hostnetwork" {counts}>', *cases, *gaps]
-    return "\n".join([*lines, "</testsuite>"]) + "\n"
+    head = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuite name="hostnetwork" {counts}>']
+    summary = f'  <properties><property name="summary" value="{_summary(result)}"/></properties>'
+    return "\n".join([*head, summary, *cases, *gaps, "</testsuite>"]) + "\n"
 
 
 def _case(place: "manifests.Position", name: str, problem: checked.Problem | None, tag: str = "failure") -> str:
@@ -148,12 +161,13 @@ def _case(place: "manifests.Position", name: str, problem: checked.Problem | Non
 
 
 def github(result: checked.CheckResult) -> str:
-    """Return commands of GitHub Actions, which show a finding at its line."""
-    return "".join(
+    """Return commands of GitHub Actions, which show a finding at its line, and the summary as a notice."""
+    found = [
         f"::error file={_escaped(problem.place.file, ':,')},line={problem.place.line}"
         f"::{_escaped(tables.cell(problem.sentence))}\n"
         for problem in (*result.refusals, *result.gaps)
-    )
+    ]
+    return "".join([*found, f"::notice::{_escaped(_summary(result))}\n"])
 
 
 def _escaped(text: str, more: str = "") -> str:

@@ -58,7 +58,7 @@ def refused(form: str, output: str) -> tuple[int, int]:
             assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
             return len(suite.findall(".//failure")), len(suite.findall(".//error"))
         case "github":
-            return output.count("would be refused"), output.count("not YAML")
+            return output.count("would be refused: "), output.count("not YAML")
     return output.count("would be refused: "), output.count("not YAML")
 
 
@@ -202,21 +202,18 @@ def test_every_form_has_what_the_server_says_as_text(form: str, text: str) -> No
         ),
     ],
 )
-def test_the_summary_says_what_was_asked(result: checked.CheckResult, counts: str, asked: str) -> None:
-    assert forms.text(result).splitlines()[-1] == f"{counts} {asked}"
-
-
-@pytest.mark.parametrize(
-    ("result", "asked"),
-    [
-        (with_server("", "no"), False),
-        (checked.CheckResult(manifests.read([], "default", NOW), (), server=True), True),
-        (checked.CheckResult(manifests.read([], "default", NOW), ()), False),
-    ],
-)
-def test_json_says_what_was_asked(result: checked.CheckResult, asked: bool) -> None:
+def test_every_form_says_what_was_asked(result: checked.CheckResult, counts: str, asked: str) -> None:
     """Pod Security was asked only if it was asked about every pod."""
-    assert json.loads(forms.as_json(result))["asked"] == {"hostNamespaces": True, "podSecurity": asked}
+    summary = f"{counts} {asked}"
+    assert forms.text(result).splitlines()[-1] == summary
+    assert forms.github(result).splitlines()[-1] == f"::notice::{summary}"
+    (invocation,) = json.loads(forms.sarif(result))["runs"][0]["invocations"]
+    assert [each["message"]["text"] for each in invocation["toolExecutionNotifications"]] == [summary]
+    assert invocation["executionSuccessful"] is (not result.gaps)
+    (written,) = ElementTree.fromstring(forms.junit(result)).findall("properties/property")
+    assert written.attrib == {"name": "summary", "value": summary}
+    by_pod_security = asked == "Pod Security was asked."
+    assert json.loads(forms.as_json(result))["asked"] == {"hostNamespaces": True, "podSecurity": by_pod_security}
 
 
 @pytest.mark.parametrize(
