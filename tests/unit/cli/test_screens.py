@@ -41,6 +41,7 @@ _COMMANDS = {
     "draft": ["draft", "-n", "legacy", "deploy/legacy-proxy-of-the-old-shop"],
     "draft-for-approval": ["draft", "-n", "monitoring", "ds/node-exporter", "--for-approval"],
     "check": ["check", "-f", "manifests.yaml"],
+    "check-server": ["check", "-f", "manifests.yaml", "--server"],
 }
 _WIDTHS = {"80 columns": 80, "100 columns": 100, "a pipe": None}
 
