@@ -31,13 +31,10 @@ from tests.unit.shell.apiserver import ApiServer, Body, until
 SCREENS = pathlib.Path(__file__).parent / "screens"
 MANIFESTS = SCREENS / "manifests.yaml"
 _COMMANDS = {
-    "status": ["status"],
+    **{verb: [verb] for verb in main.VERBS if verb not in {"check", "draft", "why"}},
     "status-wide": ["status", "-o", "wide"],
     "why-uncovered": ["why", "-n", "legacy", "deploy/legacy-proxy-of-the-old-shop"],
     "why-covered": ["why", "-n", "monitoring", "ds/node-exporter"],
-    "exceptions": ["exceptions"],
-    "whatif": ["whatif"],
-    "doctor": ["doctor"],
     "doctor-pre": ["doctor", "--pre"],
     "draft": ["draft", "-n", "legacy", "deploy/legacy-proxy-of-the-old-shop"],
     "draft-for-approval": ["draft", "-n", "monitoring", "ds/node-exporter", "--for-approval"],
@@ -100,7 +97,7 @@ def _arrange(server: ApiServer) -> None:
     _workload(server, "monitoring", "daemonsets", "DaemonSet", "node-exporter", exporter)
     kube_proxy = _host_pod("registry.k8s.io/kube-proxy:v1.37.2", serviceAccountName="kube-proxy")
     _workload(server, "kube-system", "daemonsets", "DaemonSet", "kube-proxy", kube_proxy)
-    capture = {"metadata": {"uid": "capture"}, "spec": _host_pod(IMAGE)}
+    capture = {"metadata": {"uid": "capture"}, "spec": _host_pod(IMAGE, serviceAccountName="debugger")}
     server.put("/api/v1/namespaces/debug/pods/node-debugger-node-1-z7lvl", capture)
     quiet = {"metadata": {}, "spec": {"podSelector": {"matchLabels": {"app": "node-exporter"}}}}
     server.put("/apis/networking.k8s.io/v1/namespaces/monitoring/networkpolicies/default-deny", quiet)
@@ -131,7 +128,7 @@ def _arrange(server: ApiServer) -> None:
         ("capture-inc4711", datetime.timedelta(hours=4, minutes=30, seconds=30)),
         ("capture-inc4602", -datetime.timedelta(days=2, minutes=30)),
     ):
-        body = world.diagnostic(now + ends)
+        body = world.diagnostic(now + ends, serviceAccountName="debugger")
         server.put(f"{base}/debug/hostnetworkexceptions/{name}", {**body, "metadata": created})
 
 
