@@ -88,7 +88,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
     "how often a status is written": ("control.pace:_key",),
     "what a person is shown; nothing is granted by a class or a row": (
-        "decide.classify:_unnamed",
+        "decide.classify:_traits",
         "decide.explain:explain",
         "observe.manifests:_read",
         "decide.checking:_own",

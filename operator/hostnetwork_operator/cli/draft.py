@@ -140,7 +140,7 @@ async def _draft(
     ]
     found = await preview.strictest(connection.gateway, questions, version)
     level = found if isinstance(found, Level) else Level.BASELINE
-    seen = classify.classify(classify.Evidence(subject.namespace, subject.kind, subject.name, tuple(pods)))
+    seen = classify.of_pods(subject, pods)
     drafted = draft.draft(subject, pods, seen, level, ExceptionType(kind) if kind else None)
     return Drafted(drafted, subject, seen, digests, "" if isinstance(found, Level) else found)
 

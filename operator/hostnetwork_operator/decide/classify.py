@@ -7,18 +7,22 @@ no host namespace that the agent does not need. Nothing is granted because of a 
 
 import enum
 import functools
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hostnetwork_operator.api.exception import Component, ExceptionType
-from hostnetwork_operator.decide import catalogue, snapshot
+from hostnetwork_operator.decide import catalogue, matching, snapshot
 
 _LETTERS: Final = {"N": "Network", "P": "PID", "I": "IPC"}
 _DOCKER: Final = "docker.io"
-_PUBLISHED: Final = 2  # every image is in a repository of the agent
-_MIRRORED: Final = 1  # every image has the path of such a repository, at another registry
+# Tenants write the texts, and the operator compares the texts for each plan, and caches some of them. So longer texts
+# and more of them fit no entry. A repository has 255 characters at most (OCI Distribution Specification), a name 253.
+_LONGEST: Final = 255
+_MOST: Final = 64
+_CACHED: Final = 128
+# Other controllers create these for their own pods, and name them after themselves with a suffix.
+_BETWEEN: Final = frozenset({"ReplicaSet", "Job"})
 
 
 class Confidence(enum.StrEnum):
@@ -51,10 +55,22 @@ class Evidence(NamedTuple):
     pods: tuple[snapshot.Pod, ...]
 
 
+class _Traits(NamedTuple):
+    """All that a class depends on. `named` are the positions of the entries with the name of the workload."""
+
+    namespace: str
+    kind: str
+    named: frozenset[int]
+    repositories: frozenset[str]
+    accounts: frozenset[str]
+    shared: frozenset[str]
+    mirrors: bool
+
+
 class _Fit(NamedTuple):
     """How well an agent fits. More fields that fit come first."""
 
-    images: int  # _PUBLISHED, _MIRRORED or 0
+    images: int  # matching.PUBLISHED, matching.MIRRORED or 0
     account: bool
     namespace: bool
     name: bool
@@ -62,13 +78,37 @@ class _Fit(NamedTuple):
 
 
 def classify(workload: Evidence) -> Classification:
-    """Return the class of a workload. The pods are those with the workload's top owner, at least one."""
-    fits = [(_fit(agent, workload), agent) for agent in catalogue.AGENTS]
+    """Return the class of a workload. The pods are those with the workload's top owner, at least one.
+
+    The class does not depend on the order of the pods, and not on pods that are being deleted if others exist.
+    """
+    return _classified(_traits(workload))
+
+
+def of_pods(top: snapshot.Reference, pods: Iterable[snapshot.Pod]) -> Classification:
+    """Return the class of the workload that is the top owner of these pods, of which there is at least one."""
+    return classify(Evidence(top.namespace, top.kind, top.name, tuple(pods)))
+
+
+def clause(seen: Classification) -> str:
+    """Return which agent a workload looks like, as a predicate; '' if it looks like none. The text has words of the
+    catalogue alone, and nothing that a user wrote.
+    """
+    if not seen.agent or seen.confidence is Confidence.UNKNOWN:
+        return ""
+    return f"looks like {seen.agent} ({seen.type}, {seen.confidence})"
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _classified(traits: _Traits) -> Classification:
+    by_images = matching.by_images(traits.repositories)
+    positions = sorted({*by_images, *matching.without_images()})
+    fits = [(_fit(position, traits, by_images), catalogue.AGENTS[position]) for position in positions]
     fitting = [(fit, agent) for fit, agent in fits if _fits(fit, agent)]
-    if fitting:
-        fit, agent = max(fitting, key=lambda pair: pair[0])
-        return _named(workload, agent, fit)
-    return _unnamed(workload, next((agent for fit, agent in fits if fit.name), None))
+    if not fitting:
+        return _unnamed(traits)
+    fit, agent = max(fitting, key=lambda pair: pair[0])
+    return _named(traits, agent, fit)
 
 
 def _fits(fit: _Fit, agent: catalogue.Agent) -> bool:
@@ -82,18 +122,18 @@ def _fits(fit: _Fit, agent: catalogue.Agent) -> bool:
     return fit.images > 0 and (fit.name or fit.account or fit.namespace)
 
 
-def _named(workload: Evidence, agent: catalogue.Agent, fit: _Fit) -> Classification:
+def _named(traits: _Traits, agent: catalogue.Agent, fit: _Fit) -> Classification:
     """Return the class of a workload that looks like the agent. The reasons say what fits, then what does not."""
     doubts = []
-    if fit.images == _MIRRORED:
+    if fit.images == matching.MIRRORED:
         doubts.append("the registry is another, for example a mirror")
     if not agent.images:
         doubts.append(f"anyone who creates pods can choose the name of {agent.name}")
     if agent.accounts and not fit.account:
-        accounts = " and ".join(sorted({pod.service_account for pod in workload.pods}))
+        accounts = " and ".join(sorted(traits.accounts))
         doubts.append(f"the service account of {agent.name} is not {accounts}")
     if agent.namespaces and not fit.namespace:
-        doubts.append(f"the published file of {agent.name} is for another namespace than {workload.namespace}")
+        doubts.append(f"the published file of {agent.name} is for another namespace than {traits.namespace}")
     if not (agent.accounts and agent.namespaces):
         doubts.append(f"{agent.name} has no namespace and service account of its own")
     if not fit.shares:
@@ -104,40 +144,54 @@ def _named(workload: Evidence, agent: catalogue.Agent, fit: _Fit) -> Classificat
     return Classification(agent.type, agent.component, agent.name, confidence, (fitting, *doubts))
 
 
-def _unnamed(workload: Evidence, namesake: catalogue.Agent | None) -> Classification:
+def _unnamed(traits: _Traits) -> Classification:
     """Return the class of a workload that no entry of the catalogue fits, by its kind alone."""
     reasons = ["no image is one of an agent in the catalogue"]
-    if namesake is not None:
-        reasons.insert(0, f"the name is that of {namesake.name}, and the images are not")
-    if workload.kind == "DaemonSet":
+    if traits.named:
+        reasons.insert(0, f"the name is that of {catalogue.AGENTS[min(traits.named)].name}, and the images are not")
+    if traits.kind == "DaemonSet":
         reasons.append("a DaemonSet is usually an agent")
         return Classification(ExceptionType.INFRASTRUCTURE, Component.OTHER, "", Confidence.UNKNOWN, tuple(reasons))
-    if workload.kind == "Pod" and not all(pod.mirror for pod in workload.pods):
+    if traits.kind == "Pod" and not traits.mirrors:
         reasons.append("a pod without a controller is usually started by a person")
         return Classification(ExceptionType.DIAGNOSTIC, None, "", Confidence.UNKNOWN, tuple(reasons))
     return Classification(ExceptionType.APPLICATION, None, "", Confidence.UNKNOWN, tuple(reasons))
 
 
-def _fit(agent: catalogue.Agent, workload: Evidence) -> _Fit:
-    repositories = {repository(image) for pod in workload.pods for image in pod.images}
-    accounts = {pod.service_account for pod in workload.pods}
-    shared = {name.value for pod in workload.pods for name in pod.host_namespaces}
-    return _Fit(
-        images=_images(agent, repositories),
-        account=bool(agent.accounts) and all(_matches(account, agent.accounts) for account in accounts),
-        namespace=_matches(workload.namespace, agent.namespaces),
-        name=_matches(workload.name, agent.workloads),
-        shares=shared <= {_LETTERS[letter] for letter in agent.host_namespaces},
+def _traits(workload: Evidence) -> _Traits:
+    pods = tuple(pod for pod in workload.pods if not pod.deleting) or workload.pods
+    # Almost all pods of a workload have equal sets of images, and the operator compares whole sets first.
+    images = frozenset[str]().union(*{pod.images for pod in pods})
+    accounts = frozenset({pod.service_account for pod in pods})
+    few = max(len(images), len(accounts)) <= _MOST
+    name = workload.name
+    names = (name, name.rpartition("-")[0]) if workload.kind in _BETWEEN else (name,)
+    return _Traits(
+        workload.namespace,
+        workload.kind if len(workload.kind) <= _LONGEST else "",
+        matching.named(names) if len(workload.name) <= _LONGEST else frozenset(),
+        _repositories(images) if few else frozenset(),
+        accounts if few else frozenset(),
+        frozenset[str]().union(*{pod.host_namespaces for pod in pods}),
+        all(pod.mirror for pod in pods),
     )
 
 
-def _images(agent: catalogue.Agent, repositories: set[str]) -> int:
-    if not agent.images or not repositories:
-        return 0
-    if all(_matches(name, agent.images) for name in repositories):
-        return _PUBLISHED
-    paths = tuple(_path(name) for name in agent.images)
-    return _MIRRORED if all(_ends_with(name, paths) for name in repositories) else 0
+def _repositories(images: Iterable[str]) -> frozenset[str]:
+    """Return the repositories of images; none if one is too long to be a repository."""
+    names = frozenset(map(repository, images))
+    return names if all(len(name) <= _LONGEST for name in names) else frozenset()
+
+
+def _fit(position: int, traits: _Traits, by_images: Mapping[int, int]) -> _Fit:
+    agent = catalogue.AGENTS[position]
+    return _Fit(
+        images=by_images.get(position, 0),
+        account=bool(agent.accounts) and all(matching.fits(account, agent.accounts) for account in traits.accounts),
+        namespace=matching.fits(traits.namespace, agent.namespaces),
+        name=position in traits.named,
+        shares=traits.shared <= {_LETTERS[letter] for letter in agent.host_namespaces},
+    )
 
 
 def repository(image: str) -> str:
@@ -151,21 +205,3 @@ def repository(image: str) -> str:
     if "." in first or ":" in first or first == "localhost":
         return f"{_DOCKER}/library/{rest}" if first == _DOCKER and "/" not in rest else name
     return f"{_DOCKER}/{name}"
-
-
-def _path(name: str) -> str:
-    return name.partition("/")[2]
-
-
-def _ends_with(name: str, paths: Iterable[str]) -> bool:
-    """Return whether a repository ends with one of the paths, so that it may be a mirror."""
-    return any(_pattern(f"*/{path}", "[^ ]*").fullmatch(name) for path in paths)
-
-
-def _matches(text: str, patterns: Iterable[str]) -> bool:
-    return any(_pattern(pattern).fullmatch(text) for pattern in patterns)
-
-
-@functools.cache
-def _pattern(pattern: str, anything: str = "[^/]*") -> re.Pattern[str]:
-    return re.compile(anything.join(re.escape(part) for part in pattern.split("*")))

@@ -7,7 +7,7 @@ import pytest
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.api.exception import Component, ExceptionType
-from hostnetwork_operator.decide import catalogue, classify
+from hostnetwork_operator.decide import catalogue, classify, matching, snapshot
 from hostnetwork_operator.decide.classify import Confidence
 from tests.unit.builders import pod
 
@@ -72,6 +72,62 @@ def test_an_impostor_is_not_certain(name: str) -> None:
     assert seen(agent, account="frontend").confidence is not Confidence.CERTAIN
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_no_text_of_an_impostor_is_in_a_class(name: str) -> None:
+    """Type, component, agent and confidence are words of the catalogue, and so is the clause about them."""
+    agent = AGENTS[name]
+    evil = "evil\u202e.example.com"
+    for fields in ({"registry": evil}, {"account": evil}, {"namespace": evil}, {"name": evil}, {"shares": "NPI"}):
+        found = seen(agent, **fields)
+        assert found.agent in {"", *AGENTS}
+        clause = f"looks like {found.agent} ({found.type}, {found.confidence})"
+        known = found.agent != "" and found.confidence is not Confidence.UNKNOWN
+        assert classify.clause(found) == (clause if known else "")
+
+
+def test_what_is_too_long_or_too_much_is_no_agent() -> None:
+    """A tenant writes images and the names of owners. The operator compares none that no agent could have."""
+    agent = AGENTS["Cilium agent"]
+    image, name = agent.images[0], "cluster-backup-job-" + "x" * 237
+    crowd = [f"{image}:{number}" for number in range(65)]
+
+    def found(images: list[str]) -> str:
+        only = pod(namespace="kube-system", service_account="cilium", images=frozenset(images))
+        return classify.classify(classify.Evidence("kube-system", "DaemonSet", "cilium", (only,))).agent
+
+    assert (found(crowd[:64]), found(crowd)) == ("Cilium agent", "")
+    path = image.partition("/")[2]
+    longest = "r" * (255 - len(path) - len(".io/")) + ".io"
+    assert (found([f"{longest}/{path}"]), found([f"r{longest}/{path}"])) == ("Cilium agent", "")
+    backup = AGENTS["OpenShift etcd backup job"]
+    assert (seen(backup, name=name[:255]).agent, seen(backup, name=name).agent) == (backup.name, "")
+    accounts = tuple(
+        pod(namespace="kube-system", service_account=f"a{n}", images=frozenset({image})) for n in range(65)
+    )
+    assert classify.classify(classify.Evidence("kube-system", "DaemonSet", "cilium", accounts)).agent == ""
+
+
+def test_pods_that_go_and_the_order_of_pods_change_no_class() -> None:
+    """While a rollout replaces the pods of another image, the class is that of the pods that stay."""
+    agent = AGENTS["Cilium agent"]
+    (new,) = published(agent).pods
+    old = dataclasses.replace(new, name="old", images=frozenset({"registry.example.com/shop:1"}))
+    going = dataclasses.replace(old, deleting=True)
+
+    def found(*pods: snapshot.Pod) -> classify.Classification:
+        return classify.classify(published(agent)._replace(pods=pods))
+
+    assert found(new, going) == found(going, new) == found(new) == found(dataclasses.replace(new, deleting=True))
+    assert found(new, old) == found(old, new) == found(going) != found(new)
+
+
+def test_a_replica_set_has_the_name_of_its_deployment() -> None:
+    """Without a report the operator does not ask who owns a ReplicaSet or Job. Their controllers add a suffix."""
+    workload = published(AGENTS["Cilium operator"], namespace="shop", account="shop", name="cilium-operator-5d8f")
+    assert classify.classify(workload._replace(kind="ReplicaSet")).agent == "Cilium operator"
+    assert classify.classify(workload._replace(kind="StatefulSet")).agent == ""
+
+
 @pytest.mark.parametrize("name", [a.name for a in catalogue.AGENTS if a.images and "I" not in a.host_namespaces])
 def test_what_shares_more_than_the_agent_needs_is_not_certain(name: str) -> None:
     assert seen(AGENTS[name], shares="NPI").confidence is not Confidence.CERTAIN
@@ -113,7 +169,7 @@ def test_what_is_in_no_catalogue_is_classed_by_its_kind() -> None:
 )
 def test_stray_debug_pods_are_recognised(name: str, tool: str) -> None:
     """By their names, so they are likely and not certain: anyone can choose a name. The user chooses the image."""
-    tools = [agent for agent in catalogue.AGENTS if any(classify._matches(name, (w,)) for w in agent.workloads)]
+    tools = [agent for agent in catalogue.AGENTS if any(matching.fits(name, (w,)) for w in agent.workloads)]
     (agent, *_) = [each for each in tools if each.name.startswith(tool)]
     image = f"{written(agent.images[0])}:1" if agent.images else "registry.example.com/tools:1"
     shares = frozenset(_LETTERS[letter] for letter in agent.host_namespaces)
@@ -136,5 +192,6 @@ def test_every_entry_can_be_matched() -> None:
         assert (agent.component is None) is (agent.type is not ExceptionType.INFRASTRUCTURE), agent.name
         for image in agent.images:
             assert re.fullmatch(r"[a-z0-9.*:/_-]+", image), image
+            assert "*" not in image.partition("/")[2], image
             assert classify.repository(written(image)) == written(image) or image.count("/") == 1, image
         assert dataclasses.astuple(agent)

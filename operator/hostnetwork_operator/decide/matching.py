@@ -1,0 +1,114 @@
+"""Which entries of the catalogue fit an image or a name. An entry is given by its position in the catalogue.
+
+In a pattern of the catalogue, `*` stands for any text without a slash. Tenants write the compared texts, so the time
+of a comparison grows with the length of a text, and not with its square.
+"""
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from hostnetwork_operator.decide import catalogue
+
+PUBLISHED: Final = 2  # every image is in a repository of the agent
+MIRRORED: Final = 1  # every image has the path of such a repository, at another registry
+_CACHED: Final = 128
+
+
+class _Positions(NamedTuple):
+    """The positions of entries in the catalogue by what may identify them, where a pattern has a `*`."""
+
+    repositories: Mapping[str, frozenset[int]]
+    repository_patterns: Mapping[str, frozenset[int]]
+    paths: Mapping[str, frozenset[int]]
+    names: Mapping[str, frozenset[int]]
+    name_patterns: Mapping[str, frozenset[int]]
+    without_images: frozenset[int]
+    deepest: int  # the largest number of segments of a path
+
+
+def by_images(repositories: frozenset[str]) -> dict[int, int]:
+    """Return the entries that all repositories fit, and how well: PUBLISHED or MIRRORED."""
+    published = mirrored = frozenset(range(len(catalogue.AGENTS) if repositories else 0))
+    for name in repositories:
+        mirrored &= _mirrored(name)
+        published &= mirrored  # a repository of an entry ends with its own path
+        if published:
+            published &= _published(name)
+        if not mirrored:
+            break
+    return dict.fromkeys(mirrored, MIRRORED) | dict.fromkeys(published, PUBLISHED)
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def named(names: tuple[str, ...]) -> frozenset[int]:
+    """Return the entries that have one of these names."""
+    return frozenset[int]().union(*(_at(each, _positions().names, _positions().name_patterns) for each in names))
+
+
+def fits(text: str, patterns: Iterable[str]) -> bool:
+    """Return whether a text fits one of the patterns."""
+    return any(_pattern(pattern).fullmatch(text) for pattern in patterns)
+
+
+def without_images() -> frozenset[int]:
+    """Return the entries that have no images."""
+    return _positions().without_images
+
+
+def _published(name: str) -> frozenset[int]:
+    return _at(name, _positions().repositories, _positions().repository_patterns)
+
+
+def _mirrored(name: str) -> frozenset[int]:
+    """Return the entries with a repository of which the name may be a mirror: the name ends with its path."""
+    parts = name.rsplit("/", _positions().deepest)
+    paths = ("/".join(parts[start:]) for start in range(1, len(parts)))
+    return frozenset[int]().union(*(_positions().paths.get(path, ()) for path in paths))
+
+
+def _at(text: str, whole: Mapping[str, frozenset[int]], patterns: Mapping[str, frozenset[int]]) -> frozenset[int]:
+    found = whole.get(text, frozenset())
+    # Most texts fit no pattern, and one comparison with all patterns is faster than one with each.
+    if _any_of(tuple(patterns)).fullmatch(text):
+        found = found.union(*(at for pattern, at in patterns.items() if _pattern(pattern).fullmatch(text)))
+    return found
+
+
+@functools.cache
+def _positions() -> _Positions:
+    repositories, repository_patterns, paths, names, name_patterns = (defaultdict[str, set[int]](set) for _ in range(5))
+    for position, agent in enumerate(catalogue.AGENTS):
+        for image in agent.images:
+            (repository_patterns if "*" in image else repositories)[image].add(position)
+            paths[image.partition("/")[2]].add(position)
+        for name in agent.workloads:
+            (name_patterns if "*" in name else names)[name].add(position)
+    return _Positions(
+        _frozen(repositories),
+        _frozen(repository_patterns),
+        _frozen(paths),
+        _frozen(names),
+        _frozen(name_patterns),
+        frozenset(position for position, agent in enumerate(catalogue.AGENTS) if not agent.images),
+        1 + max(path.count("/") for path in paths),
+    )
+
+
+def _frozen(positions: Mapping[str, set[int]]) -> dict[str, frozenset[int]]:
+    return {key: frozenset(found) for key, found in positions.items()}
+
+
+@functools.cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(_pattern(pattern).pattern for pattern in patterns))
+
+
+@functools.cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    head, *rest = map(re.escape, pattern.split("*"))
+    # The first place at which a part fits is as good as any later one, so the comparison tries no other.
+    between = "".join(f"(?>[^/]*?{part})" for part in rest[:-1])
+    return re.compile(f"{head}{between}[^/]*{rest[-1]}" if rest else head)
