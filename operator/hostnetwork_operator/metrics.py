@@ -6,6 +6,7 @@ of series is bounded.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 import hostnetwork_operator
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, level, plan, snapshot, status
+from hostnetwork_operator.decide import coverage, inventory, level, plan, snapshot, status
 from hostnetwork_operator.observe import ledger
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -139,6 +140,8 @@ class StateCollector(Collector):
         self._api_servers = api_servers
         self._clock = server_clock
         self._state: _GatheredState | None = None
+        # The workloads of each plan that `collect` counted last. A plan never changes, and 50,000 pods take a while.
+        self._counted: dict[str, tuple[plan.NamespacePlan, Counter[tuple[str, str, str]]]] = {}
 
     def gather(self) -> None:
         """Record the current state."""
@@ -159,6 +162,7 @@ class StateCollector(Collector):
             return
         plans = sorted(state.plans, key=operator.itemgetter(0))
         yield self._pods(plans)
+        yield self._workloads(plans)
         yield from self._exceptions(plans)
         yield self._namespaces(plans)
         yield self._refused(plans)
@@ -222,6 +226,28 @@ class StateCollector(Collector):
         for name, namespace_plan in plans:
             for verdict, count in coverage.count(namespace_plan.verdicts, namespace_plan.unreadable).items():
                 gauge.add_metric([name, verdict.value], count)
+        return gauge
+
+    def _workloads(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
+        gauge = _gauge(
+            "hostnetwork_workloads",
+            "Workloads with host-namespace pods by what they look like, how sure that is, and their worst verdict.",
+            "class",
+            "confidence",
+            "verdict",
+        )
+        counted = self._counted
+        self._counted = {
+            name: counted[name]
+            if name in counted and counted[name][0] is namespace_plan
+            else (namespace_plan, inventory.count(namespace_plan))
+            for name, namespace_plan in plans
+        }
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for _, of_namespace in self._counted.values():
+            counts.update(of_namespace)
+        for key, count in sorted(counts.items()):
+            gauge.add_metric(list(key), count)
         return gauge
 
     def _refused(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:

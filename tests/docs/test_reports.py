@@ -19,7 +19,8 @@ def entries() -> list[words.Entry]:
         builders.pod("late", service_account="late"),
         builders.pod("static", mirror=True),
     ]
-    shortage = builders.shortage(pod=builders.pod(service_account="nobody"))
+    agent_image = frozenset({"quay.io/cilium/cilium:v1"})
+    shortage = builders.shortage("cilium", pod=builders.pod(service_account="nobody", images=agent_image))
     version = snapshot.MinorVersion(1, 36)
     state = builders.seen(*pods, ODD, covered, ended, kubernetes=version, shortages=(shortage,))
     plan = builders.planned(state)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hostnetwork_operator.decide import catalogue
 from tests.controlplane import operator
 from tests.e2e.conftest import IMAGE, LABEL, OPERATOR, World, enforced
 
@@ -160,6 +161,33 @@ def test_a_report_says_how_a_deployment_stands(world: World, kind: Kind) -> None
     assert result["properties"]["pods"] == "2"
     assert result["properties"]["resultID"] == ids["HostNamespaces"]
     assert failed_report["metadata"]["uid"] == report["metadata"]["uid"]
+
+
+def test_a_report_says_what_its_owner_looks_like(world: World) -> None:
+    """The properties are the same whether the workload is covered or not. An impostor has the class of its kind."""
+    serve(world, OPEN)
+    agent = next(agent for agent in catalogue.AGENTS if agent.name == "node-exporter (kube-prometheus)")
+    looks = {"class": "Infrastructure", "component": "MetricsExporter", "agent": agent.name, "confidence": "likely"}
+    guess = {"class": "Infrastructure", "component": "Other", "agent": None, "confidence": "unknown"}
+    for image, expected in ((f"{agent.images[0]}:v1", looks), (IMAGE, guess)):
+        namespace = world.namespace()
+        world.exception(namespace, images=[image]).expect(201)
+        world.until("in force", lambda namespace=namespace: world.ready(namespace) == "Active")
+        containers = [{"name": "main", "image": image}]
+        spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template(containers=containers)}
+        path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+        world.admin.post(path, {"metadata": {"name": "node-exporter"}, "spec": spec}).expect(201)
+
+        def result(namespace: str = namespace) -> dict[str, Any]:
+            report = reports_by_owner(world, namespace, OPEN).get(("DaemonSet", "node-exporter"))
+            return dict(report["results"][0]) if report else {}
+
+        for word in ("pass", "fail"):
+            world.until(word, lambda word=word, result=result: result().get("result") == word)
+            properties = result()["properties"]
+            assert {name: properties.get(name) for name in expected} == expected
+            if word == "pass":
+                world.admin.delete(f"{world.exceptions(namespace)}/capture").expect(200)
 
 
 def test_reports_are_about_top_owners(world: World) -> None:

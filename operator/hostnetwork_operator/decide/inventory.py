@@ -75,15 +75,22 @@ def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
 
 def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> tuple[HostWorkload, ...]:
     """Return the workloads of a namespace, in the order of `ordered`."""
-    verdicts_by_top: dict[str, list[coverage.PodVerdict]] = {}
-    tops: dict[str, snapshot.Reference] = {}
-    for verdict in namespace_plan.verdicts:
-        top = _top(verdict.pod, state)
-        # If pods give the same uid to two names, one name is forged. Such pods share one row.
-        tops[top.uid] = min(tops.get(top.uid, top), top, key=lambda each: (each.api_version, each.kind, each.name))
-        verdicts_by_top.setdefault(top.uid, []).append(verdict)
-    found = [of_pods(tops[uid], verdicts) for uid, verdicts in verdicts_by_top.items()]
+    found = [of_pods(top, verdicts) for top, verdicts in _by_top(namespace_plan)]
     return ordered((*found, *map(_unreadable, state.unreadable_pods)))
+
+
+def count(namespace_plan: plan.NamespacePlan) -> Counter[tuple[str, str, str]]:
+    """Return the number of workloads by class, confidence and worst verdict. A pod that could not be read counts as a
+    workload with class Unknown.
+    """
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for top, verdicts in _by_top(namespace_plan):
+        seen = classify.of_pods(top, (verdict.pod for verdict in verdicts))
+        counts[seen.type.value, seen.confidence.value, _worst(verdicts).verdict.value] += 1
+    if namespace_plan.unreadable:
+        unknown = labels.Verdict.UNKNOWN.value
+        counts[unknown, classify.Confidence.UNKNOWN.value, unknown] += namespace_plan.unreadable
+    return counts
 
 
 def as_known(
@@ -108,12 +115,20 @@ def as_known(
     return verdict
 
 
-def _top(pod: snapshot.Pod, state: snapshot.NamespaceSnapshot) -> snapshot.Reference:
+def _by_top(namespace_plan: plan.NamespacePlan) -> list[tuple[snapshot.Reference, list[coverage.PodVerdict]]]:
+    return report.by_top(namespace_plan.verdicts, lambda pod: _top(pod, namespace_plan.tops))
+
+
+def _worst(verdicts: Iterable[coverage.PodVerdict]) -> coverage.PodVerdict:
+    return min(verdicts, key=lambda each: (_ORDER.index(each.verdict), each.pod.name, each.pod.uid))
+
+
+def _top(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
     """Return the top owner of a pod, or the pod itself if the owner that it names cannot be an object.
 
     Whoever creates a pod writes the kind and the name of its owner, and people paste what a command prints.
     """
-    top = report.top_owner(pod, state.tops)
+    top = report.top_owner(pod, tops)
     can_be = meta.is_name(top.name) and _KIND.fullmatch(top.kind) and _API_VERSION.fullmatch(top.api_version)
     return top if can_be else pod.reference
 
@@ -127,14 +142,14 @@ def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:
 
 def of_pods(top: snapshot.Reference, verdicts: Sequence[coverage.PodVerdict]) -> HostWorkload:
     """Return a workload with the verdicts on its pods, of which there is at least one."""
-    worst = min(verdicts, key=lambda each: (_ORDER.index(each.verdict), each.pod.name, each.pod.uid))
+    worst = _worst(verdicts)
     pods = tuple(verdict.pod for verdict in verdicts)
     exceptions = {e.metadata.uid: e for verdict in verdicts for e in verdict.exceptions}.values()
     first = min(exceptions, key=lambda e: (e.spec.until, e.metadata.name), default=None)
     shared = {name for pod in pods for name in pod.host_namespaces}
     return HostWorkload(
         subject=top,
-        classification=classify.classify(classify.Evidence(top.namespace, top.kind, top.name, pods)),
+        classification=classify.of_pods(top, pods),
         verdict=worst.verdict,
         why=worst.why,
         verdicts=Counter(verdict.verdict for verdict in verdicts),

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import contest, coverage, effects, findings, rules, snapshot, status, validity
+from hostnetwork_operator.decide import (
+    classify,
+    contest,
+    coverage,
+    effects,
+    findings,
+    rules,
+    snapshot,
+    status,
+    validity,
+)
 
 _EXCEPTION_API: Final = labels.API_VERSION
 
@@ -85,12 +95,12 @@ def reference(subject: exception.HostNetworkException) -> snapshot.Reference:
     return snapshot.Reference(exception.KIND, meta.namespace, meta.name, meta.uid, _EXCEPTION_API)
 
 
-def verdict_text(verdict: coverage.PodVerdict) -> str:
-    """Return which host namespaces a pod uses, the reason of its verdict, and what to do: text that follows `a pod` or
-    the name of the pod.
+def verdict_text(verdict: coverage.PodVerdict, looks: str = "") -> str:
+    """Return which host namespaces a pod uses, what it looks like, the reason of its verdict, and what to do: text that
+    follows `a pod` or the name of the pod.
     """
     pod = verdict.pod
-    text = f"uses {coverage.used(pod.host_namespaces)}, and {verdict.why}"
+    text = f"uses {coverage.used(pod.host_namespaces)}, {f'{looks}, ' if looks else ''}and {verdict.why}"
     if verdict.verdict is labels.Verdict.UNCOVERED:
         fields = ", ".join(f"host{name}" for name in sorted(pod.host_namespaces))
         text += (
@@ -101,11 +111,18 @@ def verdict_text(verdict: coverage.PodVerdict) -> str:
 
 
 def verdict_events(verdict: coverage.PodVerdict) -> tuple[effects.EmitEvent, ...]:
-    """Return the Events on a pod and on its owner when its verdict label changes."""
+    """Return the Events on a pod and on its owner when its verdict label changes.
+
+    The class is that of this pod alone. So all pods of a template lead to one Event on their owner, and the Event does
+    not change when the top owner becomes known.
+    """
     pod = verdict.pod
     reason = _VERDICT_REASONS[verdict.verdict]
     normal = verdict.verdict in {labels.Verdict.COVERED, labels.Verdict.STATIC}
-    text = verdict_text(verdict)
+    looks = ""
+    if verdict.verdict is labels.Verdict.UNCOVERED:  # a person has to decide about the pod now
+        looks = classify.clause(classify.of_pods(pod.owner or pod.reference, (pod,)))
+    text = verdict_text(verdict, looks)
     key = " ".join([verdict.verdict, *(e.metadata.uid for e in verdict.exceptions)])
     on_pod = _event(pod.reference, reason, text, key, normal=normal)
     if pod.owner is None or pod.mirror:  # the owner of a mirror pod is its Node

@@ -64,6 +64,7 @@ class NamespacePlan:
     `next_check` is the earliest moment at which the plan could differ although nothing has changed. `contested` is the
     end of a contest that is going on. `refused` are the workloads that lack pods, None while these are not known;
     there may be more if they are not `refused_complete`.
+    `tops` has the top owner by owner, as far as known: the operator asks for top owners only if it writes reports.
     `plain` says which exceptions cover pods without host namespaces: these pods are counted and have no verdict.
     """
 
@@ -86,6 +87,7 @@ class NamespacePlan:
     refused: tuple[refusals.Refusal, ...] | None = ()
     refused_complete: bool = True
     plain: tuple[coverage.PodVerdict, ...] = ()
+    tops: Mapping[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
 
     @property
     def writes(self) -> tuple[effects.WriteNamespace, ...]:
@@ -147,6 +149,7 @@ def plan_namespace(state: snapshot.NamespaceSnapshot, now: datetime.datetime) ->
         refused=refusals.find(state, standings, now, exempt=settings.exempt),
         refused_complete=refusals.complete(state, now, exempt=settings.exempt),
         plain=plain,
+        tops=state.tops,
     )
     approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
     if namespace.terminating:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, effects, level, messages, snapshot, validity
+from hostnetwork_operator.decide import classify, coverage, effects, level, messages, snapshot, validity
 
 # An Event rests on a workload that was read no longer ago than this.
 _FRESH: Final = datetime.timedelta(seconds=10)
@@ -29,10 +29,13 @@ _LONGEST_WAIT: Final = {"Job": "a minute"}
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A workload that lacks pods, the verdict on the next pod from its template, and what people read about both."""
+    """A workload that lacks pods, the verdict on the next pod from its template, what the workload looks like by this
+    pod, and what people read about all of that.
+    """
 
     shortage: snapshot.Shortage
     verdict: coverage.PodVerdict
+    classification: classify.Classification
     text: str
 
     @property
@@ -94,7 +97,8 @@ def _judged(
     pod = replace(shortage.pod, created=now)
     try:
         verdict = coverage.judge(pod, standings, exempt=False)
-        return Refusal(shortage, verdict, _text(verdict))
+        seen = classify.of_pods(shortage.top, (pod,))
+        return Refusal(shortage, verdict, seen, _text(verdict, classify.clause(seen)))
     except Exception:
         return None
 
@@ -108,11 +112,12 @@ def count(refused: Sequence[Refusal] | None, *, complete: bool = True) -> int | 
     return len({refusal.shortage.top.uid for refusal in refused if refusal.refused})
 
 
-def _text(verdict: coverage.PodVerdict) -> str:
+def _text(verdict: coverage.PodVerdict, looks: str) -> str:
     """Return why the pods of a workload are refused, and which exception to ask for."""
     pod = verdict.pod
+    used = coverage.used(pod.host_namespaces)
     return (
-        f"the API server refuses pods of this workload: a pod uses {coverage.used(pod.host_namespaces)}, and"
+        f"the API server refuses pods of this workload: a pod uses {used}, {f'{looks}, ' if looks else ''}and"
         f" {_cut(verdict.why, _MOST_WHY)}. Remove the host namespaces from the pod template, or ask a user with the"
         f" verb approve for a HostNetworkException in this namespace with {asked_for(pod)}"
     )

@@ -1,16 +1,16 @@
 """The reports that should exist about the host-namespace pods of a namespace: a report for each top owner of such pods.
 
-A report shows what other modules decide: the verdicts on pods, and the findings about the exceptions that cover them. A
-report decides nothing. The owner that a pod names is a claim of the user who created the pod, and a report uses the
-owner only as its address.
+A report shows what other modules decide: the verdicts on pods, what their owner looks like, and the findings about the
+exceptions that cover them. A report decides nothing. The owner that a pod names is a claim of the user who created the
+pod, and a report uses the owner only as its address, and as one of the traits that a class depends on.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from hostnetwork_operator.api import labels, meta, report
-from hostnetwork_operator.decide import coverage, effects, messages, refusals, rules, snapshot
+from hostnetwork_operator.decide import classify, coverage, effects, messages, refusals, rules, snapshot
 from hostnetwork_operator.decide.findings import Finding
 
 # Controllers that other controllers create for their own pods. The operator puts the owner that a pod names into a
@@ -47,21 +47,14 @@ def reports(
     refused: Sequence[refusals.Refusal] = (),
 ) -> tuple[report.Report, ...]:
     """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `state`."""
-    verdicts_by_top: dict[str, list[tuple[snapshot.Reference, coverage.PodVerdict]]] = {}
-    for verdict in verdicts:
-        top = top_owner(verdict.pod, state.tops)
-        verdicts_by_top.setdefault(top.uid, []).append((top, verdict))
     all_reports = []
     findings_by_uid: dict[str, list[Finding]] = {}
     for finding in exception_findings:
         findings_by_uid.setdefault(finding.subject.uid, []).append(finding)
     refusals_by_top = {refusal.shortage.top.uid: refusal for refusal in reversed(refused) if refusal.refused}
-    for uid, group in verdicts_by_top.items():
-        # If pods give the same uid to two names, one name is forged. Such pods share one report.
-        owner = min((top for top, _ in group), key=lambda top: (top.api_version, top.kind, top.name))
-        judged = [verdict for _, verdict in group]
-        refused_entries = [_refused_entry(refusals_by_top.pop(uid))] if uid in refusals_by_top else []
-        entries = (_verdict_entry(judged), *refused_entries, *_finding_entries(judged, findings_by_uid))
+    for owner, judged in by_top(verdicts, lambda pod: top_owner(pod, state.tops)):
+        refused_entries = [_refused_entry(refusals_by_top.pop(owner.uid))] if owner.uid in refusals_by_top else []
+        entries = (_verdict_entry(owner, judged), *refused_entries, *_finding_entries(judged, findings_by_uid))
         all_reports.append(report.Report(state.namespace.name, _owner(owner), entries))
     all_reports += [
         report.Report(state.namespace.name, _owner(refusal.shortage.top), (_refused_entry(refusal),))
@@ -121,29 +114,50 @@ def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
 
 
 def top_owner(pod: snapshot.Pod, tops: Mapping[snapshot.Reference, snapshot.Reference | None]) -> snapshot.Reference:
-    """Return the top owner of a pod: the controller of its controller, its controller, or the pod itself."""
+    """Return the top owner of a pod: the controller of its controller, as far as known, its controller, or the pod
+    itself.
+    """
     top = None if pod.mirror else pod.owner  # the owner of a mirror pod is its Node
     if _between(pod) is not None and top is not None:
-        top = tops[top]
+        top = tops.get(top, top)
     # The uid becomes part of a name; a uid that cannot be part of a name is forged.
     return top if top is not None and meta.is_name(report.PREFIX + top.uid) else pod.reference
+
+
+def by_top(
+    verdicts: Iterable[coverage.PodVerdict], top_of: Callable[[snapshot.Pod], snapshot.Reference]
+) -> list[tuple[snapshot.Reference, list[coverage.PodVerdict]]]:
+    """Return each top owner with the verdicts on its pods.
+
+    If pods give the same uid to two names, one name is forged. Such pods share one owner.
+    """
+    groups: dict[str, tuple[set[snapshot.Reference], list[coverage.PodVerdict]]] = {}
+    for verdict in verdicts:
+        top = top_of(verdict.pod)
+        tops, judged = groups.setdefault(top.uid, (set(), []))
+        tops.add(top)
+        judged.append(verdict)
+    return [
+        (min(tops, key=lambda top: (top.api_version, top.kind, top.name)), judged) for tops, judged in groups.values()
+    ]
 
 
 def _owner(top: snapshot.Reference) -> report.Owner:
     return report.Owner(top.api_version, top.kind, top.name, top.uid)
 
 
-def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
+def _verdict_entry(owner: snapshot.Reference, judged: Sequence[coverage.PodVerdict]) -> report.Entry:
     """Return the entry about the verdicts on these pods: the worst verdict, explained by one pod that has it.
 
     If every pod is covered, the entry names no pod, so that a rollout does not change the report.
     """
     worst = min(judged, key=lambda item: (_WORDS[item.verdict].rank, item.verdict, item.pod.name, item.pod.uid))
     result = _WORDS[worst.verdict]
+    looks = _class(classify.of_pods(owner, (verdict.pod for verdict in judged)))
     if result is report.Result.PASS:
         covering = sorted({e.metadata.name for verdict in judged for e in verdict.exceptions})
         text = f"every pod with host namespaces is covered by an exception in force: {report.names(covering)}"
-        return _entry(result, text, {"exceptions": report.names(covering)})
+        return _entry(result, text, {"exceptions": report.names(covering), **looks})
     counts = Counter(pod_verdict.verdict for pod_verdict in judged)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     text = f"pods with host namespaces: {counted}; pod {worst.pod.name} {messages.verdict_text(worst)}"
@@ -151,12 +165,26 @@ def _verdict_entry(judged: Sequence[coverage.PodVerdict]) -> report.Entry:
     return _entry(
         result,
         text,
-        {"verdict": worst.verdict.value, "pods": str(len(same_verdict)), "names": report.names(same_verdict)},
+        {"verdict": worst.verdict.value, "pods": str(len(same_verdict)), "names": report.names(same_verdict), **looks},
     )
 
 
 def _refused_entry(refusal: refusals.Refusal) -> report.Entry:
-    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, refusal.text)
+    looks = _class(refusal.classification)
+    return report.Entry(POLICY, REFUSED_RULE, _CATEGORY, _SEVERITY, report.Result.FAIL, refusal.text, looks)
+
+
+def _class(seen: classify.Classification) -> dict[str, str]:
+    """Return the properties about what a workload looks like. The reasons are not among these: they name accounts and
+    namespaces, so a report would have more text of users, and would change more often.
+    """
+    texts = {
+        "class": seen.type.value,
+        "component": seen.component.value if seen.component else "",
+        "agent": seen.agent,
+        "confidence": seen.confidence.value,
+    }
+    return {name: text for name, text in texts.items() if text}
 
 
 def _unreadable_entry(pod: snapshot.UnreadablePod) -> report.Entry:

@@ -66,6 +66,28 @@ def test_an_owner_that_cannot_exist_is_not_shown(forged: dict[str, str]) -> None
     assert list(workloads(seen(pod("real", owner=owner)))) == ["real"]
 
 
+def test_workloads_are_counted_by_class_and_worst_verdict() -> None:
+    """By their top owners, as far as these are known. A pod that cannot be read is a workload that may be anything."""
+    owner = snapshot.Reference("ReplicaSet", NAMESPACE, "web-1", "uid-of-web-1", "apps/v1")
+    other = dataclasses.replace(owner, name="web-2", uid="uid-of-web-2")
+    top = snapshot.Reference("Deployment", NAMESPACE, "web", "uid-of-web", "apps/v1")
+    pods = (
+        pod("a", owner=owner), pod("b", owner=other, service_account="other"), pod("c", owner=SET),
+        pod("cilium", service_account="cilium", images=frozenset({"quay.io/cilium/cilium:v1"})),
+        snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "TypeError"),
+    )  # fmt: skip
+    objects = (*pods, hne(), hne("cilium", service_account_name="cilium", images=None))
+    expected = {
+        ("Application", "unknown", "Uncovered"): 1,
+        ("Infrastructure", "unknown", "Covered"): 1,
+        ("Infrastructure", "likely", "Covered"): 1,
+        ("Unknown", "unknown", "Unknown"): 1,
+    }
+    assert inventory.count(planned(seen(*objects, tops={owner: top, other: top}))) == expected
+    expected["Application", "unknown", "Covered"] = 1
+    assert inventory.count(planned(seen(*objects))) == expected
+
+
 def test_namespaces_are_counted_by_enforcement_and_level() -> None:
     states = [seen(), seen(namespace=denied(hne()), exceptions=(hne(),))]
     overview = inventory.overview((state, planned(state)) for state in states)

@@ -1,5 +1,6 @@
 """The Events: who gets which Event, and the key that makes repeated requests one Event."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -44,6 +45,19 @@ def test_an_uncovered_pod_is_told_the_way_out() -> None:
     (event,) = messages.verdict_events(verdict(labels.Verdict.UNCOVERED))
     remedy = ". Remove hostNetwork, or request a HostNetworkException for service account 'netdebug' (kubectl explain "
     assert event.message.endswith(f"{remedy}hne.spec)")
+
+
+def test_an_uncovered_pod_is_told_which_agent_it_looks_like() -> None:
+    """In both Events, and before the explanation, which may be long. A guess from the kind of the owner is not told."""
+    looks = "uses host namespace Network, looks like Cilium agent (Infrastructure, likely), and so it is"
+    image = frozenset({"quay.io/cilium/cilium:v1"})
+    owner = dataclasses.replace(OWNER, name="cilium")
+    for event in messages.verdict_events(verdict(labels.Verdict.UNCOVERED, owner=owner, images=image)):
+        assert looks in event.message
+    for event in messages.verdict_events(verdict(labels.Verdict.UNCOVERED, owner=owner)):
+        assert "looks like" not in event.message
+    for event in messages.verdict_events(verdict(labels.Verdict.EXPIRED, owner=owner, images=image)):
+        assert "looks like" not in event.message
 
 
 def test_the_key_says_the_verdict_and_the_exceptions() -> None:

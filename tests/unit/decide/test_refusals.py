@@ -39,6 +39,20 @@ def test_an_uncovered_workload_is_refused() -> None:
     assert event.message.endswith(draft)
 
 
+def test_the_event_names_the_agent_that_the_workload_looks_like() -> None:
+    """By its top owner and its next pod. A guess from the kind of the workload is not in the message."""
+    top = snapshot.Reference("Deployment", builders.NAMESPACE, "cilium-operator", "uid-of-top", "apps/v1")
+    image = frozenset({"quay.io/cilium/operator-generic:v1"})
+    lacking = shortage("cilium-operator-5d8f", "ReplicaSet", top=top, pod=pod(images=image))
+    looks = (
+        "a pod uses host namespace Network, looks like Cilium operator (Infrastructure, likely), and the namespace has"
+    )
+    (event,) = due_events(plan_of(shortages=(lacking,)))
+    assert looks in event.message
+    (event,) = due_events(plan_of(shortages=(shortage("cilium", pod=pod()),)))
+    assert "looks like" not in event.message
+
+
 def test_the_nearest_exception_and_what_it_lacks_are_named() -> None:
     """The explanation is the same as that of coverage for a pod."""
     (event,) = due_events(plan_of(hne(host_namespaces=("PID",)), shortages=(shortage(),)))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hostnetwork_operator.api import report as words
-from hostnetwork_operator.decide import effects, plan, report, rules, snapshot
+from hostnetwork_operator.decide import catalogue, effects, plan, report, rules, snapshot
 from tests.unit.builders import (
     IMAGE,
     NAMESPACE,
@@ -19,12 +19,16 @@ from tests.unit.builders import (
     planned,
     pod,
     seen,
+    shortage,
 )
 
 OPEN, POLICY = words.OPEN_REPORT, words.POLICY_REPORT
 SET = snapshot.Reference("ReplicaSet", NAMESPACE, "web-1", "uid-of-web-1", "apps/v1")
 DEPLOYMENT = snapshot.Reference("Deployment", NAMESPACE, "web", "uid-of-web", "apps/v1")
 DAEMONS = snapshot.Reference("DaemonSet", NAMESPACE, "node", "uid-of-node", "apps/v1")
+# What a Deployment with the pods of `pod` looks like.
+GUESS = {"class": "Application", "confidence": "unknown"}
+AGENT = next(agent for agent in catalogue.AGENTS if agent.name == "node-exporter (kube-prometheus)")
 EXEMPT = governed(exempt_namespaces=(NAMESPACE,))
 
 
@@ -140,7 +144,7 @@ def test_an_uncovered_pod_fails_for_all() -> None:
         "pods with host namespaces: 2 Covered, 1 Uncovered; pod c uses host namespace Network, and "
     )
     assert "request a HostNetworkException for service account 'other'" in entry.message
-    assert entry.properties == {"verdict": "Uncovered", "pods": "1", "names": "c"}
+    assert entry.properties == {"verdict": "Uncovered", "pods": "1", "names": "c", **GUESS}
 
 
 def test_an_expired_pod_fails() -> None:
@@ -186,6 +190,48 @@ def test_a_rollout_of_covered_pods_is_no_news() -> None:
     (owner_report,) = reports_of(plan_of(pod("a", owner=SET), hne())).values()
     pods = [pod(name, owner=SET) for name in ("b", "c", "d")]
     assert reports_of(plan_of(*pods, hne(), reports=(stored_report(owner_report),))) == {}
+
+
+def agent_pod(name: str, **fields: Any) -> snapshot.Pod:
+    image = f"{AGENT.images[0]}:{fields.pop('tag', 'v1')}"
+    return pod(name, owner=DAEMONS, images=frozenset({image}), service_account=AGENT.accounts[0], **fields)
+
+
+def test_what_an_owner_looks_like_is_in_its_report() -> None:
+    """The class is that of all pods of the owner, whatever their verdict."""
+    subject = hne(service_account_name=AGENT.accounts[0], images=None)
+    expected = {
+        "class": "Infrastructure",
+        "component": "MetricsExporter",
+        "agent": "node-exporter (kube-prometheus)",
+        "confidence": "likely",
+    }
+    for objects in ((agent_pod("a"), subject), (agent_pod("a"),)):
+        properties = verdict_entry(reports_of(plan_of(*objects))["node"]).properties
+        assert {name: properties[name] for name in expected} == expected
+    properties = verdict_entry(reports_of(plan_of(pod(owner=SET)))["web"]).properties
+    assert {name: properties.get(name) for name in expected} == {**dict.fromkeys(expected), **GUESS}
+
+
+def test_a_rollout_changes_no_class() -> None:
+    """Another tag, another order and a pod that is being deleted lead to no write."""
+    subject = hne(service_account_name=AGENT.accounts[0], images=None)
+    (owner_report,) = reports_of(plan_of(agent_pod("a"), agent_pod("b"), subject)).values()
+    old = pod("a", owner=DAEMONS, service_account=AGENT.accounts[0], deleting=True)
+    pods = (agent_pod("z", tag="v2"), old, agent_pod("c", tag="v1"))
+    for some in (pods, pods[::-1]):
+        assert reports_of(plan_of(*some, subject, reports=(stored_report(owner_report),))) == {}
+
+
+def test_a_refused_workload_has_the_class_of_its_next_pod() -> None:
+    """A pod that cannot be read has no class: its images are not known."""
+    odd = snapshot.UnreadablePod(NAMESPACE, "odd", "uid-of-odd", "KeyError: 'image'")
+    lacking = shortage("node", top=DAEMONS, pod=agent_pod("next"))
+    plan_of_both = plan_of(pod("old", owner=DAEMONS), odd, shortages=(lacking,))
+    entries = {entry.rule: entry for entry in reports_of(plan_of_both)["node"].entries}
+    assert entries[report.RULE].properties.get("agent") is None
+    assert entries[report.REFUSED_RULE].properties["agent"] == AGENT.name
+    assert "class" not in verdict_entry(reports_of(plan_of_both)["odd"]).properties
 
 
 def test_a_result_keeps_its_id() -> None:
