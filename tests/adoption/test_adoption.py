@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.cli import tables
 from tests.adoption import tenants
 from tests.adoption.tenants import Need, Tenant, Workload
 from tests.cli.conftest import COMMAND
@@ -126,7 +127,7 @@ def test_audit_refuses_and_changes_nothing(adopter: Adopter) -> None:
     output = adopter.follow("audited")
     for tenant in adopter.tenants:
         for workload in tenant.workloads:
-            shown = f"{workload.kind} {workload.name} " in _lines(output, tenant.name)
+            shown = f"{tables.kind(workload.kind)}/{workload.name} " in _lines(output, tenant.name)
             assert shown is (workload.need is not Need.NOTHING), (tenant.name, workload, _lines(output, tenant.name))
     levels = {name: present.get(labels.PSA_ENFORCE) for name, (present, _) in adopter.metadata().items()}
     assert levels == {name: present.get(labels.PSA_ENFORCE) for name, (present, _) in adopter.before.items()}
