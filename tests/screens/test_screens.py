@@ -1,4 +1,4 @@
-"""What a person sees of each verb, compared with the files of screens/: at 80 and 100 columns, and in a pipe.
+"""What a person sees of each verb, compared with the files beside this module: at 80 and 100 columns, and in a pipe.
 
 The command runs against a scripted API server. WRITE_SCREENS=1 writes the files anew; read the difference before you
 commit.
@@ -28,7 +28,7 @@ from tests.unit.builders import IMAGE
 from tests.unit.shell import world
 from tests.unit.shell.apiserver import ApiServer, Body, until
 
-SCREENS = pathlib.Path(__file__).parent / "screens"
+SCREENS = pathlib.Path(__file__).parent
 MANIFESTS = SCREENS / "manifests.yaml"
 _COMMANDS = {
     **{verb: [verb] for verb in main.VERBS if verb not in {"check", "draft", "why"}},
