@@ -1,6 +1,7 @@
 """`kubectl hostnetwork exceptions`: the register agrees with the operator, and what needs attention comes first."""
 
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -58,6 +59,37 @@ def test_filters_choose_and_can_fail_a_job(world: World, register: str) -> None:
     arguments = ("exceptions", "-n", register, "--expiring", "20m", "--fail-on", "any")
     assert hostnetwork(world.cluster, *arguments).returncode == 3
     assert hostnetwork(world.cluster, *arguments[:3], "--expiring", "1s", "--fail-on", "any").returncode == 0
+
+
+def test_a_selector_chooses_by_labels(world: World, register: str) -> None:
+    """A selector that the API server does not understand is an error, not an empty list."""
+    path = f"{world.exceptions(register)}/spare"
+    world.admin.patch(path, {"metadata": {"labels": {"team": "web"}}}).expect(200)
+    assert names(world, register, "-l", "team=web") == ["spare"]
+    assert names(world, register, "-l", "team in (db, mail)") == []
+    assert names(world, register, "-l", "team!=web,!other", "--unused") == ["agent"]
+    shown = hostnetwork(world.cluster, "exceptions", "-l", "team==")
+    wrong = hostnetwork(world.cluster, "exceptions", "-l", "=web")
+    assert (shown.returncode, wrong.returncode) == (0, 1)
+    assert wrong.stderr.startswith("Error from server (BadRequest): ")
+    world.admin.patch(path, {"metadata": {"labels": {"team": None}}}).expect(200)
+
+
+def test_watch_shows_an_exception_that_is_created(world: World, register: str) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": str(world.cluster.kubeconfig), "PYTHONUNBUFFERED": "1"}
+    command = [COMMAND, "exceptions", "-n", register, "-w", "-l", "watched=yes", "--no-headers"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        answer = world.exception(register, "watched", serviceAccountName="watched").expect(201)
+        path = f"{world.exceptions(register)}/{answer.body['metadata']['name']}"
+        world.admin.patch(path, {"metadata": {"labels": {"watched": "yes"}}}).expect(200)
+        assert any("watched" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    world.admin.delete(path).expect(200)
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("form", ["table", "wide", "json", "yaml", "name"])

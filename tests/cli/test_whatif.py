@@ -67,6 +67,14 @@ def test_a_stricter_level_refuses_more_and_an_exception_less(world: World, held:
     )
 
 
+def test_a_selector_chooses_namespaces(world: World, held: str) -> None:
+    names = [each["name"] for each in result(world.cluster, "whatif", "-l", f"{labels.ENFORCEMENT}=Held")["namespaces"]]
+    assert held in names
+    assert "default" not in names
+    document = result(world.cluster, "whatif", "-n", held, "-l", "no=such")
+    assert document["namespaces"] == []
+
+
 def test_nothing_is_stored(world: World, held: str) -> None:
     """Every request that could write is a dry run."""
     count = world.request_count()

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hostnetwork_operator.cli import errors, flags, progress, tables
+from hostnetwork_operator.cli import errors, flags, progress, tables, watching
 
 if TYPE_CHECKING:
-    from hostnetwork_operator.cli import reading
+    from hostnetwork_operator.cli import connect, reading
     from hostnetwork_operator.decide import register
 
 _EXAMPLES: Final = """\b
@@ -30,12 +30,14 @@ _WIDE: Final = frozenset({"COMPONENT", "CONTACT", "TICKET", "WHY"})
 
 @click.command(name="exceptions", epilog=_EXAMPLES, short_help="List exceptions, what needs attention first")
 @flags.namespaces
+@flags.selector("Only exceptions with these labels, such as team=web.")
 @click.option(
     "--expiring", "expiring_seconds", type=flags.DURATION, metavar="DURATION", help="In force, ends within 7d."
 )
 @click.option("--unused", is_flag=True, help="In force, and covers no pod.")
 @click.option("--review-due", is_flag=True, help="A person must review the exception.")
 @click.option("--fail-on", type=click.Choice(["any"]), help="Exit 3 if the list has an exception.")
+@flags.watch
 @flags.output
 @flags.cluster
 def command(
@@ -44,20 +46,26 @@ def command(
     form: flags.Format,
     headers: bool,
     namespace: str | None,
+    selector: str,
     expiring_seconds: float | None,
     unused: bool,
     review_due: bool,
     fail_on: str | None,
+    watch: bool,
 ) -> int:
     """List the exceptions with their owners, states, pods and ends.
 
     First what is not in force, then expired exceptions whose pods are left, then what ends soon, needs a review or is
     not used. With several filters, an exception is listed that fits any of them.
     """
+    if watch:
+        watching.check(form, fail_on)
     import asyncio
 
-    wanted = Filters(expiring_seconds, unused=unused, review_due=review_due)
-    result = asyncio.run(look(target, namespace, wanted))
+    wanted = Filters(selector, expiring_seconds, unused=unused, review_due=review_due)
+    if watch:
+        return asyncio.run(_watch(target, namespace, wanted, form, headers=headers))
+    result = asyncio.run(_once(target, namespace, wanted))
     _print(result, form, headers=headers)
     if result.reading.not_looked_at:
         return errors.Exit.FAILED
@@ -66,8 +74,9 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which exceptions to list: all without a filter, else those that fit one of the filters."""
+    """Which exceptions to list: those with these labels, and of these all, or those that fit one of the filters."""
 
+    selector: str
     expiring_seconds: float | None
     unused: bool
     review_due: bool
@@ -95,16 +104,39 @@ class Register:
     reading: "reading.Reading"
 
 
-async def look(target: flags.Target, namespace: str | None, wanted: Filters) -> Register:
-    """Read the cluster, and return the exceptions that are wanted."""
-    from hostnetwork_operator.cli import connect, reading
-    from hostnetwork_operator.decide import register
-    from hostnetwork_operator.observe import live
+async def _once(target: flags.Target, namespace: str | None, wanted: Filters) -> Register:
+    from hostnetwork_operator.cli import connect
 
     async with connect.connect(target) as connection:
         with progress.shown("reading the cluster"):
-            read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
-    return Register(wanted.pick(register.register(read.plans()), read), read)
+            return await look(connection, namespace, wanted)
+
+
+async def _watch(
+    target: flags.Target, namespace: str | None, wanted: Filters, form: flags.Format, *, headers: bool
+) -> int:
+    import functools
+
+    from hostnetwork_operator.cli import connect
+
+    show = functools.partial(_print, form=form, headers=headers)
+    async with connect.connect(target) as connection:
+        await watching.watch(lambda: look(connection, namespace, wanted), _table, show, form, headers=headers)
+
+
+async def look(connection: "connect.Connection", namespace: str | None, wanted: Filters) -> Register:
+    """Read the cluster, and return the exceptions that are wanted."""
+    from hostnetwork_operator.cli import reading
+    from hostnetwork_operator.decide import register
+    from hostnetwork_operator.observe import live
+
+    read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
+    entries = register.register(read.plans())
+    if wanted.selector:
+        within = f"/namespaces/{namespace}" if namespace else ""
+        matching = await reading.selected(connection, f"{live.CUSTOM}{within}/hostnetworkexceptions", wanted.selector)
+        entries = tuple(entry for entry in entries if (entry.namespace, entry.name) in matching)
+    return Register(wanted.pick(entries, read), read)
 
 
 def _print(result: Register, form: flags.Format, *, headers: bool) -> None:

@@ -147,6 +147,16 @@ def namespace(command: Command) -> Command:
     )(command)
 
 
+def watch(command: Command) -> Command:
+    """Add -w; the command gets `watch`."""
+    return click.option("-w", "--watch", is_flag=True, help="Show the table again whenever it has changed.")(command)
+
+
+def selector(help_text: str) -> Callable[[Command], Command]:
+    """Add -l with this help; the command gets `selector`, '' without the flag."""
+    return click.option("-l", "--selector", metavar="LABELS", default="", help=help_text)
+
+
 def output_of_one(command: Command) -> Command:
     """Add -o to a verb that shows one thing, in text or as JSON or YAML; the command gets `form`."""
     forms = ["text", Format.JSON.value, Format.YAML.value]

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import enum
 import functools
+import urllib.parse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -133,6 +134,22 @@ async def read(
     if not unread.installed:  # then there are no approvals to read
         unread.found = [each for each in unread.found if each.what != _LEDGER]
     return Reading(seen, connection.clock.now(), unread.installed, tuple(_once(unread.found)))
+
+
+async def selected(connection: connect.Connection, path: str, selector: str) -> frozenset[tuple[str, str]]:
+    """Return the namespace and the name of each object of a list whose labels match. The API server compares them.
+
+    An object without a namespace has '' for it. A kind that is not served has no objects.
+    """
+    found = set()
+    try:
+        async for page in live.pages(connection.gateway, f"{path}?labelSelector={urllib.parse.quote(selector)}"):
+            bodies = (*(body["metadata"] for body in page.items), *(each.meta for each in page.undecoded))
+            found |= {(meta.get("namespace", ""), meta["name"]) for meta in bodies}
+    except gateway.ApiError as error:
+        if error.status != 404:
+            raise
+    return frozenset(found)
 
 
 async def _read_pods_of_exceptions(connection: connect.Connection, seen: cluster.Cluster, unread: _Failures) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from hostnetwork_operator.cli import errors, flags, progress, tables
+from hostnetwork_operator.cli import errors, flags, progress, tables, watching
 
 if TYPE_CHECKING:
     from hostnetwork_operator.cli import connect, reading
@@ -30,7 +30,6 @@ _WIDE: Final = frozenset({"AGENT", "NODES", "SHARES", "WHY"})
 _ATTENTION: Final = frozenset({"Uncovered", "Expired", "Unknown"})
 _SURE: Final = {"certain": "", "likely": "?", "unknown": "??"}
 _FOR_PEOPLE: Final = frozenset({flags.Format.TABLE, flags.Format.WIDE})
-_WATCH_SECONDS: Final = 2.0
 _VERDICTS: Final = ("Uncovered", "Expired", "Unknown", "Covered", "Static", "Exempt")
 
 
@@ -56,10 +55,10 @@ class _Verdicts(click.ParamType[frozenset[str]]):
 
 @click.command(name="status", epilog=_EXAMPLES, short_help="Show every workload with host namespaces")
 @flags.namespaces
-@click.option("-l", "--selector", metavar="LABELS", default="", help="Only pods with these labels, such as app=web.")
+@flags.selector("Only pods with these labels, such as app=web.")
 @click.option("--all", "every_pod", is_flag=True, help="Also pods with only hostPID or hostIPC: lists every pod.")
 @click.option("--fail-on", type=_Verdicts(), metavar="VERDICTS", help="Exit 3 if a pod has one of these verdicts.")
-@click.option("-w", "--watch", is_flag=True, help="Show the table again whenever it has changed.")
+@flags.watch
 @flags.output
 @flags.cluster
 def command(
@@ -78,10 +77,8 @@ def command(
     Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
     ? means likely, ?? means that nothing in the catalogue fits. Exits 1 if something could not be looked at.
     """
-    if watch and form not in _FOR_PEOPLE:
-        raise click.UsageError("-w shows a table; use -w without -o, or with -o wide")
-    if watch and fail_on:
-        raise click.UsageError("-w goes on until you interrupt the command; use either -w or --fail-on")
+    if watch:
+        watching.check(form, fail_on)
     import asyncio
 
     ask = _Query(target, namespace, selector, every_pod=every_pod)
@@ -121,22 +118,13 @@ async def _once(ask: _Query, form: flags.Format, fail_on: frozenset[str] | None,
 
 
 async def _watch(ask: _Query, form: flags.Format, *, headers: bool) -> int:
-    """Print the table, and again whenever it has changed, until a person interrupts the command."""
-    import asyncio
+    import functools
 
     from hostnetwork_operator.cli import connect
 
-    shown: list[str] = []
+    show = functools.partial(_print, form=form, headers=headers)
     async with connect.connect(ask.target) as connection:
-        while True:
-            result = await look(connection, ask)
-            lines = tables.shown(_table(result), form, headers=headers)
-            if lines != shown:
-                if shown:
-                    click.echo()
-                _print(result, form, headers=headers)
-                shown = lines
-            await asyncio.sleep(_WATCH_SECONDS)
+        await watching.watch(lambda: look(connection, ask), _table, show, form, headers=headers)
 
 
 async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:

@@ -29,6 +29,7 @@ _AT_ONCE: Final = 4  # namespaces that are asked about at the same time
 
 @click.command(name="whatif", epilog=_EXAMPLES, short_help="Show what enforcement would refuse")
 @flags.namespaces
+@flags.selector("Only namespaces with these labels, such as team=web.")
 @click.option("--level", type=click.Choice(["baseline", "restricted"]), help="The level. Default: that of the policy.")
 @click.option("--fail-on", type=click.Choice(["refused"]), help="Exit 3 if something would be refused.")
 @flags.output
@@ -39,6 +40,7 @@ def command(
     form: flags.Format,
     headers: bool,
     namespace: str | None,
+    selector: str,
     level: str | None,
     fail_on: str | None,
 ) -> int:
@@ -50,7 +52,7 @@ def command(
     """
     import asyncio
 
-    result = asyncio.run(look(target, namespace, level))
+    result = asyncio.run(look(target, namespace, selector, level))
     _print(result, form, headers=headers)
     if result.reading.not_looked_at or any(each.failed for each in result.namespaces):
         return errors.Exit.FAILED
@@ -93,8 +95,8 @@ class WhatIf:
     reading: "reading.Reading"
 
 
-async def look(target: flags.Target, namespace: str | None, level: str | None) -> WhatIf:
-    """Ask the gate about each namespace."""
+async def look(target: flags.Target, namespace: str | None, selector: str, level: str | None) -> WhatIf:
+    """Ask the gate about each namespace whose labels match."""
     import asyncio
 
     from hostnetwork_operator.cli import connect, reading
@@ -103,7 +105,13 @@ async def look(target: flags.Target, namespace: str | None, level: str | None) -
     async with connect.connect(target) as connection:
         with progress.shown("reading the cluster"):
             read = await reading.read(connection, live.Scope(namespace))
-        states = [state for state, plan in read.plans() if not plan.exempt and not state.namespace.terminating]
+            matching = await reading.selected(connection, "/api/v1/namespaces", selector) if selector else None
+        states = [
+            state
+            for state, plan in read.plans()
+            if not plan.exempt and not state.namespace.terminating
+            if matching is None or ("", state.namespace.name) in matching
+        ]
         limit = asyncio.Semaphore(_AT_ONCE)
         preview = await connect.preview_is_there(connection)
 

@@ -48,6 +48,8 @@ def test_every_flag_is_explained(verb: str) -> None:
         (["status", "--as-group", "a"], "--as-group needs --as"),
         (["status", "-w", "-o", "json"], "-w shows a table"),
         (["status", "-w", "--fail-on", "Unknown"], "use either -w or --fail-on"),
+        (["exceptions", "-w", "-o", "yaml"], "-w shows a table"),
+        (["exceptions", "-w", "--fail-on", "any"], "use either -w or --fail-on"),
         (["status", "-n", "a/../b"], "'a/../b' is not the name of a namespace"),
         (["why", "-n", "A", "ds/x"], "'A' is not the name of a namespace"),
         (["status", "surplus"], "unexpected extra argument"),

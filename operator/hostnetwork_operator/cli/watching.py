@@ -1,0 +1,44 @@
+"""-w: a table that is shown again whenever it has changed, until a person interrupts the command."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn, TypeVar
+
+import click
+
+from hostnetwork_operator.cli import flags, tables
+
+_SECONDS: Final = 2.0
+_FOR_PEOPLE: Final = frozenset({flags.Format.TABLE, flags.Format.WIDE})
+
+Result = TypeVar("Result")
+
+
+def check(form: flags.Format, fail_on: object) -> None:
+    """Raise UsageError for flags that a command with -w cannot have."""
+    if form not in _FOR_PEOPLE:
+        raise click.UsageError("-w shows a table; use -w without -o, or with -o wide")
+    if fail_on:
+        raise click.UsageError("-w goes on until you interrupt the command; use either -w or --fail-on")
+
+
+async def watch(
+    look: Callable[[], Awaitable[Result]],
+    table: Callable[[Result], tables.Table],
+    show: Callable[[Result], None],
+    form: flags.Format,
+    *,
+    headers: bool,
+) -> NoReturn:
+    """Show a result, and again whenever its table has changed."""
+    import asyncio
+
+    seen: list[str] = []
+    while True:
+        result = await look()
+        lines = tables.shown(table(result), form, headers=headers)
+        if lines != seen:
+            if seen:
+                click.echo()
+            show(result)
+            seen = lines
+        await asyncio.sleep(_SECONDS)
