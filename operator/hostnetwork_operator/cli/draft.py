@@ -269,7 +269,7 @@ def text(found: Drafted, *, for_approval: bool) -> str:
             "Where enforcement is on, the pods are refused without an exception.",
             "To approve the exception, a user with the verb approve fills in this file and applies it.",
         ]
-        lines += [line.rstrip() for each in comments for line in tables.wrapped(f"# {each}", tables.WIDEST, "# ")]
+        lines += [line.rstrip() for each in comments for line in tables.wrapped(each, tables.WIDEST, "# ", first="# ")]
     lines += [
         "apiVersion: hostnetwork-operator.github.io/v1alpha1",
         "kind: HostNetworkException",

@@ -8,7 +8,7 @@ import datetime
 import json
 import shutil
 import sys
-import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -26,7 +26,8 @@ API_VERSION: Final = "cli.hostnetwork-operator.github.io/v1alpha1"  # of -o json
 WIDEST: Final = 100  # columns of a text on a terminal
 _GAP: Final = "  "
 _NARROWEST: Final = 10  # a cell is not cut below this width
-_PROSE: Final = 36  # the column with prose is not wrapped below this width
+_PROSE: Final = 36  # other columns are cut or left out before the column with prose is narrower,
+_LEAST_PROSE: Final = 24  # and names are cut before it is narrower than that
 _CUT: Final = "…"
 _NOTHING: Final = "-"
 KINDS: Final = {
@@ -46,7 +47,8 @@ class Table:
     """The rows of a table.
 
     Columns named in `wide` are shown with -o wide only. Where there is little room, those named in `flexible` are cut,
-    then left out, in this order. If the last column has `prose`, its text is wrapped instead of cut.
+    then left out, in this order. Other columns have names, and are cut last. If the last column has `prose`, its text
+    is wrapped instead.
     """
 
     columns: tuple[str, ...]
@@ -59,33 +61,39 @@ class Table:
         """Return the lines of the table, at most `width` columns wide if that is not None."""
         if not self.rows and not headers:
             return []
-        names = [name for name in self.columns if wide or name not in self.wide]
-        texts = {name: [cell(row[self.columns.index(name)]) for row in self.rows] for name in names}
-        sizes = {name: max(map(len, [name] * headers + texts[name])) for name in names}
-        if width is not None:
-            if _total(sizes) > width:
-                sizes = {name: size for name, size in sizes.items() if set(texts[name]) != {_NOTHING}}
-            self._narrow(sizes, width)
-        cells = [list(sizes)] * headers + [[texts[name][row] for name in sizes] for row in range(len(self.rows))]
+        sizes = self._sizes(wide=wide, headers=headers, width=width)
+        cells = [list(sizes)] * headers + [[cell(row[self.columns.index(name)]) for name in sizes] for row in self.rows]
         return [line for each in cells for line in _lines(each, list(sizes.values()), prose=self.prose)]
 
     def left_out(self, width: int | None) -> tuple[str, ...]:
         """Return the flexible columns with content for which there is no room within `width` columns."""
-        shown = self.lines(width=width)[0].split()
+        shown = self._sizes(wide=False, headers=True, width=width)
         filled = {name for name in self.flexible if any(row[self.columns.index(name)] for row in self.rows)}
         return tuple(name for name in self.columns if name in filled and name not in {*self.wide, *shown})
 
-    def _narrow(self, sizes: dict[str, int], width: int) -> None:
-        """Make columns narrower until a line has `width` columns, or none can be cut further."""
-        if not self.prose:
-            self._squeeze(sizes, width)
-            return
-        prose, whole = self.columns[-1], sizes[self.columns[-1]]
-        sizes[prose] = min(_PROSE, whole)
+    def _sizes(self, *, wide: bool, headers: bool, width: int | None) -> dict[str, int]:
+        """Return the columns that are shown, and how wide each is."""
+        names = [name for name in self.columns if wide or name not in self.wide]
+        texts = {name: [cell(row[self.columns.index(name)]) for row in self.rows] for name in names}
+        sizes = {name: max(map(_width, [name] * headers + texts[name])) for name in names}
+        if width is None or _total(sizes) <= width:
+            return sizes
+        filled = {name: size for name, size in sizes.items() if set(texts[name]) != {_NOTHING}}
+        sizes = filled if self.rows and filled else sizes
+        prose = list(sizes)[-1] if self.prose else ""
+        whole = sizes.get(prose, 0)
+        if prose:
+            sizes[prose] = min(_PROSE, whole)
         self._squeeze(sizes, width)
-        sizes[prose] = min(whole, max(sizes[prose], width - _total(sizes) + sizes[prose]))
+        if prose and _total(sizes) > width:
+            sizes[prose] = min(_LEAST_PROSE, whole)
+        _cut(sizes, [name for name in sizes if name != prose], width)
+        if prose:
+            sizes[prose] = min(whole, max(sizes[prose], width - _total(sizes) + sizes[prose]))
+        return sizes
 
     def _squeeze(self, sizes: dict[str, int], width: int) -> None:
+        """Cut the flexible columns, or leave them out one by one, until a line has `width` columns."""
         for name in self.flexible:
             whole = {each: sizes[each] for each in self.flexible if each in sizes}
             _cut(sizes, list(whole), width)
@@ -93,7 +101,6 @@ class Table:
                 return
             sizes.update(whole)
             sizes.pop(name, None)
-        _cut(sizes, list(sizes), width)
 
 
 def cell(text: str) -> str:
@@ -145,11 +152,21 @@ def say_left_out(table: Table, form: flags.Format) -> None:
         say(f"No room for {', '.join(names)}: use -o wide.")
 
 
-def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
-    """Return a text as lines of at most `width` columns. Words are whole, because people paste them."""
-    if width is None or len(text) <= width:
-        return [text]
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def wrapped(text: str, width: int | None, indent: str = "", *, first: str = "") -> list[str]:
+    """Return a text as lines of at most `width` columns, the first with `first` before it, the others with `indent`.
+
+    Words are whole, because people paste them.
+    """
+    if width is None or _width(first + text) <= width:
+        return [first + text]
+    lines, empty = [first], True
+    for word in text.split():
+        if not empty and _width(lines[-1]) + 1 + _width(word) > width:
+            lines.append(indent)
+            empty = True
+        lines[-1] += word if empty else f" {word}"
+        empty = False
+    return lines
 
 
 def resource(subject: "snapshot.Reference") -> str:
@@ -214,11 +231,13 @@ def tree(branches: Sequence[tuple[str, Sequence[str]]], width: int | None = None
     for number, (branch, leaves) in enumerate(branches, 1):
         last = number == len(branches)
         under = "   " if last else "│  "
-        lines += wrapped(f"{'└─' if last else '├─'} {cell(branch)}", width, under + ("│  " if leaves else "   "))
+        continued = under + ("│  " if leaves else "   ")
+        lines += wrapped(cell(branch), width, continued, first="└─ " if last else "├─ ")
         for position, leaf in enumerate(leaves, 1):
             end = position == len(leaves)
-            line = f"{under}{'└─' if end else '├─'} {cell(leaf)}"
-            lines += wrapped(line, None if leaf.startswith("kubectl ") else width, under + ("   " if end else "│  "))
+            within = None if leaf.startswith("kubectl ") else width
+            first = under + ("└─ " if end else "├─ ")
+            lines += wrapped(cell(leaf), within, under + ("   " if end else "│  "), first=first)
     return lines
 
 
@@ -233,6 +252,14 @@ def classification(seen: "classify.Classification | None") -> dict[str, Any] | N
         "confidence": seen.confidence.value,
         "reasons": list(seen.reasons),
     }
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: letters of East Asia take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in text)
+    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
 
 
 def _total(sizes: Mapping[str, int]) -> int:
@@ -257,10 +284,13 @@ def _lines(cells: Sequence[str], sizes: Sequence[int], *, prose: bool) -> list[s
 
 
 def _fit(text: str, size: int) -> str:
-    if len(text) <= size:
-        return text.ljust(size)
-    doubt = text[len(text.rstrip("?")) :][:2]  # a class that is cut must look no surer than it is
-    return text[: size - 1 - len(doubt)] + _CUT + doubt
+    doubt = ""
+    if _width(text) > size:
+        doubt = text[len(text.rstrip("?")) :][:2]  # a class that is cut must look no surer than it is
+        while _width(text) > size - 1 - len(doubt):
+            text = text[: size - 1 - len(doubt)] if len(text) > size else text[:-1]
+        text += _CUT + doubt
+    return text + " " * (size - _width(text))
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

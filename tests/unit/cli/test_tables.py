@@ -67,6 +67,22 @@ def test_names_are_whole_as_long_as_something_else_can_be_cut_or_left_out() -> N
     assert [table.left_out(width) for width in (None, 75, 60, 50)] == [(), (), ("OWNER",), ("CLASS", "OWNER")]
 
 
+def test_letters_that_take_two_columns_keep_the_table_straight() -> None:
+    """An owner may be written in any script."""
+    table = tables.Table(("OWNER", "PODS"), (("平台团队网络", "1"), ("e\u0301quipe", "2")), flexible=("OWNER",))
+    assert table.lines() == ["OWNER         PODS", "平台团队网络  1", "e\u0301quipe        2"]
+    assert table.lines(width=17)[1] == "平台团队网…  1"
+    wide = tables.Table(("OWNER", "PODS"), (("平" * 10_000, "1"),), flexible=("OWNER",))
+    assert wide.lines(width=80)[1].count("平") == 36
+
+
+@pytest.mark.parametrize("rows", [(), (("", ""),), (("a", ""),), (("", "b" * 200),)])
+def test_a_table_without_content_has_its_columns(rows: tuple[tuple[str, ...], ...]) -> None:
+    for prose in (True, False):
+        lines = tables.Table(("NAMESPACE", "REASON"), rows, prose=prose).lines(width=12)
+        assert len(lines) >= 1 + len(rows)
+
+
 def test_prose_is_wrapped_instead_of_cut() -> None:
     """Each word of the reason is there, below the first line of its row."""
     table = tables.Table(
