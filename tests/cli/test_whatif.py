@@ -75,6 +75,18 @@ def test_a_selector_chooses_namespaces(world: World, held: str) -> None:
     assert document["namespaces"] == []
 
 
+def test_clean_namespaces_are_those_that_can_be_enforced(world: World, held: str) -> None:
+    """A namespace that could not be asked about is not among them, in any form."""
+    clean = world.namespace(deny=False)
+    for form in ("table", "wide", "json", "yaml", "name"):
+        shown = hostnetwork(world.cluster, "whatif", "--clean", "-o", form, "--no-headers").stdout
+        assert clean in shown
+        assert held not in shown
+    tenant = world.cluster.tenant(clean, "cleaner")
+    asked = hostnetwork(world.cluster, "whatif", "-n", clean, "--clean", "-o", "name", user=tenant)
+    assert (asked.returncode, asked.stdout) == (1, "")
+
+
 def test_nothing_is_stored(world: World, held: str) -> None:
     """Every request that could write is a dry run."""
     count = world.request_count()

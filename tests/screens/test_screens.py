@@ -125,10 +125,11 @@ def _arrange(server: ApiServer) -> None:
     created = {"creationTimestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
     server.put(f"{base}/monitoring/hostnetworkexceptions/node-exporter", {"metadata": created, "spec": agent["spec"]})
     for name, ends in (
-        ("capture-inc4711", datetime.timedelta(hours=4, minutes=30, seconds=30)),
+        # Such a time is shown the same for half an hour.
+        ("capture-inc4711", datetime.timedelta(days=3, hours=4, minutes=30)),
         ("capture-inc4602", -datetime.timedelta(days=2, minutes=30)),
     ):
-        body = world.diagnostic(now + ends, serviceAccountName="debugger")
+        body = world.diagnostic(now + ends, type="Application", serviceAccountName="debugger")
         server.put(f"{base}/debug/hostnetworkexceptions/{name}", {**body, "metadata": created})
 
 
@@ -175,7 +176,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Pat
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    ready.wait(60)
+    assert ready.wait(60), "the cluster was not arranged"
     path = tmp_path_factory.mktemp("kubeconfig") / "config"
     context = {"name": "demo", "context": {"cluster": "demo", "user": "ann", "namespace": "default"}}
     config = {

@@ -9,6 +9,8 @@ import click
 from hostnetwork_operator.cli import errors, flags, progress, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hostnetwork_operator.api import labels
     from hostnetwork_operator.cli import connect, reading
     from hostnetwork_operator.decide import snapshot
@@ -22,7 +24,10 @@ Examples:
   kubectl hostnetwork whatif -n payments --level restricted
 \b
   # Fail a job while something would be refused
-  kubectl hostnetwork whatif --fail-on refused"""
+  kubectl hostnetwork whatif --fail-on refused
+\b
+  # The namespaces that can be enforced
+  kubectl hostnetwork whatif --clean -o name"""
 _COLUMNS: Final = ("NAMESPACE", "ENFORCEMENT", "LEVEL", "SUBJECT", "REASON")
 _AT_ONCE: Final = 4  # namespaces that are asked about at the same time
 
@@ -31,6 +36,7 @@ _AT_ONCE: Final = 4  # namespaces that are asked about at the same time
 @flags.namespaces
 @flags.selector("Only namespaces with these labels, such as team=web.")
 @click.option("--level", type=click.Choice(["baseline", "restricted"]), help="The level. Default: that of the policy.")
+@click.option("--clean", is_flag=True, help="Show the namespaces in which nothing would be refused instead.")
 @click.option("--fail-on", type=click.Choice(["refused"]), help="Exit 3 if something would be refused.")
 @flags.output
 @flags.cluster
@@ -42,6 +48,7 @@ def command(
     namespace: str | None,
     selector: str,
     level: str | None,
+    clean: bool,
     fail_on: str | None,
 ) -> int:
     """Show which pods and templates enforcement would refuse, less what exceptions cover.
@@ -53,7 +60,7 @@ def command(
     import asyncio
 
     result = asyncio.run(look(target, namespace, selector, level))
-    _print(result, form, headers=headers)
+    _print(result, form, clean=clean, headers=headers)
     if result.reading.not_looked_at or any(each.failed for each in result.namespaces):
         return errors.Exit.FAILED
     return errors.Exit.FINDINGS if fail_on and any(each.refused for each in result.namespaces) else errors.Exit.FINE
@@ -85,6 +92,11 @@ class Asked:
     refused: tuple[WouldRefuse, ...]
     failed: str = ""
     templates: bool = dataclasses.field(default=True, kw_only=True)
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was asked about, and nothing would be refused."""
+        return not self.refused and not self.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,31 +191,37 @@ def _asked(
     return Asked(state.namespace.name, state.namespace.enforcement or "", target.value, refused, failed)
 
 
-def _print(result: WhatIf, form: flags.Format, *, headers: bool) -> None:
-    rows = [
-        (each.namespace, each.enforcement, each.level, refused.short_subject, refused.reason)
-        for each in result.namespaces
-        for refused in each.refused
-    ]
-    names = (f"namespace/{each.namespace}" for each in result.namespaces if each.refused)
-    tables.show(
-        form,
-        lambda: document(result),
-        tables.Table(_COLUMNS, tuple(rows), flexible=("LEVEL", "ENFORCEMENT"), prose=True),
-        names,
-        headers=headers,
-    )
+def _print(result: WhatIf, form: flags.Format, *, clean: bool, headers: bool) -> None:
+    chosen = [each for each in result.namespaces if (each.clean if clean else each.refused)]
+    names = (f"namespace/{each.namespace}" for each in chosen)
+    shown = dataclasses.replace(result, namespaces=tuple(chosen)) if clean else result
+    table = _clean_table(chosen) if clean else _table(chosen)
+    tables.show(form, lambda: document(shown), table, names, headers=headers)
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
         click.echo(err=True)
         tables.say(_summary(result), "  ")
+        tables.say_left_out(table, form)
     for each in result.namespaces:
         if each.failed:
             tables.say(f"not looked at: namespace {each.namespace}: {each.failed}", "  ")
     tables.say_not_looked_at(result.reading.not_looked_at)
 
 
+def _table(namespaces: "Sequence[Asked]") -> tables.Table:
+    rows = [
+        (each.namespace, each.enforcement, each.level, refused.short_subject, refused.reason)
+        for each in namespaces
+        for refused in each.refused
+    ]
+    return tables.Table(_COLUMNS, tuple(rows), flexible=("LEVEL", "ENFORCEMENT"), prose=True)
+
+
+def _clean_table(namespaces: "Sequence[Asked]") -> tables.Table:
+    return tables.Table(_COLUMNS[:3], tuple((each.namespace, each.enforcement, each.level) for each in namespaces))
+
+
 def _summary(result: WhatIf) -> str:
-    clean = sum(not each.refused and not each.failed for each in result.namespaces)
+    clean = sum(each.clean for each in result.namespaces)
     refused = sum(len(each.refused) for each in result.namespaces)
     text = f"{tables.count(len(result.namespaces), 'namespace')}: nothing would be refused in {clean}."
     if refused:
