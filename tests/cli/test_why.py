@@ -88,6 +88,24 @@ def test_why_a_namespace_is_held_is_said(unattended: World) -> None:
     assert found["remedy"] == "create an exception that allows what the pods use"
 
 
+def test_the_command_of_the_remedy_puts_it_right(world: World) -> None:
+    """Another client has set a level, so the exception is not in force. The command that `why` prints removes it."""
+    namespace = world.namespace()
+    label = {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}
+    world.admin.patch(f"/api/v1/namespaces/{namespace}", label).expect(200)
+    world.exception(namespace, "capture").expect(201)
+    world.until("it is not in force", lambda: world.ready(namespace, "capture") == "LevelOwnedByOther")
+    body = daemon_set("agent", IMAGE)
+    world.admin.post(f"/apis/apps/v1/namespaces/{namespace}/daemonsets", body).expect(201)
+    (command,) = result(world.cluster, "why", "-n", namespace, "ds/agent")["commands"]
+    done = world.cluster.kubectl(*command.split()[1:])
+    assert done.returncode == 0, done.stderr
+    world.until("it is in force", lambda: world.ready(namespace, "capture") == "Active")
+    world.until(
+        "it is covered", lambda: result(world.cluster, "why", "-n", namespace, "ds/agent")["verdict"] == "Covered"
+    )
+
+
 def test_what_shares_no_host_namespace_needs_no_exception(world: World) -> None:
     namespace = world.namespace()
     body = daemon_set("plain", IMAGE)

@@ -148,9 +148,7 @@ def _lines(result: WhyResult) -> list[str]:
     if result.policies and "Network" in workload.host_namespaces:
         branches.append((f"not restricted by these NetworkPolicies, which select it: {', '.join(result.policies)}", []))
     if found.remedy:
-        branches.append(
-            (f"to put it right: {found.remedy}", [f"kubectl hostnetwork {each}" for each in _commands(result)])
-        )
+        branches.append((f"to put it right: {found.remedy}", _commands(result)))
     width = tables.width_of(sys.stdout)
     return [*tables.wrapped(head, width, "│  "), *tables.tree(branches, width)]
 
@@ -165,12 +163,13 @@ def _governed(namespace: "inventory.GovernedNamespace") -> str:
 
 
 def _commands(result: WhyResult) -> list[str]:
-    """Return the commands of the remedy, without `kubectl hostnetwork`."""
+    """Return the commands of the remedy."""
     found = result.explanation
-    if found is None or not found.drafts:
+    if found is None:
         return []
     subject = result.named.subject
-    return [f"draft -n {subject.namespace} {tables.kind(subject.kind)}/{subject.name}"]
+    draft = f"kubectl hostnetwork draft -n {subject.namespace} {tables.kind(subject.kind)}/{subject.name}"
+    return [*found.commands, *([draft] if found.drafts else [])]
 
 
 def document(result: WhyResult) -> dict[str, Any]:
@@ -215,6 +214,6 @@ def document(result: WhyResult) -> dict[str, Any]:
         },
         "networkPolicies": None if result.policies is None else list(result.policies),
         "remedy": (found and found.remedy) or None,
-        "commands": [f"kubectl hostnetwork {each}" for each in _commands(result)],
+        "commands": _commands(result),
         "notLookedAt": tables.not_looked_at(result.reading.not_looked_at),
     }

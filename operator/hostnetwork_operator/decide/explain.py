@@ -1,6 +1,7 @@
 """Why a workload has its verdict: each exception with the first condition that is not met, and what puts it right."""
 
 import datetime
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -26,7 +27,8 @@ class Explanation:
 
     `from_template`: there is no pod, and the explanation is about the next pod of the template. `considered` are the
     exceptions, the nearest first. `held_by` is what blocks enforcement in the namespace. `remedy` says what puts the
-    verdict right, and is empty if nothing needs to be put right. `drafts`: the remedy is another exception.
+    verdict right, and is empty if nothing needs to be put right. `commands` do that, or show more. `drafts`: the remedy
+    is another exception.
     """
 
     workload: inventory.HostWorkload
@@ -35,6 +37,7 @@ class Explanation:
     namespace: inventory.GovernedNamespace
     held_by: str
     remedy: str
+    commands: tuple[str, ...]
     drafts: bool
 
 
@@ -69,7 +72,7 @@ def explain(
     considered = [_consider(standing, pod) for standing in namespace_plan.standings]
     order = [criterion.value for criterion in coverage.Criterion]
     considered.sort(key=lambda each: (-len(order) if each.covers else -order.index(each.failed), each.name))
-    remedy = _remedy(workload, considered)
+    remedy = _remedy(workload, considered, now)
     return Explanation(
         workload=workload,
         from_template=from_template,
@@ -77,6 +80,7 @@ def explain(
         namespace=inventory.namespace(state, namespace_plan),
         held_by=state.namespace.annotations.get(labels.HELD_BY, ""),
         remedy=remedy.text,
+        commands=remedy.commands,
         drafts=remedy.drafts,
     )
 
@@ -93,13 +97,14 @@ def _consider(standing: validity.Standing, pod: snapshot.Pod) -> Considered:
 
 
 class _Remedy(NamedTuple):
-    """What puts a verdict right, as a sentence, and whether that is another exception."""
+    """What puts a verdict right, as a sentence and as commands, and whether that is another exception."""
 
     text: str
+    commands: tuple[str, ...] = ()
     drafts: bool = False
 
 
-def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered]) -> _Remedy:
+def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered], now: datetime.datetime) -> _Remedy:
     match workload.verdict:
         case labels.Verdict.COVERED | labels.Verdict.EXEMPT | labels.Verdict.STATIC:
             return _Remedy("")
@@ -113,6 +118,30 @@ def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered]) 
     if nearest is None:
         return _Remedy("create an exception that allows what the pods use", drafts=True)
     if nearest.failed == coverage.Criterion.IN_FORCE.value and nearest.state is not conditions.Ready.EXPIRED:
-        return _Remedy(f"exception {nearest.name!r} matches the pods; put right why the exception is not in force")
+        return _Remedy(
+            f"exception {nearest.name!r} matches the pods; put right why the exception is not in force",
+            (_command(nearest, workload.subject.namespace, now),),
+        )
     text = "the terms of an exception cannot change after its approval; create another that allows what the pods use"
     return _Remedy(text, drafts=True)
+
+
+def _command(considered: Considered, namespace: str, now: datetime.datetime) -> str:
+    """Return the command that puts an exception into force that is not, or that shows who can. The API server has
+    validated both names.
+    """
+    exception = f"hne {considered.name} -n {namespace}"
+    match considered.state:
+        case conditions.Ready.NOT_APPROVED:
+            change = json.dumps({"spec": {"review": {"time": f"{now:%Y-%m-%dT%H:%M:%SZ}"}}}, separators=(",", ":"))
+            return f"kubectl patch {exception} --type=merge -p '{change}'"
+        case conditions.Ready.INVALID:
+            return f"kubectl edit {exception}"
+        case conditions.Ready.LEVEL_OWNED_BY_OTHER:
+            return f"kubectl label namespace {namespace} {labels.PSA_ENFORCE}-"
+        case conditions.Ready.CONTESTED:
+            return f"kubectl get namespace {namespace} -o yaml --show-managed-fields"
+        case conditions.Ready.TOO_MANY | conditions.Ready.GRANT_TOO_LARGE:
+            return f"kubectl hostnetwork exceptions -n {namespace}"
+        case _:  # the policy, the guard or the ledger is not as it should be
+            return "kubectl hostnetwork doctor"
