@@ -145,15 +145,98 @@ def test_the_server_says_of_a_namespace_to_come_what_it_does_in_it(world: World)
     assert refusals(again) == refusals(document)
 
 
-def test_what_is_granted_in_the_cluster_counts_unless_a_file_replaces_it(world: World) -> None:
+def test_what_is_granted_in_the_cluster_counts(world: World) -> None:
     namespace = world.namespace()
     world.exception(namespace, "capture").expect(201)
     world.until("it is granted", lambda: world.grants(namespace))
     covered = in_namespace(namespace, PODS[2])
     assert refusals(asked(world.cluster, covered, status=0)) == {"covered": (False, False)}
     assert checked(stdin=covered, status=3)["refused"] == 1
-    other = in_namespace(namespace, exception(world, "capture", images=["other:1"]), PODS[2])
-    assert refusals(asked(world.cluster, other, status=3)) == {"covered": (True, True)}
+
+
+def test_a_file_that_changes_what_was_approved_is_refused_and_the_grant_stays(world: World) -> None:
+    """First the check, then the exception of the file and the pod are sent: the API server says the same of both."""
+    namespace = world.namespace()
+    world.exception(namespace, "capture").expect(201)
+    world.until("a pod under it is admitted", lambda: world.pod(namespace, "probe", dry_run=True).status == 201)
+    present = world.admin.get(f"{world.exceptions(namespace)}/capture").expect(200).body
+    for spec, changed, verdict in (
+        ({"images": ["other:1"]}, ["images"], (False, False)),
+        ({"type": "Application", "capabilities": ["NET_ADMIN"]}, ["type", "capabilities"], (False, False)),
+        ({"owner": "another team"}, [], (False, False)),
+    ):
+        written = exception(world, "capture", **spec)
+        document = asked(world.cluster, in_namespace(namespace, written, PODS[2]), status=3 if changed else 0)
+        assert [each["changed"] for each in document["refusedExceptions"]] == ([changed] if changed else [])
+        assert refusals(document) == {"covered": verdict}
+        body = {**present, "spec": {**written["spec"]}}
+        answer = world.admin.put(f"{world.exceptions(namespace)}/capture?dryRun=All", body)
+        assert (answer.status, [name for name in changed if name not in str(answer.body)]) == (
+            422 if changed else 200,
+            [],
+        )
+        assert world.admin.post(f"{world.pods(namespace)}?dryRun=All", PODS[2]).status == 201
+
+
+def tightened(world: World, namespace: str, text: str, value: str) -> None:
+    """Assert that check says of the covered pod that Pod Security refuses it. Then set the level: it does."""
+    document = asked(world.cluster, text, status=3)
+    assert refusals(document) == {"covered": (False, True)}
+    path = f"/api/v1/namespaces/{namespace}"
+    world.admin.patch(path, {"metadata": {"labels": {labels.PSA_ENFORCE: value}}}).expect(200)
+    world.until("the operator says so", lambda: world.ready(namespace) == "LevelOwnedByOther")
+    answer = world.admin.post(f"{world.pods(namespace)}?dryRun=All", PODS[2])
+    assert (answer.status, "violates PodSecurity" in str(answer.body)) == (403, True)
+    world.until("the grant is removed", lambda: not world.grants(namespace))
+    assert refusals(asked(world.cluster, text, status=3)) == {"covered": (True, True)}
+
+
+@pytest.mark.parametrize("value", ["baseline", "restricted"])
+def test_a_level_that_a_file_sets_in_an_enforced_namespace_stays_in_force_for_a_covered_pod(
+    world: World, value: str
+) -> None:
+    """Check says so before. Every client that may change the namespace may tighten its level, and the operator does not
+    lift that level.
+    """
+    namespace = world.namespace()
+    world.exception(namespace, "capture").expect(201)
+    world.until("a pod under it is admitted", lambda: world.pod(namespace, "probe", dry_run=True).status == 201)
+    covered = in_namespace(namespace, PODS[2])
+    assert refusals(asked(world.cluster, covered, status=0)) == {"covered": (False, False)}
+    metadata = {"name": namespace, "labels": {labels.PSA_ENFORCE: value}}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    tightened(world, namespace, f"{covered}---\n{yaml.safe_dump(body)}", value)
+
+
+def test_a_level_that_another_client_has_tightened_refuses_a_covered_pod(world: World) -> None:
+    namespace = world.namespace()
+    path = f"/api/v1/namespaces/{namespace}"
+    world.admin.patch(path, {"metadata": {"labels": {labels.PSA_ENFORCE: "restricted"}}}).expect(200)
+    world.exception(namespace, "capture").expect(201)
+    world.until("the operator says so", lambda: world.ready(namespace) == "LevelOwnedByOther")
+    text = in_namespace(namespace, exception(world, "capture"), PODS[2])
+    (found,) = asked(world.cluster, text, status=3)["pods"]
+    assert (found["verdict"], found["podSecurity"]["level"]) == ("Covered", "restricted")
+    assert f"remove the label {labels.PSA_ENFORCE}" in found["podSecurity"]["why"]
+    assert world.admin.post(f"{world.pods(namespace)}?dryRun=All", PODS[2]).status == 403
+
+
+def test_a_kind_that_is_not_of_kubernetes_is_asked_about_once_its_path_is_given(world: World) -> None:
+    """Without the path nothing is called clean."""
+    rollout = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": "web"},
+        "spec": {"template": {"spec": PODS[1]["spec"]}},
+    }
+    text = in_namespace("not-yet", rollout)
+    document = asked(world.cluster, text, status=1)
+    assert document["asked"]["podSecurity"] is False
+    assert [each["podTemplate"] for each in document["notChecked"]] == ["spec.template"]
+    completed = hostnetwork(world.cluster, "check", "--server", "-f", "-", stdin=text)
+    assert "Pod Security was not asked about 1 of 1 pod." in completed.stdout
+    document = asked(world.cluster, text, "--pod-template", "spec.template", status=3)
+    assert refusals(document) == {"web": (False, True)}
 
 
 def counts(form: str, output: str) -> tuple[int, int, int]:
@@ -182,8 +265,8 @@ def test_every_form_counts_what_the_server_says(world: World, form: str) -> None
     allowed = hostnetwork(world.cluster, "check", "--server", "-f", "-", "--fail-on", "nothing", stdin=text)
     assert allowed.returncode == 0
     assert allowed.stdout.endswith(
-        "6 documents, 5 pods, 3 with host namespaces, 3 would be refused (1 for host namespaces, 3 by Pod Security)."
-        " Pod Security was asked.\n"
+        "6 documents, 5 pods, 3 with host namespaces, 3 would be refused (2 by Pod Security alone; 1 for both reasons,"
+        " host namespaces and Pod Security). Pod Security was asked.\n"
     )
 
 

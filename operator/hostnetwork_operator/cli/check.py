@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hostnetwork_operator.cli import checked, errors, flags, forms
+from hostnetwork_operator.cli import checked, errors, flags, forms, tables
 
 if TYPE_CHECKING:
     import datetime
@@ -57,7 +57,7 @@ _DEFAULT_NAMESPACE: Final = "default"
 @click.option("-o", "--output", "form", type=click.Choice(list(forms.RENDER)), default="text",
               help="The form of the output.")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(["refused", "nothing"]), default="refused",
-              help="Exit 3 if a pod would be refused, which is the default.")  # fmt: skip
+              help="Exit 3 if a pod or an exception would be refused, which is the default.")  # fmt: skip
 @flags.cluster
 def command(
     *,
@@ -74,14 +74,18 @@ def command(
 
     Exceptions are read from the same files, and count as approved. Without --server nothing is asked of a cluster: host
     namespaces and coverage are judged as the operator does, and other rules of Pod Security are not. A document that
-    cannot be read is named with its line, hides no other, and makes the exit status 1.
+    cannot be read is named with its line, hides no other, and makes the exit status 1. So does a pod template of
+    another kind that shares a host namespace and that no --pod-template names, or a --pod-template where no object has
+    a pod template.
 
     With --server, Pod Security is asked about every pod, at the level that its namespace would enforce: that of the
     namespace where enforcement is on, otherwise that of the policy or, if stricter, of the namespace. A namespace that
-    does not exist gets the labels that the files have for it. Exceptions that are granted in the cluster count too; an
-    exception from the files replaces a granted one of the same name. You need the rights to get the namespaces and the
-    policy, and to create pods in the preview namespaces of the operator; the requests are dry runs. If Pod Security
-    could not be asked about a pod, the exit status is 1.
+    does not exist gets the labels that the files have for it; of a namespace that exists, a stricter level in the files
+    counts. Exceptions that are granted in the cluster count too. An exception from the files replaces the granted
+    exception of the same name. If the file changes an approved field, the API server would refuse the file, so the
+    granted exception counts, and the exit status is 3. You need the rights to get the namespaces and the policy, and to
+    create pods in the preview namespaces of the operator; the requests are dry runs. If Pod Security could not be asked
+    about a pod, the exit status is 1.
     """
     if not server and target != flags.Target():
         raise click.UsageError("--kubeconfig, --context, --as, --as-group and --request-timeout need --server")
@@ -92,10 +96,13 @@ def command(
     click.echo(forms.RENDER[form](result), nl=False)
     if form != "text":
         for gap in result.gaps:
-            click.echo(gap.line, err=True)
+            tables.say(forms.inert(gap.line), "  ")
+    if result.manifests.unused and not result.manifests.unreadable:  # else the object may be in what cannot be read
+        path = ".".join(result.manifests.unused[0])
+        raise errors.CommandError(f"error: --pod-template {path}: no object has a pod template there; correct the path")
     if result.gaps:
         return errors.Exit.FAILED
-    return errors.Exit.FINDINGS if result.refused and fail_on == "refused" else errors.Exit.FINE
+    return errors.Exit.FINDINGS if result.refusals and fail_on == "refused" else errors.Exit.FINE
 
 
 def look(
@@ -110,8 +117,9 @@ def look(
     now = clock.of_this_machine()
     found = manifests.read(sources, namespace or _DEFAULT_NAMESPACE, now, paths)
     exempt_names = frozenset(exempt or policy.EXEMPT_BY_DEFAULT)
+    exceptions = [each.exception for each in found.exceptions]
     standings = {
-        name: checking.standings(snapshot.Namespace(name, "", now), found.exceptions, None, now)
+        name: checking.standings(snapshot.Namespace(name, "", now), exceptions, None, now)
         for name in {template.pod.namespace for template in found.templates}
     }
     pods = []
@@ -154,12 +162,14 @@ def _sources(filenames: Sequence[str]) -> list[tuple[str, str]]:
         if path.is_dir():
             files = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES and each.is_file())
             if not files:
-                raise errors.CommandError(f"error: the directory {name} has no .yaml, .yml or .json file")
+                raise errors.CommandError(forms.inert(f"error: the directory {name} has no .yaml, .yml or .json file"))
         for file in files:
             try:
                 found.append((str(file), file.read_text(encoding="utf-8")))
             except FileNotFoundError as error:
-                raise errors.CommandError(f"error: the path {str(file)!r} does not exist") from error
+                raise errors.CommandError(forms.inert(f"error: the path {str(file)!r} does not exist")) from error
             except (OSError, UnicodeDecodeError) as error:
-                raise errors.CommandError(f"error: the file {str(file)!r} cannot be read: {error}") from error
+                raise errors.CommandError(
+                    forms.inert(f"error: the file {str(file)!r} cannot be read: {error}")
+                ) from error
     return found

@@ -17,7 +17,9 @@ class CheckRule(enum.StrEnum):
 
     HOST_NAMESPACES = "HostNamespaces"
     POD_SECURITY = "PodSecurity"
+    REFUSED_CHANGE = "RefusedChange"
     UNREADABLE = "Unreadable"
+    UNKNOWN_KIND = "UnknownKind"
     NOT_ASKED = "NotAsked"
 
     @property
@@ -25,10 +27,13 @@ class CheckRule(enum.StrEnum):
         return _TEXTS[self]
 
 
+_UnknownTemplates = tuple["manifests.UnknownTemplate", ...]
 _TEXTS = {
     CheckRule.HOST_NAMESPACES: "A pod that shares a host namespace of its node needs a HostNetworkException that covers"
     " it.",
     CheckRule.POD_SECURITY: "Pod Security would refuse the pod.",
+    CheckRule.REFUSED_CHANGE: "The approved fields of a HostNetworkException cannot change.",
+    CheckRule.UNKNOWN_KIND: "A pod template of a kind that is not of Kubernetes was not checked.",
     CheckRule.UNREADABLE: "A document cannot be read.",
     CheckRule.NOT_ASKED: "Pod Security could not be asked about a pod.",
 }
@@ -125,6 +130,23 @@ class NotAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedChange:
+    """An exception from a file that the API server would refuse: these fields differ from what is granted."""
+
+    written: "manifests.WrittenException"
+    changed: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        meta = self.written.exception.metadata
+        return tables.cell(
+            f"HostNetworkException {meta.name} in namespace {meta.namespace} would be refused: the file changes fields"
+            f" of the granted exception that cannot change: {', '.join(self.changed)}; create an exception with another"
+            " name"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the command found, for every form: the pods with host namespaces, or with `server` every pod.
 
@@ -134,6 +156,7 @@ class CheckResult:
     manifests: "manifests.Manifests"
     checked: tuple[Checked, ...]
     not_asked: tuple[NotAsked, ...] = ()
+    changes: tuple[RefusedChange, ...] = ()
     server: bool = False
 
     @property
@@ -143,19 +166,34 @@ class CheckResult:
 
     @property
     def refusals(self) -> tuple[Problem, ...]:
-        return tuple(problem for each in self.checked for problem in each.problems)
+        return (*(problem for each in self.checked for problem in each.problems), *self.refused_changes)
+
+    @property
+    def refused_changes(self) -> tuple[Problem, ...]:
+        return tuple(Problem(CheckRule.REFUSED_CHANGE, each.written.place, each.sentence) for each in self.changes)
+
+    @property
+    def unknown(self) -> _UnknownTemplates:
+        """The pod templates that had to be looked at. Without `server` only host namespaces are judged."""
+        return tuple(each for each in self.manifests.unknown if self.server or each.shares)
 
     @property
     def gaps(self) -> tuple[Problem, ...]:
         """What could not be looked at: the command cannot say that all is fine."""
         unreadable = (Problem(CheckRule.UNREADABLE, each.place, each.why) for each in self.manifests.unreadable)
         not_asked = (Problem(CheckRule.NOT_ASKED, each.first.template.place, each.sentence) for each in self.not_asked)
-        return (*unreadable, *not_asked)
+        unknown = (Problem(CheckRule.UNKNOWN_KIND, each.place, each.why) for each in self.unknown)
+        return (*unreadable, *unknown, *not_asked)
 
 
 def result(
-    found: "manifests.Manifests", pods: Iterable[Checked], not_asked: Iterable[NotAsked] = (), *, server: bool = False
+    found: "manifests.Manifests",
+    pods: Iterable[Checked],
+    not_asked: Iterable[NotAsked] = (),
+    changes: Iterable[RefusedChange] = (),
+    *,
+    server: bool = False,
 ) -> CheckResult:
     """Return the result, in the order in which the pods are written."""
     ordered = sorted(pods, key=lambda each: (each.template.place.file, each.template.place.line))
-    return CheckResult(found, tuple(ordered), tuple(not_asked), server)
+    return CheckResult(found, tuple(ordered), tuple(not_asked), tuple(changes), server)

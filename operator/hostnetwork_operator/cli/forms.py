@@ -5,6 +5,8 @@ Each form says what was asked: not looked at is not clean.
 
 import json
 import pathlib
+import re
+import sys
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,8 @@ from hostnetwork_operator.cli import checked, tables
 
 if TYPE_CHECKING:
     from hostnetwork_operator.observe import manifests
+
+_COMMAND: Final = re.compile(r"##(?=[a-z]*\[)", re.IGNORECASE)
 
 
 def text(result: checked.CheckResult) -> str:
@@ -22,45 +26,91 @@ def text(result: checked.CheckResult) -> str:
             lines.append(f"{place.file}:{place.line}: {each.host_sentence}")
         if each.violates:
             lines.append(f"{place.file}:{place.line}: {each.security_sentence}")
-    lines += [each.line for each in result.gaps]
-    return "".join(f"{tables.cell(line)}\n" for line in [*lines, _summary(result)])
+    lines += [each.line for each in (*result.refused_changes, *result.gaps)]
+    width = tables.width_of(sys.stdout)
+    wrapped = [part for line in [*lines, _summary(result)] for part in tables.wrapped(inert(line), width, "  ")]
+    return "".join(f"{line}\n" for line in wrapped)
+
+
+def inert(line: str) -> str:
+    """Return a line for people that is no command to a pipeline, whatever the names of files and pods are.
+
+    GitHub Actions reads `::` at the beginning of a line as a command, and `##[` anywhere in a line; Azure Pipelines
+    reads `##vso[`.
+    """
+    plain = _COMMAND.sub("# #", tables.cell(line))
+    return f"./{plain}" if plain.startswith("::") else plain
 
 
 def _summary(result: checked.CheckResult) -> str:
     sharing = sum(each.verdict is not None for each in result.checked)
-    uncovered, violating = (sum(getattr(each, kind) for each in result.checked) for kind in ("uncovered", "violates"))
     unreadable = len(result.manifests.unreadable)
-    by = f" ({uncovered} for host namespaces, {violating} by Pod Security)" if result.server else ""
     counted = [
         tables.count(result.manifests.documents, "document"),
         *([tables.count(len(result.checked), "pod")] if result.server else []),
         f"{sharing} with host namespaces",
-        f"{len(result.refused)} would be refused{by}",
+        f"{len(result.refused)} would be refused{_reasons(result)}",
+        *([f"{tables.count(len(result.changes), 'exception')} would be refused"] if result.changes else []),
         *([f"{unreadable} cannot be read"] if unreadable else []),
+        *([f"{tables.count(len(result.unknown), 'pod template')} not checked"] if result.unknown else []),
     ]
     return f"{', '.join(counted)}. {_asked(result)}"
 
 
+def _reasons(result: checked.CheckResult) -> str:
+    """Return why the pods would be refused, each pod counted once."""
+    kinds = [(each.uncovered, each.violates) for each in result.checked]
+    reasons = (
+        ((True, False), "for host namespaces alone"),
+        ((False, True), "by Pod Security alone"),
+        ((True, True), "for both reasons, host namespaces and Pod Security"),
+    )
+    parts = [f"{kinds.count(kind)} {reason}" for kind, reason in reasons if kind in kinds]
+    return f" ({'; '.join(parts)})" if result.server and parts else ""
+
+
 def _asked(result: checked.CheckResult) -> str:
     """Return whether Pod Security was asked, as a sentence."""
+    missed = sum(each.pods for each in result.not_asked) + len(result.unknown)
+    pods = len(result.checked) + len(result.unknown)
     if not result.server:
         return "Pod Security was not asked."
-    missed = sum(each.pods for each in result.not_asked)
+    if not pods:
+        return "Pod Security was not asked, because no pod was found."
     if missed:
-        return f"Pod Security was not asked about {missed} of {tables.count(len(result.checked), 'pod')}."
+        return f"Pod Security was not asked about {missed} of {tables.count(pods, 'pod')}."
     return "Pod Security was asked."
+
+
+def _was_asked(result: checked.CheckResult) -> bool:
+    """Return whether Pod Security was asked about every pod, and about at least one."""
+    return result.server and bool(result.checked) and not result.not_asked and not result.unknown
 
 
 def as_json(result: checked.CheckResult) -> str:
     document = {
         "apiVersion": tables.API_VERSION,
         "kind": "HostNetworkCheck",
-        "asked": {"hostNamespaces": True, "podSecurity": result.server and not result.not_asked},
+        "asked": {"hostNamespaces": True, "podSecurity": _was_asked(result)},
         "documents": result.manifests.documents,
         "refused": len(result.refused),
         "pods": [_json_pod(each) for each in result.checked],
         "unreadable": [
             {"file": each.place.file, "line": each.place.line, "why": each.why} for each in result.manifests.unreadable
+        ],
+        "notChecked": [
+            {"file": each.place.file, "line": each.place.line, "podTemplate": ".".join(each.path), "why": each.why}
+            for each in result.unknown
+        ],
+        "refusedExceptions": [
+            {
+                "file": each.written.place.file,
+                "line": each.written.place.line,
+                "namespace": each.written.exception.metadata.namespace,
+                "name": each.written.exception.metadata.name,
+                "changed": list(each.changed),
+            }
+            for each in result.changes
         ],
         "notAsked": [
             {
@@ -143,6 +193,7 @@ def junit(result: checked.CheckResult) -> str:
         if each.security is not None:
             name = f"{checked.CheckRule.POD_SECURITY} of {name}"
             cases.append(_case(each.template.place, name, problems.get(checked.CheckRule.POD_SECURITY)))
+    cases += [_case(each.place, f"{each.place.file}:{each.place.line}", each) for each in result.refused_changes]
     gaps = [_case(gap.place, f"{gap.place.file}:{gap.place.line}", gap, "error") for gap in result.gaps]
     counts = f'tests="{len(cases) + len(gaps)}" failures="{len(result.refusals)}" errors="{len(gaps)}"'
     head = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuite name="hostnetwork" {counts}>']

@@ -52,11 +52,11 @@ async def look(
             names = sorted({template.pod.namespace for template in found.templates})
             read_each = (_namespace(connection, name, written.get(name, {}), now) for name in names)
             namespaces = dict(zip(names, await asyncio.gather(*read_each), strict=True))
-            cluster = _AskedCluster(rules, namespaces, tuple(exempt), found, now)
+            cluster = _AskedCluster(rules, namespaces, written, tuple(exempt), found, now)
             pods = [cluster.pod(template) for template in found.templates]
             questions = [pod.asked for pod in pods if isinstance(pod.asked, gate.Question)]
             answers = await _answers(connection, questions, cluster.version)
-    return _result(found, pods, answers, cluster.version)
+    return _result(found, pods, answers, cluster)
 
 
 async def _policy(connection: connect.Connection) -> snapshot.PolicyState | _Unknown:
@@ -103,6 +103,7 @@ class _AskedCluster:
 
     rules: snapshot.PolicyState | _Unknown
     namespaces: Mapping[str, snapshot.Namespace | _Unknown]
+    written: Mapping[str, Mapping[str, str]]  # the labels that the files have for each namespace
     exempt: tuple[str, ...]
     found: manifests.Manifests
     now: datetime.datetime
@@ -122,9 +123,10 @@ class _AskedCluster:
         namespace = self.namespaces[name]
         known = namespace if isinstance(namespace, snapshot.Namespace) else snapshot.Namespace(name, "", self.now)
         limits = self.spec.exceptions if self.spec is not None else None
-        standings = checking.standings(known, self.found.exceptions, limits, self.now)
+        exceptions = [each.exception for each in self.found.exceptions]
+        standings = checking.standings(known, exceptions, limits, self.now)
         state = rules if isinstance(rules, snapshot.PolicyState) else snapshot.PolicyState(snapshot.Existence.UNKNOWN)
-        settings = checking.governed(known, state, self.exempt or None)
+        settings = checking.governed(known, state, self.exempt or None, self.written.get(name))
         result = checked.Checked(template, checking.judge(template.pod, standings, exempt=settings.exempt))
         for read in (rules, namespace):
             if isinstance(read, _Unknown):
@@ -134,6 +136,19 @@ class _AskedCluster:
             return _AskedPod(result, asked)
         question = checking.question(asked, standings, settings)
         return _AskedPod(result, question or checked.PodSecurityAnswer(settings.level.value, settings.version, ""))
+
+    @property
+    def changes(self) -> list[checked.RefusedChange]:
+        """The exceptions that the API server would refuse, because they change what is granted in the namespace of
+        a pod.
+        """
+        changes = []
+        for each in self.found.exceptions:
+            namespace = self.namespaces.get(each.exception.metadata.namespace)
+            if isinstance(namespace, snapshot.Namespace):
+                changed = checking.changed(each.exception, namespace, self.now)
+                changes += [checked.RefusedChange(each, changed)] if changed else []
+        return changes
 
     def _living(self, template: manifests.Template) -> snapshot.Living | _Unknown:
         """Return the template as the gate asks about it. What a file has may have any shape."""
@@ -166,21 +181,21 @@ async def _answers(
 
 
 def _result(
-    found: manifests.Manifests, pods: Sequence[_AskedPod], answers: Mapping[str, str | _Unknown], version: str
+    found: manifests.Manifests, pods: Sequence[_AskedPod], answers: Mapping[str, str | _Unknown], cluster: _AskedCluster
 ) -> checked.CheckResult:
     done: list[checked.Checked] = []
     missed: dict[str, list[checked.Checked]] = {}
     for each in pods:
         answer = each.asked
         if isinstance(answer, gate.Question):
-            answer = _answer(answer, answers[answer.key], each.pod, version)
+            answer = _answer(answer, answers[answer.key], each.pod, cluster.version)
         if isinstance(answer, _Unknown):
             missed.setdefault(answer.why, []).append(each.pod)
             done.append(each.pod)
         else:
             done.append(checked.Checked(each.pod.template, each.pod.verdict, answer))
     not_asked = [checked.NotAsked(same[0], len(same), why) for why, same in missed.items()]
-    return checked.result(found, done, not_asked, server=True)
+    return checked.result(found, done, not_asked, cluster.changes, server=True)
 
 
 def _answer(

@@ -12,20 +12,8 @@ import yaml
 
 from hostnetwork_operator.api import exception
 from hostnetwork_operator.decide import snapshot
-from hostnetwork_operator.observe import parse
+from hostnetwork_operator.observe import parse, templates
 
-# Where kinds of Kubernetes itself have the spec of a pod.
-_TEMPLATES: Final = {
-    "CronJob": ("spec", "jobTemplate", "spec", "template"),
-    "DaemonSet": ("spec", "template"),
-    "Deployment": ("spec", "template"),
-    "Job": ("spec", "template"),
-    "Pod": (),
-    "PodTemplate": ("template",),
-    "ReplicaSet": ("spec", "template"),
-    "ReplicationController": ("spec", "template"),
-    "StatefulSet": ("spec", "template"),
-}
 _FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC")
 _DEPTH: Final = 100  # of lists in lists of objects, and of nodes
 
@@ -52,6 +40,14 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenException:
+    """An exception, and where it is written."""
+
+    place: Position
+    exception: exception.HostNetworkException
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenNamespace:
     """A Namespace object with its labels."""
 
@@ -68,21 +64,40 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownTemplate:
+    """A pod template of a kind that is not of Kubernetes, at a path that nobody gave. `shares`: a host namespace."""
+
+    place: Position
+    subject: str
+    path: tuple[str, ...]
+    shares: bool
+
+    @property
+    def why(self) -> str:
+        path = ".".join(self.path)
+        return f"{self.subject} has a pod template that was not checked; use --pod-template {path}"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifests:
-    """What some files have. `documents` is the number of all documents, whatever they are."""
+    """What some files have. `documents` is the number of all documents, whatever they are. `unused` are the paths at
+    which no object has a pod template.
+    """
 
     templates: tuple[Template, ...]
-    exceptions: tuple[exception.HostNetworkException, ...]
+    exceptions: tuple[WrittenException, ...]
     namespaces: tuple[WrittenNamespace, ...]
     unreadable: tuple[Unreadable, ...]
     documents: int
+    unknown: tuple[UnknownTemplate, ...] = ()
+    unused: tuple[tuple[str, ...], ...] = ()
 
 
 class _ManifestLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
     """YAML as Kubernetes reads it, and faster where libyaml is there."""
 
 
-Found = Template | exception.HostNetworkException | WrittenNamespace | Unreadable
+Found = Template | WrittenException | WrittenNamespace | Unreadable | UnknownTemplate
 
 
 def read(
@@ -95,10 +110,8 @@ def read(
 
     `paths` are where objects of other kinds have a pod template.
     """
-    templates: list[Template] = []
-    exceptions: list[exception.HostNetworkException] = []
-    namespaces: list[WrittenNamespace] = []
-    unreadable: list[Unreadable] = []
+    found: list[Found] = []
+    used: set[tuple[str, ...]] = set()
     documents = 0
     for file, text in sources:
         for first_line, chunk in _chunks(text):
@@ -106,17 +119,21 @@ def read(
                 node = yaml.compose(chunk, _ManifestLoader)
                 objects = [] if node is None else list(_objects(node))
             except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-                unreadable.append(_not_yaml(file, first_line, error))
+                found.append(_not_yaml(file, first_line, error))
                 documents += 1
                 continue
             documents += node is not None
             for each in objects:
-                found = _read(_Written(*each, file, first_line), namespace, now, paths)
-                templates += (item for item in found if isinstance(item, Template))
-                exceptions += (item for item in found if isinstance(item, exception.HostNetworkException))
-                namespaces += (item for item in found if isinstance(item, WrittenNamespace))
-                unreadable += (item for item in found if isinstance(item, Unreadable))
-    return Manifests(tuple(templates), tuple(exceptions), tuple(namespaces), tuple(unreadable), documents)
+                found += _read(_Written(*each, file, first_line), namespace, now, paths, used)
+    return Manifests(
+        tuple(each for each in found if isinstance(each, Template)),
+        tuple(each for each in found if isinstance(each, WrittenException)),
+        tuple(each for each in found if isinstance(each, WrittenNamespace)),
+        tuple(each for each in found if isinstance(each, Unreadable)),
+        documents,
+        tuple(each for each in found if isinstance(each, UnknownTemplate)),
+        tuple(path for path in paths if path not in used),
+    )
 
 
 def _not_yaml(file: str, first_line: int, error: Exception) -> Unreadable:
@@ -137,9 +154,15 @@ class _Written(NamedTuple):
         return Position(self.file, self.first_line + line)
 
 
-def _read(written: _Written, namespace: str, now: datetime.datetime, paths: Sequence[tuple[str, ...]]) -> list[Found]:
+def _read(
+    written: _Written,
+    namespace: str,
+    now: datetime.datetime,
+    paths: Sequence[tuple[str, ...]],
+    used: set[tuple[str, ...]],
+) -> list[Found]:
     """Return what an object has: an exception, the labels of a Namespace, or its pod templates; nothing if it has none
-    of these.
+    of these. Add to `used` the paths that lead to a pod template.
     """
     body, position = written.body, written.position(written.node.start_mark.line)
     kind, meta = body.get("kind"), body.get("metadata")
@@ -158,24 +181,46 @@ def _read(written: _Written, namespace: str, now: datetime.datetime, paths: Sequ
         subject = parse.host_network_exception({**body, "metadata": known, "status": {}})
         if isinstance(subject, snapshot.UnreadableException):
             return [Unreadable(position, f"{kind} {name}: {subject.why}")]
-        return [subject]
+        return [WrittenException(position, subject)]
     if kind == "Namespace" and body.get("apiVersion") == "v1":
         return [_namespace(name, meta.get("labels"))]
-    group = str(body.get("apiVersion") or "").rpartition("/")[0]
-    own = _TEMPLATES.get(kind) if group in {"", "apps", "batch"} else None
+    own = templates.of_kind(kind, str(body.get("apiVersion") or ""))
+    if own is not None:
+        return [_template(written, known, *each) for each in templates.at(body, own)]
     found: list[Found] = []
-    for path in [own] if own is not None else paths:
-        template = _at(body, path)
-        spec = template.get("spec") if isinstance(template, Mapping) else None
-        if not isinstance(spec, Mapping):
-            continue
-        pod = parse.pod({"metadata": known, "spec": spec})
-        if isinstance(pod, snapshot.UnreadablePod):
-            found.append(Unreadable(position, f"{kind} {name}: {pod.why}"))
-        else:
-            place = written.position(_line(written.node, (*path, "spec")))
-            found.append(Template(kind, name, place, pod, template))
-    return found
+    for path in paths:
+        reached = [_template(written, known, *each) for each in templates.at(body, path)]
+        used |= {path} if reached else set()
+        found += reached
+    return found + _unknown(written, name, paths)
+
+
+def _template(
+    written: _Written, known: Mapping[str, Any], path: templates.Path, body: Mapping[str, Any]
+) -> Template | Unreadable:
+    kind, name = written.body["kind"], known["name"]
+    pod = parse.pod({"metadata": known, "spec": body["spec"]})
+    if isinstance(pod, snapshot.UnreadablePod):
+        return Unreadable(written.position(written.node.start_mark.line), f"{kind} {name}: {pod.why}")
+    return Template(kind, name, written.position(_line(written.node, (*path, "spec"))), pod, body)
+
+
+def _unknown(written: _Written, name: str, paths: Sequence[tuple[str, ...]]) -> list[Found]:
+    """Return the pod templates that an object of another kind seems to have, and that no path reads.
+
+    Such an object may make pods, and it may not: only the person knows. Passing over it in silence would call it fine.
+    """
+    subject = f"{written.body['kind']} {name} ({written.body.get('apiVersion')})"
+    return [
+        UnknownTemplate(
+            written.position(_line(written.node, (*path, "spec"))),
+            subject,
+            templates.names(path),
+            any(body["spec"].get(field) not in (None, False) for field in _FIELDS),
+        )
+        for path, body in templates.recognised(written.body)
+        if templates.names(path) not in paths
+    ]
 
 
 def _namespace(name: str, labels: object) -> WrittenNamespace:
@@ -183,13 +228,7 @@ def _namespace(name: str, labels: object) -> WrittenNamespace:
     return WrittenNamespace(name, {key: value for key, value in present if isinstance(value, str)})
 
 
-def _at(body: Any, path: Sequence[str]) -> Any:
-    for key in path:
-        body = body.get(key) if isinstance(body, Mapping) else None
-    return body
-
-
-def _line(node: yaml.Node, path: Sequence[str]) -> int:
+def _line(node: yaml.Node, path: templates.Path) -> int:
     """Return the line of the field that shares a host namespace in the node at the path, else that of the object."""
     object_line: int = node.start_mark.line
     current: yaml.Node | None = node
@@ -203,7 +242,9 @@ def _line(node: yaml.Node, path: Sequence[str]) -> int:
     return object_line
 
 
-def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
+def _value(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+        return next(iter(node.value[key : key + 1]), None)  # a key may be written twice, with other lists
     if not isinstance(node, yaml.MappingNode):
         return None
     return next((value for key_node, value in node.value if key_node.value == key), None)

@@ -2,17 +2,18 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from hostnetwork_operator.cli import checked, forms, main
+from hostnetwork_operator.cli import checked, forms, main, tables
 from hostnetwork_operator.decide import checking
 from hostnetwork_operator.observe import manifests
 from tests.unit.builders import NOW
-from tests.unit.observe.test_manifests import POD
+from tests.unit.observe.test_manifests import POD, ROLLOUT
 
 EXCEPTION = """\
 apiVersion: hostnetwork-operator.github.io/v1alpha1
@@ -105,6 +106,78 @@ def test_hostile_names_stay_in_their_place(
     assert sum(line.startswith("::error") for line in output.splitlines()) == (1 if form == "github" else 0)
 
 
+@pytest.mark.parametrize("form", forms.RENDER)
+def test_a_kind_that_the_command_does_not_know_is_not_called_fine(
+    form: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pod template shares a host namespace, and no flag says where the template is."""
+    (tmp_path / "a.yaml").write_text(ROLLOUT)
+    status = main.run(["check", "-f", str(tmp_path), "-o", form])
+    said = capsys.readouterr()
+    assert status == 1
+    assert "Rollout web (argoproj.io/v1alpha1) has a pod template that was not checked" in said.out
+    assert "use --pod-template spec.template" in (said.out if form == "text" else said.err)
+    status, output = run(capsys, "-f", str(tmp_path), "-o", form, "--pod-template", "spec.template")
+    assert (status, refused(form, output)) == (3, (1, 0))
+
+
+@pytest.mark.parametrize("text", [POD, ROLLOUT, ""])
+def test_a_pod_template_path_that_fits_nothing_is_an_error(
+    text: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    arguments = ("check", "-f", str(tmp_path), "--pod-template", "spec.template", "--pod-template", "spec.tmplate")
+    assert main.run([*arguments, "--fail-on", "nothing"]) == 1
+    assert "no object has a pod template there" in capsys.readouterr().err
+
+
+def test_a_pod_template_path_may_fit_an_object_that_cannot_be_read(
+    directory: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error is then the document, and not the path."""
+    assert main.run(["check", "-f", str(directory), "--pod-template", "spec.template"]) == 1
+    assert "--pod-template" not in capsys.readouterr().err
+
+
+COMMANDS = (
+    "::stop-commands::x",
+    " ::stop-commands::x",
+    "##[add-mask]x",
+    "a ##[add-mask]x",
+    "a##vso[task.x]y",
+    "\x1b::x",
+)
+
+
+@pytest.mark.parametrize("form", ["text", "github"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_name_is_a_command_of_a_pipeline(
+    form: str, name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub reads `::` at the beginning of a line, after spaces, and `##[` anywhere. The log has stderr too."""
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path(f"{name}.yaml").write_text(f"{POD.replace('capture', json.dumps(name))}---\nkind: [\n")
+    assert main.run(["check", "-f", ".", "-o", form]) == 1
+    said = capsys.readouterr()
+    own = ("::error file=", "::notice::")
+    lines = [line for line in (said.out + said.err).splitlines() if not (form == "github" and line.startswith(own))]
+    assert lines
+    assert not [line for line in lines if line.lstrip().startswith("::") or re.search(r"##\w*\[", line)]
+    assert main.run(["check", "-f", f"{name}/nowhere"]) == 1
+    assert not re.search(r"##\w*\[", capsys.readouterr().err)
+
+
+def test_text_keeps_within_a_terminal_and_is_whole_in_a_pipe(
+    directory: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+    _, whole = run(capsys, "-f", "a.yaml", "-f", "sub/b.yml")
+    monkeypatch.setattr(tables, "width_of", lambda _: 60)
+    _, wrapped = run(capsys, "-f", "a.yaml", "-f", "sub/b.yml")
+    assert max(map(len, whole.splitlines())) > 60 >= max(map(len, wrapped.splitlines()))
+    assert wrapped.replace("\n  ", " ") == whole
+
+
 @pytest.mark.parametrize("name", ["nowhere.yaml", "empty"])
 def test_a_file_that_cannot_be_read_is_named(
     name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -183,17 +256,14 @@ def test_every_form_has_what_the_server_says_as_text(form: str, text: str) -> No
             with_server("privileged", "no"),
             (
                 "3 documents, 3 pods, 1 with host namespaces, 1 would be refused"
-                " (1 for host namespaces, 1 by Pod Security)."
+                " (1 for both reasons, host namespaces and Pod Security)."
             ),
             "Pod Security was not asked about 1 of 3 pods.",
         ),
         (
             checked.CheckResult(manifests.read([], "default", NOW), (), server=True),
-            (
-                "0 documents, 0 pods, 0 with host namespaces, 0 would be refused"
-                " (0 for host namespaces, 0 by Pod Security)."
-            ),
-            "Pod Security was asked.",
+            "0 documents, 0 pods, 0 with host namespaces, 0 would be refused.",
+            "Pod Security was not asked, because no pod was found.",
         ),
         (
             checked.CheckResult(manifests.read([], "default", NOW), ()),
@@ -214,6 +284,60 @@ def test_every_form_says_what_was_asked(result: checked.CheckResult, counts: str
     assert written.attrib == {"name": "summary", "value": summary}
     by_pod_security = asked == "Pod Security was asked."
     assert json.loads(forms.as_json(result))["asked"] == {"hostNamespaces": True, "podSecurity": by_pod_security}
+
+
+def test_the_summary_counts_each_pod_once() -> None:
+    """A pod that is refused for two reasons is one pod."""
+    answers = {0: "privileged", 1: "", 2: "privileged", 3: "privileged"}
+    plain = POD.replace("hostNetwork: true", "hostNetwork: false")
+    found = manifests.read([("a.yaml", "---\n".join((POD, POD, plain, plain)))], "default", NOW)
+    pods = [
+        checked.Checked(
+            template,
+            checking.judge(template.pod, (), exempt=False),
+            checked.PodSecurityAnswer("baseline", "latest", answers[number]),
+        )
+        for number, template in enumerate(found.templates)
+    ]
+    assert (
+        "4 would be refused (1 for host namespaces alone; 2 by Pod Security alone; 1 for both reasons, host namespaces"
+        " and Pod Security). "
+    ) in forms.text(checked.result(found, pods, server=True))
+
+
+def test_only_with_a_server_a_template_without_host_namespaces_is_missed() -> None:
+    """Without a server, only host namespaces are judged, and such a template has none."""
+    found = manifests.read([("a.yaml", ROLLOUT.replace("hostNetwork: true", "hostNetwork: false"))], "default", NOW)
+    assert [len(checked.result(found, (), server=server).gaps) for server in (False, True)] == [0, 1]
+    beside = manifests.read([("a.yaml", f"{POD}---\n{ROLLOUT}")], "default", NOW)
+    allowed = checked.Checked(beside.templates[0], None, checked.PodSecurityAnswer("baseline", "latest", ""))
+    for manifest, pods, total in ((found, [], "1 of 1 pod"), (beside, [allowed], "1 of 2 pods")):
+        result = checked.result(manifest, pods, server=True)
+        assert json.loads(forms.as_json(result))["asked"]["podSecurity"] is False
+        assert f"1 pod template not checked. Pod Security was not asked about {total}.\n" in forms.text(result)
+
+
+@pytest.mark.parametrize("form", forms.RENDER)
+def test_every_form_names_an_exception_that_the_api_server_would_refuse(form: str) -> None:
+    found = manifests.read([("a.yaml", EXCEPTION)], "default", NOW)
+    change = checked.RefusedChange(found.exceptions[0], ("images", "type"))
+    result = checked.result(found, (), changes=[change], server=True)
+    output = forms.RENDER[form](result)
+    match form:
+        case "json":
+            (written,) = json.loads(output)["refusedExceptions"]
+            assert written == {
+                "file": "a.yaml", "line": 1, "namespace": "debug", "name": "capture", "changed": ["images", "type"]
+            }  # fmt: skip
+        case "sarif":
+            (one,) = json.loads(output)["runs"][0]["results"]
+            assert one["ruleId"] == "RefusedChange"
+        case "junit":
+            suite = ElementTree.fromstring(output)
+            assert (suite.attrib["tests"], len(suite.findall(".//failure"))) == ("1", 1)
+        case _:
+            assert "the granted exception that cannot change: images, type; create" in output
+            assert "1 exception would be refused" in output
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """How a namespace would be governed for a manifest, which exceptions count there, and what is asked about a pod."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import exception, grant, labels
 from hostnetwork_operator.decide import checking, snapshot
 from tests.unit.builders import ABSENT, IMAGE, NOW, at, denied, governed, hne, namespace, pod
 
@@ -44,7 +45,17 @@ def living(template: snapshot.Pod | None = None) -> snapshot.Living:
         (denied(), governed(), Level.BASELINE, False),
         (denied(hne()), governed(), Level.BASELINE, False),
         (denied(hne(), labels={labels.GUARD: "restricted"}), governed(), Level.RESTRICTED, False),
-        (denied(labels={ENFORCE: "restricted"}), governed(), Level.RESTRICTED, False),
+        # Another client has tightened that level, and the operator does not lift it.
+        (denied(labels={ENFORCE: "restricted"}), governed(), Level.RESTRICTED, True),
+        (denied(hne(), labels={ENFORCE: "restricted"}), governed(), Level.RESTRICTED, True),
+        (denied(hne(), labels={ENFORCE: "no-level"}), governed(), Level.RESTRICTED, True),
+        # The operator itself has set the target, and lifts it.
+        (
+            denied(labels={ENFORCE: "restricted"}),
+            governed(pod_security={"enforce": "restricted"}),
+            Level.RESTRICTED,
+            False,
+        ),
         # Without a policy: its defaults.
         (namespace(), ABSENT, Level.BASELINE, False),
         # A namespace that does not exist has the labels of a file. They do not loosen the target.
@@ -67,6 +78,30 @@ def test_the_level_is_what_the_namespace_would_enforce(
     assert (found.level, found.barred) == (level, barred)
 
 
+@pytest.mark.parametrize(
+    ("seen", "written", "target", "level", "barred"),
+    [
+        # Enforcement is not on: a level of the files counts as one of the namespace.
+        (namespace(), "restricted", "baseline", Level.RESTRICTED, True),
+        (namespace(), "baseline", "baseline", Level.BASELINE, True),
+        (namespace(labels={ENFORCE: "restricted"}), "baseline", "baseline", Level.RESTRICTED, True),
+        # Enforcement is on: the files tighten a level, so another client has set that level.
+        (denied(), "restricted", "baseline", Level.RESTRICTED, True),
+        (denied(hne()), "baseline", "baseline", Level.BASELINE, True),
+        (denied(hne()), "no-level", "baseline", Level.RESTRICTED, True),
+        # The files tighten nothing, or less than the operator does.
+        (denied(), "baseline", "baseline", Level.BASELINE, False),
+        (denied(hne()), "privileged", "baseline", Level.BASELINE, False),
+        (denied(hne(), labels={labels.GUARD: "restricted"}), "baseline", "restricted", Level.RESTRICTED, False),
+    ],
+)
+def test_a_level_that_the_files_set_counts_if_it_is_stricter(
+    seen: snapshot.Namespace, written: str, target: str, level: Level, barred: bool
+) -> None:
+    found = checking.governed(seen, governed(pod_security={"enforce": target}), None, {ENFORCE: written})
+    assert (found.level, found.barred) == (level, barred)
+
+
 def test_exempt_namespaces_are_those_of_the_policy_unless_others_are_named() -> None:
     names = [name for name in ("kube-system", "a") if checking.governed(namespace(name=name), governed()).exempt]
     assert names == ["kube-system"]
@@ -86,13 +121,69 @@ def covering(seen: snapshot.Namespace, *written: Any, template: snapshot.Pod | N
     return verdict.verdict.value
 
 
-def test_granted_exceptions_count_and_a_file_replaces_the_grant_of_its_name() -> None:
+def test_granted_exceptions_count_and_a_file_replaces_the_end_of_its_grant() -> None:
     assert covering(namespace()) == "Uncovered"
     assert covering(namespace(), hne()) == "Covered"
     assert covering(denied(hne())) == "Covered"
     assert covering(denied(hne()), hne("other", images=("other:1",))) == "Covered"
-    assert covering(denied(hne()), hne(images=("other:1",))) == "Uncovered"
-    assert covering(denied(hne(images=("other:1",))), hne()) == "Covered"
+    assert covering(denied(hne()), hne(expiry=at(minutes=-1))) == "Uncovered"
+    assert covering(denied(hne(expiry=at(minutes=1))), hne()) == "Covered"
+
+
+def test_an_end_that_has_passed_cannot_change() -> None:
+    ended = denied(hne(expiry=at(minutes=-1)))
+    assert checking.changed(hne(), ended, NOW) == ("expiry",)
+    assert checking.changed(hne(expiry=at(minutes=-1)), ended, NOW) == ()
+    assert covering(ended, hne()) == "Uncovered"
+
+
+def test_the_granted_exception_stays_if_a_file_changes_what_was_approved() -> None:
+    """The API server refuses the file, so that the file widens nothing and narrows nothing."""
+    assert covering(denied(hne()), hne(images=("other:1",))) == "Covered"
+    assert covering(denied(hne(images=("other:1",))), hne()) == "Uncovered"
+    other = denied(hne(images=("other:1",)), uid="uid-of-another-incarnation")
+    assert covering(other, hne()) == "Covered"
+
+
+WIDE = {
+    "type": "Infrastructure",
+    "images": None,
+    "service_account_name": "agent",
+    "host_namespaces": ("Network", "PID"),
+    "capabilities": ("NET_ADMIN", "SYS_TIME"),
+    "host_paths": ({"path": "/proc", "read_only": True},),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("type", {"type": "Application", "images": (IMAGE,)}),
+        ("serviceAccountName", {"service_account_name": "other"}),
+        ("hostNamespaces", {"host_namespaces": ("Network",)}),
+        ("images", {"images": (IMAGE,)}),
+        ("capabilities", {"capabilities": ()}),
+        ("privileged", {"privileged": True}),
+        ("hostPaths", {"host_paths": ({"path": "/proc", "read_only": False},)}),
+        ("hostPorts", {"host_ports": True, "host_namespaces": ()}),
+        ("podSecurityLevel", {"pod_security_level": "restricted"}),
+    ],
+)
+def test_each_approved_field_that_a_file_changes_is_named(field: str, other: dict[str, Any]) -> None:
+    assert field in checking.changed(hne(**{**WIDE, **other}), denied(hne(**WIDE)), NOW)
+
+
+def test_what_may_change_is_no_change_of_an_approved_field() -> None:
+    same = {**WIDE, "host_namespaces": ("PID", "Network"), "capabilities": ("SYS_TIME", "NET_ADMIN")}
+    subject = hne(**same, owner="another team", reason="Another reason for it", expiry=at(hours=2))
+    assert checking.changed(subject, denied(hne(**WIDE)), NOW) == ()
+    assert checking.changed(hne("other"), denied(hne(**WIDE)), NOW) == ()
+
+
+def test_every_approved_field_of_a_grant_is_compared() -> None:
+    free = {"namespace_uid", "until"}
+    assert set(checking.APPROVED.values()) == {each.name for each in dataclasses.fields(grant.Grant)} - free
+    assert set(checking.APPROVED) == set(exception.IMMUTABLE) - {"component"}  # a grant has no component
 
 
 def test_a_grant_covers_what_its_exception_covers() -> None:

@@ -57,6 +57,80 @@ def test_a_kind_of_another_group_is_read_only_at_a_path_that_is_given() -> None:
     assert places(read(text, paths=[("spec", "work", "template")])) == [("r", "0.yaml", 4)]
 
 
+ROLLOUT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    spec:
+      hostNetwork: true
+      containers: [{name: main, image: "web:1"}]
+"""
+
+
+def unknown(found: manifests.Manifests) -> list[tuple[int, str, bool]]:
+    return [(each.place.line, ".".join(each.path), each.shares) for each in found.unknown]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ROLLOUT, (7, "spec.template", True)),
+        (ROLLOUT.replace("true", "false"), (1, "spec.template", False)),
+        (ROLLOUT.replace("template:", "jobTemplate:"), (7, "spec.jobTemplate", True)),
+        (
+            ROLLOUT.replace("argoproj.io/v1alpha1", "extensions/v1beta1").replace("hostNetwork: true", "hostPID: no"),
+            (1, "spec.template", False),
+        ),
+        (
+            ROLLOUT.replace("  template:\n", "  tasks:\n  - {}\n  -\n   template:\n"),
+            (10, "spec.tasks.template", True),
+        ),
+    ],
+)
+def test_a_pod_template_of_another_kind_is_named_until_a_path_is_given(
+    text: str, expected: tuple[int, str, bool]
+) -> None:
+    found = read(text)
+    assert (found.templates, unknown(found)) == ((), [expected])
+    given = read(text, paths=[tuple(expected[1].split("."))])
+    assert ([each.place.line for each in given.templates], given.unknown, given.unused) == ([expected[0]], (), ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        POD,
+        ROLLOUT.replace("template", "pattern"),  # of a policy about pods
+        ROLLOUT.replace("containers: [", "containers: {type: array}, x: ["),  # the schema of a CustomResourceDefinition
+        "kind: ConfigMap\nmetadata: {name: a}\ndata: {template: 'spec: {containers: [{}]}'}",
+    ],
+)
+def test_what_makes_no_pod_is_no_pod_template(text: str) -> None:
+    assert read(text).unknown == ()
+
+
+def test_a_path_at_which_no_object_has_a_pod_template_is_unused() -> None:
+    paths = [("spec", "template"), ("spec", "tmplate")]
+    assert read(ROLLOUT, paths=paths).unused == (("spec", "tmplate"),)
+    assert read(POD, paths=paths).unused == tuple(paths)
+
+
+def test_aliases_do_not_make_the_search_for_pod_templates_endless() -> None:
+    """Written out, the object has 2^60 nodes. One node has itself as its item."""
+    levels = "".join(f"  l{n}: &l{n} [*l{n - 1}, *l{n - 1}]\n" for n in range(1, 61))
+    text = f"apiVersion: a/v1\nkind: Bomb\nmetadata: {{name: b}}\nspec:\n  l0: &l0 [x]\n{levels}  self: &s [*s]\n"
+    assert read(text, ROLLOUT).unknown[0].subject == "Rollout web (argoproj.io/v1alpha1)"
+
+
+def test_a_key_that_is_written_twice_hides_nothing() -> None:
+    """The last counts, as for Kubernetes, and the line may be that of the object."""
+    item = "{template: {spec: {hostPID: true, containers: [{}]}}}"
+    text = f"apiVersion: a/v1\nkind: Job\nmetadata: {{name: b}}\nspec: {{tasks: [], tasks: [{item}]}}"
+    assert unknown(read(text)) == [(1, "spec.tasks.template", True)]
+
+
 def test_a_broken_document_hides_no_other() -> None:
     broken = "kind: [\n---\n"
     found = read(POD + "---\n" + broken + POD, "- a: b: c")
@@ -117,7 +191,13 @@ metadata: {name: net, namespace: debug}
 spec: {type: Infrastructure, owner: sre, reason: Node metrics need it, serviceAccountName: agent}
 """
     (found,) = read(text).exceptions
-    assert (found.metadata.name, found.metadata.namespace, found.spec.service_account) == ("net", "debug", "agent")
+    subject = found.exception
+    assert (subject.metadata.name, subject.metadata.namespace, subject.spec.service_account) == (
+        "net",
+        "debug",
+        "agent",
+    )
+    assert found.place == manifests.Position("0.yaml", 1)
     wrong = read(text.replace("Infrastructure", "Infra"))
     assert wrong.exceptions == ()
     assert wrong.unreadable[0].why.startswith("HostNetworkException net: spec.type: ")
