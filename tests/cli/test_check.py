@@ -159,22 +159,18 @@ def test_a_file_that_changes_what_was_approved_is_refused_and_the_grant_stays(wo
     namespace = world.namespace()
     world.exception(namespace, "capture").expect(201)
     world.until("a pod under it is admitted", lambda: world.pod(namespace, "probe", dry_run=True).status == 201)
-    present = world.admin.get(f"{world.exceptions(namespace)}/capture").expect(200).body
-    for spec, changed, verdict in (
-        ({"images": ["other:1"]}, ["images"], (False, False)),
-        ({"type": "Application", "capabilities": ["NET_ADMIN"]}, ["type", "capabilities"], (False, False)),
-        ({"owner": "another team"}, [], (False, False)),
+    for spec, changed in (
+        ({"images": ["other:1"]}, ["images"]),
+        ({"type": "Application", "capabilities": ["NET_ADMIN"]}, ["type", "capabilities"]),
+        ({"owner": "another team"}, []),
     ):
         written = exception(world, "capture", **spec)
         document = asked(world.cluster, in_namespace(namespace, written, PODS[2]), status=3 if changed else 0)
         assert [each["changed"] for each in document["refusedExceptions"]] == ([changed] if changed else [])
-        assert refusals(document) == {"covered": verdict}
-        body = {**present, "spec": {**written["spec"]}}
-        answer = world.admin.put(f"{world.exceptions(namespace)}/capture?dryRun=All", body)
-        assert (answer.status, [name for name in changed if name not in str(answer.body)]) == (
-            422 if changed else 200,
-            [],
-        )
+        assert refusals(document) == {"covered": (False, False)}
+        answer = world.admin.patch(f"{world.exceptions(namespace)}/capture?dryRun=All", {"spec": written["spec"]})
+        assert answer.status == (422 if changed else 200)
+        assert all(name in str(answer.body) for name in changed)
         assert world.admin.post(f"{world.pods(namespace)}?dryRun=All", PODS[2]).status == 201
 
 

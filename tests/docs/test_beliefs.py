@@ -91,7 +91,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.classify:_traits",
         "decide.explain:explain",
         "observe.manifests:_read",
-        "decide.checking:_own",
+        "decide.checking:changed",
         "decide.checking:governed",
         "decide.terms:granted",
         "decide.inventory:Overview.enforcement",
