@@ -75,7 +75,8 @@ def command(
     """Show every workload with host namespaces: what it looks like, the verdict on its pods, and its exception.
 
     Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
-    ? means likely, ?? means that nothing in the catalogue fits. Exits 1 if something could not be looked at.
+    ? means likely. ?? means unknown: nothing in the catalogue fits, or the workload shares more than the agent needs.
+    Exits 1 if something could not be looked at.
     """
     if watch:
         watching.check(form, fail_on)

@@ -18,6 +18,7 @@ class Agent:
     `component` is None unless the type is Infrastructure. `namespaces` and `accounts` are those of the published file;
     empty if the user chooses them. `workloads` are the names of its workloads, or of its pods if it has no workload.
     `images` are whole repositories, with the registry. In all of these `*` stands for any text without a slash.
+    Anyone may own a registry that fits a `*`, so such an image makes no workload certain.
     `host_namespaces` are those that its pods share: a text of the letters N (Network), P (PID) and I (IPC); empty if it
     needs other host access only.
     """

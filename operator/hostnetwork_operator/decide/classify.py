@@ -5,6 +5,7 @@ workload is `certain` only if its namespace, its service account and every image
 no host namespace that the agent does not need. Nothing is granted because of a class.
 """
 
+import dataclasses
 import enum
 import functools
 from collections.abc import Iterable, Mapping
@@ -80,9 +81,17 @@ class _Fit(NamedTuple):
 def classify(workload: Evidence) -> Classification:
     """Return the class of a workload. The pods are those with the workload's top owner, at least one.
 
-    The class does not depend on the order of the pods, and not on pods that are being deleted if others exist.
+    The class does not depend on the order of the pods. Pods that are being deleted choose the class only if no others
+    exist. But their containers run as long as their creator wants, so no class is certain that does not fit them too.
     """
-    return _classified(_traits(workload))
+    staying = tuple(pod for pod in workload.pods if not pod.deleting)
+    if not staying or len(staying) == len(workload.pods):
+        return _classified(_traits(workload))
+    found = _classified(_traits(workload._replace(pods=staying)))
+    if found.confidence is not Confidence.CERTAIN or _classified(_traits(workload)) == found:
+        return found
+    reasons = (*found.reasons, f"a pod that is being deleted, and still runs, is not as {found.agent} publishes it")
+    return dataclasses.replace(found, confidence=Confidence.LIKELY, reasons=reasons)
 
 
 def of_pods(top: snapshot.Reference, pods: Iterable[snapshot.Pod]) -> Classification:
@@ -126,7 +135,7 @@ def _named(traits: _Traits, agent: catalogue.Agent, fit: _Fit) -> Classification
     """Return the class of a workload that looks like the agent. The reasons say what fits, then what does not."""
     doubts = []
     if fit.images == matching.MIRRORED:
-        doubts.append("the registry is another, for example a mirror")
+        doubts.append(f"the registry is not known as that of {agent.name}, and may be a mirror")
     if not agent.images:
         doubts.append(f"anyone who creates pods can choose the name of {agent.name}")
     if agent.accounts and not fit.account:
@@ -159,7 +168,7 @@ def _unnamed(traits: _Traits) -> Classification:
 
 
 def _traits(workload: Evidence) -> _Traits:
-    pods = tuple(pod for pod in workload.pods if not pod.deleting) or workload.pods
+    pods = workload.pods
     # Almost all pods of a workload have equal sets of images, and the operator compares whole sets first.
     images = frozenset[str]().union(*{pod.images for pod in pods})
     accounts = frozenset({pod.service_account for pod in pods})

@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 from hostnetwork_operator.decide import catalogue
 
 PUBLISHED: Final = 2  # every image is in a repository of the agent
-MIRRORED: Final = 1  # every image has the path of such a repository, at another registry
+# Every image has the path of such a repository, at a registry that may be another's. If the registry has a `*` in the
+# catalogue, many people can own a registry that fits, so no image of the entry is better than this.
+MIRRORED: Final = 1
 _CACHED: Final = 128
 
 
@@ -21,7 +23,6 @@ class _Positions(NamedTuple):
     """The positions of entries in the catalogue by what may identify them, where a pattern has a `*`."""
 
     repositories: Mapping[str, frozenset[int]]
-    repository_patterns: Mapping[str, frozenset[int]]
     paths: Mapping[str, frozenset[int]]
     names: Mapping[str, frozenset[int]]
     name_patterns: Mapping[str, frozenset[int]]
@@ -36,7 +37,7 @@ def by_images(repositories: frozenset[str]) -> dict[int, int]:
         mirrored &= _mirrored(name)
         published &= mirrored  # a repository of an entry ends with its own path
         if published:
-            published &= _published(name)
+            published &= _positions().repositories.get(name, frozenset())
         if not mirrored:
             break
     return dict.fromkeys(mirrored, MIRRORED) | dict.fromkeys(published, PUBLISHED)
@@ -58,10 +59,6 @@ def without_images() -> frozenset[int]:
     return _positions().without_images
 
 
-def _published(name: str) -> frozenset[int]:
-    return _at(name, _positions().repositories, _positions().repository_patterns)
-
-
 def _mirrored(name: str) -> frozenset[int]:
     """Return the entries with a repository of which the name may be a mirror: the name ends with its path."""
     parts = name.rsplit("/", _positions().deepest)
@@ -79,16 +76,16 @@ def _at(text: str, whole: Mapping[str, frozenset[int]], patterns: Mapping[str, f
 
 @functools.cache
 def _positions() -> _Positions:
-    repositories, repository_patterns, paths, names, name_patterns = (defaultdict[str, set[int]](set) for _ in range(5))
+    repositories, paths, names, name_patterns = (defaultdict[str, set[int]](set) for _ in range(4))
     for position, agent in enumerate(catalogue.AGENTS):
         for image in agent.images:
-            (repository_patterns if "*" in image else repositories)[image].add(position)
+            if "*" not in image:
+                repositories[image].add(position)
             paths[image.partition("/")[2]].add(position)
         for name in agent.workloads:
             (name_patterns if "*" in name else names)[name].add(position)
     return _Positions(
         _frozen(repositories),
-        _frozen(repository_patterns),
         _frozen(paths),
         _frozen(names),
         _frozen(name_patterns),

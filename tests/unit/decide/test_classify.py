@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 
@@ -47,13 +48,14 @@ def seen(agent: catalogue.Agent, **fields: str) -> classify.Classification:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_an_agent_is_known_as_it_is_published(name: str) -> None:
-    """It is certain if the project publishes a namespace, a service account and images of its own."""
+    """It is certain if the project publishes a namespace, a service account and images in registries of its own."""
     agent = AGENTS[name]
     found = seen(agent)
     alike = AGENTS[found.agent]
     assert (found.type, found.component) == (agent.type, agent.component), found
     assert alike == agent or (alike.images, alike.workloads) == (agent.images, agent.workloads) or not agent.images
-    certain = bool(agent.namespaces and agent.accounts and agent.images)
+    owned = bool(agent.images) and not any("*" in image for image in agent.images)
+    certain = bool(agent.namespaces and agent.accounts and owned)
     assert (found.confidence is Confidence.CERTAIN) is certain, found.reasons
 
 
@@ -70,6 +72,21 @@ def test_an_impostor_is_not_certain(name: str) -> None:
     assert seen(agent, registry="mirror.example.com/proxy").confidence is not Confidence.CERTAIN
     assert seen(agent, namespace="shop").confidence is not Confidence.CERTAIN
     assert seen(agent, account="frontend").confidence is not Confidence.CERTAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("Dynatrace OneAgent", "evil.example.com/linux/oneagent:1"),
+        ("AWS VPC CNI", "999999999999.dkr.ecr.us-east-1.amazonaws.com/amazon-k8s-cni:v1"),
+        ("AWS EBS CSI node", "999999999999.dkr.ecr.us-east-1.amazonaws.com.evil.example.com/eks/livenessprobe:v1"),
+    ],
+)
+def test_a_registry_that_anyone_may_own_is_not_certain(name: str, image: str) -> None:
+    """The catalogue has a `*` for the tenant of a vendor or the account of a cloud. The impostor may have either."""
+    found = seen(AGENTS[name], image=image)
+    assert (found.agent, found.confidence) == (name, Confidence.LIKELY)
+    assert any("may be a mirror" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -107,7 +124,7 @@ def test_what_is_too_long_or_too_much_is_no_agent() -> None:
     assert classify.classify(classify.Evidence("kube-system", "DaemonSet", "cilium", accounts)).agent == ""
 
 
-def test_pods_that_go_and_the_order_of_pods_change_no_class() -> None:
+def test_pods_that_are_deleted_and_the_order_of_pods_choose_no_class() -> None:
     """While a rollout replaces the pods of another image, the class is that of the pods that stay."""
     agent = AGENTS["Cilium agent"]
     (new,) = published(agent).pods
@@ -117,8 +134,29 @@ def test_pods_that_go_and_the_order_of_pods_change_no_class() -> None:
     def found(*pods: snapshot.Pod) -> classify.Classification:
         return classify.classify(published(agent)._replace(pods=pods))
 
-    assert found(new, going) == found(going, new) == found(new) == found(dataclasses.replace(new, deleting=True))
+    before = dataclasses.replace(new, name="old", images=frozenset({f"{agent.images[0]}:before"}), deleting=True)
+    assert found(new, before) == found(before, new) == found(new) == found(dataclasses.replace(new, deleting=True))
+    assert (found(new, going).type, found(new, going).agent) == (found(new).type, found(new).agent)
+    assert found(new, going) == found(going, new)
     assert found(new, old) == found(old, new) == found(going) != found(new)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"images": frozenset({"registry.example.com/miner:1"})},
+        {"service_account": "default"},
+        {"host_namespaces": frozenset(labels.HostNamespace)},
+    ],
+)
+def test_while_a_pod_that_is_deleted_differs_no_class_is_certain(other: dict[str, Any]) -> None:
+    """The user who creates a pod chooses the grace period, and the containers run until its end."""
+    agent = AGENTS["Cilium agent"]
+    workload = published(agent)
+    going = dataclasses.replace(workload.pods[0], name="going", deleting=True, **other)
+    found = classify.classify(workload._replace(pods=(*workload.pods, going)))
+    assert (found.agent, found.confidence) == (agent.name, Confidence.LIKELY)
+    assert "being deleted" in found.reasons[-1]
 
 
 def test_a_replica_set_has_the_name_of_its_deployment() -> None:

@@ -34,3 +34,13 @@ def test_all_repositories_of_an_entry_fit_and_one_other_fits_none() -> None:
     assert matching.by_images(frozenset({*published, *mirrors}))[position] == matching.MIRRORED
     assert matching.by_images(frozenset({*published, "docker.io/library/busybox"})) == {}
     assert matching.by_images(frozenset()) == {}
+
+
+def test_a_star_in_a_registry_identifies_no_repository() -> None:
+    """Such a repository may be a mirror, also as it is published, and so is a set of images with one of these."""
+    position, agent = next((p, a) for p, a in enumerate(catalogue.AGENTS) if a.name == "AWS EBS CSI node")
+    starred = {image.replace("*", "1") for image in agent.images if "*" in image}
+    named = {image for image in agent.images if "*" not in image}
+    assert matching.by_images(frozenset(starred))[position] == matching.MIRRORED
+    assert matching.by_images(frozenset({*starred, *named}))[position] == matching.MIRRORED
+    assert matching.by_images(frozenset(named))[position] == matching.PUBLISHED
