@@ -95,3 +95,85 @@ def test_what_may_not_be_read_is_unknown(bare: cluster.Cluster) -> None:
     found = result(bare, "doctor", "--as", "nobody", status=1)
     assert "unknown" in states(found).values()
     assert set(found["holders"].values()) == {None}
+
+
+def reader(admin: Any, user: str, rules: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a user who has these rights in the whole cluster."""
+    name = f"doctor-{user}"
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    meta = {"metadata": {"name": name}}
+    admin.post(f"{RBAC}/clusterroles", {**meta, "rules": rules}).expect(201)
+    admin.post(f"{RBAC}/clusterrolebindings", {**meta, "roleRef": reference, "subjects": [subject]}).expect(201)
+    yield user
+    for plural in ("clusterrolebindings", "clusterroles"):
+        admin.delete(f"{RBAC}/{plural}/{name}").expect(200)
+
+
+READING = {"verbs": ["get", "list"]}
+
+
+@pytest.fixture
+def without_rbac(bare: cluster.Cluster) -> Iterator[str]:
+    """A user who may read everything but RBAC."""
+    groups = ["", "apps", "batch", "admissionregistration.k8s.io", "apiextensions.k8s.io", labels.GROUP]
+    rules = [{**READING, "apiGroups": groups, "resources": ["*"]}]
+    yield from reader(bare.admin, "without-rbac", rules)
+
+
+def test_who_holds_a_right_that_may_not_be_read_is_no_success(bare: cluster.Cluster, without_rbac: str) -> None:
+    """Nothing is installed, so no check of the operator's rights has the state unknown."""
+    found = result(bare, "doctor", "--as", without_rbac, status=1)
+    assert "unknown" not in states(found).values()
+    assert set(found["holders"].values()) == {None}
+
+
+@pytest.fixture
+def without_policies(world: World) -> Iterator[str]:
+    """A user who may read everything but HostNetworkExceptionPolicies."""
+    others = ["", "apps", "batch", "admissionregistration.k8s.io", "apiextensions.k8s.io", "rbac.authorization.k8s.io"]
+    rules = [
+        {**READING, "apiGroups": others, "resources": ["*"]},
+        {**READING, "apiGroups": [labels.GROUP], "resources": ["hostnetworkexceptions"]},
+    ]
+    yield from reader(world.admin, "without-policies", rules)
+
+
+def test_a_policy_that_may_not_be_read_is_not_called_missing(world: World, without_policies: str) -> None:
+    """A remedy for a policy that exists could put the cluster into mode Audit."""
+    found = result(world.cluster, "doctor", "--as", without_policies, status=1)
+    assert states(found)["Reading hostnetworkexceptionpolicies"] == "unknown"
+    assert "Policy" not in states(found)
+
+
+@pytest.fixture
+def breaker(world: World) -> Iterator[str]:
+    """A user with the shipped ClusterRole for emergencies."""
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "hostnetwork-break-glass"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "breaker"}
+    binding = {"metadata": {"name": "doctor-breaker"}, "roleRef": reference, "subjects": [subject]}
+    world.admin.post(f"{RBAC}/clusterrolebindings", binding).expect(201)
+    yield "User breaker by hostnetwork-break-glass"
+    world.admin.delete(f"{RBAC}/clusterrolebindings/doctor-breaker").expect(200)
+
+
+def test_a_user_who_may_delete_a_binding_by_its_name_is_named(world: World, breaker: str) -> None:
+    """The operator may patch the seal probe by its name. The probe restricts nothing, so the operator is not named."""
+    found = result(world.cluster, "doctor")["holders"]
+    assert breaker in found["change their bindings"]
+    assert breaker not in found["change admission policies"]
+    assert not any("hostnetwork-operator" in each for each in found["change admission policies"])
+
+
+def test_a_right_that_the_operator_lacks_in_a_namespace_is_named(world: World) -> None:
+    path = f"{RBAC}/namespaces/hostnetwork-preview-baseline/rolebindings/hostnetwork-operator"
+    body = world.admin.get(path).expect(200).body
+    world.admin.delete(path).expect(200)
+    try:
+        found = result(world.cluster, "doctor")
+        (check,) = [each for each in found["checks"] if each["name"] == "Rights of the operator"]
+        message = "lacks create pods in namespace hostnetwork-preview-baseline"
+        assert (check["state"], check["message"]) == ("failed", message)
+    finally:
+        meta = {key: body["metadata"][key] for key in ("name", "labels")}
+        world.admin.post(path.rpartition("/")[0], {**body, "metadata": meta}).expect(201)

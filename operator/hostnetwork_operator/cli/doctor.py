@@ -26,6 +26,8 @@ _COLUMNS: Final = ("STATE", "CHECK", "MESSAGE")
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
+# Shipped as a policy that denies, too. No grant rests on it, so the operator does not watch it.
+_EXEMPT_NAMES: Final = "exempt-names"
 # What a person needs to install the operator: group, resource.
 _INSTALLING: Final = (
     ("apiextensions.k8s.io", "customresourcedefinitions"),
@@ -46,14 +48,16 @@ def command(*, target: flags.Target, form: flags.Format, headers: bool, pre: boo
     """Check versions, CRDs, admission policies, the operator and the clocks.
 
     Also names the users and groups who may approve exceptions, set Pod Security levels, or change the admission
-    policies, as RBAC grants it. Members of the group system:masters may do all of that, and no object shows them.
+    policies, as RBAC grants it. Two kinds of users are not named: members of the group system:masters, who may do all
+    of that, and users who can get such a right, by the verbs bind, escalate or impersonate, by writing RBAC, or by
+    using the service account of somebody who has the right.
     """
     import asyncio
 
     result = asyncio.run(look(target, pre=pre))
     _print(result, form, headers=headers)
     states = {check.state for check in result.checks}
-    if "unknown" in states:
+    if "unknown" in states or None in result.holders.values():
         return errors.Exit.FAILED
     found = "failed" in states or (fail_on == "warning" and "warning" in states)
     return errors.Exit.FINDINGS if fail_on and found else errors.Exit.FINE
@@ -79,7 +83,7 @@ class DoctorResult:
 
 @dataclass(frozen=True, slots=True)
 class _Rbac:
-    """The ClusterRoles and ClusterRoleBindings, as the API has them."""
+    """The roles and bindings of the whole cluster, or of the namespaces of the operator, as the API has them."""
 
     roles: Sequence[Mapping[str, Any]]
     bindings: Sequence[Mapping[str, Any]]
@@ -96,9 +100,9 @@ async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
                 return DoctorResult((*checks, *[await _may(connection, *each) for each in _INSTALLING]), {})
             read = await reading.read(connection)
             checks += [await _crds(connection, installed=read.installed), *_policies(read), *_policy(read)]
-            rbac = await _rbac(connection)
+            rbac = await _rbac(connection, "")
             checks += [
-                *([_rights(rbac)] if read.installed else []),
+                *([await _rights(connection, rbac)] if read.installed else []),
                 await _operator(connection),
                 *map(_unread, read.not_looked_at),
             ]
@@ -173,12 +177,15 @@ def _policies(read: "reading.Reading") -> list[Check]:
 
 def _policy(read: "reading.Reading") -> list[Check]:
     """Return what the operator says of the policy, and whether that is about the present object."""
+    from hostnetwork_operator.observe import store
+
     found: snapshot.PolicyObject | None = read.cluster.store.policy_object()
     if found is None:
-        if not read.installed:
+        unread = any(each.what == store.Kind.POLICY.value for each in read.not_looked_at)
+        if unread or not read.installed:
             return []
         text = "no HostNetworkExceptionPolicy is named default, so nothing is governed"
-        return [Check("Policy", "warning", text, "kubectl apply -k manifests/overlays/audit")]
+        return [Check("Policy", "warning", text, "apply your overlay")]
     checks = []
     if found.status.observed_generation != found.generation:
         text = "the operator has not seen the present HostNetworkExceptionPolicy"
@@ -211,33 +218,38 @@ def _unread(each: "reading.NotLookedAt") -> Check:
     return Check(f"Reading {each.what}", "unknown", f"{each.why}; {each.consequence}")
 
 
-async def _rbac(connection: "connect.Connection") -> _Rbac | None:
-    """Return the ClusterRoles and ClusterRoleBindings; None if they cannot be read."""
+async def _rbac(connection: "connect.Connection", namespace: str) -> _Rbac | None:
+    """Return the roles and bindings of the whole cluster ('') or of a namespace; None if they cannot be read."""
     from hostnetwork_operator.act import gateway
     from hostnetwork_operator.observe import live
 
-    found = []
+    async def listed(resource: str) -> list[Mapping[str, Any]]:
+        path = f"{_RBAC}/namespaces/{namespace}/{resource}" if namespace else f"{_RBAC}/cluster{resource}"
+        return [body async for page in live.pages(connection.gateway, path) for body in page.items]
+
     try:
-        for resource in ("clusterroles", "clusterrolebindings"):
-            path = f"{_RBAC}/{resource}"
-            found.append([body async for page in live.pages(connection.gateway, path) for body in page.items])
+        return _Rbac(await listed("roles"), await listed("rolebindings"))
     except gateway.ApiError as error:
         if error.status in {0, 401}:
             raise
         return None
-    return _Rbac(*found)
 
 
-def _rights(rbac: _Rbac | None) -> Check:
-    """Return whether the operator has the rights that it needs in the whole cluster."""
+async def _rights(connection: "connect.Connection", rbac: _Rbac | None) -> Check:
+    """Return whether the operator has every right that it needs, in the whole cluster and in single namespaces."""
     from hostnetwork_operator.decide import holders
 
-    if rbac is None:
-        return Check("Rights of the operator", "unknown", "ClusterRoles and their bindings could not be read")
-    lacking = holders.lacking(rbac.roles, rbac.bindings)
+    name = "Rights of the operator"
+    each_rbac = [rbac, *[await _rbac(connection, namespace) for namespace in holders.OPERATOR_NAMESPACES]]
+    read = [each for each in each_rbac if each is not None]
+    if len(read) < len(each_rbac):
+        return Check(name, "unknown", "roles and their bindings could not be read")
+    lacking = holders.lacking(
+        [role for each in read for role in each.roles], [binding for each in read for binding in each.bindings]
+    )
     if not lacking:
-        return Check("Rights of the operator", "ok", "as shipped")
-    return Check("Rights of the operator", "failed", f"lacks {', '.join(lacking)}", "apply your overlay again")
+        return Check(name, "ok", "has every right that it needs")
+    return Check(name, "failed", f"lacks {', '.join(lacking)}", "apply your overlay again")
 
 
 def _holders(rbac: _Rbac | None) -> dict[str, Sequence[str] | None]:
@@ -245,17 +257,20 @@ def _holders(rbac: _Rbac | None) -> dict[str, Sequence[str] | None]:
     from hostnetwork_operator.api import labels
     from hostnetwork_operator.decide import holders
 
-    writing = ("update", "patch", "delete")
+    writing = ("update", "patch", "delete", "deletecollection")
+    shipped = (*labels.POLICIES, f"{_EXEMPT_NAMES}.{labels.GROUP}")
+    bound = [f"{name.removesuffix(f'.{labels.GROUP}')}-deny.{labels.GROUP}" for name in shipped]
+    policies = holders.Question(_ADMISSION, "validatingadmissionpolicies", writing, shipped)
     asked = {
-        "approve exceptions": (labels.GROUP, "hostnetworkexceptions", ("approve",)),
-        "set Pod Security levels": (labels.GROUP, "namespaces", ("setlevel",)),
-        "change admission policies": (_ADMISSION, "validatingadmissionpolicies", writing),
-        "change their bindings": (_ADMISSION, "validatingadmissionpolicybindings", writing),
+        "approve exceptions": holders.Question(labels.GROUP, "hostnetworkexceptions", ("approve",)),
+        "set Pod Security levels": holders.Question(labels.GROUP, "namespaces", ("setlevel",)),
+        "change admission policies": policies,
+        "change their bindings": holders.Question(_ADMISSION, "validatingadmissionpolicybindings", writing, bound),
     }
     if rbac is None:
         return dict.fromkeys(asked)
     return {
-        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, *question)]
+        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, question)]
         for right, question in asked.items()
     }
 

@@ -1,20 +1,23 @@
-"""Who holds a verb in the whole cluster, as RBAC grants it: by a ClusterRole that a ClusterRoleBinding binds.
+"""Who holds a verb, as RBAC grants it, and which rights the operator lacks.
 
 The admission policies ask RBAC for the verbs approve and setlevel without a name and a namespace. So a Role, and a rule
-with resourceNames, give neither. Members of the group system:masters have every verb without any of these objects.
+with resourceNames, give neither. To change one object, a rule with the name of the object is enough. Members of the
+group system:masters have every verb without any of these objects.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import labels, ledger
 
-_ALL = "*"
+_ALL: Final = "*"
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _READ, _WATCH = ("get", "list"), ("get", "list", "watch")
 _REPORT: Final = ("list", "create", "patch", "delete")
-# What the ClusterRole of the operator gives: group, resources, verbs. A test compares manifests/rbac with the list.
+# Requests with these verbs name no object, so a rule with resourceNames does not allow them.
+_NAMELESS: Final = frozenset({"create", "deletecollection"})
+# What the operator needs in the whole cluster: group, resources, verbs. A test compares both lists with manifests/rbac.
 OPERATOR_RIGHTS: Final = (
     ("", ("pods",), (*_WATCH, "delete")),
     ("", ("pods/status",), ("patch",)),
@@ -32,7 +35,25 @@ OPERATOR_RIGHTS: Final = (
     (labels.GROUP, ("hostnetworkexceptions/status", "hostnetworkexceptionpolicies/status"), ("patch",)),
     (_ADMISSION, ("validatingadmissionpolicies", "validatingadmissionpolicybindings"), _WATCH),
 )
-_OPERATOR: Final = ("ServiceAccount", "hostnetwork-system/hostnetwork-operator")
+# What it needs in a namespace ('': the whole cluster), or of named objects: namespace, group, resource, verbs, names.
+OPERATOR_RIGHTS_SOMEWHERE: Final = (
+    ("", _ADMISSION, "validatingadmissionpolicies", ("patch",), (labels.SEAL_PROBE,)),
+    ("default", "discovery.k8s.io", "endpointslices", ("get",), ("kubernetes",)),
+    (labels.SYSTEM_NAMESPACE, "", "configmaps", ("list", "create"), ()),
+    (labels.SYSTEM_NAMESPACE, "", "configmaps", ("patch",), ledger.SHARDS),
+    *((namespace, "", "pods", ("create",), ()) for namespace in labels.PREVIEW_NAMESPACES),
+)
+OPERATOR_NAMESPACES: Final = tuple(sorted({namespace for namespace, *_ in OPERATOR_RIGHTS_SOMEWHERE if namespace}))
+# The subjects by which a service account gets a right: itself, its user, and the groups that the API server gives it.
+_OPERATOR: Final = frozenset(
+    {
+        ("ServiceAccount", f"{labels.SYSTEM_NAMESPACE}/{labels.MANAGER}"),
+        ("User", labels.OPERATOR_USER),
+        ("Group", f"system:serviceaccounts:{labels.SYSTEM_NAMESPACE}"),
+        ("Group", "system:serviceaccounts"),
+        ("Group", "system:authenticated"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,52 +68,99 @@ class Holder:
         return f"{self.kind} {self.name} by {self.role}"
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who holds one of the verbs on a resource, cluster-wide or in one namespace.
+
+    With `names`, a rule for one of these objects is enough.
+    """
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    names: Collection[str] = ()
+    namespace: str = ""
+
+
 def holders(
-    roles: Iterable[Mapping[str, Any]],
-    bindings: Iterable[Mapping[str, Any]],
-    group: str,
-    resource: str,
-    verbs: Iterable[str],
+    roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, Any]], question: Question
 ) -> tuple[Holder, ...]:
-    """Return who holds one of the verbs on a resource. Objects that are not as RBAC writes them give nothing."""
-    wanted = tuple(verbs)
-    giving = {
-        str(role["metadata"]["name"])
-        for role in roles
-        if any(_gives(rule, group, resource, wanted) for rule in role.get("rules") or ())
-    }
+    """Return who holds one of the verbs of a question.
+
+    `roles` and `bindings` are of the whole cluster, and may also be of namespaces. Objects that are not as RBAC writes
+    them give nothing.
+    """
+    giving = {_key(role) for role in roles if any(_gives(rule, question) for rule in role.get("rules") or ())}
     found = set()
     for binding in bindings:
+        where = _namespace(binding)
         reference = binding.get("roleRef") or {}
-        if reference.get("kind") != "ClusterRole" or reference.get("name") not in giving:
+        of_cluster = reference.get("kind") == "ClusterRole"
+        role = ("" if of_cluster else where, str(reference.get("name")))
+        if where not in {"", question.namespace} or not (of_cluster or where) or role not in giving:
             continue
         for subject in binding.get("subjects") or ():
-            where = subject.get("namespace")
-            name = f"{where}/{subject['name']}" if where else str(subject["name"])
-            found.add(Holder(str(subject["kind"]), name, str(reference["name"])))
+            home = subject.get("namespace")
+            name = f"{home}/{subject['name']}" if home else str(subject["name"])
+            found.add(Holder(str(subject["kind"]), name, role[1]))
     return tuple(sorted(found))
 
 
 def lacking(roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the rights that the operator needs in the whole cluster and does not have: `patch namespaces`."""
+    """Return the rights that the operator needs and does not have, as `patch namespaces`.
+
+    `roles` and `bindings` are those of the whole cluster and of OPERATOR_NAMESPACES.
+    """
     roles, bindings = tuple(roles), tuple(bindings)
-    return tuple(
-        f"{verb} {resource}{f'.{group}' if group else ''}"
+
+    def has(question: Question) -> bool:
+        return any((each.kind, each.name) in _OPERATOR for each in holders(roles, bindings, question))
+
+    found = [
+        _right(verb, resource, group)
         for group, resources, verbs in OPERATOR_RIGHTS
         for resource in resources
         for verb in verbs
-        if _OPERATOR not in {(each.kind, each.name) for each in holders(roles, bindings, group, resource, (verb,))}
-    )
+        if not has(Question(group, resource, (verb,)))
+    ]
+    for namespace, group, resource, verbs, names in OPERATOR_RIGHTS_SOMEWHERE:
+        for verb in verbs:
+            asked: list[tuple[str, ...]] = [(name,) for name in names] or [()]
+            missing = [each for each in asked if not has(Question(group, resource, (verb,), each, namespace))]
+            if missing:
+                found.append(_right(verb, resource, group, [name for each in missing for name in each], namespace))
+    return tuple(found)
 
 
-def _gives(rule: Mapping[str, Any], group: str, resource: str, verbs: tuple[str, ...]) -> bool:
+def _right(verb: str, resource: str, group: str, names: Sequence[str] = (), namespace: str = "") -> str:
+    text = f"{verb} {resource}{f'.{group}' if group else ''}"
+    if names:
+        text += f" {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+    return f"{text} in namespace {namespace}" if namespace else text
+
+
+def _key(role: Mapping[str, Any]) -> tuple[str, str]:
+    return _namespace(role), str(role["metadata"]["name"])
+
+
+def _namespace(body: Mapping[str, Any]) -> str:
+    """Return the namespace of a Role or RoleBinding; '' for a ClusterRole or ClusterRoleBinding."""
+    return str((body.get("metadata") or {}).get("namespace") or "")
+
+
+def _gives(rule: Mapping[str, Any], question: Question) -> bool:
     def has(key: str, *values: str) -> bool:
         listed = rule.get(key) or ()
         return _ALL in listed or any(value in listed for value in values)
 
+    names = rule.get("resourceNames")
+    verbs = [verb for verb in question.verbs if not names or verb not in _NAMELESS]
+    _, slash, subresource = question.resource.partition("/")
+    resources = (question.resource, f"{_ALL}/{subresource}") if slash else (question.resource,)
     return (
-        not rule.get("resourceNames")
-        and has("apiGroups", group)
-        and has("resources", resource)
+        (not names or any(name in question.names for name in names))
+        and has("apiGroups", question.group)
+        and has("resources", *resources)
+        and bool(verbs)
         and has("verbs", *verbs)
     )
