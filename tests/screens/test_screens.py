@@ -103,11 +103,11 @@ def _arrange(server: ApiServer) -> None:
     server.put("/apis/networking.k8s.io/v1/namespaces/monitoring/networkpolicies/default-deny", quiet)
     server.put("/apis/networking.k8s.io/v1/namespaces/legacy/networkpolicies/shop", {"metadata": {}, "spec": {
         "podSelector": {"matchLabels": {"app": "shop"}}}})  # fmt: skip
-    rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
-    for name in ("approver-clusterrole", "operator-clusterrole", "operator-clusterrolebinding"):
-        body = yaml.safe_load((world.ROOT / f"manifests/rbac/{name}.yaml").read_text())
-        plural = "bindings" if name.endswith("binding") else "s"
-        server.put(f"{rbac}{plural}/{body['metadata']['name']}", body)
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    for file in (world.ROOT / "manifests" / "rbac").glob("*role*.yaml"):
+        body = yaml.safe_load(file.read_text())
+        namespace = f"/namespaces/{body['metadata']['namespace']}" if "namespace" in body["metadata"] else ""
+        server.put(f"{rbac}{namespace}/{body['kind'].lower()}s/{body['metadata']['name']}", body)
     reference = {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "ClusterRole",
@@ -115,7 +115,7 @@ def _arrange(server: ApiServer) -> None:
     }
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "platform-security"}
     binding = {"metadata": {}, "roleRef": reference, "subjects": [subject]}
-    server.put(f"{rbac}bindings/approvers", binding)
+    server.put(f"{rbac}/clusterrolebindings/approvers", binding)
     deployment = {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"name": "main", "image": IMAGE}]}}}}
     path = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
     server.put(path, {**deployment, "status": {"availableReplicas": 1}})

@@ -286,7 +286,7 @@ def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
         for right, holders in result.holders.items():
             click.echo(f"\nWho may {right}:", err=True)
-            for holder in ["not known: RBAC could not be read"] if holders is None else holders or ["nobody"]:
+            for holder in ["not known: RBAC could not be read"] if holders is None else holders or ["nobody but the members of the group system:masters"]:
                 tables.say(f"- {holder}", "  ")
 
 
