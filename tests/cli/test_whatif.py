@@ -118,6 +118,33 @@ def test_without_the_operator_pod_security_is_asked(bare: cluster.Cluster) -> No
     assert labels.PSA_ENFORCE not in bare.admin.get(f"/api/v1/namespaces/{namespace}").body["metadata"]["labels"]
 
 
+def test_a_warning_that_is_not_of_a_pod_is_shown_and_no_success(bare: cluster.Cluster) -> None:
+    """It is no pod that would be refused, and Pod Security itself warns so if it did not check every pod."""
+    namespace, name = "what-if-warned", "warns.example.com"
+    bare.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).expect(201)
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["namespaces"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [{**rule, "resourceNames": [namespace]}]},
+        "validations": [{"expression": "false", "message": "the team must agree"}],
+    }
+    admission = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    bare.admin.post(f"{admission}ies", {"metadata": {"name": name}, "spec": spec}).expect(201)
+    bound = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Warn"]}}
+    bare.admin.post(f"{admission}ybindings", bound).expect(201)
+    path = f"/api/v1/namespaces/{namespace}?dryRun=All"
+    try:
+        bare.wait("the policy warns", lambda: bare.admin.patch(path, {"metadata": {}}).warnings)
+        (found,) = result(bare, "whatif", "-n", namespace, status=1)["namespaces"]
+        assert found["refused"] == []
+        assert "the team must agree" in found["failed"]
+        shown = hostnetwork(bare, "whatif", "-n", namespace)
+        assert f"not looked at: namespace {namespace}: " in shown.stderr
+        assert "nothing would be refused in 0." in shown.stderr
+    finally:
+        for kind in ("ybindings", "ies"):
+            bare.admin.delete(f"{admission}{kind}/{name}").expect(200)
+
+
 def test_who_may_not_ask_is_told(world: World, held: str) -> None:
     """The right to create pods in the preview namespaces is missing: nothing is called clean."""
     shown = hostnetwork(world.cluster, "whatif", "-n", held, user=world.cluster.tenant(held, "asker"))

@@ -141,7 +141,8 @@ async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:
 
 def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
     """Return the exit status. It does not depend on the form of the output."""
-    if result.reading.not_looked_at:
+    unreadable = any(workload.classification is None for workload in result.overview.workloads)
+    if result.reading.not_looked_at or unreadable:
         return errors.Exit.FAILED
     found = {verdict.value for verdict in result.overview.pods}
     return errors.Exit.FINDINGS if fail_on and found & fail_on else errors.Exit.FINE

@@ -9,7 +9,7 @@ import click
 from hostnetwork_operator.cli import errors, flags, progress, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hostnetwork_operator.api import labels
     from hostnetwork_operator.cli import connect, reading
@@ -165,10 +165,30 @@ async def _label(connection: "connect.Connection", state: "snapshot.NamespaceSna
     answer = await connection.gateway.preview_patch(path, {"metadata": {"labels": {labels.PSA_ENFORCE: target.value}}})
     if answer.refused:
         return dataclasses.replace(_asked(state, target, (), answer.refused), templates=False)
-    # The first warning says how many pods violate the level; each other names a pod, how many are like it, and why.
-    pairs = [text.partition(": ") for text in answer.warnings if not text.startswith("existing pods in namespace ")]
-    refused = tuple(WouldRefuse(f"Pod {subject}", reason) for subject, _, reason in pairs if reason)
-    return dataclasses.replace(_asked(state, target, refused), templates=False)
+    return dataclasses.replace(_asked(state, target, *warned(answer.warnings)), templates=False)
+
+
+def warned(warnings: "Iterable[str]") -> tuple[tuple[WouldRefuse, ...], str]:
+    """Return which pods these warnings of Pod Security about a label name, and every other warning as text.
+
+    Pod Security warns that pods violate the level, and then names a pod in each warning, how many are like it, and why.
+    Before that it warns if it could not list the pods, or checked only the first of them. So what is not about a pod
+    makes the answer incomplete.
+    """
+    import re
+
+    refused: list[WouldRefuse] = []
+    others: list[str] = []
+    violated = False
+    for text in warnings:
+        named = re.fullmatch(r"([a-z0-9][a-z0-9.-]*(?: \(and [0-9]+ other pods?\))?): (.+)", text, re.DOTALL)
+        if text.startswith("existing pods in namespace "):
+            violated = True
+        elif named and violated:
+            refused.append(WouldRefuse(f"Pod {named[1]}", named[2]))
+        else:
+            others.append(text)
+    return tuple(refused), "; ".join(others)
 
 
 def _with_level(state: "snapshot.NamespaceSnapshot", level: str | None) -> "snapshot.NamespaceSnapshot":
