@@ -26,6 +26,8 @@ _COLUMNS: Final = ("STATE", "CHECK", "MESSAGE")
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
+_UNKNOWN: Final = "not known: RBAC could not be read"
+_NOBODY: Final = "nobody but the members of the group system:masters"
 # Shipped as a policy that denies, too. No grant rests on it, so the operator does not watch it.
 _EXEMPT_NAMES: Final = "exempt-names"
 # What a person needs to install the operator: group, resource.
@@ -260,18 +262,20 @@ def _holders(rbac: _Rbac | None) -> dict[str, Sequence[str] | None]:
     writing = ("update", "patch", "delete", "deletecollection")
     shipped = (*labels.POLICIES, f"{_EXEMPT_NAMES}.{labels.GROUP}")
     bound = [f"{name.removesuffix(f'.{labels.GROUP}')}-deny.{labels.GROUP}" for name in shipped]
-    policies = holders.Question(_ADMISSION, "validatingadmissionpolicies", writing, shipped)
+    policies = holders.ResourceAttributes(_ADMISSION, "validatingadmissionpolicies", writing, shipped)
     asked = {
-        "approve exceptions": holders.Question(labels.GROUP, "hostnetworkexceptions", ("approve",)),
-        "set Pod Security levels": holders.Question(labels.GROUP, "namespaces", ("setlevel",)),
+        "approve exceptions": holders.ResourceAttributes(labels.GROUP, "hostnetworkexceptions", ("approve",)),
+        "set Pod Security levels": holders.ResourceAttributes(labels.GROUP, "namespaces", ("setlevel",)),
         "change admission policies": policies,
-        "change their bindings": holders.Question(_ADMISSION, "validatingadmissionpolicybindings", writing, bound),
+        "change their bindings": holders.ResourceAttributes(
+            _ADMISSION, "validatingadmissionpolicybindings", writing, bound
+        ),
     }
     if rbac is None:
         return dict.fromkeys(asked)
     return {
-        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, question)]
-        for right, question in asked.items()
+        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, attributes)]
+        for right, attributes in asked.items()
     }
 
 
@@ -286,7 +290,7 @@ def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
     if form in {flags.Format.TABLE, flags.Format.WIDE}:
         for right, holders in result.holders.items():
             click.echo(f"\nWho may {right}:", err=True)
-            for holder in ["not known: RBAC could not be read"] if holders is None else holders or ["nobody but the members of the group system:masters"]:
+            for holder in [_UNKNOWN] if holders is None else holders or [_NOBODY]:
                 tables.say(f"- {holder}", "  ")
 
 

@@ -69,10 +69,10 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Who holds one of the verbs on a resource, cluster-wide or in one namespace.
+class ResourceAttributes:
+    """One of the verbs on a resource, in the whole cluster or in one namespace, as a SubjectAccessReview has it.
 
-    With `names`, a rule for one of these objects is enough.
+    With `names`, the verb on one of these objects is enough.
     """
 
     group: str
@@ -83,21 +83,21 @@ class Question:
 
 
 def holders(
-    roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, Any]], question: Question
+    roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, Any]], attributes: ResourceAttributes
 ) -> tuple[Holder, ...]:
-    """Return who holds one of the verbs of a question.
+    """Return who may do what the attributes say.
 
     `roles` and `bindings` are of the whole cluster, and may also be of namespaces. Objects that are not as RBAC writes
     them give nothing.
     """
-    giving = {_key(role) for role in roles if any(_gives(rule, question) for rule in role.get("rules") or ())}
+    giving = {_key(role) for role in roles if any(_gives(rule, attributes) for rule in role.get("rules") or ())}
     found = set()
     for binding in bindings:
         where = _namespace(binding)
         reference = binding.get("roleRef") or {}
         of_cluster = reference.get("kind") == "ClusterRole"
         role = ("" if of_cluster else where, str(reference.get("name")))
-        if where not in {"", question.namespace} or not (of_cluster or where) or role not in giving:
+        if where not in {"", attributes.namespace} or not (of_cluster or where) or role not in giving:
             continue
         for subject in binding.get("subjects") or ():
             home = subject.get("namespace")
@@ -113,20 +113,20 @@ def lacking(roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, 
     """
     roles, bindings = tuple(roles), tuple(bindings)
 
-    def has(question: Question) -> bool:
-        return any((each.kind, each.name) in _OPERATOR for each in holders(roles, bindings, question))
+    def has(attributes: ResourceAttributes) -> bool:
+        return any((each.kind, each.name) in _OPERATOR for each in holders(roles, bindings, attributes))
 
     found = [
         _right(verb, resource, group)
         for group, resources, verbs in OPERATOR_RIGHTS
         for resource in resources
         for verb in verbs
-        if not has(Question(group, resource, (verb,)))
+        if not has(ResourceAttributes(group, resource, (verb,)))
     ]
     for namespace, group, resource, verbs, names in OPERATOR_RIGHTS_SOMEWHERE:
         for verb in verbs:
             asked: list[tuple[str, ...]] = [(name,) for name in names] or [()]
-            missing = [each for each in asked if not has(Question(group, resource, (verb,), each, namespace))]
+            missing = [each for each in asked if not has(ResourceAttributes(group, resource, (verb,), each, namespace))]
             if missing:
                 found.append(_right(verb, resource, group, [name for each in missing for name in each], namespace))
     return tuple(found)
@@ -148,18 +148,18 @@ def _namespace(body: Mapping[str, Any]) -> str:
     return str((body.get("metadata") or {}).get("namespace") or "")
 
 
-def _gives(rule: Mapping[str, Any], question: Question) -> bool:
+def _gives(rule: Mapping[str, Any], attributes: ResourceAttributes) -> bool:
     def has(key: str, *values: str) -> bool:
         listed = rule.get(key) or ()
         return _ALL in listed or any(value in listed for value in values)
 
     names = rule.get("resourceNames")
-    verbs = [verb for verb in question.verbs if not names or verb not in _NAMELESS]
-    _, slash, subresource = question.resource.partition("/")
-    resources = (question.resource, f"{_ALL}/{subresource}") if slash else (question.resource,)
+    verbs = [verb for verb in attributes.verbs if not names or verb not in _NAMELESS]
+    _, slash, subresource = attributes.resource.partition("/")
+    resources = (attributes.resource, f"{_ALL}/{subresource}") if slash else (attributes.resource,)
     return (
-        (not names or any(name in question.names for name in names))
-        and has("apiGroups", question.group)
+        (not names or any(name in attributes.names for name in names))
+        and has("apiGroups", attributes.group)
         and has("resources", *resources)
         and bool(verbs)
         and has("verbs", *verbs)

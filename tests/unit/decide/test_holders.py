@@ -32,7 +32,7 @@ ANN = {"kind": "User", "name": "ann"}
 
 
 def found(*roles: dict[str, Any], bindings: tuple[dict[str, Any], ...] = (binding(ANN),)) -> list[str]:
-    question = holders.Question(GROUP, "hostnetworkexceptions", ("approve",))
+    question = holders.ResourceAttributes(GROUP, "hostnetworkexceptions", ("approve",))
     return [str(each) for each in holders.holders(roles, bindings, question)]
 
 
@@ -87,13 +87,13 @@ def test_a_role_without_rules_gives_nothing() -> None:
 )
 def test_a_rule_for_one_object_is_enough_to_change_the_object(rule: dict[str, Any], changes: bool) -> None:
     """A request for a collection names no object, so RBAC does not allow it by a rule with resourceNames."""
-    question = holders.Question(GROUP, "hostnetworkexceptions", ("patch", "deletecollection"), ("ours",))
+    question = holders.ResourceAttributes(GROUP, "hostnetworkexceptions", ("patch", "deletecollection"), ("ours",))
     assert bool(holders.holders([role(**rule)], [binding(ANN)], question)) is changes
 
 
 def test_who_may_break_the_glass_may_change_the_bindings() -> None:
     """The shipped ClusterRole names each binding."""
-    question = holders.Question(
+    question = holders.ResourceAttributes(
         "admissionregistration.k8s.io", "validatingadmissionpolicybindings", ("delete",), [f"pod-size-deny.{GROUP}"]
     )
     given = holders.holders(ROLES, [binding(ANN, role_name="hostnetwork-break-glass")], question)
