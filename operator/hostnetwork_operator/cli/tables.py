@@ -211,7 +211,8 @@ def as_yaml(result: Mapping[str, Any]) -> str:
     """Return YAML, escaped like JSON, with the keys in the given order."""
     import yaml  # 30 ms that only this form needs
 
-    return str(yaml.safe_dump(result, sort_keys=False, width=10_000)).rstrip("\n")
+    plain = json.loads(json.dumps(result))  # a value of an enum is a text in JSON, and an error for the YAML library
+    return str(yaml.safe_dump(plain, sort_keys=False, width=10_000)).rstrip("\n")
 
 
 def not_looked_at(found: "Sequence[reading.NotLookedAt]") -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import tables
 from tests.unit.builders import NOW, at
 
@@ -126,6 +127,12 @@ def test_hostile_text_moves_no_cursor(text: str) -> None:
     for rendered, read in ((tables.as_json(result), json.loads), (tables.as_yaml(result), yaml.safe_load)):
         assert rendered.replace("\n", "").isprintable()
         assert read(rendered) == result
+
+
+def test_json_and_yaml_have_the_same_values() -> None:
+    """Also for the values of enums, which are texts to Python."""
+    result = {"enforcement": labels.Enforcement.DENY, "level": None, "pods": 3}
+    assert json.loads(tables.as_json(result)) == yaml.safe_load(tables.as_yaml(result))
 
 
 def test_a_text_of_ten_thousand_characters_stays_in_its_cell() -> None:
