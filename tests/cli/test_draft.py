@@ -44,6 +44,7 @@ def test_a_draft_says_what_a_person_must_know(world: World) -> None:
     assert "# - a privileged container has root rights on the node" in shown.stdout
     diagnostic = hostnetwork(world.cluster, "draft", "-n", namespace, "ds/agent", "--type", "Diagnostic")
     assert set(yaml.safe_load(diagnostic.stdout)["spec"]) >= {"ticket", "expiry"}
+    assert 'expiry: "" # TODO: RFC 3339, such as 2026-12-31T12:00:00Z\n' in diagnostic.stdout
 
 
 def test_two_workloads_of_one_name_have_two_drafts(world: World, tmp_path: pathlib.Path) -> None:
@@ -57,6 +58,32 @@ def test_two_workloads_of_one_name_have_two_drafts(world: World, tmp_path: pathl
     assert shown.returncode == 0, shown.stderr
     names = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in tmp_path.rglob("*.yaml")}
     assert names == {"web", "web-deployment"}
+
+
+def run(world: World, namespace: str, digest: str) -> None:
+    """Create a pod whose image runs under a digest, as a kubelet writes the status."""
+    world.pod(namespace, "agent").expect(201)
+    path = f"{world.pods(namespace)}/agent"
+    world.until("the kubelet has written", lambda: world.admin.get(path).body["status"].get("phase") == "Running")
+    state = {"ready": True, "restartCount": 0, "image": IMAGE, "imageID": f"{IMAGE}@{digest}"}
+    (container,) = world.admin.get(path).expect(200).body["spec"]["containers"]
+    body = {"status": {"containerStatuses": [{"name": container["name"], **state}]}}
+    world.admin.patch(f"{path}/status", body).expect(200)
+
+
+def test_the_digest_is_that_of_the_same_namespace(world: World, tmp_path: pathlib.Path) -> None:
+    """Two teams may run one tag under two digests, for example from two mirrors."""
+    digests = {}
+    for letter in "ab":
+        namespace, digest = world.namespace(deny=False, old=True), f"sha256:{letter * 64}"
+        run(world, namespace, digest)  # before the operator enforces in the namespace
+        digests[namespace] = digest
+        shown = hostnetwork(world.cluster, "draft", "-n", namespace, "pod/agent")
+        assert f"# runs as {digest}\n" in shown.stdout
+    shown = hostnetwork(world.cluster, "draft", "--all", "-o", str(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    for namespace, digest in digests.items():
+        assert f"# runs as {digest}\n" in (tmp_path / namespace / "agent.yaml").read_text()
 
 
 def test_where_nothing_is_installed_the_level_is_said_to_be_a_guess(bare: cluster.Cluster) -> None:

@@ -74,12 +74,15 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A draft, and what goes with it as comments: the workload, its class, digests by image, and notes for people."""
+    """A draft, and what goes with it as comments: the workload, its class, and notes for people.
+
+    `digests` are those of the running pods, by namespace and image.
+    """
 
     draft: "draft.Draft"
     subject: "snapshot.Reference"
     seen: "classify.Classification"
-    digests: "Mapping[str, Sequence[str]]"
+    digests: "Mapping[tuple[str, str], Sequence[str]]"
     level_unknown: str
 
 
@@ -123,7 +126,7 @@ async def _draft(
     connection: "connect.Connection",
     subject: "snapshot.Reference",
     living: "Sequence[snapshot.Living]",
-    digests: "Mapping[str, Sequence[str]]",
+    digests: "Mapping[tuple[str, str], Sequence[str]]",
     kind: str | None,
     version: str,
 ) -> Drafted:
@@ -145,13 +148,13 @@ async def _draft(
     return Drafted(drafted, subject, seen, digests, "" if isinstance(found, Level) else found)
 
 
-async def _digests(connection: "connect.Connection", namespace: str | None) -> dict[str, list[str]]:
-    """Return the digests under which each image of the running pods runs."""
+async def _digests(connection: "connect.Connection", namespace: str | None) -> dict[tuple[str, str], list[str]]:
+    """Return the digests under which each image runs in each namespace. A tag may be another image elsewhere."""
     import re
 
     from hostnetwork_operator.observe import live
 
-    found: dict[str, set[str]] = {}
+    found: dict[tuple[str, str], set[str]] = {}
     path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
     async for page in live.pages(connection.gateway, path):
         for body in page.items:
@@ -161,8 +164,8 @@ async def _digests(connection: "connect.Connection", namespace: str | None) -> d
             for container in (*(body["spec"].get("initContainers") or ()), *body["spec"]["containers"]):
                 digest = re.search(r"sha256:[0-9a-f]{64}$", ids.get(container["name"], ""))
                 if digest:
-                    found.setdefault(container["image"], set()).add(digest[0])
-    return {image: sorted(digests) for image, digests in found.items()}
+                    found.setdefault((body["metadata"]["namespace"], container["image"]), set()).add(digest[0])
+    return {key: sorted(digests) for key, digests in found.items()}
 
 
 async def _write_all(
@@ -283,7 +286,10 @@ def text(found: Drafted, *, for_approval: bool) -> str:
         f'  reason: "" # TODO: why {name} needs the following, in a sentence',
     ]
     if drafted.type != "Infrastructure":
-        lines += ['  ticket: "" # TODO: such as INC-4711', '  expiry: "" # TODO: date -u -d "+2 hours" +%FT%TZ']
+        lines += [
+            '  ticket: "" # TODO: such as INC-4711',
+            '  expiry: "" # TODO: RFC 3339, such as 2026-12-31T12:00:00Z',
+        ]
     for field, value in drafted.spec.items():
         if not isinstance(value, list):
             lines.append(f"  {field}: {_flow(value)}")
@@ -296,7 +302,8 @@ def text(found: Drafted, *, for_approval: bool) -> str:
 
 def _runs(found: Drafted, image: object) -> str:
     """Return as a comment under which digests an image runs that is listed without one."""
-    digests = found.digests.get(image, ()) if isinstance(image, str) and "@" not in image else ()
+    pinned = not isinstance(image, str) or "@" in image
+    digests = () if pinned else found.digests.get((found.subject.namespace, str(image)), ())
     return f" # runs as {', '.join(digests)}" if digests else ""
 
 
