@@ -8,9 +8,9 @@ no host namespace that the agent does not need. Nothing is granted because of a 
 import dataclasses
 import enum
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from hostnetwork_operator.api.exception import Component, ExceptionType
 from hostnetwork_operator.decide import catalogue, matching, snapshot
@@ -22,6 +22,12 @@ _DOCKER: Final = "docker.io"
 _LONGEST: Final = 255
 _MOST: Final = 64
 _CACHED: Final = 128
+# What is known of this many sets of texts is cached, if a set has at most so many characters. A character of a tenant
+# may have 4 bytes, so the two caches have at most 16 MiB, keys and results. An image has about 60 characters, and few
+# namespaces have more sets.
+_CACHED_SETS: Final = 1024
+_CACHED_CHARACTERS: Final = 1024
+Known = TypeVar("Known")
 # Other controllers create these for their own pods, and name them after themselves with a suffix.
 _BETWEEN: Final = frozenset({"ReplicaSet", "Job"})
 
@@ -108,10 +114,25 @@ def clause(seen: Classification) -> str:
     return f"looks like {seen.agent} ({seen.type}, {seen.confidence})"
 
 
+def _cached_if_short(function: Callable[[frozenset[str]], Known]) -> Callable[[frozenset[str]], Known]:
+    """Return the function with a cache for short texts: the pods of a namespace have few different sets of images."""
+    cached = functools.lru_cache(maxsize=_CACHED_SETS)(function)
+
+    def known(texts: frozenset[str]) -> Known:
+        return (cached if sum(map(len, texts)) <= _CACHED_CHARACTERS else function)(texts)
+
+    return known
+
+
+@_cached_if_short
+def _by_images(repositories: frozenset[str]) -> Mapping[int, int]:
+    return matching.by_images(repositories)
+
+
 @functools.lru_cache(maxsize=_CACHED)
 def _classified(traits: _Traits) -> Classification:
-    by_images = matching.by_images(traits.repositories)
-    positions = sorted({*by_images, *matching.without_images()})
+    by_images = _by_images(traits.repositories)
+    positions = sorted({*by_images, *(matching.without_images() & traits.named)})  # without images the name must fit
     fits = [(_fit(position, traits, by_images), catalogue.AGENTS[position]) for position in positions]
     fitting = [(fit, agent) for fit, agent in fits if _fits(fit, agent)]
     if not fitting:
@@ -170,7 +191,7 @@ def _unnamed(traits: _Traits) -> Classification:
 def _traits(workload: Evidence) -> _Traits:
     pods = workload.pods
     # Almost all pods of a workload have equal sets of images, and the operator compares whole sets first.
-    images = frozenset[str]().union(*{pod.images for pod in pods})
+    images = pods[0].images if len(pods) == 1 else frozenset[str]().union(*{pod.images for pod in pods})
     accounts = frozenset({pod.service_account for pod in pods})
     few = max(len(images), len(accounts)) <= _MOST
     name = workload.name
@@ -181,12 +202,13 @@ def _traits(workload: Evidence) -> _Traits:
         matching.named(names) if len(workload.name) <= _LONGEST else frozenset(),
         _repositories(images) if few else frozenset(),
         accounts if few else frozenset(),
-        frozenset[str]().union(*{pod.host_namespaces for pod in pods}),
+        pods[0].host_namespaces if len(pods) == 1 else frozenset[str]().union(*{pod.host_namespaces for pod in pods}),
         all(pod.mirror for pod in pods),
     )
 
 
-def _repositories(images: Iterable[str]) -> frozenset[str]:
+@_cached_if_short
+def _repositories(images: frozenset[str]) -> frozenset[str]:
     """Return the repositories of images; none if one is too long to be a repository."""
     names = frozenset(map(repository, images))
     return names if all(len(name) <= _LONGEST for name in names) else frozenset()

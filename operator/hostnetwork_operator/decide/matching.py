@@ -16,7 +16,6 @@ PUBLISHED: Final = 2  # every image is in a repository of the agent
 # Every image has the path of such a repository, at a registry that may be another's. If the registry has a `*` in the
 # catalogue, many people can own a registry that fits, so no image of the entry is better than this.
 MIRRORED: Final = 1
-_CACHED: Final = 128
 
 
 class _Positions(NamedTuple):
@@ -26,6 +25,7 @@ class _Positions(NamedTuple):
     paths: Mapping[str, frozenset[int]]
     names: Mapping[str, frozenset[int]]
     name_patterns: Mapping[str, frozenset[int]]
+    any_name_pattern: re.Pattern[str]
     without_images: frozenset[int]
     deepest: int  # the largest number of segments of a path
 
@@ -43,10 +43,16 @@ def by_images(repositories: frozenset[str]) -> dict[int, int]:
     return dict.fromkeys(mirrored, MIRRORED) | dict.fromkeys(published, PUBLISHED)
 
 
-@functools.lru_cache(maxsize=_CACHED)
-def named(names: tuple[str, ...]) -> frozenset[int]:
+def named(names: Iterable[str]) -> frozenset[int]:
     """Return the entries that have one of these names."""
-    return frozenset[int]().union(*(_at(each, _positions().names, _positions().name_patterns) for each in names))
+    found = frozenset[int]()
+    for name in names:
+        found |= _positions().names.get(name, found)
+        # Most names fit no pattern, and one comparison with all patterns is faster than one with each.
+        if _positions().any_name_pattern.fullmatch(name):
+            patterns = _positions().name_patterns
+            found = found.union(*(at for pattern, at in patterns.items() if _pattern(pattern).fullmatch(name)))
+    return found
 
 
 def fits(text: str, patterns: Iterable[str]) -> bool:
@@ -66,14 +72,6 @@ def _mirrored(name: str) -> frozenset[int]:
     return frozenset[int]().union(*(_positions().paths.get(path, ()) for path in paths))
 
 
-def _at(text: str, whole: Mapping[str, frozenset[int]], patterns: Mapping[str, frozenset[int]]) -> frozenset[int]:
-    found = whole.get(text, frozenset())
-    # Most texts fit no pattern, and one comparison with all patterns is faster than one with each.
-    if _any_of(tuple(patterns)).fullmatch(text):
-        found = found.union(*(at for pattern, at in patterns.items() if _pattern(pattern).fullmatch(text)))
-    return found
-
-
 @functools.cache
 def _positions() -> _Positions:
     repositories, paths, names, name_patterns = (defaultdict[str, set[int]](set) for _ in range(4))
@@ -89,6 +87,7 @@ def _positions() -> _Positions:
         _frozen(paths),
         _frozen(names),
         _frozen(name_patterns),
+        re.compile("|".join(_pattern(pattern).pattern for pattern in name_patterns)),
         frozenset(position for position, agent in enumerate(catalogue.AGENTS) if not agent.images),
         1 + max(path.count("/") for path in paths),
     )
@@ -96,11 +95,6 @@ def _positions() -> _Positions:
 
 def _frozen(positions: Mapping[str, set[int]]) -> dict[str, frozenset[int]]:
     return {key: frozenset(found) for key, found in positions.items()}
-
-
-@functools.cache
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(_pattern(pattern).pattern for pattern in patterns))
 
 
 @functools.cache
