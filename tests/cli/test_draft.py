@@ -86,21 +86,29 @@ def test_the_digest_is_that_of_the_same_namespace(world: World, tmp_path: pathli
         assert f"# runs as {digest}\n" in (tmp_path / namespace / "agent.yaml").read_text()
 
 
-def test_where_nothing_is_installed_the_level_is_said_to_be_a_guess(bare: cluster.Cluster) -> None:
-    bare.admin.post("/apis/apps/v1/namespaces/default/daemonsets", daemon_set("agent", IMAGE)).expect(201)
-    shown = hostnetwork(bare, "draft", "-n", "default", "ds/agent")
+@pytest.fixture(scope="module")
+def ungoverned(bare: cluster.Cluster) -> str:
+    """A namespace of the cluster with nothing installed, which other files use too."""
+    bare.admin.post("/api/v1/namespaces", {"metadata": {"name": "drafts"}}).expect(201)
+    return "drafts"
+
+
+def test_where_nothing_is_installed_the_level_is_said_to_be_a_guess(bare: cluster.Cluster, ungoverned: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{ungoverned}/daemonsets"
+    bare.admin.post(path, daemon_set("agent", IMAGE)).expect(201)
+    shown = hostnetwork(bare, "draft", "-n", ungoverned, "ds/agent")
     assert shown.returncode == 0
     assert "podSecurityLevel is a guess, because Pod Security was not asked" in shown.stderr
     assert "podSecurityLevel" not in shown.stdout
 
 
-def test_what_needs_no_exception_gets_no_draft(bare: cluster.Cluster) -> None:
+def test_what_needs_no_exception_gets_no_draft(bare: cluster.Cluster, ungoverned: str) -> None:
     plain = daemon_set("plain", IMAGE)
     del plain["spec"]["template"]["spec"]["hostNetwork"]
-    bare.admin.post("/apis/apps/v1/namespaces/default/daemonsets", plain).expect(201)
-    shown = hostnetwork(bare, "draft", "-n", "default", "ds/plain")
+    bare.admin.post(f"/apis/apps/v1/namespaces/{ungoverned}/daemonsets", plain).expect(201)
+    shown = hostnetwork(bare, "draft", "-n", ungoverned, "ds/plain")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert shown.stderr.startswith("error: ds/plain in namespace default needs no exception")
+    assert shown.stderr.startswith(f"error: ds/plain in namespace {ungoverned} needs no exception")
 
 
 @pytest.mark.parametrize(
