@@ -29,16 +29,27 @@ async def watch(
     *,
     headers: bool,
 ) -> NoReturn:
-    """Show a result, and again whenever its table has changed."""
+    """Show a result, and again whenever its table has changed.
+
+    Once there is a result, an API server that does not answer for a while is said and asked again.
+    """
     import asyncio
 
-    seen: list[str] = []
+    from hostnetwork_operator.act import gateway
+
+    seen: list[str] | None = None
     while True:
-        result = await look()
-        lines = tables.shown(table(result), form, headers=headers)
-        if lines != seen:
-            if seen:
-                click.echo()
-            show(result)
-            seen = lines
+        try:
+            result = await look()
+        except gateway.ApiError as error:
+            if seen is None or not error.passing:
+                raise
+            tables.say(f"error: {error.message or error.reason or error.status}; trying again")
+        else:
+            lines = tables.shown(table(result), form, headers=headers)
+            if lines != seen:
+                if seen:
+                    click.echo()
+                show(result)
+                seen = lines
         await asyncio.sleep(_SECONDS)
