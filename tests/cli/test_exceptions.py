@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -75,21 +76,28 @@ def test_a_selector_chooses_by_labels(world: World, register: str) -> None:
     world.admin.patch(path, {"metadata": {"labels": {"team": None}}}).expect(200)
 
 
-def test_watch_shows_an_exception_that_is_created(world: World, register: str) -> None:
+@pytest.fixture
+def watched(world: World, register: str) -> Iterator[str]:
+    """The path of an exception that is not there yet, and is deleted afterwards."""
+    path = f"{world.exceptions(register)}/watched"
+    yield path
+    world.admin.delete(path).expect(200)
+
+
+def test_watch_shows_an_exception_that_is_created(world: World, register: str, watched: str) -> None:
     environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": str(world.cluster.kubeconfig), "PYTHONUNBUFFERED": "1"}
     command = [COMMAND, "exceptions", "-n", register, "-w", "-l", "watched=yes", "--no-headers"]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        answer = world.exception(register, "watched", serviceAccountName="watched").expect(201)
-        path = f"{world.exceptions(register)}/{answer.body['metadata']['name']}"
-        world.admin.patch(path, {"metadata": {"labels": {"watched": "yes"}}}).expect(200)
-        assert any("watched" in line for line in process.stdout)
+        world.exception(register, "watched", serviceAccountName="watched").expect(201)
+        world.admin.patch(watched, {"metadata": {"labels": {"watched": "yes"}}}).expect(200)
+        seen = any("watched" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-    world.admin.delete(path).expect(200)
-    assert process.returncode == 130
+        _, errors = process.communicate(timeout=60)
+    assert seen, errors
+    assert (process.returncode, "Traceback" in errors) == (130, False), errors
 
 
 @pytest.mark.parametrize("form", ["table", "wide", "json", "yaml", "name"])
