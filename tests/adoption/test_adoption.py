@@ -240,11 +240,8 @@ def test_every_workload_is_restarted_scaled_and_triggered(adopter: Adopter) -> N
         )
         return [key for key, count in expected.items() if marks[key] < count]
 
-    deadline = time.monotonic() + cluster.PATIENCE * 120
-    while (late := missing()) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    adopter.until("all new pods, or a refusal", lambda: adopter.refusals() or not missing(), 120)
     assert adopter.refusals() == []
-    assert late == []
     assert adopter.follow("refused").strip() == "0"
 
 

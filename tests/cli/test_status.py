@@ -259,7 +259,7 @@ def test_kubectl_finds_the_command_and_completes_it(bare: cluster.Cluster) -> No
         return completed.stdout
 
     assert run("hostnetwork", "status", "-n", "default", "--no-headers", "-o", "name") == ""
-    assert run("__complete", "hostnetwork", "sta").splitlines()[0] == "status\tShow every workload with host namespaces"
+    assert run("__complete", "hostnetwork", "sta").splitlines()[0] == "status\tShow every workload with host networking"
     assert run("__complete", "hostnetwork", "status", "-n", "kube-s").splitlines()[0] == "kube-system"
 
 

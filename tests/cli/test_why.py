@@ -97,9 +97,9 @@ def test_the_command_of_the_remedy_puts_it_right(world: World) -> None:
     world.until("it is not in force", lambda: world.ready(namespace, "capture") == "LevelOwnedByOther")
     body = daemon_set("agent", IMAGE)
     world.admin.post(f"/apis/apps/v1/namespaces/{namespace}/daemonsets", body).expect(201)
-    (command,) = result(world.cluster, "why", "-n", namespace, "ds/agent")["commands"]
-    done = world.cluster.kubectl(*command.split()[1:])
-    assert done.returncode == 0, done.stderr
+    for command in result(world.cluster, "why", "-n", namespace, "ds/agent")["commands"]:
+        done = world.cluster.kubectl(*command.split()[1:])
+        assert done.returncode == 0, done.stderr
     world.until("it is in force", lambda: world.ready(namespace, "capture") == "Active")
     world.until(
         "it is covered", lambda: result(world.cluster, "why", "-n", namespace, "ds/agent")["verdict"] == "Covered"

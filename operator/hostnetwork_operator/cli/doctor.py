@@ -25,11 +25,8 @@ Examples:
 _COLUMNS: Final = ("STATE", "CHECK", "MESSAGE")
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
-_RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 _UNKNOWN: Final = "not known: RBAC could not be read"
 _NOBODY: Final = "nobody but the members of the group system:masters"
-# Shipped as a policy that denies, too. No grant rests on it, so the operator does not watch it.
-_EXEMPT_NAMES: Final = "exempt-names"
 # What a person needs to install the operator: group, resource.
 _INSTALLING: Final = (
     ("apiextensions.k8s.io", "customresourcedefinitions"),
@@ -83,17 +80,9 @@ class DoctorResult:
     holders: Mapping[str, Sequence[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rbac:
-    """The roles and bindings of the whole cluster, or of the namespaces of the operator, as the API has them."""
-
-    roles: Sequence[Mapping[str, Any]]
-    bindings: Sequence[Mapping[str, Any]]
-
-
 async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
     """Make the checks."""
-    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.cli import connect, rbac, reading
 
     async with connect.connect(target) as connection:
         with progress.shown("looking"):
@@ -102,13 +91,10 @@ async def look(target: flags.Target, *, pre: bool) -> DoctorResult:
                 return DoctorResult((*checks, *[await _may(connection, *each) for each in _INSTALLING]), {})
             read = await reading.read(connection)
             checks += [await _crds(connection, installed=read.installed), *_policies(read), *_policy(read)]
-            rbac = await _rbac(connection, "")
-            checks += [
-                *([await _rights(connection, rbac)] if read.installed else []),
-                await _operator(connection),
-                *map(_unread, read.not_looked_at),
-            ]
-            return DoctorResult(tuple(checks), _holders(rbac))
+            roles = await rbac.read(connection)
+            checks += [_rights(await rbac.lacking(connection, roles))] if read.installed else []
+            checks += [await _operator(connection), *map(_unread, read.not_looked_at)]
+            return DoctorResult(tuple(checks), rbac.holders(roles))
 
 
 async def _version(connection: "connect.Connection") -> Check:
@@ -211,7 +197,9 @@ async def _operator(connection: "connect.Connection") -> Check:
         return Check("Operator", "unknown", error.message or error.reason)
     available = (body.get("status") or {}).get("availableReplicas") or 0
     if available:
-        return Check("Operator", "ok", f"{tables.count(available, 'replica')} available")
+        # /readyz is 200 only while the operator has listed everything and can watch every kind.
+        text = f"{tables.count(available, 'replica')} available: the operator has listed the cluster, and watches it"
+        return Check("Operator", "ok", text)
     remedy = "kubectl logs -n hostnetwork-system deploy/hostnetwork-operator"
     return Check("Operator", "failed", "no replica is available; what is enforced stays enforced", remedy)
 
@@ -220,63 +208,14 @@ def _unread(each: "reading.NotLookedAt") -> Check:
     return Check(f"Reading {each.what}", "unknown", f"{each.why}; {each.consequence}")
 
 
-async def _rbac(connection: "connect.Connection", namespace: str) -> _Rbac | None:
-    """Return the roles and bindings of the whole cluster ('') or of a namespace; None if they cannot be read."""
-    from hostnetwork_operator.act import gateway
-    from hostnetwork_operator.observe import live
-
-    async def listed(resource: str) -> list[Mapping[str, Any]]:
-        path = f"{_RBAC}/namespaces/{namespace}/{resource}" if namespace else f"{_RBAC}/cluster{resource}"
-        return [body async for page in live.pages(connection.gateway, path) for body in page.items]
-
-    try:
-        return _Rbac(await listed("roles"), await listed("rolebindings"))
-    except gateway.ApiError as error:
-        if error.status in {0, 401}:
-            raise
-        return None
-
-
-async def _rights(connection: "connect.Connection", rbac: _Rbac | None) -> Check:
-    """Return whether the operator has every right that it needs, in the whole cluster and in single namespaces."""
-    from hostnetwork_operator.decide import holders
-
+def _rights(lacking: Sequence[str] | None) -> Check:
+    """Return whether the operator has every right that it needs; None means that this is not known."""
     name = "Rights of the operator"
-    each_rbac = [rbac, *[await _rbac(connection, namespace) for namespace in holders.OPERATOR_NAMESPACES]]
-    read = [each for each in each_rbac if each is not None]
-    if len(read) < len(each_rbac):
+    if lacking is None:
         return Check(name, "unknown", "roles and their bindings could not be read")
-    lacking = holders.lacking(
-        [role for each in read for role in each.roles], [binding for each in read for binding in each.bindings]
-    )
     if not lacking:
         return Check(name, "ok", "has every right that it needs")
     return Check(name, "failed", f"lacks {', '.join(lacking)}", "apply your overlay again")
-
-
-def _holders(rbac: _Rbac | None) -> dict[str, Sequence[str] | None]:
-    """Return who may approve, set levels, and change the admission policies, by RBAC; None if that is not known."""
-    from hostnetwork_operator.api import labels
-    from hostnetwork_operator.decide import holders
-
-    writing = ("update", "patch", "delete", "deletecollection")
-    shipped = (*labels.POLICIES, f"{_EXEMPT_NAMES}.{labels.GROUP}")
-    bound = [f"{name.removesuffix(f'.{labels.GROUP}')}-deny.{labels.GROUP}" for name in shipped]
-    policies = holders.ResourceAttributes(_ADMISSION, "validatingadmissionpolicies", writing, shipped)
-    asked = {
-        "approve exceptions": holders.ResourceAttributes(labels.GROUP, "hostnetworkexceptions", ("approve",)),
-        "set Pod Security levels": holders.ResourceAttributes(labels.GROUP, "namespaces", ("setlevel",)),
-        "change admission policies": policies,
-        "change their bindings": holders.ResourceAttributes(
-            _ADMISSION, "validatingadmissionpolicybindings", writing, bound
-        ),
-    }
-    if rbac is None:
-        return dict.fromkeys(asked)
-    return {
-        right: [str(each) for each in holders.holders(rbac.roles, rbac.bindings, attributes)]
-        for right, attributes in asked.items()
-    }
 
 
 def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
@@ -287,7 +226,7 @@ def _print(result: DoctorResult, form: flags.Format, *, headers: bool) -> None:
     names = (check.name for check in result.checks)
     table = tables.Table(_COLUMNS, tuple(rows), prose=True)
     tables.show(form, lambda: document(result), table, names, headers=headers)
-    if form in {flags.Format.TABLE, flags.Format.WIDE}:
+    if form.for_people:
         for right, holders in result.holders.items():
             click.echo(f"\nWho may {right}:", err=True)
             for holder in [_UNKNOWN] if holders is None else holders or [_NOBODY]:

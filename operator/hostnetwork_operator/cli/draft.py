@@ -1,20 +1,18 @@
 """`draft`: the smallest exception that covers a workload. The API server refuses it until a person has filled it in."""
 
 import dataclasses
-import json
 import pathlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from hostnetwork_operator.cli import errors, flags, progress, tables
+from hostnetwork_operator.cli import draft_text, errors, flags, progress, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hostnetwork_operator.cli import connect
-    from hostnetwork_operator.decide import classify, draft, plan, snapshot
+    from hostnetwork_operator.decide import plan, snapshot
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -26,7 +24,6 @@ Examples:
 \b
   # One file for each workload of the cluster that needs an exception and has none
   kubectl hostnetwork draft --all -o exceptions/"""
-_WORDS_OF_YAML: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _TYPES: Final = ("Infrastructure", "Diagnostic", "Application")
 
 
@@ -66,27 +63,15 @@ def command(
     if output_dir is not None:
         return asyncio.run(_write_all(target, namespace, output_dir, kind, for_approval=for_approval))
     found = asyncio.run(_one(target, namespace, workload, kind))
-    click.echo(text(found, for_approval=for_approval), nl=False)
-    for line in notes(found):
+    click.echo(draft_text.render(found, for_approval=for_approval), nl=False)
+    for line in draft_text.notes(found):
         tables.say(line)
     return errors.Exit.FINE
 
 
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """A draft, and what goes with it as comments: the workload, its class, and notes for people.
-
-    `digests` are those of the running pods, by namespace and image.
-    """
-
-    draft: "draft.Draft"
-    subject: "snapshot.Reference"
-    seen: "classify.Classification"
-    digests: "Mapping[tuple[str, str], Sequence[str]]"
-    level_unknown: str
-
-
-async def _one(target: flags.Target, namespace: str | None, arguments: tuple[str, ...], kind: str | None) -> Drafted:
+async def _one(
+    target: flags.Target, namespace: str | None, arguments: tuple[str, ...], kind: str | None
+) -> draft_text.Drafted:
     from hostnetwork_operator.cli import connect, reading, workloads
     from hostnetwork_operator.decide import draft, snapshot
     from hostnetwork_operator.observe import live, preview
@@ -129,7 +114,7 @@ async def _draft(
     digests: "Mapping[tuple[str, str], Sequence[str]]",
     kind: str | None,
     version: str,
-) -> Drafted:
+) -> draft_text.Drafted:
     """Return the draft for the templates and pods of one workload, all of which could be read."""
     from hostnetwork_operator.api.exception import ExceptionType
     from hostnetwork_operator.api.labels import HostNamespace, Level
@@ -145,7 +130,7 @@ async def _draft(
     level = found if isinstance(found, Level) else Level.BASELINE
     seen = classify.of_pods(subject, pods)
     drafted = draft.draft(subject, pods, seen, level, ExceptionType(kind) if kind else None)
-    return Drafted(drafted, subject, seen, digests, "" if isinstance(found, Level) else found)
+    return draft_text.Drafted(drafted, subject, seen, digests, "" if isinstance(found, Level) else found)
 
 
 async def _digests(connection: "connect.Connection", namespace: str | None) -> dict[tuple[str, str], list[str]]:
@@ -185,7 +170,7 @@ async def _write_all(
                 groups.setdefault((each.pod.namespace, each.identity), []).append(each)
         unreadable = [each for living in groups.values() for each in living if _unreadable(each)]
         plans = {state.namespace.name: (state, plan) for state, plan in read.plans()}
-        drafts: list[Drafted] = []
+        drafts: list[draft_text.Drafted] = []
         with progress.shown(f"drafting for {tables.count(len(groups), 'workload')}"):
             for (where, identity), living in sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].name)):
                 if where in plans and not any(map(_unreadable, living)) and _lacks_one(living, plans[where][1]):
@@ -200,7 +185,7 @@ async def _write_all(
     )
     for each in unreadable:
         name = f"{tables.kind(each.kind)}/{each.name} in namespace {each.pod.namespace}"
-        click.echo(tables.cell(f"not looked at: {name}: the object cannot be read; nothing is drafted"), err=True)
+        tables.say(f"not looked at: {name}: the object cannot be read; nothing is drafted", "  ")
     tables.say_not_looked_at(read.not_looked_at)
     return errors.Exit.FAILED if read.not_looked_at or unreadable else errors.Exit.FINE
 
@@ -222,7 +207,7 @@ def _lacks_one(living: "Sequence[snapshot.Living]", plan: "plan.NamespacePlan") 
     return not all(any(coverage.covers(standing, pod).covers for standing in in_force) for pod in pods)
 
 
-def _write(directory: pathlib.Path, drafts: "Sequence[Drafted]", *, for_approval: bool) -> int:
+def _write(directory: pathlib.Path, drafts: "Sequence[draft_text.Drafted]", *, for_approval: bool) -> int:
     """Write each draft into a file that does not exist yet. Return how many were written.
 
     Workloads of several kinds may have one name in a namespace. Then the names of the later exceptions have the kind.
@@ -239,84 +224,9 @@ def _write(directory: pathlib.Path, drafts: "Sequence[Drafted]", *, for_approval
             click.echo(f"{path} exists, and stays as it is", err=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text(drafted, for_approval=for_approval))
+        path.write_text(draft_text.render(drafted, for_approval=for_approval))
         click.echo(str(path))
-        for line in notes(drafted):
+        for line in draft_text.notes(drafted):
             tables.say(f"{path}: {line}", "  ")
         written += 1
     return written
-
-
-def notes(found: Drafted) -> list[str]:
-    """Return what a person must know that no field of the draft says."""
-    said = [f"no exception can list {each}: the draft does not cover the pods" for each in found.draft.inexpressible]
-    if found.level_unknown:
-        said.append(f"podSecurityLevel is a guess, because Pod Security was not asked: {found.level_unknown}")
-    return said
-
-
-def text(found: Drafted, *, for_approval: bool) -> str:
-    """Return the draft as YAML with comments. Texts of the cluster are quoted as JSON, which is YAML."""
-    drafted, subject, seen = found.draft, found.subject, found.seen
-    lines = []
-    name = tables.cell(f"{subject.kind} {subject.name}")
-    if for_approval:
-        looks = seen.agent or f"{seen.type}, by its kind"
-        comments = [
-            f"{name} in namespace {subject.namespace} asks for an exception.",
-            f"The workload looks like {looks} ({seen.confidence}): {tables.cell('; '.join(seen.reasons))}.",
-            "",
-            "What is wide about the exception:" if drafted.wide else "Nothing about the exception is wide.",
-            *(f"- {tables.cell(each)}" for each in drafted.wide),
-            "",
-            "Where enforcement is on, the pods are refused without an exception.",
-            "To approve the exception, a user with the verb approve fills in this file and applies it.",
-        ]
-        lines += [line.rstrip() for each in comments for line in tables.wrapped(each, tables.WIDEST, "# ", first="# ")]
-    lines += [
-        "apiVersion: hostnetwork-operator.github.io/v1alpha1",
-        "kind: HostNetworkException",
-        "metadata:",
-        f"  name: {_quoted(drafted.name)}",
-        f"  namespace: {_quoted(drafted.namespace)}",
-        "spec:",
-        f"  type: {drafted.type}",
-        *([f"  component: {drafted.component}"] if drafted.component else []),
-        '  owner: "" # TODO: the team that answers for the pods',
-        f'  reason: "" # TODO: why {name} needs the following, in a sentence',
-    ]
-    if drafted.type != "Infrastructure":
-        lines += [
-            '  ticket: "" # TODO: such as INC-4711',
-            '  expiry: "" # TODO: RFC 3339, such as 2026-12-31T12:00:00Z',
-        ]
-    for field, value in drafted.spec.items():
-        if not isinstance(value, list):
-            lines.append(f"  {field}: {_flow(value)}")
-        elif field == "images" or any(isinstance(each, dict) for each in value):
-            lines += [f"  {field}:", *(f"    - {_flow(each)}{_runs(found, each)}" for each in value)]
-        else:
-            lines.append(f"  {field}: [{', '.join(map(_flow, value))}]")
-    return "\n".join(lines) + "\n"
-
-
-def _runs(found: Drafted, image: object) -> str:
-    """Return as a comment under which digests an image runs that is listed without one."""
-    pinned = not isinstance(image, str) or "@" in image
-    digests = () if pinned else found.digests.get((found.subject.namespace, str(image)), ())
-    return f" # runs as {', '.join(digests)}" if digests else ""
-
-
-def _flow(value: object) -> str:
-    """Return a value as YAML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    return _quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _quoted(value: str) -> str:
-    """Return a text as YAML: plain if that is safe, else as JSON, in which every odd character is escaped."""
-    import re
-
-    plain = re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./-]*", value) and value.lower() not in _WORDS_OF_YAML
-    return value if plain else json.dumps(value)

@@ -142,7 +142,7 @@ async def look(connection: "connect.Connection", namespace: str | None, wanted: 
 def _print(result: Register, form: flags.Format, *, headers: bool) -> None:
     names = (f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}" for entry in result.entries)
     tables.show(form, lambda: document(result), _table(result), names, headers=headers)
-    if form in {flags.Format.TABLE, flags.Format.WIDE}:
+    if form.for_people:
         click.echo(err=True)
         tables.say(_summary(result))
         tables.say_left_out(_table(result), form)

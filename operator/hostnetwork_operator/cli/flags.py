@@ -24,6 +24,11 @@ class Format(enum.StrEnum):
     YAML = "yaml"
     NAME = "name"
 
+    @property
+    def for_people(self) -> bool:
+        """Whether a summary and hints go to stderr beside the result."""
+        return self in {Format.TABLE, Format.WIDE}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

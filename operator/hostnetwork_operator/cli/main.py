@@ -13,7 +13,7 @@ from hostnetwork_operator.cli import errors, tables
 # The verbs with the texts of `--help`. A verb is imported when it is used: an import costs a part of a second.
 VERBS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "status": "Show every workload with host namespaces",
+        "status": "Show every workload with host networking",
         "why": "Explain the verdict on a workload or pod",
         "draft": "Draft the smallest exception for a workload",
         "whatif": "Show what enforcement would refuse",
@@ -24,7 +24,8 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
 )
 # Flags after which the next word is a value.
 _WITH_VALUE: Final = frozenset({
-    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--output", "--request-timeout", "-n", "-o",
+    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--output", "--request-timeout", "--selector",
+    "-l", "-n", "-o",
 })  # fmt: skip
 
 

@@ -29,7 +29,6 @@ _COLUMNS: Final = (
 _WIDE: Final = frozenset({"AGENT", "NODES", "SHARES", "WHY"})
 _ATTENTION: Final = frozenset({"Uncovered", "Expired", "Unknown"})
 _SURE: Final = {"certain": "", "likely": "?", "unknown": "??"}
-_FOR_PEOPLE: Final = frozenset({flags.Format.TABLE, flags.Format.WIDE})
 _VERDICTS: Final = ("Uncovered", "Expired", "Unknown", "Covered", "Static", "Exempt")
 
 
@@ -53,7 +52,7 @@ class _Verdicts(click.ParamType[frozenset[str]]):
         return [CompletionItem(prefix + name) for name in _VERDICTS if name.lower().startswith(last.lower())]
 
 
-@click.command(name="status", epilog=_EXAMPLES, short_help="Show every workload with host namespaces")
+@click.command(name="status", epilog=_EXAMPLES, short_help="Show every workload with host networking")
 @flags.namespaces
 @flags.selector("Only pods with these labels, such as app=web.")
 @click.option("--all", "every_pod", is_flag=True, help="Also pods with only hostPID or hostIPC: lists every pod.")
@@ -72,7 +71,9 @@ def command(
     fail_on: frozenset[str] | None,
     watch: bool,
 ) -> int:
-    """Show every workload with host namespaces: what it looks like, the verdict on its pods, and its exception.
+    """Show every workload with host networking: what it looks like, the verdict on its pods, and its exception.
+
+    With --all, also workloads that share only the PIDs or the IPC of their nodes: that needs a list of every pod.
 
     Works on a cluster with nothing installed. What needs attention comes first. CLASS is what the workload looks like:
     ? means likely. ?? means unknown: nothing in the catalogue fits, or the workload shares more than the agent needs.
@@ -152,7 +153,7 @@ def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
     subjects = [workload.subject for workload in result.overview.workloads]
     names = (f"{tables.resource(subject)}/{subject.name}" for subject in subjects)
     tables.show(form, lambda: document(result), _table(result), names, headers=headers)
-    if form in _FOR_PEOPLE:
+    if form.for_people:
         click.echo(err=True)
         for line in _summary(result):
             tables.say(line, "  ")

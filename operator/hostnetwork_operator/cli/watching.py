@@ -8,14 +8,13 @@ import click
 from hostnetwork_operator.cli import flags, tables
 
 _SECONDS: Final = 2.0
-_FOR_PEOPLE: Final = frozenset({flags.Format.TABLE, flags.Format.WIDE})
 
 Result = TypeVar("Result")
 
 
 def check(form: flags.Format, fail_on: object) -> None:
     """Raise UsageError for flags that a command with -w cannot have."""
-    if form not in _FOR_PEOPLE:
+    if not form.for_people:
         raise click.UsageError("-w shows a table; use -w without -o, or with -o wide")
     if fail_on:
         raise click.UsageError("-w goes on until you interrupt the command; use either -w or --fail-on")

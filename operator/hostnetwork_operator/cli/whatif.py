@@ -217,7 +217,7 @@ def _print(result: WhatIf, form: flags.Format, *, clean: bool, headers: bool) ->
     shown = dataclasses.replace(result, namespaces=tuple(chosen)) if clean else result
     table = _clean_table(chosen) if clean else _table(chosen)
     tables.show(form, lambda: document(shown), table, names, headers=headers)
-    if form in {flags.Format.TABLE, flags.Format.WIDE}:
+    if form.for_people:
         click.echo(err=True)
         tables.say(_summary(result), "  ")
         tables.say_left_out(table, form)

@@ -120,28 +120,36 @@ def _remedy(workload: inventory.HostWorkload, considered: Sequence[Considered], 
     if nearest.failed == coverage.Criterion.IN_FORCE.value and nearest.state is not conditions.Ready.EXPIRED:
         return _Remedy(
             f"exception {nearest.name!r} matches the pods; put right why the exception is not in force",
-            (_command(nearest, workload.subject.namespace, now),),
+            _commands(nearest, workload.subject.namespace, now),
         )
     text = "the terms of an exception cannot change after its approval; create another that allows what the pods use"
     return _Remedy(text, drafts=True)
 
 
-def _command(considered: Considered, namespace: str, now: datetime.datetime) -> str:
-    """Return the command that puts an exception into force that is not, or that shows who can. The API server has
+def _commands(considered: Considered, namespace: str, now: datetime.datetime) -> tuple[str, ...]:
+    """Return the commands that put an exception into force that is not, or that show who can. The API server has
     validated both names.
+
+    An exception that is not approved may be from a tenant, from a moment without policies. A level that the operator
+    does not own may be somebody's intent. So a command that shows the object comes first.
     """
     exception = f"hne {considered.name} -n {namespace}"
     match considered.state:
         case conditions.Ready.NOT_APPROVED:
             change = json.dumps({"spec": {"review": {"time": f"{now:%Y-%m-%dT%H:%M:%SZ}"}}}, separators=(",", ":"))
-            return f"kubectl patch {exception} --type=merge -p '{change}'"
+            return f"kubectl get {exception} -o yaml", f"kubectl patch {exception} --type=merge -p '{change}'"
         case conditions.Ready.INVALID:
-            return f"kubectl edit {exception}"
+            return (f"kubectl edit {exception}",)
         case conditions.Ready.LEVEL_OWNED_BY_OTHER:
-            return f"kubectl label namespace {namespace} {labels.PSA_ENFORCE}-"
+            return _writers(namespace), f"kubectl label namespace {namespace} {labels.PSA_ENFORCE}-"
         case conditions.Ready.CONTESTED:
-            return f"kubectl get namespace {namespace} -o yaml --show-managed-fields"
+            return (_writers(namespace),)
         case conditions.Ready.TOO_MANY | conditions.Ready.GRANT_TOO_LARGE:
-            return f"kubectl hostnetwork exceptions -n {namespace}"
+            return (f"kubectl hostnetwork exceptions -n {namespace}",)
         case _:  # the policy, the guard or the ledger is not as it should be
-            return "kubectl hostnetwork doctor"
+            return ("kubectl hostnetwork doctor",)
+
+
+def _writers(namespace: str) -> str:
+    """Return the command that shows who says to have written which label. managedFields are a claim."""
+    return f"kubectl get namespace {namespace} -o yaml --show-managed-fields"

@@ -65,6 +65,7 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
 def test_the_flags_of_a_verb_may_stand_before_it(capsys: pytest.CaptureFixture[str]) -> None:
     """As with kubectl: `-n kube-system status`. A value that is the name of a verb is a value."""
     assert main._verb_first(["-n", "status", "status", "-A"]) == ["status", "-n", "status", "-A"]
+    assert main._verb_first(["-l", "status", "exceptions"]) == ["exceptions", "-l", "status"]
     assert main._verb_first(["--help"]) == ["--help"]
     assert main.run(["-n", "a", "status", "-A"]) == 2
     assert "use either -n or -A" in capsys.readouterr().err

@@ -26,25 +26,28 @@ def test_what_is_covered_needs_no_remedy() -> None:
     assert (found.workload.verdict, found.remedy, found.commands) == (labels.Verdict.COVERED, "", ())
 
 
+_APPROVE = """kubectl patch hne net -n apps --type=merge -p '{"spec":{"review":{"time":"2026-11-22T12:00:00Z"}}}'"""
+_WRITERS = "kubectl get namespace apps -o yaml --show-managed-fields"
+
+
 @pytest.mark.parametrize(
-    ("reason", "command"),
+    ("reason", "commands"),
     [
-        (
-            "NotApproved",
-            """kubectl patch hne net -n apps --type=merge -p '{"spec":{"review":{"time":"2026-11-22T12:00:00Z"}}}'""",
-        ),
-        ("Invalid", "kubectl edit hne net -n apps"),
-        ("LevelOwnedByOther", "kubectl label namespace apps pod-security.kubernetes.io/enforce-"),
-        ("Contested", "kubectl get namespace apps -o yaml --show-managed-fields"),
-        ("TooMany", "kubectl hostnetwork exceptions -n apps"),
-        ("GrantTooLarge", "kubectl hostnetwork exceptions -n apps"),
-        ("GuardMissing", "kubectl hostnetwork doctor"),
-        ("NoPolicy", "kubectl hostnetwork doctor"),
-        ("NotRecorded", "kubectl hostnetwork doctor"),
+        ("NotApproved", ("kubectl get hne net -n apps -o yaml", _APPROVE)),
+        ("Invalid", ("kubectl edit hne net -n apps",)),
+        ("LevelOwnedByOther", (_WRITERS, "kubectl label namespace apps pod-security.kubernetes.io/enforce-")),
+        ("Contested", (_WRITERS,)),
+        ("TooMany", ("kubectl hostnetwork exceptions -n apps",)),
+        ("GrantTooLarge", ("kubectl hostnetwork exceptions -n apps",)),
+        ("GuardMissing", ("kubectl hostnetwork doctor",)),
+        ("NoPolicy", ("kubectl hostnetwork doctor",)),
+        ("NotRecorded", ("kubectl hostnetwork doctor",)),
     ],
 )
-def test_an_exception_that_is_not_in_force_has_a_command(reason: str, command: str) -> None:
-    """The exception matches the pod, and something else keeps it from being in force."""
+def test_an_exception_that_is_not_in_force_has_commands(reason: str, commands: tuple[str, ...]) -> None:
+    """The exception matches the pod, and something else keeps it from being in force. What a person approves or takes
+    away is shown before.
+    """
     state = seen(pod(), hne(), namespace=denied())
     made = planned(state)
     (standing,) = made.standings
@@ -53,7 +56,7 @@ def test_an_exception_that_is_not_in_force_has_a_command(reason: str, command: s
         dataclasses.replace(each, verdict=labels.Verdict.UNCOVERED, why="because") for each in made.verdicts
     )
     found = explained(state, dataclasses.replace(made, standings=(standing,), verdicts=verdicts))
-    assert found.commands == (command.replace("apps", NAMESPACE),)
+    assert found.commands == tuple(command.replace("apps", NAMESPACE) for command in commands)
     assert not found.drafts
 
 
