@@ -1,6 +1,7 @@
 """`kubectl hostnetwork exceptions`: the register agrees with the operator, and what needs attention comes first."""
 
 import json
+import pathlib
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -130,3 +131,41 @@ def test_names_are_completed(world: World, register: str) -> None:
 
     assert choices("status", "--kubeconfig", kubeconfig, "-n", register) == [register, ":4"]
     assert choices("status", "--kubeconfig", "/nowhere", "-n", "") == [":4"]
+
+
+@pytest.fixture
+def three_clusters(world: World, bare: cluster.Cluster, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A kubeconfig with a governed cluster, one with nothing installed, and one that does not answer."""
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for name, target in (("governed", world.cluster), ("bare", bare), ("gone", bare)):
+        config = yaml.safe_load(target.kubeconfig.read_text())
+        server = {"server": "https://127.0.0.1:1"} if name == "gone" else config["clusters"][0]["cluster"]
+        merged["clusters"].append({"name": name, "cluster": server})
+        merged["users"].append({"name": name, "user": config["users"][0]["user"]})
+        merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(merged))
+    return path
+
+
+def test_several_clusters_are_one_list(world: World, register: str, three_clusters: pathlib.Path) -> None:
+    """A cluster that does not answer is named, hides no other, and makes the exit status 1."""
+    contexts = ("--context", "governed", "--context", "bare")
+    listed = hostnetwork(world.cluster, "exceptions", *contexts, user=three_clusters)
+    assert (listed.returncode, "governed: " in listed.stderr, "bare: " in listed.stderr) == (0, True, True)
+    assert listed.stdout.splitlines()[0].split()[:2] == ["CLUSTER", "NAMESPACE"]
+    assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} == {"governed"}
+    for verb in ("status", "exceptions"):
+        shown = hostnetwork(world.cluster, verb, *contexts, "--context", "gone", "-o", "json", user=three_clusters)
+        assert shown.returncode == 1
+        assert "not looked at: cluster gone: " in shown.stderr
+        found = {each["context"]: each for each in json.loads(shown.stdout)["clusters"]}
+        assert found["governed"]["result"] == {
+            **result(world.cluster, verb),
+            "time": found["governed"]["result"]["time"],
+        }
+        assert found["bare"]["result"]["installed"] is False
+        assert "does not answer" in found["gone"]["error"]
+    for flags in (("-w", *contexts), ("--context", "bare", "--context", "bare")):
+        assert hostnetwork(world.cluster, "status", *flags, user=three_clusters).returncode == 2
+    assert hostnetwork(world.cluster, "doctor", *contexts, user=three_clusters).returncode == 2

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hostnetwork_operator.cli import errors, flags, progress, tables, watching
+from hostnetwork_operator.cli import errors, flags, tables, watching
 
 if TYPE_CHECKING:
-    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.cli import clusters, connect, reading
     from hostnetwork_operator.decide import register
 
 _EXAMPLES: Final = """\b
@@ -39,10 +39,10 @@ _WIDE: Final = frozenset({"COMPONENT", "CONTACT", "TICKET", "WHY"})
 @click.option("--fail-on", type=click.Choice(["any"]), help="Exit 3 if the list has an exception.")
 @flags.watch
 @flags.output
-@flags.cluster
+@flags.clusters
 def command(
     *,
-    target: flags.Target,
+    targets: tuple[flags.Target, ...],
     form: flags.Format,
     headers: bool,
     namespace: str | None,
@@ -59,17 +59,20 @@ def command(
     not used. With several filters, an exception is listed that fits any of them.
     """
     if watch:
-        watching.check(form, fail_on)
+        watching.check(form, fail_on, targets)
     import asyncio
+
+    from hostnetwork_operator.cli import clusters
 
     wanted = Filters(selector, expiring_seconds, unused=unused, review_due=review_due)
     if watch:
-        return asyncio.run(_watch(target, namespace, wanted, form, headers=headers))
-    result = asyncio.run(_once(target, namespace, wanted))
-    _print(result, form, headers=headers)
-    if result.reading.not_looked_at:
+        return asyncio.run(_watch(targets[0], namespace, wanted, form, headers=headers))
+    answers = asyncio.run(clusters.ask(targets, lambda connection: look(connection, namespace, wanted)))
+    clusters.show(answers, _view(), form, headers=headers)
+    results = [each.result for each in answers if each.result is not None]
+    if clusters.unreached(answers) or any(result.reading.not_looked_at for result in results):
         return errors.Exit.FAILED
-    return errors.Exit.FINDINGS if fail_on and result.entries else errors.Exit.FINE
+    return errors.Exit.FINDINGS if fail_on and any(result.entries for result in results) else errors.Exit.FINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +107,16 @@ class Register:
     reading: "reading.Reading"
 
 
-async def _once(target: flags.Target, namespace: str | None, wanted: Filters) -> Register:
-    from hostnetwork_operator.cli import connect
-
-    async with connect.connect(target) as connection:
-        with progress.shown("reading the cluster"):
-            return await look(connection, namespace, wanted)
-
-
 async def _watch(
     target: flags.Target, namespace: str | None, wanted: Filters, form: flags.Format, *, headers: bool
 ) -> int:
-    import functools
+    from hostnetwork_operator.cli import clusters, connect
 
-    from hostnetwork_operator.cli import connect
+    view = _view()
 
-    show = functools.partial(_print, form=form, headers=headers)
+    def show(result: Register) -> None:
+        clusters.show([clusters.Answer(target.context, result)], view, form, headers=headers)
+
     async with connect.connect(target) as connection:
         await watching.watch(lambda: look(connection, namespace, wanted), _table, show, form, headers=headers)
 
@@ -139,14 +136,14 @@ async def look(connection: "connect.Connection", namespace: str | None, wanted: 
     return Register(wanted.pick(entries, read), read)
 
 
-def _print(result: Register, form: flags.Format, *, headers: bool) -> None:
-    names = (f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}" for entry in result.entries)
-    tables.show(form, lambda: document(result), _table(result), names, headers=headers)
-    if form.for_people:
-        click.echo(err=True)
-        tables.say(_summary(result))
-        tables.say_left_out(_table(result), form)
-    tables.say_not_looked_at(result.reading.not_looked_at)
+def _view() -> "clusters.View[Register]":
+    from hostnetwork_operator.cli import clusters
+
+    return clusters.View(document, _table, _names, _summary, lambda result: result.reading)
+
+
+def _names(result: Register) -> list[str]:
+    return [f"hostnetworkexception.hostnetwork-operator.github.io/{entry.name}" for entry in result.entries]
 
 
 def _table(result: Register) -> tables.Table:
@@ -170,11 +167,11 @@ def _table(result: Register) -> tables.Table:
     return tables.Table(_COLUMNS, tuple(rows), _WIDE, flexible=("TYPE", "OWNER", "FINDINGS"))
 
 
-def _summary(result: Register) -> str:
+def _summary(result: Register, _context: str | None) -> list[str]:
     if not result.reading.installed:
-        return "The API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed."
+        return ["The API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed."]
     in_force = sum(entry.in_force for entry in result.entries)
-    return f"{tables.count(len(result.entries), 'exception')}, {in_force} in force."
+    return [f"{tables.count(len(result.entries), 'exception')}, {in_force} in force."]
 
 
 def document(result: Register) -> dict[str, Any]:

@@ -92,8 +92,23 @@ WORKLOAD: Final = _WorkloadName()
 def cluster(command: Command) -> Command:
     """Add the flags that choose the cluster and the user; the command gets them as `target`."""
 
+    @functools.wraps(command)
+    def with_target(*args: Any, targets: tuple[Target, ...], **others: Any) -> Any:
+        if len(targets) > 1:
+            raise click.UsageError("use --context once: this command is about one cluster")
+        return command(*args, target=targets[0], **others)
+
+    return _of_clusters(with_target, "The context of the kubeconfig to use.")  # type: ignore[return-value]
+
+
+def clusters(command: Command) -> Command:
+    """Add the flags that choose one or several clusters and the user; the command gets them as `targets`."""
+    return _of_clusters(command, "The context to use. Repeat the flag for several clusters.")
+
+
+def _of_clusters(command: Command, context_help: str) -> Command:
     @click.option("--kubeconfig", metavar="FILE", help="The kubeconfig to use instead of $KUBECONFIG.")
-    @click.option("--context", metavar="NAME", help="The context of the kubeconfig to use.")
+    @click.option("--context", "contexts", metavar="NAME", multiple=True, help=context_help)
     @click.option("--as", "user", metavar="USER", help="Ask as this user (impersonation).")
     @click.option("--as-group", "groups", metavar="GROUP", multiple=True, help="Ask as a member of this group.")
     @click.option(
@@ -104,10 +119,10 @@ def cluster(command: Command) -> Command:
         help="How long a request may take: 30s.",
     )
     @functools.wraps(command)
-    def with_target(
+    def with_targets(
         *args: Any,
         kubeconfig: str | None,
-        context: str | None,
+        contexts: tuple[str, ...],
         user: str | None,
         groups: tuple[str, ...],
         timeout_seconds: float | None,
@@ -115,10 +130,13 @@ def cluster(command: Command) -> Command:
     ) -> Any:
         if groups and not user:
             raise click.UsageError("--as-group needs --as")
+        if repeated := next((name for name in contexts if contexts.count(name) > 1), None):
+            raise click.UsageError(f"--context {repeated} is there twice")
         seconds = _UNLIMITED_SECONDS if timeout_seconds == 0 else timeout_seconds  # 0 as for kubectl: no timeout
-        return command(*args, target=Target(kubeconfig, context, user, groups, seconds), **others)
+        targets = tuple(Target(kubeconfig, context, user, groups, seconds) for context in contexts or (None,))
+        return command(*args, targets=targets, **others)
 
-    return with_target  # type: ignore[return-value]
+    return with_targets  # type: ignore[return-value]
 
 
 def namespaces(command: Command) -> Command:

@@ -32,9 +32,9 @@ def workloads(context: click.Context, incomplete: str) -> list[str]:
 
 def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:
     given = context.params
-    target = flags.Target(
-        given.get("kubeconfig"), given.get("context"), given.get("user"), tuple(given.get("groups") or ()), _SECONDS
-    )
+    context_name = next(iter(given.get("contexts") or ()), None)
+    groups = tuple(given.get("groups") or ())
+    target = flags.Target(given.get("kubeconfig"), context_name, given.get("user"), groups, _SECONDS)
 
     async def read() -> list[str]:
         async with connect.connect(target) as connection:

@@ -1,15 +1,16 @@
 """`status`: every workload with host namespaces, in the order in which they need attention."""
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from hostnetwork_operator.cli import errors, flags, progress, tables, watching
+from hostnetwork_operator.cli import errors, flags, tables, watching
 
 if TYPE_CHECKING:
-    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.cli import clusters, connect, reading
     from hostnetwork_operator.decide import inventory
 
 _EXAMPLES: Final = """\b
@@ -59,10 +60,10 @@ class _Verdicts(click.ParamType[frozenset[str]]):
 @click.option("--fail-on", type=_Verdicts(), metavar="VERDICTS", help="Exit 3 if a pod has one of these verdicts.")
 @flags.watch
 @flags.output
-@flags.cluster
+@flags.clusters
 def command(
     *,
-    target: flags.Target,
+    targets: tuple[flags.Target, ...],
     form: flags.Format,
     headers: bool,
     namespace: str | None,
@@ -80,18 +81,26 @@ def command(
     Exits 1 if something could not be looked at.
     """
     if watch:
-        watching.check(form, fail_on)
+        watching.check(form, fail_on, targets)
     import asyncio
 
-    ask = _Query(target, namespace, selector, every_pod=every_pod)
-    return asyncio.run(_watch(ask, form, headers=headers) if watch else _once(ask, form, fail_on, headers=headers))
+    from hostnetwork_operator.cli import clusters
+
+    query = _Query(namespace, selector, every_pod=every_pod)
+    if watch:
+        return asyncio.run(_watch(targets[0], query, form, headers=headers))
+    answers = asyncio.run(clusters.ask(targets, lambda connection: look(connection, query)))
+    clusters.show(answers, _view(), form, headers=headers)
+    ends = {exit_status(each.result, fail_on) for each in answers if each.result is not None}
+    if clusters.unreached(answers) or errors.Exit.FAILED in ends:
+        return errors.Exit.FAILED
+    return max(ends)
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """What to look at, in which cluster."""
+    """What to look at."""
 
-    target: flags.Target
     namespace: str | None
     selector: str
     every_pod: bool = field(kw_only=True)
@@ -109,35 +118,27 @@ class StatusResult:
     every_pod: bool = field(kw_only=True)
 
 
-async def _once(ask: _Query, form: flags.Format, fail_on: frozenset[str] | None, *, headers: bool) -> int:
-    from hostnetwork_operator.cli import connect
+async def _watch(target: flags.Target, query: _Query, form: flags.Format, *, headers: bool) -> int:
+    from hostnetwork_operator.cli import clusters, connect
 
-    async with connect.connect(ask.target) as connection:
-        with progress.shown("reading the cluster"):
-            result = await look(connection, ask)
-    _print(result, form, headers=headers)
-    return exit_status(result, fail_on)
+    view = _view()
 
+    def show(result: StatusResult) -> None:
+        clusters.show([clusters.Answer(target.context, result)], view, form, headers=headers)
 
-async def _watch(ask: _Query, form: flags.Format, *, headers: bool) -> int:
-    import functools
-
-    from hostnetwork_operator.cli import connect
-
-    show = functools.partial(_print, form=form, headers=headers)
-    async with connect.connect(ask.target) as connection:
-        await watching.watch(lambda: look(connection, ask), _table, show, form, headers=headers)
+    async with connect.connect(target) as connection:
+        await watching.watch(lambda: look(connection, query), _table, show, form, headers=headers)
 
 
-async def look(connection: "connect.Connection", ask: _Query) -> StatusResult:
+async def look(connection: "connect.Connection", query: _Query) -> StatusResult:
     """Read the cluster, and return the result."""
     from hostnetwork_operator.cli import reading
     from hostnetwork_operator.decide import inventory
     from hostnetwork_operator.observe import live
 
-    pods = reading.WhichPods.ALL if ask.every_pod else reading.WhichPods.ON_THE_HOST_NETWORK
-    read = await reading.read(connection, live.Scope(ask.namespace, ask.selector), pods=pods)
-    return StatusResult(inventory.overview(read.plans()), read, every_pod=ask.every_pod)
+    pods = reading.WhichPods.ALL if query.every_pod else reading.WhichPods.ON_THE_HOST_NETWORK
+    read = await reading.read(connection, live.Scope(query.namespace, query.selector), pods=pods)
+    return StatusResult(inventory.overview(read.plans()), read, every_pod=query.every_pod)
 
 
 def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
@@ -149,16 +150,15 @@ def exit_status(result: StatusResult, fail_on: frozenset[str] | None) -> int:
     return errors.Exit.FINDINGS if fail_on and found & fail_on else errors.Exit.FINE
 
 
-def _print(result: StatusResult, form: flags.Format, *, headers: bool) -> None:
+def _view() -> "clusters.View[StatusResult]":
+    from hostnetwork_operator.cli import clusters
+
+    return clusters.View(document, _table, _names, _summary, lambda result: result.reading)
+
+
+def _names(result: StatusResult) -> list[str]:
     subjects = [workload.subject for workload in result.overview.workloads]
-    names = (f"{tables.resource(subject)}/{subject.name}" for subject in subjects)
-    tables.show(form, lambda: document(result), _table(result), names, headers=headers)
-    if form.for_people:
-        click.echo(err=True)
-        for line in _summary(result):
-            tables.say(line, "  ")
-        tables.say_left_out(_table(result), form)
-    tables.say_not_looked_at(result.reading.not_looked_at)
+    return [f"{tables.resource(subject)}/{subject.name}" for subject in subjects]
 
 
 def _table(result: StatusResult) -> tables.Table:
@@ -183,7 +183,7 @@ def _table(result: StatusResult) -> tables.Table:
     return tables.Table(_COLUMNS, tuple(rows), _WIDE, flexible=("OWNER", "EXCEPTION", "CLASS"))
 
 
-def _summary(result: StatusResult) -> list[str]:
+def _summary(result: StatusResult, context: str | None) -> list[str]:
     """Return the summary and the next step, for people."""
     overview = result.overview
     pods, kind = sum(overview.pods.values()), "host namespaces" if result.every_pod else "hostNetwork"
@@ -204,7 +204,8 @@ def _summary(result: StatusResult) -> list[str]:
     first = next((w for w in overview.workloads if w.verdict in _ATTENTION), None)
     if first is not None:
         subject = tables.cell(f"{tables.kind(first.subject.kind)}/{first.subject.name}")
-        lines.append(f"Next: kubectl hostnetwork why -n {first.subject.namespace} {subject}")
+        where = f"--context {shlex.quote(context)} " if context else ""
+        lines.append(f"Next: kubectl hostnetwork why {where}-n {first.subject.namespace} {subject}")
     return lines
 
 

@@ -103,6 +103,13 @@ class Table:
             sizes.pop(name, None)
 
 
+def joined(column: str, parts: Sequence[tuple[str, Table]]) -> Table:
+    """Return tables with the same columns as one table, with a first column that says from which part a row is."""
+    first = parts[0][1]
+    rows = tuple((name, *row) for name, table in parts for row in table.rows)
+    return Table((column, *first.columns), rows, first.wide, first.flexible, first.prose)
+
+
 def cell(text: str) -> str:
     """Return a text as one cell: without characters that move the cursor or hide text, `-` if nothing is left."""
     return " ".join(plaintext.of(" ".join(text.split())).split()) or _NOTHING
@@ -220,10 +227,10 @@ def not_looked_at(found: "Sequence[reading.NotLookedAt]") -> list[dict[str, str]
     return [{"what": each.what, "why": each.why, "consequence": each.consequence} for each in found]
 
 
-def say_not_looked_at(found: "Sequence[reading.NotLookedAt]") -> None:
-    """Say on stderr what was not looked at, a line each."""
+def say_not_looked_at(found: "Sequence[reading.NotLookedAt]", prefix: str = "") -> None:
+    """Say on stderr what was not looked at, a line each. `prefix` names the cluster if there are several."""
     for each in found:
-        say(f"not looked at: {each.what}: {each.why}; {each.consequence}", "  ")
+        say(f"{prefix}not looked at: {each.what}: {each.why}; {each.consequence}", "  ")
 
 
 def tree(branches: Sequence[tuple[str, Sequence[str]]], width: int | None = None) -> list[str]:

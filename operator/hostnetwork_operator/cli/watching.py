@@ -1,6 +1,6 @@
 """-w: a table that is shown again whenever it has changed, until a person interrupts the command."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 import click
@@ -12,12 +12,14 @@ _SECONDS: Final = 2.0
 Result = TypeVar("Result")
 
 
-def check(form: flags.Format, fail_on: object) -> None:
+def check(form: flags.Format, fail_on: object, targets: Sequence[flags.Target]) -> None:
     """Raise UsageError for flags that a command with -w cannot have."""
     if not form.for_people:
         raise click.UsageError("-w shows a table; use -w without -o, or with -o wide")
     if fail_on:
         raise click.UsageError("-w goes on until you interrupt the command; use either -w or --fail-on")
+    if len(targets) > 1:
+        raise click.UsageError("-w shows one cluster; use --context once")
 
 
 async def watch(
