@@ -9,12 +9,15 @@ import pytest
 from hostnetwork_operator.api import labels
 from tests.admission import workbench
 from tests.controlplane import cluster as controlplane
+from tests.governed import cluster, governed, new_namespace
+
+__all__ = ["cluster", "governed", "new_namespace"]
 
 MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "manifests"
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def full_cluster() -> Iterator[controlplane.Cluster]:
     """A separate control plane with all policies, including the mutating policies, and no operator."""
     files = sorted(file for file in (MANIFESTS / "components").rglob("*.yaml") if file.stem == file.parent.name)

@@ -7,6 +7,9 @@ from tests.admission import workbench
 from tests.controlplane import cluster as controlplane
 from tests.docs import markdown
 from tests.docs import test_readme_commands as readme
+from tests.governed import cluster, governed
+
+__all__ = ["cluster", "governed"]
 
 DOCUMENT = markdown.ROOT / "docs" / "howto" / "who-may.md"
 BLOCKS = {block.name: block for block in markdown.blocks(DOCUMENT)}

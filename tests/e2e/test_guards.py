@@ -10,8 +10,8 @@ import yaml
 
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.observe import store
-from tests.conftest import ROOT
 from tests.controlplane import api
+from tests.controlplane.operator import ROOT
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
 
 ADMISSION = ROOT / "manifests" / "admission"

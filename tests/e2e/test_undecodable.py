@@ -10,6 +10,9 @@ from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.observe import live
 from tests.controlplane import cluster as controlplane
+from tests.governed import cluster
+
+__all__ = ["cluster"]  # of its own: the controllers of a cluster cannot read such objects either
 
 _GROUP = "undecodable.example.com"
 _NEST = b'{"a":' * 150 + b"1" + b"}" * 150

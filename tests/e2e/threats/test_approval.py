@@ -9,8 +9,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from tests.conftest import ROOT
 from tests.controlplane import api, cluster, operator
+from tests.controlplane.operator import ROOT
 from tests.e2e.conftest import LABEL, World
 from tests.e2e.threats.conftest import POD_GUARDS, VERBS, holder, pod, refused, tenant
 

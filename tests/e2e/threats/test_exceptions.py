@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT
 from tests.controlplane import api
+from tests.controlplane.operator import ROOT
 from tests.e2e.conftest import IMAGE, LABEL, PSA, World
 from tests.e2e.threats.conftest import (
     POD_GUARDS,
