@@ -1,5 +1,7 @@
 """The command as people run it, on a governed cluster and on one with nothing installed."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -7,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from hostnetwork_operator.cli import main
 from tests.controlplane import cluster
 from tests.e2e.conftest import World, module_world, package_world, unattended, world
 
@@ -22,10 +26,26 @@ def hostnetwork(
     target: cluster.Cluster, *arguments: str, user: pathlib.Path | None = None, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `kubectl hostnetwork`, as the administrator or as another user."""
-    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(user or target.kubeconfig)}
-    return subprocess.run(
-        [COMMAND, *arguments], env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
-    )
+    return run(*arguments, kubeconfig=str(user or target.kubeconfig), stdin=stdin)
+
+
+def run(*arguments: str, kubeconfig: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, because a new one needs a second for its imports alone.
+
+    The tests of pipes, signals and terminals start COMMAND.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {"KUBECONFIG": kubeconfig}),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode()), encoding="utf-8")),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            status = main.run(list(arguments))
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+    return subprocess.CompletedProcess(["kubectl-hostnetwork", *arguments], status, out.getvalue(), err.getvalue())
 
 
 def result(
@@ -45,4 +65,4 @@ def bare() -> Iterator[cluster.Cluster]:
         yield control_plane
 
 
-__all__ += ["World", "bare", "hostnetwork", "result"]
+__all__ += ["World", "bare", "hostnetwork", "result", "run"]

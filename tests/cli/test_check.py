@@ -1,7 +1,6 @@
 """`kubectl hostnetwork check`: in a pipe and without a cluster, and with --server as the API server answers."""
 
 import json
-import os
 import pathlib
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from hostnetwork_operator.api import labels
-from tests.cli.conftest import COMMAND, hostnetwork
+from tests.cli.conftest import COMMAND, hostnetwork, run
 from tests.controlplane import cluster
 from tests.e2e import agents
 from tests.e2e.conftest import IMAGE, World
@@ -22,11 +21,7 @@ SAMPLES = agents.read("2999-01-01T00:00:00Z")
 
 def checked(*arguments: str, stdin: str, status: int) -> dict[str, int]:
     """Return the result of a check of stdin, in an environment that has no cluster."""
-    completed = subprocess.run(
-        [COMMAND, "check", "-f", "-", "-o", "json", *arguments],
-        env={"PATH": os.environ["PATH"], "KUBECONFIG": "/nowhere"},
-        input=stdin, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    completed = run("check", "-f", "-", "-o", "json", *arguments, kubeconfig="/nowhere", stdin=stdin)
     assert completed.returncode == status, completed.stderr
     document: dict[str, int] = json.loads(completed.stdout)
     return document
