@@ -97,6 +97,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.inventory:Overview.enforcement",
         "decide.inventory:of_pods",
         "decide.inventory:namespace",
+        "decide.listing:_restriction",
+        "decide.listing:_namespace",
+        "decide.listing:_workload",
+        "decide.listing:exception",
     ),
     "words for people": (
         "decide.messages:_namespace_text",

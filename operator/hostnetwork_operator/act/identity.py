@@ -34,10 +34,13 @@ def _prepare(configuration: client.Configuration) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A context of a kubeconfig: how to reach the API server, and the namespace of the context."""
+    """A context of a kubeconfig: how to reach the API server, the namespace of the context, and the name that the
+    kubeconfig gives the cluster ('' without a kubeconfig).
+    """
 
     configuration: client.Configuration
     namespace: str
+    cluster: str = ""
 
 
 async def of_context(kubeconfig: str | None, context: str | None) -> Context:
@@ -46,7 +49,7 @@ async def of_context(kubeconfig: str | None, context: str | None) -> Context:
     """
     paths = kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT
     configuration = client.Configuration()
-    namespace = "default"
+    namespace, cluster = "default", ""
     if kubeconfig is None and context is None and not _any_exists(paths):
         try:
             config.load_incluster_config(client_configuration=configuration)
@@ -59,9 +62,10 @@ async def of_context(kubeconfig: str | None, context: str | None) -> Context:
         if not _any_exists(paths):
             raise IdentityError(f"no kubeconfig at {paths!r}; set KUBECONFIG or use --kubeconfig")
         loader = await _read_kubeconfig(configuration, paths, context)
-        namespace = (loader.current_context.get("context") or {}).get("namespace") or namespace
+        chosen = loader.current_context.get("context") or {}
+        namespace, cluster = chosen.get("namespace") or namespace, str(chosen.get("cluster") or "")
     _prepare(configuration)
-    return Context(configuration, namespace)
+    return Context(configuration, namespace, cluster)
 
 
 async def refresh(configuration: client.Configuration) -> None:

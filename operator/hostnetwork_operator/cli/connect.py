@@ -16,11 +16,12 @@ _ATTEMPTS: Final = 2  # a person waits
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The API server as one user. `namespace` is that of the context."""
+    """The API server as one user. `namespace` is that of the context, `cluster` the name of the cluster there."""
 
     gateway: gateway.Gateway
     clock: clock.ServerClock
     namespace: str
+    cluster: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +45,7 @@ async def connect(target: flags.Target) -> AsyncIterator[Connection]:
     except identity.IdentityError as error:
         raise errors.CommandError(f"error: {error}") from error
     try:
-        yield Connection(server, server_clock, context.namespace)
+        yield Connection(server, server_clock, context.namespace, context.cluster)
     except gateway.ApiError as error:
         raise errors.CommandError(sentence(error, context.configuration.host)) from error
     finally:

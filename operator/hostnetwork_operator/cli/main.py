@@ -20,11 +20,13 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "check": "Check manifests before they are applied",
         "doctor": "Check the installation, and who may open it",
         "exceptions": "List exceptions, what needs attention first",
+        "report": "Write evidence for CIS 5.2.5 to a file",
     }
 )
 # Flags after which the next word is a value.
 _WITH_VALUE: Final = frozenset({
-    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--output", "--request-timeout", "--selector",
+    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--out", "--output", "--request-timeout",
+    "--selector",
     "-l", "-n", "-o",
 })  # fmt: skip
 

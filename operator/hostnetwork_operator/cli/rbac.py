@@ -1,4 +1,4 @@
-"""Reads RBAC for `doctor`: who may open the cluster, and whether the operator has its rights."""
+"""Reads RBAC for `doctor` and `report`: who may open the cluster, and whether the operator has its rights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -75,8 +75,8 @@ def namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
 
 def workloads(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> tuple[HostWorkload, ...]:
     """Return the workloads of a namespace, in the order of `ordered`."""
-    found = [of_pods(top, verdicts) for top, verdicts in _by_top(namespace_plan)]
-    return ordered((*found, *map(_unreadable, state.unreadable_pods)))
+    found = [of_pods(top, verdicts) for top, verdicts in by_top(namespace_plan)]
+    return ordered((*found, *map(unreadable, state.unreadable_pods)))
 
 
 def count(namespace_plan: plan.NamespacePlan) -> Counter[tuple[str, str, str]]:
@@ -84,7 +84,7 @@ def count(namespace_plan: plan.NamespacePlan) -> Counter[tuple[str, str, str]]:
     workload with class Unknown.
     """
     counts: Counter[tuple[str, str, str]] = Counter()
-    for top, verdicts in _by_top(namespace_plan):
+    for top, verdicts in by_top(namespace_plan):
         seen = classify.of_pods(top, (verdict.pod for verdict in verdicts))
         counts[seen.type.value, seen.confidence.value, _worst(verdicts).verdict.value] += 1
     if namespace_plan.unreadable:
@@ -115,7 +115,8 @@ def as_known(
     return verdict
 
 
-def _by_top(namespace_plan: plan.NamespacePlan) -> list[tuple[snapshot.Reference, list[coverage.PodVerdict]]]:
+def by_top(namespace_plan: plan.NamespacePlan) -> list[tuple[snapshot.Reference, list[coverage.PodVerdict]]]:
+    """Return each top owner of pods with host namespaces, with the verdicts on its pods."""
     return report.by_top(namespace_plan.verdicts, lambda pod: _top(pod, namespace_plan.tops))
 
 
@@ -167,7 +168,8 @@ def of_template(top: snapshot.Reference, verdict: coverage.PodVerdict) -> HostWo
     return dataclasses.replace(of_pods(top, [verdict]), verdicts={verdict.verdict: 0}, pods=0, nodes=0)
 
 
-def _unreadable(pod: snapshot.UnreadablePod) -> HostWorkload:
+def unreadable(pod: snapshot.UnreadablePod) -> HostWorkload:
+    """Return a pod that cannot be read, as a workload without a class."""
     verdict = labels.Verdict.UNKNOWN
     subject = snapshot.Reference("Pod", pod.namespace, pod.name, pod.uid)
     why = f"the pod cannot be read: {pod.why}"
