@@ -103,6 +103,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "decide.listing:exception",
     ),
     "words for people": (
+        "decide.draft:Justification.spec",
         "decide.messages:_namespace_text",
         "decide.messages:verdict_events",
         "decide.plan:unchanged",

@@ -20,7 +20,7 @@ _COLUMN = "CLUSTER"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Result]):
+class ClusterAnswer(Generic[Result]):
     """What a cluster answered. `result` is None if the cluster could not be looked at, and `error` says why.
 
     `context` is that of the flag, None without the flag.
@@ -47,26 +47,26 @@ class View(Generic[Result]):
 
 async def ask(
     targets: Sequence[flags.Target], look: Callable[[connect.Connection], Awaitable[Result]]
-) -> list[Answer[Result]]:
+) -> list[ClusterAnswer[Result]]:
     """Ask every cluster at the same time. Raise CommandError if the only cluster cannot be looked at."""
 
     async def answer(target: flags.Target) -> Result:
         async with connect.connect(target) as connection:
             return await look(connection)
 
-    async def noted(target: flags.Target) -> Answer[Result]:
+    async def noted(target: flags.Target) -> ClusterAnswer[Result]:
         try:
-            return Answer(target.context, await answer(target))
+            return ClusterAnswer(target.context, await answer(target))
         except errors.CommandError as error:
-            return Answer(target.context, None, str(error).removeprefix("error: "))
+            return ClusterAnswer(target.context, None, str(error).removeprefix("error: "))
 
     with progress.shown("reading the cluster" if len(targets) == 1 else f"reading {len(targets)} clusters"):
         if len(targets) == 1:
-            return [Answer(targets[0].context, await answer(targets[0]))]
+            return [ClusterAnswer(targets[0].context, await answer(targets[0]))]
         return list(await asyncio.gather(*map(noted, targets)))
 
 
-def show(answers: Sequence[Answer[Result]], view: View[Result], form: flags.Format, *, headers: bool) -> None:
+def show(answers: Sequence[ClusterAnswer[Result]], view: View[Result], form: flags.Format, *, headers: bool) -> None:
     """Write the results in this form, and what people must know to stderr."""
     several = len(answers) > 1
     found = [(each.context, each.result) for each in answers if each.result is not None]
@@ -89,12 +89,12 @@ def show(answers: Sequence[Answer[Result]], view: View[Result], form: flags.Form
             tables.say(f"not looked at: cluster {each.context}: {each.error}", "  ")
 
 
-def unreached(answers: Iterable[Answer[Result]]) -> bool:
+def unreached(answers: Iterable[ClusterAnswer[Result]]) -> bool:
     """Return whether a cluster could not be looked at."""
     return any(each.result is None for each in answers)
 
 
-def _document(answers: Sequence[Answer[Result]], view: View[Result]) -> Mapping[str, Any]:
+def _document(answers: Sequence[ClusterAnswer[Result]], view: View[Result]) -> Mapping[str, Any]:
     """Return the document of the only cluster, or one document with those of all clusters."""
     documents = [None if each.result is None else view.document(each.result) for each in answers]
     if len(documents) == 1 and documents[0] is not None:

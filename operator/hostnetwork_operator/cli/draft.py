@@ -9,9 +9,8 @@ import click
 from hostnetwork_operator.cli import draft_text, errors, flags, progress, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from hostnetwork_operator.cli import connect
     from hostnetwork_operator.decide import plan, snapshot
 
 _EXAMPLES: Final = """\b
@@ -24,7 +23,6 @@ Examples:
 \b
   # One file for each workload of the cluster that needs an exception and has none
   kubectl hostnetwork draft --all -o exceptions/"""
-_TYPES: Final = ("Infrastructure", "Diagnostic", "Application")
 
 
 @click.command(name="draft", epilog=_EXAMPLES, short_help="Draft the smallest exception for a workload")
@@ -35,7 +33,7 @@ _TYPES: Final = ("Infrastructure", "Diagnostic", "Application")
 )
 @click.option("-o", "--output-dir", type=click.Path(path_type=pathlib.Path, file_okay=False), metavar="DIR",
               help="With --all: write DIR/NAMESPACE/NAME.yaml.")  # fmt: skip
-@click.option("--type", "kind", type=click.Choice(_TYPES), help="The type of the exception. Default: by the class.")
+@flags.exception_type
 @click.option("--for-approval", is_flag=True, help="Also say what the pods use and what is wide about that.")
 @flags.cluster
 def command(
@@ -72,99 +70,26 @@ def command(
 async def _one(
     target: flags.Target, namespace: str | None, arguments: tuple[str, ...], kind: str | None
 ) -> draft_text.Drafted:
-    from hostnetwork_operator.cli import connect, reading, workloads
-    from hostnetwork_operator.decide import draft, snapshot
-    from hostnetwork_operator.observe import live, preview
+    from hostnetwork_operator.cli import composing, connect
 
-    name_of_kind, name = workloads.words(arguments)
     async with connect.connect(target) as connection:
         where = namespace or connection.namespace
         with progress.shown(f"reading namespace {where}"):
-            named = await workloads.find(connection, where, name_of_kind, name)
-            living = [named.template]
-            if name_of_kind != "Pod":
-                existing = preview.existing(connection.gateway, where)
-                living += [each async for each in existing if each.identity == named.subject.uid]
-            pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
-            if len(pods) < len(living):
-                raise errors.CommandError(f"error: {name} in namespace {where} cannot be read, so nothing is drafted")
-            if not any(draft.needs_an_exception(pod) for pod in pods):
-                raise errors.CommandError(
-                    f"error: {tables.kind(name_of_kind)}/{named.subject.name} in namespace {where} needs no exception:"
-                    " it shares no host namespace, and uses no host path, host port, added capability or privileged"
-                    " container"
-                )
-            digests = await _digests(connection, where)
-            state = (await reading.read(connection, live.Scope(where))).cluster.snapshot(where)
-            return await _draft(connection, named.subject, living, digests, kind, _version(state))
-
-
-def _version(state: "snapshot.NamespaceSnapshot | None") -> str:
-    """Return the version of the Pod Security Standards for a namespace: that of the policy, or `latest`."""
-    from hostnetwork_operator.decide import selection
-
-    settings = selection.settings(state).pod_security if state is not None else None
-    return settings.version if settings is not None else "latest"
-
-
-async def _draft(
-    connection: "connect.Connection",
-    subject: "snapshot.Reference",
-    living: "Sequence[snapshot.Living]",
-    digests: "Mapping[tuple[str, str], Sequence[str]]",
-    kind: str | None,
-    version: str,
-) -> draft_text.Drafted:
-    """Return the draft for the templates and pods of one workload, all of which could be read."""
-    from hostnetwork_operator.api.exception import ExceptionType
-    from hostnetwork_operator.api.labels import HostNamespace, Level
-    from hostnetwork_operator.decide import classify, draft, snapshot, spared
-    from hostnetwork_operator.observe import preview
-
-    pods = [each.pod for each in living if isinstance(each.pod, snapshot.Pod)]
-    questions = [
-        spared.rest(each.body, network=HostNamespace.NETWORK in pod.host_namespaces, ports=not pod.host_namespaces)
-        for each, pod in zip(living, pods, strict=True)
-    ]
-    found = await preview.strictest(connection.gateway, questions, version)
-    level = found if isinstance(found, Level) else Level.BASELINE
-    seen = classify.of_pods(subject, pods)
-    drafted = draft.draft(subject, pods, seen, level, ExceptionType(kind) if kind else None)
-    return draft_text.Drafted(drafted, subject, seen, digests, "" if isinstance(found, Level) else found)
-
-
-async def _digests(connection: "connect.Connection", namespace: str | None) -> dict[tuple[str, str], list[str]]:
-    """Return the digests under which each image runs in each namespace. A tag may be another image elsewhere."""
-    import re
-
-    from hostnetwork_operator.observe import live
-
-    found: dict[tuple[str, str], set[str]] = {}
-    path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
-    async for page in live.pages(connection.gateway, path):
-        for body in page.items:
-            status = body.get("status") or {}
-            statuses = [s for key in ("initContainerStatuses", "containerStatuses") for s in status.get(key) or ()]
-            ids = {s.get("name"): str(s.get("imageID") or "") for s in statuses}
-            for container in (*(body["spec"].get("initContainers") or ()), *body["spec"]["containers"]):
-                digest = re.search(r"sha256:[0-9a-f]{64}$", ids.get(container["name"], ""))
-                if digest:
-                    found.setdefault((body["metadata"]["namespace"], container["image"]), set()).add(digest[0])
-    return {key: sorted(digests) for key, digests in found.items()}
+            return (await composing.of_workload(connection, where, arguments, kind)).drafted
 
 
 async def _write_all(
     target: flags.Target, namespace: str | None, directory: pathlib.Path, kind: str | None, *, for_approval: bool
 ) -> int:
     """Write a file for each workload that needs an exception and has none. Files that exist stay as they are."""
-    from hostnetwork_operator.cli import connect, reading
+    from hostnetwork_operator.cli import composing, connect, reading
     from hostnetwork_operator.decide import snapshot
     from hostnetwork_operator.observe import live, preview
 
     async with connect.connect(target) as connection:
         with progress.shown("reading the cluster"):
             read = await reading.read(connection, live.Scope(namespace))
-            digests = await _digests(connection, namespace)
+            digests = await composing.digests(connection, namespace)
             groups: dict[tuple[str, str], list[snapshot.Living]] = {}
             async for each in preview.existing(connection.gateway, namespace):
                 groups.setdefault((each.pod.namespace, each.identity), []).append(each)
@@ -175,8 +100,8 @@ async def _write_all(
             for (where, identity), living in sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].name)):
                 if where in plans and not any(map(_unreadable, living)) and _lacks_one(living, plans[where][1]):
                     subject = snapshot.Reference(living[0].kind, where, living[0].name, identity, "")
-                    version = _version(plans[where][0])
-                    drafts.append(await _draft(connection, subject, living, digests, kind, version))
+                    version = composing.version(plans[where][0])
+                    drafts.append(await composing.of_templates(connection, subject, living, digests, kind, version))
     written = _write(directory, drafts, for_approval=for_approval)
     click.echo(
         f"\n{tables.count(written, 'draft')} written, {len(drafts) - written} kept. Fill in each draft, then run"

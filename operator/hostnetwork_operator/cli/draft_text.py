@@ -36,8 +36,11 @@ def notes(found: Drafted) -> list[str]:
     return said
 
 
-def render(found: Drafted, *, for_approval: bool) -> str:
-    """Return the draft as YAML with comments. Texts of the cluster are quoted as JSON, which is YAML."""
+def render(found: Drafted, *, for_approval: bool = False, justification: "draft.Justification | None" = None) -> str:
+    """Return the draft as YAML with comments: the manifest of the draft if a justification is given.
+
+    Texts of people and of the cluster are quoted, with an escape for every odd character.
+    """
     drafted, subject, seen = found.draft, found.subject, found.seen
     lines = []
     name = tables.cell(f"{subject.kind} {subject.name}")
@@ -51,7 +54,8 @@ def render(found: Drafted, *, for_approval: bool) -> str:
             *(f"- {tables.cell(each)}" for each in drafted.wide),
             "",
             "Where enforcement is on, the pods are refused without an exception.",
-            "To approve the exception, a user with the verb approve fills in this file and applies it.",
+            "To approve the exception, a user with the verb approve "
+            + ("fills in this file and applies it." if justification is None else "applies this file."),
         ]
         lines += [line.rstrip() for each in comments for line in tables.wrapped(each, tables.WIDEST, "# ", first="# ")]
     lines += [
@@ -63,14 +67,11 @@ def render(found: Drafted, *, for_approval: bool) -> str:
         "spec:",
         f"  type: {drafted.type}",
         *([f"  component: {drafted.component}"] if drafted.component else []),
-        '  owner: "" # TODO: the team that answers for the pods',
-        f'  reason: "" # TODO: why {name} needs the following, in a sentence',
     ]
-    if drafted.type != "Infrastructure":
-        lines += [
-            '  ticket: "" # TODO: such as INC-4711',
-            '  expiry: "" # TODO: RFC 3339, such as 2026-12-31T12:00:00Z',
-        ]
+    if justification is not None:
+        lines += [f"  {field}: {_quoted(text)}" for field, text in justification.spec.items()]
+    else:
+        lines += _to_fill_in(drafted, name)
     for field, value in drafted.spec.items():
         if not isinstance(value, list):
             lines.append(f"  {field}: {_flow(value)}")
@@ -79,6 +80,19 @@ def render(found: Drafted, *, for_approval: bool) -> str:
         else:
             lines.append(f"  {field}: [{', '.join(map(_flow, value))}]")
     return "\n".join(lines) + "\n"
+
+
+def _to_fill_in(drafted: "draft.Draft", name: str) -> list[str]:
+    lines = [
+        '  owner: "" # TODO: the team that answers for the pods',
+        f'  reason: "" # TODO: why {name} needs the following, in a sentence',
+    ]
+    if drafted.type != "Infrastructure":
+        lines += [
+            '  ticket: "" # TODO: such as INC-4711',
+            '  expiry: "" # TODO: RFC 3339, such as 2026-12-31T12:00:00Z',
+        ]
+    return lines
 
 
 def _runs(found: Drafted, image: object) -> str:
@@ -96,8 +110,12 @@ def _flow(value: object) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a text as YAML: plain if that is safe, else as JSON, in which every odd character is escaped."""
+    """Return a text as YAML: plain if that is safe, else in quotes, with an escape for every odd character.
+
+    JSON escapes a character beyond the first 65,536 as two halves, which YAML does not put together.
+    """
     import re
 
-    plain = re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./-]*", value) and value.lower() not in _WORDS_OF_YAML
-    return value if plain else json.dumps(value)
+    if re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./-]*", value) and value.lower() not in _WORDS_OF_YAML:
+        return value
+    return "".join(f"\\U{ord(each):08X}" if ord(each) > 0xFFFF else json.dumps(each)[1:-1] for each in value).join('""')

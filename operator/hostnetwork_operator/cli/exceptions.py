@@ -115,7 +115,7 @@ async def _watch(
     view = _view()
 
     def show(result: Register) -> None:
-        clusters.show([clusters.Answer(target.context, result)], view, form, headers=headers)
+        clusters.show([clusters.ClusterAnswer(target.context, result)], view, form, headers=headers)
 
     async with connect.connect(target) as connection:
         await watching.watch(lambda: look(connection, namespace, wanted), _table, show, form, headers=headers)

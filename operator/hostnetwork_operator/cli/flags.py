@@ -1,5 +1,7 @@
 """The flags that verbs share, as kubectl has them. Imported for each completion, so it imports nothing but click."""
 
+import contextlib
+import datetime
 import enum
 import functools
 import re
@@ -12,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _UNLIMITED_SECONDS: Final = 86_400.0
+_RESOURCES: Final = frozenset({"hne", "hostnetworkexception", "hostnetworkexceptions"})
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -84,7 +87,62 @@ class _WorkloadName(click.ParamType[str]):
         return [CompletionItem(name) for name in names.workloads(ctx, incomplete)]
 
 
+class _ExceptionName(click.ParamType[str]):
+    """The name of an exception, which becomes a part of paths. `hne/NAME`, or what `-o name` prints, is the same."""
+
+    name = "exception"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        resource, slash, name = str(value).rpartition("/")
+        known = not slash or resource.partition(".")[0] in _RESOURCES
+        if not known or len(name) > 63 or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):
+            self.fail(
+                f"{value!r} is not the name of an exception: small letters, digits, - and ., at most 63", param, ctx
+            )
+        return name
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from hostnetwork_operator.cli import names
+
+        return [CompletionItem(name) for name in names.exceptions(ctx, incomplete)]
+
+
+class _Moment(click.ParamType[datetime.datetime]):
+    """A time in RFC 3339, such as 2026-12-31T12:00:00Z. The value is in UTC, to the second."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.datetime:
+        if isinstance(value, datetime.datetime):
+            return value
+        moment = None
+        with contextlib.suppress(ValueError, OverflowError):
+            moment = datetime.datetime.fromisoformat(value).astimezone(datetime.UTC).replace(microsecond=0)
+        if moment is not None and datetime.datetime.fromisoformat(value).tzinfo is not None:
+            return moment
+        return self.fail(f"{value!r} is not a time with a time zone, such as 2026-12-31T12:00:00Z", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When an exception is to end: at a moment, or so many seconds after the API server's time."""
+
+    moment: datetime.datetime | None
+    seconds: float
+
+    def at(self, now: datetime.datetime) -> datetime.datetime:
+        """Return the end in UTC, to the second. Raise UsageError for a time that no calendar has."""
+        if self.moment is not None:
+            return self.moment
+        try:
+            return (now + datetime.timedelta(seconds=self.seconds)).replace(microsecond=0)
+        except OverflowError:
+            raise click.UsageError("--for is too long") from None
+
+
 DURATION: Final = _Duration()
+EXCEPTION: Final = _ExceptionName()
+MOMENT: Final = _Moment()
 NAMESPACE: Final = _NamespaceName()
 WORKLOAD: Final = _WorkloadName()
 
@@ -208,3 +266,68 @@ def output(command: Command) -> Command:
     return click.option(
         "--no-headers", "headers", is_flag=True, default=True, flag_value=False, help="No header line."
     )(command)
+
+
+def exception_type(command: Command) -> Command:
+    """Add --type; the command gets `kind`, None for that of the class."""
+    types = ["Infrastructure", "Diagnostic", "Application"]
+    return click.option(
+        "--type", "kind", type=click.Choice(types), help="The type of the exception. Default: by the class."
+    )(command)
+
+
+def end(command: Command) -> Command:
+    """Add --for and --until; the command gets `end`, None without either flag."""
+
+    @click.option(
+        "--for", "seconds", type=DURATION, metavar="DURATION", help="The exception ends after this time: 2h, 7d."
+    )
+    @click.option(
+        "--until", "moment", type=MOMENT, metavar="TIME", help="The exception ends at this time: 2026-12-31T12:00:00Z."
+    )
+    @functools.wraps(command)
+    def with_end(*args: Any, seconds: float | None, moment: datetime.datetime | None, **others: Any) -> Any:
+        if seconds is not None and moment is not None:
+            raise click.UsageError("use either --for or --until")
+        if seconds is not None and seconds < 1:
+            raise click.UsageError("--for must be at least 1s")
+        given = None if seconds is None and moment is None else End(moment, seconds or 0)
+        return command(*args, end=given, **others)
+
+    return with_end  # type: ignore[return-value]
+
+
+def write(command: Command) -> Command:
+    """Add --dry-run, -y and -o to a verb that writes an exception; the command gets `dry_run`, `yes` and `form`.
+
+    A verb with these flags never waits for an answer that nobody can give.
+    """
+    forms = ["text", Format.YAML.value, Format.JSON.value, Format.NAME.value]
+
+    @click.option(
+        "--dry-run", is_flag=True, help="Ask the API server whether it would accept the change; write nothing."
+    )
+    @click.option("-y", "--yes", is_flag=True, help="Write without asking.")
+    @click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(forms),
+        default="text",
+        callback=lambda _context, _parameter, value: Format.TABLE if value == "text" else Format(value),
+        help="The form of the output.",
+    )
+    @functools.wraps(command)
+    def with_write(*args: Any, dry_run: bool, yes: bool, **others: Any) -> Any:
+        from hostnetwork_operator.cli import asking
+
+        if dry_run and yes:
+            raise click.UsageError("use either --dry-run or --yes")
+        if not (dry_run or yes or asking.possible()):
+            raise click.UsageError(
+                "nobody can be asked, because stdin or stderr is no terminal; use --yes to write without asking, or"
+                " --dry-run to write nothing"
+            )
+        return command(*args, dry_run=dry_run, yes=yes, **others)
+
+    return with_write  # type: ignore[return-value]

@@ -21,12 +21,16 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "doctor": "Check the installation, and who may open it",
         "exceptions": "List exceptions, what needs attention first",
         "report": "Write evidence for CIS 5.2.5 to a file",
+        "grant": "Create the smallest exception for a workload",
+        "renew": "Move the end of an exception",
+        "revoke": "End an exception now",
+        "review": "Record that an exception was reviewed",
     }
 )
 # Flags after which the next word is a value.
 _WITH_VALUE: Final = frozenset({
-    "--as", "--as-group", "--context", "--kubeconfig", "--namespace", "--out", "--output", "--request-timeout",
-    "--selector",
+    "--as", "--as-group", "--contact", "--context", "--for", "--kubeconfig", "--name", "--namespace", "--out",
+    "--output", "--owner", "--reason", "--request-timeout", "--selector", "--ticket", "--type", "--until",
     "-l", "-n", "-o",
 })  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import exception
 from hostnetwork_operator.cli import connect, errors, flags, tables
 from hostnetwork_operator.cli import workloads as named
 from hostnetwork_operator.observe import live
@@ -28,6 +29,11 @@ def workloads(context: click.Context, incomplete: str) -> list[str]:
     if path is None:
         return []
     return [f"{kind}/{name}" for name in _listed(context, path, incomplete.removeprefix(f"{kind}/"))]
+
+
+def exceptions(context: click.Context, incomplete: str) -> list[str]:
+    """Return the exceptions of the namespace on the command line whose names begin with these letters."""
+    return _listed(context, f"{live.CUSTOM}/namespaces/{{}}/{exception.PLURAL}", incomplete)
 
 
 def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:

@@ -1,8 +1,7 @@
 """`report`: evidence for CIS 5.2.5 as one file, for an auditor, a spreadsheet or a program."""
 
-import re
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -24,30 +23,12 @@ _PAST_SECONDS: Final = 60  # a moment that a script took just before the command
 _FUTURE_DAYS: Final = 3660
 
 
-class _Moment(click.ParamType["datetime.datetime"]):
-    """A time as Kubernetes writes it: `2026-12-31T00:00:00Z`."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "datetime.datetime":
-        import datetime
-
-        if isinstance(value, datetime.datetime):
-            return value
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", value):
-            self.fail(f"{value!r} is not a time in UTC such as 2026-12-31T00:00:00Z", param, ctx)
-        try:
-            return datetime.datetime.fromisoformat(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is not a time: {error}", param, ctx)
-
-
 @click.command(name="report", epilog=_EXAMPLES, short_help="Write evidence for CIS 5.2.5 to a file")
 @flags.namespaces
 @click.option("--out", "path", metavar="FILE", required=True, help="The file to write. - is stdout.")
 @click.option(
     "--as-of",
-    type=_Moment(),
+    type=flags.MOMENT,
     metavar="TIME",
     help="Judge expiries for this time in the future. Default: now. The API server keeps no past.",
 )

@@ -124,7 +124,7 @@ async def _watch(target: flags.Target, query: _Query, form: flags.Format, *, hea
     view = _view()
 
     def show(result: StatusResult) -> None:
-        clusters.show([clusters.Answer(target.context, result)], view, form, headers=headers)
+        clusters.show([clusters.ClusterAnswer(target.context, result)], view, form, headers=headers)
 
     async with connect.connect(target) as connection:
         await watching.watch(lambda: look(connection, query), _table, show, form, headers=headers)

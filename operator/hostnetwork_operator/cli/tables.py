@@ -30,6 +30,7 @@ _PROSE: Final = 36  # other columns are cut or left out before the column with p
 _LEAST_PROSE: Final = 24  # and names are cut before it is narrower than that
 _CUT: Final = "…"
 _NOTHING: Final = "-"
+_FEW: Final = 5
 KINDS: Final = {
     "CronJob": "cj",
     "DaemonSet": "ds",
@@ -304,3 +305,9 @@ def _fit(text: str, size: int) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 pod`, `3 pods`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names of many: `a, b, c and 4 more`."""
+    rest = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,15 +1,34 @@
 """The smallest exception that covers what a workload's pods use, without what only a person can say.
 
 Each field is what the pods use, and nothing more: an exception with less of one field covers them no longer. Owner,
-reason, ticket and expiry are left out: a person must write them, and the API server refuses the draft until then.
+reason, ticket and expiry are a person's words. The API server refuses a draft without them.
 """
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.api import exception, grant, labels
 from hostnetwork_operator.decide import classify, coverage, snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Justification:
+    """What only a person can say about an exception. '' and None are left out."""
+
+    owner: str
+    reason: str
+    contact: str = ""
+    ticket: str = ""
+    expiry: datetime.datetime | None = None
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """The fields of an exception, in the order in which people read them."""
+        fields = {"owner": self.owner, "contact": self.contact, "reason": self.reason, "ticket": self.ticket}
+        expiry = "" if self.expiry is None else grant.format_time(self.expiry)
+        return {name: text for name, text in {**fields, "expiry": expiry}.items() if text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,16 @@ class Draft:
     def with_suffix(self, suffix: str) -> "Draft":
         """Return the same draft under another name."""
         return replace(self, name=f"{_name(self.name[: 62 - len(suffix)])}-{suffix}")
+
+    def manifest(self, justification: Justification) -> dict[str, Any]:
+        """Return the exception as an object of the API."""
+        component = {} if self.component is None else {"component": self.component.value}
+        return {
+            "apiVersion": labels.API_VERSION,
+            "kind": exception.KIND,
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {"type": self.type.value, **component, **justification.spec, **self.spec},
+        }
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -20,13 +20,13 @@ def view(*not_looked_at: object) -> clusters.View[str]:
     )
 
 
-ONE = clusters.Answer("west", "anvil")
-OTHER = clusters.Answer("east", "rope")
-LOST: clusters.Answer[str] = clusters.Answer("north", None, "the server does not answer\x1b[2J")
+ONE = clusters.ClusterAnswer("west", "anvil")
+OTHER = clusters.ClusterAnswer("east", "rope")
+LOST: clusters.ClusterAnswer[str] = clusters.ClusterAnswer("north", None, "the server does not answer\x1b[2J")
 
 
 def shown(
-    capsys: pytest.CaptureFixture[str], answers: list[clusters.Answer[str]], form: flags.Format
+    capsys: pytest.CaptureFixture[str], answers: list[clusters.ClusterAnswer[str]], form: flags.Format
 ) -> tuple[str, str]:
     clusters.show(answers, view(), form, headers=True)
     captured = capsys.readouterr()
@@ -60,6 +60,6 @@ def test_a_cluster_that_cannot_be_looked_at_is_named_and_hides_no_other(
 
 
 def test_where_no_cluster_can_be_looked_at_there_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    lost: list[clusters.Answer[str]] = [LOST, clusters.Answer("south", None, "no kubeconfig")]
+    lost: list[clusters.ClusterAnswer[str]] = [LOST, clusters.ClusterAnswer("south", None, "no kubeconfig")]
     out, err = shown(capsys, lost, flags.Format.TABLE)
     assert (out, len(err.splitlines())) == ("", 2)

@@ -104,6 +104,24 @@ def test_who_needs_no_exception() -> None:
     assert not draft.needs_an_exception(pod(host_namespaces=frozenset(), capabilities=frozenset({"CHOWN"})))
 
 
+def test_the_manifest_of_a_draft_is_what_the_api_accepts() -> None:
+    """What nobody has said is left out, and a component is there for type Infrastructure only."""
+    found = drafted(pod())
+    manifest = found.manifest(draft.Justification("team-sre", "Reads packets of its node"))
+    assert manifest["metadata"] == {"name": "agent", "namespace": NAMESPACE}
+    assert manifest["spec"] == {
+        "type": "Infrastructure",
+        "component": "Other",
+        "owner": "team-sre",
+        "reason": "Reads packets of its node",
+        **found.spec,
+    }
+    justification = draft.Justification("team-sre", "Reads packets of its node", "sre@example.com", "INC-1", NOW)
+    spec = drafted(pod(), kind=ExceptionType.APPLICATION).manifest(justification)["spec"]
+    assert exception.ExceptionSpec.model_validate(spec).expiry == NOW
+    assert (spec["contact"], spec["ticket"], "component" in spec) == ("sre@example.com", "INC-1", False)
+
+
 def test_a_diagnostic_without_host_namespaces_is_drafted_as_an_application() -> None:
     """The CRD allows an empty list of host namespaces for types Infrastructure and Application only."""
     found = drafted(pod(host_namespaces=frozenset(), host_ports=True), kind=ExceptionType.DIAGNOSTIC)

@@ -1,0 +1,202 @@
+"""Changes the spec of an exception as the person who runs the command: shows the change, has it checked, asks, writes.
+
+What is shown is what was read before the question. A change that gives something is not written if the spec has changed
+since then.
+"""
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import conditions, exception
+from hostnetwork_operator.cli import asking, connect, errors, flags, progress, reading, tables, writing
+from hostnetwork_operator.decide import consequences, plan, register, snapshot
+from hostnetwork_operator.observe import live, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """An exception as it was read at `now`, with its namespace and what the operator plans for it.
+
+    `entry`, `state` and `plan` are None if the namespace could not be read, or not the exception.
+    """
+
+    body: writing.Body
+    entry: register.Registered | None
+    state: snapshot.NamespaceSnapshot | None
+    plan: plan.NamespacePlan | None
+    now: datetime.datetime
+    kubernetes: str
+    reading: reading.Reading
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.body["spec"]
+        return found
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.body["metadata"]["namespace"])
+
+    @property
+    def ended(self) -> bool:
+        return self.entry is not None and self.entry.state is conditions.Ready.EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A change that a person wants: the merge patch of the spec for a moment of the API server, and the texts about it.
+
+    `gives`: the change gives something, so the spec must still be the one that was shown, and the operator must not
+    find the exception Invalid afterwards. `command` is what a person without the right hands to one who has it.
+    """
+
+    spec: Callable[[datetime.datetime], Mapping[str, Any]]
+    lines: list[str]
+    question: str
+    command: str
+    gives: bool = field(kw_only=True)
+    done: Callable[[writing.Body], bool] = writing.decided
+    shown: str = ""  # YAML
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckedChange:
+    present: Present
+    intent: Intent
+    answer: writing.Body | None
+    refused: str = ""
+    approvers: tuple[str, ...] = ()
+
+
+def run(
+    target: flags.Target,
+    namespace: str | None,
+    name: str,
+    intend: Callable[[Present], Intent | None],
+    form: flags.Format,
+    done: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Carry out what `intend` makes of the present exception: nothing if that is None, and `intend` has said why.
+
+    Return the exit status. Raise what `intend` raises.
+    """
+    checked = asyncio.run(_check(target, namespace, name, intend))
+    if checked is None:
+        return errors.Exit.FINE
+    intent = checked.intent
+    if checked.refused:
+        return _hand_over(checked)
+    if intent.shown and not (yes and form is not flags.Format.TABLE):
+        click.echo(f"{intent.shown}\n", err=True)
+    for line in intent.lines:
+        tables.say(line, "  ")
+    tables.say_not_looked_at(checked.present.reading.not_looked_at)
+    if dry_run:
+        writing.show(checked.answer or {}, form, f"{done} (server dry run)")
+        tables.say(f"The API server would accept the change. {asking.NOTHING_WRITTEN}")
+        return errors.Exit.FINE
+    if not yes and not asking.agreed(intent.question):
+        return errors.Exit.FAILED
+    asyncio.run(_write(target, checked, form, done))
+    return errors.Exit.FINE
+
+
+async def _check(
+    target: flags.Target, namespace: str | None, name: str, intend: Callable[[Present], Intent | None]
+) -> _CheckedChange | None:
+    async with connect.connect(target) as connection:
+        with progress.shown("reading the exception"):
+            present = await _read(connection, namespace or connection.namespace, name)
+        intent = intend(present)
+        if intent is None:
+            return None
+        try:
+            answer = await writing.dry_patch(connection, present.body, intent.spec(present.now))
+        except gateway.ApiError as error:
+            if not await writing.lacks_right(connection, error, "patch", present.namespace):
+                raise
+            approvers = tuple(await writing.approvers(connection))
+            return _CheckedChange(present, intent, None, error.message or error.reason, approvers)
+    writing.say_warnings(answer)
+    subject = parse.host_network_exception(answer.body)
+    if intent.gives and present.state is not None and isinstance(subject, exception.HostNetworkException):
+        wrong = consequences.mistake(subject, present.state, present.now)
+        if wrong:
+            raise errors.CommandError(f"error: the operator would end the exception: {wrong}")
+    return _CheckedChange(present, intent, answer.body)
+
+
+async def _read(connection: connect.Connection, namespace: str, name: str) -> Present:
+    from hostnetwork_operator.act import versions
+
+    body = (await connection.gateway.get(writing.path(namespace, name))).body
+    kubernetes = str((await versions.ask(connection.gateway)).minor)
+    read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
+    pairs = [pair for pair in read.plans() if pair[0].namespace.name == namespace]
+    entry = next((each for each in register.register(pairs) if each.name == name and each.subject), None)
+    state, namespace_plan = pairs[0] if pairs else (None, None)
+    return Present(body, entry, state, namespace_plan, read.now.replace(microsecond=0), kubernetes, read)
+
+
+async def _write(target: flags.Target, checked: _CheckedChange, form: flags.Format, done: str) -> None:
+    intent, body = checked.intent, checked.present.body
+    async with connect.connect(target) as connection:
+        await connection.gateway.get("/version")  # for the API server's time
+        spec = intent.spec(connection.clock.now())
+        written = await writing.patch(connection, body, spec, versioned=intent.gives)
+        if form is flags.Format.TABLE:
+            writing.show(written, form, done)
+        with progress.shown("waiting for the operator"):
+            seen = await writing.reported(connection, written, intent.done)
+    if form is not flags.Format.TABLE:
+        writing.show(seen, form, done)
+    writing.say_state(seen)
+
+
+def _hand_over(checked: _CheckedChange) -> int:
+    """Write the command that a person who may not change the exception gives to one who may."""
+    tables.say(f"Error from server (Forbidden): {checked.refused}")
+    tables.say(f"You may not change the exception. {asking.NOTHING_WRITTEN} Hand over the command on stdout.")
+    for line in checked.approvers:
+        tables.say(line, "  ")
+    click.echo(tables.cell(checked.intent.command))
+    return errors.Exit.FAILED
+
+
+def head(present: Present) -> str:
+    """Return a line about an exception: what it is, whose, its state, and how many pods it covers."""
+    spec, entry = present.spec, present.entry
+    name = f"hne/{present.name} in namespace {present.namespace}: {spec.get('type')}, owner {spec.get('owner')}"
+    if entry is None or entry.state is None:
+        return name
+    return f"{name}. {entry.state}: {entry.why}; it covers {tables.count(entry.covered, 'pod')}."
+
+
+def approves(present: Present) -> list[str]:
+    """Return a line if any change of the spec approves an exception that is not approved now."""
+    if present.entry is None or present.entry.state is not conditions.Ready.NOT_APPROVED:
+        return []
+    return ["The exception is not approved now. Your change approves the whole exception as it is above."]
+
+
+def as_yaml(present: Present) -> str:
+    """Return the spec of an exception as YAML."""
+    return tables.as_yaml({"spec": dict(present.spec)})
+
+
+def moved(field_name: str, old: str | None, new: str) -> str:
+    """Return a line about a field that changes."""
+    return f"{field_name}: {new}, as before" if old == new else f"{field_name}: {old or 'none'} → {new}"

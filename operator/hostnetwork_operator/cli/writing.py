@@ -1,0 +1,230 @@
+"""Writes an exception as the person who runs the command: first a dry run, then once, then what the operator reports.
+
+No write is repeated blindly. If the answer to a write was lost, and the object is then as the dry run showed it, the
+write was carried out. Verbs that write an exception share this module; none of them decides here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+from hostnetwork_operator import bodies
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import conditions, exception, labels
+from hostnetwork_operator.cli import connect, errors, flags, rbac, tables
+from hostnetwork_operator.observe import live
+
+Body = Mapping[str, Any]
+RESOURCE: Final = f"hostnetworkexception.{labels.GROUP}"
+_DRY: Final = "?dryRun=All"
+# The operator reports about an exception in less than a second, unless it has much to do.
+PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.2
+# Each change of labels or status gives an exception another resourceVersion. A tenant can make changes without pause.
+_TRIES: Final = 5
+
+
+def path(namespace: str, name: str = "") -> str:
+    """Return the path of the exceptions of a namespace, or of one of them."""
+    whole = f"{live.CUSTOM}/namespaces/{namespace}/{exception.PLURAL}"
+    return f"{whole}/{name}" if name else whole
+
+
+async def dry_create(connection: connect.Connection, body: Body) -> bodies.Answer:
+    """Return the exception as the API server would store it. Raise gateway.ApiError if the API server refuses it."""
+    return await connection.gateway.create(path(body["metadata"]["namespace"]) + _DRY, body)
+
+
+async def create(connection: connect.Connection, body: Body, expected: Body) -> Body:
+    """Create an exception, and return it. `expected` is the result of the dry run. Raise gateway.ApiError, and
+    CommandError if it is not known whether the exception was created.
+    """
+    meta = body["metadata"]
+    namespace, name = meta["namespace"], meta["name"]
+    with _uncertain(namespace, name):
+        try:
+            created: Body = (await connection.gateway.create(path(namespace), body)).body
+        except gateway.ApiError as error:
+            if error.status != 409 or not error.lost:
+                raise
+            created = (await connection.gateway.get(path(namespace, name))).body
+            if created.get("spec") != expected["spec"]:
+                raise error from None
+        return created
+
+
+async def dry_patch(connection: connect.Connection, present: Body, spec: Body) -> bodies.Answer:
+    """Return the exception as a merge patch of its spec would leave it. Raise gateway.ApiError if it is refused."""
+    meta = present["metadata"]
+    whole = path(meta["namespace"], meta["name"]) + _DRY
+    return await connection.gateway.patch(whole, {"metadata": {"uid": meta["uid"]}, "spec": spec})
+
+
+async def patch(connection: connect.Connection, present: Body, spec: Body, *, versioned: bool) -> Body:
+    """Merge `spec` into the spec of an exception, and return the exception.
+
+    With `versioned`, nothing is written if the spec is no longer the one that the person saw. A write that only takes
+    away needs no version: somebody who changes the exception without pause must not delay its end
+    (docs/adr/0028-what-takes-away-needs-no-version.md). Raise gateway.ApiError, and CommandError as `create` does.
+    """
+    meta = seen = present["metadata"]
+    whole, again = path(meta["namespace"], meta["name"]), "nothing was written; run the command again"
+    for _ in range(_TRIES):
+        condition = {"uid": seen["uid"], **({"resourceVersion": seen["resourceVersion"]} if versioned else {})}
+        with _uncertain(meta["namespace"], meta["name"]):
+            try:
+                written: Body = (await connection.gateway.patch(whole, {"metadata": condition, "spec": spec})).body
+            except gateway.ApiError as error:
+                if error.status != 409:
+                    raise
+                written = (await connection.gateway.get(whole)).body
+                lost = error.lost and all(written["spec"].get(name) == value for name, value in spec.items())
+            else:
+                return written
+        seen = written["metadata"]
+        if lost:  # the answer to a write that was carried out
+            return written
+        if (seen["uid"], seen["generation"]) != (meta["uid"], meta["generation"]):
+            raise errors.CommandError(f"error: exception {meta['name']} has changed since it was shown; {again}")
+    raise errors.CommandError(f"error: exception {meta['name']} is changed without pause; {again}")
+
+
+@contextlib.contextmanager
+def _uncertain(namespace: str, name: str) -> Iterator[None]:
+    """Say what is not known if the answer to a write is lost, or if a person interrupts the write."""
+    remedy = f"whether exception {name} was written is not known; see kubectl get hne {name} -n {namespace} -o yaml"
+    try:
+        yield
+    except gateway.ApiError as error:
+        if not error.unanswered:
+            raise
+        raise errors.CommandError(f"error: no answer ({error.message or error.reason}); {remedy}") from error
+    except asyncio.CancelledError:
+        tables.say(f"interrupted; {remedy}")
+        raise
+
+
+async def reported(
+    connection: connect.Connection, written: Body, done: Callable[[Body], bool], seconds: float = PATIENCE_SECONDS
+) -> Body:
+    """Return the exception once the operator has reported what `done` wants, or as it is after so many seconds."""
+    meta = written["metadata"]
+    seen = written
+    deadline = connection.clock.monotonic() + seconds
+    while not done(seen) and connection.clock.monotonic() < deadline:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        try:
+            fresh: Body = (await connection.gateway.get(path(meta["namespace"], meta["name"]))).body
+        except gateway.ApiError as error:
+            if not error.passing:  # a person who may write exceptions need not be able to read them
+                break
+        else:
+            if fresh["metadata"]["uid"] != meta["uid"]:
+                break
+            seen = fresh
+    return seen
+
+
+def condition(body: Body, kind: conditions.ConditionType) -> Mapping[str, Any] | None:
+    """Return a condition of an exception; None if the operator has not reported it about the present spec."""
+    for each in (body.get("status") or {}).get("conditions") or ():
+        if each.get("type") == kind and each.get("observedGeneration") == body["metadata"].get("generation"):
+            found: Mapping[str, Any] = each
+            return found
+    return None
+
+
+def decided(body: Body) -> bool:
+    """Return whether the operator has reported whether the exception is in force, and waits for nothing."""
+    ready = condition(body, conditions.ConditionType.READY)
+    return ready is not None and ready.get("reason") != conditions.Ready.NOT_RECORDED
+
+
+def ended(body: Body) -> bool:
+    """Return whether the operator has reported the end of an exception, and that no pod is left."""
+    ready = condition(body, conditions.ConditionType.READY)
+    cleaned = condition(body, conditions.ConditionType.CLEANED_UP)
+    if ready is None or ready.get("reason") != conditions.Ready.EXPIRED or cleaned is None:
+        return False
+    return cleaned.get("reason") not in {conditions.CleanedUp.DELETING, conditions.CleanedUp.DELETION_PENDING}
+
+
+def covers_nothing(body: Body) -> bool:
+    """Return whether an exception is in force and covers no pod."""
+    ready = condition(body, conditions.ConditionType.READY)
+    return ready is not None and ready.get("status") == "True" and not body["status"].get("coveredPods")
+
+
+def show(body: Body, form: flags.Format, done: str) -> None:
+    """Write an exception to stdout as kubectl does: as an object, as its name, or as its name with what was done."""
+    name = tables.cell(f"{RESOURCE}/{body['metadata']['name']}")
+    metadata = {key: value for key, value in body["metadata"].items() if value != []}  # bodies empties a list
+    if form is flags.Format.JSON:
+        click.echo(tables.as_json({**body, "metadata": metadata}))
+    elif form is flags.Format.YAML:
+        click.echo(tables.as_yaml({**body, "metadata": metadata}))
+    else:
+        click.echo(name if form is flags.Format.NAME or not done else f"{name} {done}")
+
+
+def say_warnings(answer: bodies.Answer) -> None:
+    """Say what the API server warns of, as kubectl does."""
+    for text in answer.warnings:
+        tables.say(f"Warning: {text}")
+
+
+def say_state(body: Body) -> None:
+    """Say what the operator reports about an exception."""
+    ready = condition(body, conditions.ConditionType.READY)
+    if ready is None:
+        tables.say(
+            f"The operator has reported nothing about the exception within {PATIENCE_SECONDS:.0f} s, so whether the"
+            " exception is in force is not known; see kubectl hostnetwork doctor"
+        )
+        return
+    in_force = ready.get("status") == "True"
+    covers = (
+        f"; it covers {tables.count((body.get('status') or {}).get('coveredPods') or 0, 'pod')}" if in_force else ""
+    )
+    tables.say(f"{ready.get('reason')}: {ready.get('message')}{covers}.")
+    cleaned = condition(body, conditions.ConditionType.CLEANED_UP)
+    if cleaned is not None:
+        tables.say(f"{cleaned.get('reason')}: {cleaned.get('message')}.")
+
+
+async def may(connection: connect.Connection, verb: str, namespace: str = "") -> bool | None:
+    """Return whether RBAC gives the person a verb on exceptions, in a namespace or in the whole cluster; None if that
+    is not known.
+    """
+    attributes = {"verb": verb, "group": labels.GROUP, "resource": exception.PLURAL, "namespace": namespace}
+    review = {"spec": {"resourceAttributes": attributes}}
+    try:
+        answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return None
+    return bool(answer.body["status"].get("allowed"))
+
+
+async def lacks_right(connection: connect.Connection, error: gateway.ApiError, verb: str, namespace: str) -> bool:
+    """Return whether a write was refused because the person may not write exceptions.
+
+    The admission policies refuse an expiry that is too late with the same status and reason, so RBAC is asked.
+    """
+    if error.status != 403 or error.namespace_ends:
+        return False
+    return False in {await may(connection, "approve"), await may(connection, verb, namespace)}
+
+
+async def approvers(connection: connect.Connection) -> list[str]:
+    """Return lines that name who may approve exceptions, as RBAC grants it, or say that this is not known."""
+    holders = rbac.holders(await rbac.read(connection))["approve exceptions"]
+    if holders is None:
+        return ["Who may approve exceptions is not known, because you may not read RBAC: ask an administrator."]
+    if not holders:
+        return ["Nobody may approve exceptions but the members of the group system:masters."]
+    return ["Who may approve exceptions:", *(f"- {each}" for each in holders)]
