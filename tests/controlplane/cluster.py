@@ -56,6 +56,7 @@ class Ports:
     apiserver: int
     controller_manager: int
     scheduler: int
+    kubelet: int
 
 
 class Cluster:
@@ -86,7 +87,9 @@ class Cluster:
         # address in EndpointSlice default/kubernetes, which must have no address of 127.0.0.0/8.
         self.address = address
         self.authority = pki.Authority(self.directory / "pki")
-        self.ports = Ports(*free_ports(5))
+        self.ports = Ports(*free_ports(6))
+        # What every container writes: lines as a container runtime logs them, `TIME stdout F TEXT`.
+        self.container_log = self.directory / "container.log"
         self.url = f"https://{address}:{self.ports.apiserver}"
         self._durable = durable
         # The directory of admission policies that the API server reads from files; None if it reads none.
@@ -365,10 +368,32 @@ class Cluster:
             "kwok": [
                 f"--kubeconfig={self.kubeconfig}",
                 f"--config={STAGES}",
+                f"--config={self._streams()}",
+                # kwok answers as the kubelet of every node, so the API server can attach to a container.
+                f"--server-address={LOOPBACK}:{self.ports.kubelet}",
+                f"--node-ip={LOOPBACK}",
+                f"--node-port={self.ports.kubelet}",
                 "--manage-all-nodes=true",
                 "--node-lease-duration-seconds=40",
             ],
         }
+
+    def _streams(self) -> pathlib.Path:
+        """Return a configuration in which the log of every container, and what an attachment shows, is one file."""
+        self.container_log.touch()
+        kinds = {"ClusterLogs": "logs", "ClusterAttach": "attaches"}
+        objects = [
+            {
+                "apiVersion": "kwok.x-k8s.io/v1alpha1",
+                "kind": kind,
+                "metadata": {"name": "containers"},
+                "spec": {key: [{"logsFile": str(self.container_log)}]},
+            }
+            for kind, key in kinds.items()
+        ]
+        path = self.directory / "streams.yaml"
+        path.write_text(yaml.safe_dump_all(objects))
+        return path
 
     def _audit_flags(self) -> list[str]:
         if self.audit_log is None:

@@ -249,6 +249,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         "act.namespaces:_claim",
         "act.namespaces:write",
         "act.pods:write_verdict",
+        "decide.debugging:_metadata",
+        "decide.debugging:exception",
     ),
 }
 

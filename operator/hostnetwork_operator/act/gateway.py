@@ -5,10 +5,11 @@ connections. Its generated models are not used: they cost 0.25 ms and 67 KB per 
 """
 
 import asyncio
+import contextlib
 import copy
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -240,6 +241,43 @@ class Gateway:
             return await self._request("DELETE", path, body, repeat=repeat, deadline=deadline)
         except UndecodableError:
             return bodies.Answer(None)  # the operator does not use the deleted object
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Yield a WebSocket with this subprotocol. Raise ApiError if the API server does not open it.
+
+        Once the WebSocket is open, what fails is the caller's to handle.
+        """
+        token = await self._token("GET", path)
+        configuration, session = self.configuration, self._client.rest_client.pool_manager
+        if session is None:
+            session = self._client.rest_client.pool_manager = self._client.rest_client._create_pool_manager()
+        options: dict[str, Any] = {
+            "server_hostname": configuration.tls_server_name,
+            "proxy": configuration.proxy,
+            "proxy_headers": configuration.proxy_headers,
+        }
+        headers = multidict.CIMultiDict([*_authorized({}, token).items(), *self._options.headers])
+        url = configuration.host + path
+        try:
+            async with asyncio.timeout(self._options.seconds):
+                socket = await session.ws_connect(
+                    url,
+                    protocols=(protocol,),
+                    headers=headers,
+                    **{key: value for key, value in options.items() if value},
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            # aiohttp drops the answer, which says why. Without an upgrade the API server checks the same rights first.
+            await self.get(path)
+            raise ApiError("GET", path, error.status, "", "the API server does not open a WebSocket") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError("GET", path, 0, type(error).__name__, str(error)) from error
+        async with socket:
+            if socket.protocol != protocol:
+                message = f"the API server does not know the protocol {protocol}, which Kubernetes has since 1.30"
+                raise ApiError("GET", path, 400, "BadRequest", message)
+            yield socket
 
     async def _request(
         self,

@@ -25,6 +25,7 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "renew": "Move the end of an exception",
         "revoke": "End an exception now",
         "review": "Record that an exception was reviewed",
+        "debug": "Debug a node under an exception that ends with the session",
     }
 )
 # Flags after which the next word is a value.

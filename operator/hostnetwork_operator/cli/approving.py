@@ -1,0 +1,110 @@
+"""What the forms of `debug` that write an exception share: who asks, whether the API server takes the exception, and
+what is handed over to an approver if not.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hostnetwork_operator.act import gateway
+from hostnetwork_operator.api import exception as exceptions
+from hostnetwork_operator.api import fields, labels
+from hostnetwork_operator.api import policy as policies
+from hostnetwork_operator.cli import connect, errors, rbac, tables
+from hostnetwork_operator.decide import holders
+
+_LONGEST_OWNER: Final = 253
+_MOST_HOLDERS: Final = 5  # that are named
+_NOT_INSTALLED: Final = (
+    "error: the API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed, so there is"
+    " nothing to be excepted from; use kubectl debug"
+)
+
+
+def path(namespace: str, name: str = "") -> str:
+    """Return the path of the exceptions of a namespace, or of one of them."""
+    whole = f"/apis/{labels.GROUP}/{labels.VERSION}/namespaces/{namespace}/{exceptions.PLURAL}"
+    return f"{whole}/{name}" if name else whole
+
+
+async def owner(connection: connect.Connection, given: str | None) -> str:
+    """Return the owner that a person gave, or the user as the API server knows it."""
+    if given is not None:
+        return given
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = await connection.gateway.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
+    return tables.cell(str(answer.body["status"]["userInfo"]["username"]))[:_LONGEST_OWNER]
+
+
+async def check_policy(connection: connect.Connection, namespace: str, seconds: float) -> None:
+    """Raise CommandError if the policy does not allow an exception of this length, or does not govern the namespace.
+
+    The operator would call such an exception Invalid, and ends no pod in an exempt namespace. If the policy cannot be
+    read, the exception is tried all the same.
+    """
+    try:
+        body = (
+            await connection.gateway.get(f"/apis/{labels.GROUP}/{labels.VERSION}/{policies.PLURAL}/{policies.NAME}")
+        ).body
+        spec = policies.HostNetworkExceptionPolicy.model_validate(body).spec
+    except gateway.ApiError as error:
+        if error.status not in {403, 404}:
+            raise
+        return
+    except ValueError:  # the operator reports a policy that it cannot read
+        return
+    longest = spec.exceptions.max_duration.diagnostic
+    if seconds > longest.total_seconds():
+        raise errors.CommandError(
+            f"error: --for must be at most {fields.format_duration(longest)} (exceptions.maxDuration of the"
+            f" HostNetworkExceptionPolicy), got {tables.age(int(seconds))}"
+        )
+    released = spec.mode is policies.Mode.RELEASE
+    if released or namespace in {*spec.exempt_namespaces, *labels.PREVIEW_NAMESPACES}:
+        why = "the policy has mode Release" if released else f"namespace {namespace} is exempt"
+        raise errors.CommandError(
+            f"error: {why}, so the operator would not end the pod; use another namespace (-n), or kubectl debug"
+        )
+
+
+async def refusal(connection: connect.Connection, body: Mapping[str, Any]) -> gateway.ApiError | None:
+    """Return why the person may not create this exception; None if the API server takes it. Nothing is created.
+
+    Raise ApiError for an exception that is wrong, and CommandError if the kind is not served.
+    """
+    try:
+        await connection.gateway.create(f"{path(body['metadata']['namespace'])}?dryRun=All", body)
+    except gateway.ApiError as error:
+        if error.status == 404 and not error.gone:
+            raise errors.CommandError(_NOT_INSTALLED) from error
+        if error.status != 403:
+            raise
+        return error
+    return None
+
+
+def documents(*bodies: Mapping[str, Any]) -> str:
+    """Return objects as YAML that kubectl applies."""
+    return "\n---\n".join(map(tables.as_yaml, bodies))
+
+
+async def hand_over(connection: connect.Connection, body: Mapping[str, Any], refused: gateway.ApiError) -> None:
+    """Say on stderr that the exception is refused, and who can apply it."""
+    tables.say(f"Error from server ({refused.reason or refused.status}): {refused.message}")
+    approvers = await _approvers(connection)
+    tables.say(
+        f"Nothing was created. Hand the exception over to a user with the verb approve, who applies it before"
+        f" {body['spec']['expiry']}. {approvers}"
+    )
+
+
+async def _approvers(connection: connect.Connection) -> str:
+    """Return a sentence about who may approve, as far as the person may read RBAC."""
+    read = await rbac.read(connection)
+    if read is None:
+        return "You may not read who has the verb: ask a cluster administrator."
+    attributes = holders.ResourceAttributes(labels.GROUP, exceptions.PLURAL, ("approve",))
+    found = [str(each) for each in holders.holders(read.roles, read.bindings, attributes)]
+    if not found:
+        return "By RBAC only members of the group system:masters have the verb."
+    more = f" and {len(found) - _MOST_HOLDERS} more" if len(found) > _MOST_HOLDERS else ""
+    return f"By RBAC these have the verb: {', '.join(found[:_MOST_HOLDERS])}{more}."
