@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests"
 MONITORING = MANIFESTS / "monitoring"
 METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
+EVIDENCE = MANIFESTS / "components" / "evidence"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 BY_HAND = "checks.yaml"  # the template that renders nothing and refuses what cannot work
@@ -36,6 +37,7 @@ _IMAGE_VALUES = (
 )
 _LABELS_VALUES = "  labels: {{{{- toYaml (merge (dict {}) .Values.monitoring.labels) | nindent 4 }}}}\n"
 _IF_METRICS_AUTH = "{{- if .Values.metricsAuth.enabled }}"
+_IF_EVIDENCE = "{{- if .Values.evidence.enabled }}"
 _RESOURCES_VALUES = "{{- toYaml .Values.resources | nindent 12 }}"
 
 
@@ -171,7 +173,15 @@ def _template(path: pathlib.Path) -> str:
             r"(?m)^  name: hostnetwork-system\n", r"\g<0>  annotations: {helm.sh/resource-policy: keep}\n", text
         )
         assert names == 1, f"{path}: metadata.name is not where it was"
-    if METRICS_AUTH in path.parents:
+    if path.name == "evidence-pvc.yaml":
+        # An archive outlives the release.
+        text, names = re.subn(
+            r"(?m)^  namespace: hostnetwork-system\n", r"\g<0>  annotations: {helm.sh/resource-policy: keep}\n", text
+        )
+        assert names == 1, f"{path}: metadata.namespace is not where it was"
+    if EVIDENCE in path.parents:
+        text = f"{_IF_EVIDENCE}\n{_IMAGE.sub(_IMAGE_VALUES, text)}{{{{- end }}}}\n"
+    elif METRICS_AUTH in path.parents:
         text = f"{_IF_METRICS_AUTH}\n{text}{{{{- end }}}}\n"
     elif MANIFESTS / "components" in path.parents:
         text = f'{{{{- if and (eq .Values.mode "Enforce") .Values.components }}}}\n{text}{{{{- end }}}}\n'

@@ -309,6 +309,21 @@ def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> N
         assert sum("metrics" in identity[3] for identity in from_helm) == 3
 
 
+def test_helm_renders_the_evidence_as_kustomize_does(program: pathlib.Path) -> None:
+    """evidence.enabled adds what the component adds, with the image of the values; the archive outlives the release."""
+    from_helm = _by_identity(_template(program, "evidence.enabled=true", f"image.repository={IMAGE}"))
+    added = {key: body for key, body in from_helm.items() if key not in _by_identity(_template(program))}
+    file_texts = [path.read_text() for path in render.EVIDENCE.glob("evidence-*.yaml")]
+    expected = _by_identity([body for text in file_texts for body in _bodies(text)])
+    claim = added["v1", "PersistentVolumeClaim", NAMESPACE, "hostnetwork-evidence"]["metadata"]
+    assert claim.pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    job = expected["batch/v1", "CronJob", NAMESPACE, "hostnetwork-evidence"]["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    container["image"] = f"{IMAGE}:{container['image'].rpartition(':')[2]}"
+    assert added == expected
+    assert len(added) == 7
+
+
 def test_the_prometheus_rule_is_the_plain_file() -> None:
     """The spec of the PrometheusRule equals rules.yaml, which Prometheus reads."""
     text = (render.MONITORING / "prometheusrule.yaml").read_text()

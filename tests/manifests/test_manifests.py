@@ -21,6 +21,7 @@ from tests.docs import markdown
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
 METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
+EVIDENCE = MANIFESTS / "components" / "evidence"
 MONITORING = markdown.files(ROOT / "docs" / "howto" / "monitoring.md")
 STATIC = set((MANIFESTS / "static").rglob("*.yaml"))  # not for kubectl: tests/admission/test_seal.py
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
@@ -62,6 +63,17 @@ def readers(
 ) -> list[str]:
     """kubectl's output line per object after adding metrics-auth too, as in docs/howto/monitoring.md."""
     return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), MONITORING["kustomization.yaml"])
+
+
+@pytest.fixture(scope="module")
+def auditors(
+    installed: controlplane.Cluster, readers: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """kubectl's output line per object after adding the evidence too, as in docs/howto/audit.md."""
+    kustomization = MONITORING["kustomization.yaml"].replace(
+        "/metrics-auth]", "/metrics-auth, ../manifests/components/evidence]"
+    )
+    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), kustomization)
 
 
 def _apply_beside_an_overlay(cluster: controlplane.Cluster, checkout: pathlib.Path, kustomization: str) -> list[str]:
@@ -120,11 +132,11 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 def test_every_file_is_part_of_an_overlay() -> None:
     """No file under manifests/ is left out, because only applied files take effect.
 
-    Two components are optional. The API server reads the files of static/ from its own disk.
+    Three components are optional. The API server reads the files of static/ from its own disk.
     """
     included = set().union(*(_included_files(MANIFESTS / "overlays" / name) for name in OVERLAYS))
     monitoring = _included_files(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
-    optional = monitoring | _included_files(METRICS_AUTH)
+    optional = monitoring | _included_files(METRICS_AUTH) | _included_files(EVIDENCE)
     assert included & optional == set()
     assert {path for path in MANIFESTS.rglob("*") if path.is_file()} - STATIC == included | optional
 
@@ -355,13 +367,41 @@ def _versions(cluster: controlplane.Cluster, overlay: pathlib.Path) -> dict[tupl
     return {_identity(body): body["metadata"].get("generation", body["metadata"]["resourceVersion"]) for body in bodies}
 
 
-@pytest.mark.usefixtures("readers")
+def test_the_component_for_auditors_adds_objects(auditors: list[str]) -> None:
+    created = [line.split()[0] for line in auditors if line.endswith(" created")]
+    assert sorted(created) == sorted(
+        f"{kind}/hostnetwork-evidence"
+        for kind in (
+            "clusterrole.rbac.authorization.k8s.io",
+            "clusterrolebinding.rbac.authorization.k8s.io",
+            "cronjob.batch",
+            "persistentvolumeclaim",
+            "role.rbac.authorization.k8s.io",
+            "rolebinding.rbac.authorization.k8s.io",
+            "serviceaccount",
+        )
+    )
+
+
+def test_the_account_for_the_evidence_only_reads() -> None:
+    """No secrets and no write."""
+    roles = [_bodies(EVIDENCE / f"evidence-{name}.yaml")[0] for name in ("clusterrole", "role")]
+    rules = [rule for role in roles for rule in role["rules"]]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list"}
+    assert not {"*", "secrets"} & {resource for rule in rules for resource in rule["resources"]}
+
+
+@pytest.mark.usefixtures("auditors")
 def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
     """The API server returns each object of every file; components only if the cluster serves them."""
     missing = []
     paths = {*MANIFESTS.rglob("*.yaml"), *(ROOT / "crds").glob("*.yaml")} - STATIC
     if not binary.release().has("1.36"):
-        paths -= set((MANIFESTS / "components").rglob("*.yaml")) - set(METRICS_AUTH.glob("*.yaml"))
+        paths -= (
+            set((MANIFESTS / "components").rglob("*.yaml"))
+            - set(METRICS_AUTH.glob("*.yaml"))
+            - set(EVIDENCE.glob("*.yaml"))
+        )
     for path in sorted(paths):
         for body in (body for body in _bodies(path) if "metadata" in body):
             completed = installed.kubectl("get", "-f", "-", "-o", "name", stdin=yaml.safe_dump(body))
