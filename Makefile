@@ -17,7 +17,7 @@ demo: $(READY) ## Everything set up and the main job shown, every line observed;
 
 test: check ## Every test, on real control planes (more than an hour on 2 cores, more the first time); KUBERNETES=1.33
 	@$(BIN)/python -m tests.controlplane binary
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/unit
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/unit
 
 check: $(READY) ## Format, lint, types, import contracts, what is generated, unit tests: seconds
 	@$(BIN)/ruff format --quiet --check .
