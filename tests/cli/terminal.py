@@ -2,6 +2,8 @@
 
 import os
 import pty
+import select
+import signal
 from collections.abc import Sequence
 
 from tests.cli.conftest import COMMAND
@@ -16,6 +18,7 @@ def converse(target: cluster.Cluster, arguments: Sequence[str], answers: Sequenc
     environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(target.kubeconfig), "TERM": "dumb"}
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores the signal for what runs in its background
         os.execve(COMMAND, [str(COMMAND), *arguments], environment)
     shown = b""
     for text, answer in answers:
@@ -33,6 +36,8 @@ def converse(target: cluster.Cluster, arguments: Sequence[str], answers: Sequenc
 
 def _read(terminal: int) -> bytes:
     """Return what was shown next, b'' at the end: Linux reports the end of a terminal as an error."""
+    ready, _, _ = select.select([terminal], [], [], cluster.PATIENCE * 60)
+    assert ready, "nothing was shown for a minute"
     try:
         return os.read(terminal, 65536)
     except OSError:

@@ -130,6 +130,7 @@ def test_names_are_completed(world: World, register: str) -> None:
         return completed.stdout.splitlines()
 
     assert choices("status", "--kubeconfig", kubeconfig, "-n", register) == [register, ":4"]
+    assert choices("renew", "--kubeconfig", kubeconfig, "-n", register, "s") == ["short", "spare", ":4"]
     assert choices("status", "--kubeconfig", "/nowhere", "-n", "") == [":4"]
 
 

@@ -23,7 +23,8 @@ from hostnetwork_operator.observe import live, parse
 class Present:
     """An exception as it was read at `now`, with its namespace and what the operator plans for it.
 
-    `entry`, `state` and `plan` are None if the namespace could not be read, or not the exception.
+    A person who may write exceptions may not be able to read everything that a plan needs. Then `entry` and `plan` are
+    None, and what is shown is what the operator has reported in the status. `state` is None without the namespace.
     """
 
     body: writing.Body
@@ -48,8 +49,27 @@ class Present:
         return str(self.body["metadata"]["namespace"])
 
     @property
+    def ready(self) -> str:
+        """The reason of the condition Ready; '' if it is not known."""
+        if self.entry is not None and self.entry.state is not None:
+            return str(self.entry.state)
+        return str((writing.condition(self.body, conditions.ConditionType.READY) or {}).get("reason") or "")
+
+    @property
+    def why(self) -> str:
+        """The sentence for the reason."""
+        if self.entry is not None:
+            return self.entry.why
+        return str((writing.condition(self.body, conditions.ConditionType.READY) or {}).get("message") or "")
+
+    @property
+    def pods(self) -> int:
+        """The number of covered pods."""
+        return self.entry.covered if self.entry is not None else writing.covered(self.body)
+
+    @property
     def ended(self) -> bool:
-        return self.entry is not None and self.entry.state is conditions.Ready.EXPIRED
+        return self.ready == conditions.Ready.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +123,7 @@ def run(
         click.echo(f"{intent.shown}\n", err=True)
     for line in intent.lines:
         tables.say(line, "  ")
-    tables.say_not_looked_at(checked.present.reading.not_looked_at)
+    writing.say_unread(checked.present.reading, "the state of the exception is what the operator has reported")
     if dry_run:
         writing.show(checked.answer or {}, form, f"{done} (server dry run)")
         tables.say(f"The API server would accept the change. {asking.NOTHING_WRITTEN}")
@@ -145,10 +165,13 @@ async def _read(connection: connect.Connection, namespace: str, name: str) -> Pr
     body = (await connection.gateway.get(writing.path(namespace, name))).body
     kubernetes = str((await versions.ask(connection.gateway)).minor)
     read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
+    now = read.now.replace(microsecond=0)
     pairs = [pair for pair in read.plans() if pair[0].namespace.name == namespace]
     entry = next((each for each in register.register(pairs) if each.name == name and each.subject), None)
     state, namespace_plan = pairs[0] if pairs else (None, None)
-    return Present(body, entry, state, namespace_plan, read.now.replace(microsecond=0), kubernetes, read)
+    if read.not_looked_at or entry is None:
+        return Present(body, None, state, None, now, kubernetes, read)
+    return Present(body, entry, state, namespace_plan, now, kubernetes, read)
 
 
 async def _write(target: flags.Target, checked: _CheckedChange, form: flags.Format, done: str) -> None:
@@ -178,16 +201,16 @@ def _hand_over(checked: _CheckedChange) -> int:
 
 def head(present: Present) -> str:
     """Return a line about an exception: what it is, whose, its state, and how many pods it covers."""
-    spec, entry = present.spec, present.entry
-    name = f"hne/{present.name} in namespace {present.namespace}: {spec.get('type')}, owner {spec.get('owner')}"
-    if entry is None or entry.state is None:
-        return name
-    return f"{name}. {entry.state}: {entry.why}; it covers {tables.count(entry.covered, 'pod')}."
+    spec = present.spec
+    name = f"hne/{present.name} in namespace {present.namespace}: {spec.get('type')}, owner {spec.get('owner')}."
+    if not present.ready:
+        return f"{name} Whether the exception is in force is not known."
+    return f"{name} {present.ready}: {present.why}; it covers {tables.count(present.pods, 'pod')}."
 
 
 def approves(present: Present) -> list[str]:
     """Return a line if any change of the spec approves an exception that is not approved now."""
-    if present.entry is None or present.entry.state is not conditions.Ready.NOT_APPROVED:
+    if present.ready != conditions.Ready.NOT_APPROVED:
         return []
     return ["The exception is not approved now. Your change approves the whole exception as it is above."]
 

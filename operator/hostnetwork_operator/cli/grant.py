@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hostnetwork_operator.cli import composing
-    from hostnetwork_operator.decide import consequences, draft, snapshot
+    from hostnetwork_operator.decide import consequences, draft
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -76,6 +76,8 @@ def command(
     import asyncio
 
     composed = asyncio.run(_compose(target, namespace, workload, kind))
+    if taken := _taken(composed, name or composed.drafted.draft.name):
+        raise errors.CommandError(taken)
     proposal = _proposal(composed, name, _said(texts), end)
     proposal = asyncio.run(_check(target, proposal))
     return _decide(target, proposal, form, dry_run=dry_run, yes=yes)
@@ -174,7 +176,7 @@ async def _check(target: flags.Target, proposal: Proposal) -> Proposal:
                 answer = await writing.dry_create(connection, proposal.manifest)
         except gateway.ApiError as error:
             if error.status == 409:
-                raise errors.CommandError(_taken(drafted, state, read.now)) from error
+                raise errors.CommandError(_taken(proposal.composed, drafted.name, surely=True)) from error
             if not await writing.lacks_right(connection, error, "create", drafted.namespace):
                 raise
             approvers = await writing.approvers(connection)
@@ -190,14 +192,18 @@ async def _check(target: flags.Target, proposal: Proposal) -> Proposal:
     return replace(proposal, opening=opening)
 
 
-def _taken(drafted: "draft.Draft", state: "snapshot.NamespaceSnapshot | None", now: Any) -> str:
-    """Return the error about an exception that exists already, with the remedy."""
+def _taken(composed: "composing.Composition", name: str, *, surely: bool = False) -> str:
+    """Return the error about an exception that exists already, with the remedy; '' if it is not known to exist."""
+    namespace = composed.drafted.draft.namespace
+    state = composed.reading.cluster.snapshot(namespace)
     exceptions = state.exceptions if state is not None else ()
-    present = next((each for each in exceptions if each.metadata.name == drafted.name), None)
-    text = f"error: exception {drafted.name} exists already in namespace {drafted.namespace}"
-    if present is not None and present.spec.until <= now:
+    present = next((each for each in exceptions if each.metadata.name == name), None)
+    text = f"error: exception {name} exists already in namespace {namespace}"
+    if present is None and not surely:
+        return ""
+    if present is not None and present.spec.until <= composed.reading.now:
         return f"{text}, and has ended; it stays as the record; choose another name with --name"
-    renew = f"kubectl hostnetwork renew {drafted.name} -n {drafted.namespace} --for DURATION"
+    renew = f"kubectl hostnetwork renew {name} -n {namespace} --for DURATION"
     return f"{text}; to move its end, use {renew}; for another exception, choose another name with --name"
 
 
@@ -212,11 +218,12 @@ def _decide(target: flags.Target, proposal: Proposal, form: flags.Format, *, dry
     in_text = form is flags.Format.TABLE
     if dry_run and in_text:
         click.echo(proposal.text(for_approval=False), nl=False)
+        click.echo(err=True)
     elif in_text or not (dry_run or yes):
         click.echo(f"{proposal.text(for_approval=False)}\n", err=True, nl=False)
     for line in _opens(proposal):
         tables.say(line, "  ")
-    tables.say_not_looked_at(proposal.composed.reading.not_looked_at)
+    writing.say_unread(proposal.composed.reading, "what is shown may lack something")
     if dry_run:
         if not in_text:
             writing.show(proposal.checked or {}, form, "created (server dry run)")

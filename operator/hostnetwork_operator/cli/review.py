@@ -77,7 +77,7 @@ def _found(present: "changing.Present") -> list[str]:
     from hostnetwork_operator.decide import consequences, rules
 
     if present.entry is None or present.plan is None:
-        return ["Which pods the exception covers is not known."]
+        return ["Findings about the exception are not known."]
     pods = consequences.covered(present.plan, present.name)
     findings = [finding for finding in present.entry.warnings if finding.rule is not rules.REVIEW_DUE]
     lines = [f"its pods: {tables.few(pods)}"] if pods else []

@@ -91,8 +91,10 @@ def _pods(present: "changing.Present") -> list[str]:
     """Return what happens to the pods of the exception, a line for each thing."""
     from hostnetwork_operator.decide import consequences
 
-    if present.plan is None or present.entry is None:
-        return ["What happens to the pods of the exception is not known."]
+    if present.plan is None:
+        deletes = present.spec.get("type") == "Diagnostic" and present.spec.get("onExpiry") != "Report"
+        does = "deletes" if deletes else "flags, and does not delete,"
+        return [f"The operator {does} its {tables.count(present.pods, 'pod')}, unless another exception covers them."]
     ending = consequences.ended(present.plan, present.name, present.now + _AHEAD)
     found = [
         ("The operator deletes {}: {}.", ending.deleted),

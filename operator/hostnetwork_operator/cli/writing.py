@@ -14,7 +14,7 @@ import click
 from hostnetwork_operator import bodies
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.cli import connect, errors, flags, rbac, tables
+from hostnetwork_operator.cli import connect, errors, flags, rbac, reading, tables
 from hostnetwork_operator.observe import live
 
 Body = Mapping[str, Any]
@@ -99,7 +99,7 @@ def _uncertain(namespace: str, name: str) -> Iterator[None]:
     try:
         yield
     except gateway.ApiError as error:
-        if not error.unanswered:
+        if error.status == 409 or not (error.unanswered or error.lost or isinstance(error, gateway.UndecodableError)):
             raise
         raise errors.CommandError(f"error: no answer ({error.message or error.reason}); {remedy}") from error
     except asyncio.CancelledError:
@@ -129,7 +129,10 @@ async def reported(
 
 
 def condition(body: Body, kind: conditions.ConditionType) -> Mapping[str, Any] | None:
-    """Return a condition of an exception; None if the operator has not reported it about the present spec."""
+    """Return a condition of an exception; None if the operator has not reported it about the present spec.
+
+    Only the operator can write the status (exception-writers).
+    """
     for each in (body.get("status") or {}).get("conditions") or ():
         if each.get("type") == kind and each.get("observedGeneration") == body["metadata"].get("generation"):
             found: Mapping[str, Any] = each
@@ -152,10 +155,15 @@ def ended(body: Body) -> bool:
     return cleaned.get("reason") not in {conditions.CleanedUp.DELETING, conditions.CleanedUp.DELETION_PENDING}
 
 
+def covered(body: Body) -> int:
+    """Return how many pods an exception covers, as the operator has reported it."""
+    return int((body.get("status") or {}).get("coveredPods") or 0)
+
+
 def covers_nothing(body: Body) -> bool:
     """Return whether an exception is in force and covers no pod."""
     ready = condition(body, conditions.ConditionType.READY)
-    return ready is not None and ready.get("status") == "True" and not body["status"].get("coveredPods")
+    return ready is not None and ready.get("status") == "True" and not covered(body)
 
 
 def show(body: Body, form: flags.Format, done: str) -> None:
@@ -176,6 +184,12 @@ def say_warnings(answer: bodies.Answer) -> None:
         tables.say(f"Warning: {text}")
 
 
+def say_unread(read: reading.Reading, consequence: str) -> None:
+    """Say in one line what could not be read. A person who may write exceptions need not be able to read the rest."""
+    if read.not_looked_at:
+        tables.say(f"not looked at: {', '.join(each.what for each in read.not_looked_at)}; {consequence}", "  ")
+
+
 def say_state(body: Body) -> None:
     """Say what the operator reports about an exception."""
     ready = condition(body, conditions.ConditionType.READY)
@@ -186,9 +200,7 @@ def say_state(body: Body) -> None:
         )
         return
     in_force = ready.get("status") == "True"
-    covers = (
-        f"; it covers {tables.count((body.get('status') or {}).get('coveredPods') or 0, 'pod')}" if in_force else ""
-    )
+    covers = f"; it covers {tables.count(covered(body), 'pod')}" if in_force else ""
     tables.say(f"{ready.get('reason')}: {ready.get('message')}{covers}.")
     cleaned = condition(body, conditions.ConditionType.CLEANED_UP)
     if cleaned is not None:

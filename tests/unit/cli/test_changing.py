@@ -1,5 +1,6 @@
 """What people read before they change an exception: what the change does, and what it approves."""
 
+import dataclasses
 import datetime
 import shlex
 from typing import Any
@@ -42,6 +43,28 @@ def test_a_change_of_an_exception_that_is_not_approved_says_that_it_approves() -
     for other in (renew._intent(present(), LATER, {}), revoke._intent(present(approved=False), None)):
         assert other is not None
         assert approves not in other.lines
+
+
+def test_who_may_not_read_everything_is_shown_what_the_operator_has_reported() -> None:
+    """The role of an approver gives the right to write exceptions, and no right to read the ledger."""
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "NotApproved",
+        "message": "nothing proves",
+        "observedGeneration": 1,
+    }
+    whole = present()
+    body = {**whole.body, "status": {"conditions": [condition], "coveredPods": 2}}
+    known = dataclasses.replace(whole, body=body, entry=None, plan=None)
+    intent = renew._intent(known, LATER, {})
+    assert intent.lines[0].endswith(" NotApproved: nothing proves; it covers 2 pods.")
+    assert "The exception is not approved now." in intent.lines[-1]
+    condition["observedGeneration"] = 0
+    stale = revoke._intent(known, None)
+    assert stale is not None
+    assert stale.lines[0].endswith(" Whether the exception is in force is not known.")
+    assert "The operator deletes its 2 pods, unless another exception covers them." in stale.lines
 
 
 def test_a_renewal_changes_what_a_person_said_and_nothing_else() -> None:

@@ -53,6 +53,15 @@ def test_every_flag_is_explained(verb: str) -> None:
         (["status", "-n", "a/../b"], "'a/../b' is not the name of a namespace"),
         (["why", "-n", "A", "ds/x"], "'A' is not the name of a namespace"),
         (["status", "surplus"], "unexpected extra argument"),
+        (["grant", "ds/a", "--owner", "a", "--reason", "a"], "use --yes to write without asking, or --dry-run"),
+        (["revoke", "a"], "nobody can be asked, because stdin or stderr is no terminal"),
+        (["grant", "ds/a", "--yes", "--dry-run"], "use either --dry-run or --yes"),
+        (["grant", "ds/a", "--owner", "a", "--yes"], "--reason is missing"),
+        (["grant", "ds/a", "b", "c", "--yes"], "name one workload"),
+        (["renew", "a", "--yes"], "say the new end with --for or --until"),
+        (["renew", "a", "--for", "1h", "--until", "2999-01-01T00:00:00Z"], "use either --for or --until"),
+        (["renew", "a", "--for", "0", "--yes"], "--for must be at least 1s"),
+        (["review", "a/../b", "--yes"], "'a/../b' is not the name of an exception"),
     ],
 )
 def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +75,7 @@ def test_the_flags_of_a_verb_may_stand_before_it(capsys: pytest.CaptureFixture[s
     """As with kubectl: `-n kube-system status`. A value that is the name of a verb is a value."""
     assert main._verb_first(["-n", "status", "status", "-A"]) == ["status", "-n", "status", "-A"]
     assert main._verb_first(["-l", "status", "exceptions"]) == ["exceptions", "-l", "status"]
+    assert main._verb_first(["--owner", "grant", "grant", "x"]) == ["grant", "--owner", "grant", "x"]
     assert main._verb_first(["--help"]) == ["--help"]
     assert main.run(["-n", "a", "status", "-A"]) == 2
     assert "use either -n or -A" in capsys.readouterr().err

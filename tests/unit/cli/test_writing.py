@@ -1,10 +1,12 @@
 """Writes of the command when answers are lost or somebody else writes: nothing is repeated blindly or overwritten."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway
@@ -69,6 +71,35 @@ async def test_a_write_without_any_answer_is_not_known() -> None:
             await writing.create(connection, BODY, BODY)
 
 
+async def test_a_creation_that_may_have_been_lost_and_is_then_refused_is_not_known() -> None:
+    """The first request may have created the exception before the second was refused."""
+    server = ApiServer()
+    lost_once(server, "POST")
+    server.fails = lambda request: refusal(403) if request.number else None
+    async with connected(server) as connection:
+        with pytest.raises(errors.CommandError, match="whether exception capture was written is not known"):
+            await writing.create(connection, BODY, BODY)
+
+
+async def test_who_interrupts_a_write_is_told_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    server = ApiServer()
+    arrived = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.sleep(60)
+        return await server.answer(request)
+
+    server_clock = clock.ServerClock()
+    async with serving.gateway_to(answer, server_clock) as api:
+        task = asyncio.create_task(writing.create(connect.Connection(api, server_clock, "default"), BODY, BODY))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert "interrupted; whether exception capture was written is not known" in capsys.readouterr().err
+
+
 def touched(server: ApiServer, times: int, **spec: Any) -> None:
     """Let somebody change the exception before each of the first patches."""
     left = [times]
@@ -121,6 +152,16 @@ async def test_no_change_by_somebody_else_delays_a_revocation() -> None:
     assert written["spec"] == {"owner": "somebody", **LATER}
 
 
+async def test_an_equal_change_by_somebody_else_is_not_ones_own() -> None:
+    """Without a lost answer, somebody else has made the change, and perhaps others with it."""
+    server = ApiServer()
+    present = server.put(PATH, BODY)
+    touched(server, 1, **LATER, owner="somebody")
+    async with connected(server) as connection:
+        with pytest.raises(errors.CommandError, match="has changed since it was shown"):
+            await writing.patch(connection, present, LATER, versioned=True)
+
+
 async def test_a_change_whose_answer_is_lost_is_ones_own() -> None:
     server = ApiServer()
     present = server.put(PATH, BODY)
@@ -142,3 +183,13 @@ async def test_the_operator_is_not_waited_for_without_end() -> None:
         server.put(PATH, {**written, "status": {"conditions": [{**condition, "observedGeneration": 2}]}})
         seen = await writing.reported(connection, written, writing.decided, 60)
     assert writing.decided(seen)
+
+
+async def test_an_equal_exception_that_existed_before_is_not_ones_own() -> None:
+    """Without a lost answer, an exception of that name was there before the first request."""
+    server = ApiServer()
+    server.put(PATH, BODY)
+    async with connected(server) as connection:
+        with pytest.raises(gateway.ApiError) as refused:
+            await writing.create(connection, BODY, BODY)
+    assert refused.value.status == 409
