@@ -29,6 +29,16 @@ def hostnetwork(
     return run(*arguments, kubeconfig=str(user or target.kubeconfig), stdin=stdin)
 
 
+def completed(
+    target: cluster.Cluster, *arguments: str, user: pathlib.Path | None = None, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `kubectl hostnetwork` in a process of its own, for a verb that uses stdin and stdout themselves."""
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(user or target.kubeconfig)}
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
 def run(*arguments: str, kubeconfig: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in this process, because a new one needs a second for its imports alone.
 
@@ -65,4 +75,4 @@ def bare() -> Iterator[cluster.Cluster]:
         yield control_plane
 
 
-__all__ += ["World", "bare", "hostnetwork", "result", "run"]
+__all__ += ["World", "bare", "completed", "hostnetwork", "result", "run"]

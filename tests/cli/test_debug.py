@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from hostnetwork_operator.api import labels
-from tests.cli.conftest import COMMAND, hostnetwork
+from tests.cli.conftest import COMMAND, completed
 from tests.e2e.conftest import IMAGE, World
 
 NODE = ("debug", "node/node-1", "--image", IMAGE, "--ticket", "INC-1")
@@ -124,7 +124,7 @@ def test_the_exit_status_is_that_of_the_process(world: World) -> None:
     """The process ends before the attachment, so what it wrote is read from its log."""
     namespace = world.namespace()
     write(world, "from the log")
-    done = hostnetwork(world.cluster, *NODE, "-n", namespace, "--", "example.com/exits", "--image", "-x")
+    done = completed(world.cluster, *NODE, "-n", namespace, "--", "example.com/exits", "--image", "-x")
     assert done.returncode == 3, done.stderr
     assert done.stdout.endswith("from the log\n")
     (body,) = world.admin.items(world.exceptions(namespace))
@@ -152,7 +152,7 @@ def test_what_is_refused_leaves_nothing_in_force(world: World) -> None:
     path = f"/api/v1/namespaces/{namespace}/resourcequotas"
     world.admin.post(path, quota).expect(201)
     world.until("the quota counts", lambda: "hard" in world.admin.get(f"{path}/none").body.get("status", {}))
-    done = hostnetwork(world.cluster, *NODE, "-n", namespace)
+    done = completed(world.cluster, *NODE, "-n", namespace)
     assert done.returncode == 1
     assert "exceeded quota: none" in done.stderr
     (body,) = world.admin.items(world.exceptions(namespace))
@@ -163,7 +163,7 @@ def test_what_is_refused_leaves_nothing_in_force(world: World) -> None:
 def test_a_person_who_may_not_approve_gets_the_yaml(world: World, empty: str) -> None:
     """The exception and the pod, as the API server takes them from an approver."""
     tenant = world.cluster.tenant(empty, "debugger")
-    done = hostnetwork(world.cluster, *NODE, "-n", empty, "--profile", "netadmin", user=tenant)
+    done = completed(world.cluster, *NODE, "-n", empty, "--profile", "netadmin", user=tenant)
     assert done.returncode == 1
     assert "a user needs the cluster-wide verb approve" in done.stderr
     assert "You may not read who has the verb: ask a cluster administrator." in done.stderr
@@ -189,7 +189,7 @@ def test_who_may_approve_is_said_as_far_as_rbac_can_be_read(world: World, empty:
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
         }
         world.admin.post(f"{base}/clusterrolebindings", body).expect(201)
-    done = hostnetwork(world.cluster, *NODE, "-n", empty, "--as", "jane", "--as-group", "system:authenticated")
+    done = completed(world.cluster, *NODE, "-n", empty, "--as", "jane", "--as-group", "system:authenticated")
     assert (done.returncode, "owner: jane" in done.stdout) == (1, True)
     assert "User ann by hostnetwork-exception-approver" in done.stderr
 
@@ -203,13 +203,13 @@ def test_who_may_approve_is_said_as_far_as_rbac_can_be_read(world: World, empty:
     ],
 )
 def test_what_cannot_work_is_said_first(world: World, arguments: tuple[str, ...], message: str) -> None:
-    done = hostnetwork(world.cluster, "debug", *arguments, "--image", IMAGE, "--ticket", "INC-1")
+    done = completed(world.cluster, "debug", *arguments, "--image", IMAGE, "--ticket", "INC-1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(message)
 
 
 def test_a_dry_run_creates_nothing(world: World, empty: str) -> None:
-    done = hostnetwork(world.cluster, *NODE, "-n", empty, "--dry-run", "--", "ip", "route")
+    done = completed(world.cluster, *NODE, "-n", empty, "--dry-run", "--", "ip", "route")
     assert done.returncode == 0, done.stderr
     exception, pod = yaml.safe_load_all(done.stdout)
     assert exception["spec"]["hostNamespaces"] == ["Network"]
@@ -228,12 +228,12 @@ def test_a_stray_pod_is_adopted_and_ends(unattended: World) -> None:
     world.operator.start()
     world.until("it is held", lambda: world.labels(namespace).get(labels.ENFORCEMENT) == "Held")
     adopting = ("debug", "-n", namespace, "--adopt", "stray", "--ticket", "INC-1")
-    done = hostnetwork(world.cluster, *adopting, "--name", "adopted")
+    done = completed(world.cluster, *adopting, "--name", "adopted")
     assert done.returncode == 0, done.stderr
     assert "exception adopted in namespace" in done.stderr
     spec = world.admin.get(f"{world.exceptions(namespace)}/adopted").expect(200).body["spec"]
     assert (spec["type"], spec["hostNamespaces"], spec["images"]) == ("Diagnostic", ["Network", "PID"], [IMAGE])
-    again = hostnetwork(world.cluster, *adopting)
+    again = completed(world.cluster, *adopting)
     assert again.returncode == 1
     assert "is not a stray pod: exception 'adopted' covers the pod" in again.stderr
     change = {"spec": {"expiry": world.time(1)}}
@@ -243,6 +243,6 @@ def test_a_stray_pod_is_adopted_and_ends(unattended: World) -> None:
 
 def test_a_pod_that_needs_no_exception_is_not_adopted(world: World, empty: str) -> None:
     world.pod(empty, "plain", hostNetwork=False).expect(201)
-    done = hostnetwork(world.cluster, "debug", "-n", empty, "--adopt", "plain", "--ticket", "INC-1")
+    done = completed(world.cluster, "debug", "-n", empty, "--adopt", "plain", "--ticket", "INC-1")
     assert (done.returncode, done.stdout) == (1, "")
     assert "needs no exception" in done.stderr

@@ -36,7 +36,7 @@ def test_an_end_is_moved_and_the_exception_stays_in_force(world: World, approver
     assert f"Active: the exception is in force until {body['spec']['expiry']}; it covers 1 pod." in renewed.stderr
     assert "ticket: INC-4711 → INC-2" in renewed.stderr
     tenant = world.cluster.tenant(namespace)
-    asked = hostnetwork(world.cluster, *arguments, "--yes", user=tenant)
+    asked = hostnetwork(world.cluster, "renew", "capture", "-n", namespace, "--for", "2h", "--yes", user=tenant)
     assert asked.returncode == 1
     assert asked.stdout.startswith(f"kubectl hostnetwork renew capture -n {namespace} --until ")
     assert "Who may approve exceptions is not known" in asked.stderr
