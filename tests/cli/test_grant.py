@@ -46,9 +46,12 @@ def test_an_approver_grants_what_the_dry_run_showed(world: World, refused: str) 
     assert (granted.returncode, granted.stdout) == (0, CREATED.format("agent")), granted.stderr
     assert "Active: the exception is in force until " in granted.stderr
     assert f"kubectl rollout restart -n {refused} ds/agent" in granted.stderr
-    spec = world.admin.get(f"{world.exceptions(refused)}/agent").expect(200).body["spec"]
+    body = world.admin.get(f"{world.exceptions(refused)}/agent").expect(200).body
+    spec = body["spec"]
     drafted = {**yaml.safe_load(shown.stdout)["spec"], "expiry": spec["expiry"]}
     assert drafted == {name: spec[name] for name in drafted}
+    (own,) = [each for each in body["metadata"]["managedFields"] if "subresource" not in each]
+    assert own["manager"] == "kubectl-hostnetwork"
     again = hostnetwork(world.cluster, *arguments(refused), "--yes")
     assert again.returncode == 1
     assert f"kubectl hostnetwork renew agent -n {refused} --for DURATION" in again.stderr
@@ -86,6 +89,15 @@ def test_who_may_not_approve_gets_a_file_for_somebody_who_may(
     assert created["spec"]["owner"] == HOSTILE
 
 
+def test_a_guess_grants_nothing(world: World, refused: str) -> None:
+    """Nothing in the catalogue fits the workload, and a type Infrastructure would have no end."""
+    words = ("--owner", "team-sre", "--reason", "The agent reads packets of its node")
+    shown = hostnetwork(world.cluster, "grant", "-n", refused, "ds/agent", *words, "--name", "guess", "--yes")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "--type is missing: say what ds/agent is" in shown.stderr
+    assert not exists(world, refused, "guess")
+
+
 def test_an_error_of_the_api_server_is_no_missing_right(world: World, refused: str) -> None:
     """An end that is too late is refused with the status of a missing right, and is shown as the API server says it."""
     late = hostnetwork(world.cluster, *arguments(refused, "late", until="2999-01-01T00:00:00Z"), "--yes")
@@ -120,5 +132,7 @@ def test_where_nothing_is_installed_there_is_nothing_to_grant(bare: cluster.Clus
     bare.admin.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).expect(201)
     bare.admin.post(f"/apis/apps/v1/namespaces/{namespace}/daemonsets", daemon_set("agent", IMAGE)).expect(201)
     shown = hostnetwork(bare, *arguments(namespace), "--yes")
-    assert (shown.returncode, shown.stdout) == (1, "")
-    assert "the API server does not serve HostNetworkExceptions" in shown.stderr
+    renewed = hostnetwork(bare, "renew", "agent", "-n", namespace, "--for", "1h", "--yes")
+    for each in (shown, renewed):
+        assert (each.returncode, each.stdout) == (1, "")
+        assert "the API server does not serve HostNetworkExceptions" in each.stderr

@@ -53,5 +53,5 @@ def test_an_end_beyond_the_policy_is_not_written(world: World) -> None:
     finally:
         world.admin.patch(policy, {"spec": {"exceptions": None}}).expect(200)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "error: the operator would end the exception: spec.expiry must be no later than " in refused.stderr
+    assert "error: the exception would be Invalid: spec.expiry must be no later than " in refused.stderr
     assert world.admin.get(f"{world.exceptions(namespace)}/capture").body["metadata"]["generation"] == 1

@@ -42,6 +42,8 @@ def _answer(prompt: str) -> str:
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         answer = ""
+    except UnicodeDecodeError:
+        answer = "\n"  # no answer that anything here understands
     if not answer:  # Ctrl-C or Ctrl-D
         sys.stderr.write("\n")
         tables.say(NOTHING_WRITTEN)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hostnetwork_operator.act import gateway
+from hostnetwork_operator.act import gateway, versions
 from hostnetwork_operator.api import conditions, exception
 from hostnetwork_operator.cli import asking, connect, errors, flags, progress, reading, tables, writing
 from hostnetwork_operator.decide import consequences, plan, register, snapshot
@@ -25,6 +25,7 @@ class Present:
 
     A person who may write exceptions may not be able to read everything that a plan needs. Then `entry` and `plan` are
     None, and what is shown is what the operator has reported in the status. `state` is None without the namespace.
+    `kubernetes` is the minor version, '' if it cannot be told.
     """
 
     body: writing.Body
@@ -76,8 +77,9 @@ class Present:
 class Intent:
     """A change that a person wants: the merge patch of the spec for a moment of the API server, and the texts about it.
 
-    `gives`: the change gives something, so the spec must still be the one that was shown, and the operator must not
-    find the exception Invalid afterwards. `command` is what a person without the right hands to one who has it.
+    `gives`: the change gives something, so the spec must still be the one that was shown. `moves_end`: nothing is
+    written if the operator would find the exception Invalid afterwards. `command` is what a person without the right
+    hands to one who has it.
     """
 
     spec: Callable[[datetime.datetime], Mapping[str, Any]]
@@ -85,6 +87,7 @@ class Intent:
     question: str
     command: str
     gives: bool = field(kw_only=True)
+    moves_end: bool = field(default=False, kw_only=True)
     done: Callable[[writing.Body], bool] = writing.decided
     shown: str = ""  # YAML
 
@@ -152,18 +155,21 @@ async def _check(
             return _CheckedChange(present, intent, None, error.message or error.reason, approvers)
     writing.say_warnings(answer)
     subject = parse.host_network_exception(answer.body)
-    if intent.gives and present.state is not None and isinstance(subject, exception.HostNetworkException):
+    if intent.moves_end and present.state is not None and isinstance(subject, exception.HostNetworkException):
         wrong = consequences.mistake(subject, present.state, present.now)
         if wrong:
-            raise errors.CommandError(f"error: the operator would end the exception: {wrong}")
+            raise errors.CommandError(f"error: the exception would be Invalid: {wrong}")
     return _CheckedChange(present, intent, answer.body)
 
 
 async def _read(connection: connect.Connection, namespace: str, name: str) -> Present:
-    from hostnetwork_operator.act import versions
-
-    body = (await connection.gateway.get(writing.path(namespace, name))).body
-    kubernetes = str((await versions.ask(connection.gateway)).minor)
+    try:
+        body = (await connection.gateway.get(writing.path(namespace, name))).body
+    except gateway.ApiError as error:
+        if error.status == 404 and not error.gone:
+            raise errors.CommandError(writing.NOT_SERVED) from error
+        raise
+    kubernetes = await _version(connection)
     read = await reading.read(connection, live.Scope(namespace), pods=reading.WhichPods.OF_EXCEPTIONS)
     now = read.now.replace(microsecond=0)
     pairs = [pair for pair in read.plans() if pair[0].namespace.name == namespace]
@@ -174,10 +180,22 @@ async def _read(connection: connect.Connection, namespace: str, name: str) -> Pr
     return Present(body, entry, state, namespace_plan, now, kubernetes, read)
 
 
+async def _version(connection: connect.Connection) -> str:
+    """Return the minor version of Kubernetes; '' if it cannot be told."""
+    try:
+        return str((await versions.ask(connection.gateway)).minor)
+    except versions.VersionError:
+        return ""
+    except gateway.ApiError as error:
+        if error.status in {0, 401}:
+            raise
+        return ""
+
+
 async def _write(target: flags.Target, checked: _CheckedChange, form: flags.Format, done: str) -> None:
     intent, body = checked.intent, checked.present.body
     async with connect.connect(target) as connection:
-        await connection.gateway.get("/version")  # for the API server's time
+        await connection.gateway.get(writing.path(checked.present.namespace, checked.present.name))  # for the time
         spec = intent.spec(connection.clock.now())
         written = await writing.patch(connection, body, spec, versioned=intent.gives)
         if form is flags.Format.TABLE:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _UNLIMITED_SECONDS: Final = 86_400.0
+TYPES: Final = ("Infrastructure", "Diagnostic", "Application")
 _RESOURCES: Final = frozenset({"hne", "hostnetworkexception", "hostnetworkexceptions"})
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -270,9 +271,8 @@ def output(command: Command) -> Command:
 
 def exception_type(command: Command) -> Command:
     """Add --type; the command gets `kind`, None for that of the class."""
-    types = ["Infrastructure", "Diagnostic", "Application"]
     return click.option(
-        "--type", "kind", type=click.Choice(types), help="The type of the exception. Default: by the class."
+        "--type", "kind", type=click.Choice(TYPES), help="The type of the exception. Default: by the class."
     )(command)
 
 

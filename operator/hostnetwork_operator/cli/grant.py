@@ -62,7 +62,8 @@ def command(
 
     Shows the exception as YAML and what it opens, asks the API server whether it would accept the exception, and asks
     you before it creates anything. Owner and reason are needed and, unless the type is Infrastructure, a ticket and an
-    end: in a terminal, you are asked for what no flag says. The type is that of the class, unless you use --type.
+    end: in a terminal, you are asked for what no flag says. The type is that of the class; if the class is a guess
+    (CLASS has ?? in status), say the type with --type.
 
     You need the verb approve. Without it, the YAML on stdout is for a user who has it, and stderr names who that is.
     After the creation the command waits up to 10 s for what the operator reports. The exit status does not depend on
@@ -76,6 +77,8 @@ def command(
     import asyncio
 
     composed = asyncio.run(_compose(target, namespace, workload, kind))
+    if kind is None and (said := _type(composed)):
+        composed = asyncio.run(_compose(target, namespace, workload, said))
     if taken := _taken(composed, name or composed.drafted.draft.name):
         raise errors.CommandError(taken)
     proposal = _proposal(composed, name, _said(texts), end)
@@ -108,6 +111,22 @@ class Proposal:
 
         drafted = replace(self.composed.drafted, draft=self.proposed)
         return draft_text.render(drafted, for_approval=for_approval, justification=self.justification)
+
+
+def _type(composed: "composing.Composition") -> str:
+    """Return the type that a person says if the class is a guess, else ''. Raise UsageError.
+
+    A guess grants nothing: an exception of type Infrastructure may be permanent.
+    """
+    from hostnetwork_operator.decide import classify
+
+    drafted = composed.drafted
+    if drafted.seen.confidence is not classify.Confidence.UNKNOWN:
+        return ""
+    name = f"{tables.kind(drafted.subject.kind)}/{drafted.subject.name}"
+    what = f"say what {name} is, because its class is a guess: {', '.join(flags.TYPES)}"
+    answer = asking.text("--type", what)
+    return str(click.Choice(flags.TYPES, case_sensitive=False).convert(answer, None, None))
 
 
 def _said(texts: "Mapping[str, str]") -> dict[str, str]:
@@ -169,7 +188,7 @@ async def _check(target: flags.Target, proposal: Proposal) -> Proposal:
     pairs = {state.namespace.name: (state, plan) for state, plan in read.plans()}
     state, plan = pairs.get(drafted.namespace, (None, None))
     if not read.installed:
-        raise errors.CommandError("error: the API server does not serve HostNetworkExceptions; install the operator")
+        raise errors.CommandError(writing.NOT_SERVED)
     async with connect.connect(target) as connection:
         try:
             with progress.shown("asking the API server"):
@@ -187,7 +206,7 @@ async def _check(target: flags.Target, proposal: Proposal) -> Proposal:
     if state is None or plan is None or not isinstance(subject, HostNetworkException):
         return proposal
     if wrong := consequences.mistake(subject, state, read.now):
-        raise errors.CommandError(f"error: the operator would not grant the exception: {wrong}")
+        raise errors.CommandError(f"error: the exception would be Invalid: {wrong}")
     opening = consequences.opened(state, plan, subject, proposal.composed.drafted.subject, read.now)
     return replace(proposal, opening=opening)
 

@@ -102,5 +102,6 @@ def _intent(present: "changing.Present", end: flags.End, texts: dict[str, str | 
         "Move the end of the exception?",
         shlex.join(command),
         gives=True,
+        moves_end=True,
         shown=changing.as_yaml(present) if unapproved else "",
     )

@@ -51,14 +51,16 @@ def _intent(present: "changing.Present") -> "changing.Intent":
         raise errors.CommandError(
             f"error: exception {present.name} ended at {present.spec.get('expiry')}, so there is nothing to review"
         )
-    reviewed = {"time": tables.moment(present.now), "kubernetesVersion": present.kubernetes}
+    reviewed = {"time": tables.moment(present.now) or ""}
+    if present.kubernetes:
+        reviewed["kubernetesVersion"] = present.kubernetes
     before = present.spec.get("review") or {}
     created = present.body["metadata"]["creationTimestamp"]
     lines = [
         changing.head(present),
         f"created at {created}",
-        changing.moved("reviewed at", before.get("time"), reviewed["time"] or ""),
-        changing.moved("reviewed for Kubernetes", before.get("kubernetesVersion"), present.kubernetes),
+        changing.moved("reviewed at", before.get("time"), reviewed["time"]),
+        changing.moved("reviewed for Kubernetes", before.get("kubernetesVersion"), present.kubernetes or "unknown"),
         *_found(present),
         *changing.approves(present),
     ]

@@ -19,6 +19,7 @@ from hostnetwork_operator.observe import live
 
 Body = Mapping[str, Any]
 RESOURCE: Final = f"hostnetworkexception.{labels.GROUP}"
+NOT_SERVED: Final = "error: the API server does not serve HostNetworkExceptions; install the operator"
 _DRY: Final = "?dryRun=All"
 # The operator reports about an exception in less than a second, unless it has much to do.
 PATIENCE_SECONDS: Final = 10.0
@@ -111,21 +112,26 @@ async def reported(
     connection: connect.Connection, written: Body, done: Callable[[Body], bool], seconds: float = PATIENCE_SECONDS
 ) -> Body:
     """Return the exception once the operator has reported what `done` wants, or as it is after so many seconds."""
-    meta = written["metadata"]
-    seen = written
     deadline = connection.clock.monotonic() + seconds
-    while not done(seen) and connection.clock.monotonic() < deadline:
-        await asyncio.sleep(_PAUSE_SECONDS)
-        try:
-            fresh: Body = (await connection.gateway.get(path(meta["namespace"], meta["name"]))).body
-        except gateway.ApiError as error:
-            if not error.passing:  # a person who may write exceptions need not be able to read them
-                break
-        else:
-            if fresh["metadata"]["uid"] != meta["uid"]:
-                break
-            seen = fresh
+    seen = written
+    try:
+        while not done(seen) and connection.clock.monotonic() < deadline:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            seen = await _again(connection, seen)
+    except asyncio.CancelledError:
+        tables.say("interrupted; the exception is written")
+        raise
     return seen
+
+
+async def _again(connection: connect.Connection, seen: Body) -> Body:
+    """Return the exception as it is now, or as it was if it cannot be read, or is another one."""
+    meta = seen["metadata"]
+    try:
+        fresh: Body = (await connection.gateway.get(path(meta["namespace"], meta["name"]))).body
+    except gateway.ApiError:  # a person who may write exceptions need not be able to read them
+        return seen
+    return fresh if fresh["metadata"]["uid"] == meta["uid"] else seen
 
 
 def condition(body: Body, kind: conditions.ConditionType) -> Mapping[str, Any] | None:

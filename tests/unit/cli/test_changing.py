@@ -126,3 +126,5 @@ def test_a_review_is_of_now_and_of_this_kubernetes() -> None:
     assert "reviewed for Kubernetes: 1.35 → 1.36" in intent.lines
     assert "its pods: capture" in intent.lines
     assert any(line.startswith("ContactMissing: ") for line in intent.lines)
+    unknown = review._intent(dataclasses.replace(present(), kubernetes=""))
+    assert unknown.spec(NOW) == {"review": {"time": "2026-11-22T12:00:00Z"}}

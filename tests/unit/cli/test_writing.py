@@ -12,7 +12,7 @@ from hostnetwork_operator import clock
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.cli import connect, errors, writing
 from tests.unit import serving
-from tests.unit.shell.apiserver import ApiServer, Request, refusal
+from tests.unit.shell.apiserver import ApiServer, Request, refusal, until
 
 SPEC = {"owner": "team-sre", "expiry": "2026-11-22T16:00:00Z"}
 BODY = {"metadata": {"name": "capture", "namespace": "payments"}, "spec": SPEC}
@@ -170,6 +170,37 @@ async def test_a_change_whose_answer_is_lost_is_ones_own() -> None:
         written = await writing.patch(connection, present, LATER, versioned=True)
     assert written["spec"] == {**SPEC, **LATER}
     assert [request.method for request in server.requests] == ["PATCH", "PATCH", "GET"]
+
+
+async def test_who_interrupts_the_wait_is_told_that_the_write_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    server = ApiServer()
+    written = server.put(PATH, BODY)
+    async with connected(server) as connection:
+        task = asyncio.create_task(writing.reported(connection, written, writing.decided, 60))
+        await until(lambda: server.requests, "the exception is read again")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert capsys.readouterr().err == "interrupted; the exception is written\n"
+
+
+async def test_another_exception_of_that_name_is_not_reported_about() -> None:
+    """Somebody may have deleted the exception and created another."""
+    server = ApiServer()
+    written = server.put(PATH, {**BODY, "metadata": {"uid": "first"}})
+    ready = {"type": "Ready", "status": "True", "reason": "Active", "observedGeneration": 1}
+    server.put(PATH, {**BODY, "metadata": {"uid": "second"}, "status": {"conditions": [ready]}})
+    async with connected(server) as connection:
+        assert await writing.reported(connection, written, writing.decided, 0.3) == written
+
+
+async def test_who_may_not_read_an_exception_may_write_it() -> None:
+    """Then there is no report of the operator, and no error."""
+    server = ApiServer()
+    server.fails = lambda request: refusal(403) if request.method == "GET" else None
+    async with connected(server) as connection:
+        created = await writing.create(connection, BODY, BODY)
+        assert await writing.reported(connection, created, writing.decided, 0.3) == created
 
 
 async def test_the_operator_is_not_waited_for_without_end() -> None:
