@@ -24,8 +24,8 @@ Examples:
   # Which pods would be deleted or flagged?
   kubectl hostnetwork revoke node-exporter -n monitoring --dry-run"""
 # The operator deletes pods that were created before the second of the expiry. A pod may be created until the API server
-# has stored the expiry, so the expiry is a moment ahead.
-_AHEAD: Final = datetime.timedelta(seconds=2)
+# has stored the expiry, and the API server's time is known to within a second, so the expiry is a moment ahead.
+_AHEAD: Final = datetime.timedelta(seconds=3)
 
 
 @click.command(name="revoke", epilog=_EXAMPLES, short_help="End an exception now")
@@ -44,7 +44,7 @@ def command(
     dry_run: bool,
     yes: bool,
 ) -> int:
-    """End an exception now, by an expiry two seconds from now.
+    """End an exception now, by an expiry three seconds from now.
 
     The operator deletes the pods of a Diagnostic exception, unless its onExpiry is Report, and flags other pods. The
     API server admits no more pods under the exception. The exception stays as the record. The end cannot be taken back:

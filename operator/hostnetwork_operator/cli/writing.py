@@ -43,18 +43,17 @@ async def create(connection: connect.Connection, body: Body, expected: Body) -> 
     """Create an exception, and return it. `expected` is the result of the dry run. Raise gateway.ApiError, and
     CommandError if it is not known whether the exception was created.
     """
-    meta = body["metadata"]
-    namespace, name = meta["namespace"], meta["name"]
-    with _uncertain(namespace, name):
-        try:
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    try:
+        with _uncertain(namespace, name):
             created: Body = (await connection.gateway.create(path(namespace), body)).body
-        except gateway.ApiError as error:
-            if error.status != 409 or not error.lost:
-                raise
-            created = (await connection.gateway.get(path(namespace, name))).body
-            if created.get("spec") != expected["spec"]:
-                raise error from None
-        return created
+    except gateway.ApiError as error:
+        if error.status != 409 or not error.lost:
+            raise
+        created = await _present(connection, namespace, name, lost=True)
+        if created.get("spec") != expected["spec"]:
+            raise
+    return created
 
 
 async def dry_patch(connection: connect.Connection, present: Body, spec: Body) -> bodies.Answer:
@@ -71,40 +70,65 @@ async def patch(connection: connect.Connection, present: Body, spec: Body, *, ve
     away needs no version: somebody who changes the exception without pause must not delay its end
     (docs/adr/0028-what-takes-away-needs-no-version.md). Raise gateway.ApiError, and CommandError as `create` does.
     """
-    meta = seen = present["metadata"]
-    whole, again = path(meta["namespace"], meta["name"]), "nothing was written; run the command again"
+    meta = present["metadata"]
+    namespace, name, version = meta["namespace"], meta["name"], meta["resourceVersion"]
+    again = "nothing was written; run the command again"
     for _ in range(_TRIES):
-        condition = {"uid": seen["uid"], **({"resourceVersion": seen["resourceVersion"]} if versioned else {})}
-        with _uncertain(meta["namespace"], meta["name"]):
-            try:
-                written: Body = (await connection.gateway.patch(whole, {"metadata": condition, "spec": spec})).body
-            except gateway.ApiError as error:
-                if error.status != 409:
-                    raise
-                written = (await connection.gateway.get(whole)).body
-                lost = error.lost and all(written["spec"].get(name) == value for name, value in spec.items())
-            else:
+        condition = {"uid": meta["uid"], **({"resourceVersion": version} if versioned else {})}
+        try:
+            with _uncertain(namespace, name):
+                answer = await connection.gateway.patch(path(namespace, name), {"metadata": condition, "spec": spec})
+                written: Body = answer.body
                 return written
-        seen = written["metadata"]
-        if lost:  # the answer to a write that was carried out
-            return written
-        if (seen["uid"], seen["generation"]) != (meta["uid"], meta["generation"]):
-            raise errors.CommandError(f"error: exception {meta['name']} has changed since it was shown; {again}")
-    raise errors.CommandError(f"error: exception {meta['name']} is changed without pause; {again}")
+        except gateway.ApiError as error:
+            if error.status != 409:
+                raise
+            lost = error.lost
+        found = await _present(connection, namespace, name, lost=lost)
+        if lost and all(found["spec"].get(field) == value for field, value in spec.items()):
+            return found
+        fresh = found["metadata"]
+        if (fresh["uid"], fresh["generation"]) != (meta["uid"], meta["generation"]):
+            if lost:
+                raise errors.CommandError(
+                    f"error: somebody else changes the exception too; {_unknown(namespace, name)}"
+                )
+            raise errors.CommandError(f"error: exception {name} has changed since it was shown; {again}")
+        version = fresh["resourceVersion"]  # only labels or the status have changed
+    raise errors.CommandError(f"error: exception {name} is changed without pause; {again}")
+
+
+async def _present(connection: connect.Connection, namespace: str, name: str, *, lost: bool) -> Body:
+    """Return an exception after a write was refused, because there is another version or an exception of that name.
+
+    `lost`: an earlier attempt at the write got no answer.
+    """
+    try:
+        found: Body = (await connection.gateway.get(path(namespace, name))).body
+    except gateway.ApiError as error:
+        if not lost:
+            raise
+        raise errors.CommandError(f"error: {error.message or error.reason}; {_unknown(namespace, name)}") from error
+    return found
+
+
+def _unknown(namespace: str, name: str) -> str:
+    return f"whether exception {name} was written is not known; see kubectl get hne {name} -n {namespace} -o yaml"
 
 
 @contextlib.contextmanager
 def _uncertain(namespace: str, name: str) -> Iterator[None]:
     """Say what is not known if the answer to a write is lost, or if a person interrupts the write."""
-    remedy = f"whether exception {name} was written is not known; see kubectl get hne {name} -n {namespace} -o yaml"
     try:
         yield
     except gateway.ApiError as error:
         if error.status == 409 or not (error.unanswered or error.lost or isinstance(error, gateway.UndecodableError)):
             raise
-        raise errors.CommandError(f"error: no answer ({error.message or error.reason}); {remedy}") from error
+        raise errors.CommandError(
+            f"error: no answer ({error.message or error.reason}); {_unknown(namespace, name)}"
+        ) from error
     except asyncio.CancelledError:
-        tables.say(f"interrupted; {remedy}")
+        tables.say(f"interrupted; {_unknown(namespace, name)}")
         raise
 
 

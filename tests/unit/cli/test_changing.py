@@ -105,7 +105,7 @@ def test_a_revocation_is_a_moment_ahead_of_the_pods() -> None:
     intent = revoke._intent(present(), "done")
     assert intent is not None
     assert intent.spec(at(hours=0.5, seconds=0.9)) == {
-        "expiry": "2026-11-22T12:30:02Z",
+        "expiry": "2026-11-22T12:30:03Z",
         "reason": "Capture SYN retries on node-7; revoked: done",
     }
     assert "The operator deletes 1 pod: capture." in intent.lines

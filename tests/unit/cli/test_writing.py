@@ -81,6 +81,32 @@ async def test_a_creation_that_may_have_been_lost_and_is_then_refused_is_not_kno
             await writing.create(connection, BODY, BODY)
 
 
+async def test_a_refusal_after_a_lost_answer_is_not_known_if_nobody_can_look() -> None:
+    server = ApiServer()
+    lost_once(server, "POST")
+    server.fails = lambda request: refusal(403) if request.method == "GET" else None
+    async with connected(server) as connection:
+        with pytest.raises(errors.CommandError, match="whether exception capture was written is not known"):
+            await writing.create(connection, BODY, BODY)
+
+
+async def test_a_lost_change_that_somebody_else_has_changed_again_is_not_known() -> None:
+    """It is not said that nothing was written."""
+    server = ApiServer()
+    present = server.put(PATH, BODY)
+    lost_once(server, "PATCH")
+
+    def fails(request: Request) -> None:
+        if request.number == 1:  # the second attempt
+            metadata = {**server.objects[PATH]["metadata"], "generation": 3}
+            server.put(PATH, {**BODY, "metadata": metadata})
+
+    server.fails = fails  # type: ignore[assignment]
+    async with connected(server) as connection:
+        with pytest.raises(errors.CommandError, match="whether exception capture was written is not known"):
+            await writing.patch(connection, present, LATER, versioned=True)
+
+
 async def test_who_interrupts_a_write_is_told_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
     server = ApiServer()
     arrived = asyncio.Event()
