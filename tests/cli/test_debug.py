@@ -228,6 +228,10 @@ def test_a_stray_pod_is_adopted_and_ends(unattended: World) -> None:
     world.operator.start()
     world.until("it is held", lambda: world.labels(namespace).get(labels.ENFORCEMENT) == "Held")
     adopting = ("debug", "-n", namespace, "--adopt", "stray", "--ticket", "INC-1")
+    tenant = world.cluster.tenant(namespace, "adopter")
+    refused = completed(world.cluster, *adopting, user=tenant)
+    assert (refused.returncode, world.admin.items(world.exceptions(namespace))) == (1, [])
+    assert yaml.safe_load(refused.stdout)["spec"]["owner"] == f"adopter-{namespace}"
     done = completed(world.cluster, *adopting, "--name", "adopted")
     assert done.returncode == 0, done.stderr
     assert "exception adopted in namespace" in done.stderr

@@ -1,7 +1,9 @@
 """A whole Kubernetes control plane on free loopback ports: etcd, API server, controller manager, scheduler, kwok.
 
 There is no kubelet and no network. kwok reports that nodes are ready and pods are running, so no probe is made and no
-packet is sent. Everything that the API server and the controllers decide is real.
+packet is sent. kwok also answers the API server as the kubelet of every node: the log of a container, and what an
+attachment shows, are the lines of one file (`container_log`). Everything that the API server and the controllers decide
+is real.
 
 The controller manager runs with one credential per controller and without system:masters, as on real clusters.
 Otherwise admission policies would never see the garbage collector or the namespace controller under their own names.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from hostnetwork_operator.cli import errors, flags, progress, tables
 from hostnetwork_operator.decide import debugging
@@ -47,6 +48,17 @@ _NO_IMAGE: Final = (
 )
 
 
+class _NodeName(click.ParamType[str]):
+    """A node, such as `node/node-1`, or a word of the command."""
+
+    name = "node"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from hostnetwork_operator.cli import names
+
+        return [CompletionItem(name) for name in names.nodes(ctx, incomplete)]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the command line says. None stands for what the command finds out itself."""
@@ -67,7 +79,7 @@ class Wanted:
 
 
 @click.command(name="debug", epilog=_EXAMPLES, short_help="Debug a node under an exception that ends with the session")
-@click.argument("words", nargs=-1, metavar="[node/NAME] [-- COMMAND ...]")
+@click.argument("words", type=_NodeName(), nargs=-1, metavar="[node/NAME] [-- COMMAND ...]")
 @flags.namespace
 @click.option("--image", metavar="IMAGE", help="The image of the pod. The exception lists exactly this text.")
 @click.option("--ticket", metavar="TICKET", help="The ticket that asks for the session. Required.")

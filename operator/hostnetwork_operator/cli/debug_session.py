@@ -1,14 +1,12 @@
-"""One debug session, from the exception until its revocation.
+"""One debug session: the exception, the pod under it, and the terminal attached to the pod.
 
-Whatever happens after the exception was created, the exception is revoked: at the end of the stream, after an error,
-and after Ctrl-C, SIGTERM and SIGHUP. The operator then deletes the pod. If no operator does, this client deletes the
-pod. If this client dies, the exception ends at its expiry.
+Whatever happens after the exception was created, `debug_end` revokes the exception: at the end of the stream, after an
+error, and after Ctrl-C, SIGTERM and SIGHUP. If this client dies, the exception ends at its expiry.
 """
 
 import asyncio
 import contextlib
 import datetime
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import conditions, grant
-from hostnetwork_operator.cli import approving, attach, connect, errors, progress, tables
+from hostnetwork_operator.cli import approving, attach, connect, debug_end, errors, progress, tables
 from hostnetwork_operator.decide import debugging
 
 _FAST_SECONDS: Final = 0.1  # between two questions while a person waits
@@ -28,8 +26,6 @@ _REFUSED_SECONDS: Final = 5.0  # until each API server knows that the level is l
 _START_SECONDS: Final = 300.0  # until the container runs: an image can be large
 _EXIT_SECONDS: Final = 5.0  # until the kubelet has reported the end of the process
 _LATE_SECONDS: Final = 10.0  # after the expiry and the grace period, until the client goes
-_DELETION_SECONDS: Final = 5.0  # until the operator has deleted the pod
-_REVOCATIONS: Final = 5  # attempts
 # Reasons of the kubelet why a container does not start, and will not without another session.
 _HOPELESS: Final = frozenset(
     {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CrashLoopBackOff"}
@@ -39,7 +35,7 @@ _WAITS: Final = frozenset({conditions.Ready.NOT_RECORDED.value, ""})
 
 async def run(connection: connect.Connection, session: debugging.DebugSession, exception: Mapping[str, Any]) -> int:
     """Run the session, and return the exit status of the command."""
-    running = _RunningSession(connection, session, exception)
+    started = debug_end.StartedSession(connection, session, exception)
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a session runs in a task")
@@ -47,7 +43,7 @@ async def run(connection: connect.Connection, session: debugging.DebugSession, e
     with signals.handled():
         try:
             try:
-                return await running.work()
+                return await _Work(started).work()
             except asyncio.CancelledError:
                 if not signals.caught:
                     raise
@@ -55,7 +51,7 @@ async def run(connection: connect.Connection, session: debugging.DebugSession, e
                 return 128 + signals.caught[0]
         finally:
             signals.ending = True
-            await running.end()
+            await debug_end.end(started)
 
 
 @dataclass(slots=True)
@@ -88,35 +84,19 @@ class _Signals:
             self.task.cancel()
 
 
-@dataclass(slots=True)
-class _RunningSession:
-    """The exception and the pod of a session.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The steps of a session until its end."""
 
-    `tried` and `pod_tried`: the API server may have got a request to create them. `uid` is that of the exception, and
-    `created` the creation of the pod, both unknown until the API server has answered.
-    """
-
-    connection: connect.Connection
-    session: debugging.DebugSession
-    exception: Mapping[str, Any]
-    tried: bool = False
-    pod_tried: bool = False
-    uid: str = ""
-    created: datetime.datetime | None = None
+    started: debug_end.StartedSession
 
     @property
-    def pods(self) -> str:
-        return f"/api/v1/namespaces/{self.session.namespace}/pods"
+    def connection(self) -> connect.Connection:
+        return self.started.connection
 
     @property
-    def pod(self) -> str:
-        return f"{self.pods}/{self.session.name}"
-
-    @property
-    def path(self) -> str:
-        return approving.path(self.session.namespace, self.session.name)
-
-    # -- the session ----------------------------------------------------------------------------------------------
+    def session(self) -> debugging.DebugSession:
+        return self.started.session
 
     async def work(self) -> int:
         """Return the exit status of the process in the pod."""
@@ -139,7 +119,7 @@ class _RunningSession:
             async with asyncio.timeout(self._seconds_left()):
                 return await attach.attach(
                     self.connection.gateway,
-                    f"{self.pod}/attach?container={debugging.CONTAINER}",
+                    f"{self.started.pod}/attach?container={debugging.CONTAINER}",
                     interactive=session.interactive,
                     terminal=session.terminal,
                     opened=self._say_attached,
@@ -148,23 +128,24 @@ class _RunningSession:
             raise errors.CommandError(f"error: the exception ended at {grant.format_time(session.expiry)}") from None
 
     async def _create_exception(self) -> None:
-        self.tried = True
+        started = self.started
+        started.tried = True
         try:
-            answer = await self.connection.gateway.create(approving.path(self.session.namespace), self.exception)
+            answer = await self.connection.gateway.create(approving.path(self.session.namespace), started.exception)
         except gateway.ApiError as error:
-            # An answer that says so proves that nothing was created, unless an earlier answer was lost.
-            self.tried = error.lost or error.unanswered
+            # A refusal proves that nothing was created, unless an earlier answer was lost.
+            started.tried = error.lost or error.unanswered
             raise
-        self.uid = answer.body["metadata"]["uid"]
+        started.uid = answer.body["metadata"]["uid"]
 
     async def _create_pod(self) -> None:
         """Create the pod when the exception is in force. The API server may need a moment to learn of a lifted level,
         so a refusal is asked again.
         """
         api, clock = self.connection.gateway, self.connection.clock
-        started, reason, since = clock.monotonic(), "", clock.monotonic()
-        while clock.monotonic() < started + _FORCE_SECONDS:
-            ready = _ready((await api.get(self.path)).body)
+        began, reason, since = clock.monotonic(), "", clock.monotonic()
+        while clock.monotonic() < began + _FORCE_SECONDS:
+            ready = _ready((await api.get(self.started.path)).body)
             if ready.get("reason", "") != reason:
                 reason, since = ready.get("reason", ""), clock.monotonic()
             if ready.get("status") == "True":
@@ -183,19 +164,19 @@ class _RunningSession:
 
     async def _post_pod(self) -> None:
         body = debugging.pod(self.session, self.connection.clock.now())
-        self.pod_tried = True
+        self.started.pod_tried = True
         try:
-            answer = await self.connection.gateway.create(self.pods, body)
+            answer = await self.connection.gateway.create(self.started.pods, body)
         except gateway.ApiError as error:
-            self.pod_tried = error.lost or error.unanswered
+            self.started.pod_tried = error.lost or error.unanswered
             raise
-        self.created = datetime.datetime.fromisoformat(answer.body["metadata"]["creationTimestamp"])
+        self.started.created = datetime.datetime.fromisoformat(answer.body["metadata"]["creationTimestamp"])
 
     async def _start(self) -> bool:
         """Wait until the container runs. Return whether it has ended already. Raise CommandError if it cannot run."""
-        started, asked, said = self.connection.clock.monotonic(), 0, ""
-        while self.connection.clock.monotonic() < started + _START_SECONDS:
-            body = (await self.connection.gateway.get(self.pod)).body
+        began, asked, said = self.connection.clock.monotonic(), 0, ""
+        while self.connection.clock.monotonic() < began + _START_SECONDS:
+            body = (await self.connection.gateway.get(self.started.pod)).body
             state = _state(body)
             if "running" in state or "terminated" in state:
                 return "terminated" in state
@@ -238,7 +219,7 @@ class _RunningSession:
         deadline = self.connection.clock.monotonic() + _EXIT_SECONDS
         while self.connection.clock.monotonic() < deadline:
             try:
-                body = (await self.connection.gateway.get(self.pod)).body
+                body = (await self.connection.gateway.get(self.started.pod)).body
             except gateway.ApiError as error:
                 if not error.gone:
                     raise
@@ -260,107 +241,9 @@ class _RunningSession:
     async def _show_log(self) -> None:
         """Show what a process wrote before the attachment."""
         try:
-            await attach.show_log(self.connection.gateway, f"{self.pod}/log?container={debugging.CONTAINER}")
+            await attach.show_log(self.connection.gateway, f"{self.started.pod}/log?container={debugging.CONTAINER}")
         except gateway.ApiError as error:
             tables.say(f"not looked at: the log of pod {self.session.name}: {error.message or error.reason}")
-
-    # -- its end --------------------------------------------------------------------------------------------------
-
-    async def end(self) -> None:
-        """Revoke the exception, and see to it that the pod is deleted. Say what could not be done, and raise nothing.
-
-        A terminal that is gone is no reason to stop half-way: what is written to it is written last.
-        """
-        if not self.tried:
-            return
-        session = self.session
-        try:
-            if not await self._revoke():
-                return
-        except (gateway.ApiError, asyncio.CancelledError) as error:
-            why = error.message or error.reason if isinstance(error, gateway.ApiError) else "interrupted"
-            expiry = json.dumps({"spec": {"expiry": tables.moment(self._moment())}}, separators=(",", ":"))
-            _say(
-                f"error: exception {session.name} is not revoked: {why}. It ends at"
-                f" {grant.format_time(session.expiry)} all the same. To revoke it now:"
-                f" kubectl patch hne {session.name} -n {session.namespace} --type=merge -p '{expiry}'"
-            )
-            return
-        try:
-            by = await self._see_pod_deleted() if self.pod_tried else ""
-        except (gateway.ApiError, asyncio.CancelledError) as error:
-            why = error.message or error.reason if isinstance(error, gateway.ApiError) else "interrupted"
-            _say(
-                f"exception {session.name} is revoked. Whether its pod is deleted is not known: {why}. To delete it:"
-                f" kubectl delete pod {session.name} -n {session.namespace}"
-            )
-            return
-        _say(f"exception {session.name} is revoked{by}")
-
-    def _moment(self) -> datetime.datetime:
-        return debugging.revoked_at(self.connection.clock.now(), self.created)
-
-    async def _revoke(self) -> bool:
-        """Set the expiry to now. Return whether the exception exists."""
-        for attempt in range(1, _REVOCATIONS + 1):
-            try:
-                return await self._try_to_revoke()
-            except gateway.ApiError as error:
-                if attempt == _REVOCATIONS or not error.passing:
-                    raise
-            await gateway.pause(attempt)
-        raise AssertionError("unreachable")
-
-    async def _try_to_revoke(self) -> bool:
-        api = self.connection.gateway
-        try:
-            body = (await api.get(self.path)).body
-        except gateway.ApiError as error:
-            if error.gone:
-                return False
-            raise
-        if not self._is_ours(body):
-            return False
-        if self.pod_tried and self.created is None:  # the answer was lost
-            with contextlib.suppress(gateway.ApiError):
-                meta = (await api.get(self.pod)).body["metadata"]
-                self.created = datetime.datetime.fromisoformat(meta["creationTimestamp"])
-        moment = self._moment()
-        if grant.parse_time(body["spec"]["expiry"]) > moment:
-            change = {"metadata": {"uid": body["metadata"]["uid"]}, "spec": {"expiry": grant.format_time(moment)}}
-            await api.patch(self.path, change)
-        return True
-
-    def _is_ours(self, body: Mapping[str, Any]) -> bool:
-        """Return whether this session has created the exception. If the answer was lost, a name that a person chose may
-        be that of another exception.
-        """
-        if self.uid:
-            return bool(body["metadata"]["uid"] == self.uid)
-        return all(body["spec"].get(key) == value for key, value in self.exception["spec"].items())
-
-    async def _see_pod_deleted(self) -> str:
-        """Wait until the operator has deleted the pod, or delete it. Return who did, as the end of a sentence."""
-        api, clock, uid = self.connection.gateway, self.connection.clock, ""
-        deadline = clock.monotonic() + _DELETION_SECONDS
-        try:
-            while clock.monotonic() < deadline:
-                meta = (await api.get(self.pod)).body["metadata"]
-                if "deletionTimestamp" in meta:
-                    return ", and the operator deletes the pod"
-                uid = meta["uid"]
-                await asyncio.sleep(_FAST_SECONDS)
-            await api.delete(self.pod, {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}})
-        except gateway.ApiError as error:
-            if error.status not in {404, 409}:  # 409: another pod has the name
-                raise
-            return ", and its pod no longer exists"
-        return f". The operator has not deleted the pod within {_DELETION_SECONDS:.0f} s, so this command has"
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        tables.say(text)
 
 
 def _ready(body: Mapping[str, Any]) -> Mapping[str, Any]:

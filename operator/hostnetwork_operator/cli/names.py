@@ -36,6 +36,15 @@ def exceptions(context: click.Context, incomplete: str) -> list[str]:
     return _listed(context, f"{live.CUSTOM}/namespaces/{{}}/{exception.PLURAL}", incomplete)
 
 
+def nodes(context: click.Context, incomplete: str) -> list[str]:
+    """Return the nodes that begin with these letters: `node/node-1`."""
+    kind, slash, _ = incomplete.partition("/")
+    if not slash:
+        return ["node/"] if "node".startswith(incomplete) else []
+    found = _listed(context, "/api/v1/nodes", incomplete.removeprefix(f"{kind}/")) if kind == "node" else []
+    return [f"{kind}/{name}" for name in found]
+
+
 def _listed(context: click.Context, path: str, incomplete: str) -> list[str]:
     given = context.params
     context_name = next(iter(given.get("contexts") or ()), None)

@@ -55,7 +55,7 @@ async def attached(
         await socket.close()
         return socket
 
-    async with serving.gateway_to(answer) as api:
+    async with asyncio.timeout(60), serving.gateway_to(answer) as api:
         ended = await attach.attach(api, PATH, interactive=interactive, terminal=terminal, opened=opened)
     return ended, query
 
@@ -190,7 +190,7 @@ async def test_a_refusal_has_the_words_of_the_api_server() -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.json_response(status, status=403)
 
-    async with serving.gateway_to(answer) as api:
+    async with asyncio.timeout(60), serving.gateway_to(answer) as api:
         with pytest.raises(gateway.ApiError) as raised:
             await attach.attach(api, PATH, interactive=False, terminal=False, opened=nothing)
     assert (raised.value.status, raised.value.message) == (403, "pods/attach is forbidden")
@@ -205,7 +205,7 @@ async def test_a_server_with_other_protocols_is_refused() -> None:
         await socket.receive()
         return socket
 
-    async with serving.gateway_to(answer) as api:
+    async with asyncio.timeout(60), serving.gateway_to(answer) as api:
         with pytest.raises(gateway.ApiError, match=r"v5\.channel\.k8s\.io"):
             await attach.attach(api, PATH, interactive=False, terminal=False, opened=nothing)
 

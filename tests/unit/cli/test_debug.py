@@ -1,8 +1,10 @@
 """Wrong usage of `debug`, each with the reason."""
 
+import sys
+
 import pytest
 
-from hostnetwork_operator.cli import main
+from hostnetwork_operator.cli import complete, main
 
 IMAGE = ("--image", "registry.example.com/netshoot:1")
 TICKET = ("--ticket", "INC-1")
@@ -30,3 +32,11 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
     said = capsys.readouterr()
     assert message in " ".join(said.err.split())
     assert said.out == ""
+
+
+def test_the_shell_is_told_that_a_node_comes_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kubectl_complete-hostnetwork", "debug", "n"])
+    complete.main()
+    assert capsys.readouterr().out == "node/\n:6\n"

@@ -116,7 +116,7 @@ def test_without_a_pod_the_expiry_is_now() -> None:
     assert debugging.revoked_at(at(seconds=5, milliseconds=700), None) == at(seconds=5)
 
 
-@pytest.mark.parametrize("node", ["node-1", "ip-10-0-0-1.eu-central-1.compute.internal", "n" * 253, "n" * 51 + ".x"])
+@pytest.mark.parametrize("node", ["node-1", "ip-10-0-0-1.eu-central-1.compute.internal", "n" * 253, "n" * 50 + ".xyz"])
 def test_a_name_is_the_name_of_an_exception_and_of_a_pod(node: str) -> None:
     name = debugging.name(node, "x7k2f")
     assert len(name) <= 63
