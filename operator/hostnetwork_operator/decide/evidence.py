@@ -116,7 +116,7 @@ def _policies(namespaces: Sequence[exhibits.NamespaceEvidence], facts: ReportFac
     open_namespaces = [each.name for each in counted if each.restriction is Restriction.NONE]
     unknown = by_restriction[Restriction.UNKNOWN]
     restricted = len(counted) - len(open_namespaces) - unknown
-    sentence = f"{restricted} of {_count(len(counted), 'namespace')} refuse hostNetwork pods without an exception"
+    sentence = f"{restricted} of {len(counted)} namespaces refuse hostNetwork pods without an exception"
     sentence += f"; open: {_names(open_namespaces)}" if open_namespaces else ""
     sentence += f"; not known: {unknown}" if unknown else ""
     return exhibits.VerdictLine(
@@ -141,7 +141,7 @@ def _running(on_network: Sequence[coverage.PodVerdict], unreadable: int, facts: 
     """Return the answer to the question of kube-bench: does any pod run with hostNetwork?"""
     nodes = len({verdict.pod.node for verdict in on_network if verdict.pod.node})
     sentence = f"{_count(len(on_network), 'pod')} with hostNetwork on {_count(nodes, 'node')}"
-    sentence = sentence if on_network else "No pod with hostNetwork"
+    sentence = sentence if on_network else "No pod with hostNetwork was seen"
     sentence += f"; {_count(unreadable, 'pod')} could not be read" if unreadable else ""
     return exhibits.VerdictLine(
         "running-pods",
@@ -162,7 +162,7 @@ def _excepted(on_network: Sequence[coverage.PodVerdict], unreadable: int, facts:
     static, exempt = counts[labels.Verdict.STATIC], counts[labels.Verdict.EXEMPT]
     governed = counts.total() - static - exempt
     covered = f"An exception in force covers {counts[labels.Verdict.COVERED]} of {_count(governed, 'hostNetwork pod')}"
-    covered = covered if governed else "No hostNetwork pod needs an exception"
+    covered = covered if governed else "No hostNetwork pod that needs an exception was seen"
     lacking = "".join(f"; {counts[each]} {each}" for each in _ATTENTION if counts[each])
     sentence = f"{covered}{lacking}; not counted: {static} Static, {exempt} Exempt"
     # Without the policy it is not known which namespaces are exempt, so an uncovered pod may be an exempt pod.

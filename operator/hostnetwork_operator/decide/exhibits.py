@@ -394,21 +394,21 @@ def masked(evidence: AuditEvidence) -> AuditEvidence:
     )
     scope = dataclasses.replace(evidence.scope, contacts_masked=True)
     without = dataclasses.replace(evidence, exceptions=hidden, scope=scope)
-    return _texts(without, lambda text: _ADDRESS.sub(lambda found: mark(found[0]), text) if "@" in text else text)
+    return with_texts(without, lambda text: _ADDRESS.sub(lambda found: mark(found[0]), text) if "@" in text else text)
 
 
-def _texts(value: Value, change: Callable[[str], str]) -> Value:
+def with_texts(value: Value, change: Callable[[str], str]) -> Value:
     """Return the value with every text in it changed, but no key of a mapping."""
     changed: Any = value
     if isinstance(value, str):
         changed = value if isinstance(value, enum.Enum) else change(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {each.name: _texts(getattr(value, each.name), change) for each in dataclasses.fields(value)}
+        parts = {each.name: with_texts(getattr(value, each.name), change) for each in dataclasses.fields(value)}
         changed = dataclasses.replace(value, **parts)
     elif isinstance(value, tuple):
-        changed = tuple(_texts(each, change) for each in value)
+        changed = tuple(with_texts(each, change) for each in value)
     elif isinstance(value, Mapping):
-        changed = {key: _texts(each, change) for key, each in value.items()}
+        changed = {key: with_texts(each, change) for key, each in value.items()}
     return changed  # type: ignore[no-any-return]
 
 

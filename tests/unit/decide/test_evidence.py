@@ -233,11 +233,12 @@ def test_the_same_input_has_the_same_bytes() -> None:
     """Also if the API server lists the namespaces, pods and exceptions in another order."""
     pods = [pod(str(number), service_account=f"account-{number}") for number in range(5)]
     subjects = [hne(str(number), service_account_name=f"account-{number}") for number in range(5)]
-    first = of(seen(*pods, *subjects), seen(namespace=labelled("other")))
-    second = of(seen(namespace=labelled("other")), seen(*reversed(subjects), *reversed(pods)))
+    other = seen(pod("other", namespace="other"), namespace=labelled("other"))
+    first = of(seen(*pods, *subjects), other)
+    second = of(other, seen(*reversed(subjects), *reversed(pods)))
     assert exhibits.canonical(first) == exhibits.canonical(second)
     assert exhibits.digest(exhibits.canonical(first)) == exhibits.digest(exhibits.canonical(second))
-    later = of(seen(*pods, *subjects), seen(namespace=labelled("other")), generated=at(seconds=1))
+    later = of(seen(*pods, *subjects), other, generated=at(seconds=1))
     assert exhibits.canonical(first) != exhibits.canonical(later)
 
 

@@ -1,0 +1,219 @@
+"""The pictures of a report as inline SVG, each beside a table with the same numbers."""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from hostnetwork_operator.api import labels
+from hostnetwork_operator.cli import tables
+from hostnetwork_operator.cli.markup import Child, Markup, element
+from hostnetwork_operator.decide import exhibits
+
+_WIDTH: Final = 440
+_LANES: Final = 12  # exceptions in the timeline; the register has all
+_NAME: Final = 34  # characters of a name in a picture
+_BAR: Final = 18
+_STEP: Final = 42
+_VERDICTS: Final = ("Covered", "Uncovered", "Expired", "Unknown", "Static", "Exempt")
+_CLASSES: Final = ("Infrastructure", "Diagnostic", "Application", "Not readable")
+_PERIODS: Final = (("within 24 hours", 1), ("within 7 days", 7), ("within 30 days", 30), ("within 90 days", 90))
+_LEVELS: Final = (
+    "restricted",
+    "baseline",
+    "privileged, lifted for an exception",
+    "privileged",
+    "no level",
+    "not a level",
+)
+
+
+def expiries(found: exhibits.AuditEvidence) -> Markup:
+    """Return when the exceptions in force end: the first as lanes, all as numbers."""
+    ending = sorted(
+        (each for each in found.exceptions if each.in_force and each.expiry is not None),
+        key=lambda each: (each.expiry, each.namespace, each.name),
+    )
+    endless = sum(each.in_force and each.expiry is None for each in found.exceptions)
+    rows = [(name, str(number)) for name, number in _periods(ending, found.as_of)]
+    rows += [("no expiry", str(endless)), ("in force", str(len(ending) + endless))]
+    table = _numbers("Exceptions in force by time to their end", ("Ends", "Exceptions"), rows)
+    if not ending:
+        return _figure("expiries", "Exceptions in force that end", None, table)
+    return _figure("expiries", "Exceptions in force that end", _lanes(ending[:_LANES], len(ending), found.as_of), table)
+
+
+def classes(found: exhibits.AuditEvidence) -> Markup:
+    """Return the workloads by class and verdict."""
+    counts = Counter(
+        (each.class_.type.value if each.class_ is not None else _CLASSES[-1], each.verdict.value)
+        for each in found.workloads
+    )
+    shown = [name for name in _CLASSES if name != _CLASSES[-1] or any(key[0] == name for key in counts)]
+    verdicts = [name for name in _VERDICTS if any(key[1] == name for key in counts)] or ["Covered", "Uncovered"]
+    rows = [(verdict, *(str(counts[name, verdict]) for name in shown)) for verdict in verdicts]
+    table = _numbers("Workloads by class and verdict", ("Verdict", *shown), rows, swatches=True)
+    largest = max((sum(counts[name, verdict] for verdict in verdicts) for name in shown), default=0)
+    if not largest:
+        return _figure("classes", "Workloads by class and verdict", None, table)
+    bars: list[Markup] = []
+    for number, name in enumerate(shown):
+        top, left = number * _STEP + 16, 0.0
+        total = sum(counts[name, verdict] for verdict in verdicts)
+        bars.append(_label(0, top - 4, f"{name}: {total}"))
+        for verdict in verdicts:
+            width = counts[name, verdict] * _WIDTH / largest
+            if width:
+                bars.append(_rect(left, top, width, f"fill-{verdict.lower()}"))
+                left += width
+    spoken = "; ".join(
+        f"{name}: " + (", ".join(f"{counts[name, v]} {v}" for v in verdicts if counts[name, v]) or "none")
+        for name in shown
+    )
+    picture = _svg("classes", "Workloads by class and verdict", spoken, len(shown) * _STEP, [_patterns(), *bars])
+    return _figure("classes", "Workloads by class and verdict", picture, table)
+
+
+def levels(found: exhibits.AuditEvidence) -> Markup:
+    """Return the namespaces by their Pod Security level."""
+    counts = Counter(map(_level, found.namespaces))
+    shown = [name for name in _LEVELS if counts[name]] or list(_LEVELS[:2])
+    rows = [(name, str(counts[name])) for name in shown]
+    table = _numbers("Namespaces by enforced Pod Security level", ("Level", "Namespaces"), rows)
+    largest = max(counts.values(), default=0)
+    if not largest:
+        return _figure("levels", "Namespaces by level", None, table)
+    bars: list[Markup] = []
+    for number, name in enumerate(shown):
+        top = number * _STEP + 16
+        bars += [
+            _label(0, top - 4, f"{name}: {counts[name]}"),
+            _rect(0, top, counts[name] * _WIDTH / largest, "fill-level"),
+        ]
+    spoken = "; ".join(f"{name}: {counts[name]}" for name in shown)
+    return _figure(
+        "levels", "Namespaces by level", _svg("levels", "Namespaces by level", spoken, len(shown) * _STEP, bars), table
+    )
+
+
+def _lanes(ending: Sequence[exhibits.ExceptionEvidence], total: int, now: datetime.datetime) -> Markup:
+    """Return a lane for each of the exceptions that end first, from now to its end."""
+    seconds = [(each.expiry - now).total_seconds() for each in ending if each.expiry is not None]
+    longest = max(seconds)
+    bars: list[Markup] = []
+    for number, (each, left) in enumerate(zip(ending, seconds, strict=True)):
+        top, width = number * _STEP + 16, max(2.0, left * _WIDTH / longest)
+        name = f"{each.namespace}/{each.name}"
+        name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+        bars += [
+            _label(0, top - 4, name),
+            _label(_WIDTH, top - 4, f"in {tables.age(int(left))}", "end"),
+            _rect(0, top, width, "fill-time"),
+        ]
+    height = len(ending) * _STEP + 18
+    last = max(each.expiry for each in ending if each.expiry is not None)
+    bars += [
+        _label(0, height - 4, tables.moment(now) or ""),
+        _label(_WIDTH, height - 4, tables.moment(last) or "", "end"),
+    ]
+    spoken = "; ".join(f"{each.namespace}/{each.name} ends {tables.moment(each.expiry)}" for each in ending)
+    more = "" if total == len(ending) else f" The {len(ending)} of {total} that end first."
+    return _svg("expiries", "Time until each exception ends", f"{spoken}.{more}", height, bars)
+
+
+def _periods(ending: Iterable[exhibits.ExceptionEvidence], now: datetime.datetime) -> Iterable[tuple[str, int]]:
+    """Yield each period with the number of exceptions that end in it and in no period before."""
+    days = [(each.expiry - now) / datetime.timedelta(days=1) for each in ending if each.expiry is not None]
+    before = 0.0
+    for name, until in _PERIODS:
+        yield name, sum(before < each <= until for each in days)
+        before = until
+    yield "later", sum(each > before for each in days)
+
+
+def _level(namespace: exhibits.NamespaceEvidence) -> str:
+    if namespace.relaxed and namespace.enforce == labels.Level.PRIVILEGED.value:
+        return _LEVELS[2]
+    if namespace.enforce is None:
+        return _LEVELS[4]
+    return namespace.enforce if namespace.enforce in _LEVELS else _LEVELS[5]
+
+
+def _figure(name: str, title: str, picture: Markup | None, table: Markup) -> Markup:
+    shown = picture if picture is not None else element("p", "Nothing to draw.", class_="muted")
+    heading = element("h3", title, id=f"{name}-heading")
+    return element("section", heading, element("div", shown, table, class_="figure"), aria_labelledby=f"{name}-heading")
+
+
+def _svg(name: str, title: str, spoken: str, height: int, parts: Iterable[Markup]) -> Markup:
+    return element(
+        "svg",
+        element("title", title, id=f"{name}-title"),
+        element("desc", spoken, id=f"{name}-desc"),
+        *parts,
+        viewBox=f"0 0 {_WIDTH} {height}",
+        role="img",
+        aria_labelledby=f"{name}-title",
+        aria_describedby=f"{name}-desc",
+    )
+
+
+def _label(left: float, top: float, text: str, anchor: str = "start") -> Markup:
+    return element("text", text, x=f"{left:.1f}", y=f"{top:.1f}", text_anchor=anchor)
+
+
+def _rect(left: float, top: float, width: float, name: str) -> Markup:
+    return element(
+        "rect", x=f"{left:.1f}", y=f"{top:.1f}", width=f"{width:.1f}", height=str(_BAR), class_=f"bar {name}"
+    )
+
+
+def _patterns() -> Markup:
+    """Return the patterns by which the verdicts differ without colour."""
+    lines = {
+        "uncovered": "M0,8 L8,0 M-2,2 L2,-2 M6,10 L10,6",
+        "expired": "M0,4 L8,4",
+        "unknown": "M0,0 L8,8 M0,8 L8,0",
+        "static": "M4,0 L4,8",
+        "exempt": "M3,3 h2 v2 h-2 z",
+    }
+    return element(
+        "defs",
+        [
+            element(
+                "pattern",
+                element("rect", width="8", height="8", class_=f"ground-{name}"),
+                element("path", d=path, class_=f"line-{name}"),
+                id=f"pattern-{name}",
+                width="8",
+                height="8",
+                patternUnits="userSpaceOnUse",
+            )
+            for name, path in lines.items()
+        ],
+    )
+
+
+def _numbers(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, swatches: bool = False) -> Markup:
+    """Return a small table. With swatches, each row begins with the fill of its verdict."""
+
+    def row_head(name: str) -> Markup:
+        swatch: Child = ""
+        if swatches:
+            box = element("rect", width="12", height="12", class_=f"bar fill-{name.lower()}")
+            swatch = element("svg", box, viewBox="0 0 12 12", class_="swatch", aria_hidden="true")
+        return element("th", swatch, name, scope="row")
+
+    def number(text: str) -> Markup:
+        return element("td", text, class_="number")
+
+    def head(position: int, name: str) -> Markup:
+        return element("th", name, scope="col", class_="number" if position else None)
+
+    return element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", [head(position, name) for position, name in enumerate(heads)])),
+        element("tbody", [element("tr", row_head(row[0]), list(map(number, row[1:]))) for row in rows]),
+        class_="numbers",
+    )

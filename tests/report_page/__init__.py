@@ -1,0 +1,1 @@
+"""The page of `kubectl hostnetwork report`, loaded in a browser."""
