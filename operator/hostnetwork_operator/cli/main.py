@@ -84,7 +84,8 @@ def root() -> None:
     """See, ask about and govern pods that share the network, PIDs or IPC of their node.
 
     The command reads the cluster as you, with your kubeconfig. It judges with the code of the operator, and works also
-    where the operator is not installed. Only grant, renew, revoke and review write, and ask you before.
+    where the operator is not installed. Only debug, grant, renew, revoke and review write, and all but debug
+    ask you before.
 
     Exit status: 0 fine, 1 the command could not do or see all of it, 2 wrong usage, 3 findings (--fail-on).
     """
