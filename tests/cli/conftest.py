@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 
 from hostnetwork_operator.cli import main
 from tests.controlplane import cluster
@@ -44,7 +45,7 @@ def run(*arguments: str, kubeconfig: str, stdin: str | None = None) -> subproces
 
     The tests of pipes, signals and terminals start COMMAND.
     """
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with (
         mock.patch.dict(os.environ, {"KUBECONFIG": kubeconfig}),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode()), encoding="utf-8")),
@@ -55,7 +56,8 @@ def run(*arguments: str, kubeconfig: str, stdin: str | None = None) -> subproces
             status = main.run(list(arguments))
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
-    return subprocess.CompletedProcess(["kubectl-hostnetwork", *arguments], status, out.getvalue(), err.getvalue())
+    said, complained = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["kubectl-hostnetwork", *arguments], status, said, complained)
 
 
 def result(
@@ -75,4 +77,19 @@ def bare() -> Iterator[cluster.Cluster]:
         yield control_plane
 
 
-__all__ += ["World", "bare", "completed", "hostnetwork", "result", "run"]
+@pytest.fixture
+def three_clusters(world: World, bare: cluster.Cluster, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A kubeconfig with a governed cluster, one with nothing installed, and one that does not answer."""
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for name, target in (("governed", world.cluster), ("bare", bare), ("gone", bare)):
+        config = yaml.safe_load(target.kubeconfig.read_text())
+        server = {"server": "https://127.0.0.1:1"} if name == "gone" else config["clusters"][0]["cluster"]
+        merged["clusters"].append({"name": name, "cluster": server})
+        merged["users"].append({"name": name, "user": config["users"][0]["user"]})
+        merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(merged))
+    return path
+
+
+__all__ += ["World", "bare", "completed", "hostnetwork", "result", "run", "three_clusters"]

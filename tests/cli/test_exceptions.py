@@ -134,21 +134,6 @@ def test_names_are_completed(world: World, register: str) -> None:
     assert choices("status", "--kubeconfig", "/nowhere", "-n", "") == [":4"]
 
 
-@pytest.fixture
-def three_clusters(world: World, bare: cluster.Cluster, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A kubeconfig with a governed cluster, one with nothing installed, and one that does not answer."""
-    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
-    for name, target in (("governed", world.cluster), ("bare", bare), ("gone", bare)):
-        config = yaml.safe_load(target.kubeconfig.read_text())
-        server = {"server": "https://127.0.0.1:1"} if name == "gone" else config["clusters"][0]["cluster"]
-        merged["clusters"].append({"name": name, "cluster": server})
-        merged["users"].append({"name": name, "user": config["users"][0]["user"]})
-        merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(merged))
-    return path
-
-
 def test_several_clusters_are_one_list(world: World, register: str, three_clusters: pathlib.Path) -> None:
     """A cluster that does not answer is named, hides no other, and makes the exit status 1."""
     contexts = ("--context", "governed", "--context", "bare")

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -109,3 +110,51 @@ def test_a_person_without_rights_gets_no_pass(bare: cluster.Cluster) -> None:
     missing = {each["what"] for each in document["scope"]["notLookedAt"]}
     assert {"pods", "namespaces", "roles", "operator", "cluster uid", "validatingadmissionpolicies"} <= missing
     assert all(duty["holders"] is None for duty in document["duties"])
+
+
+def test_an_archive_grows_and_is_proved(bare: cluster.Cluster, tmp_path: pathlib.Path) -> None:
+    """Each report follows the one before. A report that was changed makes the exit status 3, also in JSON."""
+    archive, page = tmp_path / "archive", tmp_path / "page.html"
+    first = hostnetwork(bare, "report", "--append", str(archive))
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    head = first.stderr.split("Head of the archive: ")[1].split()[0]
+    bare.wait("another second", lambda: time.sleep(1.1) is None)
+    second = hostnetwork(bare, "report", "--append", str(archive), "--out", str(page))
+    assert (second.returncode, "Added report 2" in second.stderr) == (0, True), second.stderr
+    assert "<dd>2, on 1 day</dd>" in page.read_text()
+    proved = hostnetwork(bare, "report", "--verify", str(archive), "--head", head)
+    assert (proved.returncode, proved.stdout.startswith("The chain is intact: 2 reports from ")) == (0, True)
+    _, last = sorted(archive.glob("report-*.json"))
+    last.write_text(last.read_text().replace('"FAIL"', '"PASS"'))
+    broken = hostnetwork(bare, "report", "--verify", str(archive), "-o", "json")
+    document = json.loads(broken.stdout)
+    assert (broken.returncode, document["intact"], document["reports"]) == (3, False, 2)
+    assert document["broken"] == [f"{last.name} is missing, or is not the report that was added: its SHA-256 differs"]
+
+
+def test_several_clusters_have_a_file_each(
+    bare: cluster.Cluster, three_clusters: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A cluster that does not answer is named, and the others have their files."""
+    names = ("bare", "governed", "gone")
+    flags = [flag for name in names for flag in ("--context", name)]
+    out = str(tmp_path / "{context}.json")
+    written = hostnetwork(bare, "report", "-o", "json", "--out", out, *flags, user=three_clusters)
+    assert (written.returncode, "not looked at: cluster gone: " in written.stderr) == (1, True), written.stderr
+    found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    assert {name: each["governance"]["installed"] for name, each in found.items()} == {"bare": False, "governed": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--out FILE or --append DIR"),
+        (("--out", "a", "--head", "b"), "--head is for --verify"),
+        (("--verify", "a", "--out", "b"), "--verify reads no cluster"),
+        (("--append", "a", "-n", "b"), "one whole cluster now"),
+        (("--out", "a", "--context", "b", "--context", "c"), "{context}"),
+    ],
+)
+def test_flags_that_do_not_fit_are_named(bare: cluster.Cluster, arguments: tuple[str, ...], said: str) -> None:
+    wrong = hostnetwork(bare, "report", *arguments)
+    assert (wrong.returncode, said in wrong.stderr) == (2, True), wrong.stderr

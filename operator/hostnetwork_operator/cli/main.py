@@ -30,9 +30,9 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
 )
 # Flags after which the next word is a value.
 _WITH_VALUE: Final = frozenset({
-    "--as", "--as-group", "--contact", "--context", "--for", "--kubeconfig", "--name", "--namespace", "--out",
-    "--output", "--owner", "--reason", "--request-timeout", "--selector", "--ticket", "--type", "--until",
-    "-l", "-n", "-o",
+    "--append", "--as", "--as-group", "--as-of", "--contact", "--context", "--for", "--head", "--kubeconfig", "--name",
+    "--namespace", "--out", "--output", "--owner", "--reason", "--request-timeout", "--selector", "--ticket", "--type",
+    "--until", "--verify", "-l", "-n", "-o",
 })  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from hostnetwork_operator.cli import errors, flags, progress, tables
 if TYPE_CHECKING:
     import datetime
     import pathlib
+    from collections.abc import Sequence
 
+    from hostnetwork_operator.cli import report_page
     from hostnetwork_operator.decide import exhibits
 
 _EXAMPLES: Final = """\b
@@ -22,9 +24,19 @@ Examples:
   kubectl hostnetwork report -o json --out evidence.json
   kubectl hostnetwork report -o csv --out evidence.csv --mask-contacts
 \b
+  # Every day: add a report to an archive, and write a page with the trend
+  kubectl hostnetwork report --append evidence/ --out evidence/report.html
+\b
+  # Prove that no report of the archive was changed, removed or inserted since you noted its head
+  kubectl hostnetwork report --verify evidence/ --head 9f2c…
+\b
+  # A page for each cluster
+  kubectl hostnetwork report --context east --context west --out 'cis-{context}.html'
+\b
   # What will have expired at the end of the year, if nobody acts
   kubectl hostnetwork report --as-of 2026-12-31T23:59:59Z --out year-end.html"""
 _FORMS: Final = ("html", "json", "csv")
+_CONTEXT: Final = "{context}"
 _PAST_SECONDS: Final = 60  # a moment that a script took just before the command
 _FUTURE_DAYS: Final = 3660
 
@@ -32,7 +44,15 @@ _FUTURE_DAYS: Final = 3660
 @click.command(name="report", epilog=_EXAMPLES, short_help="Write evidence for CIS 5.2.5 to a file")
 @flags.namespaces
 @click.option("-o", "--output", "form", type=click.Choice(_FORMS), default="html", help="The form of the file.")
-@click.option("--out", "path", metavar="FILE", required=True, help="The file to write. - is stdout.")
+@click.option(
+    "--out",
+    "path",
+    metavar="FILE",
+    help="The file to write. - is stdout. With several clusters, {context} in the name becomes the context.",
+)
+@click.option("--append", "append_to", metavar="DIR", help="Also add the report to the archive in this directory.")
+@click.option("--verify", metavar="DIR", help="Check the archive in this directory instead. Reads no cluster.")
+@click.option("--head", metavar="SHA256", help="With --verify: also check that the archive has this line.")
 @click.option(
     "--as-of",
     type=flags.MOMENT,
@@ -40,13 +60,16 @@ _FUTURE_DAYS: Final = 3660
     help="Judge expiries for this time in the future. Default: now. The API server keeps no past.",
 )
 @click.option("--mask-contacts", is_flag=True, help="Hide contacts and e-mail addresses.")
-@flags.cluster
+@flags.clusters
 def command(
     *,
-    target: flags.Target,
+    targets: tuple[flags.Target, ...],
     namespace: str | None,
     form: str,
-    path: str,
+    path: str | None,
+    append_to: str | None,
+    verify: str | None,
+    head: str | None,
     as_of: "datetime.datetime | None",
     mask_contacts: bool,
 ) -> int:
@@ -58,19 +81,130 @@ def command(
 
     Lists every pod. Exits 1 if something could not be looked at: the report names what, and is written all the same.
     """
+    if verify is not None:
+        if path or append_to or namespace or as_of or mask_contacts:
+            raise click.UsageError("--verify reads no cluster and writes nothing; use it alone or with --head")
+        return _verify(verify, head, as_json=form == "json")
+    _check_usage(targets, namespace, path, append_to, as_of=as_of, head=head)
+    ends = []
+    for target in targets:
+        try:
+            ends.append(_report(target, namespace, form, path, append_to, as_of, mask_contacts=mask_contacts))
+        except errors.CommandError as error:
+            if len(targets) == 1:
+                raise
+            tables.say(f"not looked at: cluster {target.context}: {str(error).removeprefix('error: ')}", "  ")
+            ends.append(errors.Exit.FAILED)
+    return max(ends)
+
+
+def _check_usage(
+    targets: "Sequence[flags.Target]",
+    namespace: str | None,
+    path: str | None,
+    append_to: str | None,
+    *,
+    as_of: "datetime.datetime | None",
+    head: str | None,
+) -> None:
+    """Raise UsageError for flags that exclude each other, or that lack another."""
+    if head is not None:
+        raise click.UsageError("--head is for --verify")
+    if path is None and append_to is None:
+        raise click.UsageError("say where the report goes with --out FILE or --append DIR")
+    if append_to is not None and (namespace or as_of or len(targets) > 1):
+        raise click.UsageError("--append needs a report about one whole cluster now; leave out -n and --as-of")
+    if len(targets) > 1 and _CONTEXT not in (path or ""):
+        raise click.UsageError(
+            f"with several clusters, --out must have {_CONTEXT} in the name, as it is: --out 'cis-{_CONTEXT}.html'"
+        )
+
+
+def _report(
+    target: flags.Target,
+    namespace: str | None,
+    form: str,
+    path: str | None,
+    append_to: str | None,
+    as_of: "datetime.datetime | None",
+    *,
+    mask_contacts: bool,
+) -> int:
+    """Write the report about one cluster, and return the exit status."""
     import asyncio
+    import re
+
+    from hostnetwork_operator.decide import exhibits
 
     found = asyncio.run(look(target, namespace, as_of))
     if mask_contacts:
-        from hostnetwork_operator.decide import exhibits
-
         found = exhibits.masked(found)
-    _write(path, form, found)
+    canonical = exhibits.canonical(found)
+    history = _append(append_to, canonical) if append_to is not None else None
+    if path is not None:
+        # The name of a context can be a path: EKS has the ARN of the cluster.
+        file = path.replace(_CONTEXT, re.sub(r"[^A-Za-z0-9._-]", "-", target.context or "cluster"))
+        _write(file, render(form, found, canonical, history).encode(), exhibits.digest(canonical))
+    where = f"{target.context}: " if target.context else ""
     for line in found.verdicts:
-        tables.say(f"{line.result}: {line.title}: {line.sentence}", "  ")
+        tables.say(f"{where}{line.result}: {line.title}: {line.sentence}", "  ")
     for each in found.scope.not_looked_at:
-        tables.say(f"not looked at: {each.what}: {each.why}; {each.consequence}", "  ")
+        tables.say(f"{where}not looked at: {each.what}: {each.why}; {each.consequence}", "  ")
     return errors.Exit.FAILED if found.scope.not_looked_at else errors.Exit.FINE
+
+
+def _append(directory: str, canonical: str) -> "report_page.History":
+    """Add a report to an archive, and return what its page shows of the archive."""
+    import pathlib
+
+    from hostnetwork_operator.cli import archive, report_page
+    from hostnetwork_operator.decide import trend
+
+    place = pathlib.Path(directory)
+    try:
+        line = archive.append(place, canonical)
+        points = archive.points(place)
+    except OSError as error:
+        raise errors.CommandError(f"error: {directory!r} cannot be written: {error.strerror or error}") from error
+    tables.say(f"Added report {line.number} to {directory}. Head of the archive: {line.digest}")
+    return report_page.History(trend.trend(points), line.number, line.digest)
+
+
+def _verify(directory: str, head: str | None, *, as_json: bool) -> int:
+    """Check an archive, say what is wrong with it, and return the exit status."""
+    import pathlib
+
+    from hostnetwork_operator.cli import archive
+
+    try:
+        found = archive.verify(pathlib.Path(directory), head)
+    except OSError as error:
+        raise errors.CommandError(f"error: {directory!r} cannot be read: {error.strerror or error}") from error
+    times = [tables.moment(line.point.time) for line in found.lines]
+    if as_json:
+        document = {
+            "apiVersion": tables.API_VERSION,
+            "kind": "ArchiveVerification",
+            "intact": not found.broken,
+            "reports": len(times),
+            "first": times[0] if times else None,
+            "last": times[-1] if times else None,
+            "head": found.head,
+            "broken": list(found.broken),
+            "notCompared": list(found.not_compared),
+        }
+        click.echo(tables.as_json(document))
+    else:
+        span = f" from {times[0]} to {times[-1]}" if times else ""
+        result = "The archive is broken" if found.broken else "The chain is intact"
+        click.echo(f"{result}: {tables.count(len(times), 'report')}{span}. Head: {found.head}")
+    for sentence in found.broken:
+        tables.say(f"broken: {sentence}", "  ")
+    for name in found.not_compared:
+        tables.say(
+            f"{name}: only the SHA-256 was compared, because the report before it, or its own form, is not known"
+        )
+    return errors.Exit.FINDINGS if found.broken else errors.Exit.FINE
 
 
 async def look(
@@ -106,24 +240,22 @@ def _moment(as_of: "datetime.datetime | None", now: "datetime.datetime") -> "dat
     return as_of
 
 
-def render(form: str, found: "exhibits.AuditEvidence", canonical: str) -> str:
+def render(
+    form: str, found: "exhibits.AuditEvidence", canonical: str, history: "report_page.History | None" = None
+) -> str:
     """Return the report in this form. `canonical` is the canonical JSON of the evidence."""
     from hostnetwork_operator.cli import report_csv, report_page
     from hostnetwork_operator.decide import exhibits
 
     if form == "csv":
         return report_csv.render(found, exhibits.digest(canonical))
-    return report_page.render(found, canonical) if form == "html" else canonical
+    return report_page.render(found, canonical, history) if form == "html" else canonical
 
 
-def _write(path: str, form: str, found: "exhibits.AuditEvidence") -> None:
+def _write(path: str, content: bytes, digest: str) -> None:
     """Write the report, and say what was written."""
     import pathlib
 
-    from hostnetwork_operator.decide import exhibits
-
-    canonical = exhibits.canonical(found)
-    content = render(form, found, canonical).encode()
     if path == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -133,7 +265,7 @@ def _write(path: str, form: str, found: "exhibits.AuditEvidence") -> None:
         except OSError as error:
             raise errors.CommandError(f"error: {path!r} cannot be written: {error.strerror or error}") from error
     where = "stdout" if path == "-" else path
-    tables.say(f"Wrote {where}. SHA-256 of the evidence: {exhibits.digest(canonical)}")
+    tables.say(f"Wrote {where}. SHA-256 of the evidence: {digest}")
 
 
 def _replace(target: "pathlib.Path", content: bytes) -> None:

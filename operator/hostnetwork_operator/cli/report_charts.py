@@ -8,13 +8,15 @@ from typing import Final
 from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import tables
 from hostnetwork_operator.cli.markup import Child, Markup, element
-from hostnetwork_operator.decide import exhibits
+from hostnetwork_operator.decide import exhibits, trend
 
 _WIDTH: Final = 440
 _LANES: Final = 12  # exceptions in the timeline; the register has all
 _NAME: Final = 34  # characters of a name in a picture
 _BAR: Final = 18
 _STEP: Final = 42
+_HIGH: Final = 90  # the bars of the trend
+_DAYS: Final = 31  # that the trend shows
 _VERDICTS: Final = ("Covered", "Uncovered", "Expired", "Unknown", "Static", "Exempt")
 _CLASSES: Final = ("Infrastructure", "Diagnostic", "Application", "Not readable")
 _PERIODS: Final = (("within 24 hours", 1), ("within 7 days", 7), ("within 30 days", 30), ("within 90 days", 90))
@@ -93,6 +95,49 @@ def levels(found: exhibits.AuditEvidence) -> Markup:
     spoken = "; ".join(f"{name}: {counts[name]}" for name in shown)
     return _figure(
         "levels", "Namespaces by level", _svg("levels", "Namespaces by level", spoken, len(shown) * _STEP, bars), table
+    )
+
+
+def days(found: trend.Trend) -> Markup:
+    """Return the last days of an archive: workloads without an exception in force, and what opened and ended."""
+    shown = found.days[-_DAYS:]
+    rows = [(f"{day.date}", *_of_day(day), str(day.opened), str(day.ended)) for day in reversed(shown)]
+    heads = ("Day (UTC)", "Workloads", "Without an exception", "In force", "Opened", "Ended")
+    more = "" if len(shown) == len(found.days) else f", the last {len(shown)} of {len(found.days)}"
+    table = _numbers(f"The days of the archive{more}", heads, rows)
+    largest = max((day.last.uncovered for day in shown if day.last is not None), default=0)
+    step = _WIDTH / len(shown)
+    bars: list[Markup] = []
+    for number, day in enumerate(shown):
+        left, width = number * step + step / 8, step * 3 / 4
+        if day.last is None:
+            bars.append(_column(left, width, _HIGH, "fill-blind"))
+        elif day.last.uncovered:
+            bars.append(_column(left, width, max(2.0, day.last.uncovered * _HIGH / largest), "fill-lacking"))
+    bars += [
+        _label(0, 12, f"at most {largest}"),
+        _label(0, _HIGH + 36, f"{shown[0].date}"),
+        _label(_WIDTH, _HIGH + 36, f"{shown[-1].date}", "end"),
+    ]
+    spoken = "; ".join(f"{day.date}: " + ("blind" if day.last is None else str(day.last.uncovered)) for day in shown)
+    title = "Workloads without an exception in force, by day"
+    return _figure("days", title, _svg("days", title, spoken, _HIGH + 40, bars), table)
+
+
+def _of_day(day: trend.Day) -> tuple[str, str, str]:
+    if day.last is None:
+        return "blind", "blind", "blind"
+    return str(day.last.workloads), str(day.last.uncovered), str(day.last.in_force)
+
+
+def _column(left: float, width: float, height: float, name: str) -> Markup:
+    return element(
+        "rect",
+        x=f"{left:.1f}",
+        y=f"{_HIGH + 18 - height:.1f}",
+        width=f"{width:.1f}",
+        height=f"{height:.1f}",
+        class_=f"bar {name}",
     )
 
 

@@ -7,11 +7,12 @@ tag by a mistake here could run nothing, load nothing and send nothing.
 import base64
 import hashlib
 import importlib.resources
+from dataclasses import dataclass
 from typing import Final
 
 from hostnetwork_operator.cli import report_charts, report_sections, tables
 from hostnetwork_operator.cli.markup import Child, Markup, element, join, verbatim
-from hostnetwork_operator.decide import exhibits
+from hostnetwork_operator.decide import exhibits, trend
 from hostnetwork_operator.decide.exhibits import Determination
 
 # Prints the digest of the evidence within a page.
@@ -20,9 +21,11 @@ CHECK: Final = (
     " found=re.search('<pre id=.evidence.[^>]*>(.*?)</pre>',page,re.S)[1];"
     ' print(hashlib.sha256(html.unescape(found).encode()).hexdigest())" FILE.html'
 )
+_BLIND_DAYS: Final = 10  # that are named
 _SECTIONS: Final = (
     ("scope", "What was looked at"),
     ("overview", "Overview"),
+    ("trend", "Trend"),
     ("violations", "Violations"),
     ("namespaces", "Namespaces"),
     ("workloads", "Workloads"),
@@ -66,7 +69,16 @@ _MARKS: Final = {
 }
 
 
-def render(found: exhibits.AuditEvidence, canonical: str) -> str:
+@dataclass(frozen=True, slots=True)
+class History:
+    """The archive to which the report was added: the trend of its reports, their number, and its head."""
+
+    trend: trend.Trend
+    reports: int
+    head: str
+
+
+def render(found: exhibits.AuditEvidence, canonical: str, history: History | None = None) -> str:
     """Return the page. `canonical` is the canonical JSON of the evidence."""
     digest = exhibits.digest(canonical)
     style = _style()
@@ -85,12 +97,16 @@ def render(found: exhibits.AuditEvidence, canonical: str) -> str:
         Markup(f"<style>{style}</style>"),
     )
     body = element(
-        "body", _header(found, digest), _contents(), element("main", _main(found, canonical, digest)), _foot(found)
+        "body",
+        _header(found, digest),
+        _contents(),
+        element("main", _main(found, canonical, digest, history)),
+        _foot(found),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _main(found: exhibits.AuditEvidence, canonical: str, digest: str) -> list[Child]:
+def _main(found: exhibits.AuditEvidence, canonical: str, digest: str, history: History | None) -> list[Child]:
     contents = (
         _scope(found),
         element(
@@ -99,6 +115,7 @@ def _main(found: exhibits.AuditEvidence, canonical: str, digest: str) -> list[Ch
             report_charts.classes(found),
             report_charts.levels(found),
         ),
+        _trend(history),
         report_sections.violations(found),
         report_sections.namespaces(found),
         report_sections.workloads(found),
@@ -161,6 +178,39 @@ def _mode(found: exhibits.AuditEvidence) -> str:
     if spec is None:
         return "no policy" if found.governance.policy.known else "not known"
     return str(spec.get("mode"))
+
+
+def _trend(history: History | None) -> Markup:
+    if history is None:
+        return element(
+            "p",
+            "This report shows one moment. A report that is added to an archive every day (report --append DIR) shows"
+            " what has changed.",
+        )
+    found = history.trend
+    blind = ", ".join(map(str, found.blind[-_BLIND_DAYS:]))
+    blind = f"{len(found.blind)}: {blind}" if len(found.blind) <= _BLIND_DAYS else f"{len(found.blind)}, last {blind}"
+    cleaned = [seconds for day in found.days for seconds in day.clean_up_seconds]
+    median = found.median_clean_up_seconds
+    facts: list[tuple[str, Child]] = [
+        ("Reports", f"{history.reports}, on {tables.count(len(found.days), 'day')}"),
+        ("Blind days", blind if found.blind else "none"),
+        (
+            "Time to clean-up",
+            f"median {tables.age(round(median))}, longest {tables.age(max(cleaned))}, of"
+            f" {tables.count(len(cleaned), 'exception')}"
+            if median is not None
+            else "no exception ended with a clean-up",
+        ),
+        ("Head of the archive", element("code", history.head)),
+    ]
+    note = (
+        "A day is blind if no report of the day could look at pods, namespaces and exceptions. An exception opens when"
+        " it comes into force, and ends when it is in force no longer. The trend does not see an exception that was"
+        " created and deleted between two reports. The time to clean-up is that from the expiry of an exception until"
+        " none of its pods was left, as the operator wrote into the status."
+    )
+    return join([report_sections.pairs(facts), report_charts.days(found), element("p", note, class_="muted")])
 
 
 def _contents() -> Markup:

@@ -256,6 +256,7 @@ class ExceptionEvidence:
     """An exception. An exception that cannot be read has no `spec` fields and no `state`, and `why` says why.
 
     `covered_pods` is how many pods the exception covers, `remaining_pods` how many are left although it has expired.
+    `cleaned_up` is since when no pod of an exception that has ended is left, as the operator wrote into its status.
     """
 
     namespace: str
@@ -278,6 +279,7 @@ class ExceptionEvidence:
     why: str
     covered_pods: int
     remaining_pods: int
+    cleaned_up: datetime.datetime | None
     service_account: str | None
     host_namespaces: tuple[labels.HostNamespace, ...]
     images: tuple[str, ...] | None

@@ -1,9 +1,10 @@
 """The rows of the evidence: namespaces, workloads, exceptions and findings, as the plans show them."""
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hostnetwork_operator.api import labels
+from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.decide import benchmark, exhibits, inventory, plan, register, snapshot
 from hostnetwork_operator.decide.exhibits import Restriction
 
@@ -153,6 +154,7 @@ def exception(entry: register.Registered) -> exhibits.ExceptionEvidence:
         why=entry.why,
         covered_pods=entry.covered,
         remaining_pods=entry.remaining,
+        cleaned_up=_cleaned_up(entry),
         service_account=spec.service_account if spec else None,
         host_namespaces=tuple(sorted(spec.host_namespaces)) if spec else (),
         images=tuple(sorted(spec.images)) if spec and spec.images is not None else None,
@@ -163,6 +165,15 @@ def exception(entry: register.Registered) -> exhibits.ExceptionEvidence:
         pod_security_level=spec.pod_security_level if spec else None,
         findings=tuple(finding.rule.id for finding in entry.warnings),
     )
+
+
+def _cleaned_up(entry: register.Registered) -> datetime.datetime | None:
+    """Return since when no pod is left of an exception that has ended; exception-writers guards the status."""
+    if entry.subject is None or entry.state is not conditions.Ready.EXPIRED:
+        return None
+    kind = conditions.ConditionType.CLEANED_UP
+    found = next((each for each in entry.subject.status.conditions if each.type == kind), None)
+    return found.last_transition_time if found is not None and found.status == "True" else None
 
 
 def findings(entry: register.Registered) -> Iterable[exhibits.FindingEvidence]:

@@ -16,7 +16,7 @@ from collections import Counter
 import pytest
 
 from hostnetwork_operator.cli import errors, report, report_csv, report_page
-from hostnetwork_operator.decide import exhibits
+from hostnetwork_operator.decide import exhibits, trend
 from tests.report_page import samples
 from tests.unit.builders import NOW, at
 
@@ -181,3 +181,19 @@ def test_a_file_is_written_whole_and_a_device_is_not_replaced(tmp_path: pathlib.
     with pytest.raises(FileNotFoundError):
         report._replace(tmp_path / "none" / "report.html", b"after")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_page_of_an_archive_shows_its_days() -> None:
+    """A day without a report is blind, not zero. The last 31 days are drawn, and the others are counted."""
+    points = [
+        trend.Point(at(days=-number), 5, 2, 3, ("shop/a",), (), (40,), blind=False)
+        for number in (40, *range(30, 2, -1), 0)
+    ]
+    history = report_page.History(trend.trend(points), 30, "5" * 64)
+    text = report_page.render(found("thirty"), rendered("thirty", "json"), history)
+    assert "30, on 41 days" in text
+    assert "11, last " in text
+    assert text.count("fill-blind") == 1 + 2  # once in the style
+    assert "median 40s, longest 40s, of 30 exceptions" in text
+    assert "5" * 64 in text
+    assert "This report shows one moment." in rendered("thirty", "html")
