@@ -19,9 +19,10 @@ from tests.controlplane import cluster, operator
 from tests.image import base, build
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-# $1 is the image's file system, $2 the service account's volume, $3 the user; the command follows.
+# $1 is the image's file system, $2 the service account's volume, $3 the user, $4 the path of a volume and $5 the
+# directory that is mounted there, both empty for none; the command follows.
 _ENTER = f"""
-root=$1 volume=$2 user=$3; shift 3
+root=$1 volume=$2 user=$3 path=$4 directory=$5; shift 5
 mount --bind "$root" "$root"
 mkdir -p "$root/$(chroot "$root" readlink -m {_ACCOUNT})"
 mount --bind "$volume" "$root/$(chroot "$root" readlink -m {_ACCOUNT})"
@@ -31,6 +32,10 @@ for device in null zero full random urandom; do
   : > "$root/dev/$device"
   mount --bind "/dev/$device" "$root/dev/$device"
 done
+if [ -n "$path" ]; then
+  mkdir -p "$root$path"
+  mount --bind "$directory" "$root$path"
+fi
 mount -o remount,bind,ro "$root"
 exec unshare --root="$root" --wd=/ setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs \
   --inh-caps=-all --bounding-set=-all --pdeathsig=KILL "$@"
@@ -65,10 +70,21 @@ class Container(operator.OperatorProcess):
         self._volume = control_plane.directory / "serviceaccount"
         super().__init__(control_plane, name="container", command=self._unshared_command(*image.command))
 
-    def _unshared_command(self, *arguments: str) -> list[str]:
+    def _unshared_command(self, *arguments: str, volume: tuple[str, str] = ("", "")) -> list[str]:
         user = str(deployed()["securityContext"]["runAsUser"])
         unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-        return [*unshare, "sh", "-euc", _ENTER, "sh", str(self._image.root), str(self._volume), user, *arguments]
+        return [
+            *unshare,
+            "sh",
+            "-euc",
+            _ENTER,
+            "sh",
+            str(self._image.root),
+            str(self._volume),
+            user,
+            *volume,
+            *arguments,
+        ]
 
     def start(self, *, ready: bool = True, kubeconfig: pathlib.Path | None = None) -> Self:
         """Start as a kubelet starts the pod: with the token and the API server's address, without a kubeconfig."""
@@ -87,16 +103,24 @@ class Container(operator.OperatorProcess):
         }
         return {**self._image.environment, **address, **_links()}
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another command in a second container of the same kind."""
-        self._write_volume()
-        command = self._unshared_command(*arguments)
-        return subprocess.run(
-            command, env=self._container_environment(), capture_output=True, text=True, timeout=120, check=False
-        )
+    def run(
+        self,
+        *arguments: str,
+        account: str = operator.ACCOUNT,
+        volume: tuple[str, str] = ("", ""),
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command in a second container of the same kind.
 
-    def _write_volume(self) -> None:
-        kubeconfig = self._cluster.service_account(operator.NAMESPACE, operator.ACCOUNT)
+        `account` is the service account. `volume` is a path in the container, and the directory that is mounted there.
+        """
+        self._write_volume(account)
+        command = self._unshared_command(*arguments, volume=volume)
+        variables = {**self._container_environment(), **(environment or {})}
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+
+    def _write_volume(self, account: str = operator.ACCOUNT) -> None:
+        kubeconfig = self._cluster.service_account(operator.NAMESPACE, account)
         token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
         shutil.rmtree(self._volume, ignore_errors=True)
         self._volume.mkdir()

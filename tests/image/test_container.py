@@ -3,13 +3,17 @@
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
+from tests.cli.conftest import hostnetwork
 from tests.controlplane import cluster, operator
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
+from tests.faults import proxy
 from tests.image import build, container
 
 USER = 65532
@@ -109,3 +113,55 @@ def _check_limits(pid: int) -> None:
     assert (status["NoNewPrivs"], status["NSpid"].split()[-1]) == ("1", "1")
     mounts = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     assert [fields[5].split(",")[0] for fields in mounts if fields[4] == "/"] == ["ro"]
+
+
+NAMESPACE = operator.NAMESPACE
+EVIDENCE = operator.ROOT / "manifests" / "components" / "evidence"
+
+
+def test_the_evidence_grows_from_day_to_day(world: World, tmp_path: pathlib.Path) -> None:
+    """The controller makes the pod of the CronJob's Job. Its command runs in the image, on two days in a row.
+
+    A directory stands for the volume of the claim, because no kubelet mounts one. For the second day, a proxy puts the
+    clock of the API server's answers ahead.
+    """
+    # A component is included by a kustomization of its own.
+    mine = tmp_path / "mine"
+    shutil.copytree(EVIDENCE, mine / "evidence")
+    (mine / "kustomization.yaml").write_text("components: [evidence]\n")
+    operator.apply(world.cluster, "-k", str(mine))
+    job = world.cluster.kubectl("create", "job", "today", "-n", NAMESPACE, "--from=cronjob/hostnetwork-evidence")
+    assert (job.returncode, job.stderr) == (0, "")
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io%2Fname%3Dhostnetwork-evidence"
+    world.until("the pod of the Job", lambda: world.admin.items(path))
+    (pod,) = (body["spec"] for body in world.admin.items(path))
+    (only,) = pod["containers"]
+    (mount,) = (each for each in only["volumeMounts"] if each["name"] == "evidence")
+    security = pod["securityContext"]
+    assert (security["runAsUser"], security["fsGroup"], pod["restartPolicy"]) == (USER, USER, "Never")
+    claim = tmp_path / "claim"
+    claim.mkdir()
+    os.chown(claim, USER, USER)  # as a kubelet does for fsGroup
+    world.cluster.service_account(NAMESPACE, pod["serviceAccountName"])
+
+    def report(**environment: str) -> None:
+        done = world.operator.run(
+            *only["command"],
+            *only["args"],
+            account=pod["serviceAccountName"],
+            volume=(mount["mountPath"], str(claim)),
+            environment=environment,
+        )
+        assert done.returncode == 0, done.stderr
+
+    report()
+    kubeconfig = world.cluster.service_account(NAMESPACE, pod["serviceAccountName"])
+    with proxy.Proxy(world.cluster.url, str(world.cluster.authority.certificate_path)) as tomorrow:
+        tomorrow.ahead_seconds = lambda: 86_400.0
+        config = yaml.safe_load(kubeconfig.read_text())
+        config["clusters"][0]["cluster"] = {"server": tomorrow.url}
+        (claim / "kubeconfig").write_text(yaml.safe_dump(config))
+        report(KUBECONFIG=f"{mount['mountPath']}/kubeconfig")
+    proved = hostnetwork(world.cluster, "report", "--verify", str(claim))
+    assert (proved.returncode, proved.stdout.startswith("The chain is intact: 2 reports")) == (0, True), proved.stderr
+    assert "2, on 2 days" in (claim / "report.html").read_text()
