@@ -250,3 +250,10 @@ def test_a_pod_that_needs_no_exception_is_not_adopted(world: World, empty: str) 
     done = completed(world.cluster, "debug", "-n", empty, "--adopt", "plain", "--ticket", "INC-1")
     assert (done.returncode, done.stdout) == (1, "")
     assert "needs no exception" in done.stderr
+
+
+def test_nodes_are_completed(world: World) -> None:
+    words = ["debug", "--kubeconfig", str(world.cluster.kubeconfig), "node/node-"]
+    command = [COMMAND.with_name("kubectl_complete-hostnetwork"), *words]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert completed.stdout.splitlines() == ["node/node-1", "node/node-2", ":4"]
