@@ -14,7 +14,20 @@ from collections.abc import Callable
 
 from tests.controlplane import api, binary, cluster
 
-from bench import admission, command, detection, expiry, figures, granting, memory, refused, report, startup, steady
+from bench import (
+    admission,
+    command,
+    debug,
+    detection,
+    expiry,
+    figures,
+    granting,
+    memory,
+    refused,
+    report,
+    startup,
+    steady,
+)
 from bench.world import OFFENDERS, World, say
 
 # In this order: measures that need a quiet cluster come first.
@@ -27,6 +40,7 @@ _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "expiry": expiry.singles,
     "burst": expiry.bursts,
     "command": command.measure,
+    "debug": debug.measure,
 }
 _NAMES = (*_ON_A_WORLD, "memory", "admission")
 _SIZES = (1000, 5000)
@@ -41,9 +55,10 @@ the measures (--only, may be repeated):
   expiry     expiry -> namespace restored and DELETE sent, one expiry per second                        (1 min)
   burst      the same for 100 and for 500 expiries in the same second                                   (4 min)
   command    kubectl hostnetwork: status, exceptions, check, help and completion                        (1 min)
+  debug      kubectl hostnetwork debug: exception of the session -> attached                            (1 min)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side        (4 min)
-The first nine run once for every size in --pods, on a separate control plane for each size.
+The first ten run once for every size in --pods, on a separate control plane for each size.
 
 examples:
   make bench
