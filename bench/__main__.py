@@ -54,7 +54,7 @@ the measures (--only, may be repeated):
   refused    DaemonSet created whose pods are refused -> Event with the remedy on the DaemonSet         (40 s)
   expiry     expiry -> namespace restored and DELETE sent, one expiry per second                        (1 min)
   burst      the same for 100 and for 500 expiries in the same second                                   (4 min)
-  command    kubectl hostnetwork: status, exceptions, check, help and completion                        (1 min)
+  command    kubectl hostnetwork: status, exceptions, report, check, help and completion                (1 min)
   debug      kubectl hostnetwork debug: exception of the session -> attached                            (1 min)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side        (4 min)

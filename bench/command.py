@@ -38,6 +38,7 @@ def measure(world: World) -> list[figures.Row]:
         *_timed("status", [_COMMAND, "status", "-o", "json"], kubeconfig, at_most=2.0),
         *_timed("status --all", [_COMMAND, "status", "--all", "-o", "json"], kubeconfig),
         *_timed("exceptions", [_COMMAND, "exceptions", "-o", "json"], kubeconfig),
+        *_timed("report", [_COMMAND, "report", "--out", "/dev/null"], kubeconfig, at_most=5.0),
         *_timed("--help", [_COMMAND, "--help"], kubeconfig, at_most=0.3),
         *_timed("completion of a flag", [_COMPLETION, "status", "--n"], kubeconfig, at_most=0.3),
         *_timed("completion of a namespace", [_COMPLETION, "status", "-n", "team"], kubeconfig, at_most=1.5),

@@ -87,6 +87,8 @@ REASONS: dict[str, tuple[str, ...]] = {
     "a young namespace that says Held is left alone: namespace-labels keeps the label from creators, and in"
     " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
     "how often a status is written": ("control.pace:_key",),
+    "since when no pod of an exception is left, for a report: exception-writers refuses every other writer of a status,"
+    " and nothing is decided by the time": ("decide.listing:_cleaned_up",),
     "what a person is shown; nothing is granted by a class or a row": (
         "decide.classify:_traits",
         "decide.explain:explain",

@@ -57,8 +57,10 @@ _COMMANDS = {
     "draft": ["draft", "-n", "legacy", "deploy/legacy-proxy-of-the-old-shop"],
     "draft-for-approval": ["draft", "-n", "monitoring", "ds/node-exporter", "--for-approval"],
     "check": ["check", "-f", "manifests.yaml"],
+    "report": ["report", "--out", "/dev/null"],
     "check-server": ["check", "-f", "manifests.yaml", "--server"],
 }
+_DIGEST = re.compile(r"\b[0-9a-f]{64}$", re.MULTILINE)
 _WIDTHS = {"80 columns": 80, "100 columns": 100, "a pipe": None}
 
 
@@ -238,7 +240,8 @@ def _screen(arguments: list[str], width: int | None) -> str:
             _TIME.sub("YYYY-MM-DDThh:mm:ssZ", said),
         )
     errors = "".join(f"stderr: {line}\n" if line else "stderr:\n" for line in said.splitlines())
-    return f"{stdout.getvalue()}{errors}exit status {status}\n"
+    # The evidence has the time, so its digest is another one each time.
+    return _DIGEST.sub("0" * 64, f"{stdout.getvalue()}{errors}exit status {status}\n")
 
 
 def _wrapped(screen: str) -> list[str]:
@@ -268,5 +271,5 @@ def test_every_screen_is_as_people_saw_it(kubeconfig: pathlib.Path, monkeypatch:
 
 
 def test_every_verb_has_a_screen() -> None:
-    assert {arguments[0] for arguments in _COMMANDS.values()} == set(main.VERBS) - {"report"}  # which writes a file
+    assert {arguments[0] for arguments in _COMMANDS.values()} == set(main.VERBS)
     assert {path.stem for path in SCREENS.glob("*.txt")} == set(_COMMANDS)

@@ -22,6 +22,7 @@ class Markup(str):
     __slots__ = ()
 
 
+NOTHING: Final = Markup()
 Child: TypeAlias = "str | Iterable[Child]"
 
 

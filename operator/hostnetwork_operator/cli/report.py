@@ -270,12 +270,16 @@ def _write(path: str, content: bytes, digest: str) -> None:
 
 def _replace(target: "pathlib.Path", content: bytes) -> None:
     """Write a file whole or not at all. Something that is no file, such as /dev/null, is written and not replaced."""
+    import os
+
     if target.exists() and not target.is_file():
         target.write_bytes(content)
         return
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    file = part.open("xb")  # exclusive: in a directory of others the name may be a link to another file
     try:
-        part.write_bytes(content)
+        with file:
+            file.write(content)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from hostnetwork_operator.cli.markup import Child, Markup, element
 from hostnetwork_operator.decide import exhibits, trend
 
 _WIDTH: Final = 440
-_LANES: Final = 12  # exceptions in the timeline; the register has all
+_LANES: Final = 12  # of more exceptions the picture shows only how many end in each period
 _NAME: Final = 34  # characters of a name in a picture
 _BAR: Final = 18
 _STEP: Final = 42
@@ -31,18 +31,19 @@ _LEVELS: Final = (
 
 
 def expiries(found: exhibits.AuditEvidence) -> Markup:
-    """Return when the exceptions in force end: the first as lanes, all as numbers."""
+    """Return when the exceptions in force end: as a lane each if they are few, and as numbers."""
+    title = "Exceptions in force by time to their end"
     ending = sorted(
         (each for each in found.exceptions if each.in_force and each.expiry is not None),
         key=lambda each: (each.expiry, each.namespace, each.name),
     )
     endless = sum(each.in_force and each.expiry is None for each in found.exceptions)
-    rows = [(name, str(number)) for name, number in _periods(ending, found.as_of)]
-    rows += [("no expiry", str(endless)), ("in force", str(len(ending) + endless))]
-    table = _numbers("Exceptions in force by time to their end", ("Ends", "Exceptions"), rows)
+    rows = [*_periods(ending, found.as_of), ("no expiry", endless)]
+    table = _numbers(title, ("Ends", "Exceptions"), [*_texts(rows), ("in force", str(len(ending) + endless))])
     if not ending:
-        return _figure("expiries", "Exceptions in force that end", None, table)
-    return _figure("expiries", "Exceptions in force that end", _lanes(ending[:_LANES], len(ending), found.as_of), table)
+        return _figure("expiries", title, None, table)
+    picture = _lanes(ending, found.as_of) if len(ending) <= _LANES else _bars("expiries", title, rows)
+    return _figure("expiries", title, picture, table)
 
 
 def classes(found: exhibits.AuditEvidence) -> Markup:
@@ -78,24 +79,11 @@ def classes(found: exhibits.AuditEvidence) -> Markup:
 
 def levels(found: exhibits.AuditEvidence) -> Markup:
     """Return the namespaces by their Pod Security level."""
+    title = "Namespaces by enforced Pod Security level"
     counts = Counter(map(_level, found.namespaces))
-    shown = [name for name in _LEVELS if counts[name]] or list(_LEVELS[:2])
-    rows = [(name, str(counts[name])) for name in shown]
-    table = _numbers("Namespaces by enforced Pod Security level", ("Level", "Namespaces"), rows)
-    largest = max(counts.values(), default=0)
-    if not largest:
-        return _figure("levels", "Namespaces by level", None, table)
-    bars: list[Markup] = []
-    for number, name in enumerate(shown):
-        top = number * _STEP + 16
-        bars += [
-            _label(0, top - 4, f"{name}: {counts[name]}"),
-            _rect(0, top, counts[name] * _WIDTH / largest, "fill-level"),
-        ]
-    spoken = "; ".join(f"{name}: {counts[name]}" for name in shown)
-    return _figure(
-        "levels", "Namespaces by level", _svg("levels", "Namespaces by level", spoken, len(shown) * _STEP, bars), table
-    )
+    rows = [(name, counts[name]) for name in _LEVELS if counts[name]]
+    table = _numbers(title, ("Level", "Namespaces"), _texts(rows))
+    return _figure("levels", title, _bars("levels", title, rows) if rows else None, table)
 
 
 def days(found: trend.Trend) -> Markup:
@@ -141,8 +129,24 @@ def _column(left: float, width: float, height: float, name: str) -> Markup:
     )
 
 
-def _lanes(ending: Sequence[exhibits.ExceptionEvidence], total: int, now: datetime.datetime) -> Markup:
-    """Return a lane for each of the exceptions that end first, from now to its end."""
+def _texts(rows: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:
+    return [(name, str(number)) for name, number in rows]
+
+
+def _bars(name: str, title: str, rows: Sequence[tuple[str, int]]) -> Markup:
+    """Return a bar for each row."""
+    largest = max(1, max(number for _, number in rows))
+    parts: list[Markup] = []
+    for position, (label, number) in enumerate(rows):
+        top = position * _STEP + 16
+        parts.append(_label(0, top - 4, f"{label}: {number}"))
+        parts.append(_rect(0, top, number * _WIDTH / largest, "fill-time"))
+    spoken = "; ".join(f"{label}: {number}" for label, number in rows)
+    return _svg(name, title, spoken, len(rows) * _STEP, parts)
+
+
+def _lanes(ending: Sequence[exhibits.ExceptionEvidence], now: datetime.datetime) -> Markup:
+    """Return a lane for each exception, from now to its end."""
     seconds = [(each.expiry - now).total_seconds() for each in ending if each.expiry is not None]
     longest = max(seconds)
     bars: list[Markup] = []
@@ -162,8 +166,7 @@ def _lanes(ending: Sequence[exhibits.ExceptionEvidence], total: int, now: dateti
         _label(_WIDTH, height - 4, tables.moment(last) or "", "end"),
     ]
     spoken = "; ".join(f"{each.namespace}/{each.name} ends {tables.moment(each.expiry)}" for each in ending)
-    more = "" if total == len(ending) else f" The {len(ending)} of {total} that end first."
-    return _svg("expiries", "Time until each exception ends", f"{spoken}.{more}", height, bars)
+    return _svg("expiries", "Time until each exception ends", spoken, height, bars)
 
 
 def _periods(ending: Iterable[exhibits.ExceptionEvidence], now: datetime.datetime) -> Iterable[tuple[str, int]]:

@@ -12,8 +12,8 @@ from typing import Final
 
 from hostnetwork_operator.api import conditions
 from hostnetwork_operator.cli import tables
-from hostnetwork_operator.cli.markup import Child, Markup, element, join
-from hostnetwork_operator.decide import exhibits
+from hostnetwork_operator.cli.markup import NOTHING, Child, Markup, element, join
+from hostnetwork_operator.decide import exhibits, rules
 from hostnetwork_operator.decide.exhibits import Restriction, ViolationKind
 
 _DIGEST: Final = re.compile("(@sha256:[0-9a-f]{12})[0-9a-f]{52}$")
@@ -53,7 +53,7 @@ def violations(found: exhibits.AuditEvidence) -> Markup:
             for each in of_kind
         ]
         if of_kind:
-            groups.append((f"{title}: {len(of_kind)}", rows))
+            groups.append((f"{title}: {len(of_kind)}", rows, NOTHING))
     return _groups("Violations", ("Where", "What", "What to do"), groups, (25, 40, 35))
 
 
@@ -66,7 +66,7 @@ def namespaces(found: exhibits.AuditEvidence) -> Markup:
     restricted = [each for each in found.namespaces if each.counted and each.restriction not in unsure]
     others = [each for each in found.namespaces if not each.counted]
     groups = [
-        (f"{title}: {len(members)}", list(map(_namespace, members)))
+        (f"{title}: {len(members)}", list(map(_namespace, members)), NOTHING)
         for title, members in (
             ("Without a policy, or not known", open_ones),
             ("With a policy", restricted),
@@ -90,7 +90,9 @@ def workloads(found: exhibits.AuditEvidence) -> Markup:
     for name, members in by_namespace:
         counts = Counter(each.verdict.value for each in members)
         counted = ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
-        groups.append((f"{name}: {tables.count(len(members), 'workload')}, {counted}", list(map(_workload, members))))
+        groups.append(
+            (f"{name}: {tables.count(len(members), 'workload')}, {counted}", list(map(_workload, members)), NOTHING)
+        )
     note = element("p", "Digests of images are shortened here. The evidence at the end has them whole.", class_="muted")
     return join([note, _groups("Workloads", _WORKLOAD_HEADS, groups, (15, 15, 15, 20, 15, 20))])
 
@@ -107,7 +109,7 @@ def exceptions(found: exhibits.AuditEvidence) -> Markup:
         over = each.state is conditions.Ready.EXPIRED and not each.remaining_pods
         (in_force if each.in_force else ended if over else broken).append(each)
     groups = [
-        (f"{title}: {len(members)}", list(map(_exception, members)))
+        (f"{title}: {len(members)}", list(map(_exception, members)), NOTHING)
         for title, members in (
             ("Not in force, or expired with pods left", broken),
             ("In force", in_force),
@@ -120,27 +122,20 @@ def exceptions(found: exhibits.AuditEvidence) -> Markup:
 
 
 def findings(found: exhibits.AuditEvidence) -> Markup:
-    """Return the findings about exceptions, by rule."""
+    """Return the findings about exceptions by rule, each rule with what to do."""
     if not found.findings:
         return _nothing("No rule warns about an exception.")
     by_rule: dict[str, list[exhibits.FindingEvidence]] = {}
     for each in found.findings:
         by_rule.setdefault(each.rule, []).append(each)
-    groups = [
-        (
-            f"{rule}: {len(members)}",
-            [
-                (
-                    join([element("b", each.namespace), f"/{each.exception}"]),
-                    join([_badge(each.severity), " ", _said(each.sentence)]),
-                    _remedy(each.remedy),
-                )
-                for each in members
-            ],
-        )
-        for rule, members in by_rule.items()
-    ]
-    return _groups("Findings about exceptions", ("Exception", "What", "What to do"), groups, (25, 35, 40))
+    remedies = {rule.id: rule.remedy for rule in rules.RULES}
+    heads, groups = ("Exception", "What"), []
+    for name, members in by_rule.items():
+        rows = [(join([element("b", each.namespace), f"/{each.exception}"]), _said(each.sentence)) for each in members]
+        remedy = remedies.get(name, members[0].remedy)
+        note = element("p", _badge(members[0].severity), " What to do: ", _remedy(remedy))
+        groups.append((f"{name}: {len(members)}", rows, note))
+    return _groups("Findings about exceptions", heads, groups, (35, 65))
 
 
 def duties(found: exhibits.AuditEvidence) -> Markup:
@@ -321,17 +316,21 @@ def _extras(each: exhibits.WorkloadEvidence | exhibits.ExceptionEvidence) -> lis
 def _groups(
     caption: str,
     heads: Sequence[str],
-    groups: Sequence[tuple[str, Sequence[Sequence[Child]]]],
+    groups: Sequence[tuple[str, Sequence[Sequence[Child]], Markup]],
     widths: Sequence[int],
 ) -> Markup:
-    """Return groups that open at a click. The first groups are open, as far as they are short."""
+    """Return groups that open at a click, each with a note. The first groups are open, as far as they are short."""
     shown, parts = 0, []
-    for title, rows in groups:
+    for title, rows, note in groups:
         shown += len(rows)
         is_open = shown <= _OPEN_ROWS
         parts.append(
             element(
-                "details", element("summary", title), _table(f"{caption}: {title}", heads, rows, widths), open=is_open
+                "details",
+                element("summary", title),
+                note,
+                _table(f"{caption}: {title}", heads, rows, widths),
+                open=is_open,
             )
         )
     return join(parts)
@@ -384,7 +383,7 @@ def _said(text: str) -> Markup:
 
 
 def _small(text: str) -> Markup:
-    return element("small", element("bdi", text)) if text else Markup()
+    return element("small", element("bdi", text)) if text else NOTHING
 
 
 def _remedy(text: str) -> Markup:
