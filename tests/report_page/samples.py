@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from hostnetwork_operator.api import labels, policy
-from hostnetwork_operator.decide import evidence, exhibits, snapshot
+from hostnetwork_operator.cli import report_page
+from hostnetwork_operator.decide import evidence, exhibits, snapshot, trend
 from tests.unit.builders import (
     ABSENT,
     IPC,
@@ -174,3 +175,14 @@ def _exception(name: str, position: int) -> Any:
         host_paths=({"path": "/proc", "readOnly": True},) if position % 5 == 0 else (),
         **spec,
     )
+
+
+def history() -> report_page.History:
+    """Return the archive of six weeks with a report a day, but for two blind days."""
+    opened, ended = ("team-000/a", "team-001/b"), ("team-000/c",)
+    points = [
+        trend.Point(at(days=-age), 30, age // 6, 20, opened[: age % 3], ended[: age % 2], (age,), blind=age == 9)
+        for age in range(44, -1, -1)
+        if age != 20
+    ]
+    return report_page.History(trend.trend(points), len(points), "5f" * 32)

@@ -43,6 +43,7 @@ PAGES: dict[str, Callable[[], exhibits.AuditEvidence]] = {
     "thirty": lambda: samples.many(30, 7),
     "many": lambda: samples.many(3000, 60),
     "unseen": samples.unseen,
+    "archive": lambda: samples.many(30, 7),
     "hostile": lambda: samples.hostile(HOSTILE),
 }
 Look = Callable[[browser.Page], Awaitable[Any]]
@@ -54,7 +55,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("pages")
     for name, made in PAGES.items():
         found = made()
-        (path / f"{name}.html").write_text(report.render("html", found, exhibits.canonical(found)), encoding="utf-8")
+        history = samples.history() if name == "archive" else None
+        text = report.render("html", found, exhibits.canonical(found), history)
+        (path / f"{name}.html").write_text(text, encoding="utf-8")
     return path
 
 
@@ -108,7 +111,7 @@ def test_nothing_runs_and_nothing_is_loaded(see: Callable[..., Any], name: str) 
             })"""
         )
         assert inside == {
-            "scripts": 0, "frames": 0, "handlers": 0, "links": 0, "sections": 15, "styled": "grid", "policies": 1,
+            "scripts": 0, "frames": 0, "handlers": 0, "links": 0, "sections": 16, "styled": "grid", "policies": 1,
         }  # fmt: skip
         assert page.told("Page.javascriptDialogOpening", "Runtime.exceptionThrown", "Log.entryAdded") == []
         requests = [each["request"]["url"] for each in page.told("Network.requestWillBeSent")]
@@ -144,7 +147,14 @@ def test_the_page_fits_the_screen(see: Callable[..., Any], name: str, width: int
 
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
-    [("thirty", 1280, "light"), ("thirty", 390, "dark"), ("none", 1280, "dark"), ("unseen", 390, "light")],
+    [
+        ("thirty", 1280, "light"),
+        ("thirty", 390, "dark"),
+        ("none", 1280, "dark"),
+        ("unseen", 390, "light"),
+        ("archive", 1280, "light"),
+        ("archive", 390, "dark"),
+    ],
 )
 def test_no_rule_of_axe_is_broken(see: Callable[..., Any], name: str, width: int, scheme: str) -> None:
     """WCAG 2.2 A and AA and the best practices of axe-core, contrast among them."""
