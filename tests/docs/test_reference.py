@@ -10,8 +10,9 @@ import yaml
 import hostnetwork_operator
 from hostnetwork_operator import config
 from hostnetwork_operator.api import conditions, exception, labels
-from hostnetwork_operator.decide import messages, rules
+from hostnetwork_operator.decide import exhibits, messages, rules
 from tests.docs import markdown
+from tests.report_page import samples
 
 ROOT = markdown.ROOT
 _OTHER_REASONS: dict[conditions.ConditionType, type[enum.StrEnum]] = {
@@ -152,6 +153,32 @@ def test_the_fields_that_can_change_are_said() -> None:
     paragraph = text[text.index("`expiry`, `owner`") :].split(" can change")[0]
     fields = {field.alias or name for name, field in exception.ExceptionSpec.model_fields.items()}
     assert fields - set(exception.IMMUTABLE) - {"namespace"} == set(markdown.codes(paragraph))
+
+
+def test_every_field_of_the_evidence_is_documented_and_no_other() -> None:
+    """Also the words that decide: the results, what restricts a namespace, and the kinds of violations."""
+    rows = markdown.table("evidence")
+    written = exhibits.document(samples.nothing())
+    assert [code for row in rows for code in markdown.codes(row[0])] == [
+        *("apiVersion", "kind", "generated", "asOf", "tool", "cluster", "control", "scope", "verdicts", "summary"),
+        *(
+            "governance",
+            "namespaces",
+            "workloads",
+            "exceptions",
+            "violations",
+            "findings",
+            "duties",
+            "method",
+            "mapping",
+        ),
+    ]
+    assert {code for row in rows for code in markdown.codes(row[0])} == set(written)
+    documented = {code for row in rows for code in markdown.codes(row[1])}
+    for words in (exhibits.Determination, exhibits.Restriction, exhibits.ViolationKind):
+        assert {word.value for word in words} <= documented
+    for field in ("tool", "cluster", "control", "scope", "method"):
+        assert set(written[field]) <= documented
 
 
 def test_the_version_is_the_same_everywhere() -> None:

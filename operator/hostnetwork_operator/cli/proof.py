@@ -96,6 +96,11 @@ async def _duties(
         known = [each for each in (of_cluster, of_namespace) if each is not None]
         names = tuple(map(str, _creators(known, name))) if len(known) == 2 else None
         duties.append(exhibits.Duty(f"create pods or workloads in {name}, where no exception is needed", names))
+    if len(exempt) > _MOST:
+        why = f"the report reads the roles of {_MOST} exempt namespaces, and there are {len(exempt)}"
+        unseen.append(
+            exhibits.Unseen("roles of other exempt namespaces", why, "who can create pods there is not shown")
+        )
     if any(duty.holders is None for duty in duties):
         why = "roles and their bindings could not be read"
         unseen.append(exhibits.Unseen("roles", why, "who may approve and who may set levels is not known"))

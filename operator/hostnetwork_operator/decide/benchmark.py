@@ -114,6 +114,9 @@ The report shows one moment. The report says nothing about the time before and a
 The API server can have defaults and exemptions of Pod Security Admission, and can have that plug-in switched off. The
 API does not show these settings: attach the AdmissionConfiguration of each API server.
 
+The id 5.2.5 is that of the benchmark since 1.23. kube-bench uses version 1.12 for Kubernetes 1.32 to 1.34, and no later
+version was found. Use the version that your auditor names.
+
 Other policy engines (Kyverno, Gatekeeper, other ValidatingAdmissionPolicies) were not read. A namespace that only such
 an engine restricts is shown as a namespace without a policy.
 
