@@ -21,6 +21,7 @@ from hostnetwork_operator.cli import (
     reading,
     tables,
     workloads,
+    writing,
 )
 from hostnetwork_operator.decide import coverage, debugging, snapshot
 from hostnetwork_operator.observe import live
@@ -65,7 +66,7 @@ async def adopt(target: flags.Target, stray: Stray) -> int:
             click.echo(approving.documents(body))
             await approving.hand_over(connection, body, refusal)
             return errors.Exit.FAILED
-        await connection.gateway.create(approving.path(namespace), body)
+        await connection.gateway.create(writing.path(namespace), body)
         with progress.shown("waiting until the exception covers the pod"):
             why = await _until_covered(connection, body)
     told = f"exception {body['metadata']['name']} in namespace {namespace}"
@@ -132,7 +133,7 @@ def _exception(
 
 async def _until_covered(connection: connect.Connection, body: Mapping[str, Any]) -> str:
     """Wait until the operator reports a covered pod. Return why not if it does not."""
-    path = approving.path(body["metadata"]["namespace"], body["metadata"]["name"])
+    path = writing.path(body["metadata"]["namespace"], body["metadata"]["name"])
     deadline = connection.clock.monotonic() + _COVER_SECONDS
     while True:
         status = (await connection.gateway.get(path)).body.get("status") or {}

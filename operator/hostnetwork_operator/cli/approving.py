@@ -6,24 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
-from hostnetwork_operator.api import exception as exceptions
 from hostnetwork_operator.api import fields, labels
 from hostnetwork_operator.api import policy as policies
-from hostnetwork_operator.cli import connect, errors, rbac, tables
-from hostnetwork_operator.decide import holders
+from hostnetwork_operator.cli import connect, errors, tables, writing
 
 _LONGEST_OWNER: Final = 253
-_MOST_HOLDERS: Final = 5  # that are named
 _NOT_INSTALLED: Final = (
     "error: the API server does not serve HostNetworkExceptions: hostnetwork-operator is not installed, so there is"
     " nothing to be excepted from; use kubectl debug"
 )
-
-
-def path(namespace: str, name: str = "") -> str:
-    """Return the path of the exceptions of a namespace, or of one of them."""
-    whole = f"/apis/{labels.GROUP}/{labels.VERSION}/namespaces/{namespace}/{exceptions.PLURAL}"
-    return f"{whole}/{name}" if name else whole
 
 
 async def owner(connection: connect.Connection, given: str | None) -> str:
@@ -72,7 +63,7 @@ async def refusal(connection: connect.Connection, body: Mapping[str, Any]) -> ga
     Raise ApiError for an exception that is wrong, and CommandError if the kind is not served.
     """
     try:
-        await connection.gateway.create(f"{path(body['metadata']['namespace'])}?dryRun=All", body)
+        await connection.gateway.create(f"{writing.path(body['metadata']['namespace'])}?dryRun=All", body)
     except gateway.ApiError as error:
         if error.status == 404 and not error.gone:
             raise errors.CommandError(_NOT_INSTALLED) from error
@@ -90,21 +81,9 @@ def documents(*bodies: Mapping[str, Any]) -> str:
 async def hand_over(connection: connect.Connection, body: Mapping[str, Any], refused: gateway.ApiError) -> None:
     """Say on stderr that the exception is refused, and who can apply it."""
     tables.say(f"Error from server ({refused.reason or refused.status}): {refused.message}")
-    approvers = await _approvers(connection)
     tables.say(
         f"Nothing was created. Hand the exception over to a user with the verb approve, who applies it before"
-        f" {body['spec']['expiry']}. {approvers}"
+        f" {body['spec']['expiry']}."
     )
-
-
-async def _approvers(connection: connect.Connection) -> str:
-    """Return a sentence about who may approve, as far as the person may read RBAC."""
-    read = await rbac.read(connection)
-    if read is None:
-        return "You may not read who has the verb: ask a cluster administrator."
-    attributes = holders.ResourceAttributes(labels.GROUP, exceptions.PLURAL, ("approve",))
-    found = [str(each) for each in holders.holders(read.roles, read.bindings, attributes)]
-    if not found:
-        return "By RBAC only members of the group system:masters have the verb."
-    more = f" and {len(found) - _MOST_HOLDERS} more" if len(found) > _MOST_HOLDERS else ""
-    return f"By RBAC these have the verb: {', '.join(found[:_MOST_HOLDERS])}{more}."
+    for line in await writing.approvers(connection):
+        tables.say(line)

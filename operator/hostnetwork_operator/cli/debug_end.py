@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import grant
-from hostnetwork_operator.cli import approving, connect, tables
+from hostnetwork_operator.cli import connect, tables, writing
 from hostnetwork_operator.decide import debugging
 
 _PAUSE_SECONDS: Final = 0.1  # between two questions while a person waits
@@ -48,7 +48,7 @@ class StartedSession:
 
     @property
     def path(self) -> str:
-        return approving.path(self.session.namespace, self.session.name)
+        return writing.path(self.session.namespace, self.session.name)
 
     def revoked_at(self) -> datetime.datetime:
         """Return the expiry with which the exception is revoked now."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
 from hostnetwork_operator.api import conditions, grant
-from hostnetwork_operator.cli import approving, attach, connect, debug_end, errors, progress, tables
+from hostnetwork_operator.cli import attach, connect, debug_end, errors, progress, tables, writing
 from hostnetwork_operator.decide import debugging
 
 _FAST_SECONDS: Final = 0.1  # between two questions while a person waits
@@ -131,7 +131,7 @@ class _Work:
         started = self.started
         started.tried = True
         try:
-            answer = await self.connection.gateway.create(approving.path(self.session.namespace), started.exception)
+            answer = await self.connection.gateway.create(writing.path(self.session.namespace), started.exception)
         except gateway.ApiError as error:
             # A refusal proves that nothing was created, unless an earlier answer was lost.
             started.tried = error.lost or error.unanswered
