@@ -312,7 +312,8 @@ def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> N
 def test_helm_renders_the_evidence_as_kustomize_does(program: pathlib.Path) -> None:
     """evidence.enabled adds what the component adds, with the image of the values; the archive outlives the release."""
     from_helm = _by_identity(_template(program, "evidence.enabled=true", f"image.repository={IMAGE}"))
-    added = {key: body for key, body in from_helm.items() if key not in _by_identity(_template(program))}
+    without = _by_identity(_template(program))
+    added = {key: body for key, body in from_helm.items() if key not in without}
     file_texts = [path.read_text() for path in render.EVIDENCE.glob("evidence-*.yaml")]
     expected = _by_identity([body for text in file_texts for body in _bodies(text)])
     claim = added["v1", "PersistentVolumeClaim", NAMESPACE, "hostnetwork-evidence"]["metadata"]

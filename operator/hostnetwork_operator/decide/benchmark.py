@@ -143,8 +143,9 @@ forged, so the report does not show them. The audit log of the API server has th
 The history of an exception: earlier expiries, extensions and former owners. The audit log of the API server has each
 change.
 
-Changes of levels and policies during a period, gaps in the operation of the operator, and trends. The metrics of the
-operator have these numbers, as long as a monitoring system keeps them.
+Changes of levels and policies during a period, and gaps in the operation of the operator. The metrics of the operator
+have these numbers, as long as a monitoring system keeps them. The trend of workloads and exceptions needs an archive of
+reports.
 
 When an owner was notified, and which pods were deleted at an expiry. The Events have both for about an hour, and the
 log of the operator has the deletions as long as it is kept.
