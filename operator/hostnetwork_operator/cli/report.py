@@ -80,6 +80,7 @@ def command(
     no JavaScript and loads nothing. The same state of the cluster, read at the same time, gives the same bytes.
 
     Lists every pod. Exits 1 if something could not be looked at: the report names what, and is written all the same.
+    With --verify, exits 3 if the archive is broken.
     """
     if verify is not None:
         if path or append_to or namespace or as_of or mask_contacts:
