@@ -112,8 +112,8 @@ def test_the_operator_is_nobodys_weapon(world: World) -> None:
     lift(world, namespace, "agents", "agent")
     for name, account, kind in (("capture", "default", "Diagnostic"), ("both", "app", "Application")):
         world.admin.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": account}})
-        world.exception(namespace, name, seconds=9, type=kind, serviceAccountName=account).expect(201)
-    world.exception(namespace, "and-diagnostic", seconds=9, serviceAccountName="app").expect(201)
+        world.exception(namespace, name, seconds=20, type=kind, serviceAccountName=account).expect(201)
+    world.exception(namespace, "and-diagnostic", seconds=20, serviceAccountName="app").expect(201)
     world.until("all in force", lambda: len(world.grants(namespace)) == 4)
     job = attacker.post(workloads(namespace, "Job"), workload("Job", "victim")).expect(201).body
     marks = {"app.kubernetes.io/managed-by": "kubectl-debug", f"{LABEL}/verdict": "Expired"}
