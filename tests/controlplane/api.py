@@ -15,6 +15,7 @@ from typing import Any, Self
 import urllib3
 import yaml
 
+USER_AGENT = "hostnetwork-operator-tests"  # in the audit log, also where a test asks as the operator
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -64,7 +65,7 @@ class Api:
         user = config["users"][0]["user"]
         context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        headers = {}
+        headers = {"User-Agent": USER_AGENT}
         if "token" in user:
             headers["Authorization"] = f"Bearer {user['token']}"
         elif "client-certificate-data" in user:

@@ -13,6 +13,7 @@ import pytest
 from hostnetwork_operator.cli import report
 from hostnetwork_operator.decide import exhibits
 from tests.report_page import browser, samples
+from tests.unit.cli import test_report
 
 # Each in every place where a text of the cluster can stand.
 HOSTILE = (
@@ -47,6 +48,12 @@ PAGES: dict[str, Callable[[], exhibits.AuditEvidence]] = {
     "hostile": lambda: samples.hostile(HOSTILE),
 }
 Look = Callable[[browser.Page], Awaitable[Any]]
+
+
+def test_every_form_of_3000_workloads_has_the_same_counts() -> None:
+    """Without a browser. tests/unit/cli/test_report.py counts smaller reports."""
+    assert len(test_report.found("many").workloads) > 3000
+    test_report.assert_same_counts("many")
 
 
 @pytest.fixture(scope="module")

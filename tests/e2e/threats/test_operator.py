@@ -151,7 +151,7 @@ def test_the_operator_is_nobodys_weapon(world: World) -> None:
     requested = {
         (event["objectRef"].get("resource"), event["objectRef"].get("subresource"))
         for event in world.cluster.audit_events()
-        if event["user"]["username"] == OPERATOR and "objectRef" in event
+        if event["user"]["username"] == OPERATOR and "objectRef" in event and event["userAgent"] != api.USER_AGENT
     }
     allowed = {("pods", None), ("pods", "status"), ("namespaces", None), ("events", None), ("jobs", None)}
     allowed |= {(f"hostnetworkexception{suffix}", sub) for suffix in ("s", "policies") for sub in (None, "status")}
