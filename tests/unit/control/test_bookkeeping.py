@@ -114,6 +114,13 @@ async def books_of() -> AsyncIterator[Books]:
         yield Books(api, server)
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on after a failure within milliseconds, because what is tested does not depend on the pauses."""
+    monkeypatch.setattr(gateway, "_FIRST_WAIT_SECONDS", 0.005)
+    monkeypatch.setattr(bookkeeping, "_FIRST_PAUSE_SECONDS", 0.02)
+
+
 @pytest.fixture
 async def books() -> AsyncIterator[Books]:
     async with books_of() as new_books:
