@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+from tests import packages as apt
 from tests.controlplane import binary
 
 TOOLS = ("buildah", "debootstrap")
@@ -63,11 +64,17 @@ def install_tools() -> None:
         )
     _say(f"installing {' and '.join(missing)}")
     try:
-        run(["apt-get", "update", "--quiet"])
-        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
-        run(install, "DEBIAN_FRONTEND=noninteractive")
+        install(*missing)
     except ImageError as error:
         raise ImageError(f"{error}\ninstall {' and '.join(missing)} by hand") from error
+
+
+def install(*packages: str) -> None:
+    """Install packages by apt. Raise ImageError on failure."""
+    with apt.turn():
+        run(["apt-get", "update", "--quiet"])
+        command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
+        run(command, "DEBIAN_FRONTEND=noninteractive")
 
 
 def find_or_make() -> str:

@@ -5,13 +5,13 @@ module would take eight minutes on 2 cores; the package takes two seconds. So wi
 works.
 """
 
-import fcntl
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 
+from tests import packages
 from tests.controlplane import binary
 
 _REMEDY = "put promtool on PATH; it comes with Prometheus, on Debian and Ubuntu as apt-get install prometheus"
@@ -23,8 +23,7 @@ def find_or_fetch() -> pathlib.Path:
         return pathlib.Path(path)
     cached = binary.cache_directory() / "promtool"
     cached.parent.mkdir(parents=True, exist_ok=True)
-    with cached.with_suffix(".lock").open("w") as lock:  # two parallel runs of apt-get update refuse each other
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with packages.turn():
         if not cached.exists():
             _fetch(cached)
     return cached

@@ -39,9 +39,7 @@ def find_or_install() -> str:
         raise UnavailableError("chromium is missing, and only root can install it by apt-get")
     print("installing chromium", file=sys.stderr, flush=True)
     try:
-        base.run(["apt-get", "update", "--quiet"])
-        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
-        base.run(install, "DEBIAN_FRONTEND=noninteractive")
+        base.install("chromium", "fonts-dejavu-core")
     except base.ImageError as error:
         raise UnavailableError(f"chromium cannot be installed: {error}") from error
     if (path := _find()) is None:
