@@ -130,7 +130,10 @@ def test_a_status_of_the_moment_without_the_policy_approves_nothing(world: World
             attacker.patch(f"{path}/status", {"status": status}).expect(200)
     finally:
         world.operator.start()
+    since = world.now()
     assert_stays_unapproved(world, namespace)
+    # An exception of the next test counts only if the operator has then seen the policies for five seconds.
+    world.until("the policies have settled", lambda: world.now() > since + datetime.timedelta(seconds=7))
 
 
 @contextlib.contextmanager
