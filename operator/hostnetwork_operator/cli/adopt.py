@@ -1,15 +1,15 @@
 """`debug --adopt`: an exception for a debug pod that runs already and that no exception covers."""
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
+from hostnetwork_operator.api import conditions, labels
 from hostnetwork_operator.api import exception as exceptions
-from hostnetwork_operator.api import grant, labels
 from hostnetwork_operator.cli import (
     approving,
     composing,
@@ -23,14 +23,14 @@ from hostnetwork_operator.cli import (
     workloads,
     writing,
 )
-from hostnetwork_operator.decide import coverage, debugging, snapshot
+from hostnetwork_operator.decide import coverage, debugging, draft, snapshot
 from hostnetwork_operator.observe import live
 
 _COVER_SECONDS: Final = 20.0  # until the operator reports the pod as covered: it needs a second
 _PAUSE_SECONDS: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Stray:
     """The pod, as a person names it, and the fields of its exception that nothing else tells."""
 
@@ -61,17 +61,20 @@ async def adopt(target: flags.Target, stray: Stray) -> int:
             if stray.dry_run:
                 click.echo(approving.documents(body))
                 return errors.Exit.FINE
-            refusal = await approving.refusal(connection, body)
-        if refusal is not None:
+            checked = await approving.check(connection, body)
+        if isinstance(checked, approving.NotAllowed):
             click.echo(approving.documents(body))
-            await approving.hand_over(connection, body, refusal)
+            approving.hand_over(body, checked)
             return errors.Exit.FAILED
-        await connection.gateway.create(writing.path(namespace), body)
+        await writing.create(connection, body, checked)
         with progress.shown("waiting until the exception covers the pod"):
             why = await _until_covered(connection, body)
     told = f"exception {body['metadata']['name']} in namespace {namespace}"
     if why:
-        raise errors.CommandError(f"error: {told} was created, and does not cover the pod: {why}")
+        raise errors.CommandError(
+            f"error: {told} was created, and does not cover the pod: {why}; to end the exception: kubectl hostnetwork"
+            f" revoke {body['metadata']['name']} -n {namespace}"
+        )
     tables.say(f"{told} covers pod {name} until {body['spec']['expiry']}. Then the operator deletes the pod.")
     return errors.Exit.FINE
 
@@ -110,25 +113,16 @@ def _exception(
     connection: connect.Connection, stray: Stray, drafted: draft_text.Drafted, owner: str
 ) -> Mapping[str, Any]:
     subject = drafted.subject
+    justification = draft.Justification(
+        owner=owner,
+        reason=stray.reason or f"Debug pod {subject.name}, ticket {stray.ticket}",
+        ticket=stray.ticket,
+        expiry=debugging.expiry(connection.clock.now(), stray.seconds),
+    )
     name = stray.name or debugging.name(subject.name, secrets.token_hex(3))
-    expiry = debugging.expiry(connection.clock.now(), stray.seconds)
-    return {
-        "apiVersion": labels.API_VERSION,
-        "kind": exceptions.KIND,
-        "metadata": {
-            "name": name,
-            "namespace": subject.namespace,
-            "labels": {labels.MANAGED_BY: debugging.MANAGED_BY},
-        },
-        "spec": {
-            "type": drafted.draft.type.value,
-            "owner": owner,
-            "reason": stray.reason or f"Debug pod {subject.name}, ticket {stray.ticket}",
-            "ticket": stray.ticket,
-            "expiry": grant.format_time(expiry),
-            **drafted.draft.spec,
-        },
-    }
+    body = dataclasses.replace(drafted.draft, name=name).manifest(justification)
+    body["metadata"]["labels"] = {labels.MANAGED_BY: debugging.MANAGED_BY}
+    return body
 
 
 async def _until_covered(connection: connect.Connection, body: Mapping[str, Any]) -> str:
@@ -136,10 +130,10 @@ async def _until_covered(connection: connect.Connection, body: Mapping[str, Any]
     path = writing.path(body["metadata"]["namespace"], body["metadata"]["name"])
     deadline = connection.clock.monotonic() + _COVER_SECONDS
     while True:
-        status = (await connection.gateway.get(path)).body.get("status") or {}
-        if status.get("coveredPods"):
+        seen = (await connection.gateway.get(path)).body
+        if writing.covered(seen):
             return ""
         if connection.clock.monotonic() > deadline:
-            ready = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), None)
-            return f"{ready['reason']}: {ready['message']}" if ready else "the operator has not evaluated it"
+            ready = writing.condition(seen, conditions.ConditionType.READY)
+            return f"{ready['reason']}: {ready['message']}" if ready else "the operator has not evaluated the exception"
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -3,6 +3,7 @@ what is handed over to an approver if not.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hostnetwork_operator.act import gateway
@@ -57,20 +58,29 @@ async def check_policy(connection: connect.Connection, namespace: str, seconds: 
         )
 
 
-async def refusal(connection: connect.Connection, body: Mapping[str, Any]) -> gateway.ApiError | None:
-    """Return why the person may not create this exception; None if the API server takes it. Nothing is created.
+@dataclass(frozen=True, slots=True)
+class NotAllowed:
+    """Why a person may not create an exception, and lines that name who may approve."""
+
+    why: str
+    approvers: tuple[str, ...]
+
+
+async def check(connection: connect.Connection, body: Mapping[str, Any]) -> Mapping[str, Any] | NotAllowed:
+    """Return the exception as the API server would store it, or why the person may not create it. Nothing is created.
 
     Raise ApiError for an exception that is wrong, and CommandError if the kind is not served.
     """
     try:
-        await connection.gateway.create(f"{writing.path(body['metadata']['namespace'])}?dryRun=All", body)
+        checked: Mapping[str, Any] = (await writing.dry_create(connection, body)).body
     except gateway.ApiError as error:
         if error.status == 404 and not error.gone:
             raise errors.CommandError(_NOT_INSTALLED) from error
-        if error.status != 403:
+        if not await writing.lacks_right(connection, error, "create", body["metadata"]["namespace"]):
             raise
-        return error
-    return None
+        why = f"Error from server ({error.reason or error.status}): {error.message}"
+        return NotAllowed(why, tuple(await writing.approvers(connection)))
+    return checked
 
 
 def documents(*bodies: Mapping[str, Any]) -> str:
@@ -78,12 +88,12 @@ def documents(*bodies: Mapping[str, Any]) -> str:
     return "\n---\n".join(map(tables.as_yaml, bodies))
 
 
-async def hand_over(connection: connect.Connection, body: Mapping[str, Any], refused: gateway.ApiError) -> None:
+def hand_over(body: Mapping[str, Any], refusal: NotAllowed) -> None:
     """Say on stderr that the exception is refused, and who can apply it."""
-    tables.say(f"Error from server ({refused.reason or refused.status}): {refused.message}")
+    tables.say(refusal.why)
     tables.say(
         f"Nothing was created. Hand the exception over to a user with the verb approve, who applies it before"
         f" {body['spec']['expiry']}."
     )
-    for line in await writing.approvers(connection):
-        tables.say(line)
+    for line in refusal.approvers:
+        tables.say(line, "  ")

@@ -70,7 +70,9 @@ class Present:
 
     @property
     def ended(self) -> bool:
-        return self.ready == conditions.Ready.EXPIRED
+        """Whether the expiry has passed, by the spec: a status that claims an end must not keep a person from one."""
+        subject = parse.host_network_exception(self.body)
+        return isinstance(subject, exception.HostNetworkException) and subject.spec.until <= self.now
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ attached, and the exception is revoked at the end. If the client dies, the excep
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import CompletionItem
 
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.cli import errors, flags, progress, tables
 from hostnetwork_operator.decide import debugging
 
@@ -35,12 +36,12 @@ _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes makes na
 _NODE: Final = frozenset({"node", "nodes", "no"})
 # What a session does, apart from creating the exception: the API server says itself who may not.
 _NEEDED: Final = (
-    ("create", "pods"),
-    ("get", "pods"),
-    ("create", "pods/attach"),
-    ("get", "pods/attach"),
-    ("get", "hostnetworkexceptions"),
-    ("patch", "hostnetworkexceptions"),
+    ("create", "", "pods", ""),
+    ("get", "", "pods", ""),
+    ("create", "", "pods", "attach"),
+    ("get", "", "pods", "attach"),
+    ("get", labels.GROUP, "hostnetworkexceptions", ""),
+    ("patch", labels.GROUP, "hostnetworkexceptions", ""),
 )
 _NO_IMAGE: Final = (
     "--image is required, because the exception lists the image exactly; use the image of your team, with its digest if"
@@ -169,8 +170,10 @@ def command(
 
 def _node(words: tuple[str, ...]) -> str:
     """Return the name of the node."""
+    from hostnetwork_operator.api import meta
+
     kind, _, name = (words[0] if words else "").partition("/")
-    if kind not in _NODE or not debugging.is_node_name(name):
+    if kind not in _NODE or not meta.is_name(name):
         raise click.UsageError(
             "name one node, such as node/node-1; to debug a container, kubectl debug needs no exception"
         )
@@ -188,10 +191,10 @@ async def _debug(target: flags.Target, wanted: Wanted, *, dry_run: bool) -> int:
             if dry_run:
                 click.echo(approving.documents(exception, pod))
                 return errors.Exit.FINE
-            refusal = await approving.refusal(connection, exception)
-        if refusal is not None:
+            checked = await approving.check(connection, exception)
+        if isinstance(checked, approving.NotAllowed):
             click.echo(approving.documents(exception, pod))
-            await approving.hand_over(connection, exception, refusal)
+            approving.hand_over(exception, checked)
             tables.say(
                 "Then create the pod, which is printed too, and attach to it:"
                 f" kubectl attach -n {session.namespace} {session.name} {'-it' if session.interactive else ''}"
@@ -213,7 +216,7 @@ async def _prepare(connection: "connect.Connection", wanted: Wanted) -> tuple[de
     import asyncio
     import secrets
 
-    from hostnetwork_operator.cli import approving
+    from hostnetwork_operator.cli import approving, rbac
 
     namespace = wanted.namespace or connection.namespace
     (owner, _, _), allowed = await asyncio.gather(
@@ -222,9 +225,18 @@ async def _prepare(connection: "connect.Connection", wanted: Wanted) -> tuple[de
             approving.check_policy(connection, namespace, wanted.seconds),
             _check_node(connection, wanted.node),
         ),
-        asyncio.gather(*(_may(connection, namespace, verb, resource) for verb, resource in _NEEDED)),
+        asyncio.gather(
+            *(
+                rbac.may(connection, verb, group, resource, namespace=namespace, subresource=subresource)
+                for verb, group, resource, subresource in _NEEDED
+            )
+        ),
     )
-    missing = [f"{verb} {resource}" for (verb, resource), may in zip(_NEEDED, allowed, strict=True) if not may]
+    missing = [
+        f"{verb} {resource}{f'/{subresource}' if subresource else ''}"
+        for (verb, _, resource, subresource), may in zip(_NEEDED, allowed, strict=True)
+        if not may
+    ]
     suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
     session = debugging.DebugSession(
         name=wanted.name or debugging.name(wanted.node, suffix),
@@ -253,17 +265,3 @@ async def _check_node(connection: "connect.Connection", node: str) -> None:
     except gateway.ApiError as error:
         if error.status != 403:
             raise
-
-
-async def _may(connection: "connect.Connection", namespace: str, verb: str, resource: str) -> bool:
-    """Return whether the person may do this in the namespace."""
-    from hostnetwork_operator.api import labels
-
-    name, _, subresource = resource.partition("/")
-    group = "" if name == "pods" else labels.GROUP
-    attributes = {
-        "namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": subresource
-    }  # fmt: skip
-    review: dict[str, Any] = {"spec": {"resourceAttributes": attributes}}
-    answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-    return bool(answer.body["status"].get("allowed"))

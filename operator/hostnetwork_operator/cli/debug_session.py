@@ -145,7 +145,7 @@ class _Work:
         api, clock = self.connection.gateway, self.connection.clock
         began, reason, since = clock.monotonic(), "", clock.monotonic()
         while clock.monotonic() < began + _FORCE_SECONDS:
-            ready = _ready((await api.get(self.started.path)).body)
+            ready = writing.condition((await api.get(self.started.path)).body, conditions.ConditionType.READY) or {}
             if ready.get("reason", "") != reason:
                 reason, since = ready.get("reason", ""), clock.monotonic()
             if ready.get("status") == "True":
@@ -244,13 +244,6 @@ class _Work:
             await attach.show_log(self.connection.gateway, f"{self.started.pod}/log?container={debugging.CONTAINER}")
         except gateway.ApiError as error:
             tables.say(f"not looked at: the log of pod {self.session.name}: {error.message or error.reason}")
-
-
-def _ready(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the condition Ready of an exception for its present generation, {} if the operator has set none yet."""
-    found = (body.get("status") or {}).get("conditions") or ()
-    present = [each for each in found if each["type"] == conditions.ConditionType.READY.value]
-    return present[0] if present and present[0].get("observedGeneration") == body["metadata"]["generation"] else {}
 
 
 def _state(body: Mapping[str, Any]) -> Mapping[str, Any]:

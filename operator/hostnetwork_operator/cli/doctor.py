@@ -126,15 +126,14 @@ def _clock(connection: "connect.Connection") -> Check:
 async def _may(connection: "connect.Connection", group: str, resource: str) -> Check:
     """Ask whether the person may create objects of a resource."""
     from hostnetwork_operator.act import gateway
+    from hostnetwork_operator.cli import rbac
 
-    attributes = {"verb": "create", "group": group, "resource": resource}
-    review = {"spec": {"resourceAttributes": attributes}}
     name = f"create {resource}"
     try:
-        answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        allowed = await rbac.may(connection, "create", group, resource)
     except gateway.ApiError as error:
         return Check(name, "unknown", error.message or error.reason)
-    if answer.body["status"].get("allowed"):
+    if allowed:
         return Check(name, "ok", "allowed")
     return Check(name, "failed", "you may not", "ask a cluster administrator to install the operator")
 

@@ -241,16 +241,20 @@ def selector(help_text: str) -> Callable[[Command], Command]:
 
 def output_of_one(command: Command) -> Command:
     """Add -o to a verb that shows one thing, in text or as JSON or YAML; the command gets `form`."""
-    forms = ["text", Format.JSON.value, Format.YAML.value]
+    return _text_or(Format.JSON, Format.YAML)(command)
+
+
+def _text_or(*forms: Format) -> Callable[[Command], Command]:
+    """Return a decorator that adds -o with `text`, which is the default and gives Format.TABLE, and these forms."""
     return click.option(
         "-o",
         "--output",
         "form",
-        type=click.Choice(forms),
+        type=click.Choice(["text", *(form.value for form in forms)]),
         default="text",
         callback=lambda _context, _parameter, value: Format.TABLE if value == "text" else Format(value),
         help="The form of the output.",
-    )(command)
+    )
 
 
 def output(command: Command) -> Command:
@@ -302,21 +306,12 @@ def write(command: Command) -> Command:
 
     A verb with these flags never waits for an answer that nobody can give.
     """
-    forms = ["text", Format.YAML.value, Format.JSON.value, Format.NAME.value]
 
     @click.option(
         "--dry-run", is_flag=True, help="Ask the API server whether it would accept the change; write nothing."
     )
     @click.option("-y", "--yes", is_flag=True, help="Write without asking.")
-    @click.option(
-        "-o",
-        "--output",
-        "form",
-        type=click.Choice(forms),
-        default="text",
-        callback=lambda _context, _parameter, value: Format.TABLE if value == "text" else Format(value),
-        help="The form of the output.",
-    )
+    @_text_or(Format.YAML, Format.JSON, Format.NAME)
     @functools.wraps(command)
     def with_write(*args: Any, dry_run: bool, yes: bool, **others: Any) -> Any:
         from hostnetwork_operator.cli import asking

@@ -1,4 +1,4 @@
-"""Reads RBAC for `doctor` and `report`: who may open the cluster, and whether the operator has its rights."""
+"""Who may do what: who may open the cluster and whether the operator has its rights, by RBAC, and what a person may."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,3 +72,18 @@ def holders(of_cluster: Rbac | None) -> dict[str, Sequence[str] | None]:
         right: [str(each) for each in rights.holders(of_cluster.roles, of_cluster.bindings, attributes)]
         for right, attributes in asked.items()
     }
+
+
+async def may(
+    connection: connect.Connection, verb: str, group: str, resource: str, *, namespace: str = "", subresource: str = ""
+) -> bool:
+    """Return whether the API server would let the person do this, in a namespace or ('') in the whole cluster.
+
+    Raise gateway.ApiError.
+    """
+    attributes = {
+        "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace
+    }  # fmt: skip
+    review = {"spec": {"resourceAttributes": attributes}}
+    answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer.body["status"].get("allowed"))

@@ -9,7 +9,6 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from hostnetwork_operator.api import plaintext
 from hostnetwork_operator.cli import tables
 from hostnetwork_operator.decide import exhibits
 
@@ -36,7 +35,7 @@ def render(found: exhibits.AuditEvidence, digest: str) -> str:
 
 def cell(value: str | int | None) -> str:
     """Return a value as a cell that no spreadsheet runs and no terminal obeys."""
-    text = " ".join(plaintext.of(" ".join(str("" if value is None else value).split())).split())
+    text = "" if value is None else tables.plain(str(value))
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

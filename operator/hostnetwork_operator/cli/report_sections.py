@@ -7,16 +7,17 @@ import datetime
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
-from hostnetwork_operator.api import conditions
+from hostnetwork_operator.api import conditions, exception
 from hostnetwork_operator.cli import tables
 from hostnetwork_operator.cli.markup import NOTHING, Child, Markup, element, join
 from hostnetwork_operator.decide import exhibits, rules
 from hostnetwork_operator.decide.exhibits import Restriction, ViolationKind
 
 _DIGEST: Final = re.compile("(@sha256:[0-9a-f]{12})[0-9a-f]{52}$")
+Part = TypeVar("Part")
 _OPEN_ROWS: Final = 40  # so many rows are open at first, so that the page stays short
 _ATTENTION: Final = ("Uncovered", "Expired", "Unknown")
 _OUTSIDE: Final = ("Static", "Exempt")
@@ -29,6 +30,7 @@ _VIOLATIONS: Final = {
     ViolationKind.UNKNOWN: "Workloads about which the verdict is not known",
 }
 _WORKLOAD_HEADS: Final = ("Workload", "Looks like", "Pods", "Verdict", "Exception", "Uses")
+_UNREAD: Final = "The exceptions could not be read."
 _RESTRICTIONS: Final = {
     Restriction.POD_SECURITY: "Pod Security",
     Restriction.ADMISSION_POLICY: "Admission policy",
@@ -65,15 +67,12 @@ def namespaces(found: exhibits.AuditEvidence) -> Markup:
     open_ones = [each for each in found.namespaces if each.counted and each.restriction in unsure]
     restricted = [each for each in found.namespaces if each.counted and each.restriction not in unsure]
     others = [each for each in found.namespaces if not each.counted]
-    groups = [
-        (f"{title}: {len(members)}", list(map(_namespace, members)), NOTHING)
-        for title, members in (
-            ("Without a policy, or not known", open_ones),
-            ("With a policy", restricted),
-            ("Of Kubernetes itself, not counted", others),
-        )
-        if members
-    ]
+    groups = _parts(
+        _namespace,
+        ("Without a policy, or not known", open_ones),
+        ("With a policy", restricted),
+        ("Of Kubernetes itself, not counted", others),
+    )
     heads = ("Namespace", "Refused by", "Pod Security labels", "Enforcement", "Level written by", "hostNetwork pods")
     return _groups("Namespaces", heads, groups, (15, 25, 20, 15, 10, 15))
 
@@ -100,23 +99,18 @@ def workloads(found: exhibits.AuditEvidence) -> Markup:
 def exceptions(found: exhibits.AuditEvidence) -> Markup:
     """Return the register of exceptions: those that do not work first, those that have ended last."""
     if not found.exceptions:
-        known = found.governance.installed
-        return _nothing("There is no exception." if known else "The API server does not serve HostNetworkExceptions.")
+        if not found.governance.installed:
+            return _nothing("The API server does not serve HostNetworkExceptions.")
+        return _nothing(_UNREAD if _unread(found) else "There is no exception.")
     broken: list[exhibits.ExceptionEvidence] = []
     in_force: list[exhibits.ExceptionEvidence] = []
     ended: list[exhibits.ExceptionEvidence] = []
     for each in found.exceptions:
         over = each.state is conditions.Ready.EXPIRED and not each.remaining_pods
         (in_force if each.in_force else ended if over else broken).append(each)
-    groups = [
-        (f"{title}: {len(members)}", list(map(_exception, members)), NOTHING)
-        for title, members in (
-            ("Not in force, or expired with pods left", broken),
-            ("In force", in_force),
-            ("Ended", ended),
-        )
-        if members
-    ]
+    groups = _parts(
+        _exception, ("Not in force, or expired with pods left", broken), ("In force", in_force), ("Ended", ended)
+    )
     heads = ("Exception", "Owner", "Reason", "Allows", "Time", "State")
     return _groups("Exceptions", heads, groups, (15, 15, 15, 20, 15, 20))
 
@@ -124,7 +118,7 @@ def exceptions(found: exhibits.AuditEvidence) -> Markup:
 def findings(found: exhibits.AuditEvidence) -> Markup:
     """Return the findings about exceptions by rule, each rule with what to do."""
     if not found.findings:
-        return _nothing("No rule warns about an exception.")
+        return _nothing(_UNREAD if _unread(found) else "No rule warns about an exception.")
     by_rule: dict[str, list[exhibits.FindingEvidence]] = {}
     for each in found.findings:
         by_rule.setdefault(each.rule, []).append(each)
@@ -207,6 +201,18 @@ def pairs(facts: Iterable[tuple[str, Child]]) -> Markup:
     return element("dl", [join([element("dt", name), element("dd", value)]) for name, value in facts])
 
 
+def _unread(found: exhibits.AuditEvidence) -> bool:
+    """Return whether the exceptions could not be read: not looked at is not none."""
+    return any(each.what == exception.PLURAL for each in found.scope.not_looked_at)
+
+
+def _parts(
+    row: Callable[[Part], Sequence[Child]], *parts: tuple[str, Sequence[Part]]
+) -> list[tuple[str, list[Sequence[Child]], Markup]]:
+    """Return a group for each part that has members, with its title and their number."""
+    return [(f"{title}: {len(members)}", list(map(row, members)), NOTHING) for title, members in parts if members]
+
+
 def _namespace(each: exhibits.NamespaceEvidence) -> Sequence[Child]:
     psa = [f"enforce {each.enforce or 'none'}" + (f" ({each.enforce_version})" if each.enforce_version else "")]
     psa += [f"{name} {value}" for name, value in (("audit", each.audit), ("warn", each.warn)) if value]
@@ -230,10 +236,10 @@ def _workload(each: exhibits.WorkloadEvidence) -> Sequence[Child]:
     if seen is not None:
         looks = join([f"{seen.type}", _small(f"{seen.agent or 'no known agent'}, {seen.confidence}")])
     verdicts = ", ".join(f"{number} {verdict}" for verdict, number in each.verdicts.items())
-    exception: Child = "none"
+    covered: Child = "none"
     if each.exceptions:
         until = f"ends {_minute(each.expiry)}" if each.expiry else "no expiry"
-        exception = join([_said(", ".join(each.exceptions)), _small(f"{each.owner or 'no owner'}; {until}")])
+        covered = join([_said(", ".join(each.exceptions)), _small(f"{each.owner or 'no owner'}; {until}")])
     on = f"{tables.count(each.pods, 'pod')} on {tables.count(each.nodes, 'node')}"
     since = f"since {_day(each.since)}" if each.since else ""
     # Why the others have their verdict is among the violations.
@@ -243,7 +249,7 @@ def _workload(each: exhibits.WorkloadEvidence) -> Sequence[Child]:
         looks,
         join([on, _small(f"{', '.join(each.host_namespaces) or 'not known'}; {since}")]),
         join([_badge(each.verdict), _small(verdicts if len(each.verdicts) > 1 else ""), _small(why)]),
-        exception,
+        covered,
         _uses(each),
     )
 
@@ -339,7 +345,8 @@ def _groups(
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Child]], widths: Sequence[int]) -> Markup:
     """Return a table whose columns have these widths in percent, a multiple of five.
 
-    On a narrow screen each row is a card, so the roles are said and each cell has its head."""
+    On a narrow screen each row is a card, so the roles are said and each cell has its head.
+    """
     return element(
         "table",
         element("caption", caption),

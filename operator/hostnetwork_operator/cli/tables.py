@@ -112,8 +112,13 @@ def joined(column: str, parts: Sequence[tuple[str, Table]]) -> Table:
 
 
 def cell(text: str) -> str:
-    """Return a text as one cell: without characters that move the cursor or hide text, `-` if nothing is left."""
-    return " ".join(plaintext.of(" ".join(text.split())).split()) or _NOTHING
+    """Return a text as one cell: `plain`, or `-` if nothing is left."""
+    return plain(text) or _NOTHING
+
+
+def plain(text: str) -> str:
+    """Return a text on one line, without characters that move the cursor or hide text."""
+    return " ".join(plaintext.of(" ".join(text.split())).split())
 
 
 def show(

@@ -241,15 +241,12 @@ async def may(connection: connect.Connection, verb: str, namespace: str = "") ->
     """Return whether RBAC gives the person a verb on exceptions, in a namespace or in the whole cluster; None if that
     is not known.
     """
-    attributes = {"verb": verb, "group": labels.GROUP, "resource": exception.PLURAL, "namespace": namespace}
-    review = {"spec": {"resourceAttributes": attributes}}
     try:
-        answer = await connection.gateway.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return await rbac.may(connection, verb, labels.GROUP, exception.PLURAL, namespace=namespace)
     except gateway.ApiError as error:
         if error.status in {0, 401}:
             raise
         return None
-    return bool(answer.body["status"].get("allowed"))
 
 
 async def lacks_right(connection: connect.Connection, error: gateway.ApiError, verb: str, namespace: str) -> bool:

@@ -8,7 +8,6 @@ no model.
 
 import datetime
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -180,8 +179,3 @@ def _metadata(session: DebugSession) -> dict[str, Any]:
         "namespace": session.namespace,
         "labels": {labels.MANAGED_BY: MANAGED_BY},
     }
-
-
-def is_node_name(text: str) -> bool:
-    """Return whether a text may be the name of a node: a DNS subdomain, which becomes a part of paths."""
-    return len(text) <= 253 and bool(re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", text))

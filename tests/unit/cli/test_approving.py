@@ -62,14 +62,34 @@ async def test_a_policy_that_allows_or_cannot_be_read_stops_nothing(answer: web.
         await approving.check_policy(connection, "debug", 3600)
 
 
-async def test_a_refusal_is_an_answer() -> None:
-    """A user without approve gets 403. Other errors are about the exception, and end the command."""
-    async with answering(status(403, "Forbidden", "needs approve"), status(422, "Invalid")) as connection:
-        refused = await approving.refusal(connection, BODY)
-        assert refused is not None
-        assert refused.message == "needs approve"
+def reviews(*, approve: bool, create: bool) -> list[web.Response]:
+    """Return the answers to the two reviews of access."""
+    metadata = {"name": "review", "uid": "u", "resourceVersion": "1"}
+    return [
+        web.json_response({"kind": "Review", "metadata": metadata, "status": {"allowed": each}}, status=201)
+        for each in (approve, create)
+    ]
+
+
+async def test_a_missing_right_is_an_answer() -> None:
+    """Other errors are about the exception, and end the command."""
+    refused = status(403, "Forbidden", "needs approve")
+    async with answering(
+        refused, *reviews(approve=False, create=True), status(403, "Forbidden"), status(422, "Invalid")
+    ) as connection:
+        found = await approving.check(connection, BODY)
+        assert isinstance(found, approving.NotAllowed)
+        assert found.why == "Error from server (Forbidden): needs approve"
         with pytest.raises(gateway.ApiError, match="Invalid"):
-            await approving.refusal(connection, BODY)
+            await approving.check(connection, BODY)
+
+
+async def test_an_approver_who_is_refused_is_not_sent_to_an_approver() -> None:
+    """The admission policies refuse an exception that is wrong with the status of a missing right."""
+    refused = status(403, "Forbidden", "spec.expiry is too late")
+    async with answering(refused, *reviews(approve=True, create=True)) as connection:
+        with pytest.raises(gateway.ApiError, match="too late"):
+            await approving.check(connection, BODY)
 
 
 async def test_where_nothing_is_installed_kubectl_debug_is_named() -> None:
@@ -77,9 +97,9 @@ async def test_where_nothing_is_installed_kubectl_debug_is_named() -> None:
     answers = (web.Response(text="404 page not found", status=404), status(404, "NotFound", "namespaces not found"))
     async with answering(*answers) as connection:
         with pytest.raises(errors.CommandError, match=r"is not installed, .* use kubectl debug"):
-            await approving.refusal(connection, BODY)
+            await approving.check(connection, BODY)
         with pytest.raises(gateway.ApiError, match="namespaces not found"):
-            await approving.refusal(connection, BODY)
+            await approving.check(connection, BODY)
 
 
 def rbac(*users: str) -> tuple[web.Response, web.Response]:
@@ -106,9 +126,11 @@ def rbac(*users: str) -> tuple[web.Response, web.Response]:
 async def test_who_may_approve_is_said(
     answers: tuple[web.Response, ...], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused = gateway.ApiError("POST", "/", 403, "Forbidden", "needs \x1b[31mapprove")
-    async with answering(*answers) as connection:
-        await approving.hand_over(connection, BODY, refused)
+    refused = status(403, "Forbidden", "needs \x1b[31mapprove")
+    async with answering(refused, *reviews(approve=False, create=False), *answers) as connection:
+        refusal = await approving.check(connection, BODY)
+    assert isinstance(refusal, approving.NotAllowed)
+    approving.hand_over(BODY, refusal)
     first, second, *_, last = capsys.readouterr().err.splitlines()
     assert first.startswith("Error from server (Forbidden): needs ")
     assert "\x1b" not in first

@@ -117,6 +117,17 @@ def test_what_has_ended_is_not_revoked_again(capsys: pytest.CaptureFixture[str])
     assert "has ended already" in capsys.readouterr().err
 
 
+def test_a_status_that_claims_an_end_keeps_nobody_from_a_revocation() -> None:
+    """A person who may not read everything sees the status, which a tenant may have written in a bad moment."""
+    honest = present()
+    generation = honest.body["metadata"]["generation"]
+    ready = {"type": "Ready", "status": "False", "reason": "Expired", "message": "", "observedGeneration": generation}
+    body = {**honest.body, "status": {"conditions": [ready]}}
+    claimed = dataclasses.replace(honest, body=body, entry=None, plan=None)
+    assert claimed.ready == "Expired"
+    assert revoke._intent(claimed, None) is not None
+
+
 def test_a_review_is_of_now_and_of_this_kubernetes() -> None:
     """Findings are shown, and what has been reviewed before."""
     before = {"time": at(days=-30), "kubernetes_version": "1.35"}

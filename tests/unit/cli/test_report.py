@@ -134,6 +134,7 @@ def test_a_page_says_what_was_not_looked_at_and_for_when_it_was_judged() -> None
     assert "Judged for 2026-12-23T12:00:00Z" in text
     assert text.count("<strong>NOT DETERMINED</strong>") == 2
     assert "Judged for" not in rendered("thirty", "html")
+    assert (text.count("The exceptions could not be read."), "There is no exception." in text) == (2, False)
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hostnetwork_operator.api import exception, labels
+from hostnetwork_operator.api import exception, labels, meta
 from hostnetwork_operator.api.conditions import Ready
 from hostnetwork_operator.decide import coverage, debugging, snapshot, validity
 from hostnetwork_operator.observe import parse
@@ -120,7 +120,7 @@ def test_without_a_pod_the_expiry_is_now() -> None:
 def test_a_name_is_the_name_of_an_exception_and_of_a_pod(node: str) -> None:
     name = debugging.name(node, "x7k2f")
     assert len(name) <= 63
-    assert debugging.is_node_name(name)  # the same form
+    assert meta.is_name(name)  # the same form
     assert name.startswith("debug-n" if node[0] == "n" else "debug-ip-10-")
     assert name.endswith("-x7k2f")
     assert ".-" not in name
@@ -128,7 +128,7 @@ def test_a_name_is_the_name_of_an_exception_and_of_a_pod(node: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "-a", "a/b", "A", "a" * 254, "a b", "..", "a%2f"])
 def test_what_cannot_be_a_node_is_no_node(text: str) -> None:
-    assert not debugging.is_node_name(text)
+    assert not meta.is_name(text)
 
 
 def test_both_objects_are_json() -> None:
