@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 import hostnetwork_operator
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.api import labels
-from hostnetwork_operator.decide import coverage, inventory, level, plan, snapshot, status
+from hostnetwork_operator.decide import coverage, inventory, level, plan, snapshot
 from hostnetwork_operator.observe import ledger
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -224,7 +224,7 @@ class StateCollector(Collector):
     def _pods(self, plans: list[tuple[str, plan.NamespacePlan]]) -> GaugeMetricFamily:
         gauge = _gauge("hostnetwork_pods", "Host-namespace pods by verdict.", "namespace", "verdict")
         for name, namespace_plan in plans:
-            for verdict, count in coverage.count(namespace_plan.verdicts, namespace_plan.unreadable).items():
+            for verdict, count in coverage.count(namespace_plan.judged, namespace_plan.unreadable).items():
                 gauge.add_metric([name, verdict.value], count)
         return gauge
 
@@ -281,7 +281,7 @@ class StateCollector(Collector):
         )
         counts: dict[tuple[str, str], int] = {}
         for name, namespace_plan in plans:
-            verdicts, types = coverage.by_exception(namespace_plan.verdicts), dict[str, str]()
+            verdicts, types = coverage.by_exception(namespace_plan.judged), dict[str, str]()
             for standing in namespace_plan.standings:
                 subject = standing.exception
                 key = (subject.spec.type.value, standing.reason.value)
@@ -289,8 +289,8 @@ class StateCollector(Collector):
                 types[subject.metadata.uid] = key[0]
                 if subject.spec.expiry is not None:
                     expirations.add_metric([name, subject.metadata.name], subject.spec.expiry.timestamp())
-                pods = status.pods_with(labels.Verdict.COVERED, subject, verdicts.get(subject.metadata.uid, ()))
-                covered.add_metric([name, subject.metadata.name], len(pods))
+                pods = coverage.covered(verdicts.get(subject.metadata.uid, ()))
+                covered.add_metric([name, subject.metadata.name], pods)
             for finding in namespace_plan.findings:
                 if finding.warns:
                     reference = finding.subject

@@ -27,7 +27,7 @@ def entries() -> list[words.Entry]:
     assert {pod_verdict.verdict for pod_verdict in plan.verdicts} == set(labels.Verdict) - {"Exempt", "Unknown"}
     return [
         entry
-        for workload_report in report.reports(state, plan.verdicts, plan.findings, plan.refused)
+        for workload_report in report.reports(state, plan.judged, plan.found, plan.refused)
         for entry in workload_report.entries
     ]
 

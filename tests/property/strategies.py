@@ -36,7 +36,7 @@ def paths(*host_paths: grant.HostPathAccess) -> frozenset[grant.HostPathAccess]:
 
 _JOB = snapshot.Reference("Job", builders.NAMESPACE, "trace", "uid-trace", "batch/v1")
 _CRON_JOB = snapshot.Reference("CronJob", builders.NAMESPACE, "nightly", "uid-nightly", "batch/v1")
-_PODS: dict[str, tuple[object, ...]] = {
+PODS: dict[str, tuple[object, ...]] = {
     "created": (at(minutes=-30), at(seconds=-1), NOW),
     "service_account": ("default",),
     "host_namespaces": (frozenset({builders.PID}), frozenset({builders.NETWORK, builders.IPC})),
@@ -292,9 +292,7 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         namespace=namespace,
         ledger=draw(ledgers(namespace, subjects)),
         unreadable_exceptions=unreadable,
-        pods=tuple(
-            builders.pod(f"pod-{name}", **draw(changed(_PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]
-        ),
+        pods=tuple(builders.pod(f"pod-{name}", **draw(changed(PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]),
         exceptions=subjects[unreadable_count:],
         policy=draw(_policies),
         guards=draw(_guards),

@@ -322,7 +322,7 @@ def test_reports_say_what_is_decided_and_are_of_one_kind(
     if namespace_plan.exempt:
         assert after.reports == ()
         return
-    wanted_reports = decide_report.reports(state, namespace_plan.verdicts, namespace_plan.findings)
+    wanted_reports = decide_report.reports(state, namespace_plan.judged, namespace_plan.found)
     names = [wanted_report.name for wanted_report in wanted_reports]
     assert len(names) == len(set(names))
     assert set(names) <= {stored.name for stored in after.reports}
@@ -429,7 +429,7 @@ def _shape(namespace_plan: plan.NamespacePlan, now: datetime.datetime) -> str:
     def ago(match: re.Match[str]) -> str:
         return f"<{(datetime.datetime.fromisoformat(match.group()) - now).total_seconds():+.0f}s>"
 
-    return _MOMENT.sub(ago, json.dumps(_plain(namespace_plan), indent=1))
+    return _MOMENT.sub(ago, json.dumps(_plain(builders.bare(namespace_plan)), indent=1))
 
 
 def _timeless(namespace_plan: plan.NamespacePlan) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hostnetwork_operator.api import exception, grant, labels, ledger, policy
-from hostnetwork_operator.decide import effects, needs, plan, selection, snapshot, terms
+from hostnetwork_operator.decide import coverage, effects, needs, plan, selection, snapshot, terms
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 NAMESPACE = "payments"
@@ -224,6 +224,11 @@ def planned(state: snapshot.NamespaceSnapshot, now: datetime.datetime = NOW) -> 
         state = stored(state, namespace_plan)
         namespace_plan = plan.plan_namespace(state, now)
     return namespace_plan
+
+
+def bare(namespace_plan: plan.NamespacePlan) -> plan.NamespacePlan:
+    """Return the plan with a verdict for each pod, and without what it keeps for the next plan."""
+    return replace(namespace_plan, judged=namespace_plan.verdicts, plain=coverage.each(namespace_plan.plain), kept=None)
 
 
 def stored(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> snapshot.NamespaceSnapshot:

@@ -17,7 +17,7 @@ Body = Mapping[str, Any]
 PREFIX: Final = "hostnetwork-"  # the uid alone is the name that Kyverno gives its report about the same object
 # The largest size of a message. Eleven results with the longest names stay below 64 KiB; etcd accepts 1.5 MiB.
 _TEXT_BYTES: Final = 1000
-_NAMES: Final = 10  # so many names are in a property, followed by the number of the remaining names
+NAMES: Final = 10  # so many names are in a property, followed by the number of the remaining names
 
 
 class Result(enum.StrEnum):
@@ -134,11 +134,14 @@ def digest(body: Body) -> str:
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
-def names(texts: list[str]) -> str:
-    """Return a text with at most ten of the names, in order, and the number of the remaining names."""
+def names(texts: list[str], count: int | None = None) -> str:
+    """Return a text with at most ten of the names, in order, and the number of the remaining names. `count` is the
+    number of all names, if `texts` has only the first ones.
+    """
     in_order = sorted(texts)
-    more = f" and {len(in_order) - _NAMES} more" if len(in_order) > _NAMES else ""
-    return ", ".join(in_order[:_NAMES]) + more
+    total = len(in_order) if count is None else count
+    more = f" and {total - NAMES} more" if total > NAMES else ""
+    return ", ".join(in_order[:NAMES]) + more
 
 
 def _result(entry: Entry, owner: Owner) -> dict[str, Any]:

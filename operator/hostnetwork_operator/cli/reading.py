@@ -72,7 +72,7 @@ class Reading:
                 known = functools.partial(
                     inventory.as_known, standings=made.standings, exceptions=self.exceptions, approvals=self.approvals
                 )
-                yield state, dataclasses.replace(made, verdicts=tuple(map(known, made.verdicts)))
+                yield state, dataclasses.replace(made, judged=tuple(map(known, made.judged)))
 
 
 @dataclass(slots=True)

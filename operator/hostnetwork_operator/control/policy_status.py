@@ -9,7 +9,7 @@ from typing import Final
 from hostnetwork_operator import clock, logs
 from hostnetwork_operator.act import gateway, outbox, policies
 from hostnetwork_operator.control import bookkeeping, loops, schedule
-from hostnetwork_operator.decide import plan, summary
+from hostnetwork_operator.decide import coverage, plan, summary
 from hostnetwork_operator.observe import store
 
 _log = logging.getLogger(__name__)
@@ -102,6 +102,6 @@ def counted(namespace_plan: plan.NamespacePlan) -> object:
         namespace_plan.enforcement,
         namespace_plan.relaxed,
         namespace_plan.contested is None,
-        [verdict.verdict for verdict in namespace_plan.verdicts],
+        coverage.count(namespace_plan.judged, namespace_plan.unreadable),
         namespace_plan.refused_count,
     )

@@ -174,7 +174,7 @@ class Reconciler:
             if state is None:
                 return None
             try:
-                settled = settle.settle(state, self._clock.now())
+                settled = settle.settle(state, self._clock.now(), self._plans.get(name))
             except Exception as error:
                 if not self._set_aside(state, error):
                     raise
@@ -258,8 +258,10 @@ class Reconciler:
             for need in namespace_plan.asks(needs.ListPods):
                 self._schedule.after(name, self._schedule.seconds_until(need.at))
         self._counts.heed(namespace_plan)
-        unwatched = {verdict.pod.uid for verdict in namespace_plan.verdicts if not verdict.pod.watched}
-        if _vanishing(application.results) & unwatched:
+        vanishing = _vanishing(application.results)
+        if vanishing and any(
+            pod.uid in vanishing for v in namespace_plan.judged if not v.pod.watched for pod in v.pods
+        ):
             self._needs.list_next(name, namespace_memory)  # no watch reports that these pods are removed
         report_outcomes = {
             result.outcome for result in application.results if isinstance(result.effect, effects.WriteReport)

@@ -256,8 +256,9 @@ class Shortages:
             latest_events = dict(sorted(events.items(), key=lambda pair: pair[1])[-_KEPT_EVENTS:])
             place.shortage = replace(place.shortage, covered=covered, emitted=latest_events)
             pods = sum(
-                verdict.pod.owner is not None and verdict.pod.owner.uid == refusal.shortage.workload.uid
-                for verdict in namespace_plan.verdicts
+                verdict.count
+                for verdict in namespace_plan.judged
+                if verdict.pod.owner is not None and verdict.pod.owner.uid == refusal.shortage.workload.uid
             )
             decision = _Shown(refusal.refused, pods)
             if place.shown is not None and place.shown != decision:

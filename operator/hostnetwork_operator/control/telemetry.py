@@ -43,7 +43,7 @@ def _tell(namespace_plan: plan.NamespacePlan, results: Sequence[apply.EffectResu
         namespace=namespace_plan.namespace.name,
         enforcement=namespace_plan.enforcement,
         relaxed=namespace_plan.relaxed,
-        pods=len(namespace_plan.verdicts),
+        pods=sum(verdict.count for verdict in namespace_plan.judged),
         exceptions=len(namespace_plan.standings),
         findings=[f"{finding.subject.name}:{finding.rule.id}" for finding in namespace_plan.findings if finding.warns],
         effects=_first(20, [f"{type(result.effect).__name__}:{result.outcome}" for result in results]),

@@ -82,7 +82,7 @@ def ended(namespace_plan: plan.NamespacePlan, name: str, end: datetime.datetime)
             flagged.append(pod)
     plain = [
         verdict.pod
-        for verdict in namespace_plan.plain
+        for verdict in coverage.each(namespace_plan.plain)
         if verdict.verdict is labels.Verdict.COVERED
         and subject.metadata.uid in {e.metadata.uid for e in verdict.exceptions}
     ]
@@ -94,7 +94,7 @@ def covered(namespace_plan: plan.NamespacePlan, name: str) -> tuple[str, ...]:
     return _names(
         [
             verdict.pod
-            for verdict in (*namespace_plan.verdicts, *namespace_plan.plain)
+            for verdict in (*namespace_plan.verdicts, *coverage.each(namespace_plan.plain))
             if verdict.verdict is labels.Verdict.COVERED and name in {each.metadata.name for each in verdict.exceptions}
         ]
     )

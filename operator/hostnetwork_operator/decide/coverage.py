@@ -6,9 +6,10 @@ docs/explanation/architecture.md#the-promise.
 """
 
 import contextlib
+import datetime
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hostnetwork_operator.api import exception, grant, image, labels
@@ -53,13 +54,51 @@ class Coverage:
 @dataclass(frozen=True, slots=True)
 class PodVerdict:
     """The verdict on a pod, the reason, and the exceptions behind it: for Covered the exception that lasts longest, for
-    Expired all that fit.
+    Expired all that fit. If the verdict is about several pods that are alike, `alike` has all of them, `pod` first.
     """
 
     pod: snapshot.Pod
     verdict: labels.Verdict
     why: str
     exceptions: tuple[exception.HostNetworkException, ...] = ()
+    alike: snapshot.AlikePods | None = field(default=None, compare=False)
+
+    @property
+    def pods(self) -> Iterable[snapshot.Pod]:
+        """All pods that the verdict is about, in the order of their names."""
+        return (self.pod,) if self.alike is None else self.alike
+
+    @property
+    def oldest(self) -> datetime.datetime:
+        """The creation time of the oldest of these pods."""
+        return self.pod.created if self.alike is None else self.alike.oldest
+
+    @property
+    def count(self) -> int:
+        return 1 if self.alike is None else len(self.alike)
+
+    def each(self) -> Iterator["PodVerdict"]:
+        """Yield a verdict for each of these pods."""
+        for pod in self.pods:
+            yield replace(self, pod=pod, alike=None)
+
+
+class Candidates:
+    """The standings of the exceptions of a namespace, by service account: one that is for another account is not
+    compared with a pod.
+    """
+
+    def __init__(self, standings: Iterable[validity.Standing]) -> None:
+        self._by_account: dict[str, list[validity.Standing]] = {}
+        for standing in standings:
+            self._by_account.setdefault(standing.exception.spec.service_account, []).append(standing)
+        # A pod of an account without exceptions is told about the first one.
+        every = (standing for group in self._by_account.values() for standing in group)
+        self._first = sorted(every, key=lambda standing: standing.exception.metadata.name)[:1]
+
+    def of(self, account: str) -> Sequence[validity.Standing]:
+        """Return the standings that decide about pods of this account."""
+        return self._by_account.get(account, self._first)
 
 
 def capabilities_without_naming(level: labels.Level) -> frozenset[str]:
@@ -136,22 +175,29 @@ def judge(pod: snapshot.Pod, standings: Sequence[validity.Standing], *, exempt: 
     return PodVerdict(pod, labels.Verdict.UNCOVERED, why)
 
 
+def judge_alike(pods: snapshot.AlikePods, candidates: Candidates, *, exempt: bool) -> tuple[PodVerdict, ...]:
+    """Return the verdicts on pods that are alike: one, unless an exception ended between their creations."""
+    standings = candidates.of(pods.first.service_account)
+    parts = pods.between(standing.exception.spec.until for standing in standings)
+    return tuple(replace(judge(part.first, standings, exempt=exempt), alike=part) for part in parts)
+
+
 def plain(
-    pods: Sequence[snapshot.Pod], standings: Sequence[validity.Standing], target: labels.Level
+    pods: snapshot.PodSet, standings: Sequence[validity.Standing], target: labels.Level
 ) -> tuple[PodVerdict, ...]:
     """Return which exceptions for pods without host namespaces cover such pods, or would have; in the order of the pod
     names.
     """
-    for_plain_pods = [standing for standing in standings if not standing.exception.spec.host_namespaces]
-    relying = [pod for pod in pods if relies_on_a_grant(pod, target)]
-    verdicts = []
-    for pod in sorted(relying, key=lambda pod: (pod.name, pod.uid)):
-        with contextlib.suppress(Exception):  # only a count rests on this verdict, and no level may wait for a count
-            verdicts.append(judge(pod, for_plain_pods, exempt=False))
+    candidates = Candidates(standing for standing in standings if not standing.exception.spec.host_namespaces)
+    verdicts: list[PodVerdict] = []
+    for alike in pods.groups:
+        if relies_on_a_grant(alike.first, target):
+            with contextlib.suppress(Exception):  # only a count rests on this verdict, and no level may wait for it
+                verdicts += judge_alike(alike, candidates, exempt=False)
     return tuple(verdicts)
 
 
-def by_exception(verdicts: Sequence[PodVerdict]) -> dict[str, list[PodVerdict]]:
+def by_exception(verdicts: Iterable[PodVerdict]) -> dict[str, list[PodVerdict]]:
     """Return the verdicts by the uids of the exceptions that led to them."""
     verdicts_by_uid: dict[str, list[PodVerdict]] = {}
     for verdict in verdicts:
@@ -160,13 +206,25 @@ def by_exception(verdicts: Sequence[PodVerdict]) -> dict[str, list[PodVerdict]]:
     return verdicts_by_uid
 
 
-def count(verdicts: Sequence[PodVerdict], unreadable: int) -> dict[labels.Verdict, int]:
+def each(verdicts: Iterable[PodVerdict]) -> tuple[PodVerdict, ...]:
+    """Return a verdict for each pod, in the order of the pod names."""
+    return tuple(
+        sorted((one for verdict in verdicts for one in verdict.each()), key=lambda one: (one.pod.name, one.pod.uid))
+    )
+
+
+def count(verdicts: Iterable[PodVerdict], unreadable: int) -> dict[labels.Verdict, int]:
     """Return the number of pods for each verdict, zeros included. Pods that could not be read count as Unknown."""
     counts = dict.fromkeys(labels.Verdict, 0)
     for verdict in verdicts:
-        counts[verdict.verdict] += 1
+        counts[verdict.verdict] += verdict.count
     counts[labels.Verdict.UNKNOWN] += unreadable
     return counts
+
+
+def covered(verdicts: Iterable[PodVerdict]) -> int:
+    """Return how many pods have the verdict Covered."""
+    return sum(verdict.count for verdict in verdicts if verdict.verdict is labels.Verdict.COVERED)
 
 
 def used(host_namespaces: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ def deletes(
         state.clock_trusted and state.policy.existence is not snapshot.Existence.UNKNOWN and not validity.blind(state)
     )
     pod_deletions = []
-    for verdict in verdicts:
+    expired = (verdict for verdict in verdicts if verdict.verdict is labels.Verdict.EXPIRED)
+    for verdict in coverage.each(expired):
         if _deletable(verdict, enforcement, now, trusted=trusted):
             events = (*messages.verdict_events(verdict), *messages.deletion_events(verdict))
             job = _job_of(verdict.pod)
@@ -52,7 +53,6 @@ def _deletable(
     latest = now + datetime.timedelta(seconds=_grace_seconds(verdict)) + status.OVERDUE
     return (
         trusted
-        and verdict.verdict is labels.Verdict.EXPIRED
         and all(subject.spec.deletes for subject in verdict.exceptions)
         and enforcement in {labels.Enforcement.DENY, labels.Enforcement.HELD}
         and (not verdict.pod.deleting or (verdict.pod.to_be_gone or now) > latest)

@@ -57,14 +57,15 @@ def find(
     meta = subject.metadata
     if standing.expired or meta.deletion_timestamp is not None:
         return ()
-    pods = [v.pod for v in verdicts if v.verdict is labels.Verdict.COVERED and meta.uid in _uids(v.exceptions)]
+    covered = [v for v in verdicts if v.verdict is labels.Verdict.COVERED and meta.uid in _uids(v.exceptions)]
     case = rule.Case(
         subject,
-        pods,
+        [verdict.pod for verdict in covered],
         settings_of(state.policy),
         state.kubernetes,
         state.ordinary_releases,
         now,
+        oldest=min((verdict.oldest for verdict in covered), default=None),
         ordinary=state.ordinary_pods,
         exempt=exempt,
     )

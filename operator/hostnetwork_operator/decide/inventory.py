@@ -116,8 +116,8 @@ def as_known(
 
 
 def by_top(namespace_plan: plan.NamespacePlan) -> list[tuple[snapshot.Reference, list[coverage.PodVerdict]]]:
-    """Return each top owner of pods with host namespaces, with the verdicts on its pods."""
-    return report.by_top(namespace_plan.verdicts, lambda pod: _top(pod, namespace_plan.tops))
+    """Return each top owner of pods with host namespaces, with the verdicts on its pods; one on pods that are alike."""
+    return report.by_top(namespace_plan.judged, lambda pod: _top(pod, namespace_plan.tops))
 
 
 def _worst(verdicts: Iterable[coverage.PodVerdict]) -> coverage.PodVerdict:
@@ -144,16 +144,16 @@ def ordered(found: Iterable[HostWorkload]) -> tuple[HostWorkload, ...]:
 def of_pods(top: snapshot.Reference, verdicts: Sequence[coverage.PodVerdict]) -> HostWorkload:
     """Return a workload with the verdicts on its pods, of which there is at least one."""
     worst = _worst(verdicts)
-    pods = tuple(verdict.pod for verdict in verdicts)
+    pods = tuple(pod for verdict in verdicts for pod in verdict.pods)
     exceptions = {e.metadata.uid: e for verdict in verdicts for e in verdict.exceptions}.values()
     first = min(exceptions, key=lambda e: (e.spec.until, e.metadata.name), default=None)
     shared = {name for pod in pods for name in pod.host_namespaces}
     return HostWorkload(
         subject=top,
-        classification=classify.of_pods(top, pods),
+        classification=classify.of_pods(top, (verdict.pod for verdict in verdicts)),
         verdict=worst.verdict,
         why=worst.why,
-        verdicts=Counter(verdict.verdict for verdict in verdicts),
+        verdicts={kind: count for kind, count in coverage.count(verdicts, unreadable=0).items() if count},
         host_namespaces=tuple(name for name in labels.HostNamespace if name in shared),
         exceptions=tuple(sorted(e.metadata.name for e in exceptions)),
         owner=first.spec.owner if first is not None else "",

@@ -18,7 +18,7 @@ def culprits(
 
     If the plan fails only with a pod and an exception together, the pod is returned: few users may write exceptions.
     """
-    empty = replace(state, pods=(), exceptions=())
+    empty = replace(state, pods=snapshot.NO_PODS, exceptions=())
     if _failure(empty, now):
         return ()
     unreadable: list[snapshot.UnreadablePod | snapshot.UnreadableException] = []
@@ -30,7 +30,7 @@ def culprits(
         else:
             readable.append(subject)
     base = replace(empty, exceptions=tuple(readable))
-    pods = ((pod, _failure(replace(base, pods=(pod,)), now)) for pod in state.pods)
+    pods = ((pod, _failure(replace(base, pods=snapshot.PodSet.of([pod])), now)) for pod in state.pods)
     return (*unreadable, *(snapshot.UnreadablePod(pod.namespace, pod.name, pod.uid, why) for pod, why in pods if why))
 
 

@@ -187,8 +187,7 @@ def finding_events(
         text = f"{finding.sentence}; {finding.remedy}"
         emitted.append(_event(reference(subject), finding.rule.id, text, finding.sentence, normal=False))
         if finding.rule is rules.EXPIRING:
-            names = set(status.pods_with(labels.Verdict.COVERED, subject, verdicts)[: status.SAMPLE])
-            pods = [v.pod for v in verdicts if v.pod.name in names]
+            pods = status.covered_samples(subject, verdicts)
             owners = {pod.owner: None for pod in pods if pod.owner is not None}
             text = f"covered by exception {subject.metadata.name!r}: {text}"
             key = f"{subject.metadata.uid} {finding.sentence}"

@@ -2,35 +2,36 @@
 
 The same function plans for every event, for the CLI and for tests. A plan is a function of the snapshot and the time
 alone. So once a plan has been carried out, a new snapshot yields an empty plan.
+
+Most of a namespace stays as it is from plan to plan. So a plan takes over what an earlier plan found from equal inputs
+(decide/ground, decide/trail), and judges pods that are alike together. The cost of a change does not depend on how many
+pods the namespace has.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from hostnetwork_operator.api import labels, ledger
+from hostnetwork_operator.api import labels
 from hostnetwork_operator.decide import (
-    approval,
-    contest,
     coverage,
     deletion,
     effects,
     findings,
-    gate,
-    grants,
+    gathering,
+    ground,
     level,
     messages,
     needs,
     ownership,
     refusals,
     report,
-    selection,
     snapshot,
     status,
+    trail,
     unused,
     validity,
-    writes,
 )
 from hostnetwork_operator.decide.effects import Effect
 from hostnetwork_operator.decide.findings import Finding
@@ -65,18 +66,20 @@ class NamespacePlan:
     end of a contest that is going on. `refused` are the workloads that lack pods, None while these are not known;
     there may be more if they are not `refused_complete`.
     `tops` has the top owner by owner, as far as known: the operator asks for top owners only if it writes reports.
-    `plain` says which exceptions cover pods without host namespaces: these pods are counted and have no verdict.
+    `judged` has one verdict on all pods that are alike. `found` has the findings by uid of the exception. `plain` says
+    which exceptions cover pods without host namespaces: these pods are counted and have no verdict. `kept` is for the
+    next plan of the namespace.
     """
 
     namespace: snapshot.Namespace
     exempt: bool = field(kw_only=True)
     enforcement: labels.Enforcement | None
     relaxed: bool = field(kw_only=True)
-    verdicts: tuple[coverage.PodVerdict, ...]
+    judged: tuple[coverage.PodVerdict, ...]
     standings: tuple[validity.Standing, ...]
     owned: ownership.Owned
     unreadable: int = 0
-    findings: tuple[Finding, ...] = ()
+    found: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     urgent: tuple[Effect, ...] = ()
     deferrable: tuple[Effect, ...] = ()
     needs: tuple[Need, ...] = ()
@@ -88,6 +91,18 @@ class NamespacePlan:
     refused_complete: bool = True
     plain: tuple[coverage.PodVerdict, ...] = ()
     tops: Mapping[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
+    kept: trail.Trail | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings about all exceptions, in the order of the names of the exceptions."""
+        uids = (standing.exception.metadata.uid for standing in self.standings)
+        return tuple(finding for uid in uids for finding in self.found.get(uid, ()))
+
+    @property
+    def verdicts(self) -> tuple[coverage.PodVerdict, ...]:
+        """A verdict for each pod, in the order of the pod names."""
+        return coverage.each(self.judged)
 
     @property
     def writes(self) -> tuple[effects.WriteNamespace, ...]:
@@ -109,128 +124,19 @@ class NamespacePlan:
         return tuple(need for need in self.needs if isinstance(need, kind))
 
 
-def plan_namespace(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> NamespacePlan:
-    """Return the plan for one namespace at `now`, which is the API server's time."""
-    namespace = state.namespace
-    if namespace.terminating:
-        state = approval.ending(state, "the exception is deleted with its namespace")
-    elif not state.exceptions_served:
-        state = approval.ending(state, "the API server does not serve HostNetworkExceptions")
-    settings = selection.settings(state)
-    rulings = approval.rulings(state, now)
-    standings = validity.standings(state, rulings, now)
-    owned = ownership.owned(state)
-    decision = level.decide(state, settings, gate.names(gate.excepted(state, now)), now)
-    recorded = state.ledger.namespace is not None and state.ledger.namespace.enforced
-    standings, relaxed = grants.withhold(state, owned, settings, decision, standings, now, recorded=recorded)
-    verdicts = _verdicts(state, standings, exempt=settings.exempt)
-    plain = coverage.plain(state.plain_pods, standings, settings.target)
-    by_exception = coverage.by_exception((*verdicts, *plain))
-    namespace_findings = tuple(
-        finding
-        for standing in standings
-        if standing.readable  # the ledger has only the terms
-        for finding in findings.find(
-            standing, by_exception.get(standing.exception.metadata.uid, ()), state, now, exempt=settings.exempt
-        )
-    )
-    plan = NamespacePlan(
-        namespace,
-        decision.enforcement,
-        verdicts,
-        standings,
-        owned,
-        len(state.unreadable_pods),
-        namespace_findings,
-        exempt=settings.exempt,
-        relaxed=relaxed,
-        record=state.record,
-        contested=contest.ends(state.record, now),
-        refused=refusals.find(state, standings, now, exempt=settings.exempt),
-        refused_complete=refusals.complete(state, now, exempt=settings.exempt),
-        plain=plain,
-        tops=state.tops,
-    )
-    approvals = tuple(ruling.record for _, ruling in sorted(rulings.items()) if ruling.record is not None)
-    if namespace.terminating:
-        return _ending(plan, state, decision, approvals, now)
-    return _with_effects(plan, state, settings, decision, approvals, now)
-
-
-def _ending(
-    plan: NamespacePlan,
-    state: snapshot.NamespaceSnapshot,
-    decision: level.Decision,
-    approvals: tuple[Effect, ...],
-    now: datetime.datetime,
+def plan_namespace(
+    state: snapshot.NamespaceSnapshot, now: datetime.datetime, previous: NamespacePlan | None = None
 ) -> NamespacePlan:
-    """Return the plan for a namespace that is being deleted. Only its pods matter: the user who deleted the namespace
-    may have given them a grace period of years. What the exceptions say about the end of these pods is recorded before
-    the exceptions are removed.
+    """Return the plan for one namespace at `now`, which is the API server's time.
+
+    `previous` is an earlier plan for the same namespace. It makes this plan faster and never different.
     """
-    deletes = deletion.deletes(state, decision.enforcement, plan.verdicts, now)
-    flags = _flags(_sure(plan), exempt=plan.exempt, gone={effect.pod.uid for effect in deletes})
-    return replace(
-        plan,
-        urgent=(*approvals, *deletes),
-        deferrable=tuple(flags),
-        needs=_lists(state, plan, flags, now),
-        record=_remembered(state, plan, ()),
-        next_check=_next_check(state, plan, decision, now),
-    )
-
-
-def _with_effects(
-    plan: NamespacePlan,
-    state: snapshot.NamespaceSnapshot,
-    settings: level.Settings,
-    decision: level.Decision,
-    approvals: tuple[Effect, ...],
-    now: datetime.datetime,
-) -> NamespacePlan:
-    deletes = deletion.deletes(state, decision.enforcement, plan.verdicts, now)
-    deleted_uids = {effect.pod.uid for effect in deletes}
-    following = writes.Next()
-    if decision.ask is None:
-        following = writes.following(state, plan.owned, settings, decision, plan.standings, now, relaxed=plan.relaxed)
-    adopted = _namespace_record(plan, state, settings, decision, following, now)
-    write = following.write
-    if write is not None and adopted and not state.ledger.trouble and not writes.revokes(write):
-        # The process may end after the write. By then the ledger must have the level before, and which labels are ours.
-        write = None
-    waiting = any(standing.waiting for standing in plan.standings)
-    written = (write,) if write is not None else ()
-    plan = replace(
-        plan,
-        urgent=(*approvals, *adopted, *written, *deletes),
-        needs=_reread(write, plan),
-        partial=decision.ask is not None or following.more or write is not following.write or waiting,
-        next_check=_next_check(state, plan, decision, now),
-    )
-    if plan.partial:
-        asked = () if decision.ask is None or waiting else (needs.AskGate(decision.ask),)
-        flags = _flags(_sure(plan), exempt=settings.exempt, gone=deleted_uids)
-        return replace(plan, deferrable=tuple(flags), needs=(*plan.needs, *asked))
-    reasons = unused.reasons(state, plan.standings, (*plan.verdicts, *plan.plain), now)
-    flags = _flags(plan.verdicts, exempt=settings.exempt, gone=deleted_uids)
-    return replace(
-        plan,
-        deferrable=(
-            *flags,
-            *_statuses(state, plan, decision, reasons.why, now),
-            *report.changes(state, plan.verdicts, plan.findings, plan.refused, exempt=settings.exempt),
-            *refusals.events(plan.refused, state.patience, now),
-        ),
-        needs=(
-            *plan.needs,
-            *_lists(state, plan, flags, now),
-            *_counts(state, plan),
-            *(map(needs.FindOwner, report.unknown_owners(state)) if state.report_kind and not settings.exempt else ()),
-            *map(needs.FindAccount, reasons.ask),
-        ),
-        record=_remembered(state, plan, written),
-        next_check=min((moment for moment in (plan.next_check, *reasons.moments) if moment is not None), default=None),
-    )
+    before = previous.kept if previous is not None else None
+    found = before.ground if before is not None and before.ground.lasts(state, now) else ground.of(state, now)
+    new_trail = trail.Trail(found, now, before)
+    plan = _Planner(found, state, now, new_trail).plan()
+    new_trail.end()
+    return plan
 
 
 def unchanged(plan: NamespacePlan) -> NamespacePlan:
@@ -246,196 +152,290 @@ def deletes_job(
     """Return whether a Job is deleted with its expired pod: if the pods that the Job creates would be deleted too."""
     if isinstance(template, snapshot.UnreadablePod) or not template.host_namespaces:
         return False
-    plan = plan_namespace(replace(state, pods=(template,)), now)
+    plan = plan_namespace(replace(state, pods=snapshot.PodSet.of([template])), now)
     return any(isinstance(effect, effects.DeletePod) for effect in plan.effects)
 
 
-def _verdicts(
-    state: snapshot.NamespaceSnapshot, standings: Sequence[validity.Standing], *, exempt: bool
-) -> tuple[coverage.PodVerdict, ...]:
-    ordered = sorted(state.pods, key=lambda pod: (pod.name, pod.uid))
-    return tuple(coverage.judge(pod, standings, exempt=exempt) for pod in ordered)
+class _Noted(NamedTuple):
+    """The findings about an exception; from `until` on they may be others. They last until then if `lasts`."""
+
+    findings: tuple[Finding, ...]
+    until: datetime.datetime | None
+    lasts: bool
 
 
-def _namespace_record(
-    plan: NamespacePlan,
-    state: snapshot.NamespaceSnapshot,
-    settings: level.Settings,
-    decision: level.Decision,
-    following: writes.Next,
-    now: datetime.datetime,
-) -> list[Effect]:
-    """Return the effect that records the namespace in the ledger; none if the ledger has that record and is not about
-    to store another.
-    """
-    if decision.ask is not None or state.ledger.state is ledger.State.UNREADABLE:
-        return []
-    stored = state.ledger.namespace or ledger.NamespaceRecord()
-    changed_labels = following.write.labels if following.write is not None else {}
-    chosen, under = selection.record(state, now)
-    if decision.enforcement is None and not chosen:
-        under = ""  # a namespace that is not governed needs no record
-    warn = settings.pod_security.warn if settings.pod_security is not None else None
-    wanted = ownership.record(state, plan.owned, settings.target, decision.enforcement, changed_labels, warn)
-    held_fields = {"held": decision.since, **gate.holder_fields(state, stored, decision)}
-    wanted = wanted.model_copy(update={**held_fields, "chosen": chosen, "under": under})
-    new_record = None if wanted == ledger.NamespaceRecord() else wanted
-    if new_record == state.ledger.namespace and all(record == new_record for record in state.ledger.coming):
-        return []
-    guard = under if (dict(chosen), under) != (dict(stored.chosen), stored.under) else ""
-    return [effects.RecordNamespace(state.namespace, new_record, guard)]
+def _first(noted: Mapping[str, _Noted]) -> datetime.datetime | None:
+    return min((each.until for each in noted.values() if each.until is not None), default=None)
 
 
-def _remembered(
-    state: snapshot.NamespaceSnapshot, plan: NamespacePlan, planned: Sequence[effects.WriteNamespace]
-) -> snapshot.Record:
-    """Return what the operator is to remember about the namespace. It remembers nothing of a partial plan: what a
-    partial plan leaves alone may be wrong.
-    """
-    return contest.planned(state, plan.owned, plan.enforcement, planned, contested=plan.contested is not None)
+def _lasting(noted: Mapping[str, _Noted]) -> bool:
+    return all(each.lasts for each in noted.values())
 
 
-def _reread(write: effects.WriteNamespace | None, plan: NamespacePlan) -> tuple[Need, ...]:
-    """Return the exceptions to read again: those whose grants a write revokes for every version of the namespace."""
-    if write is None or write.versioned:
-        return ()
-    prefix = labels.GRANT_PREFIX
-    unreadable = {standing.exception.metadata.name for standing in plan.standings if not standing.readable}
-    names = (key.removeprefix(prefix) for key in write.annotations if key.startswith(prefix))
-    return tuple(needs.ReadException(name) for name in sorted(names) if name not in unreadable)
+class _Planner:
+    """Makes one plan. What it finds about a part of the namespace, it finds by way of the trail."""
+
+    def __init__(
+        self,
+        found: ground.Ground,
+        state: snapshot.NamespaceSnapshot,
+        now: datetime.datetime,
+        new_trail: trail.Trail,
+    ) -> None:
+        kept = found.state
+        self.ground = found
+        self.state = replace(state, exceptions=kept.exceptions, unreadable_exceptions=kept.unreadable_exceptions)
+        self.now = now
+        self.trail = new_trail
+        self.exempt = found.settings.exempt
+        self.judged = tuple(verdict for alike in state.pods.groups for verdict in self._judge(alike))
+        self.plain = new_trail.find("plain", (state.plain_pods,), self._judge_plain)
+        self.all = (*self.judged, *self.plain)
+        self.by_exception = coverage.by_exception(self.all)
+        standings = [standing for standing in found.standings if standing.readable]  # the ledger has only the terms
+        self.used = tuple(standing for standing in standings if standing.exception.metadata.uid in self.by_exception)
+        self.unused = tuple(s for s in standings if s.exception.metadata.uid not in self.by_exception)
+        of_unused = new_trail.find("unused", (self.unused,), self._note_unused, until=_first, keep=_lasting)
+        self.noted = {**of_unused, **{standing.exception.metadata.uid: self._note(standing) for standing in self.used}}
+        self.refused = refusals.find(self.state, found.standings, now, exempt=self.exempt)
+
+    def plan(self) -> NamespacePlan:
+        state, found, now = self.state, self.ground, self.now
+        deletes = deletion.deletes(state, found.decision.enforcement, self.judged, now)
+        gone = {effect.pod.uid for effect in deletes}
+        written = () if found.write is None else (found.write,)
+        plan = NamespacePlan(
+            state.namespace,
+            found.decision.enforcement,
+            self.judged,
+            found.standings,
+            found.owned,
+            len(state.unreadable_pods),
+            {uid: noted.findings for uid, noted in self.noted.items()},
+            exempt=self.exempt,
+            relaxed=found.relaxed,
+            urgent=(*found.records, *written, *deletes),
+            needs=found.needs,
+            record=found.record,
+            next_check=self._next_check(),
+            partial=found.partial,
+            contested=found.contested,
+            refused=self.refused,
+            refused_complete=refusals.complete(state, now, exempt=self.exempt),
+            plain=self.plain,
+            tops=state.tops,
+            kept=self.trail,
+        )
+        if state.namespace.terminating:
+            # Only the pods matter: the user who deleted the namespace may have given them a grace period of years. What
+            # the exceptions say about the end of these pods is recorded before the exceptions are removed.
+            flags = _flags(self._sure(), exempt=self.exempt, gone=gone)
+            return replace(plan, deferrable=tuple(flags), needs=self._lists(flags))
+        if plan.partial:
+            return replace(plan, deferrable=tuple(_flags(self._sure(), exempt=self.exempt, gone=gone)))
+        return self._with_reports(plan, _flags(self.judged, exempt=self.exempt, gone=gone))
+
+    def _with_reports(self, plan: NamespacePlan, flags: Sequence[Effect]) -> NamespacePlan:
+        """Return the plan with everything that people are told, and with what the operator must ask for that."""
+        state, now = self.state, self.now
+        reasons = self._reasons()
+        reports = report.changes(state, self.judged, plan.found, self.refused, exempt=self.exempt, find=self.trail.find)
+        numbers = gathering.due((*self._statuses(reasons.why), *reports), state.written, now)
+        owners = report.unknown_owners(state) if state.report_kind and not self.exempt else ()
+        moments = (plan.next_check, *reasons.moments, *numbers.moments)
+        return replace(
+            plan,
+            deferrable=(*flags, *numbers.effects, *refusals.events(self.refused, state.patience, now)),
+            needs=(
+                *plan.needs,
+                *self._lists(flags),
+                *self._counts(),
+                *map(needs.FindOwner, owners),
+                *map(needs.FindAccount, reasons.ask),
+            ),
+            next_check=min((moment for moment in moments if moment is not None), default=None),
+        )
+
+    # -- what is found about a part of the namespace ----------------------------------------------------------------
+
+    def _judge(self, alike: snapshot.AlikePods) -> tuple[coverage.PodVerdict, ...]:
+        candidates, exempt = self.ground.candidates, self.exempt
+        return self.trail.find(alike, (), lambda: coverage.judge_alike(alike, candidates, exempt=exempt))
+
+    def _judge_plain(self) -> tuple[coverage.PodVerdict, ...]:
+        return coverage.plain(self.state.plain_pods, self.ground.standings, self.ground.settings.target)
+
+    def _note(self, standing: validity.Standing) -> _Noted:
+        uid = standing.exception.metadata.uid
+        verdicts = self.by_exception[uid]
+        return self.trail.find(
+            ("findings", uid), trail.identity(verdicts), lambda: self._find(standing, verdicts), until=lambda n: n.until
+        )
+
+    def _note_unused(self) -> Mapping[str, _Noted]:
+        return {standing.exception.metadata.uid: self._find(standing, ()) for standing in self.unused}
+
+    def _find(self, standing: validity.Standing, verdicts: Sequence[coverage.PodVerdict]) -> _Noted:
+        found = findings.find(standing, verdicts, self.state, self.now, exempt=self.exempt)
+        until = min((m for finding in found for m in finding.moments if m > self.now), default=None)
+        # An exception that has just lost its last pod was last used now, until its status says when.
+        lasts = bool(coverage.covered(verdicts)) or not standing.exception.status.covered_pods
+        return _Noted(found, until, lasts)
+
+    def _reasons(self) -> unused.Reasons:
+        """Return why exceptions cover nothing. That depends on what the pods are like, and not on their number."""
+        likes = frozenset((snapshot.traits(v.pod), v.verdict, v.why) for v in self.all)
+        return self.trail.find(
+            "reasons",
+            (likes, *(uid for uid in self.by_exception)),
+            lambda: unused.reasons(self.state, self.ground.standings, self.all, self.now),
+            until=lambda reasons: min(reasons.moments, default=None),
+        )
+
+    def _statuses(self, why: Mapping[str, unused.Why | None]) -> list[Effect]:
+        """Return the statuses to write."""
+        of_unused = self.trail.find(
+            "unused statuses",
+            (self.unused, why),
+            lambda: [effect for standing in self.unused if (effect := self._status(standing, why)) is not None],
+            keep=lambda effects: not effects,
+        )
+        of_used = (self._status_of_used(standing, why) for standing in self.used)
+        return [*of_unused, *(effect for effect in of_used if effect is not None)]
+
+    def _status_of_used(
+        self, standing: validity.Standing, why: Mapping[str, unused.Why | None]
+    ) -> effects.WriteExceptionStatus | None:
+        uid = standing.exception.metadata.uid
+        verdicts = self.by_exception[uid]
+        # The pods of an ended exception have times of their own.
+        ends = any(verdict.verdict is labels.Verdict.EXPIRED for verdict in verdicts)
+        return self.trail.find(
+            ("status", uid),
+            (self.noted[uid].findings, why.get(uid), *trail.identity(verdicts)),
+            lambda: self._status(standing, why),
+            keep=lambda effect: effect is None and not ends,  # a status has the time of its change
+        )
+
+    def _status(
+        self, standing: validity.Standing, why: Mapping[str, unused.Why | None]
+    ) -> effects.WriteExceptionStatus | None:
+        """Return the status to write; None if the present status is right, or if the operator must ask first."""
+        subject = standing.exception
+        uid = subject.metadata.uid
+        verdicts, its_findings = self.by_exception.get(uid, []), self.noted[uid].findings
+        if subject.metadata.deletion_timestamp is not None:
+            return None
+        if uid in why and why[uid] is None:
+            return None  # the operator asks for its service account first; the plan after that has a reason
+        wanted = status.status_for(
+            standing,
+            self.state.namespace,
+            verdicts,
+            self.ground.decision.enforcement,
+            self.now,
+            its_findings,
+            why.get(uid),
+            clock_trusted=self.state.clock_trusted,
+            counted=not unused.unlisted(standing, self.state),
+        )
+        if wanted == subject.status:
+            return None
+        events = (*messages.standing_events(standing), *messages.finding_events(subject, its_findings, verdicts))
+        return effects.WriteExceptionStatus(messages.reference(subject), wanted, () if self.exempt else events)
+
+    # -- what the plan is put together from -------------------------------------------------------------------------
+
+    def _sure(self) -> list[coverage.PodVerdict]:
+        """Return the verdicts that no answer of the gate or the ledger changes.
+
+        Once enforcement is on in a namespace, fewer exceptions may be in force than before, never more: a pod that is
+        uncovered now is uncovered then. A pod that fits an exception which waits for its record will be covered.
+        """
+        waiting = [standing for standing in self.ground.standings if standing.waiting]
+        in_force = coverage.Criterion.IN_FORCE
+        return [
+            verdict
+            for verdict in self.judged
+            if verdict.verdict is not labels.Verdict.COVERED
+            and not any(coverage.covers(standing, verdict.pod).failed is in_force for standing in waiting)
+        ]
+
+    def _next_check(self) -> datetime.datetime | None:
+        moments = [self.ground.next_check] if self.ground.next_check is not None else []
+        moments += [noted.until for noted in self.noted.values() if noted.until is not None]
+        expired = (verdict for verdict in self.judged if verdict.verdict is labels.Verdict.EXPIRED)
+        ends_of_grace = (pod.to_be_gone for verdict in expired for pod in verdict.pods)
+        moments += [moment + status.OVERDUE for moment in ends_of_grace if moment is not None]
+        return min((moment for moment in moments if moment > self.now), default=None)
+
+    def _counts(self) -> tuple[Need, ...]:
+        """Return the earliest moment at which a list of every pod could show that an exception covers other pods, if
+        there is such a moment.
+        """
+        return self.trail.find("counts", (tuple(self.by_exception),), self._next_count)
+
+    def _next_count(self) -> tuple[Need, ...]:
+        state = self.state
+        listed = state.every_pod_listed
+        if listed is None:
+            return ()
+        moments = []
+        for standing in self.ground.standings:
+            if unused.unlisted(standing, state):
+                moments.append(listed + LOOK_AGAIN)
+            if standing.in_force:
+                covers = bool(self.by_exception.get(standing.exception.metadata.uid))
+                moments += unused.lists(standing, listed, covers=covers)
+        return tuple(map(needs.CountPods, sorted(moment for moment in moments if moment > listed)[:1]))
+
+    def _lists(self, flags: Sequence[Effect]) -> tuple[Need, ...]:
+        """Return the earliest moment that requires a list of every pod and that no list has covered yet, if there is
+        such a moment.
+        """
+        now = self.now
+        listed = now if self.state.every_pod_listed is None else self.state.every_pod_listed
+        moments = []
+        for standing in self.ground.standings:
+            spec = standing.exception.spec
+            if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
+                moments.append(spec.until)  # its pods may have been created since the last list; no watch reports them
+            if standing.expired and spec.deletes:
+                moments.append(spec.until + LOOK_AGAIN)
+        unwatched = [alike for alike in self.state.pods.groups if not alike.first.watched]
+        for pod in (pod for alike in unwatched if alike.first.deleting for pod in alike):
+            if pod.to_be_gone is not None:  # no watch will report that the pod is removed
+                removed = pod.to_be_gone + _GONE
+                moments.append(removed if removed > listed else listed + LOOK_AGAIN)
+        if unwatched and listed + LOOK_AGAIN < now:
+            uids = {pod.uid for alike in unwatched for pod in alike}
+            if any(isinstance(e, effects.WriteVerdict) and e.pod.uid in uids for e in flags):
+                moments.append(now)  # such a pod may have been removed an hour ago; no Event is about a removed pod
+        return tuple(map(needs.ListPods, sorted(moment for moment in moments if moment > listed)[:1]))
 
 
-def _sure(plan: NamespacePlan) -> list[coverage.PodVerdict]:
-    """Return the verdicts that no answer of the gate or the ledger changes.
-
-    Once enforcement is on in a namespace, fewer exceptions may be in force than before, never more: a pod that is
-    uncovered now is uncovered then. A pod that fits an exception which waits for its record will be covered.
-    """
-    waiting = [standing for standing in plan.standings if standing.waiting]
-    in_force = coverage.Criterion.IN_FORCE
-    return [
-        verdict
-        for verdict in plan.verdicts
-        if verdict.verdict is not labels.Verdict.COVERED
-        and not any(coverage.covers(standing, verdict.pod).failed is in_force for standing in waiting)
-    ]
-
-
-def _flags(verdicts: Sequence[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
+def _flags(verdicts: Iterable[coverage.PodVerdict], *, exempt: bool, gone: set[str]) -> list[Effect]:
     """Return the writes of the verdict labels that change, with the Events about the change. Each Event is emitted
     before its label is written, so that a crash between the two loses neither.
     """
     flags: list[Effect] = []
-    for verdict in verdicts:
-        pod, value = verdict.pod, verdict.verdict
-        if pod.deleting or pod.uid in gone:
+    for verdict in coverage.each(verdict for verdict in verdicts if _flagged_wrongly(verdict, exempt=exempt)):
+        if verdict.pod.uid in gone:
             continue
-        if exempt and pod.verdict_label is not None:  # the label is from before the namespace became exempt
-            flags.append(effects.WriteVerdict(pod.reference, None))
-        if exempt:
+        if exempt:  # the label is from before the namespace became exempt
+            flags.append(effects.WriteVerdict(verdict.pod.reference, None))
             continue
-        wanted = None if value is labels.Verdict.COVERED else value
-        if pod.verdict_label == (wanted.value if wanted else None):
-            continue
-        flags.append(effects.WriteVerdict(pod.reference, wanted, messages.verdict_events(verdict)))
+        flags.append(
+            effects.WriteVerdict(verdict.pod.reference, _label(verdict, exempt=False), messages.verdict_events(verdict))
+        )
     return flags
 
 
-def _statuses(
-    state: snapshot.NamespaceSnapshot,
-    judged: NamespacePlan,
-    decision: level.Decision,
-    why: Mapping[str, unused.Why | None],
-    now: datetime.datetime,
-) -> list[Effect]:
-    status_writes: list[Effect] = []
-    by_exception = coverage.by_exception((*judged.verdicts, *judged.plain))
-    findings_by_exception: dict[str, list[Finding]] = {}
-    for finding in judged.findings:
-        findings_by_exception.setdefault(finding.subject.uid, []).append(finding)
-    for standing in judged.standings:
-        subject = standing.exception
-        uid = subject.metadata.uid
-        verdicts, its_findings = by_exception.get(uid, []), findings_by_exception.get(uid, [])
-        if subject.metadata.deletion_timestamp is not None or not standing.readable:
-            continue
-        if uid in why and why[uid] is None:
-            continue  # the operator asks for its service account first; the plan after that has a reason
-        wanted = status.status_for(
-            standing,
-            state.namespace,
-            verdicts,
-            decision.enforcement,
-            now,
-            its_findings,
-            why.get(uid),
-            clock_trusted=state.clock_trusted,
-            counted=not unused.unlisted(standing, state),
-        )
-        if wanted == subject.status:
-            continue
-        events = (*messages.standing_events(standing), *messages.finding_events(subject, its_findings, verdicts))
-        status_writes.append(
-            effects.WriteExceptionStatus(messages.reference(subject), wanted, () if judged.exempt else events)
-        )
-    return status_writes
+def _flagged_wrongly(verdict: coverage.PodVerdict, *, exempt: bool) -> bool:
+    """Return whether pods have another verdict label than they should have."""
+    wanted = _label(verdict, exempt=exempt)
+    return not verdict.pod.deleting and verdict.pod.verdict_label != (wanted.value if wanted else None)
 
 
-def _next_check(
-    state: snapshot.NamespaceSnapshot, judged: NamespacePlan, decision: level.Decision, now: datetime.datetime
-) -> datetime.datetime | None:
-    moments = [s.exception.spec.until for s in judged.standings if s.exception.spec.expiry is not None]
-    moments += [moment for finding in judged.findings for moment in finding.moments]
-    moments += [guard.settled for guard in state.guards.values() if guard.settled is not None]
-    moments += [guard.excused for guard in state.guards.values() if guard.excused is not None]
-    moments += [decision.again] if decision.again is not None else []
-    moments += contest.moments(state, now)
-    if judged.contested is not None and state.gate is not None:  # what the gate allowed is not written during a contest
-        moments.append(state.gate.asked + level.GATE_AGAIN)
-    ends_of_grace = [verdict.pod.to_be_gone for verdict in judged.verdicts if verdict.verdict is labels.Verdict.EXPIRED]
-    moments += [moment + status.OVERDUE for moment in ends_of_grace if moment is not None]
-    return min((moment for moment in moments if moment > now), default=None)
-
-
-def _counts(state: snapshot.NamespaceSnapshot, plan: NamespacePlan) -> tuple[Need, ...]:
-    """Return the earliest moment at which a list of every pod could show that an exception covers other pods, if there
-    is such a moment.
-    """
-    listed = state.every_pod_listed
-    if listed is None:
-        return ()
-    by_exception = coverage.by_exception((*plan.verdicts, *plan.plain))
-    moments = []
-    for standing in plan.standings:
-        if unused.unlisted(standing, state):
-            moments.append(listed + LOOK_AGAIN)
-        if standing.in_force:
-            moments += unused.lists(standing, listed, covers=bool(by_exception.get(standing.exception.metadata.uid)))
-    return tuple(map(needs.CountPods, sorted(moment for moment in moments if moment > listed)[:1]))
-
-
-def _lists(
-    state: snapshot.NamespaceSnapshot, plan: NamespacePlan, flags: Sequence[Effect], now: datetime.datetime
-) -> tuple[Need, ...]:
-    """Return the earliest moment that requires a list of every pod and that no list has covered yet, if there is such a
-    moment.
-    """
-    listed = now if state.every_pod_listed is None else state.every_pod_listed
-    moments = []
-    for standing in plan.standings:
-        spec = standing.exception.spec
-        if standing.expired and set(spec.host_namespaces) != {labels.HostNamespace.NETWORK}:
-            moments.append(spec.until)  # its pods may have been created since the last list, and no watch reports them
-        if standing.expired and spec.deletes:
-            moments.append(spec.until + LOOK_AGAIN)
-    unwatched = [pod for pod in state.pods if not pod.watched]
-    for pod in unwatched:
-        if pod.to_be_gone is not None:  # no watch will report that the pod is removed
-            removed = pod.to_be_gone + _GONE
-            moments.append(removed if removed > listed else listed + LOOK_AGAIN)
-    unwatched_uids = {pod.uid for pod in unwatched}
-    if listed + LOOK_AGAIN < now and any(
-        isinstance(e, effects.WriteVerdict) and e.pod.uid in unwatched_uids for e in flags
-    ):
-        moments.append(now)  # such a pod may have been removed an hour ago, and no Event is about a pod that is removed
-    return tuple(map(needs.ListPods, sorted(moment for moment in moments if moment > listed)[:1]))
+def _label(verdict: coverage.PodVerdict, *, exempt: bool) -> labels.Verdict | None:
+    return None if exempt or verdict.verdict is labels.Verdict.COVERED else verdict.verdict

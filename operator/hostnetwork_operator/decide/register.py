@@ -68,12 +68,12 @@ def register(pairs: Iterable[tuple[snapshot.NamespaceSnapshot, plan.NamespacePla
 
 
 def _of_namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespacePlan) -> Iterable[Registered]:
-    by_exception = coverage.by_exception((*namespace_plan.verdicts, *namespace_plan.plain))
+    by_exception = coverage.by_exception((*namespace_plan.judged, *namespace_plan.plain))
     for standing in namespace_plan.standings:
         if not standing.readable:
             continue
         meta = standing.exception.metadata
-        verdicts = [verdict.verdict for verdict in by_exception.get(meta.uid, ())]
+        counts = coverage.count(by_exception.get(meta.uid, ()), unreadable=0)
         yield Registered(
             namespace=meta.namespace,
             name=meta.name,
@@ -81,8 +81,8 @@ def _of_namespace(state: snapshot.NamespaceSnapshot, namespace_plan: plan.Namesp
             state=standing.reason,
             why=standing.why,
             in_force=standing.in_force,
-            covered=verdicts.count(labels.Verdict.COVERED),
-            remaining=verdicts.count(labels.Verdict.EXPIRED),
+            covered=counts[labels.Verdict.COVERED],
+            remaining=counts[labels.Verdict.EXPIRED],
             warnings=tuple(f for f in namespace_plan.findings if f.subject.uid == meta.uid and f.warns),
         )
     for unreadable in state.unreadable_exceptions:

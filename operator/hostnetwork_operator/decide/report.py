@@ -5,12 +5,14 @@ exceptions that cover them. A report decides nothing. The owner that a pod names
 pod, and a report uses the owner only as its address, and as one of the traits that a class depends on.
 """
 
+import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from hostnetwork_operator.api import labels, meta, report
-from hostnetwork_operator.decide import classify, coverage, effects, messages, refusals, rules, snapshot
+from hostnetwork_operator.decide import classify, coverage, effects, messages, refusals, rules, snapshot, trail
 from hostnetwork_operator.decide.findings import Finding
 
 # Controllers that other controllers create for their own pods. The operator puts the owner that a pod names into a
@@ -36,26 +38,30 @@ _POD: Final = "Pod"
 
 def unknown_owners(state: snapshot.NamespaceSnapshot) -> tuple[snapshot.Reference, ...]:
     """Return the owners of pods whose own controller the operator must ask for before it can report anything."""
-    owners = {owner for pod in state.pods if (owner := _between(pod)) is not None and owner not in state.tops}
+    firsts = (alike.first for alike in state.pods.groups)
+    owners = {owner for pod in firsts if (owner := _between(pod)) is not None and owner not in state.tops}
     return tuple(sorted(owners, key=lambda owner: (owner.name, owner.uid)))
 
 
 def reports(
     state: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
-    exception_findings: Sequence[Finding],
+    findings_by_uid: Mapping[str, Sequence[Finding]],
     refused: Sequence[refusals.Refusal] = (),
+    *,
+    find: trail.Finder = trail.afresh,
 ) -> tuple[report.Report, ...]:
-    """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `state`."""
+    """Return the reports that should exist, sorted by owner. All arguments are about the namespace of `state`;
+    `findings_by_uid` has the findings by uid of the exception.
+    """
     all_reports = []
-    findings_by_uid: dict[str, list[Finding]] = {}
-    for finding in exception_findings:
-        findings_by_uid.setdefault(finding.subject.uid, []).append(finding)
     refusals_by_top = {refusal.shortage.top.uid: refusal for refusal in reversed(refused) if refusal.refused}
     for owner, judged in by_top(verdicts, lambda pod: top_owner(pod, state.tops)):
-        refused_entries = [_refused_entry(refusals_by_top.pop(owner.uid))] if owner.uid in refusals_by_top else []
-        entries = (_verdict_entry(owner, judged), *refused_entries, *_finding_entries(judged, findings_by_uid))
-        all_reports.append(report.Report(state.namespace.name, _owner(owner), entries))
+        refusal = refusals_by_top.pop(owner.uid, None)
+        covering = {e.metadata.uid for verdict in judged for e in verdict.exceptions}
+        found = tuple(finding for uid in sorted(covering) for finding in findings_by_uid.get(uid, ()))
+        make = functools.partial(_report, state.namespace.name, owner, judged, refusal, found)
+        all_reports.append(find(("report", owner), (refusal, found, *trail.identity(judged)), make))
     all_reports += [
         report.Report(state.namespace.name, _owner(refusal.shortage.top), (_refused_entry(refusal),))
         for refusal in refusals_by_top.values()
@@ -68,13 +74,27 @@ def reports(
     )
 
 
+def _report(
+    namespace: str,
+    owner: snapshot.Reference,
+    judged: Sequence[coverage.PodVerdict],
+    refusal: refusals.Refusal | None,
+    found: Sequence[Finding],
+) -> report.Report:
+    """Return the report about an owner. `found` are the findings about the exceptions that cover its pods."""
+    refused_entries = [_refused_entry(refusal)] if refusal is not None else []
+    entries = (_verdict_entry(owner, judged), *refused_entries, *_finding_entries(found))
+    return report.Report(namespace, _owner(owner), entries)
+
+
 def changes(
     state: snapshot.NamespaceSnapshot,
     verdicts: Sequence[coverage.PodVerdict],
-    exception_findings: Sequence[Finding],
+    findings_by_uid: Mapping[str, Sequence[Finding]],
     refused: Sequence[refusals.Refusal] | None = (),
     *,
     exempt: bool,
+    find: trail.Finder = trail.afresh,
 ) -> list[effects.Effect]:
     """Return the changes of reports: first the deletions, then the writes. In an exempt namespace all are deleted.
 
@@ -85,7 +105,8 @@ def changes(
     kind = state.report_kind
     if kind is None or (not exempt and unknown_owners(state)):
         return []
-    wanted = {} if exempt else {new.name: new for new in reports(state, verdicts, exception_findings, refused or ())}
+    made = () if exempt else reports(state, verdicts, findings_by_uid, refused or (), find=find)
+    wanted = {new.name: new for new in made}
     present = {stored.name: stored for stored in state.reports if stored.kind == kind}
     report_effects: list[effects.Effect] = []
     ours = [stored for stored in state.reports if stored.name.startswith(report.PREFIX)]
@@ -98,11 +119,16 @@ def changes(
             report_effects.append(effects.DeleteReport(stored.kind, subject))
     for name, wanted_report in wanted.items():
         stored_report = present.get(name)
+        digest = functools.partial(_digest, wanted_report, kind)
         if stored_report is None or (
-            refused is not None and stored_report.digest != report.digest(wanted_report.body(kind))
+            refused is not None and stored_report.digest != find(("digest", name), (wanted_report, kind), digest)
         ):
             report_effects.append(effects.WriteReport(kind, wanted_report, stored_report.uid if stored_report else ""))
     return report_effects
+
+
+def _digest(wanted: report.Report, kind: report.ReportKind) -> str:
+    return report.digest(wanted.body(kind))
 
 
 def _between(pod: snapshot.Pod) -> snapshot.Reference | None:
@@ -133,10 +159,13 @@ def by_top(
     """
     groups: dict[str, tuple[set[snapshot.Reference], list[coverage.PodVerdict]]] = {}
     for verdict in verdicts:
-        top = top_of(verdict.pod)
-        tops, judged = groups.setdefault(top.uid, (set(), []))
-        tops.add(top)
-        judged.append(verdict)
+        # Pods without an owner may be alike, and each is its own top owner.
+        alone = verdict.count > 1 and top_of(verdict.pod).uid == verdict.pod.uid
+        for each in verdict.each() if alone else (verdict,):
+            top = top_of(each.pod)
+            tops, judged = groups.setdefault(top.uid, (set(), []))
+            tops.add(top)
+            judged.append(each)
     return [
         (min(tops, key=lambda top: (top.api_version, top.kind, top.name)), judged) for tops, judged in groups.values()
     ]
@@ -158,14 +187,22 @@ def _verdict_entry(owner: snapshot.Reference, judged: Sequence[coverage.PodVerdi
         covering = sorted({e.metadata.name for verdict in judged for e in verdict.exceptions})
         text = f"every pod with host namespaces is covered by an exception in force: {report.names(covering)}"
         return _entry(result, text, {"exceptions": report.names(covering), **looks})
-    counts = Counter(pod_verdict.verdict for pod_verdict in judged)
+    counts: Counter[labels.Verdict] = Counter()
+    for pod_verdict in judged:
+        counts[pod_verdict.verdict] += pod_verdict.count
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     text = f"pods with host namespaces: {counted}; pod {worst.pod.name} {messages.verdict_text(worst)}"
-    same_verdict = [pod_verdict.pod.name for pod_verdict in judged if pod_verdict.verdict is worst.verdict]
+    same_verdict = [v for v in judged if v.verdict is worst.verdict]
+    named = [pod.name for v in same_verdict for pod in itertools.islice(v.pods, report.NAMES)]
     return _entry(
         result,
         text,
-        {"verdict": worst.verdict.value, "pods": str(len(same_verdict)), "names": report.names(same_verdict), **looks},
+        {
+            "verdict": worst.verdict.value,
+            "pods": str(counts[worst.verdict]),
+            "names": report.names(named, counts[worst.verdict]),
+            **looks,
+        },
     )
 
 
@@ -197,14 +234,8 @@ def _entry(result: report.Result, text: str, properties: Mapping[str, str]) -> r
     return report.Entry(POLICY, RULE, _CATEGORY, _SEVERITY, result, text, properties)
 
 
-def _finding_entries(
-    judged: Sequence[coverage.PodVerdict], findings_by_uid: Mapping[str, Sequence[Finding]]
-) -> list[report.Entry]:
-    """Return an entry for each rule: the worst result among the exceptions that cover these pods. `findings_by_uid` has
-    the findings by the uids of exceptions.
-    """
-    uids = {e.metadata.uid for verdict in judged for e in verdict.exceptions}
-    all_findings = [finding for uid in sorted(uids) for finding in findings_by_uid.get(uid, ())]
+def _finding_entries(all_findings: Sequence[Finding]) -> list[report.Entry]:
+    """Return an entry for each rule: the worst result among the exceptions that these findings are about."""
     entries = []
     for rule in rules.RULES:
         of_rule = [finding for finding in all_findings if finding.rule is rule]

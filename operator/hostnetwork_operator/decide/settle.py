@@ -24,16 +24,20 @@ class Settlement:
     events: tuple[effects.EmitEvent, ...] = ()
 
 
-def settle(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Settlement:
-    """Count each revert once, and return the plan that is made after all reverts are counted."""
+def settle(
+    state: snapshot.NamespaceSnapshot, now: datetime.datetime, previous: plan.NamespacePlan | None = None
+) -> Settlement:
+    """Count each revert once, and return the plan that is made after all reverts are counted. `previous` is an earlier
+    plan for the same namespace, as for plan.plan_namespace.
+    """
     reverted: list[str] = []
     events: list[effects.EmitEvent] = []
-    final_plan = plan.plan_namespace(state, now)
+    final_plan = plan.plan_namespace(state, now, previous)
     while keys := contest.undone(state, final_plan.writes):
         record = contest.counted(state.record, keys, now)
         if final_plan.contested is None and contest.ends(record, now) is not None:
             events.append(messages.contested_event(state.namespace, record, keys))
         reverted += keys
         state = replace(state, record=record)
-        final_plan = plan.plan_namespace(state, now)
+        final_plan = plan.plan_namespace(state, now, previous)
     return Settlement(state, final_plan, tuple(reverted), tuple(events))

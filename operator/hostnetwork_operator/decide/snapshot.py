@@ -4,11 +4,14 @@ A snapshot has the host-namespace pods, and the pods that an exception for pods 
 ordinary pods it has only whether there are any. Nothing in this module decides anything.
 """
 
+import bisect
 import datetime
 import enum
+import itertools
+import operator
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from hostnetwork_operator.api import exception, grant, ledger, policy, report
@@ -74,6 +77,107 @@ class Pod:
         return names.HostNamespace.NETWORK in self.host_namespaces
 
 
+# The pods of one template differ in these fields alone, and no verdict depends on them but by `created`.
+_OWN_FIELDS: Final = frozenset({"name", "uid", "resource_version", "created", "to_be_gone", "node"})
+_COMMON: Final[Callable[[Pod], tuple[object, ...]]] = operator.attrgetter(
+    *(each.name for each in fields(Pod) if each.name not in _OWN_FIELDS)
+)
+_ORDER: Final[Callable[[Pod], tuple[str, str]]] = operator.attrgetter("name", "uid")
+
+
+_LONGEST_RUN: Final = 128
+
+
+def traits(pod: Pod) -> tuple[object, ...]:
+    """Return everything that a decision about a pod depends on, except its age. Pods with equal traits are alike."""
+    # Static pods are judged alike on one node only: their verdict names the node.
+    return (*_COMMON(pod), pod.node) if pod.mirror else _COMMON(pod)
+
+
+class AlikePods:
+    """Pods of one namespace that are alike, at least one, in the order of their names. `oldest` and `newest` are the
+    creation times of the oldest and of the newest.
+
+    A decision looks at the first pod, and counts the others. So its cost does not depend on their number.
+    """
+
+    __slots__ = ("_count", "_runs", "newest", "oldest")
+
+    def __init__(
+        self, runs: tuple[tuple[Pod, ...], ...], count: int, oldest: datetime.datetime, newest: datetime.datetime
+    ) -> None:
+        self._runs = runs  # the pods in order, in tuples of limited length
+        self._count = count
+        self.oldest = oldest
+        self.newest = newest
+
+    @classmethod
+    def of(cls, pods: Iterable[Pod]) -> "AlikePods":
+        """Return pods that are alike as such, in any order."""
+        ordered = tuple(sorted(pods, key=_ORDER))
+        created = [pod.created for pod in ordered]
+        return cls((ordered,), len(ordered), min(created), max(created))
+
+    @property
+    def first(self) -> Pod:
+        return self._runs[0][0]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Pod]:
+        return itertools.chain.from_iterable(self._runs)
+
+    def __repr__(self) -> str:
+        return f"AlikePods.of({list(self)!r})"
+
+    def between(self, moments: Iterable[datetime.datetime]) -> tuple["AlikePods", ...]:
+        """Return these pods cut at the moments: two pods stay together if each moment is before or after both."""
+        cuts = sorted(moment for moment in set(moments) if self.oldest < moment <= self.newest)
+        if not cuts:
+            return (self,)
+        parts: dict[int, list[Pod]] = {}
+        for pod in self:
+            parts.setdefault(bisect.bisect_right(cuts, pod.created), []).append(pod)
+        return tuple(AlikePods.of(parts[position]) for position in sorted(parts))
+
+
+class PodSet:
+    """Pods of one namespace, in groups of alike pods. `groups` are in the order of their first pods."""
+
+    __slots__ = ("groups",)
+
+    def __init__(self, groups: Iterable[AlikePods] = ()) -> None:
+        self.groups = tuple(sorted(groups, key=lambda group: _ORDER(group.first)))
+
+    @classmethod
+    def of(cls, pods: Iterable[Pod]) -> "PodSet":
+        """Return these pods in groups."""
+        groups: dict[tuple[object, ...], list[Pod]] = {}
+        for pod in pods:
+            groups.setdefault(traits(pod), []).append(pod)
+        return cls(map(AlikePods.of, groups.values()))
+
+    def __iter__(self) -> Iterator[Pod]:
+        """Iterate over all pods, in the order of their names."""
+        return iter(sorted((pod for group in self.groups for pod in group), key=_ORDER))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, PodSet) and list(self) == list(other))
+
+    def __hash__(self) -> int:
+        return hash(len(self))
+
+    def __repr__(self) -> str:
+        return f"PodSet.of({list(self)!r})"
+
+
+NO_PODS: Final = PodSet()
+
+
 @dataclass(frozen=True, slots=True)
 class UnreadablePod:
     """A pod that the operator cannot interpret: its verdict is Unknown, and the operator does nothing to it."""
@@ -82,6 +186,100 @@ class UnreadablePod:
     name: str
     uid: str
     why: str
+
+
+class PodIndex:
+    """The pods of one namespace, grouped while they come and go. `pods` always equals PodSet.of all that can be read.
+    `unreadable` has the others by name.
+    """
+
+    def __init__(self) -> None:
+        self.unreadable: dict[str, UnreadablePod] = {}
+        self._by_name: dict[str, tuple[tuple[object, ...], Pod]] = {}
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._pods: PodSet | None = None
+
+    def put(self, pod: Pod | UnreadablePod) -> None:
+        """Add a pod, in place of the pod that had its name."""
+        self.remove(pod.name)
+        if isinstance(pod, UnreadablePod):
+            self.unreadable[pod.name] = pod
+            return
+        key = traits(pod)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+        group.add(pod)
+        self._by_name[pod.name] = (key, pod)
+        self._pods = None
+
+    def remove(self, name: str) -> None:
+        """Remove the pod of this name, if there is one."""
+        self.unreadable.pop(name, None)
+        present = self._by_name.pop(name, None)
+        if present is None:
+            return
+        key, pod = present
+        group = self._groups[key]
+        group.remove(pod)
+        if not group:
+            del self._groups[key]
+        self._pods = None
+
+    def alike(self, key: tuple[object, ...]) -> bool:
+        """Return whether there is a pod with these traits."""
+        return key in self._groups
+
+    def __bool__(self) -> bool:
+        return bool(self._by_name or self.unreadable)
+
+    def pods(self) -> PodSet:
+        """Return all pods. Groups that have not changed since the last call are the same objects."""
+        if self._pods is None:
+            self._pods = PodSet(group.frozen() for group in self._groups.values())
+        return self._pods
+
+
+class _Group:
+    """Alike pods while they come and go. They are kept in runs, and a change makes one run anew: a single tuple of
+    thousands of pods would be copied with every change.
+    """
+
+    __slots__ = ("_created", "_frozen", "_runs")
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Pod, ...]] = []
+        self._created: list[datetime.datetime] = []  # in order
+        self._frozen: AlikePods | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._created)
+
+    def add(self, pod: Pod) -> None:
+        bisect.insort(self._created, pod.created)
+        self._frozen = None
+        position = self._position(pod)
+        run = list(self._runs[position]) if self._runs else []
+        bisect.insort(run, pod, key=_ORDER)
+        middle = len(run) // 2
+        parts = [tuple(run)] if len(run) <= _LONGEST_RUN else [tuple(run[:middle]), tuple(run[middle:])]
+        self._runs[position : position + 1] = parts
+
+    def remove(self, pod: Pod) -> None:
+        del self._created[bisect.bisect_left(self._created, pod.created)]
+        self._frozen = None
+        position = self._position(pod)
+        rest = tuple(other for other in self._runs[position] if other is not pod)
+        self._runs[position : position + 1] = [rest] if rest else []
+
+    def _position(self, pod: Pod) -> int:
+        """Return the position of the run that has the pod, or will have it."""
+        return max(0, bisect.bisect_right(self._runs, _ORDER(pod), key=lambda run: _ORDER(run[0])) - 1)
+
+    def frozen(self) -> AlikePods:
+        if self._frozen is None:
+            self._frozen = AlikePods(tuple(self._runs), len(self._created), self._created[0], self._created[-1])
+        return self._frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +540,16 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class LastWrite:
+    """What this process wrote last about an exception or a report, without its numbers, and when; kept in memory only
+    (decide/gathering).
+    """
+
+    at: datetime.datetime
+    gist: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerView:
     """What the ledger says about one namespace and, by uid, about its exceptions.
 
@@ -395,7 +603,7 @@ class NamespaceSnapshot:
     """Everything that the plan for one namespace depends on, besides the time."""
 
     namespace: Namespace
-    pods: tuple[Pod, ...]
+    pods: PodSet
     exceptions: tuple[exception.HostNetworkException, ...]
     policy: PolicyState
     guards: Mapping[str, Guard]
@@ -413,7 +621,7 @@ class NamespaceSnapshot:
     ordinary_releases: frozenset[frozenset[str]] = frozenset()
     # The pods without host namespaces that need an exception, of the service accounts in `plain_accounts`, as of the
     # last list of all pods.
-    plain_pods: tuple[Pod, ...] = ()
+    plain_pods: PodSet = NO_PODS
     plain_accounts: frozenset[str] = frozenset()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by name: those that the operator asked for
     clock_trusted: bool = field(default=True, kw_only=True)
@@ -425,6 +633,7 @@ class NamespaceSnapshot:
         None  # the kind to write; None if none is served, or if that could not be told
     )
     reports: tuple[StoredReport, ...] = ()
+    written: Mapping[str, LastWrite] = field(default_factory=dict)  # by uid of the exception or name of the report
     # By the ReplicaSet or Job that a pod names as its owner: the controller of that object, the object itself if it has
     # no controller, None if the object does not exist.
     tops: Mapping[Reference, Reference | None] = field(default_factory=dict)
@@ -432,3 +641,9 @@ class NamespaceSnapshot:
     shortages_complete: bool = True  # False: more workloads may lack pods, because not all Events were listed
     # How long a controller may take to create pods after an exception covers them.
     patience: datetime.timedelta = PATIENCE
+
+    def __post_init__(self) -> None:
+        for name in ("pods", "plain_pods"):  # whoever asks about a few pods gives just these
+            given = getattr(self, name)
+            if not isinstance(given, PodSet):
+                object.__setattr__(self, name, PodSet.of(given))

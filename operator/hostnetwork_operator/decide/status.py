@@ -1,7 +1,8 @@
 """The status of an exception, from its standing and from the verdicts on its pods."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -48,7 +49,8 @@ def status_for(
     """
     subject = standing.exception
     present = subject.status
-    covered = pods_with(labels.Verdict.COVERED, subject, verdicts)
+    covering = [verdict for verdict in verdicts if _because_of(verdict, labels.Verdict.COVERED, subject)]
+    covered = coverage.covered(covering)
     remaining = _pods_with(labels.Verdict.EXPIRED, subject, verdicts)
     observed = [
         *_observations(standing, remaining, enforcement, now),
@@ -66,24 +68,33 @@ def status_for(
         observed_generation=subject.metadata.generation,
         namespace_uid=(present.namespace_uid if standing.reason is conditions.Ready.NOT_APPROVED else namespace.uid),
         conditions=conditions.observe(present.conditions, observed, subject.metadata.generation, now),
-        covered_pods=len(covered) if counted else present.covered_pods,
-        sample_pods=tuple(covered[:SAMPLE]) if counted else present.sample_pods,
+        covered_pods=covered if counted else present.covered_pods,
+        sample_pods=tuple(pod.name for pod in samples(covering)) if counted else present.sample_pods,
         last_used_time=last_used,
     )
 
 
-def pods_with(
-    kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
-) -> list[str]:
-    """Return the names of the pods that have this verdict because of this exception."""
-    return [pod.name for pod in _pods_with(kind, subject, verdicts)]
+def samples(verdicts: Iterable[coverage.PodVerdict]) -> list[snapshot.Pod]:
+    """Return the pods that a status names: the first ten of the pods that these verdicts are about, by name."""
+    first = (pod for verdict in verdicts for pod in itertools.islice(verdict.pods, SAMPLE))
+    return sorted(first, key=lambda pod: pod.name)[:SAMPLE]
+
+
+def covered_samples(
+    subject: exception.HostNetworkException, verdicts: Iterable[coverage.PodVerdict]
+) -> list[snapshot.Pod]:
+    """Return the pods that the status of an exception names as covered."""
+    return samples(verdict for verdict in verdicts if _because_of(verdict, labels.Verdict.COVERED, subject))
+
+
+def _because_of(verdict: coverage.PodVerdict, kind: labels.Verdict, subject: exception.HostNetworkException) -> bool:
+    return verdict.verdict is kind and subject.metadata.uid in {e.metadata.uid for e in verdict.exceptions}
 
 
 def _pods_with(
     kind: labels.Verdict, subject: exception.HostNetworkException, verdicts: Sequence[coverage.PodVerdict]
 ) -> list[snapshot.Pod]:
-    uid = subject.metadata.uid
-    pods = [v.pod for v in verdicts if v.verdict is kind and uid in {e.metadata.uid for e in v.exceptions}]
+    pods = (pod for verdict in verdicts if _because_of(verdict, kind, subject) for pod in verdict.pods)
     return sorted(pods, key=lambda pod: pod.name)
 
 
@@ -142,7 +153,7 @@ def _sentence(finding: findings.Finding) -> str:
 
 
 def _in_use(
-    covered: Sequence[str], exception_findings: Sequence[findings.Finding], why: unused.Why | None
+    covered: int, exception_findings: Sequence[findings.Finding], why: unused.Why | None
 ) -> conditions.Observation:
     shown = {finding.rule: finding for finding in exception_findings if finding.warns or finding.noted}
     reason, message = _used(covered, shown, why)
@@ -151,9 +162,7 @@ def _in_use(
     return conditions.Observation(conditions.ConditionType.IN_USE, conditions.word(bool(covered)), reason, message)
 
 
-def _used(
-    covered: Sequence[str], warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None
-) -> tuple[InUse, str]:
+def _used(covered: int, warning: Mapping[rules.Rule, findings.Finding], why: unused.Why | None) -> tuple[InUse, str]:
     """Return the reason and the message of the condition InUse."""
     if not covered:
         if long_unused := warning.get(rules.UNUSED):
@@ -162,7 +171,7 @@ def _used(
         if why is not None:
             return why.reason, why.sentence
         return InUse.NO_PODS, "the exception covers no pod"
-    text = f"the exception covers {len(covered)} pod{'s' * (len(covered) > 1)}"
+    text = f"the exception covers {covered} pod{'s' * (covered > 1)}"
     if wide := warning.get(rules.TOO_WIDE):
         return InUse.TOO_WIDE, f"{text}; {_sentence(wide)}"
     return InUse.PODS_COVERED, text

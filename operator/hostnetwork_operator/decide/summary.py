@@ -15,7 +15,7 @@ from hostnetwork_operator.api.conditions import (
     PolicyReady,
     Sealed,
 )
-from hostnetwork_operator.decide import effects, messages, plan, snapshot
+from hostnetwork_operator.decide import coverage, effects, messages, plan, snapshot
 
 # The sentences leave out the measured seconds, which change all the time:
 # hostnetwork_operator_clock_{skew,spread}_seconds have them.
@@ -44,7 +44,7 @@ def policy_status(
     accepted = conditions.word(reason is PolicyReady.ACCEPTED)
     ready = conditions.Observation(conditions.ConditionType.READY, accepted, reason, message)
     by_enforcement = Counter(namespace_plan.enforcement for namespace_plan in plans)
-    verdicts = Counter(verdict.verdict for namespace_plan in plans for verdict in namespace_plan.verdicts)
+    verdicts = coverage.count((verdict for namespace_plan in plans for verdict in namespace_plan.judged), unreadable=0)
     return policy.PolicyStatus(
         observed_generation=policy_object.generation,
         conditions=conditions.observe(

@@ -194,7 +194,7 @@ async def again(
     """
     body = (await reader.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}")).body
     read_pod = parse.pod(body)
-    state = replace(state, pods=(read_pod,) if isinstance(read_pod, snapshot.Pod) else ())
+    state = replace(state, pods=snapshot.PodSet.of([read_pod] if isinstance(read_pod, snapshot.Pod) else []))
     if not state.exceptions_served:
         return state
     exceptions: list[exception.HostNetworkException] = []

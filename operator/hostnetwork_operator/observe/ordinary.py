@@ -31,6 +31,14 @@ class OrdinaryPodSummary:
     accounts: frozenset[str] = frozenset()
     plain: list[snapshot.Pod] = field(default_factory=list)
     _full: bool = False
+    _pods: snapshot.PodSet | None = field(default=None, compare=False)
+
+    @property
+    def pods(self) -> snapshot.PodSet:
+        """The pods in `plain`. Read it when the list is complete."""
+        if self._pods is None:
+            self._pods = snapshot.PodSet.of(self.plain)
+        return self._pods
 
     def take(self, body: Mapping[str, Any]) -> None:
         """Add one pod without host namespaces, given as its body."""

@@ -44,6 +44,7 @@ _REMEMBERED: Final = 4096
 # In the order of preference: the operator writes the first kind that the API server serves.
 REPORTS: Final = {Kind.REPORT: report.OPEN_REPORT, Kind.POLICY_REPORT: report.POLICY_REPORT}
 _STORED: Final = {Kind.EVERY_POD: Kind.POD}
+_NO_PODS: Final = snapshot.PodIndex()
 _Parsed = (
     snapshot.Pod
     | snapshot.UnreadablePod
@@ -79,8 +80,9 @@ class Store:
         self._moment = moment  # the API server's time, from which the current state of an admission policy counts
         self._objects: dict[Kind, dict[Key, _StoredObject]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
-            kind: {} for kind in (Kind.POD, Kind.EXCEPTION, *REPORTS)
+            kind: {} for kind in (Kind.EXCEPTION, *REPORTS)
         }
+        self._pods: dict[str, snapshot.PodIndex] = {}  # by namespace
         self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
         self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all): when all its pods were last listed
         self._ordinary = ordinary.OrdinaryPods()
@@ -173,6 +175,8 @@ class Store:
         self._objects[kind][key] = entry
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key.namespace, {})[key.name] = entry.parsed
+        if isinstance(entry.parsed, snapshot.Pod | snapshot.UnreadablePod):
+            self._pods.setdefault(key.namespace, snapshot.PodIndex()).put(entry.parsed)
         if why := _why_unreadable(entry.parsed):
             self.unread.add(kind.value, key, why)
         else:
@@ -200,6 +204,10 @@ class Store:
             del names[key.name]
             if not names:
                 del self._by_namespace[kind][key.namespace]
+        if kind is Kind.POD:
+            self._pods[key.namespace].remove(key.name)
+            if not self._pods[key.namespace]:
+                del self._pods[key.namespace]
         if kind is Kind.POLICY and key.name == policy.NAME:
             self._last_good = None
         self._touch_guards(kind)
@@ -442,13 +450,13 @@ class Store:
         namespace = self.namespace(name)
         if namespace is None:
             return None
-        pods = self._by_namespace[Kind.POD].get(name, {}).values()
+        pods = self._pods.get(name, _NO_PODS)
         exceptions = self._by_namespace[Kind.EXCEPTION].get(name, {}).values()
         ordinary_answer = self._ordinary.live_in(name, namespace.uid)
         return snapshot.NamespaceSnapshot(
             namespace=namespace,
-            pods=tuple(p for p in pods if isinstance(p, snapshot.Pod)),
-            unreadable_pods=tuple(p for p in pods if isinstance(p, snapshot.UnreadablePod)),
+            pods=pods.pods(),
+            unreadable_pods=tuple(pods.unreadable.values()),
             exceptions=tuple(e for e in exceptions if isinstance(e, exception.HostNetworkException)),
             unreadable_exceptions=tuple(e for e in exceptions if isinstance(e, snapshot.UnreadableException)),
             exceptions_served=self._exceptions_served,
@@ -457,7 +465,7 @@ class Store:
             every_pod_listed=max((m for m in map(self._listed.get, ("", name)) if m is not None), default=None),
             ordinary_pods=ordinary_answer.some if ordinary_answer is not None else None,
             ordinary_releases=ordinary_answer.releases if ordinary_answer is not None else frozenset(),
-            plain_pods=tuple(ordinary_answer.plain) if ordinary_answer is not None else (),
+            plain_pods=ordinary_answer.pods if ordinary_answer is not None else snapshot.NO_PODS,
             plain_accounts=ordinary_answer.accounts if ordinary_answer is not None else frozenset(),
             kubernetes=self._kubernetes,
             oldest_kubernetes=self.oldest_kubernetes(),

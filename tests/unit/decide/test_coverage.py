@@ -422,5 +422,5 @@ def test_a_pod_that_cannot_be_judged_keeps_no_other_from_being_counted() -> None
     standing = stand(type="Application", host_namespaces=(), privileged=True)
     good = pod("good", host_namespaces=frozenset(), privileged=True)
     bad = replace(good, name="bad", images=frozenset({7}))  # type: ignore[arg-type]
-    verdicts = coverage.plain([bad, good], [standing], labels.Level.BASELINE)
+    verdicts = coverage.plain(snapshot.PodSet.of([bad, good]), [standing], labels.Level.BASELINE)
     assert [verdict.pod.name for verdict in verdicts] == ["good"]

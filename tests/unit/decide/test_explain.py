@@ -55,7 +55,7 @@ def test_an_exception_that_is_not_in_force_has_commands(reason: str, commands: t
     verdicts = tuple(
         dataclasses.replace(each, verdict=labels.Verdict.UNCOVERED, why="because") for each in made.verdicts
     )
-    found = explained(state, dataclasses.replace(made, standings=(standing,), verdicts=verdicts))
+    found = explained(state, dataclasses.replace(made, standings=(standing,), judged=verdicts))
     assert found.commands == tuple(command.replace("apps", NAMESPACE) for command in commands)
     assert not found.drafts
 

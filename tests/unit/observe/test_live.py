@@ -218,7 +218,7 @@ async def test_the_look_before_a_delete_knows_what_it_could_not_read(cache: stor
 
     state = state_of(cache)
     second_state = await live.again(
-        Both(body("x", 7), body("y", 8, spec={}), nested={"x"}), state, state.pods[0].reference
+        Both(body("x", 7), body("y", 8, spec={}), nested={"x"}), state, next(iter(state.pods)).reference
     )
     assert [pod_state.resource_version for pod_state in second_state.pods] == ["6"]
     assert [unreadable.name for unreadable in second_state.unreadable_exceptions] == ["x", "y"]

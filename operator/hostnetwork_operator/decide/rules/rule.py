@@ -29,6 +29,7 @@ SHOW_IMAGES: Final = (
 class Case:
     """The input of a rule: an exception, the pods that the exception covers, and what is known about the cluster.
 
+    `pods` has one pod of all that are alike. `oldest` is when the oldest covered pod was created, None without pods.
     `settings` is None if the policy is not known; a rule that needs the settings cannot judge then. `ordinary` says
     whether ordinary pods run in the namespace, and is None before the first list of all pods. `releases` are the
     releases that these pods belong to.
@@ -42,6 +43,7 @@ class Case:
     releases: frozenset[frozenset[str]]
     exempt: bool = field(kw_only=True)
     now: datetime.datetime
+    oldest: datetime.datetime | None = field(kw_only=True)
 
     @property
     def spec(self) -> exception.ExceptionSpec:

@@ -10,9 +10,9 @@ from hostnetwork_operator.decide.rules import rule
 
 
 def _judge(case: rule.Case) -> rule.Judgement:
-    if not case.pods:
+    if case.oldest is None:
         return rule.Judgement(Result.SKIP, "the exception covers no pod")
-    settled = min(pod.created for pod in case.pods) + rule.SETTLED
+    settled = case.oldest + rule.SETTLED
     if case.now < settled:
         return rule.Judgement(Result.SKIP, "the covered pods are younger than ten minutes", (settled,))
     excess = _excess(case.spec, case.pods)
