@@ -61,7 +61,9 @@ REASONS: dict[str, tuple[str, ...]] = {
     # -- decides nothing: the claim is shown, or compared with the wanted value
     "a status is written where it differs, and an Event told once; a forged one costs one write": (
         "decide.messages:standing_events",
-        "decide.plan:_statuses",
+        "decide.plan:_Planner._find",
+        "decide.plan:_Planner._status",
+        "decide.plan:_Planner._status_of_used",
         "decide.status:_looming",
         "decide.status:status_for",
         "decide.status:reported",
@@ -74,7 +76,9 @@ REASONS: dict[str, tuple[str, ...]] = {
     "with what a pod was installed: who forges it turns a warning (MixedNamespace) into a note, which opens nothing": (
         "observe.parse:release",
     ),
-    "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flags",),
+    "a flag is written where the label differs; verdicts come from what cannot change": (
+        "decide.plan:_flagged_wrongly",
+    ),
     "who answers for an exception: text of an approved spec": ("decide.rules.contact_missing:_judge",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
@@ -86,7 +90,8 @@ REASONS: dict[str, tuple[str, ...]] = {
     " that, in a moment without namespace-labels, gains a guard": ("decide.contest:agrees",),
     "a young namespace that says Held is left alone: namespace-labels keeps the label from creators, and in"
     " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
-    "how often a status is written": ("control.pace:_key",),
+    "how often a status is written": ("control.pace:_key", "decide.gathering:gist"),
+    "which pods are judged together: pods with any difference are not, whoever wrote it": ("decide.snapshot:traits",),
     "since when no pod of an exception is left, for a report: exception-writers refuses every other writer of a status,"
     " and nothing is decided by the time": ("decide.listing:_cleaned_up",),
     "what a person is shown; nothing is granted by a class or a row": (

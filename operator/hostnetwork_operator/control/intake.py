@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hostnetwork_operator import logs
 from hostnetwork_operator.control import bookkeeping, schedule, shortages
+from hostnetwork_operator.decide import gathering, plan, snapshot
 from hostnetwork_operator.observe import refused, store
 
 _log = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ _GLOBAL: Final = frozenset({store.Kind.POLICY, store.Kind.ADMISSION_POLICY, stor
 
 
 class Intake:
-    """Takes in one watch event at a time. Nothing in this class waits."""
+    """Takes in one watch event at a time. Nothing in this class waits. `plans` are the latest plans of namespaces."""
 
     def __init__(
         self,
@@ -22,11 +23,13 @@ class Intake:
         when: schedule.Schedule,
         books: bookkeeping.Bookkeeper,
         lacking: shortages.Shortages,
+        plans: Mapping[str, plan.NamespacePlan],
     ) -> None:
         self._store = cache
         self._schedule = when
         self._books = books
         self._shortages = lacking
+        self._plans = plans
 
     def changed(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in one watch event. An event that is not well-formed is logged and counted, and the next list supplies
@@ -38,7 +41,9 @@ class Intake:
             self.missed(kind, f"{type(error).__name__}: {error}")
 
     def _take(self, kind: store.Kind, event: str | None, body: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
         state_before = (self._store.policy_state(), self._store.guards()) if kind in _GLOBAL else None
+        pod_before = self._store.pod(meta["namespace"], meta["name"]) if kind is store.Kind.POD else None
         changed = True
         if event == "DELETED":
             self._store.remove(kind, body)
@@ -48,15 +53,27 @@ class Intake:
         log_unread(self._store)
         if not changed:
             return
-        meta = body["metadata"]
         if kind is store.Kind.NAMESPACE:
             self._schedule.wake(meta["name"])
+        elif kind is store.Kind.POD and self._moves_numbers(meta["namespace"], meta["name"], pod_before):
+            self._schedule.after(meta["namespace"], gathering.GATHER_SECONDS)
         elif kind not in _GLOBAL:
             self._schedule.wake(meta["namespace"])
         elif state_before != (self._store.policy_state(), self._store.guards()):
             self._schedule.wake_all()
         if kind is store.Kind.POLICY:
             self._schedule.policy_changed.set()
+
+    def _moves_numbers(self, namespace: str, name: str, before: snapshot.Pod | None) -> bool:
+        """Return whether the change of a pod changes only how many pods there are of a kind that the latest plan knows:
+        a rollout changes a pod thirty times a second, and a person waits for none of that.
+        """
+        namespace_plan, after = self._plans.get(namespace), self._store.pod(namespace, name)
+        if namespace_plan is None or (before is None and after is None):
+            return False
+        if before is not None and not self._store.has_alike(before):
+            return False  # that was the last pod of its kind
+        return all(pod is None or snapshot.traits(pod) in namespace_plan.calm for pod in (before, after))
 
     def claimed(self, event: Mapping[str, Any]) -> None:
         """Take in an Event which says that a controller could not create a pod: a reason to read the workload

@@ -50,7 +50,7 @@ class Operator:
             namespace_schedule.wake_all,
             namespace_schedule.policy_changed.set,
         )
-        self.intake = intake.Intake(self.store, namespace_schedule, self.books, self.shortages)
+        self.intake = intake.Intake(self.store, namespace_schedule, self.books, self.shortages, self.plans)
         self.clock_watch = clock_watch.ClockWatch(api, server_clock, namespace_schedule)
         self.cluster = cluster.Cluster(
             self.store,

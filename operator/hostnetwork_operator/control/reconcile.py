@@ -28,7 +28,7 @@ from hostnetwork_operator.control import (
     workers,
 )
 from hostnetwork_operator.control import needs as answering
-from hostnetwork_operator.decide import contest, effects, isolate, needs, plan, settle, snapshot
+from hostnetwork_operator.decide import contest, effects, gathering, isolate, needs, plan, settle, snapshot
 from hostnetwork_operator.observe import cluster
 
 _log = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ class Reconciler:
             waiting = namespace_memory.events.sendable(self._clock.monotonic())
             await application.carry_out((*waiting, *namespace_plan.deferrable))
             failure = failure or await self._needs.find(namespace_plan, namespace_memory)
+        self._remember_written(namespace_memory, application)
         self._show(name, namespace_plan if application.namespace_written else plan.unchanged(namespace_plan))
         self._shortages.heed(namespace_plan, application.emitted, self._clock.now())
         telemetry.record(self._metrics, namespace_plan, application.results, time.monotonic() - start)
@@ -232,6 +233,16 @@ class Reconciler:
             elif error is not None:
                 record = contest.unsure(record, write)
         namespace_memory.answers.record = record
+
+    def _remember_written(self, namespace_memory: memory.NamespaceMemory, application: apply.Application) -> None:
+        """Remember what was written about exceptions and reports, as long as that can make another write wait."""
+        now = self._clock.now()
+        answers = namespace_memory.answers
+        answers.written = {a: last for a, last in answers.written.items() if now < last.at + gathering.INTERVAL}
+        for result in application.results:
+            about = gathering.subject(result.effect) if result.outcome is Outcome.DONE else ""
+            if about:
+                answers.written[about] = snapshot.LastWrite(now, gathering.gist(result.effect))
 
     def _show(self, name: str, namespace_plan: plan.NamespacePlan) -> None:
         """Keep a plan for the metrics. Have the counts in the policy's status written if the plan changes them."""

@@ -274,4 +274,4 @@ class Shortages:
 
 def _lacks(shortage: snapshot.Shortage) -> tuple[int, int, snapshot.Pod]:
     """Return what a change of the workload must differ in to be a reason to read the workload again soon."""
-    return shortage.present, shortage.wanted, replace(shortage.pod, resource_version="")
+    return shortage.present, shortage.wanted, shortage.pod

@@ -12,7 +12,10 @@ from typing import Final, NamedTuple
 from hostnetwork_operator.decide import effects, snapshot
 from hostnetwork_operator.decide.effects import Effect
 
+# How often numbers are written at most, and for how long a change of pods that moves only numbers waits for others.
+# Numbers that have stopped moving are right after the sum of both.
 INTERVAL: Final = datetime.timedelta(seconds=5)
+GATHER_SECONDS: Final = 2.0
 
 
 class Due(NamedTuple):

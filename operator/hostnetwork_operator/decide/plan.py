@@ -9,6 +9,7 @@ pods the namespace has.
 """
 
 import datetime
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
@@ -67,8 +68,9 @@ class NamespacePlan:
     there may be more if they are not `refused_complete`.
     `tops` has the top owner by owner, as far as known: the operator asks for top owners only if it writes reports.
     `judged` has one verdict on all pods that are alike. `found` has the findings by uid of the exception. `plain` says
-    which exceptions cover pods without host namespaces: these pods are counted and have no verdict. `kept` is for the
-    next plan of the namespace.
+    which exceptions cover pods without host namespaces: these pods are counted and have no verdict. `calm` says
+    what pods are like (snapshot.traits) of which one more or one less changes only numbers. `kept` is for the next plan
+    of the namespace.
     """
 
     namespace: snapshot.Namespace
@@ -91,6 +93,7 @@ class NamespacePlan:
     refused_complete: bool = True
     plain: tuple[coverage.PodVerdict, ...] = ()
     tops: Mapping[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
+    calm: frozenset[tuple[object, ...]] = frozenset()
     kept: trail.Trail | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -189,14 +192,18 @@ class _Planner:
         self.trail = new_trail
         self.exempt = found.settings.exempt
         self.judged = tuple(verdict for alike in state.pods.groups for verdict in self._judge(alike))
+        self.traits = [snapshot.traits(verdict.pod) for verdict in self.judged]
         self.plain = new_trail.find("plain", (state.plain_pods,), self._judge_plain)
         self.all = (*self.judged, *self.plain)
         self.by_exception = coverage.by_exception(self.all)
         standings = [standing for standing in found.standings if standing.readable]  # the ledger has only the terms
         self.used = tuple(standing for standing in standings if standing.exception.metadata.uid in self.by_exception)
         self.unused = tuple(s for s in standings if s.exception.metadata.uid not in self.by_exception)
-        of_unused = new_trail.find("unused", (self.unused,), self._note_unused, until=_first, keep=_lasting)
-        self.noted = {**of_unused, **{standing.exception.metadata.uid: self._note(standing) for standing in self.used}}
+        self.noted_unused = new_trail.find("unused", (self.unused,), self._note_unused, until=_first, keep=_lasting)
+        self.noted = {
+            **self.noted_unused,
+            **{standing.exception.metadata.uid: self._note(standing) for standing in self.used},
+        }
         self.refused = refusals.find(self.state, found.standings, now, exempt=self.exempt)
 
     def plan(self) -> NamespacePlan:
@@ -254,6 +261,21 @@ class _Planner:
                 *map(needs.FindAccount, reasons.ask),
             ),
             next_check=min((moment for moment in moments if moment is not None), default=None),
+            calm=self._calm(),
+        )
+
+    def _calm(self) -> frozenset[tuple[object, ...]]:
+        """Return what pods are like for which nothing is due, which have the same verdict whatever their age, and which
+        share their report.
+        """
+        times = Counter(self.traits)
+        return frozenset(
+            traits
+            for traits, verdict in zip(self.traits, self.judged, strict=True)
+            if times[traits] == 1
+            and report.top_owner(verdict.pod, self.state.tops).uid != verdict.pod.uid
+            and verdict.verdict is not labels.Verdict.EXPIRED
+            and not _flagged_wrongly(verdict, exempt=self.exempt)
         )
 
     # -- what is found about a part of the namespace ----------------------------------------------------------------
@@ -284,19 +306,22 @@ class _Planner:
 
     def _reasons(self) -> unused.Reasons:
         """Return why exceptions cover nothing. That depends on what the pods are like, and not on their number."""
-        likes = frozenset((snapshot.traits(v.pod), v.verdict, v.why) for v in self.all)
+        asked_again = [account.asked + unused.AGAIN for account in self.state.accounts.values()]
+        plain = ((snapshot.traits(v.pod), v.verdict, v.why) for v in self.plain)
+        likes = frozenset((*zip(self.traits, ((v.verdict, v.why) for v in self.judged), strict=True), *plain))
         return self.trail.find(
             "reasons",
             (likes, *(uid for uid in self.by_exception)),
             lambda: unused.reasons(self.state, self.ground.standings, self.all, self.now),
-            until=lambda reasons: min(reasons.moments, default=None),
+            # The plan after the next minute asks for accounts again, also for those for which it is not made.
+            until=lambda reasons: min((*reasons.moments, *(m for m in asked_again if m > self.now)), default=None),
         )
 
     def _statuses(self, why: Mapping[str, unused.Why | None]) -> list[Effect]:
         """Return the statuses to write."""
         of_unused = self.trail.find(
             "unused statuses",
-            (self.unused, why),
+            (self.unused, why, self.noted_unused),
             lambda: [effect for standing in self.unused if (effect := self._status(standing, why)) is not None],
             keep=lambda effects: not effects,
         )

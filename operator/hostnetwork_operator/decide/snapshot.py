@@ -48,7 +48,7 @@ class Pod:
     namespace: str
     name: str
     uid: str
-    resource_version: str
+    resource_version: str = field(compare=False)
     created: datetime.datetime
     service_account: str
     host_namespaces: frozenset[names.HostNamespace]

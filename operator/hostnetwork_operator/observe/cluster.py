@@ -35,13 +35,15 @@ class Answers:
     """The answers to what was asked about a namespace, because no stored object contains it.
 
     `tops` has the top owner by owner, None where the owner no longer exists. `accounts` are the service accounts of
-    exceptions that cover nothing, by name. `record` is what this process has written on the namespace.
+    exceptions that cover nothing, by name. `record` is what this process has written on the namespace, and `written`
+    what it has written about exceptions and reports.
     """
 
     gate: snapshot.GateAnswer | None = None
     tops: dict[snapshot.Reference, snapshot.Reference | None] = field(default_factory=dict)
     accounts: dict[str, snapshot.Account] = field(default_factory=dict)
     record: snapshot.Record = field(default_factory=snapshot.Record)
+    written: dict[str, snapshot.LastWrite] = field(default_factory=dict)
 
 
 class Cluster:
@@ -84,6 +86,7 @@ class Cluster:
             tops=dict(answers.tops),
             accounts=dict(answers.accounts),
             record=answers.record,
+            written=dict(answers.written),
             shortages=None if shortages is None else tuple(shortages),
             shortages_complete=self._complete(name),
             patience=self._patience,

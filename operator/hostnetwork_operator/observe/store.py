@@ -100,8 +100,9 @@ class Store:
         self.unread = unread.Unread()
 
     def put(self, kind: Kind, body: Body) -> bool:
-        """Store an object. Return False if the store has this version or a newer one, if the object was removed, or if
-        the object is unreadable for the same reason as before.
+        """Store an object. Return False if that is no news: if the store has this version or a newer one, if the object
+        was removed, if the object is unreadable for the same reason as before, or if nothing about a pod has changed
+        that a decision reads. Most events about a pod are about its status.
 
         The answer to a write of the operator can come after the watch has reported the removal of the object.
         """
@@ -118,6 +119,9 @@ class Store:
             return self.set_aside(kind, meta, f"{type(error).__name__}: {error}")
         if _why_unreadable(parsed):
             changed = self._keep_unread(kind, key, version, meta["uid"], parsed)
+        elif isinstance(parsed, snapshot.Pod) and present is not None and parsed == present.parsed:
+            self._objects[kind][key] = present._replace(version=version)
+            changed = False
         else:
             self._keep(kind, key, _StoredObject(version, meta["uid"], parsed))
             changed = True
@@ -385,6 +389,15 @@ class Store:
         matching = (entry.parsed for entry in self._objects[Kind.NAMESPACE].values() if entry.uid == uid)
         namespace = next(matching, None)
         return namespace if isinstance(namespace, snapshot.Namespace) else None
+
+    def pod(self, namespace: str, name: str) -> snapshot.Pod | None:
+        """Return the pod of this name; None if there is none, or if it could not be read."""
+        entry = self._objects[Kind.POD].get(Key(namespace, name))
+        return entry.parsed if entry is not None and isinstance(entry.parsed, snapshot.Pod) else None
+
+    def has_alike(self, pod: snapshot.Pod) -> bool:
+        """Return whether the store has a pod that is alike."""
+        return self._pods.get(pod.namespace, _NO_PODS).alike(snapshot.traits(pod))
 
     def policy_state(self) -> snapshot.PolicyState:
         """Return the policy that the operator acts on."""
