@@ -1,5 +1,6 @@
-// The same control plane of Kubernetes 1.35 (docs/adr/0024): go build -modfile. kwok needs a newer cri-client than that
-// version has, and nothing else in the binary uses cri-client: both cri modules are those of 1.36.
+// The same control plane of Kubernetes 1.35 (docs/adr/0024): go build -modfile. kwok needs the cri modules of 1.36, which
+// nothing else in the binary uses, and would bring a cadvisor and cgroups with which the kubelet's packages do not build:
+// replacements hold all of them.
 module hostnetwork-operator.github.io/controlplane
 
 go 1.26.0
@@ -88,11 +89,13 @@ require (
 	github.com/jonboulle/clockwork v0.5.0 // indirect
 	github.com/josharian/intern v1.0.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/karrick/godirwalk v1.17.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/libopenstorage/openstorage v1.0.0 // indirect
 	github.com/liggitt/tabwriter v0.0.0-20181228230101-89fcab3d43de // indirect
 	github.com/lithammer/dedent v1.1.0 // indirect
 	github.com/mailru/easyjson v0.7.7 // indirect
+	github.com/mistifyio/go-zfs v2.1.2-0.20190413222219-f784269be439+incompatible // indirect
 	github.com/mitchellh/copystructure v1.2.0 // indirect
 	github.com/mitchellh/go-wordwrap v1.0.1 // indirect
 	github.com/mitchellh/reflectwalk v1.0.2 // indirect
@@ -218,6 +221,8 @@ require (
 // k8s.io/kubernetes replaces its staging modules by paths that exist only in its own tree;
 // a dependent has to repeat them as the published versions.
 replace (
+	github.com/google/cadvisor => github.com/google/cadvisor v0.53.0
+	github.com/opencontainers/cgroups => github.com/opencontainers/cgroups v0.0.3
 	k8s.io/api => k8s.io/api v0.35.4
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.35.4
 	k8s.io/apimachinery => k8s.io/apimachinery v0.35.4
