@@ -59,6 +59,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.lag = prometheus_client.Histogram(
+            "hostnetwork_operator_event_loop_lag_seconds",
+            "How late the event loop was, looked at 50 times a second.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
         self.resync = prometheus_client.Gauge(
             "hostnetwork_operator_last_resync_timestamp_seconds",
             "Unix time at which a kind was last listed completely.",
