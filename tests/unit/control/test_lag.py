@@ -15,7 +15,7 @@ async def most(held_seconds: float) -> float:
     measures = metrics.Metrics()
     watching = asyncio.create_task(lag.keep(measures))
     await asyncio.sleep(0.05)
-    time.sleep(held_seconds)  # noqa: ASYNC251 - this is what holds a loop
+    time.sleep(held_seconds)
     await asyncio.sleep(0.05)
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
