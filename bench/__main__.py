@@ -22,6 +22,7 @@ from bench import (
     expiry,
     figures,
     granting,
+    limit,
     memory,
     refused,
     report,
@@ -42,9 +43,10 @@ _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "command": command.measure,
     "debug": debug.measure,
 }
-_NAMES = (*_ON_A_WORLD, "memory", "admission")
+_NAMES = (*_ON_A_WORLD, "memory", "limit", "admission")
 _SIZES = (1000, 5000)
 _CROWD = (50_000,)
+_FLEETS = (40_000,)
 _EXPLAINED = """\
 the measures (--only, may be repeated):
   start      process start -> /readyz, all 50 offenders labelled and reported; writes, CPU, memory      (20 s)
@@ -57,8 +59,9 @@ the measures (--only, may be repeated):
   command    kubectl hostnetwork: status, exceptions, report, check, help and completion                (1 min)
   debug      kubectl hostnetwork debug: exception of the session -> attached                            (1 min)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
+  limit      5,000 nodes, 150,000 pods, 40,000 (--pods) of them host pods: start, rollout, quiet minute   (12 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side        (4 min)
-The first ten run once for every size in --pods, on a separate control plane for each size.
+The first nine run once for every size in --pods, on a separate control plane for each size.
 
 examples:
   make bench
@@ -121,6 +124,10 @@ def _measure(run: _Run, names: list[str], sizes: list[int] | None) -> None:
         run.on_a_world(pods, on_a_world)
     for pods in sizes or _CROWD if "memory" in names else []:
         run.add("memory", pods, functools.partial(memory.measure, pods))
+    for agents in sizes or _FLEETS if "limit" in names else []:
+        run.add("limit", agents, functools.partial(limit.measure, agents))
+    if "limit" in names:
+        run.rows += limit.curve([row for row in run.rows if row.what.startswith("limit")])
     if "admission" in names:
         run.add("admission", None, admission.measure)
 

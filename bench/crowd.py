@@ -69,7 +69,7 @@ class Crowd(World):
         return len(first_page["items"]) + int(first_page["metadata"].get("remainingItemCount", 0))
 
     def _copy(self) -> None:
-        patterns = [self._pattern(host_pod("host-0")), self._pattern(_web_pod("web-0"))]
+        patterns = [self._pattern(host_pod("host-0")), self._pattern(web_pod("web-0"))]
         puts: list[dict[str, Any]] = []
         with urllib3.PoolManager() as pool:
             for name, namespace, pattern in self._places(patterns):
@@ -99,11 +99,11 @@ class Crowd(World):
         path = f"/api/v1/namespaces/{self.teams[0]}/pods"
         body["spec"]["nodeName"] = "node-1"
         pod = self._post(path, body)
-        self.api.patch(f"{path}/{pod['metadata']['name']}/status", {"status": _running_status(pod)}).expect(200)
+        self.api.patch(f"{path}/{pod['metadata']['name']}/status", {"status": running_status(pod)}).expect(200)
         return dict(self.api.get(f"{path}/{pod['metadata']['name']}").expect(200).body)
 
 
-def _web_pod(name: str) -> dict[str, Any]:
+def web_pod(name: str) -> dict[str, Any]:
     """Return a pod with what a Deployment's pod usually has: a probe, resources, variables, labels."""
     variables = [{"name": f"SETTING_{number}", "value": f"value-{number}"} for number in range(8)]
     probe = {"httpGet": {"path": "/healthz", "port": 8080}}
@@ -115,7 +115,7 @@ def _web_pod(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "spec": {"containers": containers}}
 
 
-def _running_status(pod: dict[str, Any]) -> dict[str, Any]:
+def running_status(pod: dict[str, Any]) -> dict[str, Any]:
     created = pod["metadata"]["creationTimestamp"]
     return {
         "phase": "Running",

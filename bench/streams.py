@@ -72,6 +72,11 @@ class Moments:
             self._first.setdefault(uid, moment)
             self._changed.notify_all()
 
+    def __len__(self) -> int:
+        """Return how many have a time."""
+        with self._changed:
+            return len(self._first)
+
     def count(self, uids: set[str]) -> int:
         """Return how many of these uids have a time."""
         with self._changed:

@@ -34,6 +34,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._samples: collections.deque[_Sample] = collections.deque(maxlen=_SAMPLES)
+        self._earliest = self._latest = 0.0  # the greatest lower bound of the samples, and their least upper bound
 
     @staticmethod
     def monotonic() -> float:
@@ -49,6 +50,8 @@ class ServerClock:
         while self._samples and self._samples[0].received < received - _AGE_SECONDS:
             self._samples.popleft()
         self._samples.append(_Sample(received, second - received, second + 1 - sent))
+        self._earliest = max(sample.earliest for sample in self._samples)
+        self._latest = min(sample.latest for sample in self._samples)
 
     def now(self) -> datetime.datetime:
         """Return the API server's time, or an earlier moment, never a later one.
@@ -63,8 +66,7 @@ class ServerClock:
         """Return whether the API server's time may have reached `moment` already, even if `now` has not."""
         if not self._samples:
             return False
-        latest = min(sample.latest for sample in self._samples)
-        return moment.timestamp() <= time.monotonic() + latest
+        return moment.timestamp() <= time.monotonic() + self._latest
 
     def asked_within(self, seconds: float) -> bool:
         """Return whether an answer came within the last `seconds`."""
@@ -83,9 +85,7 @@ class ServerClock:
         """
         if not self._samples:
             return 0.0
-        earliest = max(sample.earliest for sample in self._samples)
-        latest = min(sample.latest for sample in self._samples)
-        return max(0.0, earliest - latest)
+        return max(0.0, self._earliest - self._latest)
 
     def state(self) -> conditions.ClockSynchronized:
         """Return how certain the time is. If API servers contradict each other, the skew from either proves nothing."""
@@ -104,10 +104,7 @@ class ServerClock:
 
         If samples contradict each other, return the lower bound of the newest sample.
         """
-        earliest = max(sample.earliest for sample in self._samples)
-        if self.spread_seconds() > 0:
-            return self._samples[-1].earliest
-        return earliest
+        return self._samples[-1].earliest if self.spread_seconds() > 0 else self._earliest
 
 
 def of_this_machine() -> datetime.datetime:

@@ -76,9 +76,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "with what a pod was installed: who forges it turns a warning (MixedNamespace) into a note, which opens nothing": (
         "observe.parse:release",
     ),
-    "a flag is written where the label differs; verdicts come from what cannot change": (
-        "decide.plan:_flagged_wrongly",
-    ),
+    "a flag is written where the label differs; verdicts come from what cannot change": ("decide.plan:_flagged",),
     "who answers for an exception: text of an approved spec": ("decide.rules.contact_missing:_judge",),
     "how much room annotations leave: an exception for which a tenant leaves none is withheld": (
         "decide.snapshot:Namespace.room",
@@ -91,7 +89,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "a young namespace that says Held is left alone: namespace-labels keeps the label from creators, and in"
     " a moment without it one gains the minutes of restoreGrace": ("decide.level:_restored_until",),
     "how often a status is written": ("control.pace:_key", "decide.gathering:gist"),
-    "which pods are judged together: pods with any difference are not, whoever wrote it": ("decide.snapshot:traits",),
+    "which pods are judged together: pods with any difference are not, whoever wrote it": ("decide.snapshot:kind",),
     "since when no pod of an exception is left, for a report: exception-writers refuses every other writer of a status,"
     " and nothing is decided by the time": ("decide.listing:_cleaned_up",),
     "what a person is shown; nothing is granted by a class or a row": (

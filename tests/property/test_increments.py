@@ -108,7 +108,7 @@ class History:
             taken_over, from_nothing = (getattr(builders.bare(made), each.name) for made in (found, anew))
             assert taken_over == from_nothing, each.name
         for alike in pods.groups:
-            if snapshot.traits(alike.first) in found.calm:
+            if snapshot.kind(alike.first) in found.calm:
                 self._one_more_and_one_less(state, found, alike)
 
     def _one_more_and_one_less(
@@ -117,8 +117,11 @@ class History:
         """Compare the plans with another pod of a calm kind, and with one less. Nothing but numbers may differ."""
         another = dataclasses.replace(alike.first, name="another", uid="another", created=self.now)
         changed = [[*state.pods, another]]
-        if len(alike) > 1:
-            changed.append([pod for pod in state.pods if pod is not alike.first])
+        ending = dataclasses.replace(alike.first, deleting=True)
+        changed.append([ending if pod is alike.first else pod for pod in state.pods])
+        remaining = [pod for pod in state.pods if pod is not alike.first]
+        if any(snapshot.kind(pod) == snapshot.kind(alike.first) for pod in remaining):
+            changed.append(remaining)
         for pods in changed:
             self.calm_changes += 1
             after = plan.plan_namespace(dataclasses.replace(state, pods=snapshot.PodSet.of(pods)), self.now)

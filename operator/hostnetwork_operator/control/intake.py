@@ -71,9 +71,9 @@ class Intake:
         namespace_plan, after = self._plans.get(namespace), self._store.pod(namespace, name)
         if namespace_plan is None or (before is None and after is None):
             return False
-        if before is not None and not self._store.has_alike(before):
+        if before is not None and not self._store.has_kind(before):
             return False  # that was the last pod of its kind
-        return all(pod is None or snapshot.traits(pod) in namespace_plan.calm for pod in (before, after))
+        return all(pod is None or snapshot.kind(pod) in namespace_plan.calm for pod in (before, after))
 
     def claimed(self, event: Mapping[str, Any]) -> None:
         """Take in an Event which says that a controller could not create a pod: a reason to read the workload

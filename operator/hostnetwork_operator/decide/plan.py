@@ -9,7 +9,6 @@ pods the namespace has.
 """
 
 import datetime
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
@@ -68,9 +67,9 @@ class NamespacePlan:
     there may be more if they are not `refused_complete`.
     `tops` has the top owner by owner, as far as known: the operator asks for top owners only if it writes reports.
     `judged` has one verdict on all pods that are alike. `found` has the findings by uid of the exception. `plain` says
-    which exceptions cover pods without host namespaces: these pods are counted and have no verdict. `calm` says
-    what pods are like (snapshot.traits) of which one more or one less changes only numbers. `kept` is for the next plan
-    of the namespace.
+    which exceptions cover pods without host namespaces: these pods are counted and have no verdict. `calm` has
+    the kinds of pods (snapshot.kind) of which one more or one less changes only numbers. `kept` is for the next plan of
+    the namespace.
     """
 
     namespace: snapshot.Namespace
@@ -265,18 +264,18 @@ class _Planner:
         )
 
     def _calm(self) -> frozenset[tuple[object, ...]]:
-        """Return what pods are like for which nothing is due, which have the same verdict whatever their age, and which
+        """Return the kinds of pods for which nothing is due, which have the same verdict whatever their age, and which
         share their report.
         """
-        times = Counter(self.traits)
-        return frozenset(
-            traits
-            for traits, verdict in zip(self.traits, self.judged, strict=True)
-            if times[traits] == 1
-            and report.top_owner(verdict.pod, self.state.tops).uid != verdict.pod.uid
-            and verdict.verdict is not labels.Verdict.EXPIRED
-            and not _flagged_wrongly(verdict, exempt=self.exempt)
-        )
+        kinds: dict[tuple[object, ...], set[labels.Verdict]] = {}
+        unrest = set()
+        for verdict in self.judged:
+            kind = snapshot.kind(verdict.pod)
+            kinds.setdefault(kind, set()).add(verdict.verdict)
+            own_report = report.top_owner(verdict.pod, self.state.tops).uid == verdict.pod.uid
+            if own_report or verdict.verdict is labels.Verdict.EXPIRED or not _flagged(verdict, exempt=self.exempt):
+                unrest.add(kind)
+        return frozenset(kind for kind, verdicts in kinds.items() if len(verdicts) == 1 and kind not in unrest)
 
     # -- what is found about a part of the namespace ----------------------------------------------------------------
 
@@ -444,7 +443,8 @@ def _flags(verdicts: Iterable[coverage.PodVerdict], *, exempt: bool, gone: set[s
     before its label is written, so that a crash between the two loses neither.
     """
     flags: list[Effect] = []
-    for verdict in coverage.each(verdict for verdict in verdicts if _flagged_wrongly(verdict, exempt=exempt)):
+    due = (v for v in verdicts if not v.pod.deleting and not _flagged(v, exempt=exempt))
+    for verdict in coverage.each(due):
         if verdict.pod.uid in gone:
             continue
         if exempt:  # the label is from before the namespace became exempt
@@ -456,10 +456,10 @@ def _flags(verdicts: Iterable[coverage.PodVerdict], *, exempt: bool, gone: set[s
     return flags
 
 
-def _flagged_wrongly(verdict: coverage.PodVerdict, *, exempt: bool) -> bool:
-    """Return whether pods have another verdict label than they should have."""
+def _flagged(verdict: coverage.PodVerdict, *, exempt: bool) -> bool:
+    """Return whether pods have the verdict label that they should have."""
     wanted = _label(verdict, exempt=exempt)
-    return not verdict.pod.deleting and verdict.pod.verdict_label != (wanted.value if wanted else None)
+    return verdict.pod.verdict_label == (wanted.value if wanted else None)
 
 
 def _label(verdict: coverage.PodVerdict, *, exempt: bool) -> labels.Verdict | None:

@@ -10,6 +10,7 @@ import enum
 import itertools
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -80,7 +81,7 @@ class Pod:
 # The pods of one template differ in these fields alone, and no verdict depends on them but by `created`.
 _OWN_FIELDS: Final = frozenset({"name", "uid", "resource_version", "created", "to_be_gone", "node"})
 _COMMON: Final[Callable[[Pod], tuple[object, ...]]] = operator.attrgetter(
-    *(each.name for each in fields(Pod) if each.name not in _OWN_FIELDS)
+    *(each.name for each in fields(Pod) if each.name not in _OWN_FIELDS | {"deleting"})
 )
 _ORDER: Final[Callable[[Pod], tuple[str, str]]] = operator.attrgetter("name", "uid")
 
@@ -90,6 +91,11 @@ _LONGEST_RUN: Final = 128
 
 def traits(pod: Pod) -> tuple[object, ...]:
     """Return everything that a decision about a pod depends on, except its age. Pods with equal traits are alike."""
+    return (*kind(pod), pod.deleting)
+
+
+def kind(pod: Pod) -> tuple[object, ...]:
+    """Return everything that the verdict on a pod and its label depend on, except its age."""
     # Static pods are judged alike on one node only: their verdict names the node.
     return (*_COMMON(pod), pod.node) if pod.mirror else _COMMON(pod)
 
@@ -197,6 +203,7 @@ class PodIndex:
         self.unreadable: dict[str, UnreadablePod] = {}
         self._by_name: dict[str, tuple[tuple[object, ...], Pod]] = {}
         self._groups: dict[tuple[object, ...], _Group] = {}
+        self._kinds: Counter[tuple[object, ...]] = Counter()
         self._pods: PodSet | None = None
 
     def put(self, pod: Pod | UnreadablePod) -> None:
@@ -210,6 +217,7 @@ class PodIndex:
         if group is None:
             group = self._groups[key] = _Group()
         group.add(pod)
+        self._kinds[kind(pod)] += 1
         self._by_name[pod.name] = (key, pod)
         self._pods = None
 
@@ -224,11 +232,14 @@ class PodIndex:
         group.remove(pod)
         if not group:
             del self._groups[key]
+        self._kinds[kind(pod)] -= 1
+        if not self._kinds[kind(pod)]:
+            del self._kinds[kind(pod)]
         self._pods = None
 
-    def alike(self, key: tuple[object, ...]) -> bool:
-        """Return whether there is a pod with these traits."""
-        return key in self._groups
+    def has(self, of_kind: tuple[object, ...]) -> bool:
+        """Return whether there is a pod of this kind."""
+        return of_kind in self._kinds
 
     def __bool__(self) -> bool:
         return bool(self._by_name or self.unreadable)

@@ -395,9 +395,9 @@ class Store:
         entry = self._objects[Kind.POD].get(Key(namespace, name))
         return entry.parsed if entry is not None and isinstance(entry.parsed, snapshot.Pod) else None
 
-    def has_alike(self, pod: snapshot.Pod) -> bool:
-        """Return whether the store has a pod that is alike."""
-        return self._pods.get(pod.namespace, _NO_PODS).alike(snapshot.traits(pod))
+    def has_kind(self, pod: snapshot.Pod) -> bool:
+        """Return whether the store has a pod of the same kind in the same namespace."""
+        return self._pods.get(pod.namespace, _NO_PODS).has(snapshot.kind(pod))
 
     def policy_state(self) -> snapshot.PolicyState:
         """Return the policy that the operator acts on."""

@@ -102,13 +102,15 @@ def test_what_no_decision_reads_wakes_nobody(watch: Watch) -> None:
 
 
 def test_another_kind_of_pod_is_judged_at_once(watch: Watch) -> None:
-    """A pod with another image, account or namespace is another kind, and so is the first that is being deleted."""
+    """A pod with another image, account or namespace is another kind."""
     assert watch.event("other", "ADDED", serviceAccountName="default") == AT_ONCE
     assert watch.event("other-image", "ADDED", containers=[{"name": "main", "image": "evil:1"}]) == AT_ONCE
-    assert watch.event("agent-0", deleting=True) == AT_ONCE
-    watch.judge()
-    assert watch.event("agent-1", deleting=True) == AT_ONCE  # no pod like it remains
-    watch.judge()
+
+
+def test_the_last_pod_of_a_kind_is_missed_at_once(watch: Watch) -> None:
+    """A pod that is being deleted is still of its kind."""
+    assert watch.event("agent-0", deleting=True) == GATHERED
+    assert watch.event("agent-1", deleting=True) == GATHERED
     assert watch.event("agent-0", "DELETED") == GATHERED
     assert watch.event("agent-1", "DELETED") == AT_ONCE
 

@@ -14,9 +14,9 @@ async def most(held_seconds: float) -> float:
     """Return the upper bound of the bucket with the largest lag, after something held the loop for so long."""
     measures = metrics.Metrics()
     watching = asyncio.create_task(lag.keep(measures))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.15)
     time.sleep(held_seconds)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.15)
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
@@ -27,7 +27,7 @@ async def most(held_seconds: float) -> float:
     return min(float(sample.labels["le"]) for sample in buckets if sample.value == total)
 
 
-@pytest.mark.parametrize("held_seconds", [0.15, 0.6])
+@pytest.mark.parametrize("held_seconds", [0.25, 0.6])
 async def test_what_holds_the_loop_is_seen(held_seconds: float) -> None:
-    """The lag is at least the time without one look at the loop."""
-    assert await most(held_seconds) >= held_seconds - 0.02
+    """The lag is at least the time without the pause between two looks."""
+    assert await most(held_seconds) >= held_seconds - 0.1

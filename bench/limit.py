@@ -1,0 +1,278 @@
+"""The operator at the limit of Kubernetes (bench/fleet): its start, a rollout of one agent, a quiet minute.
+
+kopf's share is measured apart in the same run (bench/kopf_alone): the same rollout, watched by kopf with an empty
+handler.
+"""
+
+import contextlib
+import math
+import pathlib
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.controlplane import processes
+
+from bench import figures, streams, usage
+from bench.fleet import AGENTS, Fleet
+from bench.world import LABEL, PSA_ENFORCE, VERDICT, say
+
+_PODS_A_SECOND = 30
+_ROLLOUT_SECONDS = 60
+_ALONE_SECONDS = 10  # of the rollout that kopf watches alone
+_HOME = AGENTS - 2  # the agent that is rolled out: it has an exception, and a watch reports its pods
+_QUIET_SECONDS = 60
+_DEADLINE_SECONDS = 900.0
+_EXPIRIES = 8
+_FLAGGED = figures.Goal("p99", 1000)
+_LAG = re.compile(r'^hostnetwork_operator_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
+_WRITES = re.compile(
+    r'^hostnetwork_operator_api_requests_total\{code="[^"]+",method="(?:POST|PUT|PATCH|DELETE)"\} (\S+)$', re.MULTILINE
+)
+
+
+def measure(agents: int) -> list[figures.Row]:
+    with Fleet(agents) as fleet:
+        rows = [*_started(fleet), *_rolled_out(fleet), *_quiet(fleet)]
+        return [*rows, *_alone(fleet, next(row for row in rows if "CPU a pod" in row.what))]
+
+
+def curve(rows: list[figures.Row]) -> list[figures.Row]:
+    """Return how each figure grows with the number of host-namespace pods: the exponent of a power law, 1 for as many
+    times as there are pods.
+    """
+    exponents = []
+    for what in dict.fromkeys(row.what for row in rows):
+        of_one = [(row.pods, row.quantile(0.5)) for row in rows if row.what == what]
+        points = [(math.log(pods), math.log(value)) for pods, value in of_one if pods and value > 0]
+        if len(points) > 1:
+            exponents.append(figures.single(f"{what}: exponent", _slope(points), ""))
+    return exponents
+
+
+def _slope(points: list[tuple[float, float]]) -> float:
+    """Return the slope of the line with the least squares."""
+    mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+
+
+# -- start ----------------------------------------------------------------------------------------------------------
+
+
+def _started(fleet: Fleet) -> list[figures.Row]:
+    began = time.monotonic()
+    fleet.operator.start(ready=False)
+    _until(fleet, "ready", lambda: fleet.operator.probe("/readyz") == 200)
+    ready = time.monotonic() - began
+    pid = fleet.operator.pid
+    ready_cpu = usage.cpu_seconds(pid)
+    judged = f'hostnetwork_pods{{namespace="{fleet.homes[-1]}",verdict="Covered"}} {float(fleet.nodes_count)}'
+    _until(fleet, "pods with only hostPID", lambda: judged in fleet.operator.metrics())
+    seconds, cpu = time.monotonic() - began, usage.cpu_seconds(pid)
+    say(f"ready after {ready:.0f} s; settling")
+    _settle(fleet)
+    return [
+        figures.single("limit: start -> every hostNetwork pod judged (/readyz 200)", ready, "s", at_most=60),
+        figures.single("limit: start -> pods with only hostPID judged", seconds, "s", at_most=300),
+        figures.single("limit: CPU until /readyz", ready_cpu, "CPU s"),
+        figures.single("limit: CPU until all judged", cpu, "CPU s", at_most=90),
+        figures.single("limit: CPU until all is written", usage.cpu_seconds(pid), "CPU s"),
+        figures.single("limit: most RSS (VmHWM)", usage.megabytes(pid, "VmHWM"), "MB", at_most=250),
+        figures.single("limit: RSS then", usage.megabytes(pid, "VmRSS"), "MB"),
+        _lag(fleet, "start", {}),
+    ]
+
+
+def _settle(fleet: Fleet) -> None:
+    """Wait until the operator has written nothing for ten seconds."""
+    quiet_since, last = time.monotonic(), _writes(fleet)
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while time.monotonic() - quiet_since < 10:
+        assert time.monotonic() < deadline, "the operator does not stop writing"
+        time.sleep(1)
+        if (now := _writes(fleet)) != last:
+            quiet_since, last = time.monotonic(), now
+
+
+# -- a rollout ------------------------------------------------------------------------------------------------------
+
+
+def _rolled_out(fleet: Fleet) -> list[figures.Row]:
+    say(f"a rollout over {fleet.nodes_count} nodes, {_PODS_A_SECOND} pods a second")
+    pid, lags = fleet.operator.pid, _lags(fleet)
+    statuses = streams.Moments()
+    ends = _expiring(fleet)
+    restored = streams.Moments()
+
+    def note_status(moment: float, body: dict[str, Any]) -> None:
+        if body["metadata"]["namespace"] == fleet.homes[_HOME]:
+            statuses.note(body["metadata"]["resourceVersion"], moment)
+
+    def note_namespace(moment: float, body: dict[str, Any]) -> None:
+        # A level that was lifted is restored; before that it is privileged.
+        name = body["metadata"]["name"]
+        if name in ends and time.time() >= ends[name] and body["metadata"]["labels"].get(PSA_ENFORCE) != "privileged":
+            restored.note(name, moment)
+
+    with (
+        streams.Watch(fleet.cluster, f"/apis/{LABEL}/v1alpha1/hostnetworkexceptions", note_status),
+        streams.Watch(fleet.cluster, "/api/v1/namespaces", note_namespace),
+    ):
+        before = len(statuses)
+        cpu, began = usage.cpu_seconds(pid), time.monotonic()
+        with _replacing(fleet, 0, _ROLLOUT_SECONDS) as replaced:
+            flagged = _uncovered(fleet, began + _ROLLOUT_SECONDS - 5)
+        count = replaced()
+        used = usage.cpu_seconds(pid) - cpu
+        time.sleep(10)
+        written, watched_seconds = len(statuses) - before, time.monotonic() - began
+        offset = time.time() - time.monotonic()
+        late = [1000 * (restored.wait(name) + offset - end) for name, end in ends.items()]
+    assert count >= 0.9 * _PODS_A_SECOND * _ROLLOUT_SECONDS, f"only {count} pods were replaced"
+    return [
+        figures.single("limit: rollout, pods replaced", count, ""),
+        figures.single("limit: rollout, CPU a pod", 1000 * used / count, "ms", at_most=10),
+        figures.spread("limit: rollout, uncovered pod created -> label", flagged, goal=_FLAGGED),
+        figures.single("limit: rollout, longest behind the watch", max(flagged) / 1000, "s", at_most=2),
+        figures.spread("limit: rollout, expiry -> namespace restored", late, goal=_FLAGGED),
+        figures.single(
+            "limit: rollout, status writes of its exception in 5 s", 5 * written / watched_seconds, "", at_most=1
+        ),
+        _lag(fleet, "rollout", lags),
+    ]
+
+
+@contextlib.contextmanager
+def _replacing(fleet: Fleet, first: int, seconds: int) -> Iterator[Callable[[], int]]:
+    """Replace pods in a thread, from the pod `first` on. Yields how many were replaced."""
+    done = 0
+    failures: list[Exception] = []
+
+    def work() -> None:
+        nonlocal done
+        began = time.monotonic()
+        try:
+            for number in range(_PODS_A_SECOND * seconds):
+                time.sleep(max(0.0, began + number / _PODS_A_SECOND - time.monotonic()))
+                fleet.replace(_HOME, first + number)
+                done = number + 1
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield lambda: done
+    finally:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _uncovered(fleet: Fleet, until: float) -> list[float]:
+    """Create uncovered pods in enforced namespaces of other teams until `until`, one a second."""
+    labels, late = streams.Moments(), []
+    path = f"/api/v1/pods?labelSelector={VERDICT}"
+    with streams.Watch(fleet.cluster, path, lambda moment, body: labels.note(body["metadata"]["uid"], moment)):
+        number = 0
+        while time.monotonic() < until:
+            pod = fleet.stray(fleet.teams[number % 20], f"stray-{number}")
+            sent = time.monotonic()
+            fleet.run([fleet.entry(pod)])
+            late.append(1000 * (labels.wait(pod["metadata"]["uid"]) - sent))
+            number += 1
+            time.sleep(max(0.0, 1 - (time.monotonic() - sent)))
+    return late
+
+
+def _expiring(fleet: Fleet) -> dict[str, float]:
+    """Create exceptions that end one after the other in the rollout. Return their ends (Unix seconds) by namespace."""
+    names = fleet.teams[20 : 20 + _EXPIRIES]
+    first = math.ceil(time.time()) + 25
+    ends = {name: float(first + 4 * number) for number, name in enumerate(names)}
+    for name, end in ends.items():
+        fleet.create_exception(name, end)
+    lifted = set(names)
+    fleet.cluster.wait("lifted levels", lambda: lifted <= fleet.labelled(f"{PSA_ENFORCE}=privileged"), 20)
+    return ends
+
+
+# -- a quiet minute, and kopf alone ---------------------------------------------------------------------------------
+
+
+def _quiet(fleet: Fleet) -> list[figures.Row]:
+    _settle(fleet)
+    say(f"{_QUIET_SECONDS} s in which nothing changes")
+    pid, lags = fleet.operator.pid, _lags(fleet)
+    writes, cpu = _writes(fleet), usage.cpu_seconds(pid)
+    time.sleep(_QUIET_SECONDS)
+    used = usage.cpu_seconds(pid) - cpu
+    return [
+        figures.single("limit: quiet, writes in a minute", _writes(fleet) - writes, "", at_most=0),
+        figures.single("limit: quiet, share of a core", 100 * used / _QUIET_SECONDS, "%", at_most=1),
+        _lag(fleet, "quiet", lags),
+    ]
+
+
+def _alone(fleet: Fleet, with_kopf: figures.Row) -> list[figures.Row]:
+    """Stop the operator, and measure what kopf needs by itself."""
+    fleet.operator.stop()
+    say("kopf alone, with an empty handler")
+    kubeconfig = fleet.cluster.service_account("hostnetwork-system", "hostnetwork-operator")
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("kopf_alone.py"))]
+    first = _PODS_A_SECOND * _ROLLOUT_SECONDS
+    component = processes.Component("kopf-alone", command, fleet.cluster.directory, detached=False)
+    component.start({"KUBECONFIG": str(kubeconfig), "PATH": "/usr/bin:/bin"})
+    try:
+        listed = _idle(component.pid)
+        with _replacing(fleet, first, _ALONE_SECONDS) as replaced:
+            pass
+        count, cpu = replaced(), _idle(component.pid) - listed
+    finally:
+        component.stop()
+    alone, watched = 1000 * cpu / count, fleet.nodes_count * (AGENTS - 1)
+    return [
+        figures.single("limit: kopf alone, CPU a listed pod", 1000 * listed / watched, "ms"),
+        figures.single("limit: kopf alone, CPU a replaced pod", alone, "ms"),
+        figures.single("limit: rollout, own CPU a pod", with_kopf.quantile(0.5) - alone, "ms", at_most=2),
+    ]
+
+
+def _idle(pid: int) -> float:
+    """Wait until a process uses less than a tenth of a core for three seconds, and return its CPU seconds."""
+    cpu = usage.cpu_seconds(pid)
+    while True:
+        time.sleep(3)
+        before, cpu = cpu, usage.cpu_seconds(pid)
+        if cpu - before < 0.3:
+            return cpu
+
+
+# -- the operator's metrics -----------------------------------------------------------------------------------------
+
+
+def _writes(fleet: Fleet) -> float:
+    return sum(float(value) for value in _WRITES.findall(fleet.operator.metrics()))
+
+
+def _lags(fleet: Fleet) -> dict[float, float]:
+    """Return how often the event loop was at most so late, by the bounds of the metric in seconds."""
+    return {float(bound): float(value) for bound, value in _LAG.findall(fleet.operator.metrics())}
+
+
+def _lag(fleet: Fleet, phase: str, before: dict[float, float]) -> figures.Row:
+    """Return the smallest bound of the metric that no lag exceeded since `before`."""
+    since = {bound: value - before.get(bound, 0) for bound, value in _lags(fleet).items()}
+    most = min(bound for bound, value in since.items() if value == max(since.values()))
+    return figures.single(f"limit: {phase}, event loop lag at most", 1000 * most, "ms", at_most=50)
+
+
+def _until(fleet: Fleet, what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not yet: {what}\n{fleet.operator.tail()}"
+        assert fleet.operator.running(), f"the operator ended:\n{fleet.operator.tail()}"
+        time.sleep(1)
