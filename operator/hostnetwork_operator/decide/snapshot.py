@@ -12,7 +12,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from hostnetwork_operator.api import exception, grant, ledger, policy, report
@@ -201,25 +201,30 @@ class PodIndex:
 
     def __init__(self) -> None:
         self.unreadable: dict[str, UnreadablePod] = {}
-        self._by_name: dict[str, tuple[tuple[object, ...], Pod]] = {}
+        self._by_name: dict[str, tuple[_Group, Pod]] = {}
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._kinds: Counter[tuple[object, ...]] = Counter()
         self._pods: PodSet | None = None
 
-    def put(self, pod: Pod | UnreadablePod) -> None:
-        """Add a pod, in place of the pod that had its name."""
+    def put(self, pod: Pod | UnreadablePod) -> Pod | UnreadablePod:
+        """Add a pod, in place of the pod that had its name. Return the pod that is kept: an equal one that shares with
+        the pods that are alike what they have in common.
+        """
         self.remove(pod.name)
         if isinstance(pod, UnreadablePod):
             self.unreadable[pod.name] = pod
-            return
+            return pod
         key = traits(pod)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group()
+            group = self._groups[key] = _Group(key)
+        else:
+            pod = replace(group.first, **{name: getattr(pod, name) for name in _OWN_FIELDS})
         group.add(pod)
         self._kinds[kind(pod)] += 1
-        self._by_name[pod.name] = (key, pod)
+        self._by_name[pod.name] = (group, pod)
         self._pods = None
+        return pod
 
     def remove(self, name: str) -> None:
         """Remove the pod of this name, if there is one."""
@@ -227,11 +232,10 @@ class PodIndex:
         present = self._by_name.pop(name, None)
         if present is None:
             return
-        key, pod = present
-        group = self._groups[key]
+        group, pod = present
         group.remove(pod)
         if not group:
-            del self._groups[key]
+            del self._groups[group.key]
         self._kinds[kind(pod)] -= 1
         if not self._kinds[kind(pod)]:
             del self._kinds[kind(pod)]
@@ -256,15 +260,20 @@ class _Group:
     thousands of pods would be copied with every change.
     """
 
-    __slots__ = ("_created", "_frozen", "_runs")
+    __slots__ = ("_created", "_frozen", "_runs", "key")
 
-    def __init__(self) -> None:
+    def __init__(self, key: tuple[object, ...]) -> None:
+        self.key = key
         self._runs: list[tuple[Pod, ...]] = []
         self._created: list[datetime.datetime] = []  # in order
         self._frozen: AlikePods | None = None
 
     def __bool__(self) -> bool:
         return bool(self._created)
+
+    @property
+    def first(self) -> Pod:
+        return self._runs[0][0]
 
     def add(self, pod: Pod) -> None:
         bisect.insort(self._created, pod.created)

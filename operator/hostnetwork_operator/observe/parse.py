@@ -6,6 +6,7 @@ an error of that object alone. The result is an unreadable object: "cannot tell"
 
 import datetime
 import functools
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -103,7 +104,7 @@ def _pod(body: Body) -> snapshot.Pod:
         mirror=labels.MIRROR in annotations,
         deleting=bool(meta.get("deletionTimestamp")),
         to_be_gone=_to_be_gone(meta),
-        node=_text(spec.get("nodeName") or ""),
+        node=sys.intern(_text(spec.get("nodeName") or "")),  # each agent has a pod on the node
         owner=controller(body),
         verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
         release=release(body),

@@ -13,6 +13,7 @@ their objects in etcd, they did so before.)
 import collections
 import datetime
 import enum
+import sys
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
@@ -176,11 +177,11 @@ class Store:
         before = self._objects[kind].get(key)
         if kind is Kind.POLICY and key.name == policy.NAME and before is not None and before.uid != entry.uid:
             self._last_good = None  # an earlier object of this name said so, and no watch reported its deletion
+        if isinstance(entry.parsed, snapshot.Pod | snapshot.UnreadablePod):
+            entry = entry._replace(parsed=self._pods.setdefault(key.namespace, snapshot.PodIndex()).put(entry.parsed))
         self._objects[kind][key] = entry
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key.namespace, {})[key.name] = entry.parsed
-        if isinstance(entry.parsed, snapshot.Pod | snapshot.UnreadablePod):
-            self._pods.setdefault(key.namespace, snapshot.PodIndex()).put(entry.parsed)
         if why := _why_unreadable(entry.parsed):
             self.unread.add(kind.value, key, why)
         else:
@@ -581,7 +582,7 @@ def _why_unreadable(parsed: _Parsed) -> str:
 
 
 def _key(meta: Mapping[str, Any]) -> Key:
-    return Key(meta.get("namespace", ""), meta["name"])
+    return Key(sys.intern(meta.get("namespace", "")), meta["name"])
 
 
 def _namespace_of(kind: Kind, meta: Mapping[str, Any]) -> str:
