@@ -22,6 +22,7 @@ from bench import crowd
 from bench.world import LABEL, World, exception, parallel, say
 
 AGENTS = 8
+STRAY = "bench.example.com/stray"  # a label
 _EXEMPT = 3
 _A_TRANSACTION = 100  # puts; etcd allows 128 and 1.5 MB
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
@@ -131,7 +132,7 @@ class Fleet(World):
         """Return a pod with hostNetwork that no exception covers, as if it had been created before enforcement."""
         pod = self._like(self._pod, namespace, name)
         pod["spec"] = {**pod["spec"], "hostNetwork": True, "nodeName": "node-0"}
-        pod["metadata"]["creationTimestamp"] = _now()
+        pod["metadata"] |= {"creationTimestamp": _now(), "labels": {STRAY: ""}}
         return pod
 
     def _like(self, pattern: Body, namespace: str, name: str) -> Body:
