@@ -87,6 +87,8 @@ class Ground:
 def of(state: snapshot.NamespaceSnapshot, now: datetime.datetime) -> Ground:
     """Return the ground of a snapshot at `now`, which is the API server's time."""
     inputs = _INPUTS(state)
+    # Nothing here can depend on a pod, and a ground that lasts for days keeps no pod in memory.
+    state = replace(state, pods=snapshot.NO_PODS, plain_pods=snapshot.NO_PODS, unreadable_pods=(), reports=(), tops={})
     namespace = state.namespace
     if namespace.terminating:
         state = approval.ending(state, "the exception is deleted with its namespace")
