@@ -55,7 +55,7 @@ class Intake:
             return
         if kind is store.Kind.NAMESPACE:
             self._schedule.wake(meta["name"])
-        elif kind is store.Kind.POD and self._moves_numbers(meta["namespace"], meta["name"], pod_before):
+        elif kind is store.Kind.POD and self._moves_numbers(pod_before, None if event == "DELETED" else meta):
             self._schedule.after(meta["namespace"], gathering.GATHER_SECONDS)
         elif kind not in _GLOBAL:
             self._schedule.wake(meta["namespace"])
@@ -64,16 +64,24 @@ class Intake:
         if kind is store.Kind.POLICY:
             self._schedule.policy_changed.set()
 
-    def _moves_numbers(self, namespace: str, name: str, before: snapshot.Pod | None) -> bool:
+    def _moves_numbers(self, before: snapshot.Pod | None, meta: Mapping[str, Any] | None) -> bool:
         """Return whether the change of a pod changes only how many pods there are of a kind that the latest plan knows:
-        a rollout changes a pod thirty times a second, and a person waits for none of that.
+        a rollout changes a pod thirty times a second, and a person waits for none of that. `meta` is the metadata of
+        the pod as it is now, None if it is gone.
         """
-        namespace_plan, after = self._plans.get(namespace), self._store.pod(namespace, name)
-        if namespace_plan is None or (before is None and after is None):
-            return False
+        pods = [before] if before is not None else []
         if before is not None and not self._store.has_kind(before):
             return False  # that was the last pod of its kind
-        return all(pod is None or snapshot.kind(pod) in namespace_plan.calm for pod in (before, after))
+        if meta is not None:
+            after = self._store.pod(meta["namespace"], meta["name"])
+            if after is None:
+                return False  # the pod cannot be read
+            pods.append(after)
+        return bool(pods) and all(self._is_calm(pod) for pod in pods)
+
+    def _is_calm(self, pod: snapshot.Pod) -> bool:
+        namespace_plan = self._plans.get(pod.namespace)
+        return namespace_plan is not None and snapshot.kind(pod) in namespace_plan.calm
 
     def claimed(self, event: Mapping[str, Any]) -> None:
         """Take in an Event which says that a controller could not create a pod: a reason to read the workload

@@ -122,6 +122,11 @@ def test_a_pod_that_is_flagged_wrongly_is_judged_at_once(watch: Watch) -> None:
     assert watch.event("uncovered-1", "ADDED", serviceAccountName="default") == AT_ONCE
 
 
+def test_a_pod_that_cannot_be_read_is_told_at_once(watch: Watch) -> None:
+    """Its verdict is not known any more."""
+    assert watch.event("agent-1", serviceAccountName=7) == AT_ONCE
+
+
 def test_without_a_plan_every_pod_wakes_its_namespace(watch: Watch) -> None:
     """The namespace was not judged yet."""
     watch.plans.clear()
