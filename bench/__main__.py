@@ -16,6 +16,7 @@ from tests.controlplane import api, binary, cluster
 
 from bench import (
     admission,
+    change,
     command,
     debug,
     detection,
@@ -43,7 +44,7 @@ _ON_A_WORLD: dict[str, Callable[[World], list[figures.Row]]] = {
     "command": command.measure,
     "debug": debug.measure,
 }
-_NAMES = (*_ON_A_WORLD, "memory", "limit", "admission")
+_NAMES = (*_ON_A_WORLD, "change", "memory", "limit", "admission")
 _SIZES = (1000, 5000)
 _CROWD = (50_000,)
 _FLEETS = (40_000,)
@@ -58,6 +59,7 @@ the measures (--only, may be repeated):
   burst      the same for 100 and for 500 expiries in the same second                                   (4 min)
   command    kubectl hostnetwork: status, exceptions, report, check, help and completion                (1 min)
   debug      kubectl hostnetwork debug: exception of the session -> attached                            (1 min)
+  change     one plan after one pod has changed, with 10 to 5,000 pods and 1 to 64 exceptions; no cluster    (20 s)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
   limit      5,000 nodes, 150,000 pods, 40,000 (--pods) of them host pods: start, rollout, quiet minute   (12 min)
   admission  what the policies add to creating an ordinary pod, five control planes side by side        (4 min)
@@ -122,6 +124,8 @@ def _measure(run: _Run, names: list[str], sizes: list[int] | None) -> None:
     on_a_world = [name for name in names if name in _ON_A_WORLD]
     for pods in sizes or _SIZES if on_a_world else []:
         run.on_a_world(pods, on_a_world)
+    if "change" in names:
+        run.add("change", None, change.measure)
     for pods in sizes or _CROWD if "memory" in names else []:
         run.add("memory", pods, functools.partial(memory.measure, pods))
     for agents in sizes or _FLEETS if "limit" in names else []:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tests.controlplane import processes
 
-from bench import figures, streams, usage
+from bench import etcd, figures, streams, usage
 from bench.fleet import AGENTS, STRAY, Fleet
 from bench.world import LABEL, PSA_ENFORCE, VERDICT, say
 
@@ -194,7 +194,7 @@ def _uncovered(fleet: Fleet, until: float) -> _Flagged:
         while time.monotonic() < until:
             pod = fleet.stray(fleet.teams[number % 20], f"stray-{number}")
             uid, sent = pod["metadata"]["uid"], time.monotonic()
-            fleet.run([fleet.entry(pod)])
+            fleet.run([etcd.put(pod)])
             labelled = labels.wait(uid)
             flagged.created.append(1000 * (labelled - sent))
             flagged.watched.append(1000 * (labelled - seen.wait(uid)))

@@ -61,7 +61,7 @@ class Metrics:
         )
         self.lag = prometheus_client.Histogram(
             "hostnetwork_operator_event_loop_lag_seconds",
-            "How late the event loop was, looked at ten times a second, more often when it is late.",
+            "How late the event loop was, ten times a second, and more often while the loop is late.",
             buckets=_BUCKETS,
             registry=self.registry,
         )

@@ -22,7 +22,7 @@ def carry_out(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
                 state = dataclasses.replace(state, namespace=_with_write(state.namespace, effect))
             case effects.WriteVerdict():
                 label = effect.verdict.value if effect.verdict else None
-                pods = tuple(
+                pods = snapshot.PodSet.of(
                     dataclasses.replace(pod, verdict_label=label, resource_version=_next(pod.resource_version))
                     if pod.uid == effect.pod.uid
                     else pod
@@ -32,7 +32,9 @@ def carry_out(state: snapshot.NamespaceSnapshot, namespace_plan: plan.NamespaceP
             case effects.WriteExceptionStatus():
                 state = _with_status(state, effect)
             case effects.DeletePod():
-                state = dataclasses.replace(state, pods=tuple(pod for pod in state.pods if pod.uid != effect.pod.uid))
+                state = dataclasses.replace(
+                    state, pods=snapshot.PodSet.of(pod for pod in state.pods if pod.uid != effect.pod.uid)
+                )
             case effects.WriteReport():
                 body = effect.report.body(effect.kind)
                 stored_report = snapshot.StoredReport(

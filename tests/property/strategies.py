@@ -353,7 +353,7 @@ def shifted(state: snapshot.NamespaceSnapshot, delta: datetime.timedelta) -> sna
     return replace(
         state,
         namespace=replace(state.namespace, created=state.namespace.created + delta, annotations=annotations),
-        pods=tuple(replace(pod, created=pod.created + delta) for pod in state.pods),
+        pods=snapshot.PodSet.of(replace(pod, created=pod.created + delta) for pod in state.pods),
         exceptions=tuple(subjects),
         ledger=replace(state.ledger, exceptions=exception_records),
         guards={

@@ -191,7 +191,7 @@ def _state_with(*bodies: tuple[store.Kind, Body]) -> snapshot.NamespaceSnapshot:
     )
     return replace(
         usual_state,
-        pods=(*usual_state.pods, *stored_state.pods),
+        pods=snapshot.PodSet.of((*usual_state.pods, *stored_state.pods)),
         unreadable_pods=stored_state.unreadable_pods,
         exceptions=(*usual_state.exceptions, *stored_state.exceptions),
         unreadable_exceptions=stored_state.unreadable_exceptions,

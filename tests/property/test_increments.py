@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hostnetwork_operator.api import labels, report
 from hostnetwork_operator.decide import effects, gathering, messages, plan, snapshot
+from hostnetwork_operator.observe import pod_index
 from tests.property import cluster, strategies
 from tests.unit import builders
 from tests.unit.builders import NOW
@@ -34,7 +35,7 @@ class History:
     """One namespace while it changes, with its pods in the index of the store."""
 
     def __init__(self, state: snapshot.NamespaceSnapshot) -> None:
-        self.index = snapshot.PodIndex()
+        self.index = pod_index.PodIndex()
         self.plain = snapshot.PodSet()
         self.state = state
         self.now = NOW

@@ -78,7 +78,7 @@ def test_the_order_of_pods_and_exceptions_changes_nothing(
     pods, subjects = list(state.pods), list(state.exceptions)
     random.shuffle(pods)
     random.shuffle(subjects)
-    shuffled = dataclasses.replace(state, pods=tuple(pods), exceptions=tuple(subjects))
+    shuffled = dataclasses.replace(state, pods=snapshot.PodSet.of(pods), exceptions=tuple(subjects))
     assert cluster.answered(state, NOW, holders)[1] == cluster.answered(shuffled, NOW, holders)[1]
 
 

@@ -153,7 +153,7 @@ def seen(
     """
     defaults: dict[str, Any] = {
         "namespace": denied(),
-        "pods": tuple(t for t in objects if isinstance(t, snapshot.Pod)),
+        "pods": [t for t in objects if isinstance(t, snapshot.Pod)],
         "unreadable_pods": tuple(t for t in objects if isinstance(t, snapshot.UnreadablePod)),
         "exceptions": tuple(t for t in objects if isinstance(t, exception.HostNetworkException)),
         "policy": governed(),
@@ -162,6 +162,8 @@ def seen(
         "accounts": {"netdebug": snapshot.Account(NOW, exists=True)},
     }
     snapshot_fields = {**defaults, **fields}
+    for name in ("pods", "plain_pods"):
+        snapshot_fields[name] = snapshot.PodSet.of(snapshot_fields.get(name, ()))
     snapshot_fields.setdefault("ledger", recorded(snapshot_fields["namespace"], *snapshot_fields["exceptions"]))
     return snapshot.NamespaceSnapshot(**snapshot_fields)
 

@@ -198,7 +198,7 @@ class _Process:
 
 
 def _keep_out_of_collections() -> None:
-    """Have the garbage collector leave alone what exists now. Pods and plans hold no cycles, and a collection looks at
-    all of them: with 40,000 pods it held the event loop for 50 ms and more, again and again.
+    """Have the garbage collector leave alone what exists now. A whole collection looks at every object and holds the
+    event loop meanwhile: 47 ms with 40,000 pods in a store. Objects without cycles are freed all the same.
     """
     gc.freeze()

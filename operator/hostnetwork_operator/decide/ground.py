@@ -46,8 +46,7 @@ class Ground:
 
     `state` is the snapshot with the exceptions that count: in a namespace that is being deleted, those of the ledger.
     `records` and `write` are the urgent effects, in this order. `needs` and `partial` are those of the plan.
-    `next_check` is the earliest moment at which the ground could differ although nothing has changed. `judged` has the
-    verdicts on pods that were judged on this ground, by what they depend on: it may be emptied at any moment.
+    `next_check` is the earliest moment at which the ground could differ although nothing has changed.
     """
 
     inputs: tuple[object, ...]
@@ -66,7 +65,6 @@ class Ground:
     partial: bool = field(default=False, kw_only=True)
     record: snapshot.Record = field(default_factory=snapshot.Record)
     next_check: datetime.datetime | None = None
-    judged: dict[tuple[object, ...], tuple[coverage.PodVerdict, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def waiting(self) -> bool:

@@ -312,7 +312,7 @@ class _Planner:
             "reasons",
             (likes, *(uid for uid in self.by_exception)),
             lambda: unused.reasons(self.state, self.ground.standings, self.all, self.now),
-            # The plan after the next minute asks for accounts again, also for those for which it is not made.
+            # A plan that is made a minute after an answer asks for the account again, whatever the plan is made for.
             until=lambda reasons: min((*reasons.moments, *(m for m in asked_again if m > self.now)), default=None),
         )
 

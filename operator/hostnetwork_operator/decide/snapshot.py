@@ -10,9 +10,8 @@ import enum
 import itertools
 import operator
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from hostnetwork_operator.api import exception, grant, ledger, policy, report
@@ -79,14 +78,12 @@ class Pod:
 
 
 # The pods of one template differ in these fields alone, and no verdict depends on them but by `created`.
-_OWN_FIELDS: Final = frozenset({"name", "uid", "resource_version", "created", "to_be_gone", "node"})
+OWN_FIELDS: Final = frozenset({"name", "uid", "resource_version", "created", "to_be_gone", "node"})
 _COMMON: Final[Callable[[Pod], tuple[object, ...]]] = operator.attrgetter(
-    *(each.name for each in fields(Pod) if each.name not in _OWN_FIELDS | {"deleting"})
+    *(each.name for each in fields(Pod) if each.name not in OWN_FIELDS | {"deleting"})
 )
-_ORDER: Final[Callable[[Pod], tuple[str, str]]] = operator.attrgetter("name", "uid")
-
-
-_LONGEST_RUN: Final = 128
+# The order of pods in a group.
+ORDER: Final[Callable[[Pod], tuple[str, str]]] = operator.attrgetter("name", "uid")
 
 
 def traits(pod: Pod) -> tuple[object, ...]:
@@ -120,7 +117,7 @@ class AlikePods:
     @classmethod
     def of(cls, pods: Iterable[Pod]) -> "AlikePods":
         """Return pods that are alike as such, in any order."""
-        ordered = tuple(sorted(pods, key=_ORDER))
+        ordered = tuple(sorted(pods, key=ORDER))
         created = [pod.created for pod in ordered]
         return cls((ordered,), len(ordered), min(created), max(created))
 
@@ -154,7 +151,7 @@ class PodSet:
     __slots__ = ("groups",)
 
     def __init__(self, groups: Iterable[AlikePods] = ()) -> None:
-        self.groups = tuple(sorted(groups, key=lambda group: _ORDER(group.first)))
+        self.groups = tuple(sorted(groups, key=lambda group: ORDER(group.first)))
 
     @classmethod
     def of(cls, pods: Iterable[Pod]) -> "PodSet":
@@ -166,7 +163,7 @@ class PodSet:
 
     def __iter__(self) -> Iterator[Pod]:
         """Iterate over all pods, in the order of their names."""
-        return iter(sorted((pod for group in self.groups for pod in group), key=_ORDER))
+        return iter(sorted((pod for group in self.groups for pod in group), key=ORDER))
 
     def __len__(self) -> int:
         return sum(map(len, self.groups))
@@ -192,114 +189,6 @@ class UnreadablePod:
     name: str
     uid: str
     why: str
-
-
-class PodIndex:
-    """The pods of one namespace, grouped while they come and go. `pods` always equals PodSet.of all that can be read.
-    `unreadable` has the others by name.
-    """
-
-    def __init__(self) -> None:
-        self.unreadable: dict[str, UnreadablePod] = {}
-        self._by_name: dict[str, tuple[_Group, Pod]] = {}
-        self._groups: dict[tuple[object, ...], _Group] = {}
-        self._kinds: Counter[tuple[object, ...]] = Counter()
-        self._pods: PodSet | None = None
-
-    def put(self, pod: Pod | UnreadablePod) -> Pod | UnreadablePod:
-        """Add a pod, in place of the pod that had its name. Return the pod that is kept: an equal one that shares with
-        the pods that are alike what they have in common.
-        """
-        self.remove(pod.name)
-        if isinstance(pod, UnreadablePod):
-            self.unreadable[pod.name] = pod
-            return pod
-        key = traits(pod)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(key)
-        else:
-            pod = replace(group.first, **{name: getattr(pod, name) for name in _OWN_FIELDS})
-        group.add(pod)
-        self._kinds[kind(pod)] += 1
-        self._by_name[pod.name] = (group, pod)
-        self._pods = None
-        return pod
-
-    def remove(self, name: str) -> None:
-        """Remove the pod of this name, if there is one."""
-        self.unreadable.pop(name, None)
-        present = self._by_name.pop(name, None)
-        if present is None:
-            return
-        group, pod = present
-        group.remove(pod)
-        if not group:
-            del self._groups[group.key]
-        self._kinds[kind(pod)] -= 1
-        if not self._kinds[kind(pod)]:
-            del self._kinds[kind(pod)]
-        self._pods = None
-
-    def has(self, of_kind: tuple[object, ...]) -> bool:
-        """Return whether there is a pod of this kind."""
-        return of_kind in self._kinds
-
-    def __bool__(self) -> bool:
-        return bool(self._by_name or self.unreadable)
-
-    def pods(self) -> PodSet:
-        """Return all pods. Groups that have not changed since the last call are the same objects."""
-        if self._pods is None:
-            self._pods = PodSet(group.frozen() for group in self._groups.values())
-        return self._pods
-
-
-class _Group:
-    """Alike pods while they come and go. They are kept in runs, and a change makes one run anew: a single tuple of
-    thousands of pods would be copied with every change.
-    """
-
-    __slots__ = ("_created", "_frozen", "_runs", "key")
-
-    def __init__(self, key: tuple[object, ...]) -> None:
-        self.key = key
-        self._runs: list[tuple[Pod, ...]] = []
-        self._created: list[datetime.datetime] = []  # in order
-        self._frozen: AlikePods | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._created)
-
-    @property
-    def first(self) -> Pod:
-        return self._runs[0][0]
-
-    def add(self, pod: Pod) -> None:
-        bisect.insort(self._created, pod.created)
-        self._frozen = None
-        position = self._position(pod)
-        run = list(self._runs[position]) if self._runs else []
-        bisect.insort(run, pod, key=_ORDER)
-        middle = len(run) // 2
-        parts = [tuple(run)] if len(run) <= _LONGEST_RUN else [tuple(run[:middle]), tuple(run[middle:])]
-        self._runs[position : position + 1] = parts
-
-    def remove(self, pod: Pod) -> None:
-        del self._created[bisect.bisect_left(self._created, pod.created)]
-        self._frozen = None
-        position = self._position(pod)
-        rest = tuple(other for other in self._runs[position] if other is not pod)
-        self._runs[position : position + 1] = [rest] if rest else []
-
-    def _position(self, pod: Pod) -> int:
-        """Return the position of the run that has the pod, or will have it."""
-        return max(0, bisect.bisect_right(self._runs, _ORDER(pod), key=lambda run: _ORDER(run[0])) - 1)
-
-    def frozen(self) -> AlikePods:
-        if self._frozen is None:
-            self._frozen = AlikePods(tuple(self._runs), len(self._created), self._created[0], self._created[-1])
-        return self._frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -661,9 +550,3 @@ class NamespaceSnapshot:
     shortages_complete: bool = True  # False: more workloads may lack pods, because not all Events were listed
     # How long a controller may take to create pods after an exception covers them.
     patience: datetime.timedelta = PATIENCE
-
-    def __post_init__(self) -> None:
-        for name in ("pods", "plain_pods"):  # whoever asks about a few pods gives just these
-            given = getattr(self, name)
-            if not isinstance(given, PodSet):
-                object.__setattr__(self, name, PodSet.of(given))

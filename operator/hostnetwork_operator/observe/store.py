@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from hostnetwork_operator.api import exception, ledger, policy, report, shipped, shipped_before
 from hostnetwork_operator.decide import guards, snapshot
-from hostnetwork_operator.observe import ordinary, parse, unread
+from hostnetwork_operator.observe import ordinary, parse, pod_index, unread
 from hostnetwork_operator.observe.unread import Key
 
 Body = Mapping[str, Any]
@@ -45,7 +45,7 @@ _REMEMBERED: Final = 4096
 # In the order of preference: the operator writes the first kind that the API server serves.
 REPORTS: Final = {Kind.REPORT: report.OPEN_REPORT, Kind.POLICY_REPORT: report.POLICY_REPORT}
 _STORED: Final = {Kind.EVERY_POD: Kind.POD}
-_NO_PODS: Final = snapshot.PodIndex()
+_NO_PODS: Final = pod_index.PodIndex()
 _Parsed = (
     snapshot.Pod
     | snapshot.UnreadablePod
@@ -83,7 +83,7 @@ class Store:
         self._by_namespace: dict[Kind, dict[str, dict[str, _Parsed]]] = {
             kind: {} for kind in (Kind.EXCEPTION, *REPORTS)
         }
-        self._pods: dict[str, snapshot.PodIndex] = {}  # by namespace
+        self._pods: dict[str, pod_index.PodIndex] = {}  # by namespace
         self._unwatched: set[str] = set()  # uids of the pods with only hostPID or hostIPC
         self._listed: dict[str, datetime.datetime] = {}  # namespace ('' for all): when all its pods were last listed
         self._ordinary = ordinary.OrdinaryPods()
@@ -178,7 +178,7 @@ class Store:
         if kind is Kind.POLICY and key.name == policy.NAME and before is not None and before.uid != entry.uid:
             self._last_good = None  # an earlier object of this name said so, and no watch reported its deletion
         if isinstance(entry.parsed, snapshot.Pod | snapshot.UnreadablePod):
-            entry = entry._replace(parsed=self._pods.setdefault(key.namespace, snapshot.PodIndex()).put(entry.parsed))
+            entry = entry._replace(parsed=self._pods.setdefault(key.namespace, pod_index.PodIndex()).put(entry.parsed))
         self._objects[kind][key] = entry
         if kind in self._by_namespace:
             self._by_namespace[kind].setdefault(key.namespace, {})[key.name] = entry.parsed
@@ -398,7 +398,7 @@ class Store:
 
     def has_kind(self, pod: snapshot.Pod) -> bool:
         """Return whether the store has a pod of the same kind in the same namespace."""
-        return self._pods.get(pod.namespace, _NO_PODS).has(snapshot.kind(pod))
+        return self._pods.get(pod.namespace, _NO_PODS).has_kind(pod)
 
     def policy_state(self) -> snapshot.PolicyState:
         """Return the policy that the operator acts on."""

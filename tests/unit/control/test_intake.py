@@ -32,6 +32,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.version = 100
+        self.names: set[str] = set()
         self.schedule = Schedule()
         self.plans: dict[str, plan.NamespacePlan] = {}
         self.store = store.Store(lambda: NOW)
@@ -43,12 +44,13 @@ class Watch:
     def judge(self) -> None:
         """Plan with the pods of the store, as a worker does when it is woken."""
         subject = hne()
-        pods = list(self.store._pods[NAMESPACE].pods())
+        pods = [pod for name in self.names if (pod := self.store.pod(NAMESPACE, name)) is not None]
         self.plans[NAMESPACE] = plan.plan_namespace(seen(*pods, subject, namespace=denied(subject)), NOW)
 
     def event(self, name: str, event: str = "MODIFIED", **spec: Any) -> list[float]:
         """Take in an event, and return what was scheduled for it: seconds, 0 for at once."""
         self.version += 1
+        self.names.add(name)
         self.schedule.calls.clear()
         self.intake.changed(Kind.POD, event, self.body(name, **spec))
         return list(self.schedule.calls)
