@@ -292,7 +292,9 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         namespace=namespace,
         ledger=draw(ledgers(namespace, subjects)),
         unreadable_exceptions=unreadable,
-        pods=tuple(builders.pod(f"pod-{name}", **draw(changed(PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]),
+        pods=snapshot.PodSet.of(
+            builders.pod(f"pod-{name}", **draw(changed(PODS, 2))) for name in _NAMES[: draw(st.integers(0, 3))]
+        ),
         exceptions=subjects[unreadable_count:],
         policy=draw(_policies),
         guards=draw(_guards),

@@ -106,7 +106,7 @@ def _pod(body: Body) -> snapshot.Pod:
         to_be_gone=_to_be_gone(meta),
         node=sys.intern(_text(spec.get("nodeName") or "")),  # each agent has a pod on the node
         owner=controller(body),
-        verdict_label=(meta.get("labels") or {}).get(labels.VERDICT),
+        verdict_label=_label(meta, labels.VERDICT),
         release=release(body),
     )
 
@@ -128,6 +128,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text expected, got {value!r}")
     return value
+
+
+def _label(meta: Body, name: str) -> str | None:
+    value = (meta.get("labels") or {}).get(name)
+    return None if value is None else _text(value)
 
 
 def _list(value: object) -> Iterable[object]:
