@@ -28,6 +28,7 @@ _QUIET_SECONDS = 60
 _DEADLINE_SECONDS = 900.0
 _EXPIRIES = 8
 _FLAGGED = figures.Goal("p99", 1000)
+_EVALUATED = '"event": "evaluated"'  # in the log, when every namespace has been evaluated once
 _LAG = re.compile(r'^hostnetwork_operator_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 _WRITES = re.compile(
     r'^hostnetwork_operator_api_requests_total\{code="[^"]+",method="(?:POST|PUT|PATCH|DELETE)"\} (\S+)$', re.MULTILINE
@@ -65,19 +66,19 @@ def _slope(points: list[tuple[float, float]]) -> float:
 def _started(fleet: Fleet) -> list[figures.Row]:
     began = time.monotonic()
     fleet.operator.start(ready=False)
-    _until(fleet, "ready", lambda: fleet.operator.probe("/readyz") == 200)
-    ready = time.monotonic() - began
+    _until(fleet, "evaluated", lambda: _EVALUATED in fleet.operator.log.read_text())
+    evaluated = time.monotonic() - began
     pid = fleet.operator.pid
-    ready_cpu = usage.cpu_seconds(pid)
+    evaluated_cpu = usage.cpu_seconds(pid)
     judged = f'hostnetwork_pods{{namespace="{fleet.homes[-1]}",verdict="Covered"}} {float(fleet.nodes_count)}'
     _until(fleet, "pods with only hostPID", lambda: judged in fleet.operator.metrics())
     seconds, cpu = time.monotonic() - began, usage.cpu_seconds(pid)
-    say(f"ready after {ready:.0f} s; settling")
+    say(f"evaluated after {evaluated:.0f} s; settling")
     _settle(fleet)
     return [
-        figures.single("limit: start -> every hostNetwork pod judged (/readyz 200)", ready, "s", at_most=60),
+        figures.single("limit: start -> every hostNetwork pod judged", evaluated, "s", at_most=60),
         figures.single("limit: start -> pods with only hostPID judged", seconds, "s", at_most=300),
-        figures.single("limit: CPU until /readyz", ready_cpu, "CPU s"),
+        figures.single("limit: CPU until every hostNetwork pod is judged", evaluated_cpu, "CPU s"),
         figures.single("limit: CPU until all judged", cpu, "CPU s", at_most=90),
         figures.single("limit: CPU until all is written", usage.cpu_seconds(pid), "CPU s"),
         figures.single("limit: most RSS (VmHWM)", usage.megabytes(pid, "VmHWM"), "MB", at_most=250),

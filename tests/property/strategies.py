@@ -301,6 +301,7 @@ def snapshots(draw: st.DrawFn) -> snapshot.NamespaceSnapshot:
         clock_trusted=draw(st.sampled_from([True, True, True, False])),
         unreadable_pods=draw(st.sampled_from([(), (), (unreadable_pod,)])),
         record=draw(st.sampled_from([snapshot.Record()] * 5 + [_CONTESTED])),
+        pods_complete=draw(st.sampled_from([True, True, True, False])),
         ordinary_pods=draw(st.sampled_from([None, False, True])),
         ordinary_releases=draw(st.sampled_from([frozenset(), frozenset({frozenset({"app=web"})})])),
         accounts=draw(

@@ -307,7 +307,7 @@ def test_reports_say_what_is_decided_and_are_of_one_kind(
     An exempt namespace has no report, and no report of another kind exists. If no kind is served, the operator changes
     no report.
     """
-    state, namespace_plan = cluster.answered(state, NOW, holders)
+    state, namespace_plan = cluster.answered(dataclasses.replace(state, pods_complete=True), NOW, holders)
     after = cluster.carry_out(state, namespace_plan)
     if (
         state.report_kind is None

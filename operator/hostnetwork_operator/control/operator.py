@@ -60,6 +60,7 @@ class Operator:
             self.shortages.of,
             patience,
             self.shortages.listed_in_full,
+            self.store.pods_complete,
         )
         self.gate_checks = gate_check.GateChecks(api, server_clock, self.cluster, self.memories, namespace_schedule)
         self.pod_counts = pod_count.PodCounter(api, server_clock, self.store, self.plans, namespace_schedule)

@@ -61,14 +61,15 @@ class Resync:
         self._due: set[store.Kind] = set()
         self._hurry = asyncio.Event()
         self.recovered = asyncio.Event()  # set when a kind can be listed again: then it can also be watched again
+        self.every_pod = asyncio.Event()  # set when all pods have been listed once
 
     async def fill(self) -> None:
-        """List every kind once. Wait for as long as that takes, and log what is waited for.
+        """List every kind that is watched once. Wait for as long as that takes, and log what is waited for.
 
         Start without a custom kind that has not been served for a minute. Also start without a kind that the API server
         has forbidden the operator to read for a minute, if the kind is not needed to end existing grants.
         """
-        for kind in cluster.ORDER:
+        for kind in _WATCHED:
             while not await self._list(kind):
                 if kind in _DISPENSABLE and self._is_long_forbidden(kind):
                     self._go_on_without(kind)
@@ -92,11 +93,9 @@ class Resync:
     def loops(self) -> list[loops.Loop]:
         """Return the loops that list each kind at its interval. The long list of every pod delays no other list."""
         watched = functools.partial(self._keep, _WATCHED, _PAUSE_SECONDS, self._hurry)
-        never = asyncio.Event()
-        every_pod = functools.partial(self._keep, (store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, never)
         return [
             loops.Loop("resync", watched),
-            loops.Loop("full-resync", every_pod),
+            loops.Loop("full-resync", self._keep_every_pod),
             loops.Loop("reports-resync", self._keep_reports),
             loops.Loop("ledger-check", self._keep_ledger),
         ]
@@ -115,6 +114,16 @@ class Resync:
                 if kind in self._due or now - self._when[kind] >= interval or kind in self.trouble:
                     self._due.discard(kind)
                     await self._list(kind)
+
+    async def _keep_every_pod(self) -> None:
+        """List all pods at once and then at intervals. Most of them are ordinary pods, of which no level and no delete
+        depends: so neither waits for the first list, which takes minutes in a large cluster.
+        """
+        while not await self._list(store.Kind.EVERY_POD):
+            await loops.sleep(_PAUSE_SECONDS)
+        self.every_pod.set()
+        self._schedule.wake_all()  # what people are told has waited for this list
+        await self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, asyncio.Event())
 
     async def _keep_reports(self) -> None:
         while True:

@@ -139,7 +139,7 @@ class _Process:
         return next(iter(self.lists.trouble.values()), "the operator has not listed and evaluated everything yet")
 
     async def work(self) -> None:
-        """List everything, then run every loop until cancelled. Raise StartError or LoopError."""
+        """List everything that is watched, then run every loop until cancelled. Raise StartError or LoopError."""
         core = self._core
         try:
             cluster_version, version_text = await versions.first(core.api)
@@ -188,13 +188,20 @@ class _Process:
         )
 
     async def _announce(self) -> None:
-        """Mark the process as ready, and log that, when every namespace has been evaluated once."""
+        """Log when every namespace has been evaluated once, and mark the process as ready when each has been evaluated
+        with all pods.
+        """
+        core = self._core
         with loops.idle():  # the other loops do the work, and each has a pulse of its own
-            await self._core.until_idle()
-        await self._core.policy_status.settle_ledger()
+            await core.until_idle()
+        await core.policy_status.settle_ledger()
+        logs.log(_log, logging.INFO, "evaluated", namespaces=len(core.plans))
+        with loops.idle():
+            await self.lists.every_pod.wait()
+            await core.until_idle()
         self._ready.set()
         _keep_out_of_collections()
-        logs.log(_log, logging.INFO, "ready", namespaces=len(self._core.plans))
+        logs.log(_log, logging.INFO, "ready", namespaces=len(core.plans))
 
 
 def _keep_out_of_collections() -> None:

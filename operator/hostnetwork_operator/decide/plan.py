@@ -244,6 +244,10 @@ class _Planner:
     def _with_reports(self, plan: NamespacePlan, flags: Sequence[Effect]) -> NamespacePlan:
         """Return the plan with everything that people are told, and with what the operator must ask for that."""
         state, now = self.state, self.now
+        if not state.pods_complete:
+            # A status and a report without the pods that no watch reports would take back what the process before this
+            # one has told.
+            return replace(plan, deferrable=tuple(flags), calm=self._calm())
         reasons = self._reasons()
         reports = report.changes(state, self.judged, plan.found, self.refused, exempt=self.exempt, find=self.trail.find)
         numbers = gathering.due((*self._statuses(reasons.why), *reports), state.written, now)

@@ -524,6 +524,8 @@ class NamespaceSnapshot:
     every_pod_listed: datetime.datetime | None = (
         None  # when all pods were last listed, also those that no watch reports
     )
+    # False: the operator has just started, and has not listed the pods yet that no watch reports.
+    pods_complete: bool = field(default=True, kw_only=True)
     # Whether the last list of all pods had ordinary pods; None: not listed yet.
     ordinary_pods: bool | None = field(default=None, kw_only=True)
     # The `release` of each ordinary pod, without repetition; empty if there are too many to keep.

@@ -51,7 +51,8 @@ class Cluster:
 
     `ledger` returns what the ledger says about a namespace. `trusted` returns whether the API server's time is certain
     enough to delete pods by. `shortages` returns which workloads lack pods; None while that is not known. `complete`
-    returns whether these are all.
+    returns whether these are all. `pods_complete` returns whether all pods have been listed, also those that no watch
+    reports.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Cluster:
         shortages: Callable[[str], Sequence[snapshot.Shortage] | None] = lambda _: None,
         patience: datetime.timedelta = snapshot.PATIENCE,
         complete: Callable[[str], bool] = lambda _: True,
+        pods_complete: Callable[[], bool] = lambda: True,
     ) -> None:
         self.store = cache
         self._ledger = ledger
@@ -71,6 +73,7 @@ class Cluster:
         self._shortages = shortages
         self._patience = patience
         self._complete = complete
+        self._pods_complete = pods_complete
 
     def snapshot(self, name: str) -> snapshot.NamespaceSnapshot | None:
         """Return everything that the plan for a namespace depends on; None if no namespace has that name."""
@@ -89,6 +92,7 @@ class Cluster:
             written=dict(answers.written),
             shortages=None if shortages is None else tuple(shortages),
             shortages_complete=self._complete(name),
+            pods_complete=self._pods_complete(),
             patience=self._patience,
         )
 

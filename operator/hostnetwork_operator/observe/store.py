@@ -259,6 +259,10 @@ class Store:
         """Store that a list had every pod, of one namespace or of all, in its state at `moment` or later."""
         self._listed[namespace or ""] = moment
 
+    def pods_complete(self) -> bool:
+        """Return whether all pods have been listed once, also those that no watch reports."""
+        return "" in self._listed
+
     def incarnations(self, namespace: str | None) -> dict[str, str]:
         """Return the uid by name of all namespaces that exist, or of the given namespace if it exists."""
         names = self.namespaces() if namespace is None else [namespace]

@@ -68,6 +68,22 @@ def test_a_new_report_is_written_at_once_and_a_changed_number_is_not() -> None:
     assert writes(dataclasses.replace(state, pods=static)) == 3
 
 
+def test_nothing_is_told_before_all_pods_are_known() -> None:
+    """After a start, a status and a report would take back what the process before has told. Labels do not wait."""
+    other = snapshot.Reference("DaemonSet", "payments", "other", "uid-of-other", "apps/v1")
+    fields = {"pods_complete": False, "report_kind": report.OPEN_REPORT}
+    state = dataclasses.replace(
+        settled(2), pods=snapshot.PodSet.of([*pods(1), pod("stray", owner=other, images=frozenset({"x"}))])
+    )
+    told = [type(effect) for effect in plan.plan_namespace(dataclasses.replace(state, **fields), NOW).deferrable]
+    assert told == [effects.WriteVerdict]
+    fields["pods_complete"] = True
+    told = [
+        type(effect) for effect in plan.plan_namespace(dataclasses.replace(state, **fields), at(seconds=6)).deferrable
+    ]
+    assert {effects.WriteVerdict, effects.WriteExceptionStatus, effects.WriteReport} == set(told)
+
+
 def test_a_clock_that_was_put_back_makes_nothing_wait() -> None:
     """What was written in the future counts as written long ago."""
     state = dataclasses.replace(settled(2), pods=snapshot.PodSet.of(pods(3)))

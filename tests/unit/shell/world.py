@@ -81,6 +81,7 @@ async def operating(server: ApiServer) -> AsyncIterator[operator.Operator]:
 
         async with asyncio.timeout(120):
             await lists.fill()
+            await lists._list(store.Kind.EVERY_POD)
         server.notify = notify
         parts = [
             loops.Loop("reconcile", core.reconciler.work),
