@@ -2,7 +2,7 @@
 
 import datetime
 import urllib.parse
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -78,15 +78,24 @@ class Undecoded:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list. `version` is the resource version of the whole list."""
+    """A part of a list. `version` is the resource version of the whole list. `known` has the metadata of objects that
+    were not read, because the caller knows them already.
+    """
 
     items: list[Body]
     version: str
     undecoded: tuple[Undecoded, ...] = ()
+    known: tuple[Mapping[str, Any], ...] = ()
 
 
-async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
+Knows = Callable[[Mapping[str, Any]], bool]  # whether an object with this metadata need not be read
+
+
+async def pages(reader: Reader, path: str, knows: Knows | None = None) -> AsyncIterator[Page]:
     """Yield the pages of a list. This function keeps no reference to a page that it has yielded.
+
+    With `knows`, first only the metadata of a page is read, and the page itself only if one of its objects is not
+    known. Metadata takes a third of the bytes, and most objects have not changed since the last list.
 
     If a page is too large or cannot be decoded, it is requested again in smaller pieces, down to one object. Of an
     object that cannot be decoded only the metadata is read, and the list continues after that object.
@@ -98,9 +107,16 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
     position, limit = "", PAGE
     while True:
         query = f"{path}{joint}limit={limit}{position}"
+        most = PAGE_BYTES if limit > 1 else bodies.BYTES
         undecoded: tuple[Undecoded, ...] = ()
+        known: tuple[Mapping[str, Any], ...] = ()
         try:
-            listed = (await reader.get(query, most=PAGE_BYTES if limit > 1 else bodies.BYTES)).body
+            if knows is not None:
+                listed = (await reader.get(query, accept=METADATA_LIST, most=most)).body
+                known = tuple(item["metadata"] for item in listed["items"] or ())
+            if knows is None or not all(map(knows, known)):
+                known = ()
+                listed = (await reader.get(query, most=most)).body
         except bodies.DecodeError as error:
             if limit > 1:
                 limit //= 2
@@ -112,7 +128,9 @@ async def pages(reader: Reader, path: str) -> AsyncIterator[Page]:
                 continue
             undecoded = tuple(Undecoded(item["metadata"], error.why) for item in listed["items"] or ())
             listed["items"] = []
-        yield Page(listed.pop("items") or [], listed["metadata"]["resourceVersion"], undecoded)
+        items = listed.pop("items") or []
+        yield Page([] if known else items, listed["metadata"]["resourceVersion"], undecoded, known)
+        del items, known
         if not listed["metadata"].get("continue"):
             return
         position = f"&continue={listed['metadata']['continue']}"
@@ -150,8 +168,11 @@ async def _fill(reader: Reader, cache: store.Store, kind: store.Kind, scope: Sco
     began = clock.now()
     listing = cache.listing(kind, namespace)
     version = "0"
-    async for page in pages(reader, path(kind, scope)):
+    # Other kinds are few, and nothing is known before the first list.
+    knows = listing.knows if kind is store.Kind.POD and cache.has_any(kind) else None
+    async for page in pages(reader, path(kind, scope), knows):
         listing.page(page.items)
+        listing.confirm(page.known)
         for undecoded in page.undecoded:
             listing.set_aside(undecoded.meta, undecoded.why)
         version = page.version

@@ -108,12 +108,10 @@ class Store:
         The answer to a write of the operator can come after the watch has reported the removal of the object.
         """
         meta = body["metadata"]
-        if meta["uid"] in self._removed:
+        if self.knows(kind, meta):
             return False
         key, version = _key(meta), int(meta["resourceVersion"])
         present = self._objects[kind].get(key)
-        if present is not None and present.version >= version:
-            return False
         try:
             parsed = _parse(kind, body)
         except Exception as error:  # whatever is wrong with this object, the other objects must still be read
@@ -136,6 +134,15 @@ class Store:
         self._touch_guards(kind)
         return changed
 
+    def knows(self, kind: Kind, meta: Mapping[str, Any]) -> bool:
+        """Return whether the store has this version of an object or a newer one, or the object was removed."""
+        present = self._objects[kind].get(_key(meta))
+        return meta["uid"] in self._removed or (present is not None and present.version >= int(meta["resourceVersion"]))
+
+    def has_any(self, kind: Kind) -> bool:
+        """Return whether the store has an object of this kind."""
+        return bool(self._objects[kind])
+
     def set_aside(self, kind: Kind, meta: Mapping[str, Any], why: str) -> bool:
         """Store an object of which only the metadata could be read. Return False if the store stays unchanged.
 
@@ -144,7 +151,7 @@ class Store:
         stored = _STORED.get(kind, kind)
         key, version = _key(meta), int(meta["resourceVersion"])
         present = self._objects[stored].get(key)
-        if meta["uid"] in self._removed or (present is not None and present.version >= version):
+        if self.knows(stored, meta):
             return False
         self.unread.add(stored.value, key, why)
         parsed = _unreadable(stored, meta, why)
@@ -239,15 +246,16 @@ class Store:
         """
         touched = set()
         stored = _STORED.get(kind, kind)
-        for key, entry in list(self._objects[stored].items()):
-            if key in listed or entry.version > listed_version or namespace not in {None, key.namespace}:
+        for key in self._objects[stored].keys() - listed:
+            entry = self._objects[stored][key]
+            if entry.version > listed_version or namespace not in {None, key.namespace}:
                 continue
             if kind is Kind.POD and entry.uid in self._unwatched:
                 continue  # a list of the pods with hostNetwork never has this pod
             self.remove(stored, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": entry.uid}})
             touched.add(key.name if kind is Kind.NAMESPACE else key.namespace)
         if namespace is None:
-            self.unread.keep(stored.value, listed | self._objects[stored].keys())
+            self.unread.keep(stored.value, listed, self._objects[stored])
         if kind is Kind.POLICY:
             self._policy_listed = True
         if kind in self._admission_unlisted:
@@ -315,7 +323,7 @@ class Store:
         """Remove all policies, because the API server no longer serves their kind. Return whether that is news."""
         before = self.policy_state()
         self._objects[Kind.POLICY].clear()  # not remembered as removed: the kind may come back with the same objects
-        self.unread.keep(Kind.POLICY.value, frozenset())
+        self.unread.keep(Kind.POLICY.value)
         self._last_good, self._policy_listed = None, True
         return self.policy_state() != before
 
@@ -335,7 +343,7 @@ class Store:
         """
         self._served[kind] = False
         namespaces = set(self._by_namespace[kind])
-        self.unread.keep(kind.value, frozenset())
+        self.unread.keep(kind.value)
         self._objects[kind].clear()
         self._by_namespace[kind].clear()
         return namespaces
@@ -528,6 +536,14 @@ class Listing:
             self._keys.add(_key(meta))
             if self._cache.put(_STORED.get(self._kind, self._kind), body):
                 self._touched.add(_namespace_of(self._kind, meta))
+
+    def knows(self, meta: Mapping[str, Any]) -> bool:
+        """Return whether an object with this metadata would be no news."""
+        return self._cache.knows(self._kind, meta)
+
+    def confirm(self, known: Iterable[Mapping[str, Any]]) -> None:
+        """Remember that the list has these objects, which are no news."""
+        self._keys.update(map(_key, known))
 
     def set_aside(self, meta: Mapping[str, Any], why: str) -> None:
         """Store an object of the list of which only the metadata could be read. For a Namespace that is enough."""

@@ -5,7 +5,7 @@ until a complete list of their kind has been read.
 """
 
 import collections
-from collections.abc import Mapping, Set
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -49,10 +49,11 @@ class Unread:
             self._objects[kind].remove(key)
             self._news.append(News(kind, *key, ""))
 
-    def keep(self, kind: str, existing: Set[Key]) -> None:
+    def keep(self, kind: str, *existing: Container[Key]) -> None:
         """Remove every object of a kind except these, because no other object of the kind exists."""
-        for key in self._objects[kind] - existing:
-            self.discard(kind, key)
+        for key in list(self._objects[kind]):
+            if not any(key in keys for keys in existing):
+                self.discard(kind, key)
 
     def add_line(self, kind: str, why: str) -> None:
         """Count a line of the watch of this kind that could not be decoded."""

@@ -1,5 +1,6 @@
 """Lists work around objects that cannot be decoded: every other object is read, and it is known which one is not."""
 
+import itertools
 import urllib.parse
 from typing import Any
 
@@ -25,6 +26,7 @@ class Server:
         self._versions = {100: list(objects)}
         self._nested = nested
         self.asked: list[str] = []
+        self.whole: list[str] = []  # those that asked for more than metadata
         self.deleted_after: dict[int, str] = {}  # the object that is deleted after this many requests
 
     async def get(self, path: str, *, accept: str = "application/json", most: int = bodies.BYTES) -> bodies.Answer:
@@ -43,8 +45,10 @@ class Server:
             self._versions[version + 1] = [item for item in objects if item["metadata"]["name"] != name]
         if accept == live.METADATA_LIST:
             items = [{"metadata": item["metadata"]} for item in items]
-        elif {item["metadata"]["name"] for item in items} & self._nested:
-            raise bodies.DecodeError(WHY)
+        else:
+            self.whole.append(path)
+            if {item["metadata"]["name"] for item in items} & self._nested:
+                raise bodies.DecodeError(WHY)
         more = {"continue": f"{version}-{end}"} if end < len(objects) else {}
         return bodies.Answer({"metadata": {"resourceVersion": str(version), **more}, "items": list(items)})
 
@@ -128,6 +132,28 @@ def state_of(cache: store.Store) -> snapshot.NamespaceSnapshot:
 def unread_counts(cache: store.Store) -> dict[str, int]:
     """Return the number of objects that cannot be read, by kind, for the kinds that have any."""
     return {kind: count for kind, count in cache.unread.counts().items() if count}
+
+
+async def test_what_is_known_is_not_read_again(cache: store.Store) -> None:
+    """A second list reads the metadata of the first page, and the second page in full, because of one changed pod."""
+    await fill(cache, store.Kind.POD, first := Server(*pods(150)))
+    assert first.asked == first.whole
+    changed = pods(150)
+    changed[120] = pod("pod-120", 500)
+    second = Server(*changed)
+    assert {NAMESPACE} == await fill(cache, store.Kind.POD, second)
+    assert [path.rpartition("=")[2] for path in second.asked] == ["100", "100-100", "100-100"]
+    assert [path.rpartition("=")[2] for path in second.whole] == ["100-100"]
+    images = [*itertools.chain.from_iterable(each.images for each in state_of(cache).pods)]
+    assert (len(images), images.index("v:500")) == (150, 120)
+
+
+async def test_what_a_list_of_known_pods_lacks_is_removed(cache: store.Store) -> None:
+    """The pods that the list has stay."""
+    await fill(cache, store.Kind.POD, Server(*pods(3)))
+    assert {NAMESPACE} == await fill(cache, store.Kind.POD, server := Server(*pods(2)))
+    assert server.whole == []
+    assert [each.name for each in state_of(cache).pods] == ["pod-000", "pod-001"]
 
 
 async def test_a_pod_that_cannot_be_decoded_is_unknown_until_it_can(cache: store.Store) -> None:
