@@ -5,6 +5,7 @@ tests/faults/test_any_request.py fails each request of the end of a grant.
 
 import asyncio
 import datetime
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -301,12 +302,15 @@ async def test_no_loop_that_waits_is_taken_for_one_that_hangs(
         await options["stop_flag"].wait()
 
     monkeypatch.setattr(kopf, "operator", watch)
+    gc.unfreeze()
     server = relaxed.clone()
     async with serving.gateway_to(server.answer) as api:
         process = startup._Process(api, api._clock, metrics.Metrics(), config.Config(), asyncio.Event())
         await process.lists.fill()
         task = asyncio.create_task(process._loops.run(process._every_loop()))
         await until(lambda: process._ready.is_set(), "it is ready")
+        assert gc.get_freeze_count() > 0, "whole collections look at everything that is stored"
+        assert gc.isenabled()
         await asyncio.sleep(1.5)
         await until(lambda: process._loops.stale() == "", "no loop hangs")
         task.cancel()
