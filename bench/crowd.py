@@ -34,6 +34,7 @@ class Crowd(StoredWorld):
         began = time.monotonic()
         self.store(map(etcd.put, self._copies()))
         self.cluster.wait("all pods", lambda: self.count() == self.pods, 120)
+        self.until_current()
         say(f"there after {time.monotonic() - began:.0f} s")
         operator.install(self.cluster)
         self.accounts(etcd.PREVIEWS)

@@ -50,6 +50,12 @@ class StoredWorld(World):
         first_page = self.api.get("/api/v1/pods?limit=1").expect(200).body
         return len(first_page["items"]) + int(first_page["metadata"].get("remainingItemCount", 0))
 
+    def until_current(self) -> None:
+        """Wait until the API server's cache has what was written into etcd: that takes longer than the write."""
+        version = self.api.get("/api/v1/pods?limit=1").expect(200).body["metadata"]["resourceVersion"]
+        path = f"/api/v1/pods?limit=1&resourceVersion={version}&resourceVersionMatch=NotOlderThan"
+        self.cluster.wait("a current cache", lambda: self.api.get(path).status == 200, 300)
+
     def pattern(self, namespace: str, body: Body) -> Body:
         """Return a pod that the API server has created, on a node and running, as a kubelet would report it."""
         path = f"/api/v1/namespaces/{namespace}/pods"

@@ -58,6 +58,7 @@ class Fleet(StoredWorld):
         self.store(self._node(number) for number in range(self.nodes_count))
         self.store(map(etcd.put, self._every_pod()))
         self.cluster.wait("all pods", lambda: self.count() >= self.pods, 300)
+        self.until_current()
         say(f"there after {time.monotonic() - began:.0f} s")
 
     def _except(self, namespace: str) -> None:

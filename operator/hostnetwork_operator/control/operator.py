@@ -1,6 +1,8 @@
 """Puts the parts of a running operator together: each part is given what it uses, and nothing else."""
 
+import asyncio
 import datetime
+from typing import Final
 
 from hostnetwork_operator import clock, metrics
 from hostnetwork_operator.act import gateway
@@ -19,6 +21,8 @@ from hostnetwork_operator.control import (
 )
 from hostnetwork_operator.decide import plan, snapshot
 from hostnetwork_operator.observe import cluster, store
+
+_LOOK_SECONDS: Final = 0.1
 
 
 class Operator:
@@ -96,6 +100,13 @@ class Operator:
         """Have the work that failed in an outage done now, because the outage is over."""
         for queue in (self.schedule.queue, self.gate_checks.queue, self.pod_counts.queue):
             queue.hurry()
+
+    async def until_evaluated(self) -> None:
+        """Wait until every namespace has been evaluated once. What that asks of the gate and of the ledger may not be
+        answered yet.
+        """
+        while not (self.schedule.queue.idle or self.plans.keys() >= set(self.store.namespaces())):  # noqa: ASYNC110 - once
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def until_idle(self) -> None:
         """Wait until every namespace is evaluated, recorded in the ledger, and checked by the gate if its plan asks for

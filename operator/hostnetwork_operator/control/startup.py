@@ -193,9 +193,10 @@ class _Process:
         """
         core = self._core
         with loops.idle():  # the other loops do the work, and each has a pulse of its own
+            await core.until_evaluated()
+            logs.log(_log, logging.INFO, "evaluated", namespaces=len(core.plans))
             await core.until_idle()
         await core.policy_status.settle_ledger()
-        logs.log(_log, logging.INFO, "evaluated", namespaces=len(core.plans))
         with loops.idle():
             await self.lists.every_pod.wait()
             await core.until_idle()
