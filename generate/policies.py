@@ -1,7 +1,8 @@
 """The admission policies that share text: policies/X becomes manifests/X.
 
 A line `#include fragments/NAME.yaml` stands for that file of policies/fragments, word for word. A fragment is indented
-as the policies need it, and may be a part of an expression. All other policies are written by hand in manifests/.
+as the policies need it, may be a part of an expression, and may include others. All other policies are written by hand
+in manifests/.
 """
 
 import pathlib
@@ -25,4 +26,9 @@ def files() -> dict[pathlib.Path, str | None]:
 
 def _spliced(source: pathlib.Path) -> str:
     header = f"{_HEADER}{source.relative_to(SOURCES)} by `make generate`; do not edit.\n#\n"
-    return header + _INCLUDE.sub(lambda match: (SOURCES / match[1]).read_text(), source.read_text())
+    return header + _included(source.read_text())
+
+
+def _included(text: str) -> str:
+    """Return the text with each fragment in the place of its line. A fragment may include other fragments."""
+    return _INCLUDE.sub(lambda match: _included((SOURCES / match[1]).read_text()), text)

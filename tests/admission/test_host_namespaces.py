@@ -308,6 +308,18 @@ REPOSITORIES: list[tuple[str, str, bool]] = [
     ("r.example.com/agent@*", "r.example.com/agent" + DIGEST + "0", False),
     ("r.example.com/agent@*", "r.example.com/agent@*", False),
     ("host@*", "host:5000/x" + DIGEST, False),
+    # The policy looks for the image in the text of a line before it reads the line, and for no more than 60 characters.
+    (f"r.example.com/{'a' * 80}/agent:1", f"r.example.com/{'a' * 80}/agent:1", True),
+    (f"r.example.com/{'a' * 80}/agent:1", f"s.example.com/{'a' * 80}/agent:1", False),
+    (f"r.example.com/{'a' * 80}/agent:1", f"r.example.com/{'a' * 80}/agent:2", False),
+    (f"r.example.com/{'a' * 80}/agent:*", f"r.example.com/{'a' * 80}/agent:1", True),
+    (f"r.example.com/{'a' * 80}/agent:*", f"s.example.com/{'a' * 80}/agent:1", False),
+    (f"r.example.com/{'a' * 80}/agent@*", f"r.example.com/{'a' * 80}/agent:1{DIGEST}", True),
+    (f"r.example.com/{'a' * 80}/agent:1{DIGEST}", f"r.example.com/{'a' * 80}/agent:1{DIGEST}", True),
+    ("agent", "agent", True),
+    ("agent" + DIGEST, "agent" + DIGEST, True),
+    ("r.example.com/agent:1", "agent:1", False),
+    ("r.example.com/agent:1", "example.com/agent:1", False),
 ]
 
 
@@ -435,6 +447,36 @@ def test_a_grant_is_for_one_service_account(deny: Home) -> None:
     deny.refuses(host_pod(serviceAccountName="default", serviceAccount="agent"), '"web" is for service account agent')
     deny.give(web=grant())
     deny.refuses(host_pod(serviceAccountName="agent"), '"web" is for service account default')
+
+
+# The policy looks for the name in the text of a line before it reads the line, and for no more than 60 characters.
+LONG = "a" * 62
+ACCOUNTS = [
+    ("agent", "agent-2"),
+    ("agent-2", "agent"),
+    ("my-agent", "agent"),
+    ("agent", "my-agent"),
+    ("agent.1", "agent-1"),
+    ("agent-1", "agent.1"),
+    (LONG[:59], LONG[:60]),
+    (LONG[:60], LONG[:59]),
+    (LONG[:60], LONG[:61]),
+    (LONG[:61], LONG[:60]),
+    (f"{LONG}.b", f"{LONG}.c"),
+    ("default", "baseline"),  # the name is the text of another field of the line
+    ("default", "false"),
+    ("baseline", "default"),
+]
+
+
+@pytest.mark.parametrize(("granted", "used"), ACCOUNTS)
+def test_an_account_with_a_similar_name_gets_no_grant(deny: Home, granted: str, used: str) -> None:
+    """A name that begins, ends or continues the granted name, or occurs elsewhere in the line, is another name."""
+    for name in {granted, used} - {"default"}:
+        deny.cluster.admin.post(f"{deny.path}/serviceaccounts", {"metadata": {"name": name}}).expect(201)
+    deny.give(web=grant(service_account=granted))
+    deny.admits(host_pod(serviceAccountName=granted))
+    deny.refuses(host_pod(serviceAccountName=used), f'"web" is for service account {granted}')
 
 
 def test_a_grant_is_worthless_in_another_namespace_of_the_same_name(deny: Home) -> None:

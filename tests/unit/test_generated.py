@@ -44,7 +44,7 @@ def test_policies_that_say_the_same_take_it_from_one_fragment() -> None:
     """Policies share text in fragments.
 
     Four policies share the text that says which grants cover a pod, three share the refusal, and both levels share the
-    guard.
+    guard. What the text of a grant must be is the same for the verdict and for the refusal.
     """
     uses: dict[str, list[str]] = {path.stem: [] for path in policies.FRAGMENTS.iterdir()}
     for source in sorted(policies.SOURCES.rglob("*.yaml")):
@@ -52,6 +52,7 @@ def test_policies_that_say_the_same_take_it_from_one_fragment() -> None:
             uses[fragment].append(str(source.relative_to(policies.SOURCES)))
     assert {name: tuple(sources) for name, sources in uses.items()} == {
         "covers": READING_GRANTS,
+        "grant-form": ("fragments/covers.yaml", "fragments/refusal.yaml"),
         "refusal": REFUSING,
         "guarded-requests": GUARDS,
         "baseline-judges": GUARDS,

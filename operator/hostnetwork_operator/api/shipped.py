@@ -15,7 +15,7 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "host-namespaces.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "ec6a89bf00c26cfeb155addc94e77046c19cacc705b65df6cef33f8579c5a03b",
+        "860795f4f80cf942313a93a1f0e2c6282736dee8ceac93097dd4616832b322a9",
         "864b7f118f0f937df669b545ebab481f1ebf45375c5d9f180f88273cb39e7db6",
     ),
     "namespace-labels.hostnetwork-operator.github.io": Shipped(
@@ -50,12 +50,12 @@ POLICIES: Final[dict[str, Shipped]] = {
     ),
     "relaxed-namespace.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "d45897f5628cf4c68dc2bf7630a3601f6628ffc1357499e9057ccdd098fb46a2",
+        "c9241072f1cd9a09dd895e8da9e0f575781df533c1e0949bc38a51874cdb0ebf",
         "6bd2fb78b682eb467c3c8cc32c295c996f74cff92e3700ebeef5c0635ad8a1bb",
     ),
     "relaxed-namespace-restricted.hostnetwork-operator.github.io": Shipped(
         "e4db78ae5ef797a587a18f87f6da1dda71a6f44829783f29a102313eb1e6a5cd",
-        "4de310b8650dec339710777e4ff8e3da1663b7fc0e9f6be59e7ea5344dc16685",
+        "ba2a5f0ef50b2c84e105e73dd8762acbeaf8840d10806684c562b84ef889e9ad",
         "51ea352c126ce4ca73ac3911b81e1a3c73e1172e6f0f2ef0a820bdd41cde93ff",
     ),
 }
