@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import yaml
 from tests.controlplane import binary
@@ -24,6 +25,7 @@ MANIFESTS = ROOT / "manifests"
 MONITORING = MANIFESTS / "monitoring"
 METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
 EVIDENCE = MANIFESTS / "components" / "evidence"
+STANDBY = MANIFESTS / "components" / "standby"
 CHART = ROOT / "charts" / "hostnetwork-operator"
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
 BY_HAND = "checks.yaml"  # the template that renders nothing and refuses what cannot work
@@ -38,6 +40,7 @@ _IMAGE_VALUES = (
 _LABELS_VALUES = "  labels: {{{{- toYaml (merge (dict {}) .Values.monitoring.labels) | nindent 4 }}}}\n"
 _IF_METRICS_AUTH = "{{- if .Values.metricsAuth.enabled }}"
 _IF_EVIDENCE = "{{- if .Values.evidence.enabled }}"
+_IF_STANDBY = "{{- if .Values.standby.enabled }}"
 _RESOURCES_VALUES = "{{- toYaml .Values.resources | nindent 12 }}"
 
 
@@ -166,7 +169,7 @@ def _template(path: pathlib.Path) -> str:
         text, images = _IMAGE.subn(_IMAGE_VALUES, text)
         text, resources = _RESOURCES.subn(" " + _RESOURCES_VALUES, text)
         assert (images, resources) == (1, 1), f"{path}: image and resources are not where they were"
-        text += _metrics_auth("Deployment")
+        text = _with_standby(text + _metrics_auth("Deployment"))
     if path.name == "namespace.yaml":
         # Helm keeps its release record in this namespace, and would delete its own record with the namespace.
         text, names = re.subn(
@@ -183,6 +186,8 @@ def _template(path: pathlib.Path) -> str:
         text = f"{_IF_EVIDENCE}\n{_IMAGE.sub(_IMAGE_VALUES, text)}{{{{- end }}}}\n"
     elif METRICS_AUTH in path.parents:
         text = f"{_IF_METRICS_AUTH}\n{text}{{{{- end }}}}\n"
+    elif STANDBY in path.parents:
+        text = f"{_IF_STANDBY}\n{text}{{{{- end }}}}\n"
     elif MANIFESTS / "components" in path.parents:
         text = f'{{{{- if and (eq .Values.mode "Enforce") .Values.components }}}}\n{text}{{{{- end }}}}\n'
     return _HEADER.format(path.relative_to(ROOT)) + text
@@ -191,16 +196,44 @@ def _template(path: pathlib.Path) -> str:
 def _metrics_auth(kind: str) -> str:
     """Return what the component metrics-auth adds to an object of this kind, as the end of the object's text.
 
-    Each patch of the component adds a field to the innermost mapping that is open there, or to a mapping around it.
+    Each patch of the component adds a field to the innermost mapping that is open there, to a mapping around it, or to
+    the list that is open there.
     """
-    body = yaml.safe_load((METRICS_AUTH / "kustomization.yaml").read_text())
+    steps = _patch(METRICS_AUTH, kind)
+    return f"{_IF_METRICS_AUTH}\n{''.join(_added(step) for step in steps)}{{{{- end }}}}\n"
+
+
+def _with_standby(text: str) -> str:
+    """Return the text of the Deployment with what the component standby changes: other values, or fields at the end."""
+    end = ""
+    for step in _patch(STANDBY, "Deployment"):
+        if step["op"] == "add":
+            end += _added(step)
+        if step["op"] == "replace":
+            name, value = step["path"].rsplit("/", 1)[1], json.dumps(step["value"])
+            text, count = re.subn(
+                rf'(?<= {name}: )(\d+|""|\{{.*\}})(?=\n|\}})',
+                rf"{{{{ if .Values.standby.enabled }}}}{value}{{{{ else }}}}\1{{{{ end }}}}",
+                text,
+            )
+            assert count == 1, f"{name} is not where it was"
+    return f"{text}{_IF_STANDBY}\n{end}{{{{- end }}}}\n"
+
+
+def _patch(component: pathlib.Path, kind: str) -> list[dict[str, Any]]:
+    """Return the steps of the JSON patch by which a component changes the object of this kind."""
+    body = yaml.safe_load((component / "kustomization.yaml").read_text())
     (patch,) = (entry["patch"] for entry in body["patches"] if entry["target"]["kind"] == kind)
-    lines = []
-    for step in yaml.safe_load(patch):
-        *parents, name = step["path"].strip("/").split("/")
-        assert step["op"] == "add", step
-        lines.append(f"{'  ' * len(parents)}{name}: {json.dumps(step['value'])}\n")
-    return f"{_IF_METRICS_AUTH}\n{''.join(lines)}{{{{- end }}}}\n"
+    steps: list[dict[str, Any]] = yaml.safe_load(patch)
+    return steps
+
+
+def _added(step: dict[str, Any]) -> str:
+    """Return the line that adds a field to a mapping, or an item to a list."""
+    assert step["op"] == "add", step
+    *parents, name = step["path"].strip("/").split("/")
+    key = "-" if name == "-" else f"{name}:"
+    return f"{'  ' * len(parents)}{key} {json.dumps(step['value'])}\n"
 
 
 def _monitoring() -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _PREFIX = "HOSTNETWORK_"
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # RFC 1123
 
 
 class ConfigError(Exception):
@@ -40,6 +41,10 @@ class Config(BaseModel):
     )
     controller_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
         60, description="How long a controller may take to create pods after an exception covers them."
+    )
+    lease: Annotated[str, Field(pattern=rf"^({_LABEL}/{_LABEL}([.]{_LABEL})*)?$", max_length=317)] = Field(
+        "",
+        description="The Lease whose holder alone writes, as namespace/name; absent: this process is the only one.",
     )
 
 

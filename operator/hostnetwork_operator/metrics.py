@@ -31,6 +31,7 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # a second series per counter, which no user needs
         self.registry = prometheus_client.CollectorRegistry()
         self._collector: StateCollector | None = None
+        self._led: Callable[[], bool] = lambda: True
         self.detected_pods = self._counter(
             "hostnetwork_detected_pods",
             "Writes of the verdict label of host-namespace pods, by verdict.",
@@ -71,6 +72,12 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self._leader = prometheus_client.Gauge(
+            "hostnetwork_operator_leader",
+            "1 if the process may write: it holds the Lease, or no Lease is configured. 0 on a standby.",
+            registry=self.registry,
+        )
+        self._leader.set(1)
         self.registry.register(_Log())
         build = prometheus_client.Gauge(
             "hostnetwork_operator_build_info",
@@ -84,6 +91,13 @@ class Metrics:
     def count_request(self, method: str, code: int) -> None:
         self.requests.labels(method, str(code)).inc()
 
+    def depend_on_lease(self, may_write: Callable[[], bool], led: Callable[[], bool]) -> None:
+        """Have the metrics show whether the process may write, and the state of the cluster only once it has led: a
+        standby has not listed the cluster. The thread that calls `text` calls `may_write`.
+        """
+        self._leader.set_function(lambda: float(may_write()))
+        self._led = led
+
     def show(self, state: "StateCollector") -> None:
         """Add the gauges of the current state to the metrics."""
         self._collector = state
@@ -91,7 +105,7 @@ class Metrics:
 
     def gather(self) -> None:
         """Record the current state for `text`. Call it only in the event loop that changes the state."""
-        if self._collector is not None:
+        if self._collector is not None and self._led():
             self._collector.gather()
 
     def text(self) -> bytes:

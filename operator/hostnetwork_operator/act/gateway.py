@@ -46,7 +46,8 @@ _OUTCOMES: Final = {
 }
 _NAMESPACE_TERMINATING: Final = "NamespaceTerminating"  # k8s.io/api/core/v1, NamespaceTerminatingCause
 _SERVICE: Final = "kubernetes.default.svc"
-STALE: Final = "Stale"  # the reason of an ApiError after a deadline: the process was stopped, or the API server slow
+# The reason of an ApiError after a deadline, or without the Lease: the process was stopped, or the API server slow.
+STALE: Final = "Stale"
 
 
 class ApiError(Exception):
@@ -135,8 +136,15 @@ class RequestOptions:
     refresh: bool = field(default=True, kw_only=True)
 
 
+MayWrite = Callable[[], bool]
+
+
 class Gateway:
-    """Sends requests as one identity. Raise identity.IdentityError if the identity's certificates cannot be used."""
+    """Sends requests as one identity. Raise identity.IdentityError if the identity's certificates cannot be used.
+
+    With `may_write`, a request that may change something is sent only while `may_write` returns True. Otherwise it
+    fails with status 0 and reason STALE.
+    """
 
     def __init__(
         self,
@@ -144,12 +152,14 @@ class Gateway:
         server_clock: clock.ServerClock,
         count: Callable[[str, int], None],
         options: RequestOptions | None = None,
+        may_write: MayWrite | None = None,
     ) -> None:
         self._options = options or RequestOptions()
         self.configuration = configuration
+        self._may_write = may_write
         self._clock = server_clock
         self._count = count  # called with the method and status of every request
-        self._client = identity.client_of(configuration)
+        self._client = identity.client_of(configuration, *([] if may_write is None else [_asking(may_write)]))
         self._refreshing = asyncio.Lock()
         self._rights = rights.Rights(server_clock.monotonic)
         self._failing = False  # whether the last request failed in a way that may soon pass
@@ -167,9 +177,15 @@ class Gateway:
             raise identity.IdentityError("the kubeconfig does not have the certificates of API servers verified")
         configuration.host = f"https://{address}"
         configuration.tls_server_name = _SERVICE
-        gateway = Gateway(configuration, clock.ServerClock(), self._count)
+        gateway = Gateway(configuration, clock.ServerClock(), self._count, may_write=self._may_write)
         gateway._rights = self._rights  # so that a missing right is logged once
         return gateway
+
+    def beside(self, options: RequestOptions | None = None, may_write: MayWrite | None = None) -> "Gateway":
+        """Return a gateway with the same identity and clock, and connections of its own: its requests never wait for
+        those of this gateway. The caller closes it.
+        """
+        return Gateway(copy.copy(self.configuration), self._clock, self._count, options, may_write)
 
     def on_recovery(self, call: Callable[[], None]) -> None:
         """Have `call` called when the API server answers a request again after it has left one without an answer."""
@@ -376,6 +392,25 @@ class Gateway:
         recovered, self._failing = self._failing and not failing, failing
         for call in self._recovered if recovered else ():
             call()
+
+
+def _asking(may_write: MayWrite) -> aiohttp.TraceConfig:
+    """Return a trace that stops a request which may change something, unless it may be sent.
+
+    It asks when the connection is open, right before the first byte is sent: until then, a request may wait for as long
+    as a partition lasts. A dry run stores nothing, so it may always be sent.
+    """
+
+    async def ask(
+        _session: aiohttp.ClientSession, _context: object, sending: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if sending.method != "GET" and "dryRun" not in sending.url.query and not may_write():
+            message = "this process does not hold the Lease, or has not renewed it for too long"
+            raise ApiError(sending.method, sending.url.path, 0, STALE, message, sent=False)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(ask)
+    return trace
 
 
 def _authorized(headers: dict[str, str], token: str) -> dict[str, str]:

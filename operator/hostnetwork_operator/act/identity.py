@@ -84,10 +84,14 @@ def token(configuration: client.Configuration) -> str:
     return str(configuration.api_key.get("BearerToken") or "")
 
 
-def client_of(configuration: client.Configuration) -> client.ApiClient:
+def client_of(configuration: client.Configuration, *traces: aiohttp.TraceConfig) -> client.ApiClient:
     """Return a client with this identity. Raise IdentityError if its certificates cannot be used."""
     session_options = configuration.client_session_kwargs or {}
-    configuration.client_session_kwargs = {**session_options, "middlewares": (_delete_once,)}
+    configuration.client_session_kwargs = {
+        **session_options,
+        "middlewares": (_delete_once,),
+        "trace_configs": list(traces),
+    }
     try:
         return client.ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

@@ -17,7 +17,7 @@ class Outcome(enum.StrEnum):
     PACED = "paced"  # the object was written a moment ago
     CRASHED = "crashed"
     # The remaining words are about a request that failed.
-    STALE = "stale"  # the plan was too old for the request to be sent
+    STALE = "stale"  # the plan was too old for the request to be sent, or the process did not hold its Lease
     UNREACHABLE = "unreachable"
     UNEXPECTED = "unexpected"  # the answer is no answer to the request
     UNDECODABLE = "undecodable"

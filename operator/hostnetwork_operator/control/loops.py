@@ -98,6 +98,8 @@ class Loops:
         self._pulses.append(pulse)
         try:
             await loop.body()
+        except LoopError:  # a loop may run loops, and the one that ended first has the reason
+            raise
         except Exception as error:
             _log.exception("loop-ended", extra={"hno_fields": {"loop": loop.name}})
             raise LoopError(f"loop {loop.name} ended: {type(error).__name__}: {error}") from error

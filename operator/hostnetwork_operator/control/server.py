@@ -35,6 +35,7 @@ _AGAIN_SECONDS: Final = 1.0  # the pause after an accept that failed: there may 
 _STOP_SECONDS: Final = 5.0
 
 Check = Callable[[], str]  # returns '' if all is well, else what is wrong
+Role = Callable[[], str]  # returns '', or what the process is
 
 
 class HttpResponse(NamedTuple):
@@ -50,8 +51,8 @@ Handler = Callable[[], Awaitable[HttpResponse]]
 
 class Ports:
     """Both ports, until `close`. `healthy` says whether the process should be restarted, `ready` whether it does all of
-    its work. Both are called in the event loop in which this object is created. `pair` and `readers` apply to /metrics
-    only: the kubelet, which sends the probes, has no token.
+    its work. Both are called in the event loop in which this object is created, and so is `role`, which is shown beside
+    an `ok` of /readyz. `pair` and `readers` apply to /metrics only: the kubelet, which sends the probes, has no token.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class Ports:
         ready: Check,
         pair: certificate.Pair | None = None,
         readers: access.Access | None = None,
+        role: Role = str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._measures = measures
-        self._checks = {"/healthz": healthy, "/readyz": ready}
+        self._checks: dict[str, tuple[Check, Role]] = {"/healthz": (healthy, str), "/readyz": (ready, role)}
         self._pair = pair
         self._readers = readers
         self._threads: list[_Thread] = []
@@ -72,7 +74,7 @@ class Ports:
     def open(self, address: str, port: int, probe_port: int) -> None:
         """Listen on both ports. Raise OSError, with the address and port that cannot be used as its `filename`."""
         page = {"/metrics": _Cached(self._metrics).answer}
-        probes = {path: _Cached(self._probe(check)).answer for path, check in self._checks.items()}
+        probes = {path: _Cached(self._probe(*check)).answer for path, check in self._checks.items()}
         self._threads.append(_Thread(_listening(address, port), page, self._pair, self._readers))
         self._threads.append(_Thread(_listening(address, probe_port), probes))
         for thread in self._threads:
@@ -88,13 +90,15 @@ class Ports:
             return HttpResponse(503, b"the event loop does not answer\n")
         return HttpResponse(200, self._measures.text(), _CONTENT_TYPE)
 
-    def _probe(self, check: Check) -> Handler:
+    def _probe(self, check: Check, role: Role) -> Handler:
         async def answer() -> HttpResponse:
             results: list[str] = []
-            if not await self._inside(lambda: results.append(check())):
-                results = ["the event loop does not answer"]
-            trouble = results[0]
-            return HttpResponse(503 if trouble else 200, f"{trouble or 'ok'}\n".encode())
+            if not await self._inside(lambda: results.extend((check(), role()))):
+                results = ["the event loop does not answer", ""]
+            trouble, addition = results
+            if trouble:
+                return HttpResponse(503, f"{trouble}\n".encode())
+            return HttpResponse(200, f"ok, {addition}\n".encode() if addition else b"ok\n")
 
         return answer
 

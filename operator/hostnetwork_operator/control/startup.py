@@ -1,6 +1,7 @@
 """Puts the process together, runs it until SIGTERM, and shuts it down."""
 
 import asyncio
+import contextlib
 import datetime
 import functools
 import gc
@@ -11,13 +12,14 @@ from typing import Final
 
 import hostnetwork_operator
 from hostnetwork_operator import clock, config, logs, metrics
-from hostnetwork_operator.act import definitions, gateway, identity, versions
+from hostnetwork_operator.act import definitions, gateway, identity, lease, versions
 from hostnetwork_operator.control import (
     access,
     api_servers,
     certificate,
     gate_check,
     lag,
+    leading,
     loops,
     operator,
     refused,
@@ -46,23 +48,57 @@ async def run(settings: config.Config) -> None:
         measures.count_request(method, status)
         loops.beat()
 
-    try:
-        api = gateway.Gateway(await identity.configure(), server_clock, count)
-    except identity.IdentityError as error:
-        raise StartError(str(error)) from error
-    process = _Process(api, server_clock, measures, settings, stop)
-    metrics_access = access.Access(access.reviewer(api)) if settings.metrics_auth == "TokenReview" else None
-    ports = server.Ports(measures, process.unhealthy, process.unready, certificate_pair, metrics_access)
+    async with contextlib.AsyncExitStack() as opened:
+        try:
+            first = gateway.Gateway(await identity.configure(), server_clock, count)
+        except identity.IdentityError as error:
+            raise StartError(str(error)) from error
+        opened.push_async_callback(first.close)
+        holding = _holding(first, settings, server_clock, measures, opened)
+        api = first if holding is None else first.beside(may_write=holding.may_write)
+        opened.push_async_callback(api.close)
+        process = _Process(api, server_clock, measures, settings, stop, holding)
+        # A standby too must be able to decide who may read its metrics.
+        metrics_access = access.Access(access.reviewer(first)) if settings.metrics_auth == "TokenReview" else None
+        ports = server.Ports(
+            measures, process.unhealthy, process.unready, certificate_pair, metrics_access, process.role
+        )
+        opened.callback(ports.close)
+        _open(ports, settings)
+        await _until_stopped(process, stop)
+
+
+def _holding(
+    first: gateway.Gateway,
+    settings: config.Config,
+    server_clock: clock.ServerClock,
+    measures: metrics.Metrics,
+    opened: contextlib.AsyncExitStack,
+) -> leading.Leading | None:
+    """Return what decides by the Lease whether this process may write, None if no Lease is configured."""
+    if not settings.lease:
+        return None
+    lease_api = first.beside(leading.REQUEST_OPTIONS)
+    opened.push_async_callback(lease_api.close)
+    holding = leading.Leading(lease.LeaseObject(lease_api, settings.lease), server_clock, leading.identity())
+    measures.depend_on_lease(holding.may_write, holding.led.is_set)
+    return holding
+
+
+def _open(ports: server.Ports, settings: config.Config) -> None:
+    """Listen on both ports. Raise StartError if that is not possible."""
     try:
         ports.open(settings.address, settings.port, settings.probe_port)
     except OSError as error:
-        ports.close()
-        await api.close()
         code = error.errno or 0
         # An error about a host name has a number below zero, and its own text.
         reason = os.strerror(code) if code > 0 else error.strerror
         remedy = "set HOSTNETWORK_PORT, HOSTNETWORK_PROBE_PORT or HOSTNETWORK_ADDRESS"
         raise StartError(f"cannot listen on {error.filename}: {reason}; {remedy}") from error
+
+
+async def _until_stopped(process: "_Process", stop: asyncio.Event) -> None:
+    """Run the process until `stop` is set, then end it in order. Raise as `run` does."""
     working = asyncio.create_task(process.work())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -75,8 +111,7 @@ async def run(settings: config.Config) -> None:
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
-        ports.close()
-        await api.close()
+        await process.release()
 
 
 def _pair(settings: config.Config) -> certificate.Pair | None:
@@ -110,10 +145,14 @@ class _Process:
         measures: metrics.Metrics,
         settings: config.Config,
         stop: asyncio.Event,
+        holding: leading.Leading | None = None,
     ) -> None:
         patience = datetime.timedelta(seconds=settings.controller_wait_seconds)
         core = self._core = operator.Operator(api, server_clock, measures, patience)
         api.on_recovery(core.hurry)
+        self._holding = holding
+        if holding is not None:
+            holding.on_regained(core.hurry)
         self._settings = settings
         self._stop = stop
         self._loops = loops.Loops()
@@ -133,34 +172,72 @@ class _Process:
         return self.lists.stale() or self._loops.stale()
 
     def unready(self) -> str:
-        """Return why the process does not do all of its work, or ''."""
+        """Return why the process does not do all of its work, or ''. The work of a standby is to wait."""
+        if self._holding is not None and (trouble := self._holding.trouble()):
+            return trouble
+        if self._waits():
+            return ""
         if self._ready.is_set():
             return self._watching.trouble or self.lists.missing
         return next(iter(self.lists.trouble.values()), "the operator has not listed and evaluated everything yet")
 
+    def role(self) -> str:
+        """Return whether the process leads or is a standby, '' if no Lease is configured."""
+        return self._holding.role() if self._holding is not None else ""
+
     async def work(self) -> None:
-        """List everything that is watched, then run every loop until cancelled. Raise StartError or LoopError."""
-        core = self._core
-        try:
-            cluster_version, version_text = await versions.first(core.api)
-        except versions.VersionError as error:
-            raise StartError(str(error)) from error
-        if definitions_trouble := await definitions.trouble(core.api):
-            raise StartError(definitions_trouble)
-        core.store.saw_kubernetes(cluster_version)
-        core.store.saw_api_servers(await api_servers.ask(core.api))
+        """Wait for the Lease if one is configured, list what is watched, then run every loop until cancelled.
+        Raise StartError or LoopError.
+        """
+        version_text = await self._check()
         logs.log(
             _log,
             logging.INFO,
             "starting",
             version=hostnetwork_operator.__version__,
             kubernetes=version_text,
-            server=core.api.configuration.host,
+            server=self._core.api.configuration.host,
         )
+        if self._holding is None:
+            await self._lead()
+        else:
+            take_over = functools.partial(self._take_over, self._holding.led)
+            await self._loops.run([loops.Loop("lease", self._holding.keep), loops.Loop("leader", take_over)])
+
+    async def release(self) -> None:
+        """Release the Lease, if this process holds it. Nothing may write any more when this is called."""
+        if self._holding is not None:
+            await self._holding.release()
+
+    def _waits(self) -> bool:
+        return self._holding is not None and not self._holding.led.is_set()
+
+    async def _check(self) -> str:
+        """Return the version of Kubernetes. Raise StartError if the operator cannot work with this cluster."""
+        try:
+            cluster_version, version_text = await versions.first(self._core.api)
+        except versions.VersionError as error:
+            raise StartError(str(error)) from error
+        if definitions_trouble := await definitions.trouble(self._core.api):
+            raise StartError(definitions_trouble)
+        self._core.store.saw_kubernetes(cluster_version)
+        return version_text
+
+    async def _take_over(self, led: asyncio.Event) -> None:
+        """Wait until this process has the Lease, then lead. Raise StartError or LoopError."""
+        with loops.idle():
+            await led.wait()
+        await self._check()  # the cluster or the CRDs may have been upgraded meanwhile
+        await self._lead()
+
+    async def _lead(self) -> None:
+        core = self._core
+        core.store.saw_api_servers(await api_servers.ask(core.api))
         await self.lists.fill()
         gc.collect()
         _keep_out_of_collections()
-        await self._loops.run(self._every_loop())
+        with loops.idle():  # each of the loops has a pulse of its own
+            await self._loops.run(self._every_loop())
 
     def _every_loop(self) -> list[loops.Loop]:
         core, settings = self._core, self._settings

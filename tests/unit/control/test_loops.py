@@ -28,6 +28,18 @@ async def test_a_loop_that_dies_ends_all_and_is_named() -> None:
     assert str(raised.value) == "loop clock ended: ValueError: an answer that nobody expected"
 
 
+async def test_a_loop_may_run_loops() -> None:
+    """The error is that of the loop that ended first."""
+    group = loops.Loops()
+
+    async def runs() -> None:
+        await group.run([loops.Loop("clock", _dies), loops.Loop("other", _for_ever)])
+
+    with pytest.raises(loops.LoopError) as raised:
+        await asyncio.wait_for(group.run([loops.Loop("outer", runs), loops.Loop("lease", _for_ever)]), 10)
+    assert str(raised.value) == "loop clock ended: ValueError: an answer that nobody expected"
+
+
 async def test_a_loop_that_ends_by_itself_ends_all() -> None:
     """A loop that should never end has not done its work when it ends."""
     with pytest.raises(loops.LoopError, match="loop clock ended unexpectedly"):

@@ -44,10 +44,15 @@ class Page(metrics.Metrics):
 class OpenPorts:
     """Both ports on loopback, with answers that the test sets."""
 
-    def __init__(self, pair: certificate.Pair | None = None, readers: access.Access | None = None) -> None:
+    def __init__(
+        self,
+        pair: certificate.Pair | None = None,
+        readers: access.Access | None = None,
+        role: server.Role = str,
+    ) -> None:
         self.page = Page()
         self.healthy = self.ready = ""
-        self.ports = server.Ports(self.page, lambda: self.healthy, lambda: self.ready, pair, readers)
+        self.ports = server.Ports(self.page, lambda: self.healthy, lambda: self.ready, pair, readers, role)
         free_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         self.port, self.probe_port = (listening.getsockname()[1] for listening in free_ports)
         for listening in free_ports:
@@ -107,6 +112,22 @@ async def test_a_page_is_made_once_for_all_who_ask(open_ports: OpenPorts) -> Non
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     assert len(open_ports.page.made) == 2
+
+
+async def test_an_ok_says_what_the_process_is() -> None:
+    """Only on /readyz: a standby is ready and healthy, and says that it is a standby."""
+    subject = OpenPorts(role=lambda: "a standby")
+    try:
+        assert await ask_in_thread(subject.probe_port, "/readyz") == (200, b"ok, a standby\n")
+        assert await ask_in_thread(subject.probe_port, "/healthz") == (200, b"ok\n")
+    finally:
+        await asyncio.to_thread(subject.ports.close)
+    subject = OpenPorts(role=lambda: "a standby")
+    try:
+        subject.ready = "no Lease"
+        assert await ask_in_thread(subject.probe_port, "/readyz") == (503, b"no Lease\n")
+    finally:
+        await asyncio.to_thread(subject.ports.close)
 
 
 async def test_many_requests_at_once_have_one_answer(open_ports: OpenPorts) -> None:
