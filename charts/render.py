@@ -169,7 +169,7 @@ def _template(path: pathlib.Path) -> str:
         text, images = _IMAGE.subn(_IMAGE_VALUES, text)
         text, resources = _RESOURCES.subn(" " + _RESOURCES_VALUES, text)
         assert (images, resources) == (1, 1), f"{path}: image and resources are not where they were"
-        text = _with_standby(text + _metrics_auth("Deployment"))
+        text = _with_components(text)
     if path.name == "namespace.yaml":
         # Helm keeps its release record in this namespace, and would delete its own record with the namespace.
         text, names = re.subn(
@@ -193,31 +193,45 @@ def _template(path: pathlib.Path) -> str:
     return _HEADER.format(path.relative_to(ROOT)) + text
 
 
-def _metrics_auth(kind: str) -> str:
-    """Return what the component metrics-auth adds to an object of this kind, as the end of the object's text.
+def _with_components(text: str) -> str:
+    """Return the text of the Deployment with what metrics-auth and the standby change there.
 
-    Each patch of the component adds a field to the innermost mapping that is open there, to a mapping around it, or to
-    the list that is open there.
+    Each patch of a component gives a field another value, adds an item to the list that is open at the end of the text,
+    or adds a field to the innermost mapping that is open there, or to a mapping around it.
     """
-    steps = _patch(METRICS_AUTH, kind)
-    return f"{_IF_METRICS_AUTH}\n{''.join(_added(step) for step in steps)}{{{{- end }}}}\n"
+    conditions = {_IF_METRICS_AUTH: _patch(METRICS_AUTH, "Deployment"), _IF_STANDBY: _patch(STANDBY, "Deployment")}
+    for condition, steps in conditions.items():
+        for step in steps:
+            if step["op"] == "replace":
+                text = _replaced(text, step, condition)
+    for items in (True, False):
+        for condition, steps in conditions.items():
+            text += _added([step for step in steps if step["path"].endswith("/-") == items], condition)
+    return text
 
 
-def _with_standby(text: str) -> str:
-    """Return the text of the Deployment with what the component standby changes: other values, or fields at the end."""
-    end = ""
-    for step in _patch(STANDBY, "Deployment"):
+def _metrics_auth(kind: str) -> str:
+    """Return what the component metrics-auth adds to an object of this kind, as the end of the object's text."""
+    return _added(_patch(METRICS_AUTH, kind), _IF_METRICS_AUTH)
+
+
+def _replaced(text: str, step: dict[str, Any], condition: str) -> str:
+    """Return the text with another value of one field, if the condition holds."""
+    name, value = step["path"].rsplit("/", 1)[1], json.dumps(step["value"])
+    either = rf"{condition.replace('{{-', '{{')}{value}{{{{ else }}}}\g<0>{{{{ end }}}}"
+    text, count = re.subn(rf"(?m)(?<=^  {name}: ).*$", either, text)
+    assert count == 1, f"{name} is not where it was"
+    return text
+
+
+def _added(steps: list[dict[str, Any]], condition: str) -> str:
+    """Return the lines that add fields to mappings, and items to a list, if the condition holds."""
+    lines = []
+    for step in steps:
+        *parents, name = step["path"].strip("/").split("/")
         if step["op"] == "add":
-            end += _added(step)
-        if step["op"] == "replace":
-            name, value = step["path"].rsplit("/", 1)[1], json.dumps(step["value"])
-            text, count = re.subn(
-                rf'(?<= {name}: )(\d+|""|\{{.*\}})(?=\n|\}})',
-                rf"{{{{ if .Values.standby.enabled }}}}{value}{{{{ else }}}}\1{{{{ end }}}}",
-                text,
-            )
-            assert count == 1, f"{name} is not where it was"
-    return f"{text}{_IF_STANDBY}\n{end}{{{{- end }}}}\n"
+            lines.append(f"{'  ' * len(parents)}{'-' if name == '-' else f'{name}:'} {json.dumps(step['value'])}\n")
+    return f"{condition}\n{''.join(lines)}{{{{- end }}}}\n"
 
 
 def _patch(component: pathlib.Path, kind: str) -> list[dict[str, Any]]:
@@ -226,14 +240,6 @@ def _patch(component: pathlib.Path, kind: str) -> list[dict[str, Any]]:
     (patch,) = (entry["patch"] for entry in body["patches"] if entry["target"]["kind"] == kind)
     steps: list[dict[str, Any]] = yaml.safe_load(patch)
     return steps
-
-
-def _added(step: dict[str, Any]) -> str:
-    """Return the line that adds a field to a mapping, or an item to a list."""
-    assert step["op"] == "add", step
-    *parents, name = step["path"].strip("/").split("/")
-    key = "-" if name == "-" else f"{name}:"
-    return f"{'  ' * len(parents)}{key} {json.dumps(step['value'])}\n"
 
 
 def _monitoring() -> dict[str, str]:

@@ -309,6 +309,21 @@ def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> N
         assert sum("metrics" in identity[3] for identity in from_helm) == 3
 
 
+def test_helm_renders_the_standby_as_kustomize_does(program: pathlib.Path) -> None:
+    """standby.enabled adds and changes what the component does, field for field, with and without metricsAuth."""
+    for values, components in (([], []), (["metricsAuth.enabled=true"], ["../../manifests/components/metrics-auth"])):
+        from_helm = _by_identity(_template(program, "standby.enabled=true", *values))
+        overlay, component = "../../manifests/overlays/audit", "../../manifests/components/standby"
+        text = render._kustomized({"resources": [overlay], "components": [*components, component]})
+        from_kustomize = _by_identity(_bodies(text))
+        del from_helm["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
+        from_helm = {
+            identity: body for identity, body in from_helm.items() if identity[1] != "CustomResourceDefinition"
+        }
+        assert _without_blank_lines(from_helm) == _without_blank_lines(from_kustomize)
+        assert from_helm["apps/v1", "Deployment", NAMESPACE, RELEASE]["spec"]["replicas"] == 2
+
+
 def test_helm_renders_the_evidence_as_kustomize_does(program: pathlib.Path) -> None:
     """evidence.enabled adds what the component adds, with the image of the values; the archive outlives the release."""
     from_helm = _by_identity(_template(program, "evidence.enabled=true", f"image.repository={IMAGE}"))
@@ -361,6 +376,7 @@ def test_values_change_what_they_name(program: pathlib.Path) -> None:
         (["--namespace", NAMESPACE, "--set", "image.digest=sha256:1"], "digest"),
         (["--namespace", NAMESPACE, "--set", "monitoring.enabled=yes"], "monitoring"),
         (["--namespace", NAMESPACE, "--set", "metricsAuth.enabled=yes"], "metricsAuth"),
+        (["--namespace", NAMESPACE, "--set", "standby.enabled=2"], "standby"),
         (
             ["--namespace", NAMESPACE, "--set", "mode=Enforce", "--kube-version", "1.35.2"],
             "the components of mode Enforce need Kubernetes 1.36, got v1.35.2; use --set components=false",

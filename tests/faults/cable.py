@@ -47,6 +47,11 @@ class Cable(loop.InThread):
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError):  # the end of the cable, which asyncio would report
+            await self._join(reader, writer)
+        self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._whole.wait()
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
@@ -57,7 +62,6 @@ class Cable(loop.InThread):
             pass
         finally:
             writer.close()
-            self._tasks.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):

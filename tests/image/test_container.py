@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from hostnetwork_operator import config
 from tests.cli.conftest import hostnetwork
 from tests.controlplane import cluster, operator
 from tests.e2e.conftest import LABEL, OPERATOR, PSA, World
@@ -40,7 +41,7 @@ def world(image: build.Image) -> Iterator[World]:
 
 
 def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
-    """The image's user is the Deployment's, and the Deployment changes neither command nor environment."""
+    """The image's user is the Deployment's, and the Deployment changes neither command nor settings."""
     pod = container.deployed()
     (only,) = pod["containers"]
     assert (
@@ -48,7 +49,8 @@ def test_the_image_runs_what_the_deployment_says(image: build.Image) -> None:
         == f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
         == f"{USER}:{USER}"
     )
-    assert not {"command", "args", "env", "volumeMounts"} & set(only)
+    assert not {"command", "args", "volumeMounts"} & set(only)
+    assert config.from_environment({each["name"]: each["value"] for each in only["env"]}) == config.Config()
     assert only["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -22,6 +22,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
 METRICS_AUTH = MANIFESTS / "components" / "metrics-auth"
 EVIDENCE = MANIFESTS / "components" / "evidence"
+STANDBY = MANIFESTS / "components" / "standby"
+STANDBY_PAGE = markdown.files(ROOT / "docs" / "howto" / "standby.md")
 MONITORING = markdown.files(ROOT / "docs" / "howto" / "monitoring.md")
 STATIC = set((MANIFESTS / "static").rglob("*.yaml"))  # not for kubectl: tests/admission/test_seal.py
 OVERLAYS = ("audit", "enforce", "enforce-before-1.36")
@@ -72,6 +74,17 @@ def auditors(
     """kubectl's output line per object after adding the evidence too, as in docs/howto/audit.md."""
     kustomization = MONITORING["kustomization.yaml"].replace(
         "/metrics-auth]", "/metrics-auth, ../manifests/components/evidence]"
+    )
+    return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), kustomization)
+
+
+@pytest.fixture(scope="module")
+def standby(
+    installed: controlplane.Cluster, auditors: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """kubectl's output line per object after adding the standby too, as in docs/howto/standby.md."""
+    kustomization = STANDBY_PAGE["kustomization.yaml"].replace(
+        "/standby]", "/standby, ../manifests/components/metrics-auth]"
     )
     return _apply_beside_an_overlay(installed, tmp_path_factory.mktemp("checkout"), kustomization)
 
@@ -132,11 +145,11 @@ def _cluster_role(name: str) -> list[dict[str, Any]]:
 def test_every_file_is_part_of_an_overlay() -> None:
     """No file under manifests/ is left out, because only applied files take effect.
 
-    Three components are optional. The API server reads the files of static/ from its own disk.
+    Four components are optional. The API server reads the files of static/ from its own disk.
     """
     included = set().union(*(_included_files(MANIFESTS / "overlays" / name) for name in OVERLAYS))
     monitoring = _included_files(MANIFESTS / "monitoring") | {MANIFESTS / "monitoring" / "rules.yaml"}
-    optional = monitoring | _included_files(METRICS_AUTH) | _included_files(EVIDENCE)
+    optional = monitoring.union(*map(_included_files, (METRICS_AUTH, EVIDENCE, STANDBY)))
     assert included & optional == set()
     assert {path for path in MANIFESTS.rglob("*") if path.is_file()} - STATIC == included | optional
 
@@ -391,7 +404,82 @@ def test_the_account_for_the_evidence_only_reads() -> None:
     assert not {"*", "secrets"} & {resource for rule in rules for resource in rule["resources"]}
 
 
-@pytest.mark.usefixtures("auditors")
+def test_the_standby_may_only_get_and_patch_one_lease() -> None:
+    """RBAC cannot restrict the names of created objects, so the Lease is a manifest, and its spec is the holder's."""
+    (role,) = _bodies(STANDBY / "standby-role.yaml")
+    (lease,) = _bodies(STANDBY / "standby-lease.yaml")
+    (binding,) = _bodies(STANDBY / "standby-rolebinding.yaml")
+    account = _bodies(MANIFESTS / "base" / "serviceaccount.yaml")[0]["metadata"]
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "patch"]}
+    assert role["rules"] == [{**rule, "resourceNames": [lease["metadata"]["name"]]}]
+    assert {body["metadata"]["namespace"] for body in (role, lease, binding)} == {account["namespace"]}
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", role["metadata"]["name"])
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert "spec" not in lease
+
+
+def test_the_standby_changes_the_deployment_and_can_be_taken_off(
+    installed: controlplane.Cluster, standby: list[str]
+) -> None:
+    """Two replicas that are replaced one at a time, on two nodes if possible, with the Lease, also beside metrics-auth.
+
+    The overlay alone leads back to one replica.
+    """
+    assert [line.split()[0] for line in standby if line.endswith((" created", " configured"))][-4:] == [
+        "role.rbac.authorization.k8s.io/hostnetwork-operator-lease",
+        "rolebinding.rbac.authorization.k8s.io/hostnetwork-operator-lease",
+        "deployment.apps/hostnetwork-operator",
+        "lease.coordination.k8s.io/hostnetwork-operator",
+    ]
+    path = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
+    spec = installed.admin.get(path).expect(200).body["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (
+        2,
+        {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+    )
+    pod = spec["template"]["spec"]
+    (term,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    assert term["podAffinityTerm"]["labelSelector"] == spec["selector"]
+    settings = config.from_environment({each["name"]: each["value"] for each in pod["containers"][0]["env"]})
+    (lease,) = _bodies(STANDBY / "standby-lease.yaml")
+    assert settings.lease == f"{lease['metadata']['namespace']}/{lease['metadata']['name']}"
+    assert settings.metrics_auth == "TokenReview"
+    pods = "/api/v1/namespaces/hostnetwork-system/pods"
+    body = {"metadata": {"generateName": "check-"}, "spec": pod}
+    assert installed.admin.post(f"{pods}?dryRun=All", body).expect(201).warnings == ()
+    _apply(installed, "-k", str(MANIFESTS / "overlays" / operator.enforcing()))
+    spec = installed.admin.get(path).expect(200).body["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    (variable,) = spec["template"]["spec"]["containers"][0]["env"]
+    assert config.from_environment({variable["name"]: variable["value"]}) == config.Config()
+
+
+@pytest.mark.parametrize("names", [("standby", "metrics-auth"), ("metrics-auth", "standby")])
+def test_components_do_not_remove_each_others_settings(
+    cluster: controlplane.Cluster, tmp_path: pathlib.Path, names: tuple[str, str]
+) -> None:
+    """Without the Lease, both replicas of the standby would write. So the order of the components must not matter."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    (tmp_path / "mine").mkdir()
+    components = [f"../manifests/components/{name}" for name in names]
+    body = {"resources": ["../manifests/overlays/audit"], "components": components}
+    (tmp_path / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    completed = cluster.kubectl("kustomize", str(tmp_path / "mine"))
+    assert completed.returncode == 0, completed.stderr
+    (deployment,) = [each for each in yaml.safe_load_all(completed.stdout) if each and each["kind"] == "Deployment"]
+    variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert sorted(each["name"] for each in variables) == [
+        "HOSTNETWORK_LEASE",
+        "HOSTNETWORK_LOG_LEVEL",
+        "HOSTNETWORK_METRICS_AUTH",
+        "HOSTNETWORK_METRICS_CERT_DIR",
+    ]
+
+
+@pytest.mark.usefixtures("standby")
 def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) -> None:
     """The API server returns each object of every file; components only if the cluster serves them."""
     missing = []
@@ -401,6 +489,7 @@ def test_every_object_of_every_file_is_there(installed: controlplane.Cluster) ->
             set((MANIFESTS / "components").rglob("*.yaml"))
             - set(METRICS_AUTH.glob("*.yaml"))
             - set(EVIDENCE.glob("*.yaml"))
+            - set(STANDBY.glob("*.yaml"))
         )
     for path in sorted(paths):
         for body in (body for body in _bodies(path) if "metadata" in body):

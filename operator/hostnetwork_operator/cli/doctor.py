@@ -1,5 +1,6 @@
 """`doctor`: whether the installation works, whether the cluster can have one, and who may open it."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,9 @@ Examples:
 _COLUMNS: Final = ("STATE", "CHECK", "MESSAGE")
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/hostnetwork-system/deployments/hostnetwork-operator"
+_LEASE_VARIABLE: Final = "HOSTNETWORK_LEASE"
+_RENEWED: Final = datetime.timedelta(seconds=30)  # the leader renews every 2 s, and a standby takes over within 15 s
+_NEVER: Final = "1970-01-01T00:00:00Z"
 _UNKNOWN: Final = "not known: RBAC could not be read"
 _NOBODY: Final = "nobody but the members of the group system:masters"
 # What a person needs to install the operator: group, resource.
@@ -195,12 +199,48 @@ async def _operator(connection: "connect.Connection") -> Check:
             return Check("Operator", "failed", text, "install the operator; what is enforced stays enforced")
         return Check("Operator", "unknown", error.message or error.reason)
     available = (body.get("status") or {}).get("availableReplicas") or 0
+    if available and (lease := _lease(body)):
+        return await _leader(connection, lease, available, (body.get("spec") or {}).get("replicas") or 0)
     if available:
         # /readyz is 200 only while the operator has listed everything and can watch every kind.
         text = f"{tables.count(available, 'replica')} available: the operator has listed the cluster, and watches it"
         return Check("Operator", "ok", text)
     remedy = "kubectl logs -n hostnetwork-system deploy/hostnetwork-operator"
     return Check("Operator", "failed", "no replica is available; what is enforced stays enforced", remedy)
+
+
+def _lease(body: Mapping[str, Any]) -> str:
+    """Return the Lease that the Deployment of the operator names (docs/howto/standby.md), '' for none."""
+    containers = (((body.get("spec") or {}).get("template") or {}).get("spec") or {}).get("containers") or ()
+    variables = (variable for container in containers for variable in container.get("env") or ())
+    return next((str(each.get("value") or "") for each in variables if each.get("name") == _LEASE_VARIABLE), "")
+
+
+async def _leader(connection: "connect.Connection", lease: str, available: int, replicas: int) -> Check:
+    """Return whether one of the replicas works. A standby is available too, so their number does not tell."""
+    from hostnetwork_operator.act import gateway
+
+    namespace, _, name = lease.partition("/")
+    remedy = "apply your overlay again, with the component standby"
+    try:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
+        spec = (await connection.gateway.get(path)).body.get("spec") or {}
+    except gateway.ApiError as error:
+        if error.status == 404:
+            return Check("Operator", "failed", f"there is no Lease {lease}, so no replica works", remedy)
+        return Check("Operator", "unknown", error.message or error.reason)
+    remedy = "kubectl logs -n hostnetwork-system -l app.kubernetes.io/name=hostnetwork-operator"
+    holder = spec.get("holderIdentity")
+    if not holder:
+        return Check("Operator", "failed", f"no replica holds Lease {lease}, so none works", remedy)
+    age = connection.clock.now() - datetime.datetime.fromisoformat(spec.get("renewTime") or _NEVER)
+    if age > _RENEWED:
+        text = f"{holder} has not renewed Lease {lease} for {age.total_seconds():.0f} s, so no replica works"
+        return Check("Operator", "failed", text, remedy)
+    text = f"{available} of {tables.count(replicas, 'replica')} available; {holder} holds the Lease and works"
+    if available < replicas:
+        return Check("Operator", "warning", f"{text}, and there may be no standby", remedy)
+    return Check("Operator", "ok", text)
 
 
 def _unread(each: "reading.NotLookedAt") -> Check:
