@@ -20,7 +20,7 @@ import yaml
 
 from tests.controlplane import operator
 from tests.e2e.conftest import LABEL, PSA, World, enforced
-from tests.faults import cable
+from tests.faults import cable, proxy
 
 COMPONENT = operator.ROOT / "manifests" / "components" / "standby"
 NAME = "hostnetwork-operator"
@@ -31,13 +31,12 @@ Report = Callable[[str, float], None]
 
 
 class Replica:
-    """One process of the operator, with a token and a network cable of its own."""
+    """One process of the operator, with a token of its own. `url` is its way to the API server."""
 
-    def __init__(self, world: World, network: cable.Cable) -> None:
+    def __init__(self, world: World, url: str) -> None:
         self.world = world
-        self.cable = network
         self.name = f"replica-{next(_numbers)}"
-        self.kubeconfig = world.cluster.service_account(operator.NAMESPACE, operator.ACCOUNT, server=network.url)
+        self.kubeconfig = world.cluster.service_account(operator.NAMESPACE, operator.ACCOUNT, server=url)
         self.credential = _credential(self.kubeconfig)
         environment = {"HOSTNETWORK_LEASE": f"{operator.NAMESPACE}/{NAME}"}
         self.process = operator.OperatorProcess(world.cluster, name=self.name, environment=environment)
@@ -67,8 +66,9 @@ class Replica:
 class Pair:
     """A leader and its standby, on a cluster of their own."""
 
-    def __init__(self, world: World, leader: Replica, standby: Replica) -> None:
+    def __init__(self, world: World, leader: Replica, standby: Replica, cables: dict[Replica, cable.Cable]) -> None:
         self.world = world
+        self.cables = cables
         self.leader = leader
         self.standby = standby
         self.since = world.request_count()
@@ -133,21 +133,24 @@ def pair(cluster_with_lease: World) -> Iterator[Pair]:
     """Two processes that are started at the same moment: one of them leads, and both are ready."""
     world = cluster_with_lease
     with contextlib.ExitStack() as stack:
-        replicas = []
-        for _ in range(2):
-            network = stack.enter_context(cable.Cable(world.cluster.ports.apiserver))
-            replicas.append(Replica(world, network))
+        networks = [stack.enter_context(cable.Cable(world.cluster.ports.apiserver)) for _ in range(2)]
+        cables = {Replica(world, network.url): network for network in networks}
+        replicas = first, second = tuple(cables)
         for replica in replicas:
             replica.start()
             stack.callback(replica.process.kill)
-        world.operator = replicas[0].process
-        first, second = replicas
+        world.operator = first.process
         world.until("one leads", lambda: [r.leads() for r in replicas] in ([True, False], [False, True]))
         world.until("both are ready", lambda: [r.process.probe("/readyz") for r in replicas] == [200, 200])
-        yield Pair(world, *((first, second) if first.leads() else (second, first)))
-        for replica in replicas:
-            replica.cable.mend()
+        yield Pair(world, *((first, second) if first.leads() else (second, first)), cables)
+        for replica, network in cables.items():
+            network.mend()
             replica.process.stop()
+    _renew_lease(world)
+
+
+def _renew_lease(world: World) -> None:
+    """Replace the Lease by one without a holder."""
     world.admin.delete(LEASE).expect(200)
     operator.apply(world.cluster, "-f", str(COMPONENT / "standby-lease.yaml"))
 
@@ -233,7 +236,7 @@ def test_a_leader_that_is_cut_off_stops_before_the_standby_begins(pair: Pair, re
     )
     world.holds_until(expiry - datetime.timedelta(seconds=3), "waiting", lambda: True)
     start = time.monotonic()
-    pair.leader.cable.cut()
+    pair.cables[pair.leader].cut()
     world.until("the leader stops", lambda: not pair.leader.leads())
     report("cut off until the leader has stopped", start)
     assert not pair.standby.leads()
@@ -245,12 +248,47 @@ def test_a_leader_that_is_cut_off_stops_before_the_standby_begins(pair: Pair, re
     assert pair.leader.process.probe("/readyz") == 503
     assert pair.leader.process.probe("/healthz") == 200
     versions = [world.metadata(namespace)["resourceVersion"] for namespace in (early, late)]
-    pair.leader.cable.mend()
+    pair.cables[pair.leader].mend()
     assert pair.leader.exit_status() == 1
     assert "must have this process as its holder" in pair.leader.last_line()
     for namespace in (early, late):
         pair.assert_ended_once(namespace)
     assert versions == [world.metadata(namespace)["resourceVersion"] for namespace in (early, late)]
+
+
+def test_a_leader_that_cannot_renew_writes_nothing_although_it_could(cluster_with_lease: World) -> None:
+    """The API server answers everything but what is about the Lease. The leader goes on to watch and to plan, and its
+    gateway sends none of its writes, although nobody has told the leader that there is another one.
+    """
+    world = cluster_with_lease
+    ca_path = str(world.cluster.authority.certificate_path)
+    with (
+        proxy.Proxy(world.cluster.url, ca_path) as connection,
+        cable.Cable(world.cluster.ports.apiserver) as network,
+        contextlib.ExitStack() as stack,
+    ):
+        pair = Pair(world, Replica(world, connection.url), Replica(world, network.url), {})
+        for replica in (pair.leader, pair.standby):
+            replica.start()
+            stack.callback(replica.process.kill)
+            world.operator = replica.process
+            world.until("it is ready", lambda replica=replica: replica.process.probe("/readyz") == 200)
+            world.until("the first leads", pair.leader.leads)
+        before, after = world.namespace(), world.namespace()
+        world.granted_pod(before, seconds=25)
+        connection.refused = lambda _method, path: 503 if "/leases/" in path else 0
+        world.until("the leader stops", lambda: not pair.leader.leads())
+        pair.take_over()
+        world.granted_pod(after, seconds=8)
+        for namespace in (before, after):
+            pair.assert_ended_once(namespace)
+        pair.assert_one_after_the_other()
+        assert 'outcome="stale"' in pair.leader.process.metrics()
+        assert f"Lease {operator.NAMESPACE}/{NAME} cannot be read or written" in pair.leader.process.log.read_text()
+        connection.refused = lambda _method, _path: 0
+        assert pair.leader.exit_status() == 1
+        pair.assert_one_after_the_other()
+    _renew_lease(world)
 
 
 def test_a_leader_that_ends_releases_the_lease(pair: Pair, report: Report) -> None:
