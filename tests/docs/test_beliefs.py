@@ -51,6 +51,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "observe.parse:namespace",
     ),
     "parses a pod: whether it says that it is a mirror pod, its verdict label, and its controller": (
+        "observe.parse:_label",
         "observe.parse:_pod",
         "observe.parse:controller",
     ),
