@@ -309,15 +309,13 @@ class _Planner:
 
     def _reasons(self) -> unused.Reasons:
         """Return why exceptions cover nothing. That depends on what the pods are like, and not on their number."""
-        asked_again = [account.asked + unused.AGAIN for account in self.state.accounts.values()]
         plain = ((snapshot.traits(v.pod), v.verdict, v.why) for v in self.plain)
         likes = frozenset((*zip(self.traits, ((v.verdict, v.why) for v in self.judged), strict=True), *plain))
         return self.trail.find(
             "reasons",
             (likes, *(uid for uid in self.by_exception)),
             lambda: unused.reasons(self.state, self.ground.standings, self.all, self.now),
-            # A plan that is made a minute after an answer asks for the account again, whatever the plan is made for.
-            until=lambda reasons: min((*reasons.moments, *(m for m in asked_again if m > self.now)), default=None),
+            until=lambda reasons: reasons.until,
         )
 
     def _statuses(self, why: Mapping[str, unused.Why | None]) -> list[Effect]:

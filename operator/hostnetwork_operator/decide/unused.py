@@ -18,8 +18,9 @@ from hostnetwork_operator.decide import coverage, snapshot, validity
 SETTLED: Final = datetime.timedelta(seconds=30)
 # How often the operator asks for an account again: a person who creates a missing account waits for the next answer.
 AGAIN: Final = datetime.timedelta(seconds=60)
-# For so long after the creation of an exception, its pods are expected. For pods that no watch reports (only hostPID or
-# hostIPC) the namespace is listed each minute, or "covers nothing" would be wrong for up to an hour.
+# For so long after the creation of an exception, its pods are expected, and after that the operator asks and lists so
+# seldom. For pods that no watch reports (only hostPID or hostIPC) the namespace is listed each minute until then, or
+# "covers nothing" would be wrong for up to an hour.
 EXPECTED: Final = datetime.timedelta(minutes=10)
 # How many accounts of a namespace the operator asks for. Whether the others exist is not known.
 MOST: Final = 16
@@ -39,12 +40,14 @@ class Reasons:
     """Why exceptions cover nothing, and what the operator must ask.
 
     `why` has the reason by uid of the exception, None if the operator must ask for the service account first. `ask` are
-    the accounts to ask for. At `moments` a reason is due, or an account is to be asked for again.
+    the accounts to ask for. At `moments` a reason is due, or a missing account is to be asked for again. From `until`
+    on, another plan could ask for any account again.
     """
 
     why: Mapping[str, Why | None]
     ask: tuple[str, ...]
     moments: tuple[datetime.datetime, ...]
+    until: datetime.datetime | None
 
 
 def reasons(
@@ -56,7 +59,8 @@ def reasons(
     """Return the reasons for the exceptions in force that cover nothing, by what is known about their accounts."""
     silent_standings = silent(standings, coverage.by_exception(verdicts), state.every_pod_listed, now)
     wanted = accounts(silent_standings, verdicts)
-    to_ask = tuple(name for name in wanted if name not in state.accounts or state.accounts[name].asked + AGAIN <= now)
+    again = {name: _again(name, silent_standings, state) for name in wanted if name in state.accounts}
+    to_ask = tuple(name for name in wanted if name not in again or again[name] <= now)
     reasons_by_uid: dict[str, Why | None] = {}
     for standing in silent_standings:
         name = standing.exception.spec.service_account
@@ -64,11 +68,17 @@ def reasons(
         reasons_by_uid[standing.exception.metadata.uid] = (
             why(standing, verdicts, state.accounts.get(name)) if account_known else None
         )
-    moments = [
-        state.accounts[name].asked + AGAIN for name in set(wanted) - set(to_ask) if not state.accounts[name].exists
-    ]
-    moments += [due(standing) for standing in standings if standing.in_force]
-    return Reasons(reasons_by_uid, to_ask, tuple(moment for moment in moments if moment > now))
+    later = [moment for moment in (due(standing) for standing in standings if standing.in_force) if moment > now]
+    missing = [moment for name, moment in again.items() if moment > now and not state.accounts[name].exists]
+    until = min((*later, *(moment for moment in again.values() if moment > now)), default=None)
+    return Reasons(reasons_by_uid, to_ask, (*missing, *later), until)
+
+
+def _again(name: str, silent: Sequence[validity.Standing], state: snapshot.NamespaceSnapshot) -> datetime.datetime:
+    """Return when the operator asks for an account again: each minute while an exception for the account is young."""
+    metas = (each.exception.metadata for each in silent if each.exception.spec.service_account == name)
+    last, asked = max(meta.creation_timestamp for meta in metas) + EXPECTED, state.accounts[name].asked
+    return asked + (AGAIN if asked < last else EXPECTED)
 
 
 def unlisted(standing: validity.Standing, state: snapshot.NamespaceSnapshot) -> bool:

@@ -158,14 +158,19 @@ def test_an_account_is_asked_for_before_anything_is_said_of_it() -> None:
     assert accounts(planned(seen(hne(), pod(), accounts={}))) == ()
 
 
-def test_a_missing_account_is_asked_for_again_each_minute() -> None:
-    """The operator also asks again for an account that it could not look up. Meanwhile the condition stays as it is."""
-    for account in (NO, UNKNOWN):
-        namespace_plan = planned(seen(hne(), accounts={"netdebug": account}))
-        assert (accounts(namespace_plan), namespace_plan.next_check) == ((), at(seconds=60))
-        later_plan = plan.plan_namespace(seen(hne(), accounts={"netdebug": account}), at(seconds=60))
-        assert accounts(later_plan) == ("netdebug",)
-        assert in_use(later_plan) == in_use(namespace_plan)
+@pytest.mark.parametrize("account", [NO, UNKNOWN])
+@pytest.mark.parametrize(("age", "seconds"), [(9, 60), (10, 600), (60, 600)])
+def test_a_missing_account_is_asked_for_again_each_minute(account: snapshot.Account, age: int, seconds: int) -> None:
+    """The operator also asks again for an account that it could not look up. Meanwhile the condition stays as it is.
+
+    Ten minutes after the creation of the exception, the operator asks every ten minutes.
+    """
+    subject = hne(metadata={"creation_timestamp": at(minutes=-age)})
+    namespace_plan = planned(seen(subject, accounts={"netdebug": account}))
+    assert (accounts(namespace_plan), namespace_plan.next_check) == ((), at(seconds=seconds))
+    later_plan = plan.plan_namespace(seen(subject, accounts={"netdebug": account}), at(seconds=seconds))
+    assert accounts(later_plan) == ("netdebug",)
+    assert in_use(later_plan) == in_use(namespace_plan)
 
 
 def test_an_account_that_exists_is_asked_for_when_something_else_happens() -> None:
