@@ -49,9 +49,9 @@ class Fleet(StoredWorld):
         say(f"{self.nodes_count} nodes, {len(self.teams) + AGENTS} namespaces, {self.exceptions} exceptions")
         # Namespaces that exist before the policies would be Held, so these are created after the policies.
         self.make([*self.homes, *self.teams])
-        self.accounts([self.homes[0], *self.teams[:20]])
-        covered = [*self.homes[_EXEMPT:], *self.teams[-(self.exceptions - AGENTS + _EXEMPT) :]]
-        parallel(self._except, covered)
+        others = self.teams[-(self.exceptions - AGENTS + _EXEMPT) :]
+        self.accounts([self.homes[0], *self.teams[:20], *others])
+        parallel(self._except, [*self.homes[_EXEMPT:], *others])
         say(f"{self.pods} pods, {self.agents} of them host-namespace pods")
         self._pod = self.pattern(self.homes[0], etcd.web_pod("pattern"))
         self.api.delete(f"/api/v1/namespaces/{self.homes[0]}/pods/pattern", {"gracePeriodSeconds": 0}).expect(200)
@@ -66,7 +66,8 @@ class Fleet(StoredWorld):
         spec = subject["spec"]
         del spec["expiry"], spec["ticket"], spec["images"]
         shared = "PID" if namespace == self.homes[-1] else "Network"
-        spec |= {"type": "Infrastructure", "serviceAccountName": "agent", "hostNamespaces": [shared]}
+        account = "agent" if namespace in self.homes else "default"  # which has no host-namespace pod
+        spec |= {"type": "Infrastructure", "serviceAccountName": account, "hostNamespaces": [shared]}
         spec |= {"contact": "bench@example.com", "component": "NodeAgent", "podSecurityLevel": "privileged"}
         self.post(f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions", subject)
 
