@@ -114,9 +114,9 @@ async def pages(reader: Reader, path: str, knows: Knows | None = None) -> AsyncI
             if knows is not None:
                 listed = (await reader.get(query, accept=METADATA_LIST, most=most)).body
                 known = tuple(item["metadata"] for item in listed["items"] or ())
+                listed["items"] = []
             if knows is None or not all(map(knows, known)):
-                known = ()
-                listed = (await reader.get(query, most=most)).body
+                known, listed = (), (await reader.get(query, most=most)).body
         except bodies.DecodeError as error:
             if limit > 1:
                 limit //= 2
@@ -128,9 +128,7 @@ async def pages(reader: Reader, path: str, knows: Knows | None = None) -> AsyncI
                 continue
             undecoded = tuple(Undecoded(item["metadata"], error.why) for item in listed["items"] or ())
             listed["items"] = []
-        items = listed.pop("items") or []
-        yield Page([] if known else items, listed["metadata"]["resourceVersion"], undecoded, known)
-        del items, known
+        yield Page(listed.pop("items") or [], listed["metadata"]["resourceVersion"], undecoded, known)
         if not listed["metadata"].get("continue"):
             return
         position = f"&continue={listed['metadata']['continue']}"
