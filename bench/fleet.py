@@ -20,6 +20,7 @@ from bench.world import LABEL, SETTLE_SECONDS, exception, parallel, say
 AGENTS = 8
 STRAY = "bench.example.com/stray"  # a label
 _EXEMPT = 3
+_OLD_SECONDS = 630
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 _NEW_IMAGE = "registry.example.com/agent:v2"
 
@@ -35,7 +36,14 @@ class Fleet(StoredWorld):
         self.teams = [f"team-{number:04}" for number in range(max(60, agents // 20) - AGENTS)]
         self.exceptions = agents // 80
         self._pod: Body = {}
+        self._excepted = 0.0
         self._replaced: dict[tuple[int, int], Body] = {}  # by agent and node: the pod that replaced the first one
+
+    def grow_old(self) -> None:
+        """Wait until the exceptions are so old that nothing more is said of them because of their age: ten minutes
+        after its creation, an exception is told that ordinary pods are beside its pods.
+        """
+        time.sleep(max(0.0, self._excepted + _OLD_SECONDS - time.monotonic()))
 
     # -- population -------------------------------------------------------------------------------------------------
 
@@ -52,6 +60,7 @@ class Fleet(StoredWorld):
         others = self.teams[-(self.exceptions - AGENTS + _EXEMPT) :]
         self.accounts([self.homes[0], *self.teams[:20], *others])
         parallel(self._except, [*self.homes[_EXEMPT:], *others])
+        self._excepted = time.monotonic()
         say(f"{self.pods} pods, {self.agents} of them host-namespace pods")
         self._pod = self.pattern(self.homes[0], etcd.web_pod("pattern"))
         self.api.delete(f"/api/v1/namespaces/{self.homes[0]}/pods/pattern", {"gracePeriodSeconds": 0}).expect(200)

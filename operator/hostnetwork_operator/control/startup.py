@@ -271,6 +271,7 @@ class _Process:
         core = self._core
         with loops.idle():  # the other loops do the work, and each has a pulse of its own
             await core.until_evaluated()
+            _keep_out_of_collections()  # the plans
             logs.log(_log, logging.INFO, "evaluated", namespaces=len(core.plans))
             await core.until_idle()
         await core.policy_status.settle_ledger()
