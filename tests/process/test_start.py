@@ -90,3 +90,16 @@ async def test_the_start_waits_for_a_version_and_ends_if_the_version_is_not_unde
         completed = await asyncio.to_thread(run_operator, tmp_path, KUBECONFIG=str(path))
     assert "api-server-unreachable" in completed.stdout
     assert one_line(completed).startswith("hostnetwork-operator: the version of Kubernetes must begin with a major and")
+
+
+def test_whole_garbage_collections_are_rare(tmp_path: pathlib.Path) -> None:
+    """With the default, one happens every 12 pages of a list, and holds the event loop for a tenth of a second."""
+    script = (
+        "import gc; from hostnetwork_operator import __main__; from hostnetwork_operator.control import startup\n"
+        "async def run(settings): print(gc.get_threshold()[2] >= 1000, gc.get_freeze_count() > 0, gc.isenabled())\n"
+        "startup.run = run; __main__.main()"
+    )
+    settings = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    completed = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60, check=True)
+    assert completed.stdout.split() == ["True", "True", "True"]

@@ -7,7 +7,6 @@ field selector finds pods that have only hostPID or hostIPC, so from time to tim
 import asyncio
 import contextlib
 import functools
-import gc
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -71,7 +70,7 @@ class Resync:
         has forbidden the operator to read for a minute, if the kind is not needed to end existing grants.
         """
         for kind in _WATCHED:
-            while not await self._first_list(kind):
+            while not await self._list(kind):
                 if kind in _DISPENSABLE and self._is_long_forbidden(kind):
                     self._go_on_without(kind)
                     break
@@ -81,16 +80,6 @@ class Resync:
                     await asyncio.sleep(_PAUSE_SECONDS)
         await self._list_reports()
         self._schedule.wake_all()
-
-    async def _first_list(self, kind: store.Kind) -> bool:
-        """List a kind for the first time. Each object is new and none is garbage. The garbage collector would look at
-        all of them again and again, and hold the event loop for a tenth of a second at 40,000 pods.
-        """
-        gc.disable()
-        try:
-            return await self._list(kind)
-        finally:
-            gc.enable()
 
     def _go_on_without(self, kind: store.Kind) -> None:
         """Start without a kind that cannot be read. Its objects are unknown: the operator grants nothing, and existing
