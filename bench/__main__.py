@@ -61,7 +61,7 @@ the measures (--only, may be repeated):
   debug      kubectl hostnetwork debug: exception of the session -> attached                            (1 min)
   change     one plan after one pod has changed, with 10 to 5,000 pods and 1 to 64 exceptions; no cluster    (20 s)
   memory     RSS at 50,000 pods, 1 of 50 an offender, while all are listed again; detection there       (6 min)
-  limit      5,000 nodes, 150,000 pods, 40,000 (--pods) of them host pods: start, rollout, quiet time   (20 min)
+  limit      5,000 nodes, 150,000 pods, 40,000 (--pods) of them host pods: start, rollout, quiet time   (16 min)
   admission  what the policies add to creating a pod, three control planes side by side                 (5 min)
 The first nine run once for every size in --pods, on a separate control plane for each size.
 

@@ -20,7 +20,6 @@ from bench.world import LABEL, SETTLE_SECONDS, exception, parallel, say
 AGENTS = 8
 STRAY = "bench.example.com/stray"  # a label
 _EXEMPT = 3
-_OLD_SECONDS = 630
 _POLICY = f"/apis/{LABEL}/v1alpha1/hostnetworkexceptionpolicies/default"
 _NEW_IMAGE = "registry.example.com/agent:v2"
 
@@ -35,15 +34,11 @@ class Fleet(StoredWorld):
         self.homes = [f"agents-{number}" for number in range(AGENTS)]
         self.teams = [f"team-{number:04}" for number in range(max(60, agents // 20) - AGENTS)]
         self.exceptions = agents // 80
+        # Namespaces with an exception and without pods. Beside ordinary pods, the exception would be told of them ten
+        # minutes after its creation: in the quiet time.
+        self.excepted = self.teams[-(self.exceptions - AGENTS + _EXEMPT) :]
         self._pod: Body = {}
-        self._excepted = 0.0
         self._replaced: dict[tuple[int, int], Body] = {}  # by agent and node: the pod that replaced the first one
-
-    def grow_old(self) -> None:
-        """Wait until the exceptions are so old that nothing more is said of them because of their age: ten minutes
-        after its creation, an exception is told that ordinary pods are beside its pods.
-        """
-        time.sleep(max(0.0, self._excepted + _OLD_SECONDS - time.monotonic()))
 
     # -- population -------------------------------------------------------------------------------------------------
 
@@ -57,10 +52,8 @@ class Fleet(StoredWorld):
         say(f"{self.nodes_count} nodes, {len(self.teams) + AGENTS} namespaces, {self.exceptions} exceptions")
         # Namespaces that exist before the policies would be Held, so these are created after the policies.
         self.make([*self.homes, *self.teams])
-        others = self.teams[-(self.exceptions - AGENTS + _EXEMPT) :]
-        self.accounts([self.homes[0], *self.teams[:20], *others])
-        parallel(self._except, [*self.homes[_EXEMPT:], *others])
-        self._excepted = time.monotonic()
+        self.accounts([self.homes[0], *self.teams[:20], *self.excepted])
+        parallel(self._except, [*self.homes[_EXEMPT:], *self.excepted])
         say(f"{self.pods} pods, {self.agents} of them host-namespace pods")
         self._pod = self.pattern(self.homes[0], etcd.web_pod("pattern"))
         self.api.delete(f"/api/v1/namespaces/{self.homes[0]}/pods/pattern", {"gracePeriodSeconds": 0}).expect(200)
@@ -81,11 +74,12 @@ class Fleet(StoredWorld):
         self.post(f"/apis/{LABEL}/v1alpha1/namespaces/{namespace}/hostnetworkexceptions", subject)
 
     def _every_pod(self) -> Iterator[Body]:
+        with_pods = len(self.teams) - len(self.excepted)
         for home in range(AGENTS):
             for node in range(self.nodes_count):
                 yield self.agent(home, f"agent-{node:05}", node)
         for number in range(self.pods - self.agents):
-            yield etcd.like(self._pod, self.teams[number % len(self.teams)], f"web-{number}")
+            yield etcd.like(self._pod, self.teams[number % with_pods], f"web-{number}")
 
     def agent(self, home: int, name: str, node: int, *, new: bool = False) -> Body:
         """Return a pod of an agent as its DaemonSet makes it, running on a node."""

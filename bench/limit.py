@@ -226,7 +226,6 @@ def _expiring(fleet: Fleet) -> dict[str, float]:
 
 
 def _quiet(fleet: Fleet) -> list[figures.Row]:
-    fleet.grow_old()
     _settle(fleet)
     say(f"{_QUIET_SECONDS} s in which nothing changes")
     pid, lags = fleet.operator.pid, _lags(fleet)
