@@ -293,10 +293,16 @@ class Cluster:
             command, input=stdin, capture_output=True, text=True, env=environment, timeout=PATIENCE * 120, check=False
         )
 
-    def audit_events(self) -> Iterator[dict[str, Any]]:
-        """Yield the events of the audit log, oldest first."""
+    def audit_bytes(self) -> int:
+        """Return the length of the audit log, from which `audit_events` yields only what comes after."""
+        assert self.audit_log is not None, "this cluster was started without audit=True"
+        return self.audit_log.stat().st_size
+
+    def audit_events(self, begin: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield the events of the audit log from this byte on, oldest first."""
         assert self.audit_log is not None, "this cluster was started without audit=True"
         with self.audit_log.open("rb") as log:
+            log.seek(begin)
             for line in log:
                 with contextlib.suppress(json.JSONDecodeError):  # the last line may be half written
                     yield json.loads(line.replace(api.NEST, b"{}"))

@@ -53,20 +53,32 @@ def test_with_the_operator_stopped_images_and_ephemeral_containers_are_frozen(un
 
 
 def test_nothing_is_written_when_nothing_changes(world: World) -> None:
-    """With covered and uncovered pods, grants and Held namespaces, two resyncs cause no write."""
+    """With covered and uncovered pods, grants and Held namespaces, two resyncs cause no write.
+
+    The exceptions of other tests grow older meanwhile, and some statuses change with their age. So one round of three
+    must be quiet: what a resync causes, every resync causes.
+    """
     name = world.namespace()
     world.granted_pod(name)
+    rounds = [_writes_of_two_lists(world)]
+    while rounds[-1] and len(rounds) < 3:
+        rounds.append(_writes_of_two_lists(world))
+    assert rounds[-1] == [], rounds
+
+
+def _writes_of_two_lists(world: World) -> list[str]:
+    """Wait until the operator writes nothing, and return what it writes until exceptions have been listed twice."""
     count_before = -1
     while (count := len(world.writes())) != count_before:
         count_before = count
         time.sleep(6)  # longer than the operator collects the policy's counts; the test is about a pause
-    list_count = sum(e["verb"] == "list" for e in world.cluster.audit_events())
+    begin = world.cluster.audit_bytes()
     world.until(
         "the exceptions were listed again",
-        lambda: sum(e["verb"] == "list" for e in world.cluster.audit_events()) > list_count + 1,
+        lambda: sum(e["verb"] == "list" for e in world.cluster.audit_events(begin)) > 1,
         deadline_seconds=90,
     )
-    assert [f"{e['verb']} {e['requestURI']}" for e in world.writes()[count_before:]] == []
+    return [f"{e['verb']} {e['requestURI']}" for e in world.writes()[count_before:]]
 
 
 def test_nobodys_object_carries_a_finalizer_or_an_annotation_of_kopf(world: World) -> None:
