@@ -294,34 +294,29 @@ def test_helm_renders_monitoring_as_kustomize_does(program: pathlib.Path) -> Non
     assert with_labels == with_monitoring
 
 
+def _both(program: pathlib.Path, values: list[str], components: list[str]) -> dict[tuple[str, ...], Any]:
+    """Return the objects that Helm renders, once they are those that kustomize renders with the same components."""
+    from_helm = _by_identity(_template(program, *values))
+    paths = [f"../../manifests/{component}" for component in components]
+    text = render._kustomized({"resources": ["../../manifests/overlays/audit"], "components": paths})
+    del from_helm["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
+    from_helm = {identity: body for identity, body in from_helm.items() if identity[1] != "CustomResourceDefinition"}
+    assert _without_blank_lines(from_helm) == _without_blank_lines(_by_identity(_bodies(text)))
+    return from_helm
+
+
 def test_helm_renders_metrics_auth_as_kustomize_does(program: pathlib.Path) -> None:
     """metricsAuth.enabled adds and changes what the component does, field for field, with and without monitoring."""
-    for values, components in (([], []), (["monitoring.enabled=true"], ["../../manifests/monitoring"])):
-        from_helm = _by_identity(_template(program, "metricsAuth.enabled=true", *values))
-        overlay, component = "../../manifests/overlays/audit", "../../manifests/components/metrics-auth"
-        text = render._kustomized({"resources": [overlay], "components": [*components, component]})
-        from_kustomize = _by_identity(_bodies(text))
-        del from_helm["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
-        from_helm = {
-            identity: body for identity, body in from_helm.items() if identity[1] != "CustomResourceDefinition"
-        }
-        assert _without_blank_lines(from_helm) == _without_blank_lines(from_kustomize)
-        assert sum("metrics" in identity[3] for identity in from_helm) == 3
+    for values, components in (([], []), (["monitoring.enabled=true"], ["monitoring"])):
+        objects = _both(program, ["metricsAuth.enabled=true", *values], [*components, "components/metrics-auth"])
+        assert sum("metrics" in identity[3] for identity in objects) == 3
 
 
 def test_helm_renders_the_standby_as_kustomize_does(program: pathlib.Path) -> None:
     """standby.enabled adds and changes what the component does, field for field, with and without metricsAuth."""
-    for values, components in (([], []), (["metricsAuth.enabled=true"], ["../../manifests/components/metrics-auth"])):
-        from_helm = _by_identity(_template(program, "standby.enabled=true", *values))
-        overlay, component = "../../manifests/overlays/audit", "../../manifests/components/standby"
-        text = render._kustomized({"resources": [overlay], "components": [*components, component]})
-        from_kustomize = _by_identity(_bodies(text))
-        del from_helm["v1", "Namespace", "", NAMESPACE]["metadata"]["annotations"]
-        from_helm = {
-            identity: body for identity, body in from_helm.items() if identity[1] != "CustomResourceDefinition"
-        }
-        assert _without_blank_lines(from_helm) == _without_blank_lines(from_kustomize)
-        assert from_helm["apps/v1", "Deployment", NAMESPACE, RELEASE]["spec"]["replicas"] == 2
+    for values, components in (([], []), (["metricsAuth.enabled=true"], ["components/metrics-auth"])):
+        objects = _both(program, ["standby.enabled=true", *values], [*components, "components/standby"])
+        assert objects["apps/v1", "Deployment", NAMESPACE, RELEASE]["spec"]["replicas"] == 2
 
 
 def test_helm_renders_the_evidence_as_kustomize_does(program: pathlib.Path) -> None:

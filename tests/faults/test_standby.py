@@ -144,7 +144,7 @@ def pair(cluster_with_lease: World) -> Iterator[Pair]:
         world.until("both are ready", lambda: [r.process.probe("/readyz") for r in replicas] == [200, 200])
         yield Pair(world, *((first, second) if first.leads() else (second, first)), cables)
         for replica, network in cables.items():
-            network.mend()
+            network.release()
             replica.process.stop()
     _renew_lease(world)
 
@@ -236,7 +236,7 @@ def test_a_leader_that_is_cut_off_stops_before_the_standby_begins(pair: Pair, re
     )
     world.holds_until(expiry - datetime.timedelta(seconds=3), "waiting", lambda: True)
     start = time.monotonic()
-    pair.cables[pair.leader].cut()
+    pair.cables[pair.leader].hold()
     world.until("the leader stops", lambda: not pair.leader.leads())
     report("cut off until the leader has stopped", start)
     assert not pair.standby.leads()
@@ -248,7 +248,7 @@ def test_a_leader_that_is_cut_off_stops_before_the_standby_begins(pair: Pair, re
     assert pair.leader.process.probe("/readyz") == 503
     assert pair.leader.process.probe("/healthz") == 200
     versions = [world.metadata(namespace)["resourceVersion"] for namespace in (early, late)]
-    pair.cables[pair.leader].mend()
+    pair.cables[pair.leader].release()
     assert pair.leader.exit_status() == 1
     assert "must have this process as its holder" in pair.leader.last_line()
     for namespace in (early, late):
