@@ -29,7 +29,7 @@ def main() -> int:
     # Modules are never garbage. While lists are read, the collector searched all of them again and again, which was a
     # tenth of the CPU time of a start. What is read from lists is garbage soon, and young collections find garbage that
     # is in cycles. A whole collection looks at all plans, and holds the event loop for a tenth of a second in a large
-    # cluster. With the default of 10, one happened every 12 pages of a list.
+    # cluster. With the default of 10, one happened every six pages of a list.
     gc.freeze()
     gc.set_threshold(*gc.get_threshold()[:2], _WHOLE_COLLECTION)
     try:

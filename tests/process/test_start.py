@@ -93,7 +93,7 @@ async def test_the_start_waits_for_a_version_and_ends_if_the_version_is_not_unde
 
 
 def test_whole_garbage_collections_are_rare(tmp_path: pathlib.Path) -> None:
-    """With the default, one happens every 12 pages of a list, and holds the event loop for a tenth of a second."""
+    """With the default, one happens every six pages of a list, and holds the event loop for a tenth of a second."""
     script = (
         "import gc; from hostnetwork_operator import __main__; from hostnetwork_operator.control import startup\n"
         "async def run(settings): print(gc.get_threshold()[2] >= 1000, gc.get_freeze_count() > 0, gc.isenabled())\n"

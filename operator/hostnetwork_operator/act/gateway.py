@@ -241,11 +241,10 @@ class Gateway:
             seconds=PATCH_SECONDS,
         )
 
-    async def apply(self, path: str, body: Body, deadline: float = math.inf) -> bodies.Answer:
-        """Send a server-side apply, once and not forced: 409 if another manager owns a different value."""
-        return await self._request(
-            "PATCH", self._managed(path), body, content_type=APPLY, repeat=False, deadline=deadline
-        )
+    async def apply(self, path: str, body: Body, deadline: float = math.inf, *, force: bool = False) -> bodies.Answer:
+        """Send a server-side apply, once. 409 if another manager owns a different value, unless it is forced."""
+        managed = self._managed(f"{path}?force=true" if force else path)
+        return await self._request("PATCH", managed, body, content_type=APPLY, repeat=False, deadline=deadline)
 
     async def delete(self, path: str, body: Body, deadline: float = math.inf, *, repeat: bool = True) -> bodies.Answer:
         """Send a DELETE with a uid precondition in `body`: a repetition gets 404 or 409, and never deletes another

@@ -68,7 +68,7 @@ class LeaseObject:
             spec["acquireTime"] = record.acquired
         metadata = {"name": self._object_name, "uid": record.uid, "resourceVersion": record.version}
         body = {"apiVersion": _API_VERSION, "kind": "Lease", "metadata": metadata, "spec": spec}
-        return _record((await self._api.apply(f"{self._path}?force=true", body)).body)
+        return _record((await self._api.apply(self._path, body, force=True)).body)
 
 
 def _record(body: gateway.Body) -> HolderRecord:

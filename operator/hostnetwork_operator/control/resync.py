@@ -116,11 +116,11 @@ class Resync:
                     await self._list(kind)
 
     async def _keep_every_pod(self) -> None:
-        """List all pods at once and then at intervals. Most of them are ordinary pods, of which no level and no delete
-        depends: so neither waits for the first list, which takes minutes in a large cluster.
+        """List all pods at once and then at intervals. Most of them are ordinary pods, and no level and no delete
+        depends on these. So neither waits for the first list, which takes minutes in a large cluster.
         """
         while not await self._list(store.Kind.EVERY_POD):
-            await loops.sleep(_PAUSE_SECONDS)
+            await loops.sleep(_PAUSE_SECONDS)  # not a minute: statuses and reports wait for the first list
         self.every_pod.set()
         self._schedule.wake_all()  # what people are told has waited for this list
         await self._keep((store.Kind.EVERY_POD,), _EVERY_POD_PAUSE_SECONDS, asyncio.Event())
